@@ -1,0 +1,44 @@
+"""Running programs on the developer's machine, with an error that shows what they said."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Optional
+
+from tests.lab.cache import LabError
+
+
+def call(
+    argv: Sequence[str | Path], *, env: Optional[Mapping[str, str]] = None, cwd: Optional[Path] = None
+) -> str:
+    """Runs a program to its end and returns its stdout; a failure raises with the end of its output."""
+    done = subprocess.run(
+        [str(word) for word in argv],
+        env=env,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-30:])
+        raise LabError(f"{' '.join(map(str, argv))}\nended with {done.returncode}:\n{said}")
+    return done.stdout
+
+
+def in_root(root: Path, script: str, *binds: tuple[Path, str]) -> str:
+    """Runs a shell script in the root by chroot, in a mount namespace of its own, its environment empty.
+
+    Each bind is (folder outside, path inside), seen writable by the script; /tmp inside is a throw-away.
+    """
+    mounts = [f"mount -t tmpfs tmpfs {root}/mnt", f"mount -t tmpfs tmpfs {root}/tmp"]
+    mounts += [f"mount -t proc proc {root}/proc", f"mount --rbind /dev {root}/dev"]
+    for source, target in binds:
+        mounts += [f"mkdir -p {root}{target}", f"mount --bind {source} {root}{target}"]
+    path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+    inner = " && ".join(mounts) + f' && exec env -i {path} HOME=/tmp chroot {root} /bin/sh -euc "$1"'
+    return call(["unshare", "-m", "-p", "-f", "--kill-child", "sh", "-euc", inner, "sh", script])
