@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,3 +43,10 @@ def in_root(root: Path, script: str, *binds: tuple[Path, str]) -> str:
     path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
     inner = " && ".join(mounts) + f' && exec env -i {path} HOME=/tmp chroot {root} /bin/sh -euc "$1"'
     return call(["unshare", "-m", "-p", "-f", "--kill-child", "sh", "-euc", inner, "sh", script])
+
+
+def apt_install(*packages: str) -> None:
+    """Installs Debian packages on this machine."""
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    call(["apt-get", "update", "-q"], env=env)
+    call(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages], env=env)

@@ -1,0 +1,59 @@
+"""nmstatectl, which Debian does not carry: built by cargo, kept as a layer of the machines' root."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Optional
+
+from tests.lab import cache, outside
+
+NMSTATE = "2.2.62"
+CARGO = (1, 88)
+"""The oldest cargo that builds this nmstate."""
+
+
+def layer() -> Path:
+    """A folder with usr/local/bin/nmstatectl in it."""
+
+    def make(path: Path) -> None:
+        cargo = find_cargo() or _install_cargo()
+        if not shutil.which("cc"):
+            outside.apt_install("gcc", "libc6-dev")
+        target = path / "build"
+        env = {
+            **os.environ,
+            "PATH": f"{cargo.parent}:{os.environ['PATH']}",  # so that cargo calls the rustc that lies beside it
+            "CARGO_TARGET_DIR": str(target),
+        }
+        options = ["--version", NMSTATE, "--locked", "--no-track", "--root", path / "usr/local"]
+        outside.call([cargo, "install", "nmstatectl", *options], env=env, cwd=path)
+        shutil.rmtree(target)
+
+    return cache.entry(
+        f"nmstatectl-{NMSTATE}", make, says=f"building nmstatectl {NMSTATE} with cargo", expect=280
+    )
+
+
+def find_cargo() -> Optional[Path]:
+    """A cargo that is new enough: the one on the PATH, rustup's, or the one of Debian's package cargo-web."""
+    for place in (shutil.which("cargo"), Path.home() / ".cargo/bin/cargo", "/usr/bin/cargo"):
+        if place and Path(place).exists():
+            said = subprocess.run([place, "--version"], capture_output=True, text=True, check=False).stdout
+            found = re.match(r"cargo (\d+)\.(\d+)", said)
+            if found and (int(found[1]), int(found[2])) >= CARGO:
+                return Path(place)
+    return None
+
+
+def _install_cargo() -> Path:
+    with cache.step("installing Debian's package cargo-web", expect=60):
+        outside.apt_install("cargo-web", "gcc", "libc6-dev")
+    cargo = find_cargo()
+    if cargo is None:
+        wanted = ".".join(map(str, CARGO))
+        raise cache.LabError(f"no cargo of {wanted} or newer, and the package cargo-web brought none")
+    return cargo
