@@ -1,0 +1,129 @@
+"""From files to bundles: the way every verb goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from kvmnet import files, resources
+from kvmnet.core import checks, document, emit, model, profile, render, schema, view
+from kvmnet.core.bundle import Bundle
+from kvmnet.core.problem import Mark, Problem, in_order
+
+if TYPE_CHECKING:
+    from kvmnet.core.document import Source
+    from kvmnet.core.model import Cluster
+    from kvmnet.core.profile import Profile
+    from kvmnet.core.view import HostView
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A definition that was read, checked and laid out for every host.
+
+    `problems` is sorted; as long as one is an error, `bundle` must not be used for anything but looking.
+    """
+
+    cluster: Optional[Cluster]
+    problems: list[Problem]
+    sources: Mapping[str, str] = field(repr=False)
+    views: Mapping[str, HostView] = field(repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a cluster and no error (warnings may be there)."""
+        return self.cluster is not None and not any(p.is_error for p in self.problems)
+
+    @property
+    def hosts(self) -> list[str]:
+        """The hosts that have a view, in the order of the definition."""
+        return list(self.views)
+
+    def bundle(self, host: str) -> Bundle:
+        """The bundle of one host. Raises KeyError when there is no such host."""
+        return render.render(self.views[host])
+
+    def bundles(self, hosts: Optional[Iterable[str]] = None) -> list[Bundle]:
+        """The bundles of the named hosts, or of all. Raises KeyError for an unknown one."""
+        return [self.bundle(host) for host in (self.views if hosts is None else hosts)]
+
+
+@lru_cache(maxsize=None)
+def load_schema(name: str) -> schema.Schema:
+    """One of our schemas, read once."""
+    return schema.Schema(resources.read_schema(name))
+
+
+@lru_cache(maxsize=None)
+def load_profiles() -> Mapping[str, Profile]:
+    """The profiles that come with kvmnet, by name. Raises ValueError when one of the files is broken."""
+    found: dict[str, Profile] = {}
+    for name, text in resources.read_profiles().items():
+        tree, problems = document.parse(document.Source(name, text))
+        if tree is not None:
+            tree, more = load_schema("profile").apply(tree)
+            problems += more
+        if tree is None or problems:
+            raise ValueError(f"profile {name}: {problems[0].message if problems else 'empty'}")
+        one = profile.read_profile(tree)
+        found[one.name] = one
+    return found
+
+
+def load(path: Optional[str]) -> Definition:
+    """Read and check the definition at a path (a file or a folder; None looks for the usual names).
+
+    Never raises for what is wrong with the definition: every problem is in the result.
+    """
+    sources, problems = files.read_definition(path)
+    return check(sources, problems, path)
+
+
+def check(
+    sources: Sequence[Source], problems: Sequence[Problem] = (), path: Optional[str] = None
+) -> Definition:
+    """The same for files that were read already; `problems` are those of reading them."""
+    found = list(problems)
+    texts = {source.name: source.text for source in sources}
+    trees = []
+    for source in sources:
+        tree, more = document.parse(source)
+        found += more
+        if tree is not None:
+            trees.append(tree)
+    if not trees:
+        if not found:
+            name = sources[0].name if sources else str(path)
+            found.append(Problem("KVN002", "there is nothing in it", Mark(name, 1, 1)))
+        return Definition(None, in_order(found), texts, {})
+    tree, more = document.merge(trees)
+    found += more
+    tree, more = load_schema("cluster").apply(tree)
+    found += more
+    cluster = model.read_cluster(tree, load_profiles())
+    views = view.views_of(cluster)
+    found += checks.run(checks.Context(cluster, views))
+    return Definition(cluster, in_order(found), texts, views)
+
+
+def load_bundles(path: Optional[str]) -> tuple[Optional[Cluster], list[Bundle], list[Problem]]:
+    """The definition at a path as bundles: none as long as a problem is an error."""
+    definition = load(path)
+    bundles = definition.bundles() if definition.ok else []
+    return definition.cluster, bundles, definition.problems
+
+
+def read_bundle_folder(folder: Path) -> Bundle:
+    """The bundle that `render` wrote to a folder. Raises emit.BundleError, or files.CannotRead."""
+    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    texts: dict[str, str] = {}
+    for name in names:
+        if name in (emit.STATE_FILE, emit.GUESTS_FILE, emit.BUNDLE_FILE) or emit.LINK_FILE.match(name):
+            try:
+                texts[name] = files.read_file(folder / name).decode("utf-8")
+            except UnicodeDecodeError:
+                raise emit.BundleError(f"{name} is not UTF-8 text") from None
+    return emit.read_bundle(texts, load_schema("state"))

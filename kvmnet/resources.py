@@ -1,0 +1,31 @@
+"""Schemas and profiles: data files that travel inside the wheel, and lie at the top of a checkout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+_HERE = Path(__file__).resolve().parent
+
+
+def _folder(name: str) -> Path:
+    inside = _HERE / name
+    return inside if inside.is_dir() else _HERE.parent / name
+
+
+def read_schema(name: str) -> dict[str, Any]:
+    """The JSON Schema "cluster", "profile" or "state" as plain data."""
+    text = (_folder("schemas") / f"{name}.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def schema_names() -> list[str]:
+    """What `read_schema` takes."""
+    return sorted(path.name.split(".")[0] for path in _folder("schemas").glob("*.schema.json"))
+
+
+def read_profiles() -> dict[str, str]:
+    """The text of every profile file, by file name."""
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(_folder("profiles").glob("*.yaml"))}
