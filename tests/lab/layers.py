@@ -1,11 +1,11 @@
-"""All read-only layers of a machine's root, the upper ones first."""
+"""The read-only layers that lie over a machine's root, the upper one first."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.lab import tools
+from tests.lab import tools, venv
 
 
 def all_of(generation: str) -> list[Path]:
-    return [tools.layer()]
+    return [venv.layer(generation), tools.layer()]

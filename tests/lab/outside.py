@@ -34,9 +34,10 @@ def call(
 def in_root(root: Path, script: str, *binds: tuple[Path, str]) -> str:
     """Runs a shell script in the root by chroot, in a mount namespace of its own, its environment empty.
 
-    Each bind is (folder outside, path inside), seen writable by the script; /tmp inside is a throw-away.
+    Each bind is (folder outside, path inside), seen writable by the script; it goes below /mnt or /opt, which are
+    throw-aways, as is /tmp.
     """
-    mounts = [f"mount -t tmpfs tmpfs {root}/mnt", f"mount -t tmpfs tmpfs {root}/tmp"]
+    mounts = [f"mount -t tmpfs tmpfs {root}/{place}" for place in ("mnt", "opt", "tmp")]
     mounts += [f"mount -t proc proc {root}/proc", f"mount --rbind /dev {root}/dev"]
     for source, target in binds:
         mounts += [f"mkdir -p {root}{target}", f"mount --bind {source} {root}{target}"]

@@ -1,0 +1,107 @@
+"""How long a machine is away, as its peer sees it: pings at ten a second, and new TCP connections at five a second."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tests.lab.machine import Job, Machine
+from tests.lab.seed import ECHO_PORT, HOST_ADDRESS
+
+T = TypeVar("T")
+PING_EVERY = 0.1
+_PROBE = """
+import json, signal, socket, sys, time
+address, port, every = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+while True:
+    began = time.time()
+    try:
+        with socket.create_connection((address, port), 1) as call:
+            ok, why = bool(call.recv(1)), ""
+    except OSError as error:
+        ok, why = False, str(error)
+    print(json.dumps({"at": began, "ok": ok, "took": round(time.time() - began, 3), "why": why}), flush=True)
+    time.sleep(max(0, began + every - time.time()))
+"""
+
+
+@dataclass
+class Pings:
+    """What a ping in the background saw; complete when its block has ended."""
+
+    sent: int = 0
+    received: int = 0
+
+    @property
+    def lost(self) -> int:
+        return self.sent - self.received
+
+
+@dataclass
+class Connections:
+    """Attempts of new inbound connections, each with its time, whether it was answered, and why not."""
+
+    attempts: list[dict[str, object]] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[dict[str, object]]:
+        return [attempt for attempt in self.attempts if not attempt["ok"]]
+
+
+@contextmanager
+def pings(peer: Machine, address: str = HOST_ADDRESS, *, lead: float = 1.0) -> Iterator[Pings]:
+    """Pings during the block, `lead` seconds before it and after it."""
+    seen = Pings()
+    job = peer.start(["ping", "-n", "-q", "-i", str(PING_EVERY), "-W", "1", address])
+    time.sleep(lead)
+    try:
+        yield seen
+        time.sleep(lead)
+    finally:
+        text = job.stop(signal.SIGINT).stdout
+        found = re.search(r"(\d+) packets transmitted, (\d+) received", text)
+        if found:
+            seen.sent, seen.received = int(found[1]), int(found[2])
+
+
+@contextmanager
+def connections(
+    peer: Machine, address: str = HOST_ADDRESS, port: int = ECHO_PORT, *, every: float = 0.2
+) -> Iterator[Connections]:
+    """New connections from the peer during the block: only these prove that a machine can be reached."""
+    seen = Connections()
+    job = peer.start(["/usr/bin/python3", "-c", _PROBE, address, str(port), str(every)])
+    _first_line(job)
+    try:
+        yield seen
+    finally:
+        lines = job.stop().stdout.splitlines()
+        seen.attempts = [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def lost_during(peer: Machine, action: Callable[[], T], address: str = HOST_ADDRESS) -> tuple[int, T]:
+    """How many of ten pings a second were lost while the action ran, and what it returned."""
+    with pings(peer, address) as seen:
+        result = action()
+    assert seen.received, f"no ping at all was answered: {seen}"
+    return seen.lost, result
+
+
+def reachable(peer: Machine, address: str = HOST_ADDRESS, port: int = ECHO_PORT, *, timeout: float = 2) -> bool:
+    """Whether one new connection is answered now."""
+    script = f"import socket; assert socket.create_connection(({address!r}, {port}), {timeout}).recv(1)"
+    return peer.run(["/usr/bin/python3", "-c", script], check=False).code == 0
+
+
+def _first_line(job: Job) -> None:
+    for _ in range(40):
+        if job.output().stdout:
+            return
+        time.sleep(0.25)
