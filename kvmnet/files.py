@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Optional, Union
 
 from kvmnet.core.document import Source, decode
+from kvmnet.core.errors import KvmnetError
 from kvmnet.core.problem import Mark, Problem
 
 #: Bytes of all files together. Ten thousand hosts written out in full are about a quarter of it.
@@ -18,11 +19,11 @@ SUFFIXES = (".yaml", ".yml")
 DEFAULTS = ("cluster.yaml", "cluster.d")
 
 
-class CannotRead(Exception):
+class CannotRead(KvmnetError):
     """A file cannot be read; `problem` says why."""
 
     def __init__(self, name: Union[str, Path], words: str, hint: Optional[str] = None) -> None:
-        super().__init__(words)
+        super().__init__(f"{name}: {words}", hint)
         self.problem = Problem("KVN001", words, Mark(str(name), 1, 1), hint=hint)
 
 
@@ -59,7 +60,8 @@ def _found(path: Optional[str]) -> Path:
     for name in DEFAULTS:
         if os.path.lexists(name):
             return Path(name)
-    raise CannotRead(DEFAULTS[0], "there is no definition here", "name one, or go where cluster.yaml or cluster.d is")
+    hint = "name one, or go where cluster.yaml or cluster.d is"
+    raise CannotRead(DEFAULTS[0], "there is no definition here", hint)
 
 
 def _listed(path: Path) -> list[Path]:
@@ -67,16 +69,16 @@ def _listed(path: Path) -> list[Path]:
     try:
         if not path.is_dir():
             return [path]
-        names = [entry for entry in sorted(os.listdir(path)) if entry.endswith(SUFFIXES) and entry[0] != "."]
+        files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.name[0] != ".")
     except OSError as error:
         raise CannotRead(path, _why(error)) from None
     except ValueError:
         raise CannotRead("?", "this is not a name that a file can have") from None
-    if not names:
+    if not files:
         raise CannotRead(path, "the folder holds no .yaml or .yml file")
-    if len(names) > MAX_FILES:
+    if len(files) > MAX_FILES:
         raise CannotRead(path, f"the folder holds more than {MAX_FILES} files")
-    return [path / name for name in names]
+    return files
 
 
 def read_file(path: Path, limit: int = MAX_BYTES) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -51,13 +51,13 @@ class Definition:
         return [self.bundle(host) for host in (self.views if hosts is None else hosts)]
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_schema(name: str) -> schema.Schema:
     """One of our schemas, read once."""
     return schema.Schema(resources.read_schema(name))
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_profiles() -> Mapping[str, Profile]:
     """The profiles that come with kvmnet, by name. Raises ValueError when one of the files is broken."""
     found: dict[str, Profile] = {}
@@ -82,9 +82,7 @@ def load(path: Optional[str]) -> Definition:
     return check(sources, problems, path)
 
 
-def check(
-    sources: Sequence[Source], problems: Sequence[Problem] = (), path: Optional[str] = None
-) -> Definition:
+def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Optional[str] = None) -> Definition:
     """The same for files that were read already; `problems` are those of reading them."""
     found = list(problems)
     texts = {source.name: source.text for source in sources}

@@ -198,7 +198,8 @@ class _Builder:
             elif kind is yaml.DocumentStartEvent:
                 documents += 1
                 if documents > 1:
-                    raise _Stop("KVN002", "a second YAML document begins here; a file holds one", self._mark(event))
+                    words = "a second YAML document begins here; a file holds one"
+                    raise _Stop("KVN002", words, self._mark(event))
 
     def top(self) -> Optional[Map]:
         """The tree, or None for a file without content."""
@@ -214,8 +215,12 @@ class _Builder:
 
     def _tag(self, event: Any, plain: bool) -> None:
         if not plain and event.tag not in _STRING_TAGS:
-            raise _Stop("KVN002", f"the tag {quoted(event.tag)} is not taken here", self._mark(event),
-                        "leave it out: the schema says what a value is")  # fmt: skip
+            raise _Stop(
+                "KVN002",
+                f"the tag {quoted(event.tag)} is not taken here",
+                self._mark(event),
+                "leave it out: the schema says what a value is",
+            )
 
     def _open(self, node: Union[Map, Seq], event: Any) -> None:
         if event.tag not in (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
@@ -278,7 +283,8 @@ class _Builder:
             frame.merges.append((mark, node))
         elif key in into.entries:
             first = Related(into.entries[key].mark, "the first one is here")
-            self.problems.append(Problem("KVN003", f"the key {quoted(key)} is here twice", mark, related=(first,)))
+            words = f"the key {quoted(key)} is here twice"
+            self.problems.append(Problem("KVN003", words, mark, related=(first,)))
         else:
             into.entries[key] = Entry(mark, node)
 

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Optional
 
 from kvmnet.core.bundle import FORMAT, Bundle, Nic, State
 from kvmnet.core.document import Leaf, Map, Node, Seq, Source, parse
+from kvmnet.core.errors import KvmnetError
 from kvmnet.core.problem import Problem, as_text
 from kvmnet.core.render import digest_of
 from kvmnet.core.schema import Schema
@@ -25,7 +26,7 @@ _AMBIGUOUS = re.compile(r"(y|n|yes|no|on|off|true|false|null|none|nan|inf)\Z", r
 _PLAIN = re.compile(r"([A-Za-z][A-Za-z0-9._/-]*|[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?)\Z")
 
 
-class BundleError(ValueError):
+class BundleError(KvmnetError):
     """A folder is not a bundle that this kvmnet can use; the text says why."""
 
 
@@ -103,7 +104,8 @@ def _index(bundle: Bundle) -> dict[str, Any]:
 
 
 def _state_head(bundle: Bundle) -> str:
-    lines = [f"# Host {bundle.host} of cluster {bundle.cluster} at rest: an nmstate state, written by kvmnet render."]
+    whose = f"Host {bundle.host} of cluster {bundle.cluster}"
+    lines = [f"# {whose} at rest: an nmstate state, written by kvmnet render."]
     if bundle.links:
         lines.append("# It expects these kernel names:")
         lines += [f"#   {nic.name} is the NIC {nic.mac}" for nic in bundle.nics if nic.link_file]
@@ -149,9 +151,7 @@ def read_bundle(files: Mapping[str, str], state_schema: Schema) -> Bundle:
             links={name: files[name] for name in links},
             digest=str(index["digest"]),
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, BundleError):
-            raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(f"{BUNDLE_FILE} cannot be read: {type(error).__name__}: {error}") from None
     surplus = [n for n in files if (n == GUESTS_FILE or LINK_FILE.match(n)) and n not in wanted]
     if surplus:

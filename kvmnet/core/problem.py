@@ -15,6 +15,8 @@ WARNING = "warning"
 #: What YAML 1.1 takes as the end of a line; the loaders count lines by it, so the printing must too.
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _SHOWN_WIDTH = 120
+#: What a field of a workflow command must have escaped.
+_FIELD = "%:,\r\n"
 
 
 class Mark(NamedTuple):
@@ -143,15 +145,23 @@ def as_json(problems: Iterable[Problem], sources: Mapping[str, str]) -> str:
     return json.dumps({"problems": rows}, indent=2) + "\n"
 
 
+def _escaped(text: str, characters: str) -> str:
+    """The escapes of workflow commands: % first, as the others bring one."""
+    for c in characters:
+        text = text.replace(c, f"%{ord(c):02X}")
+    return text
+
+
 def as_github(problems: Iterable[Problem], sources: Mapping[str, str]) -> str:
     """The same as workflow commands, which GitHub shows beside the line of a pull request."""
     del sources
     out = []
     for p in in_order(problems):
-        words = [p.message, *(f"{_place(o.mark)}: {o.message}" for o in p.related), *([p.hint] if p.hint else [])]
-        text = "%0A".join(w.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A") for w in words)
-        file = p.mark.file.replace("%", "%25").replace(":", "%3A").replace(",", "%2C").replace("\n", "%0A")
-        out.append(f"::{p.severity} file={file},line={p.mark.line},col={p.mark.column},title={p.code}::{text}\n")
+        words = [p.message, *(f"{_place(o.mark)}: {o.message}" for o in p.related)]
+        words += [p.hint] if p.hint else []
+        text = "%0A".join(_escaped(word, "%\r\n") for word in words)
+        place = f"file={_escaped(p.mark.file, _FIELD)},line={p.mark.line},col={p.mark.column}"
+        out.append(f"::{p.severity} {place},title={p.code}::{text}\n")
     return "".join(out)
 
 

@@ -78,7 +78,7 @@ def _bundle_nic(nic: NicView) -> Nic:
 
 
 def _link_name(nic: NicView) -> str:
-    """00: systemd.link(5) files are taken in lexical order, first match only; an installer's begin with 10."""
+    """00, as systemd.link(5) takes the first match in lexical order, and an installer's files begin with 10."""
     return f"00-kvmnet-{nic.name}.link"
 
 

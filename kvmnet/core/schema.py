@@ -117,7 +117,8 @@ class Schema:
         if isinstance(node, Leaf):
             value = _value(node, shape.types)
             if isinstance(value, str) and _CONTROL.search(value):
-                problems.append(Problem("KVN013", f"{quoted(value)} holds a line break or control character", node.mark))
+                words = f"{quoted(value)} holds a line break or control character"
+                problems.append(Problem("KVN013", words, node.mark))
                 value = _CONTROL.sub("_", value)
             return Leaf(value, node.plain, node.mark), value
         if isinstance(node, Seq):
@@ -141,16 +142,17 @@ class Schema:
             for key in error.instance:
                 if key not in known:
                     bad.append((*path, key))
-                    place = _place(tree, (*path, key))[0]
+                    place = _key_place(tree, (*path, key))
                     of = f" in {name}" if name else ""
-                    yield Problem("KVN010", f"unknown key {quoted(key)}{of}", place, hint=did_you_mean(key, known))
+                    words = f"unknown key {quoted(key)}{of}"
+                    yield Problem("KVN010", words, place, hint=did_you_mean(key, known))
         elif error.validator == "required":
             missing = [key for key in error.validator_value if key not in error.instance]
             key = next((k for k in missing if error.message.startswith(repr(k))), missing[0])
             yield Problem("KVN011", f"{name or 'the definition'} lacks the key '{key}'", mark)
         elif "propertyNames" in error.absolute_schema_path:
             bad.append((*path, error.instance))
-            place = _place(tree, (*path, error.instance))[0]
+            place = _key_place(tree, (*path, error.instance))
             yield Problem("KVN013", f"{quoted(error.instance)} must be {_wanted(error.schema)}", place)
         else:
             bad.append(path)
@@ -198,11 +200,23 @@ def _place(tree: Map, path: tuple[Union[str, int], ...]) -> tuple[Mark, str]:
             name = str(step)
         elif isinstance(here, Seq) and isinstance(step, int):
             node = here.items[step]
-            mark, name = node.mark, f"{name.split(' of ')[-1]} item {step + 1}" if " item " not in name else name
+            mark, name = node.mark, f"{name} item {step + 1}"
         else:
             break
         here = node
     return (node.mark if isinstance(node, Leaf) else mark), name
+
+
+def _key_place(tree: Map, path: tuple[Union[str, int], ...]) -> Mark:
+    """The place of a key, not of its value."""
+    here: Optional[Node] = tree
+    for step in path[:-1]:
+        if isinstance(here, Map):
+            here = here.get(str(step))
+        elif isinstance(here, Seq):
+            here = here.items[int(step)]
+    entry = here.entries.get(str(path[-1])) if isinstance(here, Map) else None
+    return entry.mark if entry else _place(tree, path)[0]
 
 
 def _remove(tree: Map, path: tuple[Union[str, int], ...]) -> None:

@@ -143,7 +143,8 @@ class _Builder:
         self.cluster, self.host, self.guests = cluster, host, guests
         self.profile = cluster.profiles[host.profile]
         self.all_nics = [i for i in host.interfaces.values() if not i.is_vlan]
-        self.all_vlans = [i for i in host.interfaces.values() if i.is_vlan and i.parent in host.interfaces]
+        nics = {interface.name for interface in self.all_nics}
+        self.all_vlans = [i for i in host.interfaces.values() if i.parent in nics]
 
     def view(self) -> HostView:
         guest_vlans, macvtaps, unattached = self._guest_side()
@@ -172,14 +173,17 @@ class _Builder:
     def _device(self, interface: Interface) -> str:
         """Kernel name of the device itself, without its bridge."""
         if interface.parent is not None:
-            return self.profile.vlan_name(self._device(self.host.interfaces[interface.parent]), interface.tag or 0)
+            nic = self._device(self.host.interfaces[interface.parent])
+            return self.profile.vlan_name(nic, interface.tag or 0)
         if self.host.bridged(interface):
             return self.profile.nic_name(interface.name)
         return interface.name
 
     def _top(self, interface: Interface) -> str:
         """Name of what carries the addresses: the bridge where there is one."""
-        return self.profile.bridge_name(interface.name) if self.host.bridged(interface) else self._device(interface)
+        if self.host.bridged(interface):
+            return self.profile.bridge_name(interface.name)
+        return self._device(interface)
 
     def _addresses(self, interface: Interface) -> tuple[Address, ...]:
         network = self._network(interface)
@@ -272,10 +276,16 @@ class _Builder:
                 if gateway.ip in own or all(ip.version != gateway.ip.version for ip in own):
                     continue
                 destination = "0.0.0.0/0" if gateway.ip.version == 4 else "::/0"
-                metric = network.metric or self.profile.metric
-                device = self._top(interface)
                 routes.append(
-                    RouteView(destination, str(gateway.ip), device, metric, self.profile.table, network.name, gateway.mark)
+                    RouteView(
+                        destination=destination,
+                        via=str(gateway.ip),
+                        device=self._top(interface),
+                        metric=network.metric or self.profile.metric,
+                        table=self.profile.table,
+                        network=network.name,
+                        mark=gateway.mark,
+                    )
                 )
         return routes
 

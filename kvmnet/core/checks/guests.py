@@ -1,1 +1,49 @@
-"""Checks."""
+"""Guests and what their hosts have for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvmnet.core.checks import Context, check
+from kvmnet.core.problem import WARNING, Problem, Related
+
+
+@check("KVN160", "a host without the bridge or tag that a guest needs")
+def unattached(context: Context) -> Iterator[Problem]:
+    """
+    A guest's NIC is on a network that one of the hosts it may run on has nothing for: neither a bridge on
+    that network, nor, for a network with a tag, a NIC on the network that it is `over`. There the guest
+    would not start. Bridges are there on hosts with `kvm: true` for every NIC with a network.
+    """
+    told = set()
+    for view in context.views.values():
+        for guest, nic in view.unattached:
+            mark = nic.place.at("network")
+            if mark in told:  # a group of 200 hosts is one mistake
+                continue
+            told.add(mark)
+            host = context.cluster.hosts[view.host]
+            needs = f"guest {guest.name} needs network {nic.network}"
+            words = f"{needs}: {view.host} has neither a bridge nor a tag for it"
+            hint = None if host.kvm else f"{view.host} has no kvm: true"
+            yield Problem("KVN160", words, mark, related=(Related(host.place.mark, "the host is here"),), hint=hint)
+
+
+@check("KVN161", "a guest without a place")
+def nowhere(context: Context) -> Iterator[Problem]:
+    """A guest runs on a `host` or on any host of a `group`: it names one of the two, not both."""
+    for guest in context.cluster.guests.values():
+        has = [key for key in ("host", "group") if key in guest.place.tree.entries]
+        if len(has) == 2:
+            yield Problem("KVN161", f"guest {guest.name} names a host and a group", guest.place.at("group"))
+        elif not has:
+            yield Problem("KVN161", f"guest {guest.name} names neither a host nor a group", guest.place.mark)
+
+
+@check("KVN162", "a group without hosts")
+def empty_group(context: Context) -> Iterator[Problem]:
+    """A guest may run on any host of a group that no host is in."""
+    for guest in context.cluster.guests.values():
+        if guest.group in context.cluster.groups and not context.cluster.hosts_of(guest) and guest.host is None:
+            words = f"no host is in group {guest.group}: guest {guest.name} runs nowhere"
+            yield Problem("KVN162", words, guest.place.at("group"), severity=WARNING)

@@ -1,1 +1,87 @@
-"""Checks."""
+"""Kernel names of interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvmnet.core.checks import Context, check
+from kvmnet.core.problem import Mark, Problem, Related
+from kvmnet.core.view import HostView
+
+#: IFNAMSIZ of linux/if.h is 16 with the closing NUL.
+MAX_NAME = 15
+#: What the kernel or our own files cannot have as an interface's name (dev_valid_name, and "all" and
+#: "default", which are folders of /proc/sys/net/ipv4/conf beside the interfaces').
+_REFUSED = (".", "..", "all", "default", "lo")
+
+
+def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
+    """Every kernel name that a host gets, what it is, and the place it comes from."""
+    for nic in view.nics:
+        yield nic.name, f"NIC {nic.interface}", nic.mark
+    for vlan in view.vlans:
+        yield vlan.name, "the VLAN", vlan.mark
+    for bridge in view.bridges:
+        yield bridge.name, f"the bridge over {bridge.port}", bridge.mark
+    for logical in view.guest_vlans:
+        yield logical.name, "the logical VLAN", logical.mark
+    for macvtap in view.macvtaps:
+        yield macvtap.name, f"the macvtap of guest {macvtap.guest}", macvtap.mark
+
+
+@check("KVN150", "an interface name that the kernel refuses")
+def refused(context: Context) -> Iterator[Problem]:
+    """
+    An interface's name has at most 15 characters (IFNAMSIZ), and some names are taken. Mind what the
+    profile adds: under rocks a NIC gets a p before its name, a VLAN a dot and its tag.
+    """
+    told: set[tuple[str, Mark]] = set()
+    for view in context.views.values():
+        for name, what, mark in _names(view):
+            if (name, mark) in told:  # the same name of a template on 200 hosts is one mistake
+                continue
+            told.add((name, mark))
+            if len(name) > MAX_NAME:
+                words = f"{view.host}: {what} would be named {name}: {len(name)} characters, {MAX_NAME} at most"
+                yield Problem("KVN150", words, mark)
+            elif name in _REFUSED:
+                yield Problem("KVN150", f"{view.host}: {what} cannot be named {name}", mark)
+
+
+@check("KVN151", "two interfaces with one name")
+def shared(context: Context) -> Iterator[Problem]:
+    """
+    Two interfaces of a host get the same kernel name: by their keys, or by what the profile makes of them.
+    A bridge named eth0 and a NIC peth0 that is its port leave no room for another peth0.
+    """
+    for view in context.views.values():
+        first: dict[str, tuple[str, Mark]] = {}
+        for name, what, mark in _names(view):
+            if name in first:
+                other, place = first[name]
+                yield Problem(
+                    "KVN151",
+                    f"{view.host}: {what} and {other} would both be named {name}",
+                    mark,
+                    related=(Related(place, "the first one is here"),),
+                )
+            else:
+                first[name] = what, mark
+
+
+@check("KVN152", "two interfaces find one NIC")
+def same_kernel_name(context: Context) -> Iterator[Problem]:
+    """Two interfaces of a host match one kernel name (`match: {name: …}`): there is one NIC of that name."""
+    for host in context.cluster.hosts.values():
+        first: dict[str, tuple[str, Mark]] = {}
+        for interface in host.interfaces.values():
+            if interface.is_vlan or (interface.mac is not None and interface.kernel_name is None):
+                continue
+            name = interface.kernel_name or interface.name
+            mark = interface.place.at("match", "name")
+            if name in first:
+                other, place = first[name]
+                words = f"{host.name}: {interface.name} and {other} both find the NIC {name}"
+                yield Problem("KVN152", words, mark, related=(Related(place, "the first one is here"),))
+            else:
+                first[name] = interface.name, mark

@@ -1,1 +1,60 @@
-"""Checks."""
+"""Names that must be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Optional
+
+from kvmnet.core.checks import Context, check
+from kvmnet.core.problem import Mark, Problem, did_you_mean, quoted
+
+
+def _unknown(code: str, kind: str, name: Optional[str], known: Iterable[str], mark: Mark) -> Iterator[Problem]:
+    names = list(known)
+    if name is not None and name not in names:
+        yield Problem(code, f"there is no {kind} {quoted(name)}", mark, hint=did_you_mean(name, names))
+
+
+@check("KVN101", "unknown network")
+def unknown_network(context: Context) -> Iterator[Problem]:
+    """An interface, a guest's NIC or the `over` of a logical VLAN names a network that is not there."""
+    cluster = context.cluster
+    for network in cluster.networks.values():
+        yield from _unknown("KVN101", "network", network.over, cluster.networks, network.place.at("over"))
+    for host in cluster.hosts.values():
+        for interface in host.interfaces.values():
+            place = interface.place.at("network")
+            yield from _unknown("KVN101", "network", interface.network, cluster.networks, place)
+    for guest in cluster.guests.values():
+        for nic in guest.nics:
+            yield from _unknown("KVN101", "network", nic.network, cluster.networks, nic.place.at("network"))
+
+
+@check("KVN102", "unknown group")
+def unknown_group(context: Context) -> Iterator[Problem]:
+    """A host or a guest names a group that is not among `groups`."""
+    cluster = context.cluster
+    for host in cluster.hosts.values():
+        yield from _unknown("KVN102", "group", host.group, cluster.groups, host.place.at("group"))
+    for guest in cluster.guests.values():
+        yield from _unknown("KVN102", "group", guest.group, cluster.groups, guest.place.at("group"))
+
+
+@check("KVN103", "unknown host")
+def unknown_host(context: Context) -> Iterator[Problem]:
+    """A guest names a host that is not among `hosts`."""
+    cluster = context.cluster
+    for guest in cluster.guests.values():
+        yield from _unknown("KVN103", "host", guest.host, cluster.hosts, guest.place.at("host"))
+
+
+@check("KVN104", "unknown profile")
+def unknown_profile(context: Context) -> Iterator[Problem]:
+    """
+    The cluster, a group or a host names a profile that does not exist. kvmnet brings `rocks` (NIC eth0
+    becomes peth0, bridge eth0) and `plain` (eth0 stays, bridge br-eth0).
+    """
+    cluster = context.cluster
+    for host in cluster.hosts.values():
+        if host.profile:  # absent: the schema has told already
+            yield from _unknown("KVN104", "profile", host.profile, cluster.profiles, host.profile_mark)

@@ -1,0 +1,5 @@
+"""`python -m kvmnet`."""
+
+from kvmnet.cli.main import run
+
+run()
