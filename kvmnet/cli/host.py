@@ -1,0 +1,91 @@
+"""What `plan` and `apply` share: from PATH to the bundle of this very host, and how a refusal is told."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Optional
+
+import typer
+
+from kvmnet.core.bundle import Bundle
+from kvmnet.core.errors import KvmnetError
+from kvmnet.core.problem import REPORTERS
+from kvmnet.rescue import STATE_DIR
+
+PROBLEMS, DIFFERENT = 1, 6
+
+
+class Console:
+    """Where the words go: events as JSON lines, or plain lines (a spinner on a terminal while one waits)."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.live = not as_json and sys.stdout.isatty()
+        self._status: Any = None
+
+    def line(self, text: str) -> None:
+        """A line for a person."""
+        if not self.as_json:
+            print(text, flush=True)
+
+    def event(self, event: str, **fields: Any) -> None:
+        """A line for a machine."""
+        if self.as_json:
+            print(json.dumps({"event": event, **fields}), flush=True)
+
+    def waiting(self, text: Optional[str]) -> None:
+        """Say what goes on until the next call; None ends it. Only on a terminal."""
+        if not self.live:
+            return
+        if self._status is None:
+            from rich.console import Console as RichConsole
+
+            self._status = RichConsole().status(text or "")
+            self._status.start()
+        if text is None:
+            self._status.stop()
+            self._status = None
+        else:
+            self._status.update(text)
+
+
+@contextmanager
+def told(console: Console) -> Iterator[None]:
+    """Let a machine know of a failure too; the words for a person come from the program's one boundary."""
+    try:
+        yield
+    except KvmnetError as error:
+        console.waiting(None)
+        console.event("failed", reason=error.message, hint=error.hint, exit=error.exit_code)
+        raise
+
+
+def bundle_of_this_host(console: Console, path: Optional[str], host: Optional[str]) -> Bundle:
+    """The definition at PATH, checked whole; of it the host that this machine is, by its NICs' MACs.
+
+    Ends with exit code 1 when the definition has problems, 5 when it is not about this machine.
+    """
+    from kvmnet.core.identify import find_host
+    from kvmnet.host.read import hostname, read_links
+    from kvmnet.pipeline import load
+
+    console.waiting("reading the definition")
+    definition = load(path)
+    console.waiting(None)
+    if definition.problems:
+        reporter = REPORTERS["json" if console.as_json else "text"]
+        print(reporter(definition.problems, definition.sources), end="", file=sys.stderr)
+    if not definition.ok:
+        console.event("problems", exit=PROBLEMS, count=len(definition.problems))
+        raise typer.Exit(PROBLEMS)
+    macs = {link.mac: link.name for link in read_links().values() if link.mac}
+    return find_host(definition.bundles(), macs, hostname(), host)
+
+
+def state_path() -> Path:
+    """Where kvmnet keeps what it knows of this host."""
+    return Path(STATE_DIR)

@@ -1,0 +1,111 @@
+"""What a host is right now, as plain data: read by the shell, compared by the core."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from kvmnet.core.bundle import State
+
+
+@dataclass(frozen=True)
+class Link:
+    """One network interface as the kernel has it. `mac` is the permanent MAC of a NIC (lower case), None
+    for virtual links; `kind` is rtnetlink's (bridge, vlan, macvtap …), None for a NIC."""
+
+    name: str
+    mac: Optional[str]
+    kind: Optional[str]
+    altnames: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A NetworkManager connection profile that is active on `device`. `file` is its keyfile: under /run
+    while it is only in memory. `zone` is its firewalld zone, empty for the default zone."""
+
+    uuid: str
+    id: str
+    type: str
+    device: str
+    file: str
+    interface_name: str = ""
+    zone: str = ""
+
+    @property
+    def saved(self) -> bool:
+        """Whether the profile would survive a reboot."""
+        return bool(self.file) and not self.file.startswith("/run/")
+
+
+@dataclass(frozen=True)
+class Live:
+    """The whole reading. `state` is nmstate's `show`; `link_files` are kvmnet's own files in
+    /etc/systemd/network by name; `zones` are firewalld's by interface (None: firewalld does not run);
+    `applied` is the digest of the bundle that was applied last."""
+
+    hostname: str
+    state: State
+    links: Mapping[str, Link]
+    profiles: Mapping[str, Profile]
+    link_files: Mapping[str, str] = field(default_factory=dict)
+    zones: Optional[Mapping[str, str]] = None
+    applied: Optional[str] = None
+    checkpoints: tuple[str, ...] = ()
+    nmstate: str = ""
+    networkmanager: str = ""
+
+    def nic(self, mac: str) -> Optional[Link]:
+        """The NIC of this permanent MAC."""
+        return next((n for n in self.links.values() if n.mac == mac.lower()), None)
+
+    def macs(self) -> dict[str, str]:
+        """Kernel names of the NICs by permanent MAC."""
+        return {n.mac: n.name for n in self.links.values() if n.mac}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Live:
+        """A recorded reading (`to_json`): for plans made away from the host."""
+        links = {n["name"]: Link(n["name"], n["mac"], n["kind"], tuple(n["altnames"])) for n in data["links"]}
+        return cls(
+            hostname=data["hostname"],
+            state=data["state"],
+            links=links,
+            profiles={p["device"]: Profile(**p) for p in data["profiles"]},
+            link_files=data["link_files"],
+            zones=data["zones"],
+            applied=data["applied"],
+            checkpoints=tuple(data["checkpoints"]),
+            nmstate=data["nmstate"],
+            networkmanager=data["networkmanager"],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The reading as plain data that JSON takes."""
+        return {
+            "hostname": self.hostname,
+            "state": self.state,
+            "links": [
+                {"name": n.name, "mac": n.mac, "kind": n.kind, "altnames": list(n.altnames)}
+                for n in self.links.values()
+            ],
+            "profiles": [
+                {
+                    "uuid": p.uuid,
+                    "id": p.id,
+                    "type": p.type,
+                    "device": p.device,
+                    "file": p.file,
+                    "interface_name": p.interface_name,
+                    "zone": p.zone,
+                }
+                for p in self.profiles.values()
+            ],
+            "link_files": dict(self.link_files),
+            "zones": dict(self.zones) if self.zones is not None else None,
+            "applied": self.applied,
+            "checkpoints": list(self.checkpoints),
+            "nmstate": self.nmstate,
+            "networkmanager": self.networkmanager,
+        }

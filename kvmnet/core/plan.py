@@ -1,0 +1,215 @@
+"""The plan: what of a bundle this host does not have yet, and in which words to say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from kvmnet.core.bundle import Bundle, Nic, State
+from kvmnet.core.difference import interface_differences, renamed, route_key, route_text
+from kvmnet.core.errors import Refused
+from kvmnet.core.live import Live
+
+
+@dataclass(frozen=True)
+class Rename:
+    """A NIC, found by its permanent MAC, that gets another kernel name."""
+
+    mac: str
+    old: str
+    new: str
+    altnames: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of the plan. `what` is add, change, remove, rename, file or save."""
+
+    what: str
+    name: str
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done on this host: `state` holds only what differs."""
+
+    bundle: Bundle
+    renames: tuple[Rename, ...]
+    link_files: Mapping[str, str]
+    state: State
+    unsaved: tuple[str, ...]
+    record: bool
+    changes: tuple[Change, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether the host already is as the bundle says, on disk too."""
+        return not self.changes
+
+    def to_json(self) -> dict[str, Any]:
+        """For `plan --json`."""
+        return {
+            "host": self.bundle.host,
+            "digest": self.bundle.digest,
+            "empty": self.empty,
+            "changes": [{"what": c.what, "name": c.name, "details": list(c.details)} for c in self.changes],
+            "state": self.state,
+        }
+
+
+def make_plan(bundle: Bundle, live: Live) -> Plan:
+    """Compare a bundle with a live reading.
+
+    Raises Refused when the host cannot take it: a NIC that is not there, a name that another device holds.
+    """
+    renames = tuple(r for nic in bundle.nics for r in _rename(nic, live))
+    _refuse_taken_names(renames, live)
+    view = renamed(live.state, {r.old: r.new for r in renames})
+    changes = [Change("rename", r.old, (f"to {r.new}, the NIC with MAC {r.mac}",)) for r in renames]
+
+    link_files = {name: text for name, text in bundle.links.items() if live.link_files.get(name) != text}
+    changes += [Change("file", f"/etc/systemd/network/{name}", ("names the NIC at boot",)) for name in link_files]
+
+    interfaces, more = _interfaces(bundle.state, view)
+    changes += more
+    routes, more = _routes(bundle.state, view, {i["name"] for i in bundle.state.get("interfaces", [])})
+    changes += more
+    dns, more = _dns(bundle.state, view)
+    changes += more
+    state: State = {}
+    if interfaces:
+        state["interfaces"] = interfaces
+    if routes:
+        state["routes"] = {"config": routes}
+    if dns:
+        state["dns-resolver"] = {"config": dns}
+
+    sent = {i["name"] for i in interfaces}
+    unsaved = tuple(
+        i["name"]
+        for i in bundle.state.get("interfaces", [])
+        if i["name"] not in sent and i["name"] in live.profiles and not live.profiles[i["name"]].saved
+    )
+    changes += [Change("save", name, ("its connection profile is only in memory",)) for name in unsaved]
+    record = live.applied != bundle.digest
+    if record and not changes:
+        changes.append(Change("record", bundle.host, ("the host already is as defined; kvmnet takes note of it",)))
+    return Plan(bundle, renames, link_files, state, unsaved, record, tuple(changes))
+
+
+def _rename(nic: Nic, live: Live) -> list[Rename]:
+    if nic.mac is None:
+        if nic.name not in live.links:
+            raise Refused(
+                f"NIC {nic.interface} is not here: no interface is named {nic.name}",
+                "name the NIC by `mac:` in the definition, or check the hardware",
+            )
+        return []
+    link = live.nic(nic.mac)
+    if link is None:
+        raise Refused(
+            f"NIC {nic.interface} is not here: no NIC has the permanent MAC {nic.mac}",
+            "the NICs of this machine: " + ", ".join(f"{name} {mac}" for mac, name in sorted(live.macs().items())),
+        )
+    return [Rename(nic.mac, link.name, nic.name, link.altnames)] if link.name != nic.name else []
+
+
+def _refuse_taken_names(renames: tuple[Rename, ...], live: Live) -> None:
+    leaving = {r.old for r in renames}
+    for rename in renames:
+        for link in live.links.values():
+            holds = link.name == rename.new and link.name not in leaving
+            if holds or (rename.new in link.altnames and link.mac != rename.mac):
+                how = "name" if holds else "alternative name"
+                raise Refused(
+                    f"NIC {rename.old} cannot be named {rename.new}: that is the {how} of {link.name}",
+                    f"rename or remove {link.name}, or choose another name in the profile",
+                )
+
+
+def _interfaces(desired: State, view: State) -> tuple[list[dict[str, Any]], list[Change]]:
+    there = {i["name"]: i for i in view.get("interfaces", [])}
+    send, changes = [], []
+    for interface in desired.get("interfaces", []):
+        live: Optional[dict[str, Any]] = there.get(interface["name"])
+        details = interface_differences(interface, live)
+        if details:
+            send.append(interface)
+            changes.append(Change("change" if live else "add", interface["name"], tuple(details)))
+    return send, changes
+
+
+def _routes(desired: State, view: State, ours: set[str]) -> tuple[list[dict[str, Any]], list[Change]]:
+    """Routes to add, and static routes over our interfaces that the definition does not know: nmstate
+    appends routes, so what must go has to be said."""
+    wanted = {route_key(r): r for r in desired.get("routes", {}).get("config", [])}
+    there = {route_key(r): r for r in view.get("routes", {}).get("config", [])}
+    send: list[dict[str, Any]] = []
+    changes = []
+    for key, route in there.items():
+        name = str(route.get("next-hop-interface"))
+        # of an interface that loses its addresses nmstate removes the routes by itself
+        if key not in wanted and name in ours and _has_ip(desired, name):
+            send.append({"state": "absent", **{k: v for k, v in route.items() if k in _ROUTE_KEYS}})
+            changes.append(Change("remove", "route", (route_text(route),)))
+    for key, route in wanted.items():
+        if key not in there:
+            send.append(route)
+            changes.append(Change("add", "route", (route_text(route),)))
+    return send, changes
+
+
+_ROUTE_KEYS = ("destination", "next-hop-address", "next-hop-interface", "table-id", "metric")
+
+
+def _has_ip(desired: State, name: str) -> bool:
+    for interface in desired.get("interfaces", []):
+        if interface["name"] == name:
+            return any(interface.get(f, {}).get("enabled") for f in ("ipv4", "ipv6"))
+    return False
+
+
+def _dns(desired: State, view: State) -> tuple[dict[str, Any], list[Change]]:
+    wanted = desired.get("dns-resolver", {}).get("config", {})
+    there = view.get("dns-resolver", {}).get("config", {})
+    details = [
+        f"{key}: {', '.join(there.get(key, [])) or 'none'} -> {', '.join(wanted[key]) or 'none'}"
+        for key in wanted
+        if list(wanted[key]) != list(there.get(key, []))
+    ]
+    return (dict(wanted), [Change("change", "name servers", tuple(details))]) if details else ({}, [])
+
+
+def expectations(state: State) -> list[dict[str, Any]]:
+    """What the kernel must show once a state is applied, one entry an interface: to be read back, since no
+    return code is believed about the network."""
+    controllers = {
+        (p["name"] if isinstance(p, Mapping) else p): i["name"]
+        for i in state.get("interfaces", [])
+        for kind in ("bridge", "link-aggregation")
+        for p in i.get(kind, {}).get("port", [])
+    }
+    found = []
+    for interface in state.get("interfaces", []):
+        if interface.get("state") != "up":
+            continue
+        expected: dict[str, Any] = {"name": interface["name"]}
+        if interface["name"] in controllers:
+            expected["master"] = controllers[interface["name"]]
+        if interface.get("accept-all-mac-addresses"):
+            expected["promiscuous"] = True
+        if interface["type"] == "linux-bridge":
+            expected["kind"] = "bridge"
+        if "mac-address" in interface and interface["type"] != "ethernet":
+            expected["address"] = str(interface["mac-address"]).lower()
+        if "mtu" in interface:
+            expected["mtu"] = interface["mtu"]
+        expected["addresses"] = [
+            f"{a['ip']}/{a['prefix-length']}"
+            for family in ("ipv4", "ipv6")
+            for a in interface.get(family, {}).get("address", [])
+        ]
+        found.append(expected)
+    return found

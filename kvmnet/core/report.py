@@ -1,0 +1,62 @@
+"""What a person or a machine is told of a plan and of a transaction's events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from kvmnet.core.plan import Change, Plan
+
+_SIGNS = {"add": "+", "remove": "-", "change": "~", "rename": ">", "file": "+", "save": "~", "record": "~"}
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan in plain lines: `+` comes, `-` goes, `~` changes, `>` gets another name."""
+    if plan.empty:
+        return f"{plan.bundle.host}: nothing to do, the host is as defined\n"
+    lines = [f"{plan.bundle.host}: {_count(len(plan.changes))} to make"]
+    lines += [line for change in plan.changes for line in change_lines(change)]
+    return "".join(line + "\n" for line in lines)
+
+
+def change_lines(change: Change) -> list[str]:
+    """A change and its details, indented."""
+    if len(change.details) == 1:
+        return [f"  {_SIGNS[change.what]} {change.what} {change.name}: {change.details[0]}"]
+    return [f"  {_SIGNS[change.what]} {change.what} {change.name}", *(f"      {d}" for d in change.details)]
+
+
+def _count(number: int) -> str:
+    return f"{number} change" + ("" if number == 1 else "s")
+
+
+def event_text(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
+    """One line for an event of the journal, or None for one that a person need not see."""
+    kind = event["event"]
+    if kind == "done":
+        return f"ok   {steps[event['step']]} ({event['seconds']:.1f} s)"
+    if kind == "failed":
+        return f"FAIL {event['error']}"
+    if kind == "undo":
+        return "undoing what was done"
+    if kind == "undone":
+        return f"undo {steps[event['step']]}: {event['result']}"
+    if kind == "undo-failed":
+        return f"undo {steps[event['step']]} FAILED: {event['error']}"
+    if kind == "verified":
+        return "ok   the machine is as it was before"
+    if kind == "not-verified":
+        return "\n".join(["FAIL the machine is not as it was before:", *(f"       {d}" for d in event["differences"])])
+    return None
+
+
+def outcome_text(code: int, away: Optional[float], probe: Optional[str]) -> str:
+    """The last line: how it ended, and for how long the gateway did not answer."""
+    words = {
+        0: "kept: the host is as defined, and will be after a reboot",
+        3: "rolled back: the host is as it was before, read back and compared",
+        4: "rolled back, but the host is not as it was before: look at it now",
+    }[code]
+    if away is not None and probe:
+        words += f" ({probe} was out of reach for {away:.1f} s at most)"
+    return words

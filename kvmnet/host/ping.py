@@ -1,0 +1,113 @@
+"""Ask a neighbour whether it answers: one ICMP echo, or the neighbour table where it answers ARP alone."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import subprocess
+import threading
+import time
+from typing import Optional
+
+ECHO_REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
+ECHO_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
+
+
+class Pinger:
+    """ICMP echo to one address over a raw socket (root). Not bound to an interface: it goes as any other
+    traffic of this host would."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        protocol = socket.IPPROTO_ICMPV6 if self.family == socket.AF_INET6 else socket.IPPROTO_ICMP
+        self._socket = socket.socket(self.family, socket.SOCK_RAW, protocol)
+        self._id = (os.getpid() ^ threading.get_ident()) & 0xFFFF
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
+
+    def send(self, sequence: int) -> bool:
+        """Send one echo request; False when the kernel has no way to send it."""
+        head = struct.pack("!BBHHH", ECHO_REQUEST[self.family], 0, 0, self._id, sequence & 0xFFFF)
+        if self.family == socket.AF_INET:  # of ICMPv6 the kernel writes the checksum itself
+            head = struct.pack("!BBHHH", 8, 0, _checksum(head), self._id, sequence & 0xFFFF)
+        try:
+            self._socket.sendto(head, (self.address, 0))
+        except OSError:
+            return False
+        return True
+
+    def replies(self, seconds: float) -> list[int]:
+        """Sequence numbers that were answered within so many seconds; returns at the first packets."""
+        ready, _, _ = select.select([self._socket], [], [], max(0.0, seconds))
+        found = []
+        while ready:
+            data = self._socket.recv(2048)
+            if self.family == socket.AF_INET:
+                data = data[(data[0] & 15) * 4 :]
+            kind, _, _, identity, sequence = struct.unpack("!BBHHH", data[:8])
+            if kind == ECHO_REPLY[self.family] and identity == self._id:
+                found.append(sequence)
+            ready, _, _ = select.select([self._socket], [], [], 0)
+        return found
+
+
+def answers(address: str, seconds: float = 1.0) -> bool:
+    """Whether a neighbour answers within so many seconds: an echo reply, or (a router that drops echo
+    requests still answers ARP and NDP) a reachable entry in the neighbour table."""
+    pinger = Pinger(address)
+    try:
+        end = time.monotonic() + seconds
+        pinger.send(1)
+        while time.monotonic() < end:
+            if 1 in pinger.replies(end - time.monotonic()):
+                return True
+    finally:
+        pinger.close()
+    done = subprocess.run(
+        ["ip", "neighbour", "show", "to", address], capture_output=True, text=True, check=False, timeout=10
+    )
+    return any(state in done.stdout for state in (" REACHABLE", " PERMANENT"))
+
+
+class Outage(threading.Thread):
+    """Pings a neighbour at ten a second while a change goes on, to say afterwards how long it was away."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(daemon=True)
+        self._pinger = Pinger(address)
+        self._end = threading.Event()
+        self._answered: list[float] = []
+        self._sent: dict[int, float] = {}
+
+    def run(self) -> None:
+        sequence = 0
+        while not self._end.is_set():
+            sequence = (sequence + 1) & 0xFFFF
+            now = time.monotonic()
+            self._sent[sequence] = now
+            self._pinger.send(sequence)
+            while (left := now + 0.1 - time.monotonic()) > 0:
+                self._answered += [self._sent[s] for s in self._pinger.replies(left) if s in self._sent]
+
+    def seconds(self) -> Optional[float]:
+        """Stop; the longest time between two answered requests, less the tenth between any two. None when
+        there was no answer at all."""
+        self._end.set()
+        self.join(5)
+        self._pinger.close()
+        times = sorted(self._answered)
+        if len(times) < 2:
+            return None
+        gap = max(after - before for before, after in zip(times, times[1:]))
+        return round(max(0.0, gap - 0.1), 1)
+
+
+def _checksum(data: bytes) -> int:
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total >> 16) + (total & 0xFFFF)
+    return ~(total + (total >> 16)) & 0xFFFF

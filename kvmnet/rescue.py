@@ -1,0 +1,640 @@
+#!/usr/bin/python3 -I
+"""Undo an open kvmnet transaction: the one file that works when all else is gone.
+
+Standard library only; the system's Python; no kvmnet, no venv. It reads the open transaction
+(/var/lib/kvmnet/open), undoes what the journal says was begun, last step first, then reads the machine
+back and compares it with the snapshot from before. It may be run again at any time: every undo looks at
+what is there before it acts.
+
+    /usr/bin/python3 -I /var/lib/kvmnet/rescue.py            undo what is open
+    /usr/bin/python3 -I /var/lib/kvmnet/rescue.py --status   say what is open
+
+Exit codes: 0 nothing was open; 3 undone and verified; 4 undone, not verified: a person is needed.
+
+The transaction itself uses the functions here for files, links and snapshots, so that what was written
+and what is undone, what was seen before and what is compared after, come from the same code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+STATE_DIR = "/var/lib/kvmnet"
+PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PROFILE_DIRS = ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections")
+NM = "org.freedesktop.NetworkManager"
+FIREWALLD = "org.fedoraproject.FirewallD1"
+LABEL = "security.selinux"
+
+Json = dict[str, Any]
+
+
+class Failed(Exception):
+    """A program or a file did not do what was asked; the text says which and why."""
+
+
+# --- programs ---------------------------------------------------------------------------------------
+
+
+def run(*argv: str, timeout: float = 30.0) -> str:
+    """What `argv` prints; raises Failed with its error text when it fails or takes over `timeout` seconds."""
+    try:
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={"PATH": PROGRAMS, "LC_ALL": "C"},
+        )
+    except FileNotFoundError as error:
+        raise Failed(f"{argv[0]}: not found") from error
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"{' '.join(argv)}: no answer within {timeout:.0f} s") from error
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def run_json(*argv: str) -> Any:
+    """The JSON that `argv` prints (an empty list where it prints nothing: `ip -j` does that)."""
+    return json.loads(run(*argv).strip() or "[]")
+
+
+# --- files ------------------------------------------------------------------------------------------
+
+
+def sync_dir(path: Path) -> None:
+    """Make a change of names in a folder survive a power cut."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_file(
+    path: str,
+    data: bytes,
+    mode: int = 0o644,
+    owner: Optional[tuple[int, int]] = None,
+    label: Optional[bytes] = None,
+) -> None:
+    """Replace a file whole: a temporary file in the same folder (so that its SELinux label is the
+    folder's, not /tmp's), fsync, rename, fsync of the folder."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.kvmnet")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), mode)
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
+            if label is not None:
+                with contextlib.suppress(OSError):  # a kernel without SELinux refuses the attribute
+                    os.setxattr(temporary, LABEL, label)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_dir(target.parent)
+
+
+def remove_file(path: str) -> None:
+    """Remove a file, if it is there, for good."""
+    target = Path(path)
+    if target.exists() or target.is_symlink():
+        target.unlink()
+        sync_dir(target.parent)
+
+
+def record_file(path: str) -> Json:
+    """All of a file that `restore_file` needs to give it back: bytes, mode, owner, label; or its absence."""
+    target = Path(path)
+    try:
+        about = target.lstat()
+    except FileNotFoundError:
+        return {"path": path, "absent": True}
+    if stat.S_ISLNK(about.st_mode):
+        return {"path": path, "link": os.readlink(path)}
+    label = None
+    with contextlib.suppress(OSError):
+        label = base64.b64encode(os.getxattr(path, LABEL)).decode()
+    return {
+        "path": path,
+        "data": base64.b64encode(target.read_bytes()).decode(),
+        "mode": stat.S_IMODE(about.st_mode),
+        "owner": [about.st_uid, about.st_gid],
+        "label": label,
+    }
+
+
+def restore_file(record: Json) -> bool:
+    """Give a recorded file back; True when something had to change."""
+    path = str(record["path"])
+    if record_file(path) == record:
+        return False
+    if record.get("absent"):
+        remove_file(path)
+    elif "link" in record:
+        remove_file(path)
+        Path(path).symlink_to(record["link"])
+    else:
+        label = base64.b64decode(record["label"]) if record["label"] else None
+        owner = (int(record["owner"][0]), int(record["owner"][1]))
+        write_file(path, base64.b64decode(record["data"]), record["mode"], owner, label)
+    return True
+
+
+# --- links ------------------------------------------------------------------------------------------
+
+
+def links() -> dict[str, Json]:
+    """Every link by name, as the kernel has it (`ip -d -j link`), with its permanent MAC as `mac`: iproute2
+    prints `permaddr` only where it differs from the address in use."""
+    found = {}
+    for link in run_json("ip", "-d", "-j", "link", "show"):
+        kind = link.get("linkinfo", {}).get("info_kind")
+        found[link["ifname"]] = {
+            "name": link["ifname"],
+            "mac": None if kind else str(link.get("permaddr") or link.get("address", "")).lower(),
+            "address": str(link.get("address", "")).lower(),
+            "kind": kind,
+            "type": link.get("link_type"),
+            "master": link.get("master"),
+            "mtu": link.get("mtu"),
+            "up": "UP" in link.get("flags", []),
+            "promiscuous": "PROMISC" in link.get("flags", []),
+            "promiscuity": link.get("promiscuity", 0),
+            "altnames": sorted(link.get("altnames", [])),
+        }
+    return found
+
+
+def addresses() -> dict[str, list[str]]:
+    """The addresses of every link, `address/prefix`, sorted; without the tentative and the temporary ones."""
+    found: dict[str, list[str]] = {}
+    for link in run_json("ip", "-j", "address", "show"):
+        if "ifname" in link:
+            found[link["ifname"]] = sorted(
+                f"{a['local']}/{a['prefixlen']}"
+                for a in link.get("addr_info", [])
+                if "local" in a and not a.get("temporary")
+            )
+    return found
+
+
+def routes() -> list[Json]:
+    """The routes of both families and every table but the kernel's own (local, broadcast, multicast)."""
+    found = []
+    for family in ("-4", "-6"):
+        for route in run_json("ip", family, "-j", "route", "show", "table", "all"):
+            table = str(route.get("table", "main"))
+            if table == "local" or route.get("type", "unicast") in ("local", "broadcast", "anycast", "multicast"):
+                continue
+            found.append(
+                {
+                    "family": family[1:],
+                    "to": route.get("dst"),
+                    "via": route.get("gateway"),
+                    "dev": route.get("dev"),
+                    "metric": route.get("metric"),
+                    "table": table,
+                    "source": route.get("prefsrc"),
+                }
+            )
+    return sorted(found, key=lambda r: json.dumps(r, sort_keys=True))
+
+
+def nic_of(mac: str) -> Optional[str]:
+    """The name that the NIC of this permanent MAC has now; None when it is not there."""
+    for name, link in links().items():
+        if link["mac"] == mac.lower() and link["type"] == "ether":
+            return name
+    return None
+
+
+def rename(mac: str, to: str) -> str:
+    """Give the NIC of this permanent MAC the name `to`; says how: "already", "up" or "down-up".
+
+    The kernel renames a NIC that is up since 6.2 (before: EBUSY, so down, rename, up). An altname equal
+    to the new name (udev 252 sets the old name as one after a rename) would make it fail: removed first.
+    Raises Failed when there is no such NIC or the name is another link's.
+    """
+    now = links()
+    name = nic_of(mac)
+    if name is None:
+        raise Failed(f"no NIC has the permanent MAC {mac}")
+    if name == to:
+        return "already"
+    if to in now:
+        raise Failed(f"the name {to} is taken by a {now[to]['kind'] or 'NIC'}")
+    for holder, link in now.items():
+        if to in link["altnames"]:
+            run("ip", "link", "property", "del", "dev", holder, "altname", to)
+    try:
+        run("ip", "link", "set", "dev", name, "name", to)
+        return "up"
+    except Failed as error:
+        if "busy" not in str(error).lower():
+            raise
+    run("ip", "link", "set", "dev", name, "down")
+    try:
+        run("ip", "link", "set", "dev", name, "name", to)
+    finally:
+        run("ip", "link", "set", "dev", nic_of(mac) or name, "up")
+    return "down-up"
+
+
+def wait(what: Callable[[], bool], seconds: float, pause: float = 0.1) -> bool:
+    """Whether `what` came true within so many seconds; asked every `pause` seconds."""
+    end = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > end:
+            return False
+        time.sleep(pause)
+    return True
+
+
+# --- NetworkManager and firewalld -------------------------------------------------------------------
+
+
+def checkpoints() -> list[str]:
+    """The object paths of NetworkManager's checkpoints."""
+    path = "/" + NM.replace(".", "/")
+    return [w.strip('"') for w in run("busctl", "get-property", NM, path, NM, "Checkpoints").split()[2:]]
+
+
+def profiles() -> list[Json]:
+    """NetworkManager's connection profiles: uuid, id, device (None when not active), file."""
+    text = run("nmcli", "-t", "-e", "no", "-f", "UUID,DEVICE,FILENAME,NAME", "connection", "show")
+    found = []
+    for line in text.splitlines():
+        uuid, device, rest = line.split(":", 2)
+        file, _, name = rest.rpartition(":")
+        found.append({"uuid": uuid, "device": device or None, "file": file, "id": name})
+    return sorted(found, key=lambda p: str(p["uuid"]))
+
+
+def profile_files(uuids: list[str]) -> list[str]:
+    """The keyfiles, on disk and in memory, that hold one of these profiles."""
+    found = []
+    for folder in PROFILE_DIRS:
+        for path in sorted(Path(folder).glob("*")) if Path(folder).is_dir() else []:
+            with contextlib.suppress(OSError):
+                text = path.read_text(encoding="utf-8", errors="replace")
+                if any(f"uuid={uuid}" in text for uuid in uuids):
+                    found.append(str(path))
+    return found
+
+
+def firewalld(method: str, *arguments: str, interface: str = f"{FIREWALLD}.zone") -> str:
+    """Call firewalld by D-Bus (its own command takes a second and more); the one word that it answers."""
+    path = "/" + FIREWALLD.replace(".", "/")
+    signature = ["s" * len(arguments)] if arguments else []
+    answer = run("busctl", "call", FIREWALLD, path, interface, method, *signature, *arguments)
+    return answer.strip().partition(" ")[2].strip('"')
+
+
+def firewalld_runs() -> bool:
+    """Whether firewalld answers on the bus (asking must not start it)."""
+    with contextlib.suppress(Failed):
+        return run("systemctl", "is-active", "firewalld").strip() == "active"
+    return False
+
+
+def zone_of(interface: str) -> Optional[str]:
+    """firewalld's zone that this interface is bound to; None when to none (then the default zone counts)."""
+    return firewalld("getZoneOfInterface", interface) or None
+
+
+# --- the snapshot -----------------------------------------------------------------------------------
+
+
+def snapshot(names: list[str], macs: list[str], uuids: list[str], files: list[str]) -> Json:
+    """What the machine is before anything is touched, as far as the transaction may touch it.
+
+    `names`: every interface name that is there before or after; `macs`: the permanent MACs of its NICs;
+    `uuids`: profiles that may be changed; `files`: further files that may be written.
+    """
+    paths = sorted({*files, *profile_files(uuids)})
+    return {
+        "names": sorted(names),
+        "macs": sorted(m.lower() for m in macs),
+        "uuids": sorted(uuids),
+        "files": [record_file(path) for path in paths],
+        **observe(sorted(names), sorted(m.lower() for m in macs), sorted(uuids)),
+    }
+
+
+def observe(names: list[str], macs: list[str], uuids: list[str]) -> Json:
+    """The live half of a snapshot, and what is compared with it after an undo."""
+    here = {n: link for n, link in links().items() if n in names or link["mac"] in macs}
+    zones = {n: zone_of(n) for n in names} if firewalld_runs() else None
+    return {
+        "links": here,
+        "addresses": {n: a for n, a in addresses().items() if n in here},
+        "routes": [r for r in routes() if r["dev"] in names],
+        "zones": zones,
+        "profiles": [p for p in profiles() if p["uuid"] in uuids or p["device"] in here],
+    }
+
+
+def differences(before: Json) -> list[str]:
+    """How the machine differs from the snapshot, one line a difference; empty: it is as it was."""
+    found = []
+    for record in before["files"]:
+        now = record_file(record["path"])
+        if now != record:
+            found.append(f"file {record['path']}: {_file_difference(record, now)}")
+    known = {r["path"] for r in before["files"]}
+    found += [f"file {p}: was not there" for p in profile_files(before["uuids"]) if p not in known]
+    try:
+        after = observe(before["names"], before["macs"], before["uuids"])
+    except Failed as error:
+        return [*found, f"the machine cannot be read: {error}"]
+    for part in ("links", "addresses", "routes", "zones", "profiles"):
+        was, now = before[part], after[part]
+        if was == now:
+            continue
+        if isinstance(was, dict) and isinstance(now, dict):
+            for key in sorted({*was, *now}):
+                if was.get(key) != now.get(key):
+                    found.append(f"{part} {key}: was {_short(was.get(key))}, is {_short(now.get(key))}")
+        elif isinstance(was, list) and isinstance(now, list):
+            found += [f"{part}: gone {_short(x)}" for x in was if x not in now]
+            found += [f"{part}: new {_short(x)}" for x in now if x not in was]
+        else:
+            found.append(f"{part}: was {_short(was)}, is {_short(now)}")
+    return found
+
+
+def _file_difference(was: Json, now: Json) -> str:
+    if now.get("absent"):
+        return "is gone"
+    if was.get("absent"):
+        return "was not there"
+    return "differs in " + ", ".join(k for k in ("data", "mode", "owner", "label", "link") if was.get(k) != now.get(k))
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, sort_keys=True) if value is not None else "nothing"
+
+
+# --- the journal ------------------------------------------------------------------------------------
+
+
+class Journal:
+    """Lines of JSON, each on disk before the effect that it announces."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "journal.jsonl"
+
+    def append(self, event: str, **fields: Any) -> None:
+        """Write one event with its time (seconds since the epoch), fsynced."""
+        line = json.dumps({"at": round(time.time(), 3), "event": event, **fields}, sort_keys=False)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def events(self) -> list[Json]:
+        """Every whole line; the last may be torn by a power cut, and announces nothing then."""
+        found = []
+        with contextlib.suppress(FileNotFoundError):
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                with contextlib.suppress(ValueError):
+                    found.append(json.loads(line))
+        return found
+
+    def begun(self) -> list[int]:
+        """The numbers of the steps that were announced, in order."""
+        return [e["step"] for e in self.events() if e["event"] == "do"]
+
+
+# --- undo -------------------------------------------------------------------------------------------
+
+
+def undo_checkpoint(folder: Path, spec: Json) -> str:
+    """Roll back the checkpoint that our apply made, if NetworkManager still has it.
+
+    Its path is in the log of the program that made it, written at once; a checkpoint of that name from
+    before the transaction is not ours.
+    """
+    log = folder / spec["log"]
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    ours = [line.rpartition("Created checkpoint ")[2].strip() for line in text.splitlines() if "Created checkpoint " in line]
+    there = checkpoints()
+    for path in ours:
+        if path in there:
+            run("busctl", "call", NM, "/" + NM.replace(".", "/"), NM, "CheckpointRollback", "o", path, timeout=60)
+            return f"rolled back {path}"
+    return "no checkpoint of ours is left"
+
+
+def undo_profile(folder: Path, spec: Json) -> str:
+    """Delete a profile that we made, and the virtual link that it brought."""
+    uuid, name = spec["uuid"], spec["interface"]
+    if any(p["uuid"] == uuid for p in profiles()):
+        run("nmcli", "-w", "15", "connection", "delete", "uuid", uuid)
+    if not wait(lambda: not links().get(name, {}).get("kind"), 5):
+        run("ip", "link", "delete", "dev", name)
+    return "deleted"
+
+
+def undo_rename(folder: Path, spec: Json) -> str:
+    """Give the NIC its old name back, and its old altnames."""
+    how = rename(spec["mac"], spec["to"])
+    with contextlib.suppress(Failed):  # udev's own renaming of things must be over before altnames are read
+        run("udevadm", "settle", "--timeout=5")
+    altnames = spec["altnames"]
+    for name in links()[spec["to"]]["altnames"]:
+        if name not in altnames:
+            run("ip", "link", "property", "del", "dev", spec["to"], "altname", name)
+    for name in altnames:
+        if name not in links()[spec["to"]]["altnames"]:
+            run("ip", "link", "property", "add", "dev", spec["to"], "altname", name)
+    return how
+
+
+def undo_files(folder: Path, spec: Json) -> str:
+    """Give recorded files back, remove keyfiles of `uuids` that were not there, have them read again."""
+    before = read_json(folder / "snapshot.json")
+    records = {r["path"]: r for r in before["files"]}
+    changed = [path for path in spec.get("paths", []) if restore_file(records[path])]
+    for path in profile_files(spec.get("uuids", [])):
+        if restore_file(records.get(path, {"path": path, "absent": True})):
+            changed.append(path)
+    for record in before["files"]:  # a keyfile that is gone names no uuid any more
+        if spec.get("uuids") and record["path"].startswith(PROFILE_DIRS) and restore_file(record):
+            changed.append(record["path"])
+    if changed and spec.get("uuids"):
+        run("nmcli", "connection", "reload")
+    if any("/systemd/network/" in path for path in changed):
+        run("udevadm", "control", "--reload")
+    return f"{len(changed)} given back"
+
+
+def undo_zone(folder: Path, spec: Json) -> str:
+    """Bind an interface to the zone it had, or to none."""
+    if not firewalld_runs():
+        return "firewalld does not run"
+    now, was = zone_of(spec["interface"]), spec["zone"]
+    if was and now != was:
+        firewalld("changeZoneOfInterface", was, spec["interface"])
+    elif now and not was:
+        firewalld("removeInterface", now, spec["interface"])
+    return was or "none"
+
+
+UNDO: dict[str, Callable[[Path, Json], str]] = {
+    "checkpoint": undo_checkpoint,
+    "profile": undo_profile,
+    "rename": undo_rename,
+    "files": undo_files,
+    "zone": undo_zone,
+}
+
+
+def activate_missing(before: Json) -> None:
+    """Activate what was active and is not: NetworkManager's own rollback may leave a NIC unconfigured."""
+    active = {(p["uuid"], p["device"]) for p in profiles() if p["device"]}
+    for profile in before["profiles"]:
+        if profile["device"] and (profile["uuid"], profile["device"]) not in active:
+            run("nmcli", "-w", "20", "connection", "up", "uuid", profile["uuid"], "ifname", profile["device"])
+
+
+def undo(state_dir: Path, why: str) -> int:
+    """Undo the open transaction; returns the exit code (0, 3 or 4). The caller holds the lock."""
+    folder = state_dir / "open"
+    if not folder.is_dir():
+        return 0
+    journal = Journal(folder)
+    transaction, before = read_json(folder / "transaction.json"), read_json(folder / "snapshot.json")
+    if not transaction or not before:  # cut while it was being written: nothing was begun
+        close(state_dir, "nothing was begun", verified=True)
+        return 3
+    if any(e["event"] == "kept" for e in journal.events()):  # cut between the last step and the closing
+        close(state_dir, "kept")
+        return 0
+    journal.append("undo", why=why)
+    _start_networkmanager()
+    for number in sorted(set(journal.begun()), reverse=True):
+        step = transaction["steps"][number]
+        for spec in step["undo"]:
+            journal.append("undoing", step=number, title=step["title"], op=spec["op"])
+            try:
+                journal.append("undone", step=number, result=UNDO[spec["op"]](folder, spec))
+            except (Failed, OSError, KeyError) as error:
+                journal.append("undo-failed", step=number, error=str(error))
+    left = settle(before)
+    journal.append("verified" if not left else "not-verified", differences=left)
+    if left:
+        return 4
+    close(state_dir, "rolled back", verified=True)
+    return 3
+
+
+def settle(before: Json, patience: float = 25.0) -> list[str]:
+    """Wait until the machine is as the snapshot has it; what still differs when patience (seconds) ends."""
+    start = time.monotonic()
+    nudged = False
+    left = differences(before)
+    while left and time.monotonic() - start < patience:
+        if not nudged and time.monotonic() - start > 3:
+            nudged = True
+            with contextlib.suppress(Failed):
+                activate_missing(before)
+        time.sleep(0.3)
+        left = differences(before)
+    return left
+
+
+def _start_networkmanager() -> None:
+    with contextlib.suppress(Failed):
+        run("systemctl", "start", "NetworkManager", timeout=60)
+
+
+def read_json(path: Path) -> Json:
+    """The object in a file; empty when the file is absent or torn."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def close(state_dir: Path, outcome: str, **fields: Any) -> None:
+    """Write the end into the journal and move the transaction into the history."""
+    folder = state_dir / "open"
+    Journal(folder).append("end", outcome=outcome, **fields)
+    (state_dir / "history").mkdir(exist_ok=True)
+    name = read_json(folder / "transaction.json").get("id") or f"{time.time():.0f}"
+    folder.rename(state_dir / "history" / name)
+    sync_dir(state_dir / "history")
+    sync_dir(state_dir)
+
+
+@contextlib.contextmanager
+def locked(state_dir: Path, wait_for: bool = True) -> Any:
+    """Hold the lock of this machine's transactions; raises BlockingIOError when not told to wait."""
+    handle = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait_for else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(handle)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Undo an open kvmnet transaction.")
+    parser.add_argument("--state", default=STATE_DIR, help="where kvmnet keeps its state (default: %(default)s)")
+    parser.add_argument("--status", action="store_true", help="say what is open, change nothing")
+    parser.add_argument("--after-worker", action="store_true", help="for the unit: leave alone what was tried")
+    parser.add_argument("--why", default="run by hand", help="the reason that the journal shall give")
+    options = parser.parse_args()
+    state_dir = Path(options.state)
+    if not (state_dir / "open").is_dir():
+        print("kvmnet: no transaction is open")
+        return 0
+    if options.status:
+        for event in Journal(state_dir / "open").events():
+            print(json.dumps(event))
+        return 0
+    if os.geteuid() != 0:
+        print("kvmnet: only root can undo a transaction", file=sys.stderr)
+        return 1
+    with locked(state_dir):
+        if options.after_worker:
+            if any(e["event"] == "not-verified" for e in Journal(state_dir / "open").events()):
+                return 4
+            options.why = "the process that did the work was killed"
+        code = undo(state_dir, options.why)
+    if code == 4:
+        print("kvmnet: undone, but the machine is not as it was:", file=sys.stderr)
+        last = [e for e in Journal(state_dir / "open").events() if e["event"] == "not-verified"][-1:]
+        for event in last:
+            print("\n".join("  " + line for line in event["differences"]), file=sys.stderr)
+    else:
+        print("kvmnet: " + ("undone; the machine is as it was before" if code == 3 else "nothing to undo"))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The transaction: steps with do and undo, journalled, undone by rescue.py."""

@@ -1,0 +1,255 @@
+"""A plan becomes a transaction: steps written out as plain data, each with its undo.
+
+The order is what makes it safe; the reasons stand beside the steps. What was tried by hand, in both
+generations of udev and kernel, is told in docs/safety.md.
+
+Until the keeping begins nothing is on disk but the journal: `.link` files and profiles are under /run, so
+that a power cut gives the machine back as it was. While it is being kept, what is on disk boots at every
+moment: the NIC's profile is first bound to its MAC there (it serves the NIC under either name), then the
+NIC gets its name for good, then come the bridges, then the NICs as their ports.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from kvmnet.core.live import Live, Profile
+from kvmnet.core.plan import Plan, Rename, expectations
+
+Step = dict[str, Any]
+
+RUN_DIR = "/run/systemd/network"
+ETC_DIR = "/etc/systemd/network"
+#: NetworkManager's name of a profile's type, for nmstate's of an interface.
+NM_TYPES = {"linux-bridge": "bridge", "vlan": "vlan", "bond": "bond", "mac-vtap": "macvlan", "ethernet": "802-3-ethernet"}
+_NAMESPACE = uuid.UUID("6e1b7c4e-5f3b-4a43-9f43-6b766d6e6574")
+
+
+def profile_uuid(host: str, interface: str) -> str:
+    """The UUID of the profile that kvmnet makes for an interface: the same on every run, so that what is
+    ours is known by it."""
+    return str(uuid.uuid5(_NAMESPACE, f"{host}/{interface}"))
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the caller decides: `timeout` (seconds) is how long the trial may take before NetworkManager
+    undoes it by itself, `probes` the addresses that answer now and must answer after, `record` the files
+    (path -> text) that say what is applied, `stale` those of an earlier bundle."""
+
+    timeout: int
+    probes: tuple[str, ...] = ()
+    record: Mapping[str, str] = field(default_factory=dict)
+    stale: tuple[str, ...] = ()
+
+
+def compile_steps(plan: Plan, live: Live, known: set[tuple[str, str]], terms: Terms) -> list[Step]:
+    """The steps, in order. `known` are (interface name, type) of the profiles that NetworkManager has."""
+    zones = {r.new: zone for r in plan.renames if (zone := _zone(r.old, live))}
+    steps: list[Step] = []
+    steps += _name_files(plan)
+    for rename in plan.renames:
+        steps += _rename(rename, live.profiles.get(rename.old), zones.get(rename.new), live)
+    steps += _seeds(plan, live, known, zones)
+    if plan.state:
+        steps.append(_trial(plan, terms.timeout))
+    steps.append(_step("read back", "read the kernel back", expect=expectations(plan.bundle.state)))
+    if terms.probes:
+        steps.append(_step("probe", "ask " + ", ".join(terms.probes), targets=list(terms.probes)))
+    steps += _keep(plan, live)
+    steps.append(
+        _step(
+            "write files",
+            "note what is applied",
+            files=dict(terms.record),
+            remove=list(terms.stale),
+            undo=[{"op": "files", "paths": sorted({*terms.record, *terms.stale})}],
+        )
+    )
+    return steps
+
+
+def touched_files(steps: list[Step]) -> list[str]:
+    """Every file that a step writes or removes: to be in the snapshot."""
+    found: set[str] = set()
+    for step in steps:
+        for spec in step["undo"]:
+            found.update(spec.get("paths", []))
+    return sorted(found)
+
+
+def touched_profiles(steps: list[Step]) -> list[str]:
+    """The UUID of every profile that a step changes or makes."""
+    found = {step["uuid"] for step in steps if "uuid" in step}
+    for step in steps:
+        for spec in step["undo"]:
+            found.update(spec.get("uuids", []))
+    return sorted(found)
+
+
+def _step(op: str, title: str, undo: Optional[list[dict[str, Any]]] = None, **fields: Any) -> Step:
+    return {"op": op, "title": title, **fields, "undo": undo or []}
+
+
+def _zone(interface: str, live: Live) -> str:
+    """firewalld's zone of an interface: the live one, else what its profile asks for."""
+    if live.zones and interface in live.zones:
+        return live.zones[interface]
+    return live.profiles[interface].zone if interface in live.profiles else ""
+
+
+def _name_files(plan: Plan) -> list[Step]:
+    """The .link files first: udev handles the rename's `move` event by the file that matches then, and
+    99-default.link would give the NIC its old name back as an altname (udev 252)."""
+    if not plan.link_files:
+        return []
+    files = {f"{RUN_DIR}/{name}": text for name, text in sorted(plan.link_files.items())}
+    macs = {n.link_file: n.mac for n in plan.bundle.nics if n.link_file in plan.link_files}
+    return [
+        _step(
+            "write files",
+            "name the NICs for udev, until the next boot",
+            files=files,
+            reload="udev",
+            undo=[{"op": "files", "paths": sorted(files)}],
+        ),
+        _step("check links", "ask udev whose file names the NICs", macs={str(m): f for f, m in macs.items()}),
+    ]
+
+
+def _rename(rename: Rename, profile: Optional[Profile], zone: Optional[str], live: Live) -> list[Step]:
+    steps = []
+    if profile is not None:
+        # A profile that is bound to the old name leaves the NIC without address after a rename; its id must
+        # not be a desired interface's name: nmstate (2.2.10 on) takes that interface for this NIC then.
+        steps.append(
+            _step(
+                "rebind",
+                f"bind the profile of {rename.old} to its MAC",
+                uuid=profile.uuid,
+                id=rename.new,
+                mac=rename.mac,
+                undo=[{"op": "files", "uuids": [profile.uuid]}],
+            )
+        )
+    if zone and live.zones is not None:
+        # Before the name exists: so there is no moment in which the NIC is in the default zone.
+        steps.append(
+            _step(
+                "zone",
+                f"bind {rename.new} to zone {zone}",
+                interface=rename.new,
+                zone=zone,
+                undo=[{"op": "zone", "interface": rename.new, "zone": live.zones.get(rename.new)}],
+            )
+        )
+    undo: list[dict[str, Any]] = []
+    if live.zones is not None:
+        undo.append({"op": "zone", "interface": rename.old, "zone": live.zones.get(rename.old)})
+    undo.append({"op": "rename", "mac": rename.mac, "to": rename.old, "altnames": list(rename.altnames)})
+    steps.append(
+        _step(
+            "rename",
+            f"rename {rename.old} to {rename.new}",
+            mac=rename.mac,
+            to=rename.new,
+            active=profile is not None,
+            undo=undo,
+        )
+    )
+    return steps
+
+
+def _seeds(plan: Plan, live: Live, known: set[tuple[str, str]], zones: Mapping[str, str]) -> list[Step]:
+    """A profile in memory for each interface that has none, so that nmstate finds one: it keeps the zone,
+    of which it knows nothing, and the UUID, by which we know what is ours."""
+    steps = []
+    uplink = {nic.bridge: nic.name for nic in plan.bundle.nics if nic.bridge}
+    for interface in plan.state.get("interfaces", []):
+        name, kind = interface["name"], NM_TYPES.get(interface["type"])
+        if kind in (None, "802-3-ethernet", "macvlan") or (name, kind) in known:
+            continue
+        identity = profile_uuid(plan.bundle.host, name)
+        steps.append(
+            _step(
+                "seed",
+                f"make a profile for {name}",
+                uuid=identity,
+                interface=name,
+                type=kind,
+                zone=zones.get(uplink.get(name, ""), ""),
+                vlan=interface.get("vlan"),
+                undo=[{"op": "profile", "uuid": identity, "interface": name}],
+            )
+        )
+    return steps
+
+
+def _trial(plan: Plan, timeout: int) -> Step:
+    names = ", ".join(i["name"] for i in plan.state.get("interfaces", [])) or "routes and name servers"
+    return _step(
+        "apply",
+        f"apply {names}, on trial",
+        state=plan.state,
+        timeout=timeout,
+        log="nmstate.log",
+        undo=[{"op": "checkpoint", "log": "nmstate.log"}],
+    )
+
+
+def _keep(plan: Plan, live: Live) -> list[Step]:
+    steps: list[Step] = []
+    if plan.state:
+        steps.append(_step("commit", "end the trial", log="nmstate.log"))
+    for rename in plan.renames:
+        profile = live.profiles.get(rename.old)
+        if profile is not None and profile.saved and profile.file.endswith(".nmconnection"):
+            steps.append(
+                _step(
+                    "write profile",
+                    f"bind the profile of {rename.old} to its MAC, on disk",
+                    uuid=profile.uuid,
+                    path=profile.file,
+                    undo=[{"op": "files", "paths": [profile.file]}],
+                )
+            )
+    if plan.link_files:
+        run, etc = ([f"{d}/{n}" for n in sorted(plan.link_files)] for d in (RUN_DIR, ETC_DIR))
+        files = {f"{ETC_DIR}/{name}": text for name, text in sorted(plan.link_files.items())}
+        steps.append(
+            _step(
+                "write files",
+                "name the NICs for udev, for good",
+                files=files,
+                remove=run,
+                reload="udev",
+                undo=[{"op": "files", "paths": [*etc, *run]}],
+            )
+        )
+        macs = {n.link_file: n.mac for n in plan.bundle.nics if n.link_file in plan.link_files}
+        steps.append(_step("check links", "ask udev once more", macs={str(m): f for f, m in macs.items()}))
+    names = _save_order(plan)
+    if names:
+        uuids = [live.profiles[r.old].uuid for r in plan.renames if r.old in live.profiles]
+        uuids += [live.profiles[n].uuid for n in names if n in live.profiles]
+        uuids += [profile_uuid(plan.bundle.host, n) for n in names]
+        steps.append(
+            _step(
+                "save",
+                "write the profiles to disk: " + ", ".join(names),
+                interfaces=names,
+                undo=[{"op": "files", "uuids": sorted(set(uuids))}],
+            )
+        )
+    return steps
+
+
+def _save_order(plan: Plan) -> list[str]:
+    """Controllers before their ports: a bridge without its NIC is harmless on disk beside a NIC that is
+    bound by MAC and still has the address; a port without its bridge is not."""
+    interfaces = [i["name"] for i in plan.state.get("interfaces", [])] + list(plan.unsaved)
+    nics = {n.name for n in plan.bundle.nics}
+    return sorted(dict.fromkeys(interfaces), key=lambda name: name in nics)

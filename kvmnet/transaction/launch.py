@@ -1,0 +1,158 @@
+"""Open a transaction on disk, hand it to systemd, follow it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Optional, TextIO
+
+from kvmnet import __version__, rescue
+from kvmnet.core.errors import Refused
+from kvmnet.core.plan import Plan
+from kvmnet.transaction.compile import Step, touched_files, touched_profiles
+from kvmnet.transaction.worker import SYSTEM_PYTHON
+
+#: journal events that end a transaction, and the exit code of each
+KEPT, UNDONE, NOT_VERIFIED = 0, 3, 4
+
+
+@contextlib.contextmanager
+def state_directory(path: Path) -> Iterator[Path]:
+    """The state directory, ours alone (0700), locked for this command; raises Refused when another kvmnet
+    has it or a transaction is open."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)
+    try:
+        with rescue.locked(path, wait_for=False):
+            if (path / "open").exists():
+                raise Refused(
+                    "a transaction is open that nobody works on: it was cut off, or its undo could not be verified",
+                    f"undo it: {SYSTEM_PYTHON} -I {path}/rescue.py",
+                )
+            yield path
+    except BlockingIOError as error:
+        raise Refused("another kvmnet is at work on this machine", "wait until it has ended") from error
+
+
+def open_transaction(state_dir: Path, plan: Plan, steps: list[Step], backend: str) -> str:
+    """Write the transaction, its snapshot and its way back to disk; returns its id. Nothing is touched yet."""
+    copy_rescue(state_dir)
+    identity = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
+    names = {i["name"] for i in plan.bundle.state.get("interfaces", [])}
+    names |= {r.old for r in plan.renames} | {r.new for r in plan.renames}
+    macs = [r.mac for r in plan.renames]
+    before = rescue.snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps))
+    new = state_dir / "open.new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(mode=0o700)
+    for name, data in (
+        ("snapshot.json", before),
+        (
+            "transaction.json",
+            {
+                "id": identity,
+                "version": __version__,
+                "host": plan.bundle.host,
+                "digest": plan.bundle.digest,
+                "backend": backend,
+                "unit": unit_name(identity),
+                "changes": plan.to_json()["changes"],
+                "steps": steps,
+            },
+        ),
+    ):
+        rescue.write_file(str(new / name), json.dumps(data, indent=1).encode(), 0o600)
+    rescue.Journal(new).append("begin", id=identity, host=plan.bundle.host, steps=[s["title"] for s in steps])
+    new.rename(state_dir / "open")
+    rescue.sync_dir(state_dir)
+    return identity
+
+
+def copy_rescue(state_dir: Path) -> None:
+    """Put rescue.py where it works without kvmnet, and see that it does; raises Refused when not."""
+    target = state_dir / "rescue.py"
+    rescue.write_file(str(target), Path(rescue.__file__).read_bytes(), 0o700)
+    python = SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else sys.executable
+    try:
+        rescue.run(python, "-I", str(target), "--state", str(state_dir), "--status")
+    except rescue.Failed as error:
+        raise Refused(f"the way back does not work on this machine: {error}") from error
+
+
+def unit_name(identity: str) -> str:
+    """The transient unit of a transaction."""
+    return f"kvmnet-apply-{identity}.service"
+
+
+def start(state_dir: Path, identity: str) -> None:
+    """Start the worker as a transient unit. Through /usr/bin/env: SELinux lets systemd start no program
+    from a venv or a home directory. Raises rescue.Failed when systemd refuses."""
+    undo = f"{SYSTEM_PYTHON} -I {state_dir}/rescue.py --state {state_dir} --after-worker"
+    rescue.run(
+        "systemd-run",
+        "--quiet",
+        "--collect",
+        f"--unit={unit_name(identity)}",
+        f"--description=kvmnet: apply transaction {identity}",
+        "--property=Type=exec",
+        "--property=OOMScoreAdjust=-900",
+        "--property=TimeoutStopSec=180",
+        f"--property=ExecStopPost={undo}",
+        f"--setenv=PATH={rescue.PROGRAMS}",
+        "/usr/bin/env",
+        sys.executable,
+        "-I",
+        "-m",
+        "kvmnet.transaction.worker",
+        str(state_dir),
+    )
+
+
+def cancel(identity: str) -> None:
+    """Ask the worker to undo: what Ctrl-C means."""
+    with contextlib.suppress(rescue.Failed):
+        rescue.run("systemctl", "kill", "--signal=INT", "--kill-who=main", unit_name(identity))
+
+
+def follow(journal: TextIO, identity: str, tell: Callable[[dict[str, Any]], None]) -> Optional[int]:
+    """Tell each event of the open journal until the transaction has ended; the exit code, or None when the
+    unit is gone and nothing ended it. The file stays ours to read when it moves into the history; after an
+    exception it may be followed on from where it was."""
+    looked = time.monotonic()
+    while True:
+        place = journal.tell()
+        line = journal.readline()
+        if line.endswith("\n"):
+            event = json.loads(line)
+            tell(event)
+            if event["event"] == "end":
+                return KEPT if event["outcome"] == "kept" else UNDONE
+            if event["event"] == "not-verified":
+                return NOT_VERIFIED
+            continue
+        journal.seek(place)  # nothing, or half a line
+        if time.monotonic() - looked > 2:
+            looked = time.monotonic()
+            if not _unit_lives(identity) and not journal.read(1):
+                return None
+            journal.seek(place)
+        time.sleep(0.05)
+
+
+def rescue_now(state_dir: Path) -> None:
+    """Undo from this process's side: when the unit is gone and its ExecStopPost= did not do it."""
+    with contextlib.suppress(rescue.Failed):
+        rescue.run(SYSTEM_PYTHON, "-I", str(state_dir / "rescue.py"), "--state", str(state_dir), timeout=300)
+
+
+def _unit_lives(identity: str) -> bool:
+    with contextlib.suppress(rescue.Failed):
+        state = rescue.run("systemctl", "show", "--property=ActiveState", "--value", unit_name(identity)).strip()
+        return state in ("active", "activating", "deactivating", "reloading")
+    return False

@@ -1,0 +1,101 @@
+"""From a bundle and this host to a transaction that could be opened: everything is read, nothing touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from kvmnet.core import emit
+from kvmnet.core.bundle import Bundle
+from kvmnet.core.errors import Refused
+from kvmnet.core.live import Live
+from kvmnet.core.plan import Plan, make_plan
+from kvmnet.host.nm import NetworkManager, NMError
+from kvmnet.host.nmstate import Backend, NmstateError, find_backend
+from kvmnet.host.ping import answers
+from kvmnet.host.read import read_live
+from kvmnet.transaction.compile import Step, Terms, compile_steps
+
+#: nmstate before it has no `identifier`, needed for profiles that are bound by MAC (EL 9.2 ships 2.2.9)
+OLDEST_NMSTATE = (2, 2, 9)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan for this host and what it was made from. `silent` are gateways that do not answer now."""
+
+    plan: Plan
+    live: Live
+    steps: list[Step]
+    backend: str
+    probes: tuple[str, ...]
+    silent: tuple[str, ...]
+
+
+def prepare(bundle: Bundle, state_dir: Path, timeout: int, tell: Callable[[str], None]) -> Prepared:
+    """Read the host and plan. Raises Refused when this host cannot take the change."""
+    try:
+        backend = find_backend()
+        with NetworkManager() as manager:
+            tell("reading the live state")
+            live = _read(backend, manager, state_dir)
+            plan = make_plan(bundle, live)
+            _refuse_unsafe(plan, live)
+            if plan.empty:
+                return Prepared(plan, live, [], backend.name, (), ())
+            tell("asking the gateways")
+            gateways = gateways_of(bundle)
+            probes = tuple(g for g in gateways if _answers(g))
+            terms = Terms(timeout, probes, *_record(bundle, state_dir))
+            steps = compile_steps(plan, live, manager.interface_profiles(), terms)
+    except NmstateError as error:
+        raise Refused(f"nmstate: {error}", error.details) from error
+    except NMError as error:
+        raise Refused(str(error), "kvmnet needs a running NetworkManager: systemctl status NetworkManager") from error
+    silent = tuple(g for g in gateways if g not in probes)
+    return Prepared(plan, live, steps, backend.name, probes, silent)
+
+
+def _read(backend: Backend, manager: NetworkManager, state_dir: Path) -> Live:
+    manager.version()  # first: when NetworkManager does not run, nmstate's own message is of no help
+    return read_live(backend, manager, state_dir)
+
+
+def _refuse_unsafe(plan: Plan, live: Live) -> None:
+    if live.checkpoints and not plan.empty:
+        raise Refused(
+            "another tool has a NetworkManager checkpoint open: " + ", ".join(live.checkpoints),
+            "wait until it has ended, or end it: `nmstatectl commit CHECKPOINT` or `nmstatectl rollback CHECKPOINT`",
+        )
+    version = tuple(int(n) for n in live.nmstate.split(".")[:3] if n.isdigit())
+    if version < OLDEST_NMSTATE:
+        raise Refused(f"nmstate {live.nmstate} is too old", "kvmnet needs nmstate 2.2.9 or later (EL 9.2)")
+
+
+def gateways_of(bundle: Bundle) -> list[str]:
+    """The next hops of the state's default routes."""
+    routes = bundle.state.get("routes", {}).get("config", [])
+    hops = [r["next-hop-address"] for r in routes if r["destination"] in ("0.0.0.0/0", "::/0")]
+    return list(dict.fromkeys(hops))
+
+
+def _answers(address: str) -> bool:
+    if os.geteuid() != 0:  # a plan may be made by anyone; only root may ping by a raw socket
+        return False
+    return any(answers(address) for _ in range(2))
+
+
+def _record(bundle: Bundle, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    folder = state_dir / "applied"
+    files = {str(folder / name): text for name, text in emit.files_of(bundle).items()}
+    there = [str(p) for p in folder.iterdir()] if folder.is_dir() else []
+    return files, tuple(sorted(p for p in there if p not in files))
+
+
+def applied_bundle(state_dir: Path) -> Optional[Path]:
+    """The folder of the bundle that was applied last, if any."""
+    folder = state_dir / "applied"
+    return folder if (folder / emit.BUNDLE_FILE).exists() else None

@@ -1,0 +1,222 @@
+"""What each step does. Its undo is in kvmnet/rescue.py, which needs nothing of this."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvmnet import rescue
+from kvmnet.host.nm import NetworkManager, NMError
+from kvmnet.host.nmstate import Backend, checkpoint_in
+from kvmnet.host.ping import answers
+
+Step = dict[str, Any]
+
+
+class StepFailed(Exception):
+    """A step did not do what it should: the transaction is undone."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the steps work with. `folder` is the open transaction's."""
+
+    folder: Path
+    backend: Backend
+    manager: NetworkManager
+
+
+def write_files(context: Context, step: Step) -> str:
+    """Write some files, then remove some; mode 0644, as udev and a reader of the bundle need them."""
+    for path, text in step["files"].items():
+        rescue.write_file(path, text.encode())
+    for path in step.get("remove", []):
+        rescue.remove_file(path)
+    if step.get("reload") == "udev":
+        rescue.run("udevadm", "control", "--reload")
+    return f"{len(step['files'])} written"
+
+
+def check_links(context: Context, step: Step) -> str:
+    """udev takes the first .link file that matches (systemd.link(5)): it must be ours."""
+    for mac, file in step["macs"].items():
+        nic = rescue.nic_of(mac)
+        said = rescue.run("udevadm", "test-builtin", "net_setup_link", f"/sys/class/net/{nic}")
+        wins = [line.partition("=")[2] for line in said.splitlines() if line.startswith("ID_NET_LINK_FILE=")]
+        if not wins or Path(wins[0]).name != file:
+            raise StepFailed(f"udev names {nic} by {wins[0] if wins else 'no file'}, not by our {file}")
+    return "ours"
+
+
+def rebind(context: Context, step: Step) -> str:
+    """Bind a profile to its NIC's MAC, in memory: it serves the NIC under either name then."""
+    mac = bytes(int(part, 16) for part in step["mac"].split(":"))
+    context.manager.change_in_memory(
+        step["uuid"],
+        {
+            "connection": {"id": ("s", step["id"]), "interface-name": None},
+            "802-3-ethernet": {"mac-address": ("ay", mac)},
+        },
+    )
+    held = context.manager.profile_file(step["uuid"])
+    if held:  # for the keeping: the same profile as NetworkManager writes it
+        text = Path(held).read_text(encoding="utf-8")
+        rescue.write_file(str(context.folder / f"{step['uuid']}.rebound"), without_meta(text).encode(), 0o600)
+    return held
+
+
+def without_meta(text: str) -> str:
+    """A keyfile without the group in which NetworkManager notes what a file under /run stands in for."""
+    kept, skip = [], False
+    for line in text.splitlines(keepends=True):
+        if line.startswith("["):
+            skip = line.strip() == "[.nmmeta]"
+        if not skip:
+            kept.append(line)
+    return "".join(kept).rstrip("\n") + "\n"
+
+
+def zone(context: Context, step: Step) -> str:
+    """Bind an interface name to a zone in firewalld's running configuration; the name need not exist yet."""
+    rescue.firewalld("changeZoneOfInterface", step["zone"], step["interface"])
+    now = rescue.zone_of(step["interface"])
+    if now != step["zone"]:
+        raise StepFailed(f"firewalld has {step['interface']} in zone {now or 'none'}, not {step['zone']}")
+    return str(step["zone"])
+
+
+def rename(context: Context, step: Step) -> str:
+    """Rename the NIC; then NetworkManager must have it up again under the new name."""
+    how = rescue.rename(step["mac"], step["to"])
+    if rescue.nic_of(step["mac"]) != step["to"]:
+        raise StepFailed(f"the NIC {step['mac']} is still named {rescue.nic_of(step['mac'])}")
+    if step["active"] and not rescue.wait(lambda: context.manager.activated(step["to"]), 30, 0.02):
+        raise StepFailed(f"NetworkManager did not bring {step['to']} up within 30 s of its renaming")
+    return how
+
+
+def seed(context: Context, step: Step) -> str:
+    """Give nmstate a profile to find (see compile)."""
+    settings = {
+        "connection": {
+            "id": ("s", step["interface"]),
+            "uuid": ("s", step["uuid"]),
+            "type": ("s", step["type"]),
+            "interface-name": ("s", step["interface"]),
+            "autoconnect": ("b", False),
+            "zone": ("s", step["zone"]),
+        },
+        "ipv4": {"method": ("s", "disabled")},
+        "ipv6": {"method": ("s", "disabled")},
+    }
+    if step["type"] == "bridge":
+        settings["bridge"] = {"stp": ("b", False)}
+    if step["type"] == "vlan":
+        settings["vlan"] = {"id": ("u", step["vlan"]["id"]), "parent": ("s", step["vlan"]["base-iface"])}
+    if step["type"] == "bond":
+        settings["bond"] = {}
+    context.manager.add_in_memory(settings)
+    return str(step["uuid"])
+
+
+def apply(context: Context, step: Step) -> str:
+    """The trial: in memory, uncommitted; NetworkManager undoes it by itself when nobody commits."""
+    log = context.folder / step["log"]
+    log.touch(mode=0o600)
+    context.backend.apply(step["state"], step["timeout"], log)
+    checkpoint = checkpoint_in(log)
+    if checkpoint is None or checkpoint not in context.manager.checkpoints():
+        raise StepFailed(f"NetworkManager does not hold the checkpoint of the trial ({checkpoint or 'none named'})")
+    return checkpoint
+
+
+def read_back(context: Context, step: Step) -> str:
+    """The kernel must show what was asked for; addresses may take a moment."""
+    if not rescue.wait(lambda: not missing(step["expect"]), 10):
+        raise StepFailed("the kernel does not show what was applied: " + "; ".join(missing(step["expect"])))
+    return f"{len(step['expect'])} interfaces as defined"
+
+
+def missing(expected: list[dict[str, Any]]) -> list[str]:
+    """What the kernel lacks of what is expected, one line each."""
+    links, addresses = rescue.links(), rescue.addresses()
+    found = []
+    for want in expected:
+        name = want["name"]
+        link = links.get(name)
+        if link is None:
+            found.append(f"{name} is not there")
+            continue
+        for key in ("kind", "master", "promiscuous", "address", "mtu"):
+            if key in want and link[key] != want[key]:
+                found.append(f"{name}: {key} is {link[key]}, not {want[key]}")
+        found += [f"{name}: has not the address {a}" for a in want["addresses"] if a not in addresses.get(name, [])]
+        if not link["up"]:
+            found.append(f"{name} is down")
+    return found
+
+
+def probe(context: Context, step: Step) -> str:
+    """Who answered before must answer now: asked for 15 s, since a link may need a moment."""
+    silent = list(step["targets"])
+    end = time.monotonic() + 15
+    while silent:
+        silent = [target for target in silent if not answers(target)]
+        if silent and time.monotonic() > end:
+            raise StepFailed(f"{', '.join(silent)} answered before the change and does not answer after it")
+    return ", ".join(step["targets"]) + " answered"
+
+
+def commit(context: Context, step: Step) -> str:
+    """Keep the trial; its checkpoint must still be there, else NetworkManager has undone it already."""
+    checkpoint = checkpoint_in(context.folder / step["log"])
+    if checkpoint is None or checkpoint not in context.manager.checkpoints():
+        raise StepFailed("the trial's time was over: NetworkManager has undone it")
+    context.manager.destroy_checkpoint(checkpoint)
+    return checkpoint
+
+
+def write_profile(context: Context, step: Step) -> str:
+    """Bind the NIC's profile to its MAC on disk as well, behind NetworkManager's back (it holds its own in
+    memory): from here on a power cut finds a profile that serves the NIC under either name."""
+    text = (context.folder / f"{step['uuid']}.rebound").read_bytes()
+    record = rescue.record_file(step["path"])
+    rescue.write_file(step["path"], text, record["mode"], (record["owner"][0], record["owner"][1]))
+    return str(step["path"])
+
+
+def save(context: Context, step: Step) -> str:
+    """Move the profiles from memory to disk, without touching a device (Save())."""
+    profiles = context.manager.active_profiles()
+    files = []
+    for interface in step["interfaces"]:
+        if interface not in profiles:
+            raise StepFailed(f"{interface} has no active connection profile")
+        file = context.manager.save(profiles[interface].uuid)
+        if file.startswith("/run/"):
+            raise StepFailed(f"NetworkManager did not write the profile of {interface} to disk")
+        files.append(file)
+    return ", ".join(files)
+
+
+DO: dict[str, Callable[[Context, Step], str]] = {
+    "write files": write_files,
+    "check links": check_links,
+    "rebind": rebind,
+    "zone": zone,
+    "rename": rename,
+    "seed": seed,
+    "apply": apply,
+    "read back": read_back,
+    "probe": probe,
+    "commit": commit,
+    "write profile": write_profile,
+    "save": save,
+}
+
+#: What a step may fail with; anything else is a bug of ours, and undone all the same.
+ERRORS = (StepFailed, rescue.Failed, NMError, OSError, subprocess.SubprocessError)

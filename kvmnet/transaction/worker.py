@@ -1,0 +1,92 @@
+"""The process that does the work: the main process of a transient systemd unit.
+
+It is no child of any terminal: when the operator's session drops, it goes on. It ends by becoming
+rescue.py when anything fails, so that there is one way to undo, whoever calls it; should it be killed, the
+unit's ExecStopPost= calls the same file.
+
+    python -I -m kvmnet.transaction.worker /var/lib/kvmnet
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn, Optional
+
+from kvmnet import rescue
+from kvmnet.host.nm import NetworkManager
+from kvmnet.host.nmstate import NmstateError, find_backend
+from kvmnet.host.ping import Outage
+from kvmnet.transaction.steps import DO, ERRORS, Context, Step
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+class Cancelled(Exception):
+    """The operator (Ctrl-C) or systemd (stop, shutdown) wants the transaction undone."""
+
+
+def work(state_dir: Path) -> int:
+    """Run the open transaction's steps; returns 0 when all is kept. Never returns when it is not."""
+    with rescue.locked(state_dir):
+        folder = state_dir / "open"
+        transaction = rescue.read_json(folder / "transaction.json")
+        journal = rescue.Journal(folder)
+        if not transaction or journal.begun():
+            return 0  # undone, or taken up by another, before we had the lock
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _cancel)
+        outage = _watch(transaction)
+        try:
+            _run_steps(transaction["steps"], folder, journal, transaction["backend"])
+        except Exception as error:  # whatever it was, a bug of ours too: the machine comes first
+            _ignore_signals()
+            why = str(error) if isinstance(error, (*ERRORS, NmstateError, Cancelled)) else f"a bug in kvmnet: {error!r}"
+            journal.append("failed", error=why, away=outage.seconds() if outage else None)
+            _become_rescue(state_dir, why)
+        _ignore_signals()
+        journal.append("kept")
+        rescue.close(state_dir, "kept", away=outage.seconds() if outage else None)
+    return 0
+
+
+def _run_steps(steps: list[Step], folder: Path, journal: rescue.Journal, backend: str) -> None:
+    with NetworkManager() as manager:
+        context = Context(folder, find_backend(backend), manager)
+        for number, step in enumerate(steps):
+            start = time.monotonic()
+            journal.append("do", step=number, title=step["title"])
+            result = DO[step["op"]](context, step)
+            journal.append("done", step=number, seconds=round(time.monotonic() - start, 2), result=result)
+
+
+def _watch(transaction: rescue.Json) -> Optional[Outage]:
+    targets = [t for step in transaction["steps"] if step["op"] == "probe" for t in step["targets"]]
+    if not targets:
+        return None
+    outage = Outage(targets[0])
+    outage.start()
+    return outage
+
+
+def _cancel(number: int, _: object) -> NoReturn:
+    raise Cancelled(f"cancelled ({signal.Signals(number).name})")
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # inherited by what we become
+
+
+def _become_rescue(state_dir: Path, why: str) -> NoReturn:
+    """The lock goes with this process's memory (its file is closed on exec); rescue.py takes it again."""
+    python = SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else sys.executable
+    program = str(state_dir / "rescue.py")
+    os.execv(python, [python, "-I", program, "--state", str(state_dir), "--why", why])
+
+
+if __name__ == "__main__":
+    sys.exit(work(Path(sys.argv[1])))
