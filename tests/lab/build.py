@@ -1,0 +1,65 @@
+"""python3 -m tests.lab.build: makes all that the lab needs. Needs only the system's Python (3.11) and is quick when
+nothing is missing; every slow step says what it does and how long it usually takes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from tests.lab import cache, layers, outside, roots, tools
+
+PROGRAMS = {"mmdebstrap": "mmdebstrap", "uml_switch": "uml-utilities", "mkfs.ext4": "e2fsprogs"}
+"""Programs of this machine that the lab runs, and the Debian packages they come in."""
+
+
+def why_not() -> Optional[str]:
+    """One line that says why this machine cannot be made to run the lab, or None."""
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        return "it is made for Linux on x86_64"
+    release = Path("/etc/os-release")
+    words = release.read_text().splitlines() if release.exists() else []
+    if "ID=debian" not in words or not shutil.which("apt-get"):
+        return "it needs Debian (it builds its machines with mmdebstrap)"
+    if os.geteuid() != 0:
+        return "it needs root (mount namespaces, chroot)"
+    if sys.version_info < (3, 11):
+        return f"it needs Python 3.11 or newer outside, this is {sys.version.split()[0]}"
+    return None
+
+
+def prepare(generations: Sequence[str] = roots.GENERATIONS) -> None:
+    """Everything for these generations; kvmnet itself included, as the checkout is now."""
+    reason = why_not()
+    if reason:
+        raise cache.LabError(f"the lab cannot run here: {reason}")
+    missing = sorted({package for program, package in PROGRAMS.items() if not _found(program)})
+    if missing:
+        with cache.step(f"installing {', '.join(missing)}", expect=20):
+            outside.apt_install(*missing)
+    for generation in generations:
+        roots.root(generation)
+    tools.layer()
+    for generation in generations:
+        layers.all_of(generation)
+
+
+def _found(program: str) -> Optional[str]:
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+def main() -> int:
+    try:
+        prepare()
+    except cache.LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    cache.say(f"ready, in {cache.folder()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""Lab machines for tests.
+
+`generation` runs a test in both kinds of machine, `wire`, `peer` and `host` are shared by the tests of a module.
+KVMNET_LAB=required makes a lab that cannot run a failure; otherwise its tests are skipped, and the summary says why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pytest
+
+from tests.lab import build, layers, roots
+from tests.lab.cache import LabError
+from tests.lab.machine import Machine, Nic
+from tests.lab.seed import HOST_MAC, peer_machine, seed_host, seed_peer
+from tests.lab.wire import Wire
+
+REASON = pytest.StashKey[str]()
+
+
+class Pair(NamedTuple):
+    host: Machine
+    peer: Machine
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--generation", choices=roots.GENERATIONS, help="lab machines of this generation only")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "generation" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--generation")
+        metafunc.parametrize("generation", [chosen] if chosen else roots.GENERATIONS, scope="module")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reason = config.stash.get(REASON, None)
+    if reason:
+        terminalreporter.write_line(f"lab: NOT RUN, {reason}", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config) -> None:
+    """All that machines are made of, built when the cache lacks it."""
+    reason = build.why_not()
+    required = os.environ.get("KVMNET_LAB") == "required"
+    if reason is None:
+        chosen = pytestconfig.getoption("--generation")
+        capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+        try:
+            with capture.global_and_fixture_disabled():
+                build.prepare([chosen] if chosen else roots.GENERATIONS)
+        except LabError as error:
+            pytest.fail(f"the lab cannot be built: {error}", pytrace=False)
+        return
+    pytestconfig.stash[REASON] = reason
+    if required:
+        pytest.fail(f"KVMNET_LAB=required, but the lab cannot run: {reason}", pytrace=False)
+    pytest.skip(f"the lab cannot run: {reason}")
+
+
+@pytest.fixture(scope="module")
+def wire(lab: None) -> Iterator[Wire]:
+    with Wire() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pair(lab: None, generation: str, wire: Wire) -> Iterator[Pair]:
+    """A host without a profile yet and its gateway on one wire, booted at the same time."""
+    host = Machine(generation, "host", [Nic(HOST_MAC, wire)], layers=layers.all_of(generation))
+    peer = peer_machine(generation, wire)
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Machine.boot, (host, peer)))
+        seed_peer(peer)
+        yield Pair(host, peer)
+    finally:
+        host.close()
+        peer.close()
+
+
+@pytest.fixture(scope="module")
+def peer(pair: Pair) -> Machine:
+    return pair.peer
+
+
+@pytest.fixture(scope="module")
+def host(pair: Pair) -> Machine:
+    """The host before kvmnet, firewalld with default zone drop and the profile's zone trusted."""
+    return seed_host(pair.host, zone="trusted", default_zone="drop")
