@@ -11,9 +11,7 @@ from typing import Optional
 from tests.lab.cache import LabError
 
 
-def call(
-    argv: Sequence[str | Path], *, env: Optional[Mapping[str, str]] = None, cwd: Optional[Path] = None
-) -> str:
+def call(argv: Sequence[str | Path], *, env: Optional[Mapping[str, str]] = None, cwd: Optional[Path] = None) -> str:
     """Runs a program to its end and returns its stdout; a failure raises with the end of its output."""
     done = subprocess.run(
         [str(word) for word in argv],

@@ -10,13 +10,14 @@ from tests.lab import cache, outside
 GENERATIONS = ("trixie", "bookworm")
 """trixie is as EL 10 (kernel 6.12, systemd 257, NetworkManager 1.52), bookworm near EL 9 (6.1, 252, 1.42)."""
 
-BASE = """
-ca-certificates systemd-sysv udev dbus kmod procps python3 user-mode-linux
-network-manager polkitd iproute2 bridge-utils ethtool iputils-ping iputils-arping tcpdump dnsmasq-base
-openssh-server openssh-client firewalld iptables ipset ebtables
-""".split()
+BASE = [
+    *("ca-certificates", "systemd-sysv", "udev", "dbus", "kmod", "procps", "python3", "user-mode-linux"),
+    *("network-manager", "polkitd", "iproute2", "bridge-utils", "ethtool", "dnsmasq-base"),
+    *("iputils-ping", "iputils-arping", "tcpdump", "openssh-server", "openssh-client"),
+    *("firewalld", "iptables", "ipset", "ebtables"),
+]
 
-VARIANTS = {"plain": []}
+VARIANTS: dict[str, list[str]] = {"plain": []}
 """A variant is the base and more packages, made the first time a test asks for it."""
 
 RECIPE = """

@@ -18,14 +18,15 @@ def main() -> int:
     parser.add_argument("--bare", action="store_true", help="no profile for eth0")
     parser.add_argument("command", nargs="*")
     given = parser.parse_args()
-    with Wire() as wire:
-        with Machine(given.generation, "host", [Nic(HOST_MAC, wire)], layers=layers.all_of(given.generation)) as host:
-            if not given.bare:
-                seed_host(host)
-            if given.command:
-                return show(host, shlex.join(given.command) if len(given.command) > 1 else given.command[0])
-            for line in iter(lambda: prompt(given.generation), None):
-                show(host, line)
+    generation, words = given.generation, given.command
+    below = layers.all_of(generation)
+    with Wire() as wire, Machine(generation, "host", [Nic(HOST_MAC, wire)], layers=below) as host:
+        if not given.bare:
+            seed_host(host)
+        if words:
+            return show(host, shlex.join(words) if len(words) > 1 else words[0])
+        for line in iter(lambda: prompt(generation), None):
+            show(host, line)
     return 0
 
 

@@ -72,9 +72,9 @@ def test_commands_run_side_by_side(host: Machine) -> None:
 
 
 def test_a_command_can_fail_hang_and_be_watched(host: Machine) -> None:
-    with pytest.raises(CommandFailed, match="(?s)exit 3.*ended with 3.*because"):
+    with pytest.raises(CommandFailed, match=r"(?s)exit 3.*ended with 3.*because"):
         host.run("echo because >&2; exit 3")
-    with pytest.raises(CommandHangs, match="(?s)sleep 60.*so far:\nbegun"):
+    with pytest.raises(CommandHangs, match=r"(?s)sleep 60.*so far:\nbegun"):
         host.run("echo begun; sleep 60", timeout=2)
     job = host.start("echo one; sleep 60")
     time.sleep(1)
@@ -115,7 +115,7 @@ def test_a_power_cut_keeps_what_was_synced(host: Machine, peer: Machine) -> None
     job = host.start("sleep 100")
     host.power_cut()
     assert not host.running
-    with pytest.raises(Exception, match="stopped|off"):
+    with pytest.raises(Exception, match=r"stopped|off"):
         job.wait(5)
     host.boot()
     assert host.get("/root/synced") == b"x"

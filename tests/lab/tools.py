@@ -33,9 +33,7 @@ def layer() -> Path:
         outside.call([cargo, "install", "nmstatectl", *options], env=env, cwd=path)
         shutil.rmtree(target)
 
-    return cache.entry(
-        f"nmstatectl-{NMSTATE}", make, says=f"building nmstatectl {NMSTATE} with cargo", expect=280
-    )
+    return cache.entry(f"nmstatectl-{NMSTATE}", make, says=f"building nmstatectl {NMSTATE} with cargo", expect=280)
 
 
 def find_cargo() -> Optional[Path]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +84,8 @@ def refresh(machine: Machine) -> None:
 
 
 def _project() -> dict[str, Any]:
+    import tomllib  # Python 3.11, which the lab needs outside; tests elsewhere may import this module on less
+
     return tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 
 
