@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _PATH_HELP = "The definition: a file, or a folder of files. Default: cluster.yaml, then cluster.d, here."
 
-PathArgument = Annotated[Optional[str], typer.Argument(metavar="[PATH]", help=_PATH_HELP, show_default=False)]
+PathArgument = Annotated[Optional[str], typer.Argument(help=_PATH_HELP, show_default=False)]
 """The argument that most verbs begin with."""
 
 

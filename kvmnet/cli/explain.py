@@ -13,9 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    code: Annotated[
-        Optional[str], typer.Argument(metavar="[CODE]", help="A code such as KVN110.", show_default=False)
-    ] = None,
+    code: Annotated[Optional[str], typer.Argument(help="A code such as KVN110.", show_default=False)] = None,
 ) -> None:
     """Say what a problem means and how to mend it; without a code list all."""
     from kvmnet.core import codes

@@ -44,14 +44,22 @@ class Leaf:
 
 
 class Map:
-    """A mapping in the order of the file; each key has a place of its own."""
+    """A mapping in the order of the file; each key has a place of its own.
 
-    __slots__ = ("entries", "mark", "size")
+    `refused` are the keys that were written here and that the schema has taken out: they are not missing.
+    """
+
+    __slots__ = ("entries", "mark", "refused", "size")
 
     def __init__(self, mark: Mark, entries: Optional[dict[str, Entry]] = None) -> None:
         self.mark = mark
         self.entries: dict[str, Entry] = {} if entries is None else entries
+        self.refused: tuple[str, ...] = ()
         self.size = 1
+
+    def has(self, key: str) -> bool:
+        """Whether a key was written here, right or wrong."""
+        return key in self.entries or key in self.refused
 
     def get(self, key: str) -> Optional[Node]:
         """The value of a key, or None."""
@@ -334,4 +342,6 @@ def overlay(base: Optional[Map], top: Optional[Map]) -> Optional[Map]:
             entries[key] = Entry(entry.mark, both)
         else:
             entries[key] = entry
-    return Map(top.mark, entries)
+    result = Map(top.mark, entries)
+    result.refused = base.refused + top.refused
+    return result

@@ -25,6 +25,10 @@ class Place:
     mark: Mark
     tree: Map
 
+    def has(self, *keys: str) -> bool:
+        """Whether one of the keys was written here, right or wrong (the schema takes out what is wrong)."""
+        return any(self.tree.has(key) for key in keys)
+
     def at(self, *path: Union[str, int]) -> Mark:
         """The place of the value at a path of keys and indexes, or of the nearest thing above it."""
         mark, node = self.mark, None

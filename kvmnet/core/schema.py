@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Optional, Union
 
 from kvmnet.core.document import Entry, Leaf, Map, Node, Seq, Value
@@ -17,6 +17,9 @@ from kvmnet.core.problem import Mark, Problem, did_you_mean, quoted
 
 Data = Any
 """Plain dicts, lists and scalars, as jsonschema takes them."""
+
+Path = tuple[Union[str, int], ...]
+"""The keys and indexes that lead from the top of a tree to a value."""
 
 _INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,17})\Z")
 _FREE = "^x-"
@@ -84,6 +87,7 @@ class Schema:
         self.data = data
         self._shape = _Shape(data, data)
         self._validator: Any = None
+        self._refused: list[Leaf] = []
 
     def apply(self, tree: Map) -> tuple[Map, list[Problem]]:
         """Type and validate.
@@ -92,11 +96,16 @@ class Schema:
         is left out, and the problems found.
         """
         problems: list[Problem] = []
+        self._refused = []
         typed, data = self._typed(tree, self._shape, problems)
         assert isinstance(typed, Map)
-        bad: list[tuple[Union[str, int], ...]] = []
-        for error in self._errors(data):
-            problems.extend(self._told(error, typed, bad))
+        bad = set(_paths_of(typed, {id(leaf) for leaf in self._refused}))
+        errors = list(self._errors(data))
+        # A value of the wrong kind has not its form either: the first is told.
+        wrong_kind = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
+        for error in errors:
+            if error.validator == "type" or tuple(error.absolute_path) not in wrong_kind:
+                problems.extend(self._told(error, typed, bad))
         for path in sorted(bad, key=lambda p: (len(p), [str(step).rjust(9) for step in p]), reverse=True):
             _remove(typed, path)
         return typed, problems
@@ -120,6 +129,8 @@ class Schema:
                 words = f"{quoted(value)} holds a line break or control character"
                 problems.append(Problem("KVN013", words, node.mark))
                 value = _CONTROL.sub("_", value)
+                self._refused.append(Leaf(value, node.plain, node.mark))
+                return self._refused[-1], value
             return Leaf(value, node.plain, node.mark), value
         if isinstance(node, Seq):
             inner = shape.child(None)
@@ -129,11 +140,15 @@ class Schema:
         for key, entry in node.entries.items():
             if shape.free_keys and key.startswith("x-"):
                 continue
+            if _CONTROL.search(key):
+                words = f"the key {quoted(key)} holds a line break or control character"
+                problems.append(Problem("KVN013", words, entry.mark))
+                continue
             child, data[key] = self._typed(entry.node, shape.child(key), problems)
             typed.entries[key] = Entry(entry.mark, child)
         return typed, data
 
-    def _told(self, error: Any, tree: Map, bad: list[tuple[Union[str, int], ...]]) -> Iterator[Problem]:
+    def _told(self, error: Any, tree: Map, bad: set[Path]) -> Iterator[Problem]:
         """A jsonschema error as problems of ours; what has to go is added to `bad`."""
         path = tuple(error.absolute_path)
         mark, name = _place(tree, path)
@@ -141,7 +156,7 @@ class Schema:
             known = error.schema.get("properties", {})
             for key in error.instance:
                 if key not in known:
-                    bad.append((*path, key))
+                    bad.add((*path, key))
                     place = _key_place(tree, (*path, key))
                     of = f" in {name}" if name else ""
                     words = f"unknown key {quoted(key)}{of}"
@@ -151,11 +166,11 @@ class Schema:
             key = next((k for k in missing if error.message.startswith(repr(k))), missing[0])
             yield Problem("KVN011", f"{name or 'the definition'} lacks the key '{key}'", mark)
         elif "propertyNames" in error.absolute_schema_path:
-            bad.append((*path, error.instance))
+            bad.add((*path, error.instance))
             place = _key_place(tree, (*path, error.instance))
             yield Problem("KVN013", f"{quoted(error.instance)} must be {_wanted(error.schema)}", place)
         else:
-            bad.append(path)
+            bad.add(path)
             code = error.schema.get("x-code", "KVN012" if error.validator == "type" else "KVN013")
             yield Problem(code, f"{name} must be {_wanted(error.schema)}, not {_got(error.instance)}", mark)
 
@@ -190,7 +205,7 @@ def _got(value: Data) -> str:
     return quoted(str(value).lower() if isinstance(value, bool) else value)
 
 
-def _place(tree: Map, path: tuple[Union[str, int], ...]) -> tuple[Mark, str]:
+def _place(tree: Map, path: Path) -> tuple[Mark, str]:
     """The place of what a path leads to and how a person calls it. The place of a container is its key."""
     mark, node, name = tree.mark, None, ""
     here: Node = tree
@@ -207,7 +222,22 @@ def _place(tree: Map, path: tuple[Union[str, int], ...]) -> tuple[Mark, str]:
     return (node.mark if isinstance(node, Leaf) else mark), name
 
 
-def _key_place(tree: Map, path: tuple[Union[str, int], ...]) -> Mark:
+def _paths_of(node: Node, wanted: set[int], path: Path = ()) -> Iterator[Path]:
+    """Where the leaves of these identities are."""
+    if not wanted:
+        return
+    if isinstance(node, Leaf):
+        if id(node) in wanted:
+            yield path
+        return
+    parts: Iterable[tuple[Union[str, int], Node]] = (
+        enumerate(node.items) if isinstance(node, Seq) else ((key, entry.node) for key, entry in node.entries.items())
+    )
+    for step, part in parts:
+        yield from _paths_of(part, wanted, (*path, step))
+
+
+def _key_place(tree: Map, path: Path) -> Mark:
     """The place of a key, not of its value."""
     here: Optional[Node] = tree
     for step in path[:-1]:
@@ -219,7 +249,7 @@ def _key_place(tree: Map, path: tuple[Union[str, int], ...]) -> Mark:
     return entry.mark if entry else _place(tree, path)[0]
 
 
-def _remove(tree: Map, path: tuple[Union[str, int], ...]) -> None:
+def _remove(tree: Map, path: Path) -> None:
     """Take out what a path leads to. Longer paths and later items first, or places shift."""
     here: Optional[Node] = tree
     for step in path[:-1]:
@@ -227,9 +257,8 @@ def _remove(tree: Map, path: tuple[Union[str, int], ...]) -> None:
             here = here.get(str(step))
         elif isinstance(here, Seq) and isinstance(step, int) and step < len(here.items):
             here = here.items[step]
-    if not path:
-        tree.entries.clear()
-    elif isinstance(here, Map):
+    if isinstance(here, Map):
+        here.refused = (*here.refused, str(path[-1]))
         here.entries.pop(str(path[-1]), None)
     elif isinstance(here, Seq) and isinstance(path[-1], int) and path[-1] < len(here.items):
         del here.items[path[-1]]

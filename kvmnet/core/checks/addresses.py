@@ -105,7 +105,7 @@ def two_defaults(context: Context) -> Iterator[Problem]:
     told = set()
     for view in context.views.values():
         for one, two in combinations(view.routes, 2):
-            key = (one.mark, two.mark)
+            key = (one.network, two.network, one.destination)
             if one.network == two.network or one.destination != two.destination or one.metric != two.metric:
                 continue
             if key in told:  # the same pair of networks on 200 hosts is one mistake

@@ -33,7 +33,7 @@ def unattached(context: Context) -> Iterator[Problem]:
 def nowhere(context: Context) -> Iterator[Problem]:
     """A guest runs on a `host` or on any host of a `group`: it names one of the two, not both."""
     for guest in context.cluster.guests.values():
-        has = [key for key in ("host", "group") if key in guest.place.tree.entries]
+        has = [key for key in ("host", "group") if guest.place.has(key)]
         if len(has) == 2:
             yield Problem("KVN161", f"guest {guest.name} names a host and a group", guest.place.at("group"))
         elif not has:

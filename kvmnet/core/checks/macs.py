@@ -29,7 +29,10 @@ def no_mac(context: Context) -> Iterator[Problem]:
     """
     for view in context.views.values():
         for nic in view.nics:
-            if nic.controller is not None and nic.mac is None and view.profile.renames:
+            interface = context.cluster.hosts[view.host].interfaces[nic.interface]
+            if nic.controller is None or nic.mac is not None or not view.profile.renames:
+                continue
+            if not interface.place.has("mac", "match"):
                 renamed = f"{view.host} {nic.interface} becomes {nic.name} under profile {view.profile.name}"
                 words = f"{renamed}: its mac is needed"
                 yield Problem("KVN120", words, nic.mark, hint="add mac: with the NIC's permanent MAC")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from kvmnet.core.checks import Context, check
 from kvmnet.core.model import Host, Interface
 from kvmnet.core.problem import Mark, Problem, Related
-from kvmnet.core.view import HostView
 
 
 def _vlans(context: Context) -> Iterator[tuple[Host, Interface]]:
@@ -39,7 +38,7 @@ def over_what(context: Context) -> Iterator[Problem]:
     for network in networks.values():
         if network.over is None:
             continue
-        if network.vlan is None and "vlan" not in network.place.tree.entries:
+        if not network.place.has("vlan"):
             words = f"network {network.name} is over {network.over} but has no vlan"
             yield Problem("KVN131", words, network.place.mark)
         carrier = networks.get(network.over)
@@ -67,19 +66,15 @@ def tag_twice(context: Context) -> Iterator[Problem]:
             yield Problem("KVN132", words, network.place.at("vlan"), related=(Related(mark, "it is here"),))
         else:
             first[key] = network.name, network.place.at("vlan")
-    told: set[tuple[Mark, Mark]] = set()
-    for view in context.views.values():
-        yield from _tag_of_a_guest(view, told)
-
-
-def _tag_of_a_guest(view: HostView, told: set[tuple[Mark, Mark]]) -> Iterator[Problem]:
-    for logical in view.guest_vlans:
-        for vlan in view.vlans:
-            key = vlan.mark, logical.mark
-            if (vlan.base, vlan.tag) == (logical.base, logical.tag) and key not in told:
-                told.add(key)
-                words = f"{view.host}: tag {vlan.tag} over {vlan.base} is also that of a logical VLAN"
-                yield Problem("KVN132", words, vlan.mark, related=(Related(logical.mark, "the logical VLAN"),))
+    for host, interface in _vlans(context):
+        parent = host.interfaces.get(interface.parent or "")
+        for network in context.cluster.networks.values():
+            if parent is None or network.over is None or network.over != parent.network:
+                continue
+            if network.vlan is not None and network.vlan == interface.tag:
+                words = f"{host.name} {interface.name}: tag {interface.tag} is also that of logical VLAN {network.name}"
+                there = Related(network.place.at("vlan"), "the logical VLAN")
+                yield Problem("KVN132", words, interface.place.mark, related=(there,))
 
 
 @check("KVN133", "interface and network disagree about the tag")
@@ -131,7 +126,7 @@ def vlan_mac(context: Context) -> Iterator[Problem]:
     """A VLAN has the MAC of the NIC it lies over: `mac` and `match` find NICs, nothing else."""
     for host, interface in _vlans(context):
         for key in ("mac", "match"):
-            if key in interface.place.tree.entries:
+            if interface.place.has(key):
                 words = f"{host.name} {interface.name} is a VLAN: {key} belongs to the NIC {interface.parent}"
                 yield Problem("KVN135", words, interface.place.at(key))
 

@@ -1,0 +1,97 @@
+"""Golden pairs, found by glob.
+
+good/NAME: a definition (cluster.yaml or cluster.d) and what `render -o` must write, in expected/.
+bad/NAME: a definition and the exact text that `validate` must print, in expected.txt.
+`KVMNET_GOLDEN=write` writes what comes out instead of comparing; look at the difference before committing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kvmnet import folders, pipeline
+from kvmnet.core import emit, problem
+from tests.reading import differences
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+WRITE = os.environ.get("KVMNET_GOLDEN") == "write"
+GOOD = sorted(path.name for path in (HERE / "good").iterdir())
+BAD = sorted(path.name for path in (HERE / "bad").iterdir())
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").iterdir())
+
+
+def load_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pipeline.Definition:
+    """Load as a person does who stands in the folder: names in messages are then the same everywhere."""
+    monkeypatch.chdir(folder)
+    return pipeline.load(None)
+
+
+def rendered(definition: pipeline.Definition) -> dict[str, dict[str, str]]:
+    return {bundle.host: emit.files_of(bundle) for bundle in definition.bundles()}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = HERE / "good" / name
+    definition = load_in(folder, monkeypatch)
+    assert problem.as_text(definition.problems, definition.sources) == ""
+    expected = folder / "expected"
+    if WRITE:
+        shutil.rmtree(expected, ignore_errors=True)
+        folders.write(expected, rendered(definition), True)
+    drift = folders.compare(expected, rendered(definition), True)
+    assert drift.clean, drift
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = HERE / "bad" / name
+    definition = load_in(folder, monkeypatch)
+    text = problem.as_text(definition.problems, definition.sources)
+    expected = folder / "expected.txt"
+    if WRITE:
+        expected.write_text(text, encoding="utf-8")
+    assert text == expected.read_text(encoding="utf-8")
+    assert definition.problems
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_every_state_is_read_as_its_view_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    definition = load_in(HERE / "good" / name, monkeypatch)
+    for host, view in definition.views.items():
+        assert differences(view, definition.bundle(host)) == []
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_every_folder_reads_back_to_the_same_bundle(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    definition = load_in(HERE / "good" / name, monkeypatch)
+    assert sorted(p.name for p in (HERE / "good" / name / "expected").iterdir()) == sorted(definition.hosts)
+    for bundle in definition.bundles():
+        assert pipeline.read_bundle_folder(HERE / "good" / name / "expected" / bundle.host) == bundle
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_are_golden(name: str) -> None:
+    """Every example is right, and one of the golden definitions, byte for byte."""
+    example = ROOT / "examples" / name / "cluster.yaml"
+    assert example.read_bytes() == (HERE / "good" / f"example-{name}" / "cluster.yaml").read_bytes()
+
+
+def test_every_check_has_a_bad_pair() -> None:
+    from kvmnet.core import codes
+
+    told = "".join((HERE / "bad" / name / "expected.txt").read_text(encoding="utf-8") for name in BAD)
+    # What a file system can do wrong is tried in tests/unit/test_files.py.
+    missing = [entry.code for entry in codes.all_codes() if f" {entry.code} " not in told and entry.code != "KVN001"]
+    assert missing == []
+
+
+@pytest.mark.parametrize("other", ["same-in-a-folder", "same-with-anchors", "same-written-out"])
+def test_four_ways_to_write_it_give_the_same_bytes(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = rendered(load_in(HERE / "good" / "same-by-template", monkeypatch))
+    assert rendered(load_in(HERE / "good" / other, monkeypatch)) == one

@@ -1,0 +1,168 @@
+"""An independent reading of a rendered bundle against the host view.
+
+Written without looking at kvmnet.core.render: it goes from the view's facts to the state, and then over the
+state for what nobody asked for. Real nmstate accepts dangling ports, doubles and tag 5000; this does not.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from kvmnet.core.bundle import Bundle
+from kvmnet.core.view import HostView
+
+
+def differences(view: HostView, bundle: Bundle) -> list[str]:
+    """Everything in which the bundle is not what the view says; empty when it is."""
+    return [*_Reading(view, bundle).run()]
+
+
+class _Reading:
+    def __init__(self, view: HostView, bundle: Bundle) -> None:
+        self.view, self.bundle = view, bundle
+        self.wrong: list[str] = []
+        self.rest = list(bundle.state.get("interfaces", []))
+        self.extra = list((bundle.guests or {}).get("interfaces", []))
+        self.by_name: dict[str, dict[str, Any]] = {}
+        for entry in self.rest + self.extra:
+            if entry["name"] in self.by_name:
+                self.wrong.append(f"{entry['name']} is there twice")
+            self.by_name[entry["name"]] = entry
+
+    def expect(self, what: str, is_there: Any, wanted: Any) -> None:
+        if is_there != wanted:
+            self.wrong.append(f"{what}: {is_there!r}, not {wanted!r}")
+
+    def entry(self, name: str, kind: str) -> dict[str, Any]:
+        entry = self.by_name.get(name)
+        if entry is None:
+            self.wrong.append(f"{name} is missing")
+            return {}
+        self.expect(f"{name} type", entry.get("type"), kind)
+        self.expect(f"{name} state", entry.get("state"), "up")
+        return entry
+
+    def addresses(self, entry: dict[str, Any], name: str, wanted: Any) -> None:
+        for version, key in ((4, "ipv4"), (6, "ipv6")):
+            family = entry.get(key, {})
+            mine = [(a.ip, a.prefix) for a in wanted if a.version == version]
+            self.expect(f"{name} {key} enabled", family.get("enabled"), bool(mine))
+            there = [(a["ip"], a["prefix-length"]) for a in family.get("address", [])]
+            self.expect(f"{name} {key} addresses", there, mine)
+            for source in ("dhcp", "autoconf"):
+                self.expect(f"{name} {key} {source}", family.get(source, False), False)
+
+    def run(self) -> list[str]:
+        view = self.view
+        wanted = {n.name for n in view.nics if n.managed}
+        for group in (view.vlans, view.bridges, view.guest_vlans, view.macvtaps):
+            wanted |= {item.name for item in group}  # type: ignore[attr-defined]
+        self.expect("interfaces", set(self.by_name), wanted)
+        self._nics()
+        self._bridges()
+        self._vlans()
+        self._macvtaps()
+        self._whole()
+        self._links()
+        return self.wrong
+
+    def _nics(self) -> None:
+        for nic in self.view.nics:
+            if not nic.managed:
+                continue
+            entry = self.entry(nic.name, "ethernet")
+            self.expect(f"{nic.name} mtu", entry.get("mtu"), nic.mtu)
+            self.expect(f"{nic.name} promiscuous", entry.get("accept-all-mac-addresses", False), nic.promiscuous)
+            self.addresses(entry, nic.name, nic.addresses)
+            self.expect(f"{nic.name} controller", self.controller(nic.name), nic.controller)
+
+    def controller(self, port: str) -> Any:
+        """The bridge that has a port, from the state alone."""
+        holders = [
+            name
+            for name, entry in self.by_name.items()
+            if port in [p["name"] for p in entry.get("bridge", {}).get("port", [])]
+        ]
+        return None if not holders else holders[0] if len(holders) == 1 else holders
+
+    def _bridges(self) -> None:
+        for bridge in self.view.bridges:
+            entry = self.entry(bridge.name, "linux-bridge")
+            self.expect(f"{bridge.name} mtu", entry.get("mtu"), bridge.mtu)
+            mac = entry.get("mac-address")
+            self.expect(f"{bridge.name} mac", mac, bridge.mac.upper() if bridge.mac else None)
+            options = entry.get("bridge", {}).get("options", {})
+            self.expect(f"{bridge.name} stp", options.get("stp", {}).get("enabled"), bridge.stp)
+            ports = [p["name"] for p in entry.get("bridge", {}).get("port", [])]
+            self.expect(f"{bridge.name} ports", ports, [bridge.port])
+            self.addresses(entry, bridge.name, bridge.addresses)
+
+    def _vlans(self) -> None:
+        for vlan in (*self.view.vlans, *self.view.guest_vlans):
+            entry = self.entry(vlan.name, "vlan")
+            self.expect(f"{vlan.name} mtu", entry.get("mtu"), vlan.mtu)
+            there = entry.get("vlan", {})
+            self.expect(f"{vlan.name} over", (there.get("base-iface"), there.get("id")), (vlan.base, vlan.tag))
+            self.addresses(entry, vlan.name, vlan.addresses)
+            self.expect(f"{vlan.name} controller", self.controller(vlan.name), vlan.controller)
+
+    def _macvtaps(self) -> None:
+        for macvtap in self.view.macvtaps:
+            entry = self.entry(macvtap.name, "mac-vtap")
+            there = entry.get("mac-vtap", {})
+            self.expect(f"{macvtap.name} over", there.get("base-iface"), macvtap.base)
+            self.expect(f"{macvtap.name} mode", there.get("mode"), macvtap.mode)
+            self.expect(f"{macvtap.name} mac", entry.get("mac-address"), macvtap.mac.upper())
+            self.addresses(entry, macvtap.name, ())
+
+    def _whole(self) -> None:
+        """Routes, name service, and that nothing hangs in the air."""
+        view, state = self.view, self.bundle.state
+        routes = [
+            (r["destination"], r["next-hop-address"], r["next-hop-interface"], r["metric"], r["table-id"])
+            for r in state.get("routes", {}).get("config", [])
+        ]
+        self.expect("routes", routes, [(r.destination, r.via, r.device, r.metric, r.table) for r in view.routes])
+        config = state.get("dns-resolver", {}).get("config", {})
+        self.expect("name servers", config.get("server", []), list(view.dns_servers))
+        self.expect("search domains", config.get("search", []), list(view.dns_search))
+        at_rest = {entry["name"] for entry in self.rest}
+        if view.profile.attach == "always":
+            self.expect("guests.yml", self.bundle.guests, None)
+        else:
+            names = {item.name for group in (view.guest_vlans, view.macvtaps) for item in group}  # type: ignore[attr-defined]
+            self.expect("brought by guests", {entry["name"] for entry in self.extra}, names)
+        for entry in self.rest + self.extra:
+            around = at_rest if entry in self.rest else set(self.by_name)
+            ports = [p["name"] for p in entry.get("bridge", {}).get("port", [])]
+            bases = [entry.get(kind, {}).get("base-iface") for kind in ("vlan", "mac-vtap")]
+            for name in [*ports, *(base for base in bases if base)]:
+                if name not in around:
+                    self.wrong.append(f"{entry['name']} needs {name}, which is not there")
+            if len(entry["name"]) > 15:
+                self.wrong.append(f"{entry['name']} is too long a name")
+            if "vlan" in entry and not 1 <= entry["vlan"]["id"] <= 4094:
+                self.wrong.append(f"{entry['name']} has tag {entry['vlan']['id']}")
+            base = self.by_name.get(entry.get("vlan", {}).get("base-iface", ""), {})
+            if entry.get("mtu", 1500) > base.get("mtu", 1500) and "vlan" in entry:
+                self.wrong.append(f"{entry['name']} has a larger MTU than {base.get('name')}")
+        for route in state.get("routes", {}).get("config", []):
+            if route["next-hop-interface"] not in at_rest:
+                self.wrong.append(f"a route through {route['next-hop-interface']}, which is not there")
+
+    def _links(self) -> None:
+        """The .link files, read as udev reads them."""
+        wanted = {nic.mac: nic.name for nic in self.view.nics if nic.named}
+        there = {}
+        for file, text in self.bundle.links.items():
+            mac = re.findall(r"^PermanentMACAddress=(.*)$", text, re.MULTILINE)
+            name = re.findall(r"^Name=(.*)$", text, re.MULTILINE)
+            if len(mac) != 1 or len(name) != 1 or "Policy" in text or not file < "10-":
+                self.wrong.append(f"{file} is not a .link file of ours")
+            else:
+                there[mac[0]] = name[0]
+        self.expect(".link files", there, wanted)
+        for nic in self.bundle.nics:
+            if nic.link_file is not None and nic.link_file not in self.bundle.links:
+                self.wrong.append(f"{nic.link_file} is missing")
