@@ -206,7 +206,7 @@ class Machine:
             self.power_cut()
 
     def power_cut(self) -> None:
-        """As if the plug were pulled: SIGKILL to the process that holds the machine's pid namespace, which ends it all."""
+        """As if the plug were pulled: SIGKILL to what holds the machine's pid namespace, so to all of it."""
         spawn.end(self._process)
         if self._desk is not None:
             self._desk.close()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from tests.lab.machine import Job, Machine
@@ -16,6 +17,7 @@ from tests.lab.seed import ECHO_PORT, HOST_ADDRESS
 
 T = TypeVar("T")
 PING_EVERY = 0.1
+BY_HAND = Path(__file__).with_name("by_hand.sh")
 _PROBE = """
 import json, signal, socket, sys, time
 address, port, every = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
@@ -98,6 +100,12 @@ def reachable(peer: Machine, address: str = HOST_ADDRESS, port: int = ECHO_PORT,
     """Whether one new connection is answered now."""
     script = f"import socket; assert socket.create_connection(({address!r}, {port}), {timeout}).recv(1)"
     return peer.run(["/usr/bin/python3", "-c", script], check=False).code == 0
+
+
+def by_hand(host: Machine, verb: str) -> None:
+    """The seed's whole change with the tools a person has (`do`), or its undo (`undo`): what kvmnet is measured by."""
+    host.put("/root/by_hand.sh", BY_HAND.read_bytes(), mode=0o755)
+    host.run(["/root/by_hand.sh", verb], timeout=180)
 
 
 def _first_line(job: Job) -> None:
