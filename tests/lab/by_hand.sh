@@ -29,6 +29,7 @@ do_it() {
   uuid=$(profile_of $nic)
   zone=$(nmcli -g connection.zone connection show "$uuid")
   file=$(nmcli -t -f UUID,FILENAME connection show | sed -n "s/^$uuid://p")
+  ip link show $nic | sed -n 's/^ *altname //p' >$keep/altnames
   cp -p "$file" $keep/profile; printf '%s\n' "$file" >$keep/file
   # 0. the NIC's new name, for udev, before the rename: udev would give the old name back as an alternative name
   printf '[Match]\nPermanentMACAddress=%s\n[Link]\nName=%s\n' "$mac" $new >/run/systemd/network/$link
@@ -77,12 +78,16 @@ undo_it() {
   # Removing a bridge does not give the NIC its address back: the old profile must win the NIC first.
   nmcli --wait 20 connection delete "$(profile_of $nic)" "$(profile_of $new)" >/dev/null 2>&1 || true
   ip link delete $nic 2>/dev/null || true
+  mkdir -p /run/systemd/network
   printf '[Match]\nPermanentMACAddress=%s\n[Link]\nName=%s\n' "$mac" $nic >/run/systemd/network/$link
   udevadm control --reload
   ip link property del dev $new altname $nic 2>/dev/null || true
   rename $new $nic
   settle
   rm -f /run/systemd/network/$link; udevadm control --reload
+  while read -r name; do        # a boot under our .link gave it none
+    ip link property add dev $nic altname "$name" 2>/dev/null || true
+  done <$keep/altnames
   cp -p $keep/profile "$(cat $keep/file)"
   nmcli connection reload
   nmcli --wait 20 connection up uuid "$uuid" >/dev/null

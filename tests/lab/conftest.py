@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -93,3 +94,9 @@ def peer(pair: Pair) -> Machine:
 def host(pair: Pair) -> Machine:
     """The host before kvmnet, firewalld with default zone drop and the profile's zone trusted."""
     return seed_host(pair.host, zone="trusted", default_zone="drop")
+
+
+@pytest.fixture(scope="session")
+def definition() -> str:
+    """The seed's definition."""
+    return (Path(__file__).parents[2] / "examples" / "rocks" / "cluster.yaml").read_text(encoding="utf-8")

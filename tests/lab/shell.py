@@ -7,6 +7,7 @@ import shlex
 import sys
 
 from tests.lab import layers, roots
+from tests.lab.cache import LabError
 from tests.lab.machine import Machine, Nic
 from tests.lab.seed import HOST_MAC, seed_host
 from tests.lab.wire import Wire
@@ -18,10 +19,17 @@ def main() -> int:
     parser.add_argument("--bare", action="store_true", help="no profile for eth0")
     parser.add_argument("command", nargs="*")
     given = parser.parse_args()
-    generation, words = given.generation, given.command
+    try:
+        return session(given.generation, given.command, given.bare)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 125
+
+
+def session(generation: str, words: list[str], bare: bool) -> int:
     below = layers.all_of(generation)
     with Wire() as wire, Machine(generation, "host", [Nic(HOST_MAC, wire)], layers=below) as host:
-        if not given.bare:
+        if not bare:
             seed_host(host)
         if words:
             return show(host, shlex.join(words) if len(words) > 1 else words[0])

@@ -53,5 +53,8 @@ def _install_cargo() -> Path:
     cargo = find_cargo()
     if cargo is None:
         wanted = ".".join(map(str, CARGO))
-        raise cache.LabError(f"no cargo of {wanted} or newer, and the package cargo-web brought none")
+        raise cache.LabError(
+            f"no cargo of {wanted} or newer: Debian's package cargo-web brought none "
+            "(it is in the -updates and -security suites; are they among this machine's apt sources?)"
+        )
     return cargo

@@ -1,0 +1,68 @@
+"""Faults that a test puts into a machine: a nmstatectl that fails or hangs, a worker that is killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.lab.machine import Job, Machine
+
+PROGRAM = "/usr/local/bin/nmstatectl"
+REAL = "/usr/local/bin/nmstatectl.real"
+
+
+@contextmanager
+def nmstatectl(machine: Machine, on_apply: str) -> Iterator[None]:
+    """`nmstatectl apply` runs these lines of shell instead; $REAL is the real program, "$@" its arguments."""
+    machine.run(f"cp -n {PROGRAM} {REAL}")
+    lines = ["#!/bin/bash", f"REAL={REAL}", 'if [ "$1" != apply ]; then exec $REAL "$@"; fi', on_apply, ""]
+    machine.put(PROGRAM + ".new", "\n".join(lines), mode=0o755)
+    machine.run(f"mv {PROGRAM}.new {PROGRAM}")
+    try:
+        yield
+    finally:
+        machine.run(f"mv {REAL} {PROGRAM}")
+
+
+def wait_for_step(machine: Machine, title: str, *, timeout: float = 60) -> None:
+    """Until the open transaction has begun the step of this title."""
+    machine.until(f"grep -q '\"do\".*{title}' /var/lib/kvmnet/open/journal.jsonl", timeout=timeout, every=0.1)
+
+
+def kill_unit(machine: Machine, *, rescue_too: bool) -> None:
+    """SIGKILL the processes of the unit that does the work; with `rescue_too` also what systemd starts after."""
+    script = """
+import glob, os, signal, sys, time
+end = time.time() + (6 if sys.argv[1] == "all" else 0)
+killed = 0
+while True:
+    for path in glob.glob("/sys/fs/cgroup/system.slice/kvmnet-apply-*.service/cgroup.procs"):
+        try:
+            pids = [int(line) for line in open(path)]
+        except OSError:
+            continue
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+            except OSError:
+                pass
+    if time.time() > end:
+        break
+    time.sleep(0.002)
+print(killed)
+"""
+    killed = machine.out(["/usr/bin/python3", "-c", script, "all" if rescue_too else "once"])
+    assert int(killed) > 0, "there was no process of the unit to kill"
+
+
+def in_background(machine: Machine, command: str, title: str) -> Job:
+    """Start a command and wait until its transaction has begun a step."""
+    job = machine.start(command)
+    try:
+        wait_for_step(machine, title)
+    except Exception:
+        time.sleep(0.1)
+        raise AssertionError(f"never came to '{title}': {job.stop()}") from None
+    return job

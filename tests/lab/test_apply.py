@@ -1,0 +1,110 @@
+"""The seed's picture, from the first apply to a power cut. The tests of this file go on from each other."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+from tests.lab import faults, picture
+from tests.lab.machine import Machine
+from tests.lab.outage import connections, reachable
+from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS
+
+MONITOR = "exec dbus-monitor --system \"destination='org.freedesktop.NetworkManager',type='method_call'\""
+WRITES = (
+    "Update2", "Update", "UpdateUnsaved", "AddConnection", "AddConnection2", "AddConnectionUnsaved", "AddAndActivate",
+    "AddAndActivate2", "Save", "Delete", "Reapply", "ActivateConnection", "DeactivateConnection", "Disconnect",
+    "CheckpointCreate", "CheckpointDestroy", "CheckpointRollback", "ReloadConnections", "LoadConnections",
+)  # fmt: skip
+
+
+def seen_writes(log: str) -> set[str]:
+    return {name for name in WRITES if f"member={name}\n" in log}
+
+
+def check_picture(host: Machine, peer: Machine) -> None:
+    """The manual's picture, from the kernel."""
+    nic, bridge = picture.link(host, "peth0"), picture.link(host, "eth0")
+    assert nic["master"] == "eth0"
+    assert "PROMISC" in nic["flags"]
+    assert nic["promiscuity"] == 2, "every port has 1"
+    assert bridge["linkinfo"]["info_kind"] == "bridge"
+    assert bridge["linkinfo"]["info_data"]["stp_state"] == 0
+    assert bridge["address"] == HOST_MAC
+    assert picture.addresses(host, "eth0") == [f"{HOST_ADDRESS}/16"]
+    assert picture.addresses(host, "peth0") == []
+    assert picture.default_routes(host) == [(PEER_ADDRESS, "eth0", 100)]
+    udev = host.run("udevadm test-builtin net_setup_link /sys/class/net/peth0 2>&1").stdout
+    assert "ID_NET_LINK_FILE=/etc/systemd/network/00-kvmnet-peth0.link" in udev
+    zones = host.out("firewall-cmd --get-zone-of-interface=eth0; firewall-cmd --get-zone-of-interface=peth0")
+    assert zones == "trusted\ntrusted"
+    assert reachable(peer)
+
+
+def test_first_apply(host: Machine, peer: Machine, definition: str) -> None:
+    """With a new connection from the wire answered before, during the trial and after, in default zone drop."""
+    host.put("/root/cluster.yaml", definition)
+    monitor = host.start(MONITOR)
+    slow = '$REAL "$@"; code=$?; date +%s.%N > /root/trial; sleep 3; date +%s.%N >> /root/trial; exit $code'
+    with faults.nmstatectl(host, slow), connections(peer) as tried:
+        result = host.run("kvmnet apply /root/cluster.yaml", check=False, timeout=120)
+    assert result.code == 0, result
+    assert "kept: the host is as defined" in result.stdout
+    begin, end = (float(line) for line in host.out("cat /root/trial").splitlines())
+    during = [attempt for attempt in tried.attempts if begin < float(str(attempt["at"])) < end - 1]
+    assert len(during) >= 5
+    assert [a for a in [tried.attempts[0], *during, tried.attempts[-1]] if not a["ok"]] == []
+    assert {"Update2", "AddConnection2", "CheckpointCreate", "CheckpointDestroy", "Save"} <= seen_writes(
+        monitor.stop().stdout
+    )
+    check_picture(host, peer)
+
+
+def test_second_apply_writes_nothing(host: Machine, peer: Machine) -> None:
+    files = "stat -c '%n %i %Y %Z' /etc/NetworkManager/system-connections/* /etc/systemd/network/*"
+    before = host.out(files)
+    monitor = host.start(MONITOR)
+    result = host.run("kvmnet apply /root/cluster.yaml", check=False)
+    said = monitor.stop().stdout
+    assert (result.code, result.stdout) == (0, "vm-container-0-0: nothing to do, the host is as defined\n")
+    assert "member=" in said, "the monitor saw not even the reading"
+    assert seen_writes(said) == set()
+    assert host.out(files) == before
+
+
+def test_one_profile_a_nic(host: Machine) -> None:
+    saved = host.out("nmcli -t -f DEVICE,TYPE,AUTOCONNECT,FILENAME connection show").splitlines()
+    ours = sorted(line for line in saved if not line.startswith("lo:"))
+    assert [line.split(":")[:3] for line in ours] == [["eth0", "bridge", "yes"], ["peth0", "802-3-ethernet", "yes"]]
+    assert all(line.split(":")[3].startswith("/etc/") for line in ours)
+
+
+def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definition: str) -> None:
+    """The terminal goes in the middle of the trial: the work goes on to its end."""
+    more = definition.replace("addresses: [10.1.255.254]", "addresses: [10.1.255.254, 10.1.255.253]")
+    host.put("/root/more.yaml", more)
+    with faults.nmstatectl(host, 'sleep 1; $REAL "$@"; code=$?; sleep 2; exit $code'):
+        job = faults.in_background(host, "exec script -qec 'kvmnet apply --yes /root/more.yaml' /dev/null", "on trial")
+        job.stop(signal.SIGKILL)
+        assert picture.whole(host)["open"]
+        host.until("test ! -e /var/lib/kvmnet/open", timeout=60)
+    last = host.out("cat $(ls -d /var/lib/kvmnet/history/* | tail -n 1)/journal.jsonl").splitlines()[-1]
+    assert json.loads(last)["outcome"] == "kept"
+    assert picture.addresses(host, "eth0") == [f"{HOST_ADDRESS}/16", "10.1.255.253/16"]
+    assert host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=120).code == 0
+    check_picture(host, peer)
+
+
+def test_a_power_cut_behind_the_keep(host: Machine, peer: Machine) -> None:
+    """Cut at once: what was said to be kept is on disk."""
+    host.power_cut()
+    host.boot()
+    host.run("nm-online -s -q -t 60")
+    check_picture(host, peer)
+    assert host.run("kvmnet plan --exit-code /root/cluster.yaml", check=False).code == 0
+
+
+def test_a_reboot(host: Machine, peer: Machine) -> None:
+    host.reboot()
+    host.run("nm-online -s -q -t 60")
+    check_picture(host, peer)

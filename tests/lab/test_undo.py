@@ -1,0 +1,142 @@
+"""Whatever fails, the machine is as it was: names, addresses, routes, zones, profiles byte for byte."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import pytest
+
+from tests.lab import faults, picture
+from tests.lab.machine import Machine, Result
+from tests.lab.outage import reachable
+
+RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.py"
+TRIAL = "on trial"
+HANG_AFTER = '$REAL "$@"; code=$?; sleep 600; exit $code'
+
+
+@pytest.fixture
+def before(host: Machine, definition: str) -> dict[str, Any]:
+    """The machine as it is before each test: what the one before has left must be this already."""
+    host.put("/root/cluster.yaml", definition)
+    return picture.whole(host)
+
+
+def apply(host: Machine, *options: str) -> Result:
+    return host.run(["kvmnet", "apply", "--yes", *options, "/root/cluster.yaml"], check=False, timeout=120)
+
+
+def same(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    assert picture.whole(host) == before
+    assert before["open"] is False
+    assert "peth0" not in before["links"]
+    assert reachable(peer), "a new connection from the wire is not answered"
+
+
+def test_a_bad_change_undoes_itself(host: Machine, peer: Machine, before: dict[str, Any], definition: str) -> None:
+    """A mistyped network: everything applies, but its gateway is not there."""
+    host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
+    result = host.run("kvmnet apply --json /root/bad.yaml", check=False, timeout=120)
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.code == 3, result
+    told = [event for event in events if event["event"] == "failed"]
+    assert [e["error"] for e in told] == ["no answer from 10.2.1.1 after the change"]
+    assert [e["event"] for e in events[-3:]] == ["verified", "end", "result"]
+    same(host, peer, before)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "echo 'NmstateError: InvalidArgument: not today' >&2; exit 1",
+        '$REAL "$@"; echo "NmstateError: Bug: after all was done" >&2; exit 1',
+    ],
+    ids=["before", "after it did its work"],
+)
+def test_nmstate_fails(host: Machine, peer: Machine, before: dict[str, Any], fault: str) -> None:
+    with faults.nmstatectl(host, fault):
+        result = apply(host)
+    assert result.code == 3, result
+    assert "FAIL NmstateError" in result.stdout
+    same(host, peer, before)
+
+
+def test_control_c(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    with faults.nmstatectl(host, HANG_AFTER):
+        job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
+        host.until("test -e /sys/class/net/peth0/master", timeout=30)
+        result = job.stop(signal.SIGINT, timeout=90)
+    assert result.code == 3, result
+    assert "cancelled" in result.stdout
+    same(host, peer, before)
+
+
+def test_the_worker_is_killed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """systemd then runs rescue.py by itself, and whoever follows is told the truth."""
+    with faults.nmstatectl(host, HANG_AFTER):
+        job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
+        host.until("test -e /sys/class/net/peth0/master", timeout=30)
+        faults.kill_unit(host, rescue_too=False)
+        result = job.wait(90)
+    assert result.code == 3, result
+    same(host, peer, before)
+
+
+@pytest.mark.parametrize("title", ["rename", TRIAL])
+def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:
+    """Everything of kvmnet's is dead and gone; one file and the system's Python bring the machine back."""
+    with faults.nmstatectl(host, HANG_AFTER):
+        job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", title)
+        if title == TRIAL:
+            host.until("test -e /sys/class/net/peth0/master", timeout=30)
+        job.stop(signal.SIGKILL)
+        faults.kill_unit(host, rescue_too=True)
+    assert picture.whole(host)["open"], "the transaction must still be open for this test to show anything"
+    assert "peth0" in picture.whole(host)["links"]
+    refused = apply(host)
+    assert (refused.code, "rescue.py" in refused.stderr) == (5, True), refused
+    host.run("mv /opt/kvmnet /opt/gone")
+    try:
+        result = host.run(RESCUE, timeout=120, check=False)
+    finally:
+        host.run("mv /opt/gone /opt/kvmnet")
+    assert result.code == 3, result
+    same(host, peer, before)
+    assert host.run(RESCUE).stdout == "kvmnet: no transaction is open\n"
+
+
+def test_another_machines_definition_is_refused(host: Machine, before: dict[str, Any], definition: str) -> None:
+    host.put("/root/other.yaml", definition.replace("00:14:4f:80:de:00", "00:14:4f:80:de:77"))
+    result = host.run("kvmnet apply /root/other.yaml", check=False)
+    assert (result.code, "00:14:4f:80:de:00" in result.stderr) == (5, True), result
+    result = host.run("kvmnet apply --host vm-container-0-0 /root/other.yaml", check=False)
+    assert (result.code, "00:14:4f:80:de:77" in result.stderr) == (5, True), result
+    assert picture.whole(host) == before
+
+
+def test_only_root_applies(host: Machine, before: dict[str, Any]) -> None:
+    host.run("install -m 644 /root/cluster.yaml /tmp/cluster.yaml")
+    nobody = "setpriv --reuid=nobody --clear-groups kvmnet"
+    assert host.run(f"{nobody} apply /tmp/cluster.yaml", check=False).code == 5
+    assert "rename eth0: to peth0" in host.run(f"{nobody} plan /tmp/cluster.yaml").stdout
+    assert picture.whole(host) == before
+
+
+def test_another_tools_checkpoint_is_refused(host: Machine, before: dict[str, Any]) -> None:
+    manager = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
+    path = host.out(f"busctl call {manager} CheckpointCreate aouu 0 60 0").split()[-1].strip('"')
+    try:
+        result = apply(host)
+        assert (result.code, path in result.stderr) == (5, True), result
+        assert path in picture.checkpoints(host)
+    finally:
+        host.run(f"busctl call {manager} CheckpointDestroy o {path}")
+    assert picture.whole(host) == before
+
+
+def test_a_dry_run_touches_nothing(host: Machine, before: dict[str, Any]) -> None:
+    result = apply(host, "--dry-run")
+    assert (result.code, "rename eth0: to peth0" in result.stdout) == (0, True), result
+    assert picture.whole(host) == before
