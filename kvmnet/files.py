@@ -86,18 +86,28 @@ def read_file(path: Path, limit: int = MAX_BYTES) -> bytes:
     try:
         # Non-blocking: opening a FIFO that nobody writes to would wait for ever.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        with os.fdopen(handle, "rb") as stream:
-            mode = os.fstat(handle).st_mode
-            if not stat.S_ISREG(mode):
-                raise CannotRead(path, f"this is {_kind(mode)}, not a file")
-            data = stream.read(limit + 1)
     except OSError as error:
         raise CannotRead(path, _why(error)) from None
     except ValueError:
         raise CannotRead("?", "this is not a name that a file can have") from None
-    if len(data) > limit:
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise CannotRead(path, f"this is {_kind(found.st_mode)}, not a file")
+        # The size may lie (/proc says 0), so the reading is bounded too.
+        data = b"" if found.st_size > limit else _read(handle, limit + 1)
+    except OSError as error:
+        raise CannotRead(path, _why(error)) from None
+    finally:
+        os.close(handle)
+    if found.st_size > limit or len(data) > limit:
         raise CannotRead(path, f"the definition is larger than {MAX_BYTES // 1024 // 1024} MiB")
     return data
+
+
+def _read(handle: int, limit: int) -> bytes:
+    with os.fdopen(handle, "rb", closefd=False) as stream:
+        return stream.read(limit)
 
 
 def _kind(mode: int) -> str:

@@ -42,6 +42,8 @@ def _program(
 
 
 def _register() -> None:
+    if app.registered_commands:
+        return
     for verb in VERBS:
         importlib.import_module(f"kvmnet.cli.{verb}").register(app)
 

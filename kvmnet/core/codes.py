@@ -88,7 +88,8 @@ register(
     "KVN011",
     "a key is missing",
     """
-    The place shown is what lacks the key.
+    The place shown is what lacks the key. A definition needs kvmnet: 1 (the version of its form), cluster,
+    profile and hosts; a guest's NIC needs its network and its mac.
     """,
 )
 register(

@@ -96,6 +96,10 @@ class _Stop(Exception):
         self.problem = Problem(code, message, mark, hint=hint)
 
 
+class _NotYaml(_Stop):
+    """The parser gives up."""
+
+
 def decode(name: str, data: bytes) -> Union[Source, Problem]:
     """Bytes of a file to a Source, or the problem that they are not UTF-8 text."""
     try:
@@ -124,12 +128,18 @@ def parse(source: Source, pure: bool = False) -> tuple[Optional[Map], list[Probl
     try:
         builder.read(_events(source, pure))
         return builder.top(), builder.problems
+    except _NotYaml as stop:
+        if not pure and len(source.text) <= _EXPLAINED_SIZE:
+            tree, problems = parse(source, True)  # the same words, whichever parser is installed
+            if tree is None and problems:
+                return None, problems
+        return None, [*builder.problems, stop.problem]
     except _Stop as stop:
         return None, [*builder.problems, stop.problem]
 
 
 def _events(source: Source, pure: bool) -> Iterator[Any]:
-    """The parser's events, each refusal told in the words of the pure parser."""
+    """The parser's events. Raises _NotYaml where it gives up."""
     import yaml
 
     fast = None if pure else getattr(yaml, "CSafeLoader", None)
@@ -141,22 +151,19 @@ def _events(source: Source, pure: bool) -> Iterator[Any]:
                 return
             yield event
     except yaml.YAMLError as error:
-        if fast is not None and len(source.text) <= _EXPLAINED_SIZE:
-            for _ in _events(source, True):
-                pass
         raise _not_yaml(source.name, error) from None
     finally:
         loader.dispose()
 
 
-def _not_yaml(name: str, error: Any) -> _Stop:
+def _not_yaml(name: str, error: Any) -> _NotYaml:
     place = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     mark = Mark(name, place.line + 1, place.column + 1) if place else Mark(name, 1, 1)
     words = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
     hint = None
     if "\\t" in words or "'\t'" in words:
         hint = "YAML indents by blanks, not by tabs"
-    return _Stop("KVN002", f"not YAML: {words}", mark, hint)
+    return _NotYaml("KVN002", f"not YAML: {words}", mark, hint)
 
 
 class _Frame:

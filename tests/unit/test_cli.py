@@ -1,0 +1,164 @@
+"""The program as a person meets it: exit codes, words, what it imports, what it does with a bug."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvmnet import __version__
+from kvmnet.cli import main as program
+from kvmnet.core import codes
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = str(ROOT / "examples/rocks/cluster.yaml")
+BAD = str(ROOT / "tests/golden/bad/twelve-mistakes-in-three-files/cluster.d")
+
+
+def run(*arguments: str) -> int:
+    return program.main(list(arguments))
+
+
+def test_validate(capfdbinary: Any) -> None:
+    assert run("validate", EXAMPLE) == 0
+    out, err = capfdbinary.readouterr()
+    assert out == b"" and err == b"no problem in 1 host\n"
+
+
+def test_validate_tells_all_problems_and_ends_with_1(capfdbinary: Any) -> None:
+    assert run("validate", BAD) == 1
+    out, err = capfdbinary.readouterr()
+    assert out.count(b": KVN") == 12 and b"12 errors" in err
+    assert b"b-hosts.yaml:6:23: KVN101 there is no network 'privat'\n" in out
+
+
+@pytest.mark.parametrize("form", ["json", "github"])
+def test_validate_in_other_forms(form: str, capfdbinary: Any) -> None:
+    assert run("validate", BAD, "--format", form) == 1
+    out = capfdbinary.readouterr()[0]
+    assert (len(json.loads(out)["problems"]) if form == "json" else out.count(b"::error file=")) == 12
+    assert run("validate", EXAMPLE, "--format", form) == 0
+    out = capfdbinary.readouterr()[0]
+    assert (json.loads(out) == {"problems": []}) if form == "json" else out == b""
+
+
+def test_a_warning_alone_is_no_failure(tmp_path: Path, capfdbinary: Any) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "kvmnet: 1\ncluster: c\nprofile: rocks\nhosts: {a: {interfaces: {eth0: {mac: 02:00:00:00:00:01}}}}\n"
+    )
+    assert run("validate", str(tmp_path / "c.yaml")) == 0
+    out, err = capfdbinary.readouterr()
+    assert b"KVN123 warning:" in out and b"1 warning;" in err
+
+
+def test_explain(capfdbinary: Any) -> None:
+    assert run("explain") == 0
+    listed = capfdbinary.readouterr()[0].decode().splitlines()
+    assert [line.split()[0] for line in listed] == [entry.code for entry in codes.all_codes()]
+    for entry in codes.all_codes():
+        assert run("explain", entry.code.lower()) == 0
+        out = capfdbinary.readouterr()[0].decode()
+        assert out.startswith(f"{entry.code}: {entry.title}\n\n") and len(entry.page) > 40
+    assert run("explain", "KVN999") == 2
+
+
+def test_every_code_is_used_in_the_sources() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "kvmnet").rglob("*.py"))
+    sources += (ROOT / "schemas/cluster.schema.json").read_text()
+    for entry in codes.all_codes():
+        assert sources.count(f'"{entry.code}"') >= 2, entry.code  # registered, and told somewhere
+
+
+def test_render_to_stdout_and_to_a_folder(tmp_path: Path, capfdbinary: Any) -> None:
+    golden = ROOT / "tests/golden/good/example-rocks/expected/vm-container-0-0"
+    assert run("render", EXAMPLE) == 0
+    assert capfdbinary.readouterr()[0] == (golden / "nmstate.yml").read_bytes()
+    assert run("render", EXAMPLE, "-o", str(tmp_path / "new" / "out")) == 0
+    written = tmp_path / "new" / "out" / "vm-container-0-0"
+    assert {p.name: p.read_bytes() for p in written.iterdir()} == {p.name: p.read_bytes() for p in golden.iterdir()}
+    capfdbinary.readouterr()
+    assert run("render", EXAMPLE, "-o", str(tmp_path / "new" / "out"), "--check") == 0
+    (written / "nmstate.yml").unlink()
+    (written / "guests.yml").write_text("")
+    (written / "00-kvmnet-x.link").write_text("")
+    assert run("render", EXAMPLE, "-o", str(tmp_path / "new" / "out"), "--check") == 6
+    words = [line.split(b":")[0] for line in capfdbinary.readouterr()[0].splitlines()]
+    assert words == [b"missing", b"stale", b"surplus"]
+    assert not (written / "nmstate.yml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["nonsense"], 2),
+        (["validate", "--nonsense"], 2),
+        (["validate", EXAMPLE, "--format", "xml"], 2),
+        (["render", EXAMPLE, "--check"], 2),
+        (["render", EXAMPLE, "--host", "vm-container-0-9"], 2),
+        (["render", BAD], 1),
+        (["validate", "/nonexistent"], 1),
+        (["--version"], 0),
+        (["--help"], 0),
+    ],
+)
+def test_exit_codes(arguments: list[str], code: int, capfdbinary: Any) -> None:
+    assert run(*arguments) == code
+    assert b"Traceback" not in b"".join(capfdbinary.readouterr())
+
+
+def test_help_names_every_verb_and_exit_code(capfdbinary: Any) -> None:
+    run("--help")
+    out = capfdbinary.readouterr()[0].decode()
+    for verb in program.VERBS:
+        assert f" {verb} " in out
+    for code in range(7):
+        assert f" {code} " in out
+
+
+def test_a_bug_is_one_message_and_a_log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: Any) -> None:
+    from kvmnet import pipeline
+
+    def broken(_: Any) -> None:
+        raise RuntimeError("oh")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(pipeline, "load", broken)
+    assert run("validate", EXAMPLE) == 1
+    err = capfdbinary.readouterr()[1].decode()
+    assert "Traceback" not in err and "RuntimeError: oh" in err
+    (log,) = tmp_path.glob("kvmnet-*.log")
+    assert str(log) in err and "Traceback" in log.read_text()
+    assert log.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_start_is_light(arguments: list[str]) -> None:
+    heavy = "{'yaml', 'jsonschema', 'rich', 'jeepney', 'kvmnet.pipeline'}"
+    script = (
+        f"import sys; from kvmnet.cli.main import main; main({arguments}); print(sorted({heavy} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.endswith("[]\n"), done.stdout
+
+
+def test_as_a_module_and_in_a_closed_pipe() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kvmnet", "--version"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout == f"kvmnet {__version__}\n"
+    script = f"{sys.executable} -m kvmnet explain | true; {sys.executable} -m kvmnet render {EXAMPLE} | head -n 1"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stderr == ""
+
+
+def test_under_the_c_locale_the_bytes_are_the_same() -> None:
+    env = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-m", "kvmnet", "render", EXAMPLE], capture_output=True, check=True, cwd=ROOT, env=env
+    )
+    golden = ROOT / "tests/golden/good/example-rocks/expected/vm-container-0-0/nmstate.yml"
+    assert done.stdout == golden.read_bytes()

@@ -1,0 +1,151 @@
+"""YAML text to a tree: places, limits, merges; the C and the pure parser alike."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvmnet.core.document import Leaf, Map, Node, Seq, Source, decode, merge, parse
+from kvmnet.core.problem import Mark, Problem
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    [*ROOT.glob("tests/golden/*/*/**/*.y*ml"), *ROOT.glob("examples/**/*.yaml"), *ROOT.glob("profiles/*")]
+)
+
+
+def read(text: str, pure: bool = False) -> tuple[Any, list[Problem]]:
+    return parse(Source("f.yaml", text), pure)
+
+
+def codes(text: str) -> list[str]:
+    return [problem.code for problem in read(text)[1]]
+
+
+def picture(node: Node | None) -> Any:
+    """Everything of a tree: values, plainness, places."""
+    if node is None:
+        return None
+    if isinstance(node, Leaf):
+        return (node.value, node.plain, node.mark)
+    if isinstance(node, Seq):
+        return (node.mark, [picture(item) for item in node.items])
+    return (node.mark, [(key, entry.mark, picture(entry.node)) for key, entry in node.entries.items()])
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: "/".join(path.parts[-3:]))
+def test_the_c_and_the_pure_parser_agree(path: Path) -> None:
+    text = path.read_bytes().decode("utf-8", "replace")
+    fast, slow = read(text), read(text, pure=True)
+    assert picture(fast[0]) == picture(slow[0])
+    assert fast[1] == slow[1]
+
+
+def test_places_of_keys_and_values() -> None:
+    tree, problems = read("a: 1\nb:\n  - x\n  - {c: 'y'}\n")
+    assert problems == []
+    assert tree.entries["a"].mark == Mark("f.yaml", 1, 1)
+    assert tree.get("a").mark == Mark("f.yaml", 1, 4)
+    assert tree.get("b").items[1].entries["c"].mark == Mark("f.yaml", 4, 6)
+    assert tree.get("b").items[1].get("c").plain is False
+
+
+def test_an_empty_value_has_the_place_of_its_key() -> None:
+    tree, _ = read("a:\n\n\nb: 1\n")
+    assert tree.get("a").mark == Mark("f.yaml", 1, 1)
+
+
+def test_what_is_beside_a_merge_wins_then_the_earlier() -> None:
+    tree, problems = read("a: &a {x: 1, y: 1}\nb: &b {x: 2, z: 2}\nc: {<<: [*a, *b], y: 3}\n")
+    assert problems == []
+    values = {key: entry.node.value for key, entry in tree.get("c").entries.items()}
+    assert values == {"y": "3", "x": "1", "z": "2"}
+
+
+def test_a_quoted_merge_key_is_a_key() -> None:
+    assert list(read("a: {'<<': b}")[0].get("a").entries) == ["<<"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("a: 1\na: 2\n", "KVN003"),
+        ("a: &a [*a]\n", "KVN004"),
+        ("a: *nobody\n", "KVN002"),
+        ("? [a]\n: b\n", "KVN002"),
+        ("? {a: b}\n: c\n", "KVN002"),
+        ("a: &a [x]\n*a : b\n", "KVN002"),
+        ("a: {<<: x}\n", "KVN002"),
+        ("a: {<<: [x]}\n", "KVN002"),
+        ("a: !!int '1'\n", "KVN002"),
+        ("a: !!set {x}\n", "KVN002"),
+        ("a: b: c\n", "KVN002"),
+        ("a: 'open\n", "KVN002"),
+        ("%YAML 9.9\n---\na: 1\n", "KVN002"),
+        ("just text\n", "KVN012"),
+        ("a: \ud800\n", "KVN002"),
+        ("a: \x1b[31m\n", "KVN002"),
+    ],
+)
+def test_one_clear_problem(text: str, code: str) -> None:
+    assert codes(text) == [code]
+
+
+def test_a_string_tag_is_like_quotes() -> None:
+    tree, problems = read("a: !!str 5\n")
+    assert problems == [] and tree.get("a").plain is False
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "---\n", "\ufeff"])
+def test_a_file_without_content_is_no_tree_and_no_problem(text: str) -> None:
+    source = decode("f.yaml", text.encode())
+    assert isinstance(source, Source)
+    assert parse(source) == (None, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 500_000,
+        "a: " + "{a: " * 100_000,
+        "- " * 100_000,
+        "a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [{'*a, ' if not i else f'*b{i - 1}, ' * 2}]\n" for i in range(60)),
+        "a: &a {k: v}\nb: [" + "{<<: [" + "*a, " * 100_000 + "]}]\n",
+    ],
+    ids=["brackets", "braces", "dashes", "bomb", "merges"],
+)
+def test_hostile_files_end_soon(text: str) -> None:
+    begin = time.monotonic()
+    problems = read(text)[1]
+    assert time.monotonic() - begin < 10
+    assert len(problems) <= 1
+
+
+def test_what_aliases_unfold_to_is_bounded() -> None:
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    assert codes("\n".join(lines)) == ["KVN004"]
+
+
+def test_a_template_that_200_hosts_use_is_no_bomb() -> None:
+    text = "x-t: &t {a: {b: [1, 2, 3]}}\nhosts:\n" + "".join(f"  h{i}: *t\n" for i in range(2000))
+    assert codes(text) == []
+
+
+def test_not_utf8_says_where() -> None:
+    problem = decode("f.yaml", b"a: 1\nb: \xff\n")
+    assert isinstance(problem, Problem)
+    assert (problem.code, problem.mark.line, problem.mark.column) == ("KVN002", 2, 4)
+
+
+def test_files_merge_and_say_both_places() -> None:
+    one, _ = parse(Source("1.yaml", "a: {x: 1}\nb: [1]\n"))
+    two, _ = parse(Source("2.yaml", "a: {y: 2}\nb: [2]\nc: 3\n"))
+    assert isinstance(one, Map) and isinstance(two, Map)
+    tree, problems = merge([one, two])
+    assert [problem.code for problem in problems] == ["KVN005"]
+    assert (problems[0].mark.file, problems[0].related[0].mark.file) == ("2.yaml", "1.yaml")
+    assert list(tree.entries) == ["a", "b", "c"] and list(tree.get("a").entries) == ["x", "y"]  # type: ignore[union-attr]

@@ -1,0 +1,103 @@
+"""Files that are not what a definition is: one clear problem each, soon."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvmnet import files, pipeline
+
+
+def problems(path: Path | str | None) -> list[str]:
+    definition = pipeline.load(None if path is None else str(path))
+    assert definition.cluster is None and not definition.ok
+    return [f"{problem.code} {problem.message}" for problem in definition.problems]
+
+
+def test_missing(tmp_path: Path) -> None:
+    assert problems(tmp_path / "x") == ["KVN001 there is no such file or folder"]
+
+
+def test_nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert problems(None) == ["KVN001 there is no definition here"]
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("a: 1")
+    (tmp_path / ".hidden.yaml").write_text("a: 1")
+    assert problems(tmp_path) == ["KVN001 the folder holds no .yaml or .yml file"]
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f.yaml")
+    assert problems(tmp_path / "f.yaml") == ["KVN001 this is a FIFO, not a file"]
+    assert problems(tmp_path) == ["KVN001 this is a FIFO, not a file"]
+
+
+def test_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind("s.yaml")
+        assert problems("s.yaml") == ["KVN001 this is a socket, not a file"]
+
+
+def test_a_device() -> None:
+    assert problems("/dev/zero") == ["KVN001 this is a device, not a file"]
+
+
+def test_a_folder_in_the_folder_is_not_entered(tmp_path: Path) -> None:
+    (tmp_path / "d.yaml").mkdir()
+    (tmp_path / "d.yaml" / "loop").symlink_to(tmp_path)
+    assert problems(tmp_path) == ["KVN001 this is a folder, not a file"]
+
+
+def test_a_circle_of_links(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to("b.yaml")
+    (tmp_path / "b.yaml").symlink_to("a.yaml")
+    assert problems(tmp_path / "a.yaml") == ["KVN001 its symbolic links lead in a circle"]
+
+
+def test_two_hundred_megabytes_are_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "big.yaml").open("wb") as stream:
+        stream.truncate(200 * 1024 * 1024)
+    assert problems(tmp_path / "big.yaml") == [f"KVN001 the definition is larger than {files.MAX_BYTES >> 20} MiB"]
+
+
+def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.yaml").write_text("a: 1")
+
+    def refuse(*_: Any, **__: Any) -> int:  # root may read everything: the refusal has to be played
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(files.os, "open", refuse)
+    assert problems(tmp_path / "a.yaml") == ["KVN001 you may not read it"]
+
+
+def test_a_name_that_no_file_can_have() -> None:
+    assert problems("a\0b") == ["KVN001 this is not a name that a file can have"]
+
+
+def test_a_name_that_is_too_long() -> None:
+    assert problems("a" * 5000)[0].startswith("KVN001 it cannot be read: ")
+
+
+def test_files_of_a_folder_come_in_order_and_the_file_before_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("cluster.d").mkdir()
+    for name in ("b.yml", "a.yaml", "c.yaml"):
+        (Path("cluster.d") / name).write_text("x-a: 1\n")
+    assert [source.name for source in files.read_definition(None)[0]] == [
+        "cluster.d/a.yaml",
+        "cluster.d/b.yml",
+        "cluster.d/c.yaml",
+    ]
+    Path("cluster.yaml").write_text("x-a: 1\n")
+    assert [source.name for source in files.read_definition(None)[0]] == ["cluster.yaml"]

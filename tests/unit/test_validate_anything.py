@@ -1,0 +1,130 @@
+"""Whatever is fed to validate, it answers with problems: no traceback, no wrong place, bounded time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from kvmnet import pipeline
+from kvmnet.core import problem
+from kvmnet.core.document import Source, decode
+from tests.reading import differences
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "schemas/cluster.schema.json").read_text())
+FEW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+#: Words that lead somewhere: every key of the schema, and values near the edges.
+KEYS = sorted(
+    {key for part in [SCHEMA, *SCHEMA["$defs"].values()] for key in part.get("properties", {})}
+    | {"servers", "search", "name", "mac", "eth0", "eth0.5", "a", "private", "x-note", "<<"}
+)
+VALUES = [
+    *("rocks", "plain", "private", "tenant", "a", "eth0", "eth0.2", "00:14:4f:80:de:00", "01:00:00:00:00:00", "no"),
+    *("10.1.0.0/16", "10.1.0.5/16", "10.1.255.254", "2001:db8::1/64", "::/0", "0.0.0.0/0", "1.2.3.4/0", "fe80::1%1"),
+    *(1, 0, 2, 4094, 4095, 1500, 70000, -1, True, False, None, "", "~", "a\nb", "x" * 300, "\u202e", "ä"),
+]
+SCALARS = st.sampled_from(VALUES) | st.text(max_size=8) | st.integers()
+TREES: st.SearchStrategy[Any] = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+
+
+def shaped(schema: dict[str, Any], depth: int = 0) -> st.SearchStrategy[Any]:
+    """Data that the schema mostly takes, with something else here and there."""
+    while "$ref" in schema:
+        schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    kind = schema.get("type")
+    wild = SCALARS if depth < 2 else TREES
+    if kind == "object" and "properties" in schema:
+        parts = {key: shaped(part, depth + 1) for key, part in schema["properties"].items()}
+        needed = {key: parts.pop(key) for key in schema.get("required", []) if depth == 0}
+        return st.fixed_dictionaries(needed, optional=parts)
+    if kind == "object":
+        names = st.sampled_from(["private", "tenant", "a", "b", "vm", "eth0", "eth1", "eth0.2", "peth0"])
+        return st.dictionaries(names, shaped(schema["additionalProperties"], depth + 1), max_size=3)
+    if kind == "array":
+        return st.lists(shaped(schema["items"], depth + 1), max_size=3)
+    if kind == "boolean":
+        return st.booleans()
+    if kind == "integer":
+        return st.sampled_from([1, 2, 5, 1500, 9000, 68, 4094]) if depth else st.just(1)
+    return st.sampled_from([v for v in VALUES if isinstance(v, str)]) if depth < 9 else wild
+
+
+def look(text: str) -> None:
+    """Validate, tell in every form, and render what is right."""
+    definition = pipeline.check([Source("f.yaml", text)])
+    for reporter in problem.REPORTERS.values():
+        reporter(definition.problems, definition.sources)
+    lines = text.count("\n") + text.count("\r") + text.count("\x85") + text.count("\u2028") + text.count("\u2029") + 2
+    for one in definition.problems:
+        assert one.mark.file == "f.yaml" and 1 <= one.mark.line <= lines and one.mark.column >= 1
+    for host in definition.hosts:
+        bundle = definition.bundle(host)  # looking at a wrong one must not fail either
+        if definition.ok:
+            assert differences(definition.views[host], bundle) == []
+
+
+@FEW
+@given(st.text(max_size=200))
+@example("a: &a {<<: *a}")
+@example("? ")
+@example("[")
+@example("\ufeffa: 1")
+@example("a: \ud800")
+def test_any_text(text: str) -> None:
+    look(text)
+
+
+@FEW
+@given(st.binary(max_size=100))
+def test_any_bytes(data: bytes) -> None:
+    source = decode("f.yaml", data)
+    if isinstance(source, Source):
+        look(source.text)
+
+
+@FEW
+@given(st.text(alphabet="ab:-[]{}&*!|>'\"%@`#,? \n<", max_size=60))
+def test_any_yaml_punctuation(text: str) -> None:
+    look(text)
+
+
+@FEW
+@given(TREES)
+def test_any_tree(tree: Any) -> None:
+    look(json.dumps(tree))
+
+
+@FEW
+@given(st.dictionaries(st.sampled_from(list(SCHEMA["properties"])), TREES))
+def test_any_tree_under_the_known_keys(tree: Any) -> None:
+    look(json.dumps({"kvmnet": 1, "cluster": "c", "profile": "rocks", **tree}))
+
+
+@FEW
+@given(shaped(SCHEMA))
+def test_almost_right_definitions(tree: Any) -> None:
+    look(json.dumps(tree))
+
+
+@FEW
+@given(st.data())
+def test_a_right_definition_with_something_cut_out_or_put_in(data: st.DataObject) -> None:
+    text = (ROOT / "examples/rocks/cluster.yaml").read_text()
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 20)))
+    look(
+        text[:start]
+        + data.draw(st.text(max_size=5) | st.sampled_from(["&a ", "*a", "- ", "\t", "{", "'"]))
+        + text[end:]
+    )
