@@ -9,7 +9,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
-from tests.lab import outside, roots, spawn
+from tests.lab import outside, roots, scratch, spawn
 from tests.lab.cache import LabError
 from tests.lab.desk import Desk, MachineGone, Request, Silent
 from tests.lab.wire import Wire
@@ -124,7 +123,7 @@ class Machine:
     ) -> None:
         self.generation, self.name, self.nics = generation, name, tuple(nics)
         self.memory, self.variant, self.layers = memory, variant, tuple(layers)
-        self.folder = Path(tempfile.mkdtemp(prefix=f"kvmnet-lab-{name}-"))
+        self.folder = scratch.make(name)
         self.console = self.folder / "console"
         self.console.touch()
         self.share = self.folder / "share"
@@ -218,7 +217,7 @@ class Machine:
 
     def close(self) -> None:
         self.power_cut()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        scratch.remove(self.folder)
         _all.discard(self)
 
     # ---- work

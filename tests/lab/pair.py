@@ -24,6 +24,9 @@ from tests.lab.machine import Machine, Nic
 from tests.lab.seed import HOST_MAC, peer_machine, seed_host, seed_peer
 from tests.lab.wire import Wire
 
+IDLE_LIMIT = 4 * 3600
+"""Seconds without a call after which a forgotten pair ends by itself."""
+
 
 class Pair:
     """What the background process does, one method a verb."""
@@ -96,11 +99,13 @@ def serve(folder: Path, generation: str, firewall: bool, bare: bool) -> None:
             listener.bind(str(path))
             listener.listen()
             listener.settimeout(0.5)
-            while not pair.ended.is_set():
+            called = time.monotonic()
+            while not pair.ended.is_set() and time.monotonic() - called < IDLE_LIMIT:
                 try:
                     caller, _ = listener.accept()
                 except TimeoutError:
                     continue
+                called = time.monotonic()
                 threading.Thread(target=_answer, args=(pair, caller), daemon=True).start()
             time.sleep(0.2)
     finally:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
-from tests.lab import spawn
+from tests.lab import scratch, spawn
 from tests.lab.cache import LabError
 
 
@@ -17,7 +14,7 @@ class Wire:
     1496 or less here."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="kvmnet-lab-wire-"))
+        self.folder = scratch.make("wire")
         self.socket = self.folder / "socket"
         # It also ends by itself at the end of its standard input, which is a pipe of ours.
         self._process = spawn.spawn(["uml_switch", "-unix", self.socket], stdin=subprocess.PIPE)
@@ -32,7 +29,7 @@ class Wire:
         spawn.end(self._process)
         if self._process.stdin:
             self._process.stdin.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        scratch.remove(self.folder)
 
     def __enter__(self) -> Wire:
         return self

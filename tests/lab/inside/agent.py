@@ -7,10 +7,10 @@ does, and nothing of any length goes over it, so that no buffer of a terminal is
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -85,7 +85,8 @@ class Agent:
         """To the whole process group of a command: what it started must not be left."""
         process = self.running.get(job)
         if process:
-            os.killpg(process.pid, signal.Signals(signum))
+            with contextlib.suppress(ProcessLookupError):  # it ended just now
+                os.killpg(process.pid, signum)
         return {}
 
     def do_put(self, number: str, path: str, mode: int) -> dict[str, object]:
@@ -101,7 +102,8 @@ class Agent:
 
     def show(self, job: str) -> None:
         for kind in ("stdout", "stderr"):
-            shutil.copyfile(SCRATCH / f"{job}.{kind}", self.desk / f"{job}.{kind}")
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(SCRATCH / f"{job}.{kind}", self.desk / f"{job}.{kind}")
 
 
 def main() -> None:
