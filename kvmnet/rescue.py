@@ -132,7 +132,7 @@ def record_file(path: str) -> Json:
     except FileNotFoundError:
         return {"path": path, "absent": True}
     if stat.S_ISLNK(about.st_mode):
-        return {"path": path, "link": os.readlink(path)}
+        return {"path": path, "link": str(target.readlink())}
     label = None
     with contextlib.suppress(OSError):
         label = base64.b64encode(os.getxattr(path, LABEL)).decode()
@@ -431,17 +431,21 @@ class Journal:
 # --- undo -------------------------------------------------------------------------------------------
 
 
+def checkpoints_in(log: Path) -> list[str]:
+    """The checkpoints that nmstate says it made, in its log (INFO, on stderr, nmstate 2.2)."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    mark = "Created checkpoint "
+    return [line.rpartition(mark)[2].strip() for line in text.splitlines() if mark in line]
+
+
 def undo_checkpoint(folder: Path, spec: Json) -> str:
     """Roll back the checkpoint that our apply made, if NetworkManager still has it.
 
-    Its path is in the log of the program that made it, written at once; a checkpoint of that name from
-    before the transaction is not ours.
+    Its path is in the log of the program that made it, written at once.
     """
     log = folder / spec["log"]
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    ours = [line.rpartition("Created checkpoint ")[2].strip() for line in text.splitlines() if "Created checkpoint " in line]
     there = checkpoints()
-    for path in ours:
+    for path in checkpoints_in(log):
         if path in there:
             run("busctl", "call", NM, "/" + NM.replace(".", "/"), NM, "CheckpointRollback", "o", path, timeout=60)
             return f"rolled back {path}"
@@ -543,7 +547,7 @@ def undo(state_dir: Path, why: str) -> int:
                 journal.append("undone", step=number, result=UNDO[spec["op"]](folder, spec))
             except (Failed, OSError, KeyError) as error:
                 journal.append("undo-failed", step=number, error=str(error))
-    left = settle(before)
+    left = settle(before, journal)
     journal.append("verified" if not left else "not-verified", differences=left)
     if left:
         return 4
@@ -551,16 +555,20 @@ def undo(state_dir: Path, why: str) -> int:
     return 3
 
 
-def settle(before: Json, patience: float = 25.0) -> list[str]:
+def settle(before: Json, journal: Journal, patience: float = 25.0) -> list[str]:
     """Wait until the machine is as the snapshot has it; what still differs when patience (seconds) ends."""
     start = time.monotonic()
     nudged = False
+    told: list[str] = []
     left = differences(before)
     while left and time.monotonic() - start < patience:
         if not nudged and time.monotonic() - start > 3:
             nudged = True
             with contextlib.suppress(Failed):
                 activate_missing(before)
+        if left != told:
+            told = left
+            journal.append("settling", differences=left)
         time.sleep(0.3)
         left = differences(before)
     return left

@@ -56,7 +56,7 @@ def apply(
                 return
             if console.live and sys.stdin.isatty() and not yes and not typer.confirm("Apply?"):
                 raise typer.Exit(1)
-            identity = open_transaction(state_dir, prepared.plan, prepared.steps, prepared.backend)
+            identity = open_transaction(state_dir, prepared)
             start(state_dir, identity)
     raise typer.Exit(_follow(console, state_dir, identity, prepared))
 
@@ -69,7 +69,7 @@ def _need_root(dry_run: bool) -> None:
 def _tell_plan(console: Console, prepared: Prepared, text: str) -> None:
     console.event("plan", **prepared.plan.to_json(), steps=[s["title"] for s in prepared.steps])
     console.line(text.rstrip("\n"))
-    for gateway in prepared.silent:
+    for gateway in prepared.probes.silent:
         console.line(f"note: the gateway {gateway} does not answer now, so it is not asked after the change")
 
 
@@ -113,7 +113,6 @@ def _follow(console: Console, state_dir: Path, identity: str, prepared: Prepared
             code = follow(journal, identity, tell)
     console.waiting(None)
     code = 4 if code is None else code
-    probe = prepared.probes[0] if prepared.probes else None
     console.event("result", exit=code, away=end.get("away"))
-    console.line(outcome_text(code, end.get("away"), probe))
+    console.line(outcome_text(code, end.get("away"), prepared.probes.watch))
     return code

@@ -110,12 +110,15 @@ def renamed(state: State, names: Mapping[str, str]) -> State:
     to them as a base interface or a port, take the new name."""
     new: State = dict(state)
     new["interfaces"] = [_renamed_interface(i, names) for i in state.get("interfaces", [])]
-    routes = state.get("routes", {})
     new["routes"] = {
-        kind: [{**r, "next-hop-interface": names.get(r.get("next-hop-interface"), r.get("next-hop-interface"))} for r in entries]
-        for kind, entries in routes.items()
+        kind: [_renamed_hop(route, names) for route in routes] for kind, routes in state.get("routes", {}).items()
     }
     return new
+
+
+def _renamed_hop(route: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    hop = str(route.get("next-hop-interface"))
+    return {**route, "next-hop-interface": names[hop]} if hop in names else dict(route)
 
 
 def _renamed_interface(interface: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -128,9 +131,12 @@ def _renamed_interface(interface: Mapping[str, Any], names: Mapping[str, str]) -
             new[kind] = {**interface[kind], "base-iface": names.get(base, base)}
     for kind in ("bridge", "link-aggregation"):
         if isinstance(interface.get(kind), Mapping) and "port" in interface[kind]:
-            ports = interface[kind]["port"]
-            new[kind] = {
-                **interface[kind],
-                "port": [{**p, "name": names.get(p["name"], p["name"])} if isinstance(p, Mapping) else names.get(p, p) for p in ports],
-            }
+            new[kind] = {**interface[kind], "port": [_renamed_port(p, names) for p in interface[kind]["port"]]}
     return new
+
+
+def _renamed_port(port: Any, names: Mapping[str, str]) -> Any:
+    """A bridge lists its ports as objects with a name, a bond as plain names."""
+    if isinstance(port, Mapping):
+        return {**port, "name": names.get(port["name"], port["name"])}
+    return names.get(port, port)

@@ -113,13 +113,6 @@ class Libnmstate:
             file.writelines(f"Created checkpoint {path}\n" for path in made)
 
 
-def checkpoint_in(log: Path) -> Optional[str]:
-    """The checkpoint that the last apply made, from its log."""
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    found = [line.rpartition("Created checkpoint ")[2].strip() for line in text.splitlines() if "Created checkpoint " in line]
-    return found[-1] if found else None
-
-
 def find_backend(wanted: Optional[str] = None) -> Backend:
     """The binding where the system has it, else the program; `wanted` names one. Raises NmstateError when
     there is neither, with how to get one."""

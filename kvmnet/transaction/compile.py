@@ -23,8 +23,8 @@ Step = dict[str, Any]
 
 RUN_DIR = "/run/systemd/network"
 ETC_DIR = "/etc/systemd/network"
-#: NetworkManager's name of a profile's type, for nmstate's of an interface.
-NM_TYPES = {"linux-bridge": "bridge", "vlan": "vlan", "bond": "bond", "mac-vtap": "macvlan", "ethernet": "802-3-ethernet"}
+#: NetworkManager's name of a profile's type, for nmstate's of an interface: those that get a profile ahead.
+NM_TYPES = {"linux-bridge": "bridge", "vlan": "vlan", "bond": "bond"}
 _NAMESPACE = uuid.UUID("6e1b7c4e-5f3b-4a43-9f43-6b766d6e6574")
 
 
@@ -170,7 +170,7 @@ def _seeds(plan: Plan, live: Live, known: set[tuple[str, str]], zones: Mapping[s
     uplink = {nic.bridge: nic.name for nic in plan.bundle.nics if nic.bridge}
     for interface in plan.state.get("interfaces", []):
         name, kind = interface["name"], NM_TYPES.get(interface["type"])
-        if kind in (None, "802-3-ethernet", "macvlan") or (name, kind) in known:
+        if kind is None or (name, kind) in known:
             continue
         identity = profile_uuid(plan.bundle.host, name)
         steps.append(

@@ -14,8 +14,8 @@ from typing import Any, Optional, TextIO
 
 from kvmnet import __version__, rescue
 from kvmnet.core.errors import Refused
-from kvmnet.core.plan import Plan
-from kvmnet.transaction.compile import Step, touched_files, touched_profiles
+from kvmnet.transaction.compile import touched_files, touched_profiles
+from kvmnet.transaction.prepare import Prepared
 from kvmnet.transaction.worker import SYSTEM_PYTHON
 
 #: journal events that end a transaction, and the exit code of each
@@ -40,9 +40,10 @@ def state_directory(path: Path) -> Iterator[Path]:
         raise Refused("another kvmnet is at work on this machine", "wait until it has ended") from error
 
 
-def open_transaction(state_dir: Path, plan: Plan, steps: list[Step], backend: str) -> str:
+def open_transaction(state_dir: Path, prepared: Prepared) -> str:
     """Write the transaction, its snapshot and its way back to disk; returns its id. Nothing is touched yet."""
     copy_rescue(state_dir)
+    plan, steps = prepared.plan, prepared.steps
     identity = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
     names = {i["name"] for i in plan.bundle.state.get("interfaces", [])}
     names |= {r.old for r in plan.renames} | {r.new for r in plan.renames}
@@ -60,7 +61,8 @@ def open_transaction(state_dir: Path, plan: Plan, steps: list[Step], backend: st
                 "version": __version__,
                 "host": plan.bundle.host,
                 "digest": plan.bundle.digest,
-                "backend": backend,
+                "backend": prepared.backend,
+                "watch": prepared.probes.watch,
                 "unit": unit_name(identity),
                 "changes": plan.to_json()["changes"],
                 "steps": steps,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from kvmnet.core import emit
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.errors import Refused
 from kvmnet.core.live import Live
 from kvmnet.core.plan import Plan, make_plan
+from kvmnet.core.probes import Probes, choose_probes
 from kvmnet.host.nm import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
 from kvmnet.host.ping import answers
@@ -25,14 +26,13 @@ OLDEST_NMSTATE = (2, 2, 9)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan for this host and what it was made from. `silent` are gateways that do not answer now."""
+    """A plan for this host, what it was made from, and the steps to it (none where there is nothing to do)."""
 
     plan: Plan
     live: Live
     steps: list[Step]
     backend: str
-    probes: tuple[str, ...]
-    silent: tuple[str, ...]
+    probes: Probes
 
 
 def prepare(bundle: Bundle, state_dir: Path, timeout: int, tell: Callable[[str], None]) -> Prepared:
@@ -45,18 +45,16 @@ def prepare(bundle: Bundle, state_dir: Path, timeout: int, tell: Callable[[str],
             plan = make_plan(bundle, live)
             _refuse_unsafe(plan, live)
             if plan.empty:
-                return Prepared(plan, live, [], backend.name, (), ())
+                return Prepared(plan, live, [], backend.name, Probes((), (), None))
             tell("asking the gateways")
-            gateways = gateways_of(bundle)
-            probes = tuple(g for g in gateways if _answers(g))
-            terms = Terms(timeout, probes, *_record(bundle, state_dir))
+            probes = choose_probes(bundle.state, live.state, _answers)
+            terms = Terms(timeout, probes.must, *_record(bundle, state_dir))
             steps = compile_steps(plan, live, manager.interface_profiles(), terms)
     except NmstateError as error:
         raise Refused(f"nmstate: {error}", error.details) from error
     except NMError as error:
         raise Refused(str(error), "kvmnet needs a running NetworkManager: systemctl status NetworkManager") from error
-    silent = tuple(g for g in gateways if g not in probes)
-    return Prepared(plan, live, steps, backend.name, probes, silent)
+    return Prepared(plan, live, steps, backend.name, probes)
 
 
 def _read(backend: Backend, manager: NetworkManager, state_dir: Path) -> Live:
@@ -75,13 +73,6 @@ def _refuse_unsafe(plan: Plan, live: Live) -> None:
         raise Refused(f"nmstate {live.nmstate} is too old", "kvmnet needs nmstate 2.2.9 or later (EL 9.2)")
 
 
-def gateways_of(bundle: Bundle) -> list[str]:
-    """The next hops of the state's default routes."""
-    routes = bundle.state.get("routes", {}).get("config", [])
-    hops = [r["next-hop-address"] for r in routes if r["destination"] in ("0.0.0.0/0", "::/0")]
-    return list(dict.fromkeys(hops))
-
-
 def _answers(address: str) -> bool:
     if os.geteuid() != 0:  # a plan may be made by anyone; only root may ping by a raw socket
         return False
@@ -91,11 +82,7 @@ def _answers(address: str) -> bool:
 def _record(bundle: Bundle, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
     folder = state_dir / "applied"
     files = {str(folder / name): text for name, text in emit.files_of(bundle).items()}
-    there = [str(p) for p in folder.iterdir()] if folder.is_dir() else []
+    there: list[str] = []
+    with contextlib.suppress(OSError):  # not there yet; or a plan made by somebody who may not look
+        there = [str(p) for p in folder.iterdir()]
     return files, tuple(sorted(p for p in there if p not in files))
-
-
-def applied_bundle(state_dir: Path) -> Optional[Path]:
-    """The folder of the bundle that was applied last, if any."""
-    folder = state_dir / "applied"
-    return folder if (folder / emit.BUNDLE_FILE).exists() else None

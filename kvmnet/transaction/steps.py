@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from kvmnet import rescue
 from kvmnet.host.nm import NetworkManager, NMError
-from kvmnet.host.nmstate import Backend, checkpoint_in
+from kvmnet.host.nmstate import Backend, NmstateError
 from kvmnet.host.ping import answers
 
 Step = dict[str, Any]
@@ -128,10 +128,16 @@ def apply(context: Context, step: Step) -> str:
     log = context.folder / step["log"]
     log.touch(mode=0o600)
     context.backend.apply(step["state"], step["timeout"], log)
-    checkpoint = checkpoint_in(log)
-    if checkpoint is None or checkpoint not in context.manager.checkpoints():
-        raise StepFailed(f"NetworkManager does not hold the checkpoint of the trial ({checkpoint or 'none named'})")
+    checkpoint = _checkpoint(context, log)
+    if checkpoint is None:
+        raise StepFailed("NetworkManager does not hold the checkpoint of the trial")
     return checkpoint
+
+
+def _checkpoint(context: Context, log: Path) -> Optional[str]:
+    """The trial's checkpoint, if NetworkManager still has it."""
+    made = rescue.checkpoints_in(log)[-1:]
+    return made[0] if made and made[0] in context.manager.checkpoints() else None
 
 
 def read_back(context: Context, step: Step) -> str:
@@ -161,20 +167,20 @@ def missing(expected: list[dict[str, Any]]) -> list[str]:
 
 
 def probe(context: Context, step: Step) -> str:
-    """Who answered before must answer now: asked for 15 s, since a link may need a moment."""
+    """Whoever must answer is asked for 15 s, since a link may need a moment."""
     silent = list(step["targets"])
     end = time.monotonic() + 15
     while silent:
         silent = [target for target in silent if not answers(target)]
         if silent and time.monotonic() > end:
-            raise StepFailed(f"{', '.join(silent)} answered before the change and does not answer after it")
+            raise StepFailed(f"no answer from {', '.join(silent)} after the change")
     return ", ".join(step["targets"]) + " answered"
 
 
 def commit(context: Context, step: Step) -> str:
     """Keep the trial; its checkpoint must still be there, else NetworkManager has undone it already."""
-    checkpoint = checkpoint_in(context.folder / step["log"])
-    if checkpoint is None or checkpoint not in context.manager.checkpoints():
+    checkpoint = _checkpoint(context, context.folder / step["log"])
+    if checkpoint is None:
         raise StepFailed("the trial's time was over: NetworkManager has undone it")
     context.manager.destroy_checkpoint(checkpoint)
     return checkpoint
@@ -219,4 +225,4 @@ DO: dict[str, Callable[[Context, Step], str]] = {
 }
 
 #: What a step may fail with; anything else is a bug of ours, and undone all the same.
-ERRORS = (StepFailed, rescue.Failed, NMError, OSError, subprocess.SubprocessError)
+ERRORS = (StepFailed, rescue.Failed, NMError, NmstateError, OSError, subprocess.SubprocessError)

@@ -18,7 +18,7 @@ from typing import NoReturn, Optional
 
 from kvmnet import rescue
 from kvmnet.host.nm import NetworkManager
-from kvmnet.host.nmstate import NmstateError, find_backend
+from kvmnet.host.nmstate import find_backend
 from kvmnet.host.ping import Outage
 from kvmnet.transaction.steps import DO, ERRORS, Context, Step
 
@@ -44,7 +44,7 @@ def work(state_dir: Path) -> int:
             _run_steps(transaction["steps"], folder, journal, transaction["backend"])
         except Exception as error:  # whatever it was, a bug of ours too: the machine comes first
             _ignore_signals()
-            why = str(error) if isinstance(error, (*ERRORS, NmstateError, Cancelled)) else f"a bug in kvmnet: {error!r}"
+            why = str(error) if isinstance(error, (*ERRORS, Cancelled)) else f"a bug in kvmnet: {error!r}"
             journal.append("failed", error=why, away=outage.seconds() if outage else None)
             _become_rescue(state_dir, why)
         _ignore_signals()
@@ -64,10 +64,9 @@ def _run_steps(steps: list[Step], folder: Path, journal: rescue.Journal, backend
 
 
 def _watch(transaction: rescue.Json) -> Optional[Outage]:
-    targets = [t for step in transaction["steps"] if step["op"] == "probe" for t in step["targets"]]
-    if not targets:
+    if not transaction["watch"]:
         return None
-    outage = Outage(targets[0])
+    outage = Outage(transaction["watch"])
     outage.start()
     return outage
 

@@ -7,11 +7,35 @@ from typing import Any
 
 from tests.lab.machine import Machine
 
-_FILES = """
-cd / && find etc/NetworkManager/system-connections run/NetworkManager/system-connections etc/systemd/network \
-  run/systemd/network -type f ! -name lo.nmconnection 2>/dev/null | sort | while read -r file; do
-  echo "$file $(stat -c '%a %u %g' "$file") $(sha256sum < "$file")"
-done
+_WHOLE = r"""
+import glob, hashlib, json, os, stat, subprocess
+def said(*argv):
+    return subprocess.run(argv, capture_output=True, text=True).stdout
+files = {}
+for folder in ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections",
+               "/etc/systemd/network", "/run/systemd/network"):
+    for path in sorted(glob.glob(folder + "/*") + glob.glob(folder + "/.*")):
+        if os.path.basename(path) != "lo.nmconnection":
+            about = os.stat(path)
+            content = hashlib.sha256(open(path, "rb").read()).hexdigest()
+            files[path] = [oct(stat.S_IMODE(about.st_mode)), about.st_uid, about.st_gid, content]
+firewall = ["busctl", "call", "org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1",
+            "org.fedoraproject.FirewallD1.zone", "getActiveZones"]
+manager = ["org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager", "org.freedesktop.NetworkManager"]
+print(json.dumps({
+    "links": {e["ifname"]: [e.get("master"), sorted(e.get("altnames", [])),
+                            sorted(f for f in e["flags"] if f in ("UP", "PROMISC")), e["address"], e["mtu"]]
+              for e in json.loads(said("ip", "-d", "-j", "link", "show"))},
+    "addresses": {e["ifname"]: sorted(a["local"] + "/" + str(a["prefixlen"])
+                                      for a in e["addr_info"] if a.get("scope") == "global")
+                  for e in json.loads(said("ip", "-j", "address", "show")) if "ifname" in e},
+    "routes": sorted(line.strip() for line in (said("ip", "route", "show") + said("ip", "-6", "route")).splitlines()),
+    "zones": said(*firewall) if "\nactive" in "\n" + said("systemctl", "is-active", "firewalld") else None,
+    "files": files,
+    "profiles": sorted(said("nmcli", "-t", "-f", "UUID,NAME,DEVICE,FILENAME", "connection", "show").splitlines()),
+    "checkpoints": said("busctl", "get-property", *manager, "Checkpoints"),
+    "open": os.path.exists("/var/lib/kvmnet/open"),
+}))
 """
 
 
@@ -43,26 +67,9 @@ def default_routes(machine: Machine) -> list[tuple[str, str, int]]:
 def whole(machine: Machine) -> dict[str, Any]:
     """All that must be the same again after an undo: names, altnames, masters, flags, addresses, routes, zones,
     profiles and .link files with mode, owner and bytes, checkpoints, open transactions."""
-    links = {
-        entry["ifname"]: [
-            entry.get("master"),
-            sorted(entry.get("altnames", [])),
-            sorted(f for f in entry["flags"] if f in ("UP", "PROMISC")),
-            entry["address"],
-            entry["mtu"],
-        ]
-        for entry in json.loads(machine.out("ip -d -j link show"))
-    }
-    return {
-        "links": links,
-        "addresses": all_addresses(machine),
-        "routes": sorted(machine.out("ip route show; ip -6 route show | sed 's/ expires.*//'").splitlines()),
-        "zones": machine.out("firewall-cmd --get-active-zones", timeout=30) if _firewall(machine) else None,
-        "files": machine.out(_FILES).splitlines(),
-        "profiles": sorted(machine.out("nmcli -t -f UUID,NAME,DEVICE,FILENAME connection show").splitlines()),
-        "checkpoints": checkpoints(machine),
-        "open": machine.run("test -e /var/lib/kvmnet/open", check=False).code == 0,
-    }
+    found: dict[str, Any] = json.loads(machine.out(["/usr/bin/python3", "-I", "-c", _WHOLE]))
+    assert found["links"] and found["routes"] and found["profiles"] and found["files"], found
+    return found
 
 
 def checkpoints(machine: Machine) -> str:
@@ -70,7 +77,3 @@ def checkpoints(machine: Machine) -> str:
         "busctl get-property org.freedesktop.NetworkManager /org/freedesktop/NetworkManager "
         "org.freedesktop.NetworkManager Checkpoints"
     )
-
-
-def _firewall(machine: Machine) -> bool:
-    return machine.run("systemctl is-active firewalld", check=False).code == 0
