@@ -1,0 +1,59 @@
+# Every target does its own set-up on a fresh clone: Debian (apt) or EL (dnf), and says what it does.
+#   make demo    the whole job on real machines, shown        (about 10 min the first time, then under 5)
+#   make test    check, every Python, contract, lab machines  (under 25 min once the lab is built)
+#   make check   lint, types, unit and golden tests           (under 90 s)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LAB_TESTS := tests/contract tests/lab
+
+.PHONY: help demo test check lint unit pythons lab lab-tests bench-outage clean
+
+help:
+	@sed -n '2,4s/^# *//p' Makefile
+	@echo "make lab           build the lab's machines (tests/lab/README.md)"
+	@echo "make bench-outage  how long the address is away, beside the same change by hand (15 min)"
+
+$(VENV)/.ready: pyproject.toml tests/prepare.sh
+	@tests/prepare.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+demo:
+	@tests/prepare.sh --python
+	@$(PYTHON) -m tests.lab.demo
+
+check: lint unit
+
+lint: $(VENV)/.ready
+	@echo "check: lint and types (about 15 s)"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/deptry kvmnet
+
+unit: $(VENV)/.ready
+	@echo "check: unit and golden tests (about 30 s)"
+	@$(BIN)/python -m pytest
+
+pythons: $(VENV)/.ready
+	@$(BIN)/python tests/pythons.py
+
+lab:
+	@tests/prepare.sh --python
+	@$(PYTHON) -m tests.lab.build
+
+lab-tests: $(VENV)/.ready
+	@echo "test: contract and lab machines, both generations side by side (about 12 min once the lab is built)"
+	@$(BIN)/python -m tests.lab.build || [ "$$KVMNET_LAB" != required ]
+	@$(BIN)/python -m tests.lab.side_by_side $(LAB_TESTS)
+
+test: check pythons lab-tests
+
+bench-outage:
+	@tests/prepare.sh --python
+	@$(PYTHON) -m benchmarks.outage
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

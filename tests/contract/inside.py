@@ -1,0 +1,25 @@
+"""Runs inside a lab machine, by the Python that has kvmnet: one question to a backend, the answer as JSON.
+
+    python inside.py BACKEND version|show
+    python inside.py BACKEND apply STATE.json SECONDS LOG
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from kvmnet.host.nmstate import NmstateError, find_backend
+
+name, verb, *arguments = sys.argv[1:]
+try:
+    backend = find_backend(name)
+    answer = None
+    if verb == "version":
+        answer = backend.version()
+    elif verb == "show":
+        answer = backend.show()
+    else:
+        backend.apply(json.loads(Path(arguments[0]).read_text()), int(arguments[1]), Path(arguments[2]))
+    print(json.dumps({"answer": answer}))
+except NmstateError as error:
+    print(json.dumps({"error": str(error), "details": error.details}))

@@ -1,0 +1,91 @@
+"""Run the unit and golden tests on the oldest Python that kvmnet supports and on the newest that this machine has.
+
+Interpreters are looked for on PATH and among pyenv's. What is not found is said, and not run. Each gets an environment
+in the user's cache directory, keyed by the interpreter and the dependencies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Optional
+
+OLDEST = (3, 9)
+ROOT = Path(__file__).parents[1]
+Version = tuple[int, int]
+
+
+def version_of(python: Path) -> Optional[tuple[int, ...]]:
+    """What an interpreter says it is; None when it does not run (a shim without a version behind it)."""
+    code = "import sys, ensurepip; print(*sys.version_info[:3])"
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
+    return tuple(int(n) for n in done.stdout.split()) if done.returncode == 0 else None
+
+
+def interpreters() -> dict[Version, Path]:
+    """One interpreter for each minor version from the oldest on."""
+    folders = [Path(p) for p in os.environ.get("PATH", "").split(os.pathsep) if p]
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    folders += sorted(pyenv.glob("*/bin"))
+    found: dict[Version, Path] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("python3*")):
+            if not re.fullmatch(r"python3(\.\d+)?", path.name):
+                continue
+            version = version_of(path)
+            if version and version[:2] >= OLDEST:
+                found.setdefault((version[0], version[1]), path)
+    return found
+
+
+def environment(python: Path) -> Path:
+    """An environment with kvmnet's dependencies and what its unit tests need; kvmnet comes from the checkout."""
+    wanted = [*dependencies(), "pytest>=8", "hypothesis>=6.100"]
+    key = hashlib.sha256(repr([version_of(python), str(python), wanted]).encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvmnet-pythons"
+    folder = cache / key
+    if not (folder / "ready").exists():
+        print(f"pythons: an environment for {python} (about 20 s, once)", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([python, "-m", "venv", folder], check=True)
+        subprocess.run([folder / "bin/python", "-m", "pip", "install", "-q", *wanted], check=True)
+        (folder / "ready").touch()
+    return folder / "bin" / "python"
+
+
+def dependencies() -> list[str]:
+    """The `dependencies` of pyproject.toml (tomllib is newer than the oldest Python here)."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    block = re.search(r"^dependencies = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
+    assert block, "pyproject.toml has no dependencies"
+    return re.findall(r'"([^"]+)"', block[1])
+
+
+def _names(versions: list[Version]) -> str:
+    return ", ".join(f"{major}.{minor}" for major, minor in versions) or "none"
+
+
+def main() -> int:
+    """0 when the tests pass on all that was run."""
+    found = interpreters()
+    current = sys.version_info[:2]
+    chosen = sorted({min(found), max(found)} - {current})
+    if OLDEST not in found:
+        print("pythons: NOT RUN on Python 3.9, the oldest supported: this machine has none")
+    code = 0
+    for version in chosen:
+        python = environment(found[version])
+        print(f"pythons: unit and golden tests on Python {version[0]}.{version[1]} (about 30 s)", flush=True)
+        code |= subprocess.run([python, "-m", "pytest", "-p", "no:cacheprovider"], cwd=ROOT, check=False).returncode
+    skipped = sorted(set(found) - set(chosen) - {current})
+    print(f"pythons: run on {_names(sorted({*chosen, current}))}; found and not run: {_names(skipped)}")
+    return 1 if code else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
