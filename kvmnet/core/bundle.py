@@ -23,7 +23,7 @@ class Nic:
     `interface` is its key in the definition (also the kernel name it is expected to have before kvmnet,
     unless `kernel_name` says otherwise), `name` the kernel name it gets: the same where the profile does
     not rename. `mac` is its permanent MAC, lower case with colons. `link_file` is the name of the
-    systemd.link(5) file that gives it its name, absent when it is not renamed.
+    systemd.link(5) file that gives it its name: under a profile that renames, every NIC known by MAC has one.
     """
 
     interface: str
@@ -35,8 +35,11 @@ class Nic:
 
     @property
     def renamed(self) -> bool:
-        """Whether the NIC gets a name by a .link file of ours."""
-        return self.link_file is not None
+        """Whether the NIC gets another kernel name than the one it is expected to have.
+
+        A NIC that keeps its name may have a .link file too: it holds the name against a late NIC.
+        """
+        return self.name != (self.kernel_name or self.interface)
 
 
 @dataclass(frozen=True)
