@@ -6,8 +6,6 @@ from tests.lab.conftest import (  # noqa: F401 - pytest finds fixtures and hooks
     lab,
     pair,
     peer,
-    pytest_addoption,
     pytest_generate_tests,
-    pytest_terminal_summary,
     wire,
 )

@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "generation" in metafunc.fixturenames:
-        chosen = metafunc.config.getoption("--generation")
+        chosen = metafunc.config.getoption("--generation", default=None)
         metafunc.parametrize("generation", [chosen] if chosen else roots.GENERATIONS, scope="module")
 
 
@@ -50,7 +50,7 @@ def lab(pytestconfig: pytest.Config) -> None:
     reason = build.why_not()
     required = os.environ.get("KVMNET_LAB") == "required"
     if reason is None:
-        chosen = pytestconfig.getoption("--generation")
+        chosen = pytestconfig.getoption("--generation", default=None)
         capture = pytestconfig.pluginmanager.getplugin("capturemanager")
         try:
             with capture.global_and_fixture_disabled():

@@ -1,0 +1,240 @@
+"""Plans: only what differs, in words a person reads; hosts that cannot take it are refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvmnet.core.bundle import Bundle
+from kvmnet.core.difference import interface_differences, renamed, route_key
+from kvmnet.core.errors import Refused
+from kvmnet.core.live import Link, Live, Profile
+from kvmnet.core.plan import expectations, make_plan
+from kvmnet.core.report import plan_text
+from kvmnet.pipeline import load
+
+MAC = "00:14:4f:80:de:00"
+
+
+@pytest.fixture
+def bundle() -> Bundle:
+    return load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
+
+
+def before() -> Live:
+    """The seed's host before kvmnet, as `nmstatectl show` and the kernel tell it (keys that count)."""
+    state = {
+        "interfaces": [
+            {"name": "lo", "type": "loopback", "state": "up"},
+            {
+                "name": "eth0",
+                "type": "ethernet",
+                "state": "up",
+                "accept-all-mac-addresses": False,
+                "ipv4": {
+                    "enabled": True,
+                    "dhcp": False,
+                    "address": [{"ip": "10.1.255.254", "prefix-length": 16}],
+                },
+                "ipv6": {"enabled": False},
+            },
+        ],
+        "routes": {
+            "config": [
+                {
+                    "destination": "0.0.0.0/0",
+                    "next-hop-address": "10.1.1.1",
+                    "next-hop-interface": "eth0",
+                    "metric": 100,
+                    "table-id": 254,
+                }
+            ]
+        },
+    }
+    return Live(
+        hostname="vm-container-0-0.local",
+        state=state,
+        links={"lo": Link("lo", None, None), "eth0": Link("eth0", MAC, None, ("enp1s0",))},
+        profiles={
+            "eth0": Profile("u-1", "eth0", "802-3-ethernet", "eth0", "/etc/eth0.nmconnection", "eth0", "trusted")
+        },
+        nmstate="2.2.62",
+    )
+
+
+def after(bundle: Bundle) -> Live:
+    """The same host when everything was applied and kept."""
+    live = before()
+    return Live(
+        hostname=live.hostname,
+        state={**copy.deepcopy(bundle.state)},
+        links={"peth0": Link("peth0", MAC, None), "eth0": Link("eth0", None, "bridge")},
+        profiles={
+            name: Profile(f"u-{name}", name, "x", name, f"/etc/{name}.nmconnection", name) for name in ("eth0", "peth0")
+        },
+        link_files=dict(bundle.links),
+        applied=bundle.digest,
+        nmstate="2.2.62",
+    )
+
+
+def test_the_first_plan_of_the_seed(bundle: Bundle) -> None:
+    plan = make_plan(bundle, before())
+    assert [(r.mac, r.old, r.new, r.altnames) for r in plan.renames] == [(MAC, "eth0", "peth0", ("enp1s0",))]
+    assert set(plan.link_files) == {"00-kvmnet-peth0.link"}
+    assert [i["name"] for i in plan.state["interfaces"]] == ["peth0", "eth0"]
+    assert [r["next-hop-interface"] for r in plan.state["routes"]["config"]] == ["eth0"]
+    assert plan_text(plan) == (
+        "vm-container-0-0: 5 changes to make\n"
+        "  > rename eth0: to peth0, the NIC with MAC 00:14:4f:80:de:00\n"
+        "  + file /etc/systemd/network/00-kvmnet-peth0.link: names the NIC at boot\n"
+        "  ~ change peth0\n"
+        "      accept-all-mac-addresses: false -> true\n"
+        "      ipv4.enabled: true -> false\n"
+        "  + add eth0: absent -> linux-bridge\n"
+        "  + add route: 0.0.0.0/0 via 10.1.1.1 dev eth0 metric 100\n"
+    )
+
+
+def test_nothing_to_do(bundle: Bundle) -> None:
+    plan = make_plan(bundle, after(bundle))
+    assert plan.empty
+    assert plan.state == {}
+    assert plan_text(plan) == "vm-container-0-0: nothing to do, the host is as defined\n"
+
+
+def test_ports_of_guests_and_link_local_addresses_are_nobodys_business(bundle: Bundle) -> None:
+    live = after(bundle)
+    bridge = next(i for i in live.state["interfaces"] if i["name"] == "eth0")
+    bridge["bridge"]["port"].append({"name": "vnet0"})
+    bridge["ipv6"]["address"] = [{"ip": "fe80::1", "prefix-length": 64}]
+    assert make_plan(bundle, live).empty
+
+
+def test_a_surplus_address_and_a_surplus_route_go(bundle: Bundle) -> None:
+    live = after(bundle)
+    bridge = next(i for i in live.state["interfaces"] if i["name"] == "eth0")
+    bridge["ipv4"]["address"].append({"ip": "10.1.9.9", "prefix-length": 16})
+    old = {"destination": "10.9.0.0/16", "next-hop-address": "10.1.1.2", "next-hop-interface": "eth0", "table-id": 254}
+    live.state["routes"]["config"].append(old)
+    plan = make_plan(bundle, live)
+    assert [i["name"] for i in plan.state["interfaces"]] == ["eth0"]
+    assert plan.state["routes"]["config"] == [{"state": "absent", **old}]
+    assert "- remove route: 10.9.0.0/16 via 10.1.1.2 dev eth0" in plan_text(plan)
+
+
+def test_a_route_of_another_interface_stays(bundle: Bundle) -> None:
+    live = after(bundle)
+    live.state["routes"]["config"].append({"destination": "10.9.0.0/16", "next-hop-interface": "tun0"})
+    assert make_plan(bundle, live).empty
+
+
+def test_what_is_only_in_memory_is_to_be_saved(bundle: Bundle) -> None:
+    live = after(bundle)
+    profile = Profile("u", "eth0", "bridge", "eth0", "/run/NetworkManager/system-connections/eth0.nmconnection")
+    plan = make_plan(bundle, Live(**{**live.__dict__, "profiles": {**live.profiles, "eth0": profile}}))
+    assert plan.unsaved == ("eth0",)
+    assert not plan.empty
+
+
+def test_a_missing_link_file_is_a_change(bundle: Bundle) -> None:
+    plan = make_plan(bundle, Live(**{**after(bundle).__dict__, "link_files": {}}))
+    assert [c.what for c in plan.changes] == ["file"]
+
+
+def test_a_bundle_that_was_never_noted_is_noted(bundle: Bundle) -> None:
+    plan = make_plan(bundle, Live(**{**after(bundle).__dict__, "applied": None}))
+    assert [c.what for c in plan.changes] == ["record"]
+
+
+def test_a_nic_that_is_not_here_is_refused(bundle: Bundle) -> None:
+    live = Live(**{**before().__dict__, "links": {"eth0": Link("eth0", "00:00:00:00:00:01", None)}})
+    with pytest.raises(Refused, match="no NIC has the permanent MAC 00:14:4f:80:de:00") as refused:
+        make_plan(bundle, live)
+    assert refused.value.hint is not None and "eth0 00:00:00:00:00:01" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        (Link("peth0", None, "dummy"), "the name of peth0"),
+        (Link("other", None, "veth", ("peth0",)), "alternative name"),
+    ],
+)
+def test_a_name_that_is_taken_is_refused(bundle: Bundle, link: Link, words: str) -> None:
+    live = before()
+    with pytest.raises(Refused, match=words):
+        make_plan(bundle, Live(**{**live.__dict__, "links": {**live.links, link.name: link}}))
+
+
+def test_the_nics_own_altname_is_no_obstacle(bundle: Bundle) -> None:
+    live = before()
+    links = {**live.links, "eth0": Link("eth0", MAC, None, ("peth0",))}
+    assert make_plan(bundle, Live(**{**live.__dict__, "links": links})).renames
+
+
+def test_a_reading_survives_its_recording(bundle: Bundle) -> None:
+    live = before()
+    assert Live.from_json(json.loads(json.dumps(live.to_json()))) == live
+
+
+def test_renamed_follows_ports_bases_and_next_hops_but_not_namesakes() -> None:
+    state = {
+        "interfaces": [
+            {"name": "eth0", "type": "ethernet"},
+            {"name": "eth0", "type": "ovs-bridge"},
+            {"name": "eth0.2", "type": "vlan", "vlan": {"base-iface": "eth0", "id": 2}},
+            {"name": "br", "type": "linux-bridge", "bridge": {"port": [{"name": "eth0"}, {"name": "vnet0"}]}},
+            {"name": "bond0", "type": "bond", "link-aggregation": {"port": ["eth0", "eth1"]}},
+        ],
+        "routes": {"config": [{"destination": "0.0.0.0/0", "next-hop-interface": "eth0"}]},
+    }
+    new = renamed(state, {"eth0": "peth0"})
+    assert [i["name"] for i in new["interfaces"]] == ["peth0", "eth0", "eth0.2", "br", "bond0"]
+    assert new["interfaces"][2]["vlan"]["base-iface"] == "peth0"
+    assert new["interfaces"][3]["bridge"]["port"] == [{"name": "peth0"}, {"name": "vnet0"}]
+    assert new["interfaces"][4]["link-aggregation"]["port"] == ["peth0", "eth1"]
+    assert new["routes"]["config"][0]["next-hop-interface"] == "peth0"
+
+
+def test_expectations_name_controllers_and_flags(bundle: Bundle) -> None:
+    assert expectations(bundle.state) == [
+        {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": []},
+        {"name": "eth0", "kind": "bridge", "address": MAC, "addresses": ["10.1.255.254/16"]},
+    ]
+
+
+def test_equal_routes_have_equal_keys() -> None:
+    one = {"destination": "2001:DB8::/64", "next-hop-address": "FE80:0::1", "next-hop-interface": "a", "table-id": 0}
+    two = {"destination": "2001:db8:0::/64", "next-hop-address": "fe80::1", "next-hop-interface": "a"}
+    assert route_key(one) == route_key(two)
+
+
+_leaves = st.one_of(st.booleans(), st.integers(0, 9000), st.sampled_from(["up", "00:11:22:AA:BB:CC", "10.0.0.1"]))
+_states = st.dictionaries(
+    st.sampled_from(["mtu", "state", "bridge", "ipv4", "mac-address", "options"]),
+    st.recursive(_leaves, lambda inner: st.dictionaries(st.sampled_from("abcd"), inner, min_size=1), max_leaves=6),
+    min_size=1,
+)
+
+
+@given(_states)
+def test_a_state_does_not_differ_from_itself_with_more_keys(state: dict[str, Any]) -> None:
+    assert interface_differences(state, {**copy.deepcopy(state), "nobody-asked": 1}) == []
+
+
+@given(_states, st.data())
+def test_a_changed_leaf_is_a_difference(state: dict[str, Any], data: st.DataObject) -> None:
+    live = copy.deepcopy(state)
+    place: dict[str, Any] = live
+    key = data.draw(st.sampled_from(sorted(place)))
+    while isinstance(place[key], dict):
+        place = place[key]
+        key = data.draw(st.sampled_from(sorted(place)))
+    place[key] = "something else"
+    assert len(interface_differences(state, live)) == 1

@@ -1,0 +1,148 @@
+"""rescue.py alone: files given back to the byte, a journal that may be torn, undo in the right order."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvmnet import rescue
+
+
+def test_it_needs_the_standard_library_alone() -> None:
+    tree = ast.parse(Path(rescue.__file__).read_text(encoding="utf-8"))
+    names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    names |= {str(n.module).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert names <= {
+        "__future__", "argparse", "base64", "collections", "contextlib", "fcntl", "json", "os", "pathlib", "stat",
+        "subprocess", "sys", "time", "typing",
+    }  # fmt: skip
+
+
+def test_it_runs_alone_and_finds_nothing(tmp_path: Path) -> None:
+    copy = tmp_path / "rescue.py"
+    copy.write_bytes(Path(rescue.__file__).read_bytes())
+    command = [sys.executable, "-I", str(copy), "--state", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    assert (done.returncode, done.stdout) == (0, "kvmnet: no transaction is open\n")
+
+
+def test_a_file_comes_back_with_bytes_and_mode(tmp_path: Path) -> None:
+    file = tmp_path / "eth0.nmconnection"
+    file.write_bytes(b"[connection]\r\nid=\xff\n")
+    file.chmod(0o600)
+    record = json.loads(json.dumps(rescue.record_file(str(file))))
+    assert rescue.restore_file(record) is False
+    rescue.write_file(str(file), b"other", 0o644)
+    assert rescue.restore_file(record) is True
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"[connection]\r\nid=\xff\n", 0o600)
+    file.chmod(0o640)
+    assert rescue.restore_file(record) is True
+    assert rescue.record_file(str(file)) == record
+    assert [p.name for p in tmp_path.iterdir()] == ["eth0.nmconnection"], "no temporary file is left"
+
+
+def test_absence_and_links_come_back(tmp_path: Path) -> None:
+    absent = rescue.record_file(str(tmp_path / "new.link"))
+    (tmp_path / "new.link").write_text("x")
+    assert rescue.restore_file(absent) is True
+    assert not (tmp_path / "new.link").exists()
+    (tmp_path / "masked.link").symlink_to("/dev/null")
+    record = rescue.record_file(str(tmp_path / "masked.link"))
+    rescue.write_file(str(tmp_path / "masked.link"), b"x")
+    assert rescue.restore_file(record) is True
+    assert (tmp_path / "masked.link").readlink() == Path("/dev/null")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "f"
+    file.write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        rescue.write_file(str(file), b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+    assert file.read_text() == "old"
+
+
+def test_a_torn_line_announces_nothing(tmp_path: Path) -> None:
+    journal = rescue.Journal(tmp_path)
+    journal.append("do", step=0)
+    journal.append("do", step=1)
+    with journal.path.open("a") as file:
+        file.write('{"at": 1, "event": "do", "st')
+    assert journal.begun() == [0, 1]
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An open transaction of three steps on a machine that is as its snapshot says."""
+    folder = tmp_path / "open"
+    folder.mkdir()
+    steps = [{"title": f"step {n}", "undo": [{"op": "note", "n": n}]} for n in range(3)]
+    rescue.write_file(str(folder / "transaction.json"), json.dumps({"id": "T", "steps": steps}).encode())
+    rescue.write_file(str(folder / "snapshot.json"), json.dumps({"files": [], "profiles": []}).encode())
+    monkeypatch.setattr(rescue, "_start_networkmanager", lambda: None)
+    monkeypatch.setattr(rescue, "differences", lambda before: [])
+    return tmp_path
+
+
+def undone(state: Path, monkeypatch: pytest.MonkeyPatch, fail: int = -1) -> tuple[int, list[int]]:
+    seen: list[int] = []
+
+    def note(folder: Path, spec: dict[str, Any]) -> str:
+        seen.append(spec["n"])
+        if spec["n"] == fail:
+            raise rescue.Failed("not now")
+        return "noted"
+
+    monkeypatch.setitem(rescue.UNDO, "note", note)
+    return rescue.undo(state, "test"), seen
+
+
+def test_only_what_was_begun_is_undone_last_first(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = rescue.Journal(opened / "open")
+    for step in (0, 1):
+        journal.append("do", step=step)
+    assert undone(opened, monkeypatch) == (3, [1, 0])
+    assert not (opened / "open").exists()
+    assert rescue.Journal(opened / "history" / "T").events()[-1]["outcome"] == "rolled back"
+
+
+def test_one_undo_that_fails_does_not_stop_the_others(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = rescue.Journal(opened / "open")
+    for step in (0, 1, 2):
+        journal.append("do", step=step)
+    assert undone(opened, monkeypatch, fail=2) == (3, [2, 1, 0])
+
+
+def test_what_is_not_as_before_stays_open_and_is_told(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rescue.Journal(opened / "open").append("do", step=0)
+    monkeypatch.setattr(rescue, "settle", lambda before, journal: ["addresses eth0: was X, is nothing"])
+    assert undone(opened, monkeypatch) == (4, [0])
+    last = rescue.Journal(opened / "open").events()[-1]
+    assert (last["event"], last["differences"]) == ("not-verified", ["addresses eth0: was X, is nothing"])
+
+
+def test_what_was_kept_is_not_undone(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = rescue.Journal(opened / "open")
+    journal.append("do", step=0)
+    journal.append("kept")
+    assert undone(opened, monkeypatch) == (0, [])
+    assert not (opened / "open").exists()
+
+
+def test_checkpoints_are_read_from_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert rescue.checkpoints_in(log) == []
+    log.write_text("[x INFO y] Created checkpoint /org/freedesktop/NetworkManager/Checkpoint/7\nNmstateError: no\n")
+    assert rescue.checkpoints_in(log) == ["/org/freedesktop/NetworkManager/Checkpoint/7"]

@@ -1,0 +1,124 @@
+"""Small parts of the transaction that need no machine."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvmnet import rescue
+from kvmnet.core.errors import Refused
+from kvmnet.core.report import event_text, outcome_text
+from kvmnet.host import nmstate
+from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
+from kvmnet.host.ping import _checksum
+from kvmnet.transaction import launch
+from kvmnet.transaction.steps import missing, without_meta
+
+
+def test_networkmanagers_own_notes_are_left_out() -> None:
+    text = "[connection]\nid=peth0\n\n[.nmmeta]\nshadowed-storage=/etc/x\nshadowed-owned=true\n\n[ipv4]\nmethod=auto\n"
+    assert without_meta(text) == "[connection]\nid=peth0\n\n[ipv4]\nmethod=auto\n"
+
+
+def test_what_the_kernel_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    link = {
+        "name": "peth0",
+        "kind": None,
+        "master": None,
+        "promiscuous": True,
+        "address": "x",
+        "mtu": 1500,
+        "up": False,
+    }
+    monkeypatch.setattr(rescue, "links", lambda: {"peth0": link})
+    monkeypatch.setattr(rescue, "addresses", lambda: {"peth0": []})
+    wanted = [
+        {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": ["10.0.0.1/8"]},
+        {"name": "eth0", "addresses": []},
+    ]
+    assert missing(wanted) == [
+        "peth0: master is None, not eth0",
+        "peth0: has not the address 10.0.0.1/8",
+        "peth0 is down",
+        "eth0 is not there",
+    ]
+
+
+def follow(*events: dict[str, Any], alive: bool = True) -> tuple[Any, list[str]]:
+    text = "".join(json.dumps(event) + "\n" for event in events)
+    told: list[str] = []
+    return launch.follow(io.StringIO(text), "T", lambda e: told.append(e["event"])), told
+
+
+def test_following_ends_with_the_transaction() -> None:
+    assert follow({"event": "do"}, {"event": "end", "outcome": "kept"}) == (0, ["do", "end"])
+    assert follow({"event": "end", "outcome": "rolled back"})[0] == 3
+    assert follow({"event": "undo"}, {"event": "not-verified", "differences": []})[0] == 4
+
+
+def test_following_notices_that_the_worker_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_unit_lives", lambda identity: False)
+    clock = iter(float(n) for n in range(0, 1000, 3))
+    monkeypatch.setattr(launch.time, "monotonic", lambda: next(clock))
+    assert follow({"event": "do"}) == (None, ["do"])
+
+
+def test_an_open_transaction_refuses_the_next(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    with pytest.raises(Refused, match="a transaction is open") as refused, launch.state_directory(tmp_path):
+        pass
+    assert refused.value.hint is not None and "rescue.py" in refused.value.hint
+
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    with (
+        launch.state_directory(tmp_path),
+        pytest.raises(Refused, match="another kvmnet"),
+        launch.state_directory(tmp_path),
+    ):
+        pass
+    with launch.state_directory(tmp_path) as path:
+        assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_words_of_the_end() -> None:
+    assert outcome_text(0, 0.4, "10.1.1.1").endswith("(10.1.1.1 was out of reach for 0.4 s at most)")
+    assert "rolled back" in outcome_text(3, None, None)
+    assert event_text({"event": "done", "step": 0, "seconds": 1.25}, ["rename"]) == "ok   rename (1.2 s)"
+    assert event_text({"event": "begin"}, []) is None
+
+
+def program(folder: Path, *lines: str) -> str:
+    file = folder / "nmstatectl"
+    file.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    file.chmod(0o755)
+    return str(file)
+
+
+def test_nmstates_reason_is_found_in_its_log(tmp_path: Path) -> None:
+    ctl = Nmstatectl(
+        program(tmp_path, "echo '[x INFO y] begun' >&2", "echo 'NmstateError: Verification: no' >&2", "exit 1")
+    )
+    with pytest.raises(NmstateError, match=r"^NmstateError: Verification: no$") as raised:
+        ctl.apply({}, 5, tmp_path / "log")
+    assert "begun" in raised.value.details
+
+
+def test_a_hanging_nmstate_is_killed(tmp_path: Path) -> None:
+    ctl = Nmstatectl(program(tmp_path, "exec sleep 60"))
+    with pytest.raises(Exception, match="timed out"):
+        ctl.apply({}, 1, tmp_path / "log")
+
+
+def test_without_nmstate_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nmstate.shutil, "which", lambda name: None)
+    with pytest.raises(NmstateError, match="dnf install python3-libnmstate"):
+        find_backend("nmstatectl")
+
+
+def test_the_checksum_of_rfc_1071() -> None:
+    assert _checksum(bytes([8, 0, 0, 0, 0, 1, 0, 1])) == 0xF7FD
