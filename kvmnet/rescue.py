@@ -230,12 +230,13 @@ def nic_of(mac: str) -> Optional[str]:
     return None
 
 
-def rename(mac: str, to: str) -> str:
+def rename(mac: str, to: str, free: tuple[str, ...] = ()) -> str:
     """Give the NIC of this permanent MAC the name `to`; says how: "already", "up" or "down-up".
 
-    The kernel renames a NIC that is up since 6.2 (before: EBUSY, so down, rename, up). An altname equal
-    to the new name (udev 252 sets the old name as one after a rename) would make it fail: removed first.
-    Raises Failed when there is no such NIC or the name is another link's.
+    The kernel renames a NIC that is up since 6.2 (before: EBUSY, so down, rename, up). An altname of the NIC
+    equal to the new name (udev 252 sets the old name as one after a rename) would make it fail, and one equal
+    to a name in `free` would be in the way of what comes: they are removed. Raises Failed when there is no
+    such NIC or the name is another link's.
     """
     now = links()
     name = nic_of(mac)
@@ -245,9 +246,9 @@ def rename(mac: str, to: str) -> str:
         return "already"
     if to in now:
         raise Failed(f"the name {to} is taken by a {now[to]['kind'] or 'NIC'}")
-    for holder, link in now.items():
-        if to in link["altnames"]:
-            run("ip", "link", "property", "del", "dev", holder, "altname", to)
+    for altname in now[name]["altnames"]:
+        if altname == to or altname in free:
+            run("ip", "link", "property", "del", "dev", name, "altname", altname)
     try:
         run("ip", "link", "set", "dev", name, "name", to)
         return "up"
@@ -414,6 +415,11 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
 
+    def try_append(self, event: str, **fields: Any) -> None:
+        """The same for the undo, which a full disk must not stop: what it does it may do twice."""
+        with contextlib.suppress(OSError):
+            self.append(event, **fields)
+
     def events(self) -> list[Json]:
         """Every whole line; the last may be torn by a power cut, and announces nothing then."""
         found = []
@@ -537,18 +543,18 @@ def undo(state_dir: Path, why: str) -> int:
     if any(e["event"] == "kept" for e in journal.events()):  # cut between the last step and the closing
         close(state_dir, "kept")
         return 0
-    journal.append("undo", why=why)
+    journal.try_append("undo", why=why)
     _start_networkmanager()
     for number in sorted(set(journal.begun()), reverse=True):
         step = transaction["steps"][number]
         for spec in step["undo"]:
-            journal.append("undoing", step=number, title=step["title"], op=spec["op"])
+            journal.try_append("undoing", step=number, title=step["title"], op=spec["op"])
             try:
-                journal.append("undone", step=number, result=UNDO[spec["op"]](folder, spec))
-            except (Failed, OSError, KeyError) as error:
-                journal.append("undo-failed", step=number, error=str(error))
+                journal.try_append("undone", step=number, result=UNDO[spec["op"]](folder, spec))
+            except (Failed, OSError, KeyError, ValueError) as error:
+                journal.try_append("undo-failed", step=number, error=str(error) or repr(error))
     left = settle(before, journal)
-    journal.append("verified" if not left else "not-verified", differences=left)
+    journal.try_append("verified" if not left else "not-verified", differences=left)
     if left:
         return 4
     close(state_dir, "rolled back", verified=True)
@@ -568,7 +574,7 @@ def settle(before: Json, journal: Journal, patience: float = 25.0) -> list[str]:
                 activate_missing(before)
         if left != told:
             told = left
-            journal.append("settling", differences=left)
+            journal.try_append("settling", differences=left)
         time.sleep(0.3)
         left = differences(before)
     return left
@@ -591,7 +597,7 @@ def read_json(path: Path) -> Json:
 def close(state_dir: Path, outcome: str, **fields: Any) -> None:
     """Write the end into the journal and move the transaction into the history."""
     folder = state_dir / "open"
-    Journal(folder).append("end", outcome=outcome, **fields)
+    Journal(folder).try_append("end", outcome=outcome, **fields)
     (state_dir / "history").mkdir(exist_ok=True)
     name = read_json(folder / "transaction.json").get("id") or f"{time.time():.0f}"
     folder.rename(state_dir / "history" / name)
@@ -636,9 +642,8 @@ def main() -> int:
         code = undo(state_dir, options.why)
     if code == 4:
         print("kvmnet: undone, but the machine is not as it was:", file=sys.stderr)
-        last = [e for e in Journal(state_dir / "open").events() if e["event"] == "not-verified"][-1:]
-        for event in last:
-            print("\n".join("  " + line for line in event["differences"]), file=sys.stderr)
+        before = read_json(state_dir / "open" / "snapshot.json")
+        print("\n".join("  " + line for line in differences(before)), file=sys.stderr)
     else:
         print("kvmnet: " + ("undone; the machine is as it was before" if code == 3 else "nothing to undo"))
     return code

@@ -65,7 +65,8 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     Raises Refused when the host cannot take it: a NIC that is not there, a name that another device holds.
     """
     renames = tuple(r for nic in bundle.nics for r in _rename(nic, live))
-    _refuse_taken_names(renames, live)
+    _refuse_taken_names(bundle, renames, live)
+    _refuse_name_traps(bundle, renames, live)
     view = renamed(live.state, {r.old: r.new for r in renames})
     changes = [Change("rename", r.old, (f"to {r.new}, the NIC with MAC {r.mac}",)) for r in renames]
 
@@ -116,17 +117,43 @@ def _rename(nic: Nic, live: Live) -> list[Rename]:
     return [Rename(nic.mac, link.name, nic.name, link.altnames)] if link.name != nic.name else []
 
 
-def _refuse_taken_names(renames: tuple[Rename, ...], live: Live) -> None:
+#: rtnetlink's kind of what nmstate calls a type
+_KINDS = {"linux-bridge": "bridge", "vlan": "vlan", "bond": "bond", "mac-vtap": "macvtap"}
+
+
+def _refuse_taken_names(bundle: Bundle, renames: tuple[Rename, ...], live: Live) -> None:
+    """A name that a link will get must not be another's, nor another's altname (the kernel knows no
+    difference). A NIC's own altnames are no obstacle: they are taken from it."""
     leaving = {r.old for r in renames}
-    for rename in renames:
+    ours = {nic.mac for nic in bundle.nics}
+    wanted = {r.new: None for r in renames}
+    wanted.update({i["name"]: _KINDS[i["type"]] for i in bundle.state.get("interfaces", []) if i["type"] in _KINDS})
+    for name, kind in wanted.items():
         for link in live.links.values():
-            holds = link.name == rename.new and link.name not in leaving
-            if holds or (rename.new in link.altnames and link.mac != rename.mac):
-                how = "name" if holds else "alternative name"
+            if link.name == name and name not in leaving and (kind is None or link.kind != kind):
                 raise Refused(
-                    f"NIC {rename.old} cannot be named {rename.new}: that is the {how} of {link.name}",
-                    f"rename or remove {link.name}, or choose another name in the profile",
+                    f"the name {name} is taken by a {link.kind or 'NIC'}",
+                    f"rename or remove it, or choose another name for {name} in the profile",
                 )
+            if name in link.altnames and link.mac not in ours:
+                raise Refused(
+                    f"the name {name} is an alternative name of {link.name}",
+                    f"take it away: ip link property del dev {link.name} altname {name}",
+                )
+
+
+def _refuse_name_traps(bundle: Bundle, renames: tuple[Rename, ...], live: Live) -> None:
+    """nmstate (2.2.10 on) takes a desired interface for the NIC whose profile is bound by MAC and has that
+    name as its id. Our own NICs' profiles get another id; another NIC's is not ours to change."""
+    ours = {r.old for r in renames} | {nic.name for nic in bundle.nics}
+    names = {i["name"] for i in bundle.state.get("interfaces", [])}
+    for profile in (p for p in live.profiles.values() if p.type == "802-3-ethernet"):
+        if profile.id in names and profile.device not in ours and not profile.interface_name:
+            raise Refused(
+                f"the connection profile of {profile.device} has the id {profile.id}, the name of an interface to "
+                "come: nmstate would take one for the other",
+                f"give it another: nmcli connection modify {profile.uuid} connection.id {profile.device}",
+            )
 
 
 def _interfaces(desired: State, view: State) -> tuple[list[dict[str, Any]], list[Change]]:

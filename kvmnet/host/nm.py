@@ -152,9 +152,7 @@ class NetworkManager:
                     target.pop(key, None)
                 else:
                     target[key] = value
-        self._call(
-            path, f"{BUS}.Settings.Connection", "Update2", "a{sa{sv}}ua{sv}", (settings, IN_MEMORY, {})
-        )
+        self._call(path, f"{BUS}.Settings.Connection", "Update2", "a{sa{sv}}ua{sv}", (settings, IN_MEMORY, {}))
 
     def add_in_memory(self, settings: Settings) -> None:
         """Add a profile that no file holds and that does not start by itself."""

@@ -67,9 +67,7 @@ class Nmstatectl:
             raise NmstateError(_reason(said) or f"nmstatectl ended with {process.returncode}", said)
 
     def _run(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [self._program, *arguments], capture_output=True, text=True, check=False, timeout=120
-        )
+        done = subprocess.run([self._program, *arguments], capture_output=True, text=True, check=False, timeout=120)
         if done.returncode != 0:
             raise NmstateError(_reason(done.stderr) or f"nmstatectl {arguments[0]} failed", done.stderr)
         return done.stdout

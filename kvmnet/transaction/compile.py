@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from kvmnet.core.live import Live, Profile
+from kvmnet.core.live import Live
 from kvmnet.core.plan import Plan, Rename, expectations
 
 Step = dict[str, Any]
@@ -52,10 +52,10 @@ def compile_steps(plan: Plan, live: Live, known: set[tuple[str, str]], terms: Te
     steps: list[Step] = []
     steps += _name_files(plan)
     for rename in plan.renames:
-        steps += _rename(rename, live.profiles.get(rename.old), zones.get(rename.new), live)
+        steps += _rename(rename, plan, zones.get(rename.new), live)
     steps += _seeds(plan, live, known, zones)
     if plan.state:
-        steps.append(_trial(plan, terms.timeout))
+        steps.append(_trial(plan, live, terms.timeout))
     steps.append(_step("read back", "read the kernel back", expect=expectations(plan.bundle.state)))
     if terms.probes:
         steps.append(_step("probe", "ask " + ", ".join(terms.probes), targets=list(terms.probes)))
@@ -120,8 +120,9 @@ def _name_files(plan: Plan) -> list[Step]:
     ]
 
 
-def _rename(rename: Rename, profile: Optional[Profile], zone: Optional[str], live: Live) -> list[Step]:
+def _rename(rename: Rename, plan: Plan, zone: Optional[str], live: Live) -> list[Step]:
     steps = []
+    profile = live.profiles.get(rename.old)
     if profile is not None:
         # A profile that is bound to the old name leaves the NIC without address after a rename; its id must
         # not be a desired interface's name: nmstate (2.2.10 on) takes that interface for this NIC then.
@@ -156,6 +157,7 @@ def _rename(rename: Rename, profile: Optional[Profile], zone: Optional[str], liv
             f"rename {rename.old} to {rename.new}",
             mac=rename.mac,
             to=rename.new,
+            free=[i["name"] for i in plan.state.get("interfaces", []) if i["name"] != rename.new],
             active=profile is not None,
             undo=undo,
         )
@@ -188,15 +190,19 @@ def _seeds(plan: Plan, live: Live, known: set[tuple[str, str]], zones: Mapping[s
     return steps
 
 
-def _trial(plan: Plan, timeout: int) -> Step:
+def _trial(plan: Plan, live: Live, timeout: int) -> Step:
     names = ", ".join(i["name"] for i in plan.state.get("interfaces", [])) or "routes and name servers"
+    # NetworkManager's rollback gives a profile its settings back, but leaves it in memory, over its file.
+    uuids = [
+        live.profiles[i["name"]].uuid for i in plan.bundle.state.get("interfaces", []) if i["name"] in live.profiles
+    ]
     return _step(
         "apply",
         f"apply {names}, on trial",
         state=plan.state,
         timeout=timeout,
         log="nmstate.log",
-        undo=[{"op": "checkpoint", "log": "nmstate.log"}],
+        undo=[{"op": "checkpoint", "log": "nmstate.log"}, {"op": "files", "uuids": sorted(set(uuids))}],
     )
 
 

@@ -91,7 +91,7 @@ def zone(context: Context, step: Step) -> str:
 
 def rename(context: Context, step: Step) -> str:
     """Rename the NIC; then NetworkManager must have it up again under the new name."""
-    how = rescue.rename(step["mac"], step["to"])
+    how = rescue.rename(step["mac"], step["to"], tuple(step["free"]))
     if rescue.nic_of(step["mac"]) != step["to"]:
         raise StepFailed(f"the NIC {step['mac']} is still named {rescue.nic_of(step['mac'])}")
     if step["active"] and not rescue.wait(lambda: context.manager.activated(step["to"]), 30, 0.02):

@@ -82,6 +82,7 @@ def test_one_profile_a_nic(host: Machine) -> None:
 def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definition: str) -> None:
     """The terminal goes in the middle of the trial: the work goes on to its end."""
     more = definition.replace("addresses: [10.1.255.254]", "addresses: [10.1.255.254, 10.1.255.253]")
+    more = more.replace("gateway: 10.1.1.1", "gateway: 10.1.1.1\n    dns: {servers: [10.1.1.1], search: [local]}")
     host.put("/root/more.yaml", more)
     with faults.nmstatectl(host, 'sleep 1; $REAL "$@"; code=$?; sleep 2; exit $code'):
         job = faults.in_background(host, "exec script -qec 'kvmnet apply --yes /root/more.yaml' /dev/null", "on trial")
@@ -92,6 +93,15 @@ def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definiti
     assert json.loads(last)["outcome"] == "kept"
     assert picture.addresses(host, "eth0") == [f"{HOST_ADDRESS}/16", "10.1.255.253/16"]
     assert host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=120).code == 0
+    check_picture(host, peer)
+
+
+def test_a_bad_change_of_a_host_that_is_ours_undoes_itself(host: Machine, peer: Machine, definition: str) -> None:
+    before = picture.whole(host)
+    host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
+    result = host.run("kvmnet apply --yes /root/bad.yaml", check=False, timeout=120)
+    assert result.code == 3, result
+    assert picture.whole(host) == before
     check_picture(host, peer)
 
 

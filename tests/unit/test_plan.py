@@ -162,7 +162,7 @@ def test_a_nic_that_is_not_here_is_refused(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("link", "words"),
     [
-        (Link("peth0", None, "dummy"), "the name of peth0"),
+        (Link("peth0", None, "dummy"), "taken by a dummy"),
         (Link("other", None, "veth", ("peth0",)), "alternative name"),
     ],
 )
@@ -170,6 +170,20 @@ def test_a_name_that_is_taken_is_refused(bundle: Bundle, link: Link, words: str)
     live = before()
     with pytest.raises(Refused, match=words):
         make_plan(bundle, Live(**{**live.__dict__, "links": {**live.links, link.name: link}}))
+
+
+def test_another_nics_profile_that_nmstate_would_mistake_is_refused(bundle: Bundle) -> None:
+    live = before()
+    other = Profile("u-2", "peth0", "802-3-ethernet", "eth1", "/etc/x.nmconnection")
+    with pytest.raises(Refused, match="profile of eth1 has the id peth0"):
+        make_plan(bundle, Live(**{**live.__dict__, "profiles": {**live.profiles, "eth1": other}}))
+
+
+def test_a_nic_in_the_bridges_place_is_refused(bundle: Bundle) -> None:
+    live = before()
+    links = {"ens1": Link("ens1", MAC, None), "eth0": Link("eth0", "00:00:00:00:00:09", None)}
+    with pytest.raises(Refused, match="the name eth0 is taken by a NIC"):
+        make_plan(bundle, Live(**{**live.__dict__, "links": links}))
 
 
 def test_the_nics_own_altname_is_no_obstacle(bundle: Bundle) -> None:
