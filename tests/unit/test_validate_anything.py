@@ -38,26 +38,43 @@ TREES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-def shaped(schema: dict[str, Any], depth: int = 0) -> st.SearchStrategy[Any]:
+NAMES = ["private", "tenant", "a", "vm"]
+#: What the parts of the schema take; now and then something else is put there.
+RIGHT: dict[str, list[Any]] = {
+    "name": NAMES,
+    "interface-name": ["eth0", "eno1"],
+    "mac": [f"00:14:4f:80:de:{n:02x}" for n in range(40)],
+    "subnet": ["10.1.0.0/16", "10.2.0.0/16", "2001:db8::/64"],
+    "ip": ["10.1.1.1", "10.2.1.1", "2001:db8::1"],
+    "address": [f"10.{n % 2 + 1}.2.{n}" for n in range(1, 40)] + ["2001:db8::7"],
+    "domain": ["local", "example.org"],
+    "mtu": [1500, 9000],
+    "tag": [2, 5],
+}
+
+
+def shaped(schema: dict[str, Any], depth: int = 0, key: str = "") -> st.SearchStrategy[Any]:
     """Data that the schema mostly takes, with something else here and there."""
+    name = ""
     while "$ref" in schema:
-        schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+        name = schema["$ref"].rsplit("/", 1)[1]
+        schema = SCHEMA["$defs"][name]
     kind = schema.get("type")
-    wild = SCALARS if depth < 2 else TREES
+    if "const" in schema:
+        return st.just(schema["const"])
+    if key == "profile":
+        return st.sampled_from(["rocks", "plain"])
     if kind == "object" and "properties" in schema:
-        parts = {key: shaped(part, depth + 1) for key, part in schema["properties"].items()}
-        needed = {key: parts.pop(key) for key in schema.get("required", []) if depth == 0}
+        parts = {word: shaped(part, depth + 1, word) for word, part in schema["properties"].items()}
+        needed = {word: parts.pop(word) for word in schema.get("required", [])}
         return st.fixed_dictionaries(needed, optional=parts)
     if kind == "object":
-        names = st.sampled_from(["private", "tenant", "a", "b", "vm", "eth0", "eth1", "eth0.2", "peth0"])
-        return st.dictionaries(names, shaped(schema["additionalProperties"], depth + 1), max_size=3)
+        names = st.sampled_from(["eth0", "eth1", "eth0.2", "peth0"] if name == "interfaces" else NAMES)
+        return st.dictionaries(names, shaped(schema["additionalProperties"], depth + 1), min_size=1, max_size=3)
     if kind == "array":
-        return st.lists(shaped(schema["items"], depth + 1), max_size=3)
-    if kind == "boolean":
-        return st.booleans()
-    if kind == "integer":
-        return st.sampled_from([1, 2, 5, 1500, 9000, 68, 4094]) if depth else st.just(1)
-    return st.sampled_from([v for v in VALUES if isinstance(v, str)]) if depth < 9 else wild
+        return st.lists(shaped(schema["items"], depth + 1), max_size=2)
+    right = st.booleans() if kind == "boolean" else st.sampled_from(RIGHT.get(name, [1]))
+    return st.integers(0, 39).flatmap(lambda n: SCALARS if n == 39 else right)
 
 
 def look(text: str) -> None:
