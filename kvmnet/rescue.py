@@ -471,6 +471,9 @@ def undo_profile(folder: Path, spec: Json) -> str:
 def undo_rename(folder: Path, spec: Json) -> str:
     """Give the NIC its old name back, and its old altnames."""
     how = rename(spec["mac"], spec["to"])
+    was = read_json(folder / "snapshot.json").get("links", {}).get(spec["to"], {})
+    if was.get("up") and not links()[spec["to"]]["up"]:  # cut between its down and its up
+        run("ip", "link", "set", "dev", spec["to"], "up")
     with contextlib.suppress(Failed):  # udev's own renaming of things must be over before altnames are read
         run("udevadm", "settle", "--timeout=5")
     altnames = spec["altnames"]

@@ -114,7 +114,14 @@ def _rename(nic: Nic, live: Live) -> list[Rename]:
             f"NIC {nic.interface} is not here: no NIC has the permanent MAC {nic.mac}",
             "the NICs of this machine: " + ", ".join(f"{name} {mac}" for mac, name in sorted(live.macs().items())),
         )
-    return [Rename(nic.mac, link.name, nic.name, link.altnames)] if link.name != nic.name else []
+    if link.name == nic.name:
+        return []
+    if nic.link_file is None:  # the profile names no NICs
+        raise Refused(
+            f"NIC {nic.interface} ({nic.mac}) is named {link.name} here, and the profile does not rename",
+            f"call the interface {link.name} in the definition, or choose a profile that renames",
+        )
+    return [Rename(nic.mac, link.name, nic.name, link.altnames)]
 
 
 #: rtnetlink's kind of what nmstate calls a type

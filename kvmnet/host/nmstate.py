@@ -57,7 +57,8 @@ class Nmstatectl:
             # The log goes to the file directly: the checkpoint's path is there even if we are killed.
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
             try:
-                process.communicate(json.dumps(state).encode(), timeout=timeout)
+                # It tries more than once, and re-arms the checkpoint each time: longer than one timeout.
+                process.communicate(json.dumps(state).encode(), timeout=timeout + 60)
             except BaseException:  # cancelled, or it hangs: the checkpoint undoes what it did
                 process.kill()
                 process.wait()

@@ -82,9 +82,9 @@ def test_an_uncommitted_apply_names_its_checkpoint_and_writes_no_file(host: Mach
 
 def test_an_uncommitted_apply_is_undone_at_its_time(host: Machine, backend: str) -> None:
     before = picture.whole(host)
-    apply(host, backend, STATE, 5)
+    apply(host, backend, STATE, 12)
     assert picture.addresses(host, "dummy7") == ["10.77.0.1/24"]
-    host.until("! ip link show dummy7", timeout=15)
+    host.until("! ip link show dummy7", timeout=30)
     assert picture.whole(host) == before
 
 

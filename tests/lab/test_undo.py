@@ -78,6 +78,8 @@ def test_the_worker_is_killed(host: Machine, peer: Machine, before: dict[str, An
     with faults.nmstatectl(host, HANG_AFTER):
         job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
         host.until("test -e /sys/class/net/peth0/master", timeout=30)
+        starts = host.out("systemctl show --property=ExecStart 'kvmnet-apply-*'")
+        assert "path=/usr/bin/env ;" in starts, "SELinux lets systemd start no program from a venv"
         faults.kill_unit(host, rescue_too=False)
         result = job.wait(90)
     assert result.code == 3, result
@@ -93,8 +95,11 @@ def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], ti
             host.until("test -e /sys/class/net/peth0/master", timeout=30)
         job.stop(signal.SIGKILL)
         faults.kill_unit(host, rescue_too=True)
-    assert picture.whole(host)["open"], "the transaction must still be open for this test to show anything"
-    assert "peth0" in picture.whole(host)["links"]
+    left = picture.whole(host)
+    assert left["open"], "the transaction must still be open for this test to show anything"
+    assert left != before
+    if title == TRIAL:
+        assert left["links"]["peth0"][0] == "eth0"
     refused = apply(host)
     assert (refused.code, "rescue.py" in refused.stderr) == (5, True), refused
     host.run("mv /opt/kvmnet /opt/gone")

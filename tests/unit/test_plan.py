@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -157,6 +158,12 @@ def test_a_nic_that_is_not_here_is_refused(bundle: Bundle) -> None:
     with pytest.raises(Refused, match="no NIC has the permanent MAC 00:14:4f:80:de:00") as refused:
         make_plan(bundle, live)
     assert refused.value.hint is not None and "eth0 00:00:00:00:00:01" in refused.value.hint
+
+
+def test_a_nic_of_another_name_is_refused_where_the_profile_does_not_rename(bundle: Bundle) -> None:
+    nics = tuple(replace(nic, link_file=None) for nic in bundle.nics)
+    with pytest.raises(Refused, match="is named eth0 here, and the profile does not rename"):
+        make_plan(replace(bundle, nics=nics), before())
 
 
 @pytest.mark.parametrize(

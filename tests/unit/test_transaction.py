@@ -111,7 +111,7 @@ def test_nmstates_reason_is_found_in_its_log(tmp_path: Path) -> None:
 def test_a_hanging_nmstate_is_killed(tmp_path: Path) -> None:
     ctl = Nmstatectl(program(tmp_path, "exec sleep 60"))
     with pytest.raises(Exception, match="timed out"):
-        ctl.apply({}, 1, tmp_path / "log")
+        ctl.apply({}, -59, tmp_path / "log")
 
 
 def test_without_nmstate_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
