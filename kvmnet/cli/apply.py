@@ -1,7 +1,5 @@
 """`kvmnet apply`: the transaction, followed from the terminal."""
 
-from __future__ import annotations
-
 import os
 import sys
 from contextlib import suppress
@@ -10,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 
-from kvmnet.cli.host import Console, bundle_of_this_host, state_path, told
+from kvmnet.cli.common import PathArgument
+from kvmnet.cli.host import BUNDLE_HELP, HOST_HELP, Console, bundle_of_this_host, state_path, told
 from kvmnet.core.errors import Refused
 
 if TYPE_CHECKING:
@@ -23,8 +22,9 @@ def register(app: typer.Typer) -> None:
 
 
 def apply(
-    path: Optional[str] = typer.Argument(None, help="The definition: a file or a folder."),
-    host: Optional[str] = typer.Option(None, "--host", help="The host this machine is, if its MACs leave a doubt."),
+    path: PathArgument = None,
+    bundle_folder: Optional[str] = typer.Option(None, "--bundle", metavar="DIR", help=BUNDLE_HELP),
+    host: Optional[str] = typer.Option(None, "--host", help=HOST_HELP),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask (only a terminal is asked)."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show the plan and the steps, touch nothing."),
     timeout: int = typer.Option(
@@ -39,7 +39,7 @@ def apply(
     console = Console(as_json)
     with told(console):
         _need_root(dry_run)
-        bundle = bundle_of_this_host(console, path, host)
+        bundle = bundle_of_this_host(console, path, host, bundle_folder)
         if dry_run:
             prepared = prepare(bundle, state_path(), timeout, console.waiting)
             console.waiting(None)
@@ -66,14 +66,14 @@ def _need_root(dry_run: bool) -> None:
         raise Refused("only root can change this host's network", "run it with sudo; `kvmnet plan` shows the change")
 
 
-def _tell_plan(console: Console, prepared: Prepared, text: str) -> None:
+def _tell_plan(console: Console, prepared: "Prepared", text: str) -> None:
     console.event("plan", **prepared.plan.to_json(), steps=[s["title"] for s in prepared.steps])
     console.line(text.rstrip("\n"))
     for gateway in prepared.probes.silent:
         console.line(f"note: the gateway {gateway} does not answer now, so it is not asked after the change")
 
 
-def _follow(console: Console, state_dir: Path, identity: str, prepared: Prepared) -> int:
+def _follow(console: Console, state_dir: Path, identity: str, prepared: "Prepared") -> int:
     """Tell what the worker does. Ctrl-C asks for the undo, and waits for it; a dropped session ends only
     the telling."""
     from kvmnet.core.report import event_text, outcome_text

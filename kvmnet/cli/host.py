@@ -12,7 +12,7 @@ from typing import Any, Optional
 import typer
 
 from kvmnet.core.bundle import Bundle
-from kvmnet.core.errors import KvmnetError
+from kvmnet.core.errors import KvmnetError, Usage
 from kvmnet.core.problem import REPORTERS
 from kvmnet.rescue import STATE_DIR
 
@@ -64,13 +64,39 @@ def told(console: Console) -> Iterator[None]:
         raise
 
 
-def bundle_of_this_host(console: Console, path: Optional[str], host: Optional[str]) -> Bundle:
-    """The definition at PATH, checked whole; of it the host that this machine is, by its NICs' MACs.
+BUNDLE_HELP = "A committed bundle instead of a definition: the folder of this host that `render` wrote."
+HOST_HELP = "The host this machine is, if its MACs leave a doubt."
 
-    Ends with exit code 1 when the definition has problems, 5 when it is not about this machine.
+
+def bundle_of_this_host(console: Console, path: Optional[str], host: Optional[str], folder: Optional[str]) -> Bundle:
+    """The bundle of the host that this machine is, by its NICs' MACs: of the definition at `path`, checked
+    whole, or the committed one in `folder`.
+
+    Ends with exit code 1 when the definition has problems; raises NotThisHost when it is not about this
+    machine, Usage when both are given, KvmnetError when the folder is no bundle.
     """
     from kvmnet.core.identify import find_host
     from kvmnet.host.read import hostname, read_links
+
+    if folder is not None and path is not None:
+        raise Usage("a definition and a bundle were given", "give PATH or --bundle, not both")
+    bundles = [_read(folder)] if folder is not None else _render(console, path)
+    macs = {link.mac: link.name for link in read_links().values() if link.mac}
+    return find_host(bundles, macs, hostname(), host)
+
+
+def _read(folder: str) -> Bundle:
+    from kvmnet.core.emit import BundleError
+    from kvmnet.files import CannotRead
+    from kvmnet.pipeline import read_bundle_folder
+
+    try:
+        return read_bundle_folder(Path(folder))
+    except (BundleError, CannotRead, OSError) as error:
+        raise KvmnetError(f"{folder} is not a bundle that can be applied: {error}") from error
+
+
+def _render(console: Console, path: Optional[str]) -> list[Bundle]:
     from kvmnet.pipeline import load
 
     console.waiting("reading the definition")
@@ -82,8 +108,7 @@ def bundle_of_this_host(console: Console, path: Optional[str], host: Optional[st
     if not definition.ok:
         console.event("problems", exit=PROBLEMS, count=len(definition.problems))
         raise typer.Exit(PROBLEMS)
-    macs = {link.mac: link.name for link in read_links().values() if link.mac}
-    return find_host(definition.bundles(), macs, hostname(), host)
+    return definition.bundles()
 
 
 def state_path() -> Path:

@@ -1,13 +1,12 @@
 """`kvmnet plan`: what would change on this host."""
 
-from __future__ import annotations
-
 import json
 from typing import Optional
 
 import typer
 
-from kvmnet.cli.host import DIFFERENT, Console, bundle_of_this_host, state_path, told
+from kvmnet.cli.common import PathArgument
+from kvmnet.cli.host import BUNDLE_HELP, DIFFERENT, HOST_HELP, Console, bundle_of_this_host, state_path, told
 
 
 def register(app: typer.Typer) -> None:
@@ -16,8 +15,9 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    path: Optional[str] = typer.Argument(None, help="The definition: a file or a folder."),
-    host: Optional[str] = typer.Option(None, "--host", help="The host this machine is, if its MACs leave a doubt."),
+    path: PathArgument = None,
+    bundle_folder: Optional[str] = typer.Option(None, "--bundle", metavar="DIR", help=BUNDLE_HELP),
+    host: Optional[str] = typer.Option(None, "--host", help=HOST_HELP),
     as_json: bool = typer.Option(False, "--json", help="For machines: one JSON document."),
     exit_code: bool = typer.Option(False, "--exit-code", help="Exit with 6 when something would change."),
 ) -> None:
@@ -27,7 +27,7 @@ def plan(
 
     console = Console(as_json)
     with told(console):
-        bundle = bundle_of_this_host(console, path, host)
+        bundle = bundle_of_this_host(console, path, host, bundle_folder)
         prepared = prepare(bundle, state_path(), 120, console.waiting)
         console.waiting(None)
     if as_json:

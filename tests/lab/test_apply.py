@@ -72,6 +72,16 @@ def test_second_apply_writes_nothing(host: Machine, peer: Machine) -> None:
     assert host.out(files) == before
 
 
+def test_the_committed_bundle_says_the_same(host: Machine) -> None:
+    """Without the definition; and one that was changed by hand is refused."""
+    host.run("kvmnet render /root/cluster.yaml -o /root/states")
+    result = host.run("kvmnet apply --bundle /root/states/vm-container-0-0", check=False)
+    assert (result.code, result.stdout) == (0, "vm-container-0-0: nothing to do, the host is as defined\n"), result
+    host.run("sed -i s/10.1.255.254/10.1.255.250/ /root/states/vm-container-0-0/nmstate.yml")
+    result = host.run("kvmnet apply --bundle /root/states/vm-container-0-0", check=False)
+    assert (result.code, "digest" in result.stderr) == (1, True), result
+
+
 def test_one_profile_a_nic(host: Machine) -> None:
     saved = host.out("nmcli -t -f DEVICE,TYPE,AUTOCONNECT,FILENAME connection show").splitlines()
     ours = sorted(line for line in saved if not line.startswith("lo:"))
