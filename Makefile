@@ -19,8 +19,7 @@ $(VENV)/.ready: pyproject.toml tests/prepare.sh
 	@tests/prepare.sh "$(PYTHON)" "$(VENV)"
 	@touch $@
 
-demo:
-	@tests/prepare.sh --python
+demo: $(VENV)/.ready
 	@$(PYTHON) -m tests.lab.demo
 
 check: lint unit

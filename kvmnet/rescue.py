@@ -85,6 +85,25 @@ def sync_dir(path: Path) -> None:
         os.close(handle)
 
 
+def sync_file(path: str) -> None:
+    """Make a file that another program wrote survive a power cut, with its name and with what the program
+    did to its neighbours' names."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    sync_dir(Path(path).parent)
+
+
+def make_dir(path: Path) -> None:
+    """Make a folder and those above it, for good."""
+    if not path.is_dir():
+        make_dir(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_dir(path.parent)
+
+
 def write_file(
     path: str,
     data: bytes,
@@ -95,7 +114,7 @@ def write_file(
     """Replace a file whole: a temporary file in the same folder (so that its SELinux label is the
     folder's, not /tmp's), fsync, rename, fsync of the folder."""
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_dir(target.parent)
     temporary = target.with_name(f".{target.name}.kvmnet")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:

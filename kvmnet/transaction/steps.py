@@ -196,7 +196,11 @@ def write_profile(context: Context, step: Step) -> str:
 
 
 def save(context: Context, step: Step) -> str:
-    """Move the profiles from memory to disk, without touching a device (Save())."""
+    """Move the profiles from memory to disk, without touching a device (Save()).
+
+    NetworkManager does not sync what it writes: without ours a power cut within seconds loses it (seen in
+    both generations, NetworkManager 1.42 and 1.52).
+    """
     profiles = context.manager.active_profiles()
     files = []
     for interface in step["interfaces"]:
@@ -205,6 +209,7 @@ def save(context: Context, step: Step) -> str:
         file = context.manager.save(profiles[interface].uuid)
         if file.startswith("/run/"):
             raise StepFailed(f"NetworkManager did not write the profile of {interface} to disk")
+        rescue.sync_file(file)
         files.append(file)
     return ", ".join(files)
 
