@@ -58,5 +58,6 @@ def outcome_text(code: int, away: Optional[float], probe: Optional[str]) -> str:
         4: "rolled back, but the host is not as it was before: look at it now",
     }[code]
     if away is not None and probe:
-        words += f" ({probe} was out of reach for {away:.1f} s at most)"
+        what = f"for {away:.1f} s at most" if code == 0 else f"for {away:.1f} s before the undo began"
+        words += f" ({probe} was out of reach {what})"
     return words

@@ -91,20 +91,24 @@ class Outage(threading.Thread):
             now = time.monotonic()
             self._sent[sequence] = now
             self._pinger.send(sequence)
-            while (left := now + 0.1 - time.monotonic()) > 0:
+            while (left := now + 0.1 - time.monotonic()) > 0 and not self._end.is_set():
                 self._answered += [self._sent[s] for s in self._pinger.replies(left) if s in self._sent]
 
     def seconds(self) -> Optional[float]:
-        """Stop; the longest time between two answered requests, less the tenth between any two. None when
-        there was no answer at all."""
+        """Stop; the longest time without an answered request, to this moment. None when none was answered."""
         self._end.set()
         self.join(5)
         self._pinger.close()
-        times = sorted(self._answered)
-        if len(times) < 2:
-            return None
-        gap = max(after - before for before, after in zip(times, times[1:]))
-        return round(max(0.0, gap - 0.1), 1)
+        return longest_gap(sorted(self._answered), max(self._sent.values(), default=0.0))
+
+
+def longest_gap(answered: list[float], end: float) -> Optional[float]:
+    """The longest time (seconds) between two answered requests, or after the last one until `end`, less the
+    tenth of a second that lies between any two."""
+    if not answered:
+        return None
+    gap = max(after - before for before, after in zip(answered, [*answered[1:], end]))
+    return round(max(0.0, gap - 0.1), 1)
 
 
 def _checksum(data: bytes) -> int:

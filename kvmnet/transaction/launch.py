@@ -94,9 +94,9 @@ def unit_name(identity: str) -> str:
 
 def start(state_dir: Path, identity: str) -> None:
     """Start the worker as a transient unit. Through /usr/bin/env: SELinux lets systemd start no program
-    from a venv or a home directory. Raises rescue.Failed when systemd refuses."""
+    from a venv or a home directory. Raises Refused when systemd does not start it: nothing was begun."""
     undo = f"{SYSTEM_PYTHON} -I {state_dir}/rescue.py --state {state_dir} --after-worker"
-    rescue.run(
+    command = [
         "systemd-run",
         "--quiet",
         "--collect",
@@ -113,7 +113,13 @@ def start(state_dir: Path, identity: str) -> None:
         "-m",
         "kvmnet.transaction.worker",
         str(state_dir),
-    )
+    ]
+    try:
+        rescue.run(*command)
+    except rescue.Failed as error:
+        if not rescue.Journal(state_dir / "open").begun():
+            shutil.rmtree(state_dir / "open")
+        raise Refused(f"systemd does not start the worker: {error}", "systemctl status; journalctl -xe") from error
 
 
 def cancel(identity: str) -> None:

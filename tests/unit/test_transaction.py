@@ -14,7 +14,7 @@ from kvmnet.core.errors import Refused
 from kvmnet.core.report import event_text, outcome_text
 from kvmnet.host import nmstate
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
-from kvmnet.host.ping import _checksum
+from kvmnet.host.ping import _checksum, longest_gap
 from kvmnet.transaction import launch
 from kvmnet.transaction.steps import missing, without_meta
 
@@ -122,3 +122,25 @@ def test_without_nmstate_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_checksum_of_rfc_1071() -> None:
     assert _checksum(bytes([8, 0, 0, 0, 0, 1, 0, 1])) == 0xF7FD
+
+
+def test_how_long_a_neighbour_was_away() -> None:
+    assert longest_gap([], 9.0) is None
+    assert longest_gap([1.0, 1.1, 1.2, 2.0, 2.1], 2.1) == 0.7
+    assert longest_gap([1.0, 1.1], 16.2) == 15.0, "it was still away at the end"
+
+
+def test_a_worker_that_systemd_does_not_start_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "open").mkdir()
+
+    def refuse(*words: str, **_: object) -> str:
+        assert words[0] == "systemd-run"
+        assert words[words.index("-I") - 2] == "/usr/bin/env", "SELinux: no program of a venv by systemd"
+        raise rescue.Failed("systemd-run: no")
+
+    monkeypatch.setattr(rescue, "run", refuse)
+    with pytest.raises(Refused, match="does not start the worker"):
+        launch.start(tmp_path, "T")
+    assert not (tmp_path / "open").exists()
