@@ -77,7 +77,7 @@ def _follow(console: Console, state_dir: Path, identity: str, prepared: "Prepare
     """Tell what the worker does. Ctrl-C asks for the undo, and waits for it; a dropped session ends only
     the telling."""
     from kvmnet.core.report import event_text, outcome_text
-    from kvmnet.transaction.launch import cancel, follow, rescue_now
+    from kvmnet.transaction.launch import cancel, follow, rescue_now, wait_closed
 
     titles = [step["title"] for step in prepared.steps]
     end: dict[str, Any] = {}
@@ -113,6 +113,7 @@ def _follow(console: Console, state_dir: Path, identity: str, prepared: "Prepare
             code = follow(journal, identity, tell)
     console.waiting(None)
     code = 4 if code is None else code
+    wait_closed(state_dir, code)
     console.event("result", exit=code, away=end.get("away"))
     console.line(outcome_text(code, end.get("away"), prepared.probes.watch))
     return code

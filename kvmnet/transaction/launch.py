@@ -153,6 +153,13 @@ def follow(journal: TextIO, identity: str, tell: Callable[[dict[str, Any]], None
         time.sleep(0.05)
 
 
+def wait_closed(state_dir: Path, code: int) -> None:
+    """The word of the end comes a moment before the transaction is moved into the history: whoever is told
+    of the end may start the next one."""
+    if code != NOT_VERIFIED:
+        rescue.wait(lambda: not (state_dir / "open").exists(), 10)
+
+
 def rescue_now(state_dir: Path) -> None:
     """Undo from this process's side: when the unit is gone and its ExecStopPost= did not do it."""
     with contextlib.suppress(rescue.Failed):

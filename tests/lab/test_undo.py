@@ -112,6 +112,15 @@ def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], ti
     assert host.run(RESCUE).stdout == "kvmnet: no transaction is open\n"
 
 
+def test_cut_off_at_its_very_end(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """Everything is on disk, the checkpoint is gone, only the word that it is kept is missing: undone all the same."""
+    assert apply(host).code == 0
+    faults.reopen_last(host)
+    result = host.run(RESCUE, timeout=120, check=False)
+    assert result.code == 3, result
+    same(host, peer, before)
+
+
 def test_another_machines_definition_is_refused(host: Machine, before: dict[str, Any], definition: str) -> None:
     host.put("/root/other.yaml", definition.replace("00:14:4f:80:de:00", "00:14:4f:80:de:77"))
     result = host.run("kvmnet apply /root/other.yaml", check=False)

@@ -1,0 +1,107 @@
+"""python3 -m benchmarks.outage: how long the management address is away during the seed's change.
+
+In each lab machine, in turn: the change by kvmnet, undone; the same change by the tools a person has
+(tests/lab/by_hand.sh), undone; and so on. A second machine on the wire pings at ten a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.lab import build, layers, picture, roots
+from tests.lab.faults import reopen_last
+from tests.lab.machine import Machine, Nic
+from tests.lab.outage import by_hand, lost_during
+from tests.lab.seed import HOST_MAC, peer_machine, seed_host, seed_peer
+from tests.lab.wire import Wire
+
+DEFINITION = Path(__file__).parents[1] / "examples" / "rocks" / "cluster.yaml"
+
+
+def by_kvmnet(host: Machine) -> None:
+    host.run("kvmnet apply --yes /root/cluster.yaml", timeout=120)
+
+
+def undo_kvmnet(host: Machine) -> None:
+    """As if it had been cut off at its end: rescue.py gives everything back."""
+    reopen_last(host)
+    done = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.py", timeout=120, check=False)
+    assert done.code == 3, done
+    host.run("rm -rf /var/lib/kvmnet")
+
+
+def measure(generation: str, rounds: int) -> tuple[list[int], list[int]]:
+    """Pings lost in each round, by kvmnet and by hand."""
+    with Wire() as wire:
+        host = Machine(generation, "host", [Nic(HOST_MAC, wire)], layers=layers.all_of(generation))
+        peer = peer_machine(generation, wire)
+        try:
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(Machine.boot, (host, peer)))
+            seed_peer(peer)
+            seed_host(host, zone="trusted", default_zone="drop")
+            host.put("/root/cluster.yaml", DEFINITION.read_text(encoding="utf-8"))
+            before = picture.whole(host)
+            ours: list[int] = []
+            hand: list[int] = []
+            ways: list[tuple[list[int], Callable[[], None], Callable[[], None]]] = [
+                (ours, lambda: by_kvmnet(host), lambda: undo_kvmnet(host)),
+                (hand, lambda: by_hand(host, "do"), lambda: by_hand(host, "undo")),
+            ]
+            for number in range(rounds):
+                for lost, do, undo in ways if number % 2 == 0 else ways[::-1]:
+                    count, _ = lost_during(peer, do)
+                    lost.append(count)
+                    assert picture.link(host, "peth0")["master"] == "eth0"
+                    undo()
+                    _same(host, before)
+                print(f"{generation}: round {number + 1}: {ours[-1]} lost by kvmnet, {hand[-1]} by hand", flush=True)
+            return ours, hand
+        finally:
+            host.close()
+            peer.close()
+
+
+def _same(host: Machine, before: dict[str, object]) -> None:
+    """Each way must start from the same state."""
+    for _ in range(20):
+        after = picture.whole(host)
+        if after == before:
+            return
+        host.run("sleep 1")
+    raise AssertionError(f"not as before: {[(k, before[k], after[k]) for k in before if before[k] != after[k]]}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--generation", choices=roots.GENERATIONS)
+    options = parser.parse_args()
+    chosen = [options.generation] if options.generation else list(roots.GENERATIONS)
+    print(f"outage: {options.rounds} rounds in each machine, about {2 * options.rounds} minutes for each", flush=True)
+    build.prepare(chosen)
+    late = []
+    rows = []
+    for generation in chosen:
+        ours, hand = measure(generation, options.rounds)
+        medians = statistics.median(ours), statistics.median(hand)
+        rows.append(f"| {generation} | {_list(ours)} | {medians[0]:g} | {_list(hand)} | {medians[1]:g} |")
+        if medians[0] > medians[1] + 1:
+            late.append(generation)
+    print("\n| machine | lost by kvmnet | median | lost by hand | median |\n| --- | --- | --- | --- | --- |")
+    print("\n".join(rows))
+    print("\nat most one ping above the change by hand: " + (f"NO, in {', '.join(late)}" if late else "yes"))
+    return 1 if late else 0
+
+
+def _list(numbers: list[int]) -> str:
+    return ", ".join(str(n) for n in numbers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
