@@ -32,6 +32,7 @@ class Show:
         self.generation, self.host, self.peer = generation, host, peer
         self.wrong: list[str] = []
         self.figures: dict[str, str] = {}
+        self.looks: dict[str, str] = {}
 
     def heading(self, text: str) -> None:
         print(f"\n--- {self.generation}: {text}", flush=True)
@@ -109,7 +110,7 @@ def run(show: Show) -> None:
     host.put("/root/cluster.yaml", definition)
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
     show.heading("the host before: eth0 carries its address, default zone drop")
-    show.command("uname -r; " + LOOK)
+    show.looks["before"] = show.command(LOOK)
     before = picture.whole(host)
     show.heading("the definition is validated, rendered, planned")
     show.command(
@@ -131,7 +132,7 @@ def run(show: Show) -> None:
     show.heading("a reboot (about 25 s)")
     host.power_off()
     _boot(host)
-    show.command(LOOK)
+    show.looks["after, and after a power cut and a reboot"] = show.command(LOOK)
     show.seed_picture("after the reboot")
     show.heading("once more: nothing to do; and a bad change of a host that is as defined undoes itself too")
     show.command("cd /root && kvmnet apply")
@@ -192,6 +193,9 @@ def summary(shows: list[Show], seconds: float) -> int:
     """What was seen, in a few lines; 0 when all of it was as it should be."""
     print(f"\n=== {seconds / 60:.0f} minutes")
     for show in shows:
+        for when, look in show.looks.items():
+            print(f"{show.generation} {when}:")
+            print("".join(f"    {text}\n" for text in look.splitlines() if not text.startswith("lo ")), end="")
         print(f"{show.generation}: {'all as it should be' if not show.wrong else f'{len(show.wrong)} FAILED'}")
         for line, figure in show.figures.items():
             print(f"    {line.removeprefix('cd /root && '):28} {figure}")
