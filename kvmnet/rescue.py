@@ -466,11 +466,14 @@ def checkpoints_in(log: Path) -> list[str]:
 def undo_checkpoint(folder: Path, spec: Json) -> str:
     """Roll back the checkpoint that our apply made, if NetworkManager still has it.
 
-    Its path is in the log of the program that made it, written at once.
+    Its path is in the log of the program that made it, written at once. The library writes none while it
+    works: then it is whatever came since the transaction began, which no checkpoint was there for.
     """
-    log = folder / spec["log"]
     there = checkpoints()
-    for path in checkpoints_in(log):
+    ours = checkpoints_in(folder / spec["log"])
+    if not ours and spec["in_process"]:
+        ours = there
+    for path in ours:
         if path in there:
             run("busctl", "call", NM, "/" + NM.replace(".", "/"), NM, "CheckpointRollback", "o", path, timeout=60)
             return f"rolled back {path}"

@@ -38,12 +38,14 @@ def profile_uuid(host: str, interface: str) -> str:
 class Terms:
     """What the caller decides: `timeout` (seconds) is how long the trial may take before NetworkManager
     undoes it by itself, `probes` the addresses that answer now and must answer after, `record` the files
-    (path -> text) that say what is applied, `stale` those of an earlier bundle."""
+    (path -> text) that say what is applied, `stale` those of an earlier bundle, `in_process` whether nmstate
+    is a library that works in our process."""
 
     timeout: int
     probes: tuple[str, ...] = ()
     record: Mapping[str, str] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
+    in_process: bool = False
 
 
 def compile_steps(plan: Plan, live: Live, known: set[tuple[str, str]], terms: Terms) -> list[Step]:
@@ -55,7 +57,7 @@ def compile_steps(plan: Plan, live: Live, known: set[tuple[str, str]], terms: Te
         steps += _rename(rename, plan, zones.get(rename.new), live)
     steps += _seeds(plan, live, known, zones)
     if plan.state:
-        steps.append(_trial(plan, live, terms.timeout))
+        steps.append(_trial(plan, live, terms))
     steps.append(_step("read back", "read the kernel back", expect=expectations(plan.bundle.state)))
     if terms.probes:
         steps.append(_step("probe", "ask " + ", ".join(terms.probes), targets=list(terms.probes)))
@@ -190,7 +192,7 @@ def _seeds(plan: Plan, live: Live, known: set[tuple[str, str]], zones: Mapping[s
     return steps
 
 
-def _trial(plan: Plan, live: Live, timeout: int) -> Step:
+def _trial(plan: Plan, live: Live, terms: Terms) -> Step:
     names = ", ".join(i["name"] for i in plan.state.get("interfaces", [])) or "routes and name servers"
     # NetworkManager's rollback gives a profile its settings back, but leaves it in memory, over its file.
     uuids = [
@@ -200,9 +202,12 @@ def _trial(plan: Plan, live: Live, timeout: int) -> Step:
         "apply",
         f"apply {names}, on trial",
         state=plan.state,
-        timeout=timeout,
+        timeout=terms.timeout,
         log="nmstate.log",
-        undo=[{"op": "checkpoint", "log": "nmstate.log"}, {"op": "files", "uuids": sorted(set(uuids))}],
+        undo=[
+            {"op": "checkpoint", "log": "nmstate.log", "in_process": terms.in_process},
+            {"op": "files", "uuids": sorted(set(uuids))},
+        ],
     )
 
 

@@ -48,7 +48,7 @@ def prepare(bundle: Bundle, state_dir: Path, timeout: int, tell: Callable[[str],
                 return Prepared(plan, live, [], backend.name, Probes((), (), None))
             tell("asking the gateways")
             probes = choose_probes(bundle.state, live.state, _answers)
-            terms = Terms(timeout, probes.must, *_record(bundle, state_dir))
+            terms = Terms(timeout, probes.must, *_record(bundle, state_dir), backend.name == "libnmstate")
             steps = compile_steps(plan, live, manager.interface_profiles(), terms)
     except NmstateError as error:
         raise Refused(f"nmstate: {error}", error.details) from error
