@@ -1,5 +1,5 @@
 # Every target does its own set-up on a fresh clone: Debian (apt) or EL (dnf), and says what it does.
-#   make demo    the whole job on real machines, shown        (about 10 min the first time, then under 5)
+#   make demo    the whole job on real machines, shown        (about 10 min the first time, then 5)
 #   make test    check, every Python, contract, lab machines  (under 25 min once the lab is built)
 #   make check   lint, types, unit and golden tests           (under 90 s)
 

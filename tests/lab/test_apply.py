@@ -118,8 +118,11 @@ def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definiti
 def test_a_bad_change_of_a_host_that_is_ours_undoes_itself(host: Machine, peer: Machine, definition: str) -> None:
     before = picture.whole(host)
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
-    result = host.run("kvmnet apply --yes /root/bad.yaml", check=False, timeout=120)
+    on_a_terminal = "script -qec 'kvmnet apply --yes /root/bad.yaml' /dev/null"
+    result = host.run(on_a_terminal, check=False, timeout=120)
     assert result.code == 3, result
+    assert "\x1b[" in result.stdout, "on a terminal the step that is under way is shown"
+    assert "rolled back: the host is as it was before" in result.stdout
     assert picture.whole(host) == before
     check_picture(host, peer)
 
