@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import select
 import socket
@@ -12,6 +14,8 @@ import time
 from typing import Optional
 
 ECHO_REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
+ETH_P_ARP = 0x0806
+SIOCGIFADDR, SIOCGIFHWADDR = 0x8915, 0x8927
 ECHO_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
 
 
@@ -74,12 +78,69 @@ def answers(address: str, seconds: float = 1.0) -> bool:
     return any(state in done.stdout for state in (" REACHABLE", " PERMANENT"))
 
 
+class ArpProbe:
+    """The same questions as Pinger's, by ARP requests of our own over a packet socket (RFC 826).
+
+    The kernel's neighbour table takes no part in them. That matters while a bridge comes up: an ICMP echo sent
+    in the moment in which the bridge has no port yet starts the kernel's own ARP, whose next try is a second
+    later, and until then the host answers nobody on that wire (seen in the lab: the watching made the outage
+    a second longer). An answer to ours is welcome to the kernel's table.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._target = socket.inet_aton(address)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            any_socket.connect((address, 9))
+            self._source = socket.inet_aton(any_socket.getsockname()[0])
+        self._ioctl = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ARP))
+        self._sent = 0
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._socket.close()
+        self._ioctl.close()
+
+    def send(self, sequence: int) -> bool:
+        """Ask from whichever interface has our address now; False when none has."""
+        self._sent = sequence
+        for _, name in socket.if_nameindex():
+            if self._get(name, SIOCGIFADDR, slice(20, 24)) == self._source:
+                mac = self._get(name, SIOCGIFHWADDR, slice(18, 24))
+                head = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1)
+                with contextlib.suppress(OSError):
+                    self._socket.sendto(
+                        head + mac + self._source + bytes(6) + self._target, (name, ETH_P_ARP, 0, 0, b"\xff" * 6)
+                    )
+                    return True
+        return False
+
+    def _get(self, name: str, request: int, part: slice) -> bytes:
+        """A field of `struct ifreq` (netdevice(7)); empty when the interface has none or is gone."""
+        try:
+            return fcntl.ioctl(self._ioctl, request, struct.pack("256s", name.encode()[:15]))[part]
+        except OSError:
+            return b""
+
+    def replies(self, seconds: float) -> list[int]:
+        """The last request, when the neighbour has answered within so many seconds; returns at the first packets."""
+        ready, _, _ = select.select([self._socket], [], [], max(0.0, seconds))
+        found = []
+        while ready:
+            data = self._socket.recv(64)
+            if data[6:8] == b"\0\x02" and data[14:18] == self._target:
+                found = [self._sent]
+            ready, _, _ = select.select([self._socket], [], [], 0)
+        return found
+
+
 class Outage(threading.Thread):
-    """Pings a neighbour at ten a second while a change goes on, to say afterwards how long it was away."""
+    """Asks a neighbour ten times a second while a change goes on, to say afterwards how long it was away."""
 
     def __init__(self, address: str) -> None:
         super().__init__(daemon=True)
-        self._pinger = Pinger(address)
+        self._probe = Pinger(address) if ":" in address else ArpProbe(address)
         self._end = threading.Event()
         self._answered: list[float] = []
         self._sent: dict[int, float] = {}
@@ -90,15 +151,15 @@ class Outage(threading.Thread):
             sequence = (sequence + 1) & 0xFFFF
             now = time.monotonic()
             self._sent[sequence] = now
-            self._pinger.send(sequence)
+            self._probe.send(sequence)
             while (left := now + 0.1 - time.monotonic()) > 0 and not self._end.is_set():
-                self._answered += [self._sent[s] for s in self._pinger.replies(left) if s in self._sent]
+                self._answered += [self._sent[s] for s in self._probe.replies(left) if s in self._sent]
 
     def seconds(self) -> Optional[float]:
         """Stop; the longest time without an answered request, to this moment. None when none was answered."""
         self._end.set()
         self.join(5)
-        self._pinger.close()
+        self._probe.close()
         return longest_gap(sorted(self._answered), max(self._sent.values(), default=0.0))
 
 
