@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from kvmnet import files, resources
-from kvmnet.core import checks, document, emit, model, profile, render, schema, view
+from kvmnet.core import build, checks, document, emit, layout, profile, render, schema
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.problem import Mark, Problem, in_order
 
@@ -101,8 +101,8 @@ def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Opt
     found += more
     tree, more = load_schema("cluster").apply(tree)
     found += more
-    cluster = model.read_cluster(tree, load_profiles())
-    views = view.views_of(cluster)
+    cluster = build.read_cluster(tree, load_profiles())
+    views = layout.views_of(cluster)
     found += checks.run(checks.Context(cluster, views))
     return Definition(cluster, in_order(found), texts, views)
 

@@ -10,12 +10,19 @@ import re
 from typing import Any
 
 from kvmnet.core.bundle import Bundle
-from kvmnet.core.view import HostView
+from kvmnet.core.view import HostView, IpView
 
 
 def differences(view: HostView, bundle: Bundle) -> list[str]:
     """Everything in which the bundle is not what the view says; empty when it is."""
     return [*_Reading(view, bundle).run()]
+
+
+def _ports(entry: dict[str, Any]) -> list[str]:
+    """A bridge lists its ports as objects with a name, a bond as names."""
+    return [p["name"] for p in entry.get("bridge", {}).get("port", [])] + entry.get("link-aggregation", {}).get(
+        "port", []
+    )
 
 
 class _Reading:
@@ -34,32 +41,40 @@ class _Reading:
         if is_there != wanted:
             self.wrong.append(f"{what}: {is_there!r}, not {wanted!r}")
 
-    def entry(self, name: str, kind: str) -> dict[str, Any]:
+    def entry(self, name: str, kind: str, state: str = "up") -> dict[str, Any]:
         entry = self.by_name.get(name)
         if entry is None:
             self.wrong.append(f"{name} is missing")
             return {}
         self.expect(f"{name} type", entry.get("type"), kind)
-        self.expect(f"{name} state", entry.get("state"), "up")
+        self.expect(f"{name} state", entry.get("state"), state)
         return entry
 
-    def addresses(self, entry: dict[str, Any], name: str, wanted: Any) -> None:
+    def addresses(self, entry: dict[str, Any], name: str, ip: IpView) -> None:
         for version, key in ((4, "ipv4"), (6, "ipv6")):
-            family = entry.get(key, {})
-            mine = [(a.ip, a.prefix) for a in wanted if a.version == version]
-            self.expect(f"{name} {key} enabled", family.get("enabled"), bool(mine))
+            family, source = entry.get(key, {}), getattr(ip, key)
+            mine = [(a.ip, a.prefix) for a in ip.addresses if a.version == version]
+            on = bool(mine) if source == "static" else source != "none"
+            self.expect(f"{name} {key} enabled", family.get("enabled"), on)
             there = [(a["ip"], a["prefix-length"]) for a in family.get("address", [])]
             self.expect(f"{name} {key} addresses", there, mine)
-            for source in ("dhcp", "autoconf"):
-                self.expect(f"{name} {key} {source}", family.get(source, False), False)
+            asks = source in ("dhcp", "auto")
+            self.expect(f"{name} {key} dhcp", family.get("dhcp", False), asks)
+            self.expect(f"{name} {key} autoconf", family.get("autoconf", False), source == "auto")
+            wanted = (ip.auto_dns, ip.auto_gateway, True, ip.metric) if asks else (None,) * 4
+            auto = [family.get(f"auto-{word}") for word in ("dns", "gateway", "routes", "route-metric")]
+            self.expect(f"{name} {key} auto", tuple(auto), wanted)
+            client = "ll" if asks and version == 4 else None
+            self.expect(f"{name} {key} client", family.get("dhcp-client-id"), client)
 
     def run(self) -> list[str]:
         view = self.view
         wanted = {n.name for n in view.nics if n.managed}
-        for group in (view.vlans, view.bridges, view.guest_vlans, view.macvtaps):
+        for group in (view.bonds, view.vlans, view.bridges, view.guest_vlans, view.macvtaps):
             wanted |= {item.name for item in group}  # type: ignore[attr-defined]
         self.expect("interfaces", set(self.by_name), wanted)
         self._nics()
+        self._bonds()
         self._bridges()
         self._vlans()
         self._macvtaps()
@@ -71,20 +86,31 @@ class _Reading:
         for nic in self.view.nics:
             if not nic.managed:
                 continue
-            entry = self.entry(nic.name, "ethernet")
+            entry = self.entry(nic.name, "ethernet", "up" if nic.up else "down")
+            if not nic.up:
+                self.expect(f"{nic.name}, which is down", set(entry), {"name", "type", "state"})
+                continue
             self.expect(f"{nic.name} mtu", entry.get("mtu"), nic.mtu)
             self.expect(f"{nic.name} promiscuous", entry.get("accept-all-mac-addresses", False), nic.promiscuous)
-            self.addresses(entry, nic.name, nic.addresses)
-            self.expect(f"{nic.name} controller", self.controller(nic.name), nic.controller)
+            self.addresses(entry, nic.name, nic.ip)
+            self.expect(f"{nic.name} controller", self.controller(nic.name), nic.controller or nic.bond)
 
     def controller(self, port: str) -> Any:
-        """The bridge that has a port, from the state alone."""
-        holders = [
-            name
-            for name, entry in self.by_name.items()
-            if port in [p["name"] for p in entry.get("bridge", {}).get("port", [])]
-        ]
+        """The bridge or bond that has a port, from the state alone."""
+        holders = [name for name, entry in self.by_name.items() if port in _ports(entry)]
         return None if not holders else holders[0] if len(holders) == 1 else holders
+
+    def _bonds(self) -> None:
+        for bond in self.view.bonds:
+            entry = self.entry(bond.name, "bond")
+            self.expect(f"{bond.name} mtu", entry.get("mtu"), bond.mtu)
+            self.expect(f"{bond.name} mac", entry.get("mac-address"), bond.mac.upper() if bond.mac else None)
+            there = entry.get("link-aggregation", {})
+            self.expect(f"{bond.name} mode", there.get("mode"), bond.mode)
+            self.expect(f"{bond.name} options", there.get("options"), dict(bond.options))
+            self.expect(f"{bond.name} ports", there.get("port"), list(bond.ports))
+            self.addresses(entry, bond.name, bond.ip)
+            self.expect(f"{bond.name} controller", self.controller(bond.name), bond.controller)
 
     def _bridges(self) -> None:
         for bridge in self.view.bridges:
@@ -96,7 +122,7 @@ class _Reading:
             self.expect(f"{bridge.name} stp", options.get("stp", {}).get("enabled"), bridge.stp)
             ports = [p["name"] for p in entry.get("bridge", {}).get("port", [])]
             self.expect(f"{bridge.name} ports", ports, [bridge.port])
-            self.addresses(entry, bridge.name, bridge.addresses)
+            self.addresses(entry, bridge.name, bridge.ip)
 
     def _vlans(self) -> None:
         for vlan in (*self.view.vlans, *self.view.guest_vlans):
@@ -104,7 +130,7 @@ class _Reading:
             self.expect(f"{vlan.name} mtu", entry.get("mtu"), vlan.mtu)
             there = entry.get("vlan", {})
             self.expect(f"{vlan.name} over", (there.get("base-iface"), there.get("id")), (vlan.base, vlan.tag))
-            self.addresses(entry, vlan.name, vlan.addresses)
+            self.addresses(entry, vlan.name, vlan.ip)
             self.expect(f"{vlan.name} controller", self.controller(vlan.name), vlan.controller)
 
     def _macvtaps(self) -> None:
@@ -114,7 +140,7 @@ class _Reading:
             self.expect(f"{macvtap.name} over", there.get("base-iface"), macvtap.base)
             self.expect(f"{macvtap.name} mode", there.get("mode"), macvtap.mode)
             self.expect(f"{macvtap.name} mac", entry.get("mac-address"), macvtap.mac.upper())
-            self.addresses(entry, macvtap.name, ())
+            self.addresses(entry, macvtap.name, IpView())
 
     def _whole(self) -> None:
         """Routes, name service, and that nothing hangs in the air."""
@@ -128,14 +154,14 @@ class _Reading:
         self.expect("name servers", config.get("server", []), list(view.dns_servers))
         self.expect("search domains", config.get("search", []), list(view.dns_search))
         at_rest = {entry["name"] for entry in self.rest}
-        if view.profile.attach == "always":
-            self.expect("guests.yml", self.bundle.guests, None)
-        else:
-            names = {item.name for group in (view.guest_vlans, view.macvtaps) for item in group}  # type: ignore[attr-defined]
-            self.expect("brought by guests", {entry["name"] for entry in self.extra}, names)
+        on_demand = [v.name for v in view.guest_vlans if not v.always]
+        on_demand += [m.name for m in view.macvtaps if not m.always]
+        self.expect("brought by guests", [entry["name"] for entry in self.extra], on_demand)
+        self.expect("whether there is a guests.yml", self.bundle.guests is not None, bool(on_demand))
+        self.expect("hostname", state.get("hostname"), {"config": view.hostname} if view.hostname else None)
         for entry in self.rest + self.extra:
             around = at_rest if entry in self.rest else set(self.by_name)
-            ports = [p["name"] for p in entry.get("bridge", {}).get("port", [])]
+            ports = _ports(entry)
             bases = [entry.get(kind, {}).get("base-iface") for kind in ("vlan", "mac-vtap")]
             for name in [*ports, *(base for base in bases if base)]:
                 if name not in around:

@@ -1,21 +1,22 @@
-"""The definition as objects: what a person wrote, templates laid under hosts, every part with its place."""
+"""The definition as objects: what a person wrote, templates laid under hosts, every part with its place.
+
+kvmnet.core.build makes them from a tree.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional, Union
 
-from kvmnet.core.document import Leaf, Map, Node, Seq, overlay
+from kvmnet.core.document import Leaf, Map, Node, Seq
 from kvmnet.core.problem import Mark
 from kvmnet.core.profile import Profile
 
 IP = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-
-_VLAN_KEY = re.compile(r"(.+)\.([0-9]{1,5})\Z")
+Option = Union[str, int, bool]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Network:
     mtu: Optional[int]
     default_route: bool
     metric: Optional[int]
+    attach: Optional[str]
     place: Place = field(compare=False, repr=False)
 
     def subnet_of(self, ip: IP) -> Optional[Subnet]:
@@ -87,29 +89,66 @@ class Network:
 
 @dataclass(frozen=True)
 class Interface:
-    """An interface of a host, its group's template under it. `parent` and `tag` make it a VLAN."""
+    """An interface of a host, its groups' templates under it.
+
+    `parent` makes it a VLAN, `ports` a bond; `ipv4` and `ipv6` say where the addresses come from (see the
+    schema). `left_alone`: kvmnet never touches it, whatever stands there (InfiniBand, a BMC).
+    """
 
     name: str
     network: Optional[str]
     mac: Optional[str]
     kernel_name: Optional[str]
     addresses: tuple[Placed, ...]
+    ipv4: str
+    ipv6: str
     bridge: Optional[bool]
     mtu: Optional[int]
     parent: Optional[str]
     tag: Optional[int]
+    ports: tuple[str, ...]
+    mode: str
+    options: tuple[tuple[str, Option], ...]
+    managed: bool
+    up: bool
+    left_alone: bool
     place: Place = field(compare=False, repr=False)
 
     @property
     def is_vlan(self) -> bool:
         return self.parent is not None
 
+    @property
+    def is_bond(self) -> bool:
+        return bool(self.ports)
+
+    @property
+    def is_nic(self) -> bool:
+        return not self.is_vlan and not self.is_bond
+
+    def source(self, version: int) -> str:
+        """Where the addresses of a family (4 or 6) come from."""
+        return self.ipv4 if version == 4 else self.ipv6
+
+
+@dataclass(frozen=True)
+class Route:
+    """A static route of the cluster, a group or a host; `stray_bits` as in a subnet."""
+
+    to: Subnet
+    via: IP
+    metric: Optional[int]
+    table: Optional[int]
+    stray_bits: bool
+    mark: Mark
+
 
 @dataclass(frozen=True)
 class Group:
-    """A template of hosts."""
+    """A template of hosts, itself laid over the group that it names."""
 
     name: str
+    parent: Optional[str]
     profile: Optional[str]
     kvm: Optional[bool]
     interfaces: Optional[Map] = field(compare=False, repr=False)
@@ -118,21 +157,31 @@ class Group:
 
 @dataclass(frozen=True)
 class Host:
-    """A host with everything its group gives it."""
+    """A host with everything its groups give it; `groups` are its group, that one's group, and so on."""
 
     name: str
     group: Optional[str]
+    groups: tuple[str, ...]
     profile: str
     kvm: bool
+    hostname: Optional[str]
     interfaces: Mapping[str, Interface]
+    routes: tuple[Route, ...]
     place: Place = field(compare=False, repr=False)
     profile_mark: Mark = field(compare=False, repr=False)
 
+    def bond_of(self, interface: Interface) -> Optional[Interface]:
+        """The bond that an interface is a port of; the first, where the definition has several."""
+        return next((i for i in self.interfaces.values() if interface.name in i.ports), None)
+
     def bridged(self, interface: Interface) -> bool:
-        """Whether an interface gets a bridge: as it says, else a NIC with a network on a host of guests."""
+        """Whether an interface gets a bridge: as it says, else a NIC or bond with a network on a host of guests."""
+        if interface.left_alone or not interface.managed or not interface.up:
+            return False
         if interface.bridge is not None:
             return interface.bridge
-        return self.kvm and interface.network is not None and not interface.is_vlan
+        plain = self.kvm and interface.network is not None and not interface.is_vlan
+        return plain and self.bond_of(interface) is None
 
 
 @dataclass(frozen=True)
@@ -141,6 +190,7 @@ class GuestNic:
 
     network: str
     mac: str
+    attach: Optional[str]
     place: Place = field(compare=False, repr=False)
 
 
@@ -172,13 +222,14 @@ class Cluster:
             return [self.hosts[guest.host]] if guest.host in self.hosts else []
         if guest.group is None:
             return []
-        return [host for host in self.hosts.values() if host.group == guest.group]
+        return [host for host in self.hosts.values() if guest.group in host.groups]
 
     def guests_by_host(self) -> dict[str, list[Guest]]:
-        """The guests of every host, in the order of the definition: those placed on it and on its group."""
+        """The guests of every host, in the order of the definition: those placed on it and on its groups."""
         by_group: dict[str, list[str]] = {}
         for host in self.hosts.values():
-            by_group.setdefault(host.group or "", []).append(host.name)
+            for group in host.groups:
+                by_group.setdefault(group, []).append(host.name)
         result: dict[str, list[Guest]] = {name: [] for name in self.hosts}
         for guest in self.guests.values():
             names = [guest.host] if guest.host is not None else by_group.get(guest.group or " ", [])
@@ -186,138 +237,3 @@ class Cluster:
                 if name in result:
                     result[name].append(guest)
         return result
-
-
-def read_cluster(tree: Map, profiles: Mapping[str, Profile]) -> Cluster:
-    """The model of a tree that the schema has gone over: what the schema refused is not in it."""
-    networks = {name: _network(name, part) for name, part in _parts(tree, "networks")}
-    groups = {name: _group(name, part) for name, part in _parts(tree, "groups")}
-    hosts = {name: _host(name, part, tree, groups) for name, part in _parts(tree, "hosts")}
-    guests = {name: _guest(name, part) for name, part in _parts(tree, "guests")}
-    return Cluster(_text(tree, "cluster") or "", networks, groups, hosts, guests, profiles)
-
-
-def _parts(tree: Map, key: str) -> Iterator[tuple[str, Place]]:
-    node = tree.get(key)
-    if isinstance(node, Map):
-        for name, entry in node.entries.items():
-            if isinstance(entry.node, Map):
-                yield name, Place(entry.mark, entry.node)
-
-
-def _text(tree: Map, key: str) -> Optional[str]:
-    node = tree.get(key)
-    return node.value if isinstance(node, Leaf) and isinstance(node.value, str) else None
-
-
-def _number(tree: Map, key: str) -> Optional[int]:
-    node = tree.get(key)
-    return node.value if isinstance(node, Leaf) and isinstance(node.value, int) else None
-
-
-def _switch(tree: Map, key: str) -> Optional[bool]:
-    node = tree.get(key)
-    return node.value if isinstance(node, Leaf) and isinstance(node.value, bool) else None
-
-
-def _leaves(tree: Optional[Node], key: str) -> list[Leaf]:
-    node = tree.get(key) if isinstance(tree, Map) else None
-    if isinstance(node, Leaf):
-        return [node]
-    return [item for item in node.items if isinstance(item, Leaf)] if isinstance(node, Seq) else []
-
-
-def _placed(leaf: Leaf) -> Placed:
-    address, _, prefix = str(leaf.value).partition("/")
-    return Placed(ipaddress.ip_address(address), int(prefix) if prefix else None, leaf.mark)
-
-
-def _subnet(leaf: Leaf) -> PlacedSubnet:
-    net = ipaddress.ip_network(str(leaf.value), strict=False)
-    stray = ipaddress.ip_interface(str(leaf.value)).ip != net.network_address
-    return PlacedSubnet(net, leaf.mark, stray)
-
-
-def _network(name: str, place: Place) -> Network:
-    tree = place.tree
-    dns = tree.get("dns")
-    return Network(
-        name=name,
-        subnets=tuple(_subnet(leaf) for leaf in _leaves(tree, "subnets")),
-        gateways=tuple(_placed(leaf) for leaf in [*_leaves(tree, "gateway"), *_leaves(tree, "gateways")]),
-        dns_servers=tuple(_placed(leaf) for leaf in _leaves(dns, "servers")),
-        dns_search=tuple(str(leaf.value) for leaf in _leaves(dns, "search")),
-        vlan=_number(tree, "vlan"),
-        over=_text(tree, "over"),
-        mtu=_number(tree, "mtu"),
-        default_route=_switch(tree, "default_route") is not False,
-        metric=_number(tree, "metric"),
-        place=place,
-    )
-
-
-def _group(name: str, place: Place) -> Group:
-    interfaces = place.tree.get("interfaces")
-    return Group(
-        name=name,
-        profile=_text(place.tree, "profile"),
-        kvm=_switch(place.tree, "kvm"),
-        interfaces=interfaces if isinstance(interfaces, Map) else None,
-        place=place,
-    )
-
-
-def _host(name: str, place: Place, tree: Map, groups: Mapping[str, Group]) -> Host:
-    group_name = _text(place.tree, "group")
-    group = groups.get(group_name or "")
-    own = place.tree.get("interfaces")
-    both = overlay(group.interfaces if group else None, own if isinstance(own, Map) else None)
-    levels = [place, *([group.place] if group else []), Place(tree.mark, tree)]
-    speaks = next((level for level in levels if _text(level.tree, "profile") is not None), levels[-1])
-    kvm = _switch(place.tree, "kvm")
-    if kvm is None:
-        kvm = group.kvm if group else None
-    interfaces = {
-        key: _interface(key, Place(entry.mark, entry.node))
-        for key, entry in (both.entries.items() if both else ())
-        if isinstance(entry.node, Map)
-    }
-    profile, mark = _text(speaks.tree, "profile") or "", speaks.at("profile")
-    return Host(name, group_name, profile, kvm is True, interfaces, place, mark)
-
-
-def _interface(name: str, place: Place) -> Interface:
-    tree = place.tree
-    match = tree.get("match")
-    matched = match if isinstance(match, Map) else Map(tree.mark)
-    mac = _text(tree, "mac") or _text(matched, "mac")
-    vlan = _VLAN_KEY.match(name)
-    return Interface(
-        name=name,
-        network=_text(tree, "network"),
-        mac=mac.lower() if mac else None,
-        kernel_name=_text(matched, "name"),
-        addresses=tuple(_placed(leaf) for leaf in _leaves(tree, "addresses")),
-        bridge=_switch(tree, "bridge"),
-        mtu=_number(tree, "mtu"),
-        parent=vlan[1] if vlan else None,
-        tag=int(vlan[2]) if vlan else None,
-        place=place,
-    )
-
-
-def _guest(name: str, place: Place) -> Guest:
-    nics = place.tree.get("nics")
-    return Guest(
-        name=name,
-        host=_text(place.tree, "host"),
-        group=_text(place.tree, "group"),
-        nics=tuple(
-            GuestNic(network, mac.lower(), Place(item.mark, item))
-            for item in (nics.items if isinstance(nics, Seq) else ())
-            if isinstance(item, Map)
-            for network, mac in [(_text(item, "network"), _text(item, "mac"))]
-            if network and mac
-        ),
-        place=place,
-    )

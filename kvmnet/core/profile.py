@@ -17,6 +17,7 @@ class Profile:
     nic_rename: Optional[str]
     promiscuous: bool
     bridge_pattern: str
+    bridge_beside: str
     stp: bool
     vlan_pattern: str
     macvtap_pattern: str
@@ -34,9 +35,11 @@ class Profile:
         """Kernel name of a bridged NIC."""
         return (self.nic_rename or "{interface}").replace("{interface}", interface)
 
-    def bridge_name(self, interface: str) -> str:
-        """Name of the bridge over a NIC or VLAN of this key."""
-        return self.bridge_pattern.replace("{interface}", interface)
+    def bridge_name(self, interface: str, device: str) -> str:
+        """Name of the bridge over the device of a NIC, bond or VLAN of this key. A bond keeps its key as name,
+        so its bridge takes another."""
+        name = self.bridge_pattern.replace("{interface}", interface)
+        return name if name != device else self.bridge_beside.replace("{interface}", interface)
 
     def vlan_name(self, nic: str, tag: int) -> str:
         """Name of the VLAN device with a tag over the NIC of this kernel name."""
@@ -70,6 +73,7 @@ def read_profile(tree: Map) -> Profile:
         nic_rename=None if rename is None else str(rename),
         promiscuous=at("nic", "promiscuous") is True,
         bridge_pattern=str(at("bridge", "name")),
+        bridge_beside=str(at("bridge", "beside")),
         stp=at("bridge", "stp") is True,
         vlan_pattern=str(at("vlan", "name")),
         macvtap_pattern=str(at("macvtap", "name")),

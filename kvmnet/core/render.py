@@ -1,6 +1,6 @@
 """A host's view to its bundle: one small builder for each kind of interface, plain dicts out.
 
-Order is fixed: NICs, VLANs, bridges, macvtaps, each as the definition has them. What nmstate would guess is
+Order is fixed: NICs, bonds, VLANs, bridges, macvtaps, each as the definition has them. What nmstate would guess is
 stated: the type, both IP families, STP, the bridge's MAC, the route's metric (docs of nmstate, and tried).
 """
 
@@ -12,14 +12,21 @@ import json
 from typing import Any, Optional
 
 from kvmnet.core.bundle import Bundle, Nic, State
-from kvmnet.core.view import Address, BridgeView, HostView, MacvtapView, NicView, VlanView
+from kvmnet.core.view import NO_IP, BondView, BridgeView, HostView, IpView, MacvtapView, NicView, VlanView
 
 
 def render(view: HostView) -> Bundle:
     """The bundle of one host; equal views give equal bundles, digest included."""
-    always = view.profile.attach == "always"
-    guests = [*(_vlan(v) for v in view.guest_vlans), *(_macvtap(m) for m in view.macvtaps)]
+    at_rest, on_demand = (
+        [
+            *(_vlan(v) for v in view.guest_vlans if v.always is always),
+            *(_macvtap(m) for m in view.macvtaps if m.always is always),
+        ]
+        for always in (True, False)
+    )
     state: State = {}
+    if view.hostname is not None:
+        state["hostname"] = {"config": view.hostname}
     if view.dns_servers or view.dns_search:
         config: dict[str, Any] = {}
         if view.dns_servers:
@@ -42,9 +49,10 @@ def render(view: HostView) -> Bundle:
         }
     state["interfaces"] = [
         *(_nic(nic) for nic in view.nics if nic.managed),
+        *(_bond(bond) for bond in view.bonds),
         *(_vlan(vlan) for vlan in view.vlans),
         *(_bridge(bridge) for bridge in view.bridges),
-        *(guests if always else []),
+        *at_rest,
     ]
     bundle = Bundle(
         cluster=view.cluster,
@@ -52,7 +60,7 @@ def render(view: HostView) -> Bundle:
         profile=view.profile.name,
         nics=tuple(_bundle_nic(nic) for nic in view.nics),
         state=state,
-        guests={"interfaces": guests} if guests and not always else None,
+        guests={"interfaces": on_demand} if on_demand else None,
         links={_link_name(nic): _link_text(nic) for nic in view.nics if nic.named},
     )
     return dataclasses.replace(bundle, digest=digest_of(bundle))
@@ -90,15 +98,23 @@ def _link_text(nic: NicView) -> str:
     )
 
 
-def _family(addresses: tuple[Address, ...], version: int) -> dict[str, Any]:
+def _family(ip: IpView, version: int) -> dict[str, Any]:
     """One IP family, stated also when it is off (nmstate leaves an unstated one as it finds it)."""
-    mine = [{"ip": a.ip, "prefix-length": a.prefix} for a in addresses if a.version == version]
-    if not mine:
+    source = ip.ipv4 if version == 4 else ip.ipv6
+    mine = [{"ip": a.ip, "prefix-length": a.prefix} for a in ip.addresses if a.version == version]
+    if source == "none" or (source == "static" and not mine):
         return {"enabled": False}
-    family: dict[str, Any] = {"enabled": True, "dhcp": False}
+    family: dict[str, Any] = {"enabled": True, "dhcp": source in ("dhcp", "auto")}
     if version == 6:
-        family["autoconf"] = False
-    return {**family, "address": mine}
+        family["autoconf"] = source == "auto"
+    elif source == "dhcp":
+        family["dhcp-client-id"] = "ll"  # by MAC: the lease stays the same when the bridge takes the NIC's place
+    if family["dhcp"]:
+        family["auto-dns"] = ip.auto_dns
+        family["auto-gateway"] = ip.auto_gateway
+        family["auto-routes"] = True
+        family["auto-route-metric"] = ip.metric
+    return {**family, "address": mine} if mine else family
 
 
 def _base(name: str, kind: str, mtu: Optional[int], mac: Optional[str] = None) -> dict[str, Any]:
@@ -110,30 +126,38 @@ def _base(name: str, kind: str, mtu: Optional[int], mac: Optional[str] = None) -
     return entry
 
 
-def _with_ip(entry: dict[str, Any], addresses: tuple[Address, ...]) -> dict[str, Any]:
-    return {**entry, "ipv4": _family(addresses, 4), "ipv6": _family(addresses, 6)}
+def _with_ip(entry: dict[str, Any], ip: IpView) -> dict[str, Any]:
+    return {**entry, "ipv4": _family(ip, 4), "ipv6": _family(ip, 6)}
 
 
 def _nic(nic: NicView) -> dict[str, Any]:
+    if not nic.up:
+        return {"name": nic.name, "type": "ethernet", "state": "down"}
     entry = _base(nic.name, "ethernet", nic.mtu)
     if nic.controller is not None:
         entry["accept-all-mac-addresses"] = nic.promiscuous
-    return _with_ip(entry, nic.addresses)
+    return _with_ip(entry, nic.ip)
+
+
+def _bond(bond: BondView) -> dict[str, Any]:
+    entry = _base(bond.name, "bond", bond.mtu, bond.mac)
+    entry["link-aggregation"] = {"mode": bond.mode, "options": dict(bond.options), "port": list(bond.ports)}
+    return _with_ip(entry, bond.ip)
 
 
 def _vlan(vlan: VlanView) -> dict[str, Any]:
     entry = _base(vlan.name, "vlan", vlan.mtu)
     entry["vlan"] = {"base-iface": vlan.base, "id": vlan.tag}
-    return _with_ip(entry, vlan.addresses)
+    return _with_ip(entry, vlan.ip)
 
 
 def _bridge(bridge: BridgeView) -> dict[str, Any]:
     entry = _base(bridge.name, "linux-bridge", bridge.mtu, bridge.mac)
     entry["bridge"] = {"options": {"stp": {"enabled": bridge.stp}}, "port": [{"name": bridge.port}]}
-    return _with_ip(entry, bridge.addresses)
+    return _with_ip(entry, bridge.ip)
 
 
 def _macvtap(macvtap: MacvtapView) -> dict[str, Any]:
     entry = _base(macvtap.name, "mac-vtap", None, macvtap.mac)
     entry["mac-vtap"] = {"base-iface": macvtap.base, "mode": macvtap.mode}
-    return _with_ip(entry, ())
+    return _with_ip(entry, NO_IP)

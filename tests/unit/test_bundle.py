@@ -169,7 +169,11 @@ def changes(value: Any) -> Iterator[Callable[[Any], None]]:
             yield spoil
 
 
-@pytest.mark.parametrize("name", ["example-rocks", "two-nics-both-families", "explicit-vlans", "profile-plain"])
+SPOILED = ["example-rocks", "two-nics-both-families", "explicit-vlans", "profile-plain", "bonds", "dhcp-and-autoconf"]
+SPOILED += ["attach", "switches", "static-routes", "groups-of-groups"]
+
+
+@pytest.mark.parametrize("name", SPOILED)
 def test_the_independent_reading_finds_every_spoiled_state(name: str) -> None:
     folder = ROOT / "tests/golden/good" / name
     definition = pipeline.load(str(folder / "cluster.yaml"))

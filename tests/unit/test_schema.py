@@ -114,13 +114,14 @@ def test_profiles() -> None:
     profiles = pipeline.load_profiles()
     assert sorted(profiles) == ["plain", "rocks"]
     rocks, plain_ = profiles["rocks"], profiles["plain"]
-    assert (rocks.nic_name("eth0"), rocks.bridge_name("eth0"), rocks.vlan_name("peth0", 2)) == (
+    assert rocks.bridge_name("bond0", "bond0") == plain_.bridge_name("bond0", "bond0") == "br-bond0"
+    assert (rocks.nic_name("eth0"), rocks.bridge_name("eth0", "peth0"), rocks.vlan_name("peth0", 2)) == (
         "peth0",
         "eth0",
         "peth0.2",
     )
     assert rocks.macvtap_name("36:77:6E:C0:00:02") == "mvt-c00002"
-    assert (plain_.nic_name("eth0"), plain_.bridge_name("eth0"), plain_.renames) == ("eth0", "br-eth0", False)
+    assert (plain_.nic_name("eth0"), plain_.bridge_name("eth0", "eth0"), plain_.renames) == ("eth0", "br-eth0", False)
 
 
 def test_leaf_is_small() -> None:

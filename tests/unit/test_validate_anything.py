@@ -50,7 +50,10 @@ RIGHT: dict[str, list[Any]] = {
     "domain": ["local", "example.org"],
     "mtu": [1500, 9000],
     "tag": [2, 5],
+    "nic-mac": [f"00:14:4f:80:de:{n:02x}" for n in range(40)],
+    "number": [1, 254],
 }
+ENDS = ["eth0", "eth1", "bond0"]
 
 
 def shaped(schema: dict[str, Any], depth: int = 0, key: str = "") -> st.SearchStrategy[Any]:
@@ -62,6 +65,12 @@ def shaped(schema: dict[str, Any], depth: int = 0, key: str = "") -> st.SearchSt
     kind = schema.get("type")
     if "const" in schema:
         return st.just(schema["const"])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if key in ("ports", "over") and depth > 4:
+        return st.lists(st.sampled_from(ENDS), min_size=1, max_size=2) if key == "ports" else st.sampled_from(ENDS)
+    if key == "hostname" and kind != "boolean":
+        return st.sampled_from([True, False, "a.example.org"])
     if key == "profile":
         return st.sampled_from(["rocks", "plain"])
     if kind == "object" and "properties" in schema:
@@ -69,7 +78,9 @@ def shaped(schema: dict[str, Any], depth: int = 0, key: str = "") -> st.SearchSt
         needed = {word: parts.pop(word) for word in schema.get("required", [])}
         return st.fixed_dictionaries(needed, optional=parts)
     if kind == "object":
-        names = st.sampled_from(["eth0", "eth1", "eth0.2", "peth0"] if name == "interfaces" else NAMES)
+        names = st.sampled_from(
+            ["eth0", "eth1", "eth0.2", "bond0", "bond0.2", "ib0"] if name == "interfaces" else NAMES
+        )
         return st.dictionaries(names, shaped(schema["additionalProperties"], depth + 1), min_size=1, max_size=3)
     if kind == "array":
         return st.lists(shaped(schema["items"], depth + 1), max_size=2)

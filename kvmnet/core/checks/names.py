@@ -19,6 +19,8 @@ def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
     """Every kernel name that a host gets, what it is, and the place it comes from."""
     for nic in view.nics:
         yield nic.name, f"NIC {nic.interface}", nic.mark
+    for bond in view.bonds:
+        yield bond.name, "the bond", bond.mark
     for vlan in view.vlans:
         yield vlan.name, "the VLAN", vlan.mark
     for bridge in view.bridges:
@@ -75,7 +77,7 @@ def same_kernel_name(context: Context) -> Iterator[Problem]:
     for host in context.cluster.hosts.values():
         first: dict[str, tuple[str, Mark]] = {}
         for interface in host.interfaces.values():
-            if interface.is_vlan or (interface.mac is not None and interface.kernel_name is None):
+            if not interface.is_nic or (interface.mac is not None and interface.kernel_name is None):
                 continue
             name = interface.kernel_name or interface.name
             mark = interface.place.at("match", "name")

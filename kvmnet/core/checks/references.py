@@ -32,12 +32,28 @@ def unknown_network(context: Context) -> Iterator[Problem]:
 
 @check("KVN102", "unknown group")
 def unknown_group(context: Context) -> Iterator[Problem]:
-    """A host or a guest names a group that is not among `groups`."""
+    """A host, a guest or another group names a group that is not among `groups`."""
     cluster = context.cluster
+    for group in cluster.groups.values():
+        yield from _unknown("KVN102", "group", group.parent, cluster.groups, group.place.at("group"))
     for host in cluster.hosts.values():
         yield from _unknown("KVN102", "group", host.group, cluster.groups, host.place.at("group"))
     for guest in cluster.guests.values():
         yield from _unknown("KVN102", "group", guest.group, cluster.groups, guest.place.at("group"))
+
+
+@check("KVN106", "a group over itself")
+def group_loop(context: Context) -> Iterator[Problem]:
+    """A group is laid over the group that it names, and so on: that must end."""
+    groups = context.cluster.groups
+    for group in groups.values():
+        seen, name = [group.name], group.parent
+        while name in groups and name not in seen:
+            seen.append(str(name))
+            name = groups[str(name)].parent
+        if name == group.name:
+            words = f"group {group.name} is laid over itself: {' over '.join([*seen, name])}"
+            yield Problem("KVN106", words, group.place.at("group"))
 
 
 @check("KVN103", "unknown host")
