@@ -22,7 +22,7 @@ from kvmnet.core.model import (
     PlacedSubnet,
     Route,
 )
-from kvmnet.core.profile import Profile
+from kvmnet.core.profile import Profile, extend
 
 _VLAN_KEY = re.compile(r"(.+)\.([0-9]{1,5})\Z")
 #: Rocks: InfiniBand is never bridged, ipmi is a BMC that the kernel does not know.
@@ -35,7 +35,25 @@ def read_cluster(tree: Map, profiles: Mapping[str, Profile]) -> Cluster:
     groups = {name: _group(name, part) for name, part in _parts(tree, "groups")}
     hosts = {name: _host(name, part, tree, groups, networks) for name, part in _parts(tree, "hosts")}
     guests = {name: _guest(name, part) for name, part in _parts(tree, "guests")}
-    return Cluster(_text(tree, "cluster") or "", networks, groups, hosts, guests, profiles)
+    own = dict(_parts(tree, "profiles"))
+    known = _profiles(own, profiles)
+    return Cluster(_text(tree, "cluster") or "", networks, groups, hosts, guests, known, own)
+
+
+def _profiles(own: Mapping[str, Place], known: Mapping[str, Profile]) -> dict[str, Profile]:
+    """The known profiles and the definition's own; not those that extend nothing, or in the end themselves."""
+    found = dict(known)
+    for name in own:
+        chain: list[str] = []
+        base = name
+        while base not in found and base in own and base not in chain:
+            chain.append(base)
+            base = _text(own[base].tree, "extends") or ""
+        for one in reversed(chain):
+            if base in found:
+                found[one] = extend(found[base], one, own[one].tree)
+                base = one
+    return found
 
 
 def _parts(tree: Map, key: str) -> Iterator[tuple[str, Place]]:

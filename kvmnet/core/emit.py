@@ -106,9 +106,11 @@ def _index(bundle: Bundle) -> dict[str, Any]:
 def _state_head(bundle: Bundle) -> str:
     whose = f"Host {bundle.host} of cluster {bundle.cluster}"
     lines = [f"# {whose} at rest: an nmstate state, written by kvmnet render."]
-    if bundle.links:
+    known = [nic for nic in bundle.nics if nic.mac is not None]
+    if known:
         lines.append("# It expects these kernel names:")
-        lines += [f"#   {nic.name} is the NIC {nic.mac}" for nic in bundle.nics if nic.link_file]
+        lines += [f"#   {nic.name} is the NIC {nic.mac}" for nic in known]
+    if bundle.links:
         lines.append("# A bare nmstatectl cannot rename NICs: apply it with kvmnet apply, or after the rename.")
     return "\n".join(lines) + "\n---\n"
 

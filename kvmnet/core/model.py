@@ -207,7 +207,7 @@ class Guest:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The whole definition."""
+    """The whole definition. `profiles` are all that hosts may name, `own_profiles` those written in it."""
 
     name: str
     networks: Mapping[str, Network]
@@ -215,6 +215,7 @@ class Cluster:
     hosts: Mapping[str, Host]
     guests: Mapping[str, Guest]
     profiles: Mapping[str, Profile]
+    own_profiles: Mapping[str, Place] = field(compare=False, repr=False)
 
     def hosts_of(self, guest: Guest) -> list[Host]:
         """The hosts that a guest may run on, in the order of the definition."""

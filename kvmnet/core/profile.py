@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
-from kvmnet.core.document import Leaf, Map, Value
+from kvmnet.core.document import Leaf, Map, Node
 
 
 @dataclass(frozen=True)
@@ -50,35 +51,41 @@ class Profile:
         return self.macvtap_pattern.replace("{mac6}", mac.lower().replace(":", "")[-6:])
 
 
+#: Where a profile's file has what.
+_PATHS = {
+    "description": ("description",),
+    "nic_rename": ("nic", "rename"),
+    "promiscuous": ("nic", "promiscuous"),
+    "bridge_pattern": ("bridge", "name"),
+    "bridge_beside": ("bridge", "beside"),
+    "stp": ("bridge", "stp"),
+    "vlan_pattern": ("vlan", "name"),
+    "macvtap_pattern": ("macvtap", "name"),
+    "macvtap_mode": ("macvtap", "mode"),
+    "attach": ("attach",),
+    "metric": ("default_route", "metric"),
+    "table": ("default_route", "table"),
+}
+
+
 def read_profile(tree: Map) -> Profile:
-    """A profile from a tree that its schema has taken. Raises KeyError when a key is missing."""
+    """A profile from a tree that its schema has taken. Raises TypeError when a key is missing."""
+    name = tree.get("name")
+    values: dict[str, Any] = {"description": "", "nic_rename": None, **_values(tree)}
+    return Profile(name=str(name.value) if isinstance(name, Leaf) else "", **values)
 
-    def at(*path: str) -> Value:
-        node = tree
-        for step in path[:-1]:
-            inner = node.get(step)
-            if not isinstance(inner, Map):
-                raise KeyError(".".join(path))
-            node = inner
-        leaf = node.get(path[-1])
-        if not isinstance(leaf, Leaf):
-            raise KeyError(".".join(path))
-        return leaf.value
 
-    nic = tree.get("nic")
-    rename = at("nic", "rename") if isinstance(nic, Map) and "rename" in nic.entries else None
-    return Profile(
-        name=str(at("name")),
-        description=str(at("description")) if "description" in tree.entries else "",
-        nic_rename=None if rename is None else str(rename),
-        promiscuous=at("nic", "promiscuous") is True,
-        bridge_pattern=str(at("bridge", "name")),
-        bridge_beside=str(at("bridge", "beside")),
-        stp=at("bridge", "stp") is True,
-        vlan_pattern=str(at("vlan", "name")),
-        macvtap_pattern=str(at("macvtap", "name")),
-        macvtap_mode=str(at("macvtap", "mode")),
-        attach=str(at("attach")),
-        metric=int(at("default_route", "metric") or 0),
-        table=int(at("default_route", "table") or 0),
-    )
+def extend(base: Profile, name: str, tree: Map) -> Profile:
+    """A profile that is another one but for what its tree says."""
+    return dataclasses.replace(base, name=name, **_values(tree))
+
+
+def _values(tree: Map) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for attribute, path in _PATHS.items():
+        node: Optional[Node] = tree
+        for step in path:
+            node = node.get(step) if isinstance(node, Map) else None
+        if isinstance(node, Leaf):
+            found[attribute] = node.value
+    return found

@@ -126,3 +126,15 @@ def test_profiles() -> None:
 
 def test_leaf_is_small() -> None:
     assert not hasattr(Leaf("a", True, ("f", 1, 1)), "__dict__")  # type: ignore[arg-type]
+
+
+def test_a_definitions_profiles_have_the_form_of_kvmnets_own() -> None:
+    """Without what is required: `extends` has it."""
+
+    def bare(part: dict[str, Any]) -> dict[str, Any]:
+        return {key: bare(v) if isinstance(v, dict) else v for key, v in part.items() if key != "required"}
+
+    brought = bare(pipeline.load_schema("profile").data["properties"])
+    own = bare(pipeline.load_schema("cluster").data["$defs"]["profile"]["properties"])
+    del brought["profile"], brought["name"], own["extends"]
+    assert own == brought

@@ -6,7 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Optional
 
 from kvmnet.core.checks import Context, check
+from kvmnet.core.document import Leaf
 from kvmnet.core.problem import Mark, Problem, did_you_mean, quoted
+
+#: The profiles that kvmnet brings.
+BROUGHT = ("plain", "rocks")
 
 
 def _unknown(code: str, kind: str, name: Optional[str], known: Iterable[str], mark: Mark) -> Iterator[Problem]:
@@ -68,9 +72,37 @@ def unknown_host(context: Context) -> Iterator[Problem]:
 def unknown_profile(context: Context) -> Iterator[Problem]:
     """
     The cluster, a group or a host names a profile that does not exist. kvmnet brings `rocks` (NIC eth0
-    becomes peth0, bridge eth0) and `plain` (eth0 stays, bridge br-eth0).
+    becomes peth0, bridge eth0) and `plain` (eth0 stays, bridge br-eth0); a definition adds its own under
+    `profiles`, each of which extends another.
     """
     cluster = context.cluster
+    known = [*cluster.profiles, *(name for name in cluster.own_profiles if name not in cluster.profiles)]
+    for place in cluster.own_profiles.values():
+        extends = place.tree.get("extends")
+        if isinstance(extends, Leaf):
+            yield from _unknown("KVN104", "profile", str(extends.value), known, place.at("extends"))
     for host in cluster.hosts.values():
         if host.profile:  # absent: the schema has told already
-            yield from _unknown("KVN104", "profile", host.profile, cluster.profiles, host.profile_mark)
+            yield from _unknown("KVN104", "profile", host.profile, known, host.profile_mark)
+
+
+@check("KVN107", "a profile that is not one")
+def profile_loop(context: Context) -> Iterator[Problem]:
+    """
+    A profile of the definition extends another one, and so on down to one that kvmnet brings: not itself. It
+    has a name of its own.
+    """
+    cluster = context.cluster
+    for name, place in cluster.own_profiles.items():
+        seen, at = [name], name
+        while at in cluster.own_profiles:
+            leaf = cluster.own_profiles[at].tree.get("extends")
+            at = str(leaf.value) if isinstance(leaf, Leaf) else ""
+            if at in seen:
+                break
+            seen.append(at)
+        if name in BROUGHT:
+            yield Problem("KVN107", f"profile {name} comes with kvmnet: this one needs another name", place.mark)
+        elif at == name:
+            words = f"profile {name} extends itself: {' extends '.join([*seen, name])}"
+            yield Problem("KVN107", words, place.at("extends"))
