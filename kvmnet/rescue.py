@@ -23,6 +23,7 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -200,14 +201,13 @@ def links() -> dict[str, Json]:
             "mtu": link.get("mtu"),
             "up": "UP" in link.get("flags", []),
             "promiscuous": "PROMISC" in link.get("flags", []),
-            "promiscuity": link.get("promiscuity", 0),
             "altnames": sorted(link.get("altnames", [])),
         }
     return found
 
 
 def addresses() -> dict[str, list[str]]:
-    """The addresses of every link, `address/prefix`, sorted; without the tentative and the temporary ones."""
+    """The addresses of every link, `address/prefix`, sorted; without temporary ones (RFC 8981)."""
     found: dict[str, list[str]] = {}
     for link in run_json("ip", "-j", "address", "show"):
         if "ifname" in link:
@@ -483,8 +483,11 @@ def undo_checkpoint(folder: Path, spec: Json) -> str:
 def undo_profile(folder: Path, spec: Json) -> str:
     """Delete a profile that we made, and the virtual link that it brought."""
     uuid, name = spec["uuid"], spec["interface"]
-    if any(p["uuid"] == uuid for p in profiles()):
-        run("nmcli", "-w", "15", "connection", "delete", "uuid", uuid)
+    with contextlib.suppress(Failed):  # without NetworkManager the link must go all the same
+        if any(p["uuid"] == uuid for p in profiles()):
+            run("nmcli", "-w", "15", "connection", "delete", "uuid", uuid)
+    if read_json(folder / "snapshot.json").get("links", {}).get(name, {}).get("kind"):
+        return "deleted; the link was there before"
     if not wait(lambda: not links().get(name, {}).get("kind"), 5):
         run("ip", "link", "delete", "dev", name)
     return "deleted"
@@ -547,12 +550,20 @@ UNDO: dict[str, Callable[[Path, Json], str]] = {
 }
 
 
-def activate_missing(before: Json) -> None:
-    """Activate what was active and is not: NetworkManager's own rollback may leave a NIC unconfigured."""
-    active = {(p["uuid"], p["device"]) for p in profiles() if p["device"]}
+def activate_again(before: Json) -> None:
+    """Activate what was active and is not (NetworkManager's own rollback may leave a NIC unconfigured), or
+    whose addresses or routes are not what they were (a profile that is read again is not applied again)."""
+    now = observe(before["names"], before["macs"], before["uuids"])
+    active = {(p["uuid"], p["device"]) for p in now["profiles"] if p["device"]}
     for profile in before["profiles"]:
-        if profile["device"] and (profile["uuid"], profile["device"]) not in active:
-            run("nmcli", "-w", "20", "connection", "up", "uuid", profile["uuid"], "ifname", profile["device"])
+        device = profile["device"]
+        if not device:
+            continue
+        same = before["addresses"].get(device) == now["addresses"].get(device) and [
+            r for r in before["routes"] if r["dev"] == device
+        ] == [r for r in now["routes"] if r["dev"] == device]
+        if (profile["uuid"], device) not in active or not same:
+            run("nmcli", "-w", "20", "connection", "up", "uuid", profile["uuid"], "ifname", device)
 
 
 def undo(state_dir: Path, why: str) -> int:
@@ -596,7 +607,7 @@ def settle(before: Json, journal: Journal, patience: float = 25.0) -> list[str]:
         if not nudged and time.monotonic() - start > 3:
             nudged = True
             with contextlib.suppress(Failed):
-                activate_missing(before)
+                activate_again(before)
         if left != told:
             told = left
             journal.try_append("settling", differences=left)
@@ -659,19 +670,26 @@ def main() -> int:
     if os.geteuid() != 0:
         print("kvmnet: only root can undo a transaction", file=sys.stderr)
         return 1
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)  # it may be run over the very NIC that it takes down
     with locked(state_dir):
         if options.after_worker:
             if any(e["event"] == "not-verified" for e in Journal(state_dir / "open").events()):
                 return 4
             options.why = "the process that did the work was killed"
         code = undo(state_dir, options.why)
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        _tell(state_dir, code)
+    return code
+
+
+def _tell(state_dir: Path, code: int) -> None:
     if code == 4:
         print("kvmnet: undone, but the machine is not as it was:", file=sys.stderr)
         before = read_json(state_dir / "open" / "snapshot.json")
         print("\n".join("  " + line for line in differences(before)), file=sys.stderr)
     else:
         print("kvmnet: " + ("undone; the machine is as it was before" if code == 3 else "nothing to undo"))
-    return code
 
 
 if __name__ == "__main__":

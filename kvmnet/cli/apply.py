@@ -1,6 +1,7 @@
 """`kvmnet apply`: the transaction, followed from the terminal."""
 
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +57,8 @@ def apply(
                 return
             if console.live and sys.stdin.isatty() and not yes and not typer.confirm("Apply?"):
                 raise typer.Exit(1)
+            # From here on Ctrl-C means: undo it. Until it is followed it waits.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             identity = open_transaction(state_dir, prepared)
             start(state_dir, identity)
     raise typer.Exit(_follow(console, state_dir, identity, prepared))
@@ -69,6 +72,8 @@ def _need_root(dry_run: bool) -> None:
 def _tell_plan(console: Console, prepared: "Prepared", text: str) -> None:
     console.event("plan", **prepared.plan.to_json(), steps=[s["title"] for s in prepared.steps])
     console.line(text.rstrip("\n"))
+    if not prepared.plan.empty and not prepared.probes.must:
+        console.line("note: no gateway answers now, so nothing will be asked after the change")
     for gateway in prepared.probes.silent:
         console.line(f"note: the gateway {gateway} does not answer now, so it is not asked after the change")
 
@@ -85,28 +90,30 @@ def _follow(console: Console, state_dir: Path, identity: str, prepared: "Prepare
     def tell(event: dict[str, Any]) -> None:
         if "away" in event:
             end["away"] = event["away"]
-        console.event(**event)
-        if event["event"] == "do":
-            console.waiting(event["title"])
-        text = event_text(event, titles)
-        if text:
-            console.waiting(None)
-            console.line(text)
+        with suppress(OSError):  # whoever listened is gone: the exit code still tells the truth
+            console.event(**event)
+            if event["event"] == "do":
+                console.waiting(event["title"])
+            text = event_text(event, titles)
+            if text:
+                console.waiting(None)
+                console.line(text)
 
     seen = state_dir / "open" / "journal.jsonl"
     if not seen.exists():  # it was quicker than we
         seen = state_dir / "history" / identity / "journal.jsonl"
     code: Optional[int] = None
     with seen.open(encoding="utf-8") as journal:
-        while True:
-            try:
-                code = follow(journal, identity, tell)
-                break
-            except KeyboardInterrupt:
-                console.waiting(None)
-                console.line("cancelled: undoing (this cannot be interrupted)")
-                with suppress(KeyboardInterrupt):
-                    cancel(identity)
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            code = follow(journal, identity, tell)
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            console.waiting(None)
+            console.line("cancelled: undoing (this cannot be interrupted)")
+            cancel(identity)
+            code = follow(journal, identity, tell)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if code is None:
             console.line("the worker is gone; undoing from here")
             rescue_now(state_dir)
@@ -114,6 +121,7 @@ def _follow(console: Console, state_dir: Path, identity: str, prepared: "Prepare
     console.waiting(None)
     code = 4 if code is None else code
     wait_closed(state_dir, code)
-    console.event("result", exit=code, away=end.get("away"))
-    console.line(outcome_text(code, end.get("away"), prepared.probes.watch))
+    with suppress(OSError):
+        console.event("result", exit=code, away=end.get("away"))
+        console.line(outcome_text(code, end.get("away"), prepared.probes.watch))
     return code

@@ -56,7 +56,12 @@ def _kernel_made(address: Mapping[str, Any]) -> bool:
     """An IPv6 link-local address comes from the kernel, one with a lifetime from DHCP or a router."""
     if "valid-life-time" in address or "valid-left" in address:
         return True
-    return ipaddress.ip_address(str(address.get("ip"))).is_link_local
+    return is_link_local(str(address.get("ip")))
+
+
+def is_link_local(address: str) -> bool:
+    """Whether the kernel gives such an address to a link by itself."""
+    return ipaddress.ip_address(address).is_link_local
 
 
 def _plain(value: Any) -> Any:

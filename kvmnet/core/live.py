@@ -8,6 +8,8 @@ from typing import Any, Optional
 
 from kvmnet.core.bundle import State
 
+UNREADABLE = "unreadable"
+
 
 @dataclass(frozen=True)
 class Link:
@@ -18,6 +20,7 @@ class Link:
     mac: Optional[str]
     kind: Optional[str]
     altnames: tuple[str, ...] = ()
+    master: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Profile:
 class Live:
     """The whole reading. `state` is nmstate's `show`; `link_files` are kvmnet's own files in
     /etc/systemd/network by name; `zones` are firewalld's by interface (None: firewalld does not run);
-    `applied` is the digest of the bundle that was applied last."""
+    `applied` is the digest of the bundle that was applied last, UNREADABLE for one who may not look."""
 
     hostname: str
     state: State
@@ -67,7 +70,9 @@ class Live:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Live:
         """A recorded reading (`to_json`): for plans made away from the host."""
-        links = {n["name"]: Link(n["name"], n["mac"], n["kind"], tuple(n["altnames"])) for n in data["links"]}
+        links = {
+            n["name"]: Link(n["name"], n["mac"], n["kind"], tuple(n["altnames"]), n["master"]) for n in data["links"]
+        }
         return cls(
             hostname=data["hostname"],
             state=data["state"],
@@ -87,7 +92,7 @@ class Live:
             "hostname": self.hostname,
             "state": self.state,
             "links": [
-                {"name": n.name, "mac": n.mac, "kind": n.kind, "altnames": list(n.altnames)}
+                {"name": n.name, "mac": n.mac, "kind": n.kind, "altnames": list(n.altnames), "master": n.master}
                 for n in self.links.values()
             ],
             "profiles": [

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from kvmnet.core.bundle import Bundle, Nic, State
-from kvmnet.core.difference import interface_differences, renamed, route_key, route_text
+from kvmnet.core.difference import interface_differences, is_link_local, renamed, route_key, route_text
 from kvmnet.core.errors import Refused
-from kvmnet.core.live import Live
+from kvmnet.core.live import UNREADABLE, Live
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     renames = tuple(r for nic in bundle.nics for r in _rename(nic, live))
     _refuse_taken_names(bundle, renames, live)
     _refuse_name_traps(bundle, renames, live)
+    _refuse_strange_nics(bundle, renames, live)
     view = renamed(live.state, {r.old: r.new for r in renames})
     changes = [Change("rename", r.old, (f"to {r.new}, the NIC with MAC {r.mac}",)) for r in renames]
 
@@ -94,7 +95,9 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         if i["name"] not in sent and i["name"] in live.profiles and not live.profiles[i["name"]].saved
     )
     changes += [Change("save", name, ("its connection profile is only in memory",)) for name in unsaved]
-    record = live.applied != bundle.digest
+    # a NIC that is only renamed was re-bound in memory: its profile is to be saved too
+    unsaved += tuple(r.new for r in renames if r.new not in {*sent, *unsaved} and r.old in live.profiles)
+    record = live.applied not in (bundle.digest, UNREADABLE)
     if record and not changes:
         changes.append(Change("record", bundle.host, ("the host already is as defined; kvmnet takes note of it",)))
     return Plan(bundle, renames, link_files, state, unsaved, record, tuple(changes))
@@ -163,6 +166,47 @@ def _refuse_name_traps(bundle: Bundle, renames: tuple[Rename, ...], live: Live) 
             )
 
 
+def _refuse_strange_nics(bundle: Bundle, renames: tuple[Rename, ...], live: Live) -> None:
+    """NICs whose configuration kvmnet could not give back: it is not in a keyfile of NetworkManager's, or
+    something else stands on the NIC."""
+    now = {r.new: r.old for r in renames}
+    addressed = {
+        i["name"]
+        for i in live.state.get("interfaces", [])
+        if any(not is_link_local(a["ip"]) for f in ("ipv4", "ipv6") for a in i.get(f, {}).get("address", []))
+    }
+    known = {i["name"] for i in bundle.state.get("interfaces", [])}
+    devices: dict[str, str] = {}
+    for nic in bundle.nics:
+        name = now.get(nic.name, nic.name)
+        link, profile = live.links.get(name), live.profiles.get(name)
+        if link is not None and link.master is not None and link.master not in known:
+            raise Refused(
+                f"NIC {name} is a port of {link.master}, which the definition does not know",
+                f"take it out (nmcli connection modify … controller ''), or remove {link.master}",
+            )
+        if profile is None and name in addressed:
+            raise Refused(
+                f"NIC {name} has addresses that NetworkManager did not give it: they could not be given back",
+                f"let NetworkManager manage it: nmcli device set {name} managed yes, and a connection profile",
+            )
+        if profile is not None and not _is_keyfile(profile.file):
+            raise Refused(
+                f"the connection profile of {name} is in {profile.file or 'no file'}, which kvmnet could not give back",
+                f"make it a keyfile: nmcli connection migrate {profile.uuid} (NetworkManager 1.38 or later)",
+            )
+        if profile is not None and devices.setdefault(profile.uuid, name) != name:
+            raise Refused(
+                f"{name} and {devices[profile.uuid]} share the connection profile {profile.id}",
+                "give each NIC a profile of its own: nmcli connection clone",
+            )
+
+
+def _is_keyfile(path: str) -> bool:
+    folders = ("/etc/NetworkManager/system-connections/", "/run/NetworkManager/system-connections/")
+    return path.startswith(folders)
+
+
 def _interfaces(desired: State, view: State) -> tuple[list[dict[str, Any]], list[Change]]:
     there = {i["name"]: i for i in view.get("interfaces", [])}
     send, changes = [], []
@@ -184,10 +228,14 @@ def _routes(desired: State, view: State, ours: set[str]) -> tuple[list[dict[str,
     changes = []
     for key, route in there.items():
         name = str(route.get("next-hop-interface"))
+        if key in wanted or name not in ours:
+            continue
         # of an interface that loses its addresses nmstate removes the routes by itself
-        if key not in wanted and name in ours and _has_ip(desired, name):
+        if _has_ip(desired, name):
             send.append({"state": "absent", **{k: v for k, v in route.items() if k in _ROUTE_KEYS}})
-            changes.append(Change("remove", "route", (route_text(route),)))
+        elif any(key[0] == other[0] for other in wanted):
+            continue  # it moves with the address
+        changes.append(Change("remove", "route", (route_text(route),)))
     for key, route in wanted.items():
         if key not in there:
             send.append(route)
@@ -244,6 +292,11 @@ def expectations(state: State) -> list[dict[str, Any]]:
             f"{a['ip']}/{a['prefix-length']}"
             for family in ("ipv4", "ipv6")
             for a in interface.get(family, {}).get("address", [])
+        ]
+        expected["routes"] = [
+            {"to": r["destination"], "via": r["next-hop-address"]}
+            for r in state.get("routes", {}).get("config", [])
+            if r.get("next-hop-interface") == interface["name"] and r.get("next-hop-address")
         ]
         found.append(expected)
     return found

@@ -45,8 +45,9 @@ def choose_probes(desired: State, live: State, answers: Callable[[str], bool]) -
 
 
 def gateways(state: State) -> list[str]:
-    """The next hops of a state's default routes, in order."""
-    routes = state.get("routes", {}).get("config", [])
+    """The next hops of a state's default routes, in order. In a live state those of DHCP and of routers are
+    among the running ones alone (nmstate 2.2)."""
+    routes = [r for kind in ("config", "running") for r in state.get("routes", {}).get(kind, [])]
     hops = [r.get("next-hop-address") for r in routes if r.get("destination") in _DEFAULT]
     return list(dict.fromkeys(str(hop) for hop in hops if hop))
 

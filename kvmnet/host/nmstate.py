@@ -95,7 +95,10 @@ class Libnmstate:
         return str(self._module.__version__)
 
     def show(self) -> State:
-        state: State = self._module.show()
+        try:
+            state: State = self._module.show()
+        except Exception as error:  # the binding's own classes
+            raise NmstateError(str(error).splitlines()[0] if str(error) else repr(error), str(error)) from error
         return state
 
     def apply(self, state: State, timeout: int, log: Path) -> None:

@@ -1,4 +1,4 @@
-"""Ask a neighbour whether it answers: one ICMP echo, or the neighbour table where it answers ARP alone."""
+"""Ask a neighbour whether it answers: by ICMP echo, by ARP."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import os
 import select
 import socket
 import struct
-import subprocess
 import threading
 import time
-from typing import Optional
+from typing import Optional, Union
 
 ECHO_REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
 ETH_P_ARP = 0x0806
@@ -28,7 +27,7 @@ class Pinger:
         self.family = socket.AF_INET6 if ":" in address else socket.AF_INET
         protocol = socket.IPPROTO_ICMPV6 if self.family == socket.AF_INET6 else socket.IPPROTO_ICMP
         self._socket = socket.socket(self.family, socket.SOCK_RAW, protocol)
-        self._id = (os.getpid() ^ threading.get_ident()) & 0xFFFF
+        self._id = int.from_bytes(os.urandom(2), "big")
 
     def close(self) -> None:
         """Give the socket back."""
@@ -50,32 +49,35 @@ class Pinger:
         ready, _, _ = select.select([self._socket], [], [], max(0.0, seconds))
         found = []
         while ready:
-            data = self._socket.recv(2048)
+            data, sender = self._socket.recvfrom(2048)
             if self.family == socket.AF_INET:
                 data = data[(data[0] & 15) * 4 :]
-            kind, _, _, identity, sequence = struct.unpack("!BBHHH", data[:8])
-            if kind == ECHO_REPLY[self.family] and identity == self._id:
-                found.append(sequence)
+            if len(data) >= 8 and sender[0].partition("%")[0] == self.address.partition("%")[0]:
+                kind, _, _, identity, sequence = struct.unpack("!BBHHH", data[:8])
+                if kind == ECHO_REPLY[self.family] and identity == self._id:
+                    found.append(sequence)
             ready, _, _ = select.select([self._socket], [], [], 0)
         return found
 
 
 def answers(address: str, seconds: float = 1.0) -> bool:
-    """Whether a neighbour answers within so many seconds: an echo reply, or (a router that drops echo
-    requests still answers ARP and NDP) a reachable entry in the neighbour table."""
-    pinger = Pinger(address)
+    """Whether a neighbour answers within so many seconds: an ICMP echo, or for IPv4 an ARP request (a router
+    that drops echo requests still answers that)."""
+    probes: list[Union[Pinger, ArpProbe]] = [Pinger(address)]
+    if ":" not in address:
+        with contextlib.suppress(OSError):  # no way there at all
+            probes.append(ArpProbe(address))
     try:
         end = time.monotonic() + seconds
-        pinger.send(1)
-        while time.monotonic() < end:
-            if 1 in pinger.replies(end - time.monotonic()):
+        for probe in probes:
+            probe.send(1)
+        while (left := end - time.monotonic()) > 0:
+            if any(1 in probe.replies(min(left, 0.05)) for probe in probes):
                 return True
+        return False
     finally:
-        pinger.close()
-    done = subprocess.run(
-        ["ip", "neighbour", "show", "to", address], capture_output=True, text=True, check=False, timeout=10
-    )
-    return any(state in done.stdout for state in (" REACHABLE", " PERMANENT"))
+        for probe in probes:
+            probe.close()
 
 
 class ArpProbe:
@@ -91,7 +93,7 @@ class ArpProbe:
         self.address = address
         self._target = socket.inet_aton(address)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-            any_socket.connect((address, 9))
+            any_socket.connect((address, 9))  # sends nothing
             self._source = socket.inet_aton(any_socket.getsockname()[0])
         self._ioctl = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ARP))

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from kvmnet import rescue
-from kvmnet.core.live import Link, Live
+from kvmnet.core.live import UNREADABLE, Link, Live
 from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import Backend
 
@@ -23,7 +23,13 @@ def hostname() -> str:
 def read_links() -> dict[str, Link]:
     """Every link of the kernel; quick, needs neither nmstate nor NetworkManager."""
     return {
-        name: Link(name, link["mac"] if link["type"] == "ether" else None, link["kind"], tuple(link["altnames"]))
+        name: Link(
+            name,
+            link["mac"] if link["type"] == "ether" else None,
+            link["kind"],
+            tuple(link["altnames"]),
+            link["master"],
+        )
         for name, link in rescue.links().items()
     }
 
@@ -32,6 +38,8 @@ def applied_digest(state_dir: Path) -> str | None:
     """The digest of the bundle that was applied last; None before the first."""
     try:
         data = json.loads((state_dir / "applied" / "bundle.json").read_text(encoding="utf-8"))
+    except PermissionError:
+        return UNREADABLE
     except (OSError, ValueError):
         return None
     return str(data.get("digest"))

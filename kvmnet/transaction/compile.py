@@ -50,7 +50,8 @@ class Terms:
 
 def compile_steps(plan: Plan, live: Live, known: set[tuple[str, str]], terms: Terms) -> list[Step]:
     """The steps, in order. `known` are (interface name, type) of the profiles that NetworkManager has."""
-    zones = {r.new: zone for r in plan.renames if (zone := _zone(r.old, live))}
+    old = {r.new: r.old for r in plan.renames}
+    zones = {nic.name: zone for nic in plan.bundle.nics if (zone := _zone(old.get(nic.name, nic.name), live))}
     steps: list[Step] = []
     steps += _name_files(plan)
     for rename in plan.renames:

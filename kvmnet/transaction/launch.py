@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -104,9 +105,10 @@ def start(state_dir: Path, identity: str) -> None:
         f"--description=kvmnet: apply transaction {identity}",
         "--property=Type=exec",
         "--property=OOMScoreAdjust=-900",
-        "--property=TimeoutStopSec=180",
+        "--property=TimeoutStopSec=300",
+        "--property=After=dbus.service NetworkManager.service firewalld.service",
         f"--property=ExecStopPost={undo}",
-        f"--setenv=PATH={rescue.PROGRAMS}",
+        f"--setenv=PATH={_path()}",
         "/usr/bin/env",
         sys.executable,
         "-I",
@@ -120,6 +122,12 @@ def start(state_dir: Path, identity: str) -> None:
         if not rescue.Journal(state_dir / "open").begun():
             shutil.rmtree(state_dir / "open")
         raise Refused(f"systemd does not start the worker: {error}", "systemctl status; journalctl -xe") from error
+
+
+def _path() -> str:
+    """The worker's PATH: the system's, and where this command found nmstatectl (cargo puts it into a home)."""
+    found = shutil.which("nmstatectl")
+    return f"{rescue.PROGRAMS}:{Path(found).parent}" if found else rescue.PROGRAMS
 
 
 def cancel(identity: str) -> None:
@@ -162,8 +170,8 @@ def wait_closed(state_dir: Path, code: int) -> None:
 
 def rescue_now(state_dir: Path) -> None:
     """Undo from this process's side: when the unit is gone and its ExecStopPost= did not do it."""
-    with contextlib.suppress(rescue.Failed):
-        rescue.run(SYSTEM_PYTHON, "-I", str(state_dir / "rescue.py"), "--state", str(state_dir), timeout=300)
+    command = [SYSTEM_PYTHON, "-I", str(state_dir / "rescue.py"), "--state", str(state_dir)]
+    subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def _unit_lives(identity: str) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kvmnet import rescue
 from kvmnet.core import emit
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.errors import Refused
@@ -54,6 +56,8 @@ def prepare(bundle: Bundle, state_dir: Path, timeout: int, tell: Callable[[str],
         raise Refused(f"nmstate: {error}", error.details) from error
     except NMError as error:
         raise Refused(str(error), "kvmnet needs a running NetworkManager: systemctl status NetworkManager") from error
+    except (rescue.Failed, subprocess.SubprocessError, OSError) as error:
+        raise Refused(f"this host could not be read: {error}") from error
     return Prepared(plan, live, steps, backend.name, probes)
 
 

@@ -150,6 +150,7 @@ def read_back(context: Context, step: Step) -> str:
 def missing(expected: list[dict[str, Any]]) -> list[str]:
     """What the kernel lacks of what is expected, one line each."""
     links, addresses = rescue.links(), rescue.addresses()
+    routes = {(r["to"], r["via"], r["dev"]) for r in rescue.routes()}
     found = []
     for want in expected:
         name = want["name"]
@@ -161,6 +162,10 @@ def missing(expected: list[dict[str, Any]]) -> list[str]:
             if key in want and link[key] != want[key]:
                 found.append(f"{name}: {key} is {link[key]}, not {want[key]}")
         found += [f"{name}: has not the address {a}" for a in want["addresses"] if a not in addresses.get(name, [])]
+        for route in want["routes"]:
+            to = "default" if route["to"] in ("0.0.0.0/0", "::/0") else route["to"]
+            if (to, route["via"], name) not in routes:
+                found.append(f"{name}: has not the route to {route['to']} via {route['via']}")
         if not link["up"]:
             found.append(f"{name} is down")
     return found

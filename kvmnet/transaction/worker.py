@@ -25,7 +25,7 @@ from kvmnet.transaction.steps import DO, ERRORS, Context, Step
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 
-class Cancelled(Exception):
+class Cancelled(BaseException):
     """The operator (Ctrl-C) or systemd (stop, shutdown) wants the transaction undone."""
 
 
@@ -42,7 +42,7 @@ def work(state_dir: Path) -> int:
         outage = _watch(transaction)
         try:
             _run_steps(transaction["steps"], folder, journal, transaction["backend"])
-        except Exception as error:  # whatever it was, a bug of ours too: the machine comes first
+        except (Exception, Cancelled) as error:  # whatever it was, a bug of ours too: the machine comes first
             _ignore_signals()
             why = str(error) if isinstance(error, (*ERRORS, Cancelled)) else f"a bug in kvmnet: {error!r}"
             journal.append("failed", error=why, away=outage.seconds() if outage else None)

@@ -58,6 +58,8 @@ class Show:
             self.command(line, expect)
         self.figures[line] = f"{seen.lost} of {seen.sent} pings lost (about {seen.lost / 10:.1f} s)"
         print(f"  the peer's pings, ten a second: {self.figures[line]}")
+        if expect == 0:
+            self.check("the host was away for less than 5 s", seen.lost < 50)
         print(f"  new connections from the peer: {len(tried.attempts)} tried, {len(tried.failed)} not answered")
 
     def seed_picture(self, title: str) -> None:

@@ -115,6 +115,19 @@ def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definiti
     check_picture(host, peer)
 
 
+def test_a_second_change_cut_off_at_its_very_end(host: Machine, peer: Machine, definition: str) -> None:
+    """Nothing is renamed or made; without a checkpoint the addresses come back by their profiles alone."""
+    before = picture.whole(host)
+    host.put("/root/more.yaml", definition.replace("addresses: [10.1.255.254]", "addresses: [10.1.255.252]"))
+    assert host.run("kvmnet apply --yes /root/more.yaml", check=False, timeout=120).code == 0
+    assert picture.addresses(host, "eth0") == ["10.1.255.252/16"]
+    faults.reopen_last(host)
+    result = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.py", timeout=120, check=False)
+    assert result.code == 3, result
+    assert picture.whole(host) == before
+    check_picture(host, peer)
+
+
 def test_a_bad_change_of_a_host_that_is_ours_undoes_itself(host: Machine, peer: Machine, definition: str) -> None:
     before = picture.whole(host)
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))

@@ -19,6 +19,7 @@ from kvmnet.core.plan import expectations, make_plan
 from kvmnet.core.report import plan_text
 from kvmnet.pipeline import load
 
+KEYFILES = "/etc/NetworkManager/system-connections"
 MAC = "00:14:4f:80:de:00"
 
 
@@ -62,7 +63,7 @@ def before() -> Live:
         state=state,
         links={"lo": Link("lo", None, None), "eth0": Link("eth0", MAC, None, ("enp1s0",))},
         profiles={
-            "eth0": Profile("u-1", "eth0", "802-3-ethernet", "eth0", "/etc/eth0.nmconnection", "eth0", "trusted")
+            "eth0": Profile("u-1", "eth0", "802-3-ethernet", "eth0", f"{KEYFILES}/eth0.nmconnection", "eth0", "trusted")
         },
         nmstate="2.2.62",
     )
@@ -76,7 +77,8 @@ def after(bundle: Bundle) -> Live:
         state={**copy.deepcopy(bundle.state)},
         links={"peth0": Link("peth0", MAC, None), "eth0": Link("eth0", None, "bridge")},
         profiles={
-            name: Profile(f"u-{name}", name, "x", name, f"/etc/{name}.nmconnection", name) for name in ("eth0", "peth0")
+            name: Profile(f"u-{name}", name, "x", name, f"{KEYFILES}/{name}.nmconnection", name)
+            for name in ("eth0", "peth0")
         },
         link_files=dict(bundle.links),
         applied=bundle.digest,
@@ -225,8 +227,14 @@ def test_renamed_follows_ports_bases_and_next_hops_but_not_namesakes() -> None:
 
 def test_expectations_name_controllers_and_flags(bundle: Bundle) -> None:
     assert expectations(bundle.state) == [
-        {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": []},
-        {"name": "eth0", "kind": "bridge", "address": MAC, "addresses": ["10.1.255.254/16"]},
+        {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": [], "routes": []},
+        {
+            "name": "eth0",
+            "kind": "bridge",
+            "address": MAC,
+            "addresses": ["10.1.255.254/16"],
+            "routes": [{"to": "0.0.0.0/0", "via": "10.1.1.1"}],
+        },
     ]
 
 
@@ -259,3 +267,44 @@ def test_a_changed_leaf_is_a_difference(state: dict[str, Any], data: st.DataObje
         key = data.draw(st.sampled_from(sorted(place)))
     place[key] = "something else"
     assert len(interface_differences(state, live)) == 1
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        (None, "has addresses that NetworkManager did not give it"),
+        (
+            Profile("u", "eth0", "802-3-ethernet", "eth0", "/etc/sysconfig/network-scripts/ifcfg-eth0"),
+            "could not give back",
+        ),
+    ],
+)
+def test_a_nic_that_could_not_be_given_back_is_refused(bundle: Bundle, profile: Profile, words: str) -> None:
+    live = before()
+    profiles = {"eth0": profile} if profile else {}
+    with pytest.raises(Refused, match=words):
+        make_plan(bundle, Live(**{**live.__dict__, "profiles": profiles}))
+
+
+def test_a_port_of_a_strange_bridge_is_refused(bundle: Bundle) -> None:
+    live = before()
+    links = {**live.links, "eth0": Link("eth0", MAC, None, (), "br0"), "br0": Link("br0", None, "bridge")}
+    with pytest.raises(Refused, match="eth0 is a port of br0"):
+        make_plan(bundle, Live(**{**live.__dict__, "links": links}))
+
+
+def test_a_route_that_goes_with_the_nics_address_is_told(bundle: Bundle) -> None:
+    live = before()
+    live.state["routes"]["config"].append(
+        {"destination": "10.9.0.0/16", "next-hop-address": "10.1.1.2", "next-hop-interface": "eth0", "table-id": 254}
+    )
+    plan = make_plan(bundle, live)
+    assert "- remove route: 10.9.0.0/16 via 10.1.1.2 dev peth0" in plan_text(plan)
+    assert [r["destination"] for r in plan.state["routes"]["config"]] == ["0.0.0.0/0"], "nmstate removes it by itself"
+
+
+def test_a_nic_that_is_only_renamed_is_saved(bundle: Bundle) -> None:
+    live = before()
+    nics = tuple(replace(nic, name="lan", bridge=None) for nic in bundle.nics)
+    plan = make_plan(replace(bundle, nics=nics, state={}), live)
+    assert plan.unsaved == ("lan",)

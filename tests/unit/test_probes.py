@@ -41,6 +41,12 @@ def test_a_host_that_moves_must_reach_its_new_gateway() -> None:
     assert ask(moved, state("10.1.1.1"), set()) == Probes((), ("10.2.1.1",), None)
 
 
+def test_todays_gateway_is_known_when_dhcp_gave_it() -> None:
+    live = state("10.1.1.1")
+    live["routes"] = {"config": [], "running": live["routes"]["config"]}
+    assert ask(state("10.2.1.1", "10.2.0.5"), live, {"10.1.1.1"}).must == ("10.2.1.1",)
+
+
 def test_families_are_asked_apart() -> None:
     desired = {
         "interfaces": [*state()["interfaces"], *state(address="2001:db8::5", prefix=64)["interfaces"]],

@@ -20,8 +20,8 @@ def test_it_needs_the_standard_library_alone() -> None:
     names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {str(n.module).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert names <= {
-        "__future__", "argparse", "base64", "collections", "contextlib", "fcntl", "json", "os", "pathlib", "stat",
-        "subprocess", "sys", "time", "typing",
+        "__future__", "argparse", "base64", "collections", "contextlib", "fcntl", "json", "os", "pathlib", "signal",
+        "stat", "subprocess", "sys", "time", "typing",
     }  # fmt: skip
 
 

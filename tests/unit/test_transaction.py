@@ -36,9 +36,10 @@ def test_what_the_kernel_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     }
     monkeypatch.setattr(rescue, "links", lambda: {"peth0": link})
     monkeypatch.setattr(rescue, "addresses", lambda: {"peth0": []})
+    monkeypatch.setattr(rescue, "routes", list)
     wanted = [
-        {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": ["10.0.0.1/8"]},
-        {"name": "eth0", "addresses": []},
+        {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": ["10.0.0.1/8"], "routes": []},
+        {"name": "eth0", "addresses": [], "routes": []},
     ]
     assert missing(wanted) == [
         "peth0: master is None, not eth0",
