@@ -8,6 +8,7 @@ from itertools import combinations
 from kvmnet.core.checks import Context, check
 from kvmnet.core.model import Host, Interface, Network, Placed, PlacedSubnet, Subnet
 from kvmnet.core.problem import Mark, Problem, Related
+from kvmnet.core.view import RouteView
 
 
 def _addressed(context: Context) -> Iterator[tuple[Host, Interface, Placed]]:
@@ -95,6 +96,10 @@ def gateway_outside(context: Context) -> Iterator[Problem]:
                 yield Problem("KVN113", words, gateway.mark)
 
 
+def _rank(route: RouteView) -> tuple[str, int, int]:
+    return route.destination, route.metric, route.table
+
+
 @check("KVN114", "two default routes of one family")
 def two_defaults(context: Context) -> Iterator[Problem]:
     """
@@ -104,9 +109,10 @@ def two_defaults(context: Context) -> Iterator[Problem]:
     """
     told = set()
     for view in context.views.values():
-        for one, two in combinations(view.routes, 2):
+        defaults = [route for route in view.routes if route.destination in ("0.0.0.0/0", "::/0")]
+        for one, two in combinations(defaults, 2):
             key = (one.network, two.network, one.destination)
-            if one.network == two.network or one.destination != two.destination or one.metric != two.metric:
+            if one.network == two.network or _rank(one) != _rank(two):
                 continue
             if key in told:  # the same pair of networks on 200 hosts is one mistake
                 continue

@@ -9,6 +9,18 @@ from kvmnet.core.model import Host, Interface
 from kvmnet.core.problem import WARNING, Mark, Problem, Related, did_you_mean, quoted
 
 
+_NO_PARTNER = ("balance-rr", "active-backup", "balance-xor", "broadcast")
+_ONE_AT_A_TIME = ("active-backup", "balance-tlb", "balance-alb")
+#: Options that are refused in other modes (Documentation/networking/bonding.rst, and NetworkManager).
+_MODES = {
+    "packets_per_slave": ("balance-rr",),
+    **dict.fromkeys(("arp_interval", "arp_ip_target", "arp_validate"), _NO_PARTNER),
+    **dict.fromkeys(("lacp_rate", "ad_actor_sys_prio", "ad_actor_system", "ad_user_port_key"), ("802.3ad",)),
+    "primary": _ONE_AT_A_TIME,
+    "tlb_dynamic_lb": ("balance-tlb", "balance-alb"),
+}
+
+
 def _interfaces(context: Context) -> Iterator[tuple[Host, Interface]]:
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
@@ -17,6 +29,18 @@ def _interfaces(context: Context) -> Iterator[tuple[Host, Interface]]:
 
 def _bonds(context: Context) -> Iterator[tuple[Host, Interface]]:
     return ((host, interface) for host, interface in _interfaces(context) if interface.is_bond)
+
+
+def _ports(context: Context) -> Iterator[tuple[Host, Interface, Interface]]:
+    """Every port with its bond; the first one, where a port is used twice."""
+    for host in context.cluster.hosts.values():
+        bonds = [i for i in host.interfaces.values() if i.is_bond]
+        told: set[str] = set()
+        for bond in bonds:
+            for name in bond.ports:
+                if name in host.interfaces and name not in told:
+                    told.add(name)
+                    yield host, host.interfaces[name], bond
 
 
 @check("KVN170", "a port that is not a NIC")
@@ -61,10 +85,7 @@ def port_in_use(context: Context) -> Iterator[Problem]:
     A NIC that is a bond's port has no network, no addresses, no bridge and no VLAN of its own: the bond has
     them.
     """
-    for host, port in _interfaces(context):
-        bond = host.bond_of(port)
-        if bond is None:
-            continue
+    for host, port, bond in _ports(context):
         there = (Related(bond.place.at("ports"), f"{bond.name} is here"),)
         for key in ("network", "addresses", "ipv4", "ipv6", "bridge"):
             none = key in ("ipv4", "ipv6") and port.source(int(key[3])) == "none"
@@ -90,7 +111,8 @@ def one_port(context: Context) -> Iterator[Problem]:
 def options(context: Context) -> Iterator[Problem]:
     """
     A bond watches its ports' links by miimon or by ARP, not by both; ARP needs targets. balance_slb is for
-    balance-xor with xmit_hash_policy vlan+srcmac. `primary` is one of the bond's ports.
+    balance-xor with xmit_hash_policy vlan+srcmac. `primary` is one of the bond's ports. Some options have a
+    meaning in some modes only; the kernel and NetworkManager refuse them in others.
     """
     for host, bond in _bonds(context):
         given, name = dict(bond.options), f"{host.name} {bond.name}"
@@ -101,6 +123,11 @@ def options(context: Context) -> Iterator[Problem]:
             if "arp_ip_target" not in given:
                 words = f"{name}: arp_interval needs arp_ip_target"
                 yield Problem("KVN174", words, bond.place.at("options", "arp_interval"))
+        for option in given:
+            modes = _MODES.get(option)
+            if modes is not None and bond.mode not in modes:
+                words = f"{name}: {option} is not for mode {bond.mode}, but for {', '.join(modes)}"
+                yield Problem("KVN174", words, bond.place.at("options", option))
         slb = bond.mode == "balance-xor" and given.get("xmit_hash_policy") == "vlan+srcmac"
         if given.get("balance_slb") and not slb:
             words = f"{name}: balance_slb needs mode balance-xor and xmit_hash_policy vlan+srcmac"
@@ -145,10 +172,10 @@ def no_tag(context: Context) -> Iterator[Problem]:
 @check("KVN177", "a port with a smaller MTU than its bond")
 def port_mtu(context: Context) -> Iterator[Problem]:
     """The ports of a bond carry what the bond carries. Leave a port's `mtu` out and it takes the bond's."""
-    for host, port in _interfaces(context):
-        view, bond = context.views.get(host.name), host.bond_of(port)
-        for shown in view.bonds if view and bond and port.mtu is not None else ():
-            if bond and shown.interface == bond.name and (shown.mtu or 1500) > (port.mtu or 0):
+    for host, port, bond in _ports(context):
+        view = context.views.get(host.name)
+        for shown in view.bonds if view and port.mtu is not None else ():
+            if shown.interface == bond.name and (shown.mtu or 1500) > (port.mtu or 0):
                 words = f"{host.name} {port.name} has MTU {port.mtu}, below {shown.mtu or 1500} of {bond.name}"
                 there = Related(bond.place.mark, "the bond is here")
                 yield Problem("KVN177", words, port.place.at("mtu"), related=(there,))

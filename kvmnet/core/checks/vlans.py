@@ -98,7 +98,8 @@ def tag_mismatch(context: Context) -> Iterator[Problem]:
                 words = f"{name} is a VLAN, but network {network.name} has no tag"
                 yield Problem("KVN133", words, mark, related=there)
             elif network.vlan is not None and not interface.is_vlan:
-                words = f"{name} is a NIC, but network {network.name} has tag {network.vlan}"
+                what = "bond" if interface.is_bond else "NIC"
+                words = f"{name} is a {what}, but network {network.name} has tag {network.vlan}"
                 hint = f"its VLAN would be {interface.name}.{network.vlan}"
                 yield Problem("KVN133", words, mark, related=there, hint=hint)
             elif network.vlan != interface.tag:
