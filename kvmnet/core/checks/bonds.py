@@ -8,7 +8,6 @@ from kvmnet.core.checks import Context, check
 from kvmnet.core.model import Host, Interface
 from kvmnet.core.problem import WARNING, Mark, Problem, Related, did_you_mean, quoted
 
-
 _NO_PARTNER = ("balance-rr", "active-backup", "balance-xor", "broadcast")
 _ONE_AT_A_TIME = ("active-backup", "balance-tlb", "balance-alb")
 #: Options that are refused in other modes (Documentation/networking/bonding.rst, and NetworkManager).
