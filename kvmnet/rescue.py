@@ -541,12 +541,19 @@ def undo_zone(folder: Path, spec: Json) -> str:
     return was or "none"
 
 
+def undo_hostname(folder: Path, spec: Json) -> str:
+    """Give the machine its old static hostname; the file itself is given back after it."""
+    run("hostnamectl", "set-hostname", "--static", "--transient", spec["name"])
+    return str(spec["name"])
+
+
 UNDO: dict[str, Callable[[Path, Json], str]] = {
     "checkpoint": undo_checkpoint,
     "profile": undo_profile,
     "rename": undo_rename,
     "files": undo_files,
     "zone": undo_zone,
+    "hostname": undo_hostname,
 }
 
 

@@ -40,6 +40,7 @@ class Plan:
     link_files: Mapping[str, str]
     state: State
     unsaved: tuple[str, ...]
+    hostname: Optional[str]
     record: bool
     changes: tuple[Change, ...]
 
@@ -95,12 +96,15 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         if i["name"] not in sent and i["name"] in live.profiles and not live.profiles[i["name"]].saved
     )
     changes += [Change("save", name, ("its connection profile is only in memory",)) for name in unsaved]
+    hostname = _hostname(bundle.state, live.state)
+    if hostname is not None:
+        changes.append(Change("change", "hostname", (f"{_now_named(live.state)} -> {hostname}",)))
     # a NIC that is only renamed was re-bound in memory: its profile is to be saved too
     unsaved += tuple(r.new for r in renames if r.new not in {*sent, *unsaved} and r.old in live.profiles)
     record = live.applied not in (bundle.digest, UNREADABLE)
     if record and not changes:
         changes.append(Change("record", bundle.host, ("the host already is as defined; kvmnet takes note of it",)))
-    return Plan(bundle, renames, link_files, state, unsaved, record, tuple(changes))
+    return Plan(bundle, renames, link_files, state, unsaved, hostname, record, tuple(changes))
 
 
 def _rename(nic: Nic, live: Live) -> list[Rename]:
@@ -251,6 +255,17 @@ def _has_ip(desired: State, name: str) -> bool:
         if interface["name"] == name:
             return any(interface.get(f, {}).get("enabled") for f in ("ipv4", "ipv6"))
     return False
+
+
+def _hostname(desired: State, live: State) -> Optional[str]:
+    """The static hostname to set; None when it is so, or when the definition does not say. It is a step of
+    its own: an apply of nmstate's in memory leaves the hostname alone (nmstate 2.2)."""
+    wanted = desired.get("hostname", {}).get("config")
+    return str(wanted) if wanted is not None and wanted != _now_named(live) else None
+
+
+def _now_named(live: State) -> str:
+    return str(live.get("hostname", {}).get("config") or "none")
 
 
 def _dns(desired: State, view: State) -> tuple[dict[str, Any], list[Change]]:

@@ -243,6 +243,16 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
         )
         macs = {n.link_file: n.mac for n in plan.bundle.nics if n.link_file in plan.link_files}
         steps.append(_step("check links", "ask udev once more", macs={str(m): f for f, m in macs.items()}))
+    if plan.hostname is not None:
+        old = live.state.get("hostname", {}).get("config") or ""
+        steps.append(
+            _step(
+                "hostname",
+                f"set the hostname {plan.hostname}",
+                name=plan.hostname,
+                undo=[{"op": "hostname", "name": old}, {"op": "files", "paths": ["/etc/hostname"]}],
+            )
+        )
     names = _save_order(plan)
     if names:
         uuids = [live.profiles[r.old].uuid for r in plan.renames if r.old in live.profiles]
@@ -262,6 +272,7 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
 def _save_order(plan: Plan) -> list[str]:
     """Controllers before their ports: a bridge without its NIC is harmless on disk beside a NIC that is
     bound by MAC and still has the address; a port without its bridge is not."""
-    interfaces = [i["name"] for i in plan.state.get("interfaces", [])] + list(plan.unsaved)
+    up = [i["name"] for i in plan.state.get("interfaces", []) if i.get("state") == "up"]
+    interfaces = up + list(plan.unsaved)
     nics = {n.name for n in plan.bundle.nics}
     return sorted(dict.fromkeys(interfaces), key=lambda name: name in nics)

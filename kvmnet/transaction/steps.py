@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -200,6 +201,15 @@ def write_profile(context: Context, step: Step) -> str:
     return str(step["path"])
 
 
+def hostname(context: Context, step: Step) -> str:
+    """Set the static hostname (hostnamed writes /etc/hostname)."""
+    rescue.run("hostnamectl", "set-hostname", "--static", "--transient", step["name"])
+    if os.uname().nodename != step["name"]:
+        raise StepFailed(f"the hostname is {os.uname().nodename}, not {step['name']}")
+    rescue.sync_file("/etc/hostname")
+    return str(step["name"])
+
+
 def save(context: Context, step: Step) -> str:
     """Move the profiles from memory to disk, without touching a device (Save()).
 
@@ -231,6 +241,7 @@ DO: dict[str, Callable[[Context, Step], str]] = {
     "probe": probe,
     "commit": commit,
     "write profile": write_profile,
+    "hostname": hostname,
     "save": save,
 }
 

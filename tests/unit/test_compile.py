@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from kvmnet.core.plan import make_plan
 from kvmnet.pipeline import load
@@ -69,6 +70,18 @@ def test_the_bridge_inherits_the_zone_before_it_exists() -> None:
     found = steps()
     seed = found[place("seed", found)]
     assert (seed["zone"], seed["uuid"]) == ("trusted", profile_uuid("vm-container-0-0", "eth0"))
+
+
+def test_the_hostname_is_a_step_of_its_own_with_its_undo() -> None:
+    live = before()
+    bundle = replace(BUNDLE, state={**BUNDLE.state, "hostname": {"config": "new.local"}})
+    live.state["hostname"] = {"running": "old", "config": "old.local"}
+    found = compile_steps(make_plan(bundle, live), live, set(), Terms(120))
+    step = found[place("hostname", found)]
+    assert (step["name"], step["undo"][0]) == ("new.local", {"op": "hostname", "name": "old.local"})
+    assert "/etc/hostname" in touched_files(found)
+    live.state["hostname"]["config"] = "new.local"
+    assert "hostname" not in [s["op"] for s in compile_steps(make_plan(bundle, live), live, set(), Terms(120))]
 
 
 def test_without_firewalld_no_zone_is_bound() -> None:

@@ -1,0 +1,84 @@
+"""Two NICs: both become ports of a bridge in one transaction, or neither does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.lab import layers, picture
+from tests.lab.machine import Machine, Nic
+from tests.lab.outage import reachable
+from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, keyfile, peer_machine, seed_host, seed_peer
+from tests.lab.wire import Wire
+
+SECOND_MAC = "00:14:4f:80:de:01"
+DEFINITION = f"""kvmnet: 1
+cluster: two
+profile: rocks
+networks:
+  private: {{subnets: [10.1.0.0/16], gateway: {PEER_ADDRESS}, dns: {{servers: [{PEER_ADDRESS}], search: [local]}}}}
+  public: {{subnets: [192.0.2.0/24, 2001:db8::/64], default_route: false}}
+hosts:
+  two:
+    kvm: true
+    hostname: two.local
+    interfaces:
+      eth0: {{network: private, mac: {HOST_MAC}, addresses: [{HOST_ADDRESS}]}}
+      eth1: {{network: public, mac: {SECOND_MAC}, addresses: [192.0.2.7, "2001:db8::7"]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def pair(lab: None, generation: str, wire: Wire) -> Iterator[tuple[Machine, Machine]]:
+    """The seed's host with a second NIC, and its gateway."""
+    other = Wire()  # nobody else is on it
+    nics = [Nic(HOST_MAC, wire), Nic(SECOND_MAC, other)]
+    host = Machine(generation, "host", nics, layers=layers.all_of(generation))
+    peer = peer_machine(generation, wire)
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Machine.boot, (host, peer)))
+        seed_peer(peer)
+        uuid = "5f8e1a0c-3f6e-4a53-9d1b-2f0c6a8f7e11"
+        second = keyfile("eth1", "192.0.2.7", prefix=24, gateway=None, uuid=uuid, zone="trusted")
+        host.put("/etc/NetworkManager/system-connections/eth1.nmconnection", second, mode=0o600)
+        seed_host(host, zone="trusted", default_zone="drop")
+        host.run("nmcli --wait 30 connection up eth1")
+        host.put("/root/cluster.yaml", DEFINITION)
+        yield host, peer
+    finally:
+        host.close()
+        peer.close()
+        other.close()
+
+
+def test_a_bad_change_of_two_undoes_both(pair: tuple[Machine, Machine]) -> None:
+    host, peer = pair
+    before = picture.whole(host)
+    host.put("/root/bad.yaml", DEFINITION.replace("10.1.", "10.2."))
+    result = host.run("kvmnet apply /root/bad.yaml", check=False, timeout=150)
+    assert result.code == 3, result
+    assert picture.whole(host) == before
+    assert reachable(peer)
+
+
+def test_two_bridges_with_all_their_addresses_also_after_a_power_cut(pair: tuple[Machine, Machine]) -> None:
+    host, peer = pair
+    result = host.run("kvmnet apply /root/cluster.yaml", check=False, timeout=150)
+    assert result.code == 0, result
+    host.power_cut()
+    host.boot()
+    host.run("nm-online -s -q -t 60")
+    for bridge, mac, wanted in (
+        ("eth0", HOST_MAC, [f"{HOST_ADDRESS}/16"]),
+        ("eth1", SECOND_MAC, ["192.0.2.7/24", "2001:db8::7/64"]),
+    ):
+        nic = picture.link(host, f"p{bridge}")
+        assert (nic["master"], nic["address"], nic["promiscuity"]) == (bridge, mac, 2)
+        assert picture.addresses(host, bridge) == wanted
+    assert host.out("hostname; cat /etc/hostname") == "two.local\ntwo.local"
+    assert picture.default_routes(host) == [(PEER_ADDRESS, "eth0", 100)]
+    assert reachable(peer)
+    assert host.run("kvmnet apply /root/cluster.yaml").stdout == "two: nothing to do, the host is as defined\n"
