@@ -1,7 +1,7 @@
 """Runs inside a lab machine, by the Python that has kvmnet: one question to a backend, the answer as JSON.
 
-    python inside.py BACKEND version|show
-    python inside.py BACKEND apply STATE.json SECONDS LOG
+python inside.py BACKEND version|show
+python inside.py BACKEND apply STATE.json SECONDS LOG
 """
 
 import json

@@ -21,9 +21,7 @@ def run(generation: str, arguments: list[str]) -> int:
     """One generation's tests; the exit code of its pytest."""
     command = [sys.executable, "-u", "-m", "pytest", "-vv", "--no-header", "--generation", generation, *arguments]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     assert process.stdout is not None
     for line in process.stdout:
         print(f"{generation:8} | {line.rstrip()}", flush=True)
