@@ -34,13 +34,16 @@ def _compare(desired: Any, live: Any, path: str) -> list[str]:
         return found
     if isinstance(desired, list):
         return _compare_lists(desired, live if isinstance(live, list) else [], path)
-    if _plain(desired) != _plain(live):
+    if _plain(desired) != _plain(live) and not _same_number(desired, live):
         return [f"{path}: {_text(live)} -> {_text(desired)}"]
     return []
 
 
 def _compare_lists(desired: list[Any], live: list[Any], path: str) -> list[str]:
-    key = _KEYED.get(path.rpartition(".")[2])
+    last = path.rpartition(".")[2]
+    if last == "port" and all(isinstance(x, str) for x in [*desired, *live]):  # a bond's: in no order
+        return [f"{path}: {_text(sorted(live))} -> {_text(desired)}"] if set(desired) != set(live) else []
+    key = _KEYED.get(last)
     if key is None or not all(isinstance(x, Mapping) for x in [*desired, *live]):
         return [f"{path}: {_text(live)} -> {_text(desired)}"] if _plain(desired) != _plain(live) else []
     there = {_plain(x.get(key)): x for x in live}
@@ -72,6 +75,12 @@ def _plain(value: Any) -> Any:
         return str(ipaddress.ip_address(value))
     except ValueError:
         return value.lower()
+
+
+def _same_number(one: Any, other: Any) -> bool:
+    """nmstate prints some numbers of bond options as text."""
+    kinds = {type(one), type(other)}
+    return kinds == {int, str} and str(one) == str(other)
 
 
 def _text(value: Any) -> str:

@@ -308,3 +308,11 @@ def test_a_nic_that_is_only_renamed_is_saved(bundle: Bundle) -> None:
     nics = tuple(replace(nic, name="lan", bridge=None) for nic in bundle.nics)
     plan = make_plan(replace(bundle, nics=nics, state={}), live)
     assert plan.unsaved == ("lan",)
+
+
+def test_a_bonds_ports_are_in_no_order_and_its_options_may_be_text() -> None:
+    desired = {"link-aggregation": {"port": ["eth1", "eth0"], "options": {"miimon": 100}}}
+    live = {"link-aggregation": {"port": ["eth0", "eth1"], "options": {"miimon": "100"}}}
+    assert interface_differences(desired, live) == []
+    live["link-aggregation"]["port"] = ["eth0"]
+    assert interface_differences(desired, live) == ["link-aggregation.port: eth0 -> eth1, eth0"]
