@@ -131,7 +131,7 @@ def test_a_second_change_cut_off_at_its_very_end(host: Machine, peer: Machine, d
 def test_a_bad_change_of_a_host_that_is_ours_undoes_itself(host: Machine, peer: Machine, definition: str) -> None:
     before = picture.whole(host)
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
-    on_a_terminal = "script -qec 'kvmnet apply --yes /root/bad.yaml' /dev/null"
+    on_a_terminal = "TERM=xterm script -qec 'kvmnet apply --yes /root/bad.yaml' /dev/null"
     result = host.run(on_a_terminal, check=False, timeout=120)
     assert result.code == 3, result
     assert "\x1b[" in result.stdout, "on a terminal the step that is under way is shown"
