@@ -241,6 +241,25 @@ def routes() -> list[Json]:
     return sorted(found, key=lambda r: json.dumps(r, sort_keys=True))
 
 
+def ranked(found: list[Json]) -> list[Json]:
+    """Routes with their rank among those to the same destination in place of their metric.
+
+    Where a profile states no metric NetworkManager gives each device one of its own, counted up in the order
+    in which they come up: after an undo the numbers may be others, what is preferred must be the same.
+    """
+    places: dict[tuple[Any, ...], list[Json]] = {}
+    for route in found:
+        places.setdefault((route["family"], route["table"], route["to"]), []).append(route)
+    for place in places.values():
+        place.sort(key=lambda route: (route["metric"] or 0, str(route["dev"])))
+    rows = [
+        {**{k: v for k, v in route.items() if k != "metric"}, "rank": rank}
+        for place in places.values()
+        for rank, route in enumerate(place)
+    ]
+    return sorted(rows, key=lambda r: json.dumps(r, sort_keys=True))
+
+
 def nic_of(mac: str) -> Optional[str]:
     """The name that the NIC of this permanent MAC has now; None when it is not there."""
     for name, link in links().items():
@@ -370,7 +389,7 @@ def observe(names: list[str], macs: list[str], uuids: list[str]) -> Json:
     return {
         "links": here,
         "addresses": {n: a for n, a in addresses().items() if n in here},
-        "routes": [r for r in routes() if r["dev"] in names],
+        "routes": [r for r in ranked(routes()) if r["dev"] in names],
         "zones": zones,
         "profiles": [p for p in profiles() if p["uuid"] in uuids or p["device"] in here],
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -54,13 +56,18 @@ def pair(lab: None, generation: str, wire: Wire) -> Iterator[tuple[Machine, Mach
         other.close()
 
 
+def without_metrics(found: dict[str, Any]) -> dict[str, Any]:
+    """NetworkManager counts the metrics up in the order in which devices come up, where no profile states one."""
+    return {**found, "routes": [re.sub(r" metric \d+", "", route) for route in found["routes"]]}
+
+
 def test_a_bad_change_of_two_undoes_both(pair: tuple[Machine, Machine]) -> None:
     host, peer = pair
-    before = picture.whole(host)
+    before = without_metrics(picture.whole(host))
     host.put("/root/bad.yaml", DEFINITION.replace("10.1.", "10.2."))
     result = host.run("kvmnet apply /root/bad.yaml", check=False, timeout=150)
     assert result.code == 3, result
-    assert picture.whole(host) == before
+    assert without_metrics(picture.whole(host)) == before
     assert reachable(peer)
 
 

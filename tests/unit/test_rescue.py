@@ -146,3 +146,13 @@ def test_checkpoints_are_read_from_the_log(tmp_path: Path) -> None:
     assert rescue.checkpoints_in(log) == []
     log.write_text("[x INFO y] Created checkpoint /org/freedesktop/NetworkManager/Checkpoint/7\nNmstateError: no\n")
     assert rescue.checkpoints_in(log) == ["/org/freedesktop/NetworkManager/Checkpoint/7"]
+
+
+def test_routes_are_compared_by_preference() -> None:
+    def route(dev: str, metric: int, to: str = "default") -> dict[str, Any]:
+        return {"family": "4", "table": "main", "to": to, "via": "x", "dev": dev, "metric": metric, "source": None}
+
+    before = rescue.ranked([route("eth0", 100), route("eth1", 101), route("eth0", 100, "10.1.0.0/16")])
+    assert rescue.ranked([route("eth0", 103, "10.1.0.0/16"), route("eth1", 104), route("eth0", 103)]) == before
+    assert rescue.ranked([route("eth0", 102), route("eth1", 101), route("eth0", 102, "10.1.0.0/16")]) != before
+    assert rescue.ranked([route("eth0", 100), route("eth0", 100, "10.1.0.0/16")]) != before
