@@ -19,7 +19,7 @@ for folder in ("/etc/NetworkManager/system-connections", "/run/NetworkManager/sy
             about = os.stat(path)
             content = hashlib.sha256(open(path, "rb").read()).hexdigest()
             files[path] = [oct(stat.S_IMODE(about.st_mode)), about.st_uid, about.st_gid, content]
-firewall = ["busctl", "call", "org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1",
+firewall = ["busctl", "--json=short", "call", "org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1",
             "org.fedoraproject.FirewallD1.zone", "getActiveZones"]
 manager = ["org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager", "org.freedesktop.NetworkManager"]
 print(json.dumps({
@@ -30,7 +30,8 @@ print(json.dumps({
                                       for a in e["addr_info"] if a.get("scope") == "global")
                   for e in json.loads(said("ip", "-j", "address", "show")) if "ifname" in e},
     "routes": sorted(line.strip() for line in (said("ip", "route", "show") + said("ip", "-6", "route")).splitlines()),
-    "zones": said(*firewall) if "\nactive" in "\n" + said("systemctl", "is-active", "firewalld") else None,
+    "zones": {zone: sorted(held["interfaces"]) for zone, held in json.loads(said(*firewall))["data"][0].items()}
+             if "\nactive" in "\n" + said("systemctl", "is-active", "firewalld") else None,
     "files": files,
     "profiles": sorted(said("nmcli", "-t", "-f", "UUID,NAME,DEVICE,FILENAME", "connection", "show").splitlines()),
     "checkpoints": said("busctl", "get-property", *manager, "Checkpoints"),
