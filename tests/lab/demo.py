@@ -6,142 +6,114 @@ own; what is not so is named, and the demo fails. Where no machine can be booted
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from tests.lab import build, demo_offline, layers, picture, roots
 from tests.lab.cache import LabError
+from tests.lab.demo_show import HOST, Show, complete, say, table
 from tests.lab.machine import Machine, Nic
-from tests.lab.outage import connections, pings, reachable
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, peer_machine, seed_host, seed_peer
+from tests.lab.seed import HOST_ADDRESS, HOST_MAC, peer_machine, seed_host, seed_peer
 from tests.lab.wire import Wire
 
 ROOT = Path(__file__).parents[2]
 DEFINITION = ROOT / "examples" / "rocks" / "cluster.yaml"
-LOOK = "ip -br link; ip -br -4 address; ip route; bridge link; firewall-cmd --get-active-zones"
+LOOK = (
+    r"ip -br link; ip -o link | sed -n 's/^.: \(\S*\) .*altname/\1 altname/p'; ip -br -4 address; ip route; bridge link"
+)
+FILES = "cd /etc; sha256sum NetworkManager/system-connections/* systemd/network/*.link 2>/dev/null; true"
+ZONES = "firewall-cmd --get-default-zone; firewall-cmd --get-active-zones"
+STATS = "stat -c '%n %i %Y' /etc/NetworkManager/system-connections/* /etc/systemd/network/*"
+STANDS_FOR = {"trixie": "as EL 10", "bookworm": "near EL 9"}
 
-
-class Show:
-    """The show of one generation: what was seen, and what was not as it should be."""
-
-    def __init__(self, generation: str, host: Machine, peer: Machine) -> None:
-        self.generation, self.host, self.peer = generation, host, peer
-        self.wrong: list[str] = []
-        self.figures: dict[str, str] = {}
-        self.looks: dict[str, str] = {}
-
-    def heading(self, text: str) -> None:
-        print(f"\n--- {self.generation}: {text}", flush=True)
-
-    def command(self, line: str, expect: int = 0) -> str:
-        """Run a command in the host, as a person would, and show it with all that it says."""
-        print(f"\nvm-container-0-0# {line}", flush=True)
-        result = self.host.run(line, check=False, timeout=150)
-        print("".join(f"  {text}\n" for text in (result.stdout + result.stderr).splitlines()), end="", flush=True)
-        if result.code != expect:
-            self.check(f"`{line}` ends with {expect}, not with {result.code}", False)
-        return result.stdout
-
-    def check(self, claim: str, true: bool) -> None:
-        """A claim that was read from the machine."""
-        print(f"  {'ok    ' if true else 'FAILED'} {claim}", flush=True)
-        if not true:
-            self.wrong.append(f"{self.generation}: {claim}")
-
-    def watched(self, line: str, expect: int = 0) -> None:
-        """A command during which the peer pings at ten a second and opens new connections."""
-        with connections(self.peer) as tried, pings(self.peer) as seen:
-            self.command(line, expect)
-        self.figures[line] = f"{seen.lost} of {seen.sent} pings lost (about {seen.lost / 10:.1f} s)"
-        print(f"  the peer's pings, ten a second: {self.figures[line]}")
-        if expect == 0:
-            self.check("the host was away for less than 5 s", seen.lost < 50)
-        print(f"  new connections from the peer: {len(tried.attempts)} tried, {len(tried.failed)} not answered")
-
-    def seed_picture(self, title: str) -> None:
-        """The manual's picture, from the kernel."""
-        there = self.host.run("ip link show dev peth0 && ip link show dev eth0", check=False).code == 0
-        self.check(f"{title}: there are peth0 and eth0", there)
-        if not there:
-            return
-        nic, bridge = picture.link(self.host, "peth0"), picture.link(self.host, "eth0")
-        udev = self.host.out("udevadm test-builtin net_setup_link /sys/class/net/peth0 2>&1")
-        self.check(f"{title}: peth0 is a port of eth0", nic.get("master") == "eth0")
-        self.check(
-            f"{title}: peth0 is PROMISC, promiscuity {nic['promiscuity']} (a port alone has 1)",
-            "PROMISC" in nic["flags"] and nic["promiscuity"] == 2,
-        )
-        self.check(
-            f"{title}: eth0 is a bridge with STP off and the NIC's MAC {bridge['address']}",
-            bridge["linkinfo"].get("info_kind") == "bridge"
-            and bridge["linkinfo"]["info_data"]["stp_state"] == 0
-            and bridge["address"] == HOST_MAC,
-        )
-        self.check(f"{title}: eth0 has {HOST_ADDRESS}/16", f"{HOST_ADDRESS}/16" in picture.addresses(self.host, "eth0"))
-        self.check(
-            f"{title}: the default route is over eth0", (PEER_ADDRESS, "eth0", 100) in picture.default_routes(self.host)
-        )
-        self.check(
-            f"{title}: udev names the NIC by our .link file",
-            "ID_NET_LINK_FILE=/etc/systemd/network/00-kvmnet-peth0.link" in udev,
-        )
-        self.check(f"{title}: a new connection from the peer is answered", reachable(self.peer))
-
-    def same(self, title: str, before: dict[str, Any]) -> None:
-        """Nothing is left of a change that was undone."""
-        after = picture.whole(self.host)
-        for part, words in (
-            ("files", "profiles and .link files are the same, byte for byte"),
-            ("links", "names, altnames, masters and flags are the same"),
-            ("addresses", "addresses are the same"),
-            ("routes", "routes are the same"),
-            ("zones", "firewalld's zones are the same"),
-            ("checkpoints", "no checkpoint is left"),
-        ):
-            self.check(f"{title}: {words}", after[part] == before[part])
-        self.check(f"{title}: a new connection from the peer is answered", reachable(self.peer))
+BEFORE, CHECKED = "before", "validated, rendered, planned"
+BAD, APPLIED, CUT, REBOOT = "a bad change undone", "applied", "after a power cut", "after a reboot"
+AGAIN, BAD_AGAIN = "a second apply", "a bad change undone again"
+PARTS = (BEFORE, CHECKED, BAD, APPLIED, CUT, REBOOT, AGAIN, BAD_AGAIN)
 
 
 def run(show: Show) -> None:
     """The whole story on one host."""
-    host, definition = show.host, DEFINITION.read_text(encoding="utf-8")
-    host.put("/root/cluster.yaml", definition)
-    host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
-    show.heading("the host before: eth0 carries its address, default zone drop")
+    definition = DEFINITION.read_text(encoding="utf-8")
+    show.host.put("/root/cluster.yaml", definition)
+    show.host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
+    before(show)
+    checked(show)
+    bad(show)
+    applied(show)
+    rebooted(show)
+    again(show)
+
+
+def before(show: Show) -> None:
+    show.begin(BEFORE, "the host before: its only NIC eth0 carries its address")
     show.looks["before"] = show.command(LOOK)
-    before = picture.whole(host)
-    show.heading("the definition is validated, rendered, planned")
-    show.command(
-        "cd /root && kvmnet validate && kvmnet render -o states && cat states/*/nmstate.yml states/*/guests.yml"
-    )
-    show.command("cd /root && kvmnet plan")
-    show.heading("a bad change (a mistyped network) undoes itself (about 30 s)")
-    show.watched("cd /root && kvmnet apply bad.yaml", 3)
-    show.command("sha256sum /etc/NetworkManager/system-connections/*; ip -br link; firewall-cmd --get-active-zones")
-    show.same("undone", before)
-    show.heading("the change (about 10 s)")
-    show.watched("cd /root && kvmnet apply")
-    show.command(LOOK)
-    show.seed_picture("applied")
-    show.heading("the power is cut, and the host boots (about 20 s)")
-    host.power_cut()
-    _boot(host)
-    show.seed_picture("after the cut")
-    show.heading("a reboot (about 25 s)")
-    host.power_off()
-    _boot(host)
-    show.looks["after, and after a power cut and a reboot"] = show.command(LOOK)
-    show.seed_picture("after the reboot")
-    show.heading("once more: nothing to do; and a bad change of a host that is as defined undoes itself too")
-    show.command("cd /root && kvmnet apply")
-    before = picture.whole(host)
-    show.watched("cd /root && kvmnet apply --yes bad.yaml", 3)
-    show.same("undone again", before)
-    show.seed_picture("still")
+    zones = show.command(ZONES)
+    show.check(f"eth0 has {HOST_ADDRESS}/16", picture.addresses(show.host, "eth0") == [f"{HOST_ADDRESS}/16"])
+    show.check("firewalld's default zone is drop, eth0 is in trusted", zones.split()[:2] == ["drop", "trusted"])
+
+
+def checked(show: Show) -> None:
+    show.begin(CHECKED, "the definition is validated, rendered to nmstate, and planned", 6)
+    show.command("kvmnet validate cluster.yaml")
+    show.command("kvmnet render cluster.yaml -o states")
+    for name in ("nmstate.yml", "guests.yml", "00-kvmnet-peth0.link"):
+        show.command(f"cat states/{HOST}/{name}")
+    plan = show.command("kvmnet plan cluster.yaml")
+    show.check("the plan tells of the rename", "rename eth0: to peth0" in plan)
+
+
+def bad(show: Show) -> None:
+    show.begin(BAD, "a bad change (networks mistyped: 10.2 for 10.1) undoes itself", 25)
+    earlier = _around(show, "kvmnet apply bad.yaml")
+    show.same(earlier)
+
+
+def _around(show: Show, line: str) -> dict[str, Any]:
+    """A change that must fail, shown with what lies on disk before and after it; what the machine was before."""
+    earlier = picture.whole(show.host)
+    files = show.command(FILES)
+    show.watched(line, 3)
+    show.check("sha256sum says the same as before", show.command(FILES) == files)
+    show.command("ip -br link; firewall-cmd --get-active-zones")
+    return earlier
+
+
+def applied(show: Show) -> None:
+    show.begin(APPLIED, "the change; as soon as it is kept, the plug is pulled", 15)
+    seen = show.apply_and_cut("kvmnet apply cluster.yaml", LOOK)
+    show.picture(seen, reach=False)
+    show.begin(CUT, "the power was cut; the host boots again", 25)
+    _boot(show.host)
+    show.looks["after the power cut"] = show.command(LOOK)
+    show.picture()
+
+
+def rebooted(show: Show) -> None:
+    show.begin(REBOOT, "a reboot", 30)
+    show.host.power_off()
+    _boot(show.host)
+    show.looks["after the reboot"] = show.command(LOOK)
+    show.command(ZONES)
+    show.picture()
+
+
+def again(show: Show) -> None:
+    show.begin(AGAIN, "the same definition once more: nothing to do", 3)
+    files = show.host.out(STATS)
+    said = show.command("kvmnet apply cluster.yaml")
+    show.check("kvmnet has nothing to do", "nothing to do" in said)
+    show.check("files keep inode and time", show.host.out(STATS) == files)
+    show.begin(BAD_AGAIN, "the bad change of a host that is as defined undoes itself too", 25)
+    earlier = _around(show, "kvmnet apply bad.yaml")
+    show.same(earlier)
+    show.picture()
 
 
 def _boot(host: Machine) -> None:
@@ -149,61 +121,85 @@ def _boot(host: Machine) -> None:
     host.run("nm-online -s -q -t 60", check=False, timeout=90)
 
 
-def start(generation: str, wire: Wire) -> tuple[Machine, Machine]:
+def start(generation: str, wire: Wire, stack: ExitStack) -> tuple[Machine, Machine]:
     """A host before kvmnet and its gateway on one wire."""
     host = Machine(generation, "host", [Nic(HOST_MAC, wire)], layers=layers.all_of(generation))
+    stack.callback(host.close)
     peer = peer_machine(generation, wire)
+    stack.callback(peer.close)
     with ThreadPoolExecutor() as pool:
         list(pool.map(Machine.boot, (host, peer)))
     seed_peer(peer)
     return seed_host(host, zone="trusted", default_zone="drop"), peer
 
 
-def main() -> int:
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    parser = argparse.ArgumentParser(prog="tests.lab.demo", description=__doc__)
+    parser.add_argument("--generation", choices=roots.GENERATIONS, help="this one alone")
+    chosen = parser.parse_args(argv).generation
+    generations = [chosen] if chosen else list(roots.GENERATIONS)
     begin = time.monotonic()
-    print("kvmnet on real machines of two generations: about 10 minutes the first time, then about 5.")
+    say(
+        "kvmnet's whole job on real machines: validate, render, plan, a bad change that undoes itself, apply,",
+        "power cut, reboot, apply again; every line that begins with `ok` was read from the machine's kernel.",
+        "The first time about 10 minutes, most of it to build the machines; then about 5.",
+    )
     try:
-        build.prepare()
-    except LabError as error:
+        build.prepare(generations)
+        shows = booted(generations)
+    except (LabError, OSError) as error:
         return demo_offline.main(str(error))
-    print("booting a host and its gateway, trixie (as EL 10) and bookworm (near EL 9): about 50 s", flush=True)
-    shows: list[Show] = []
-    with ThreadPoolExecutor() as pool, Wire() as one, Wire() as two:
-        wires: dict[str, Wire] = dict(zip(roots.GENERATIONS, (one, two)))
-        boots: dict[str, Future[tuple[Machine, Machine]]] = {
-            generation: pool.submit(start, generation, wire) for generation, wire in wires.items()
-        }
-        for generation, boot in boots.items():
-            host, peer = boot.result()
-            show = Show(generation, host, peer)
-            shows.append(show)
-            _guarded(show, run)
-            host.close()
-            peer.close()
-    return summary(shows, time.monotonic() - begin)
+    return summary(shows, generations, time.monotonic() - begin)
 
 
-def _guarded(show: Show, story: Callable[[Show], None]) -> None:
+def booted(generations: Sequence[str]) -> list[Show]:
+    """The shows of these generations, at once, since the machines wait most of the time; told one after the other."""
+    names = " and ".join(f"{generation} ({STANDS_FOR[generation]})" for generation in generations)
+    say("", f"booting a host and its gateway, {names}: about 50 s")
+    with ExitStack() as stack:
+        wires = {generation: stack.enter_context(Wire()) for generation in generations}
+        pool = stack.enter_context(ThreadPoolExecutor())
+        boots = {generation: pool.submit(start, generation, wire, stack) for generation, wire in wires.items()}
+        shows = [Show(generation, *boot.result()) for generation, boot in boots.items()]
+        runs = [pool.submit(_guarded, show) for show in shows]
+        for number, (show, ran) in enumerate(zip(shows, runs)):
+            if number:
+                say("", f"the same in {show.generation}; most of it has happened meanwhile")
+            show.take_turn()
+            ran.result()
+    return shows
+
+
+def _guarded(show: Show) -> None:
     """An accident of one generation must not hide the other's show."""
     try:
-        story(show)
+        run(show)
     except Exception as error:
         show.check(f"the show came to its end ({type(error).__name__}: {error})", False)
+    finally:
+        show.host.power_cut()
+        show.peer.power_cut()
 
 
-def summary(shows: list[Show], seconds: float) -> int:
+def summary(shows: Sequence[Show], generations: Sequence[str], seconds: float) -> int:
     """What was seen, in a few lines; 0 when all of it was as it should be."""
-    print(f"\n=== {seconds / 60:.0f} minutes")
+    title = f"what was seen, in {seconds / 60:.1f} minutes"
+    say("", title, "-" * len(title))
     for show in shows:
+        last = ""
         for when, look in show.looks.items():
-            print(f"{show.generation} {when}:")
-            print("".join(f"    {text}\n" for text in look.splitlines() if not text.startswith("lo ")), end="")
-        print(f"{show.generation}: {'all as it should be' if not show.wrong else f'{len(show.wrong)} FAILED'}")
-        for line, figure in show.figures.items():
-            print(f"    {line.removeprefix('cd /root && '):28} {figure}")
+            same = " the same" if look == last else ""
+            say("", f"{show.generation} {when}:{same}")
+            last = look
+            if not same:
+                say(*(f"  {text}" for text in look.splitlines() if not text.startswith("lo ")))
+    say("", *table(shows, PARTS))
     wrong = [claim for show in shows for claim in show.wrong]
-    print("".join(f"FAILED {claim}\n" for claim in wrong), end="")
-    return 1 if wrong or len(shows) != len(roots.GENERATIONS) else 0
+    say("", *(f"FAILED {claim}" for claim in wrong))
+    seen = [show.generation for show in shows if complete(show, PARTS)]
+    well = seen == list(generations)
+    say(f"all of it was seen, in {' and '.join(seen)}" if well else "not all of it was seen: the demo failed")
+    return 0 if well else 1
 
 
 if __name__ == "__main__":

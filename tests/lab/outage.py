@@ -39,11 +39,22 @@ class Pings:
     """What a ping in the background saw; complete when its block has ended."""
 
     sent: int = 0
-    received: int = 0
+    answered: set[int] = field(default_factory=set)
+    """The numbers of those that were answered; the first is 1."""
+
+    @property
+    def received(self) -> int:
+        return len(self.answered)
 
     @property
     def lost(self) -> int:
         return self.sent - self.received
+
+    @property
+    def longest(self) -> float:
+        """The longest time without an answer, in seconds: to a tenth, as the pings go."""
+        there = sorted({0, *self.answered, self.sent + 1})
+        return max(after - before - 1 for before, after in zip(there, there[1:])) * PING_EVERY
 
 
 @dataclass
@@ -61,16 +72,17 @@ class Connections:
 def pings(peer: Machine, address: str = HOST_ADDRESS, *, lead: float = 1.0) -> Iterator[Pings]:
     """Pings during the block, `lead` seconds before it and after it."""
     seen = Pings()
-    job = peer.start(["ping", "-n", "-q", "-i", str(PING_EVERY), "-W", "1", address])
+    job = peer.start(["ping", "-n", "-i", str(PING_EVERY), "-W", "1", address])
     time.sleep(lead)
     try:
         yield seen
         time.sleep(lead)
     finally:
         text = job.stop(signal.SIGINT).stdout
-        found = re.search(r"(\d+) packets transmitted, (\d+) received", text)
+        found = re.search(r"(\d+) packets transmitted", text)
         if found:
-            seen.sent, seen.received = int(found[1]), int(found[2])
+            seen.sent = int(found[1])
+            seen.answered = {int(number) for number in re.findall(r"bytes from .* icmp_seq=(\d+)", text)}
 
 
 @contextmanager

@@ -1,0 +1,149 @@
+"""The demo where no machine can be booted, and how it judges what it sees where one can."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import Any, cast
+
+import pytest
+
+from tests.lab import build, demo, demo_offline
+from tests.lab.cache import LabError
+from tests.lab.demo_show import Show, claims, complete, table
+from tests.lab.machine import Machine
+from tests.lab.outage import Pings
+from tests.lab.seed import HOST_MAC
+
+NONE = cast(Machine, None)
+PICTURE: dict[str, Any] = {
+    "peth0": {
+        "address": HOST_MAC,
+        "master": "eth0",
+        "flags": ["UP", "PROMISC"],
+        "promiscuity": 2,
+        "linkinfo": {"info_slave_kind": "bridge"},
+    },
+    "eth0": {"address": HOST_MAC, "linkinfo": {"info_kind": "bridge", "info_data": {"stp_state": 0}}},
+    "zones": {"eth0": 's "trusted"', "peth0": 's "trusted"'},
+    "addresses": {"lo": [], "peth0": [], "eth0": ["10.1.255.254/16"]},
+    "default": [["10.1.1.1", "eth0"]],
+    "udev": ["ID_NET_LINK_FILE=/etc/systemd/network/00-kvmnet-peth0.link"],
+}
+
+
+def shows_what_needs_no_machine(said: str) -> bool:
+    return all(
+        words in said
+        for words in (
+            "no problem in 1 host",
+            "type: linux-bridge",
+            "type: mac-vtap",
+            "PermanentMACAddress=00:14:4f:80:de:00",
+            "> rename eth0: to peth0",
+            "NOT SHOWN",
+        )
+    )
+
+
+def test_where_no_machine_can_be_booted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It shows what needs none, says what it could not show and why, and fails."""
+    monkeypatch.setattr(build, "why_not", lambda: "it needs root (mount namespaces, chroot)")
+    assert demo.main([]) == 1
+    said = capsys.readouterr().out
+    assert shows_what_needs_no_machine(said), said
+    assert "it needs root (mount namespaces, chroot)" in said.rsplit("NOT SHOWN", 1)[1]
+    assert "\x1b" not in said
+
+
+def test_where_a_machine_does_not_come_up(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(*_: object) -> None:
+        raise LabError("host (trixie): its kernel ended")
+
+    monkeypatch.setattr(build, "prepare", lambda _: None)
+    monkeypatch.setattr(demo, "booted", fails)
+    assert demo.main([]) == 1
+    said = capsys.readouterr().out
+    assert shows_what_needs_no_machine(said), said
+    assert "its kernel ended" in said
+
+
+def test_without_what_kvmnet_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Python without kvmnet's dependencies: the demo says how to get them."""
+    monkeypatch.setattr(build, "why_not", lambda: "it needs Debian")
+    monkeypatch.setattr(demo_offline, "interpreter", lambda: [sys.executable, "-S", "-E"])
+    assert demo.main([]) == 1
+    assert "make check" in capsys.readouterr().out
+
+
+def test_the_picture() -> None:
+    assert [claim for claim, true in claims(PICTURE) if not true] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "claim"),
+    [
+        (("peth0",), {}, "peth0 is there"),
+        (("peth0", "master"), "br0", "a port of eth0"),
+        (("peth0", "promiscuity"), 1, "promiscuity 1"),
+        (("peth0", "flags"), ["UP"], "PROMISC in its flags"),
+        (("eth0", "address"), "52:54:00:00:00:01", "the NIC's MAC"),
+        (("eth0", "linkinfo", "info_data", "stp_state"), 1, "STP is off"),
+        (("addresses", "eth0"), [], "10.1.255.254/16"),
+        (("addresses", "peth0"), ["10.1.255.254/16"], "peth0 no address"),
+        (("default",), [["10.1.1.1", "peth0"]], "default route"),
+        (("zones", "eth0"), 's ""', "zone trusted"),
+        (("udev",), ["ID_NET_LINK_FILE=/usr/lib/systemd/network/99-default.link"], "udev"),
+    ],
+)
+def test_not_the_picture(path: tuple[str, ...], value: object, claim: str) -> None:
+    """Each thing that is not so is told as such."""
+    seen = copy.deepcopy(PICTURE)
+    inner = seen
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    assert any(claim in words for words, true in claims(seen) if not true)
+
+
+def test_all_of_it_must_be_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    show = Show("trixie", NONE, NONE)
+    show.part = "applied"
+    show.check("eth0 is a bridge", True)
+    assert complete(show, ["applied"])
+    assert not complete(show, ["applied", "after a reboot"])
+    assert [row.split() for row in table([show], ["applied", "after a reboot"])[1:]] == [
+        ["applied", "yes,", "1", "check"],
+        ["after", "a", "reboot", "NOT", "SEEN"],
+    ]
+    show.check("STP is off", False)
+    assert not complete(show, ["applied"])
+    assert "1 of 2 FAILED" in table([show], ["applied"])[1]
+    assert demo.summary([show], ["trixie"], 60) == 1
+    said = capsys.readouterr().out
+    assert "FAILED trixie, applied: STP is off" in said
+    assert "eth0 is a bridge" not in said, "it is not this show's turn yet"
+    show.take_turn()
+    assert capsys.readouterr().out == "  ok     eth0 is a bridge\n  FAILED STP is off\n"
+
+
+def test_the_demo_succeeds_only_with_both_generations(capsys: pytest.CaptureFixture[str]) -> None:
+    shows = []
+    for generation in ("trixie", "bookworm"):
+        show = Show(generation, NONE, NONE)
+        for part in demo.PARTS:
+            show.part = part
+            show.check("so it is", True)
+        shows.append(show)
+    assert demo.summary(shows, ["trixie", "bookworm"], 60) == 0
+    assert demo.summary(shows[:1], ["trixie", "bookworm"], 60) == 1
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered", "lost", "longest"),
+    [(3, {1, 2, 3}, 0, 0.0), (9, {1, 2, 6, 8, 9}, 4, 0.3), (4, {1}, 3, 0.3), (2, set(), 2, 0.2), (4, {3, 4}, 2, 0.2)],
+)
+def test_pings(sent: int, answered: set[int], lost: int, longest: float) -> None:
+    pings = Pings(sent, answered)
+    assert (pings.lost, round(pings.longest, 3)) == (lost, longest)
