@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from kvmnet import files, resources
-from kvmnet.core import build, checks, document, emit, layout, profile, render, schema
+from kvmnet.core import build, checks, document, emit, layout, profile, render, schema, silence
 from kvmnet.core.bundle import Bundle
-from kvmnet.core.problem import Mark, Problem, in_order
+from kvmnet.core.problem import Mark, Problem, Silenced, in_order
 
 if TYPE_CHECKING:
     from kvmnet.core.document import Source
@@ -31,6 +31,8 @@ class Definition:
     problems: list[Problem]
     sources: Mapping[str, str] = field(repr=False)
     views: Mapping[str, HostView] = field(repr=False)
+    silenced: Sequence[Silenced] = ()
+    """The warnings that the definition accepts; they are not among the problems."""
 
     @property
     def ok(self) -> bool:
@@ -104,7 +106,8 @@ def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Opt
     cluster = build.read_cluster(tree, load_profiles())
     views = layout.views_of(cluster)
     found += checks.run(checks.Context(cluster, views))
-    return Definition(cluster, in_order(found), texts, views)
+    found, silenced = silence.sort_out(tree, found)
+    return Definition(cluster, in_order(found), texts, views, tuple(silenced))
 
 
 def load_bundles(path: Optional[str]) -> tuple[Optional[Cluster], list[Bundle], list[Problem]]:

@@ -32,12 +32,13 @@ def validate(
     from kvmnet.core import problem
 
     definition = pipeline.load(path)
-    out(problem.REPORTERS[format.value](definition.problems, definition.sources))
+    out(problem.REPORTERS[format.value](definition.problems, definition.sources, definition.silenced))
     errors = sum(p.is_error for p in definition.problems)
     warnings = len(definition.problems) - errors
     if format is Format.text:
         counts = [count(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n]
         what = ", ".join(counts) if counts else f"no problem in {count(len(definition.hosts), 'host')}"
-        err(what + ("; kvmnet explain CODE says more\n" if counts else "\n"))
+        silent = f" ({count(len(definition.silenced), 'warning')} silenced)" if definition.silenced else ""
+        err(what + silent + ("; kvmnet explain CODE says more\n" if counts else "\n"))
     if errors:
         raise typer.Exit(1)

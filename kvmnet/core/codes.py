@@ -108,3 +108,21 @@ register(
     leading zeros, a subnet has its prefix length.
     """,
 )
+register(
+    "KVN190",
+    "a silence that silences nothing",
+    """
+    A `silence` accepts a warning whose place is inside the part that it is written in: network, group, host,
+    interface, guest, guest's NIC, route, or the whole definition. There is no such warning here (any more),
+    so take it out: left in, it would hide the next one. A warning about what a group gives its hosts has its
+    place in the group.
+    """,
+)
+register(
+    "KVN191",
+    "a silence of something that is not a warning",
+    """
+    Only warnings can be silenced. What is an error would not work, or not as written, on some host: it has to
+    be mended. `kvmnet explain` lists all codes.
+    """,
+)

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 ERROR = "error"
 WARNING = "warning"
@@ -49,6 +49,15 @@ class Problem:
     @property
     def is_error(self) -> bool:
         return self.severity == ERROR
+
+
+@dataclass(frozen=True)
+class Silenced:
+    """A warning that the definition accepts: the reason it gives, and where it does."""
+
+    problem: Problem
+    reason: str
+    mark: Mark
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
@@ -110,8 +119,9 @@ def _place(mark: Mark) -> str:
     return f"{printable(mark.file)}:{mark.line}:{mark.column}"
 
 
-def as_text(problems: Iterable[Problem], sources: Mapping[str, str]) -> str:
+def as_text(problems: Iterable[Problem], sources: Mapping[str, str], silenced: Iterable[Silenced] = ()) -> str:
     """Every problem as `file:line:col: CODE message`, the source line, a caret, what belongs to it."""
+    del silenced  # told in json only
     lines = Lines(sources)
     out: list[str] = []
     for p in in_order(problems):
@@ -126,23 +136,29 @@ def as_text(problems: Iterable[Problem], sources: Mapping[str, str]) -> str:
     return "".join(line + "\n" for line in out)
 
 
-def as_json(problems: Iterable[Problem], sources: Mapping[str, str]) -> str:
-    """The same as a JSON document: `{"problems": [{code, severity, file, line, column, message, …}]}`."""
+def as_json(problems: Iterable[Problem], sources: Mapping[str, str], silenced: Iterable[Silenced] = ()) -> str:
+    """The same as a JSON document: `{"problems": [{code, severity, file, line, column, message, …}]}`, and
+    under "silenced" the accepted warnings, each with its reason."""
     del sources  # the same signature as the other reporters
-    rows = [
-        {
-            "code": p.code,
-            "severity": p.severity,
-            "file": p.mark.file,
-            "line": p.mark.line,
-            "column": p.mark.column,
-            "message": p.message,
-            "related": [{**other.mark._asdict(), "message": other.message} for other in p.related],
-            "hint": p.hint,
-        }
-        for p in in_order(problems)
-    ]
-    return json.dumps({"problems": rows}, indent=2) + "\n"
+    document = {
+        "problems": [_row(problem) for problem in in_order(problems)],
+        "silenced": [
+            {**_row(one.problem), "reason": one.reason, "silence": one.mark._asdict()}
+            for one in sorted(set(silenced), key=lambda one: (one.problem.mark, one.problem.code, one.problem.message))
+        ],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _row(problem: Problem) -> dict[str, Any]:
+    return {
+        "code": problem.code,
+        "severity": problem.severity,
+        **problem.mark._asdict(),
+        "message": problem.message,
+        "related": [{**other.mark._asdict(), "message": other.message} for other in problem.related],
+        "hint": problem.hint,
+    }
 
 
 def _escaped(text: str, characters: str) -> str:
@@ -152,9 +168,9 @@ def _escaped(text: str, characters: str) -> str:
     return text
 
 
-def as_github(problems: Iterable[Problem], sources: Mapping[str, str]) -> str:
+def as_github(problems: Iterable[Problem], sources: Mapping[str, str], silenced: Iterable[Silenced] = ()) -> str:
     """The same as workflow commands, which GitHub shows beside the line of a pull request."""
-    del sources
+    del sources, silenced
     out = []
     for p in in_order(problems):
         words = [p.message, *(f"{_place(o.mark)}: {o.message}" for o in p.related)]
