@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Optional
 
 from kvmnet.core.checks import Context, check
-from kvmnet.core.problem import WARNING, Problem, Related
+from kvmnet.core.model import Guest, GuestNic, Host, Interface, Network
+from kvmnet.core.problem import WARNING, Mark, Problem, Related
 
 
 @check("KVN160", "a host without the bridge or tag that a guest needs")
@@ -47,3 +49,36 @@ def empty_group(context: Context) -> Iterator[Problem]:
         if guest.group in context.cluster.groups and not context.cluster.hosts_of(guest) and guest.host is None:
             words = f"no host is in group {guest.group}: guest {guest.name} runs nowhere"
             yield Problem("KVN162", words, guest.place.at("group"), severity=WARNING)
+
+
+@check("KVN163", "a macvtap wanted where there is a bridge")
+def bridged(context: Context) -> Iterator[Problem]:
+    """
+    `attach` says when a guest's macvtap exists, but a host that the guest may run on has a bridge on that
+    network, over its NIC or with `bridge: true` over the VLAN. The kernel puts no macvtap on what is a port
+    of a bridge (EBUSY), so the guest's NIC would be on the bridge there. Take out `attach`, or the bridge.
+    """
+    told: set[Mark] = set()
+    for guest, nic, network in _stated(context):
+        mark = nic.place.at("attach") if nic.attach else network.place.at("attach")
+        for host in context.cluster.hosts_of(guest):
+            interface = _bridge_on(host, network)
+            if interface is None or mark in told:
+                continue
+            told.add(mark)
+            words = f"guest {guest.name} would have no macvtap on {host.name}: {interface.name} is bridged there"
+            there = Related(interface.place.at("bridge"), "the bridged one is here")
+            yield Problem("KVN163", words, mark, related=(there,))
+
+
+def _stated(context: Context) -> Iterator[tuple[Guest, GuestNic, Network]]:
+    """The guests' NICs that say themselves, or whose network says, when their macvtaps exist."""
+    for guest in context.cluster.guests.values():
+        for nic in guest.nics:
+            network = context.cluster.networks.get(nic.network)
+            if network is not None and (nic.attach or network.attach):
+                yield guest, nic, network
+
+
+def _bridge_on(host: Host, network: Network) -> Optional[Interface]:
+    return next((i for i in host.interfaces.values() if i.network == network.name and host.bridged(i)), None)

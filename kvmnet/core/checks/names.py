@@ -10,9 +10,9 @@ from kvmnet.core.view import HostView
 
 #: IFNAMSIZ of linux/if.h is 16 with the closing NUL.
 MAX_NAME = 15
-#: What the kernel or our own files cannot have as an interface's name (dev_valid_name, and "all" and
-#: "default", which are folders of /proc/sys/net/ipv4/conf beside the interfaces').
-_REFUSED = (".", "..", "all", "default", "lo")
+#: Names that are taken: "all" and "default" are folders of /proc/sys/net/ipv4/conf beside the interfaces'
+#: (sysctl_dev_name_is_allowed), "bonding_masters" is a file of /sys/class/net beside them.
+_REFUSED = (".", "..", "all", "default", "lo", "bonding_masters")
 
 
 def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
@@ -34,8 +34,10 @@ def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
 @check("KVN150", "an interface name that the kernel refuses")
 def refused(context: Context) -> Iterator[Problem]:
     """
-    An interface's name has at most 15 characters (IFNAMSIZ), and some names are taken. Mind what the
-    profile adds: under rocks a NIC gets a p before its name, a VLAN a dot and its tag.
+    An interface's name has at most 15 characters (IFNAMSIZ). Some names are taken: all, default, lo and
+    bonding_masters. One of digits alone is refused by udev, since programs take it for an interface's index.
+    (The kernel refuses blanks, slashes and colons too; the definition's form has none in a name.) Mind what
+    the profile adds: under rocks a NIC gets a p before its name, a VLAN a dot and its tag.
     """
     told: set[tuple[str, Mark]] = set()
     for view in context.views.values():
@@ -46,7 +48,7 @@ def refused(context: Context) -> Iterator[Problem]:
             if len(name) > MAX_NAME:
                 words = f"{view.host}: {what} would be named {name}: {len(name)} characters, {MAX_NAME} at most"
                 yield Problem("KVN150", words, mark)
-            elif name in _REFUSED:
+            elif name in _REFUSED or name.isdigit():
                 yield Problem("KVN150", f"{view.host}: {what} cannot be named {name}", mark)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
+from kvmnet.core import routing
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import Route
+from kvmnet.core.model import Cluster, Host, Placed, Route
 from kvmnet.core.problem import WARNING, Mark, Problem
+from kvmnet.core.view import HostView
 
 
 def _written(context: Context) -> Iterator[Route]:
@@ -50,3 +53,40 @@ def stray_bits(context: Context) -> Iterator[Problem]:
         if route.stray_bits:
             words = f"bits are set behind the prefix; the subnet is {route.to}"
             yield Problem("KVN183", words, route.mark)
+
+
+@check("KVN184", "a name server that the host cannot reach")
+def dns_unreachable(context: Context) -> Iterator[Problem]:
+    """
+    A name server is on none of the networks that a host has an address in, and no route leads to it: neither a
+    default route of its family nor a static one. The host would wait for it at every name.
+    """
+    told: set[Mark] = set()
+    for view in context.views.values():
+        host = context.cluster.hosts[view.host]
+        for server in _servers(context.cluster, host, view):
+            if server.mark not in told and not _reached(context.cluster, host, view, server):
+                told.add(server.mark)
+                words = f"{view.host} has no way to name server {server.ip}"
+                yield Problem("KVN184", words, server.mark, severity=WARNING)
+
+
+def _servers(cluster: Cluster, host: Host, view: HostView) -> Iterator[Placed]:
+    """The name servers that a host asks, with their places."""
+    for network in dict.fromkeys(interface.network or "" for interface in host.interfaces.values()):
+        for server in cluster.networks[network].dns_servers if network in cluster.networks else ():
+            if str(server.ip) in view.dns_servers:
+                yield server
+
+
+def _reached(cluster: Cluster, host: Host, view: HostView, server: Placed) -> bool:
+    if server.ip.is_loopback or any(server.ip in ipaddress.ip_network(r.destination) for r in view.routes):
+        return True
+    for interface in host.interfaces.values():
+        network = cluster.networks.get(interface.network or "")
+        brings = interface.source(server.ip.version) in ("dhcp", "auto")
+        if brings and (network is None or network.default_route):
+            return True  # the default route comes with the address
+        if not interface.left_alone and routing.on_link(cluster, interface, server.ip):
+            return True
+    return False
