@@ -14,10 +14,14 @@ def _folder(name: str) -> Path:
     return inside if inside.is_dir() else _HERE.parent / name
 
 
+def schema_text(name: str) -> str:
+    """The JSON Schema "cluster", "profile" or "state" as it is written."""
+    return (_folder("schemas") / f"{name}.schema.json").read_text(encoding="utf-8")
+
+
 def read_schema(name: str) -> dict[str, Any]:
-    """The JSON Schema "cluster", "profile" or "state" as plain data."""
-    text = (_folder("schemas") / f"{name}.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
+    """The same as plain data."""
+    schema: dict[str, Any] = json.loads(schema_text(name))
     return schema
 
 

@@ -162,3 +162,10 @@ def test_under_the_c_locale_the_bytes_are_the_same() -> None:
     )
     golden = ROOT / "tests/golden/good/example-rocks/expected/vm-container-0-0/nmstate.yml"
     assert done.stdout == golden.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["cluster", "profile", "state"])
+def test_schema_prints_the_file(name: str, capfdbinary: Any) -> None:
+    assert run("schema", name) == 0
+    assert capfdbinary.readouterr()[0] == (ROOT / f"schemas/{name}.schema.json").read_bytes()
+    assert run("schema", "clutser") == 2
