@@ -142,7 +142,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     say(
         "kvmnet's whole job on real machines: validate, render, plan, a bad change that undoes itself, apply,",
         "power cut, reboot, apply again; every line that begins with `ok` was read from the machine's kernel.",
-        "The first time about 10 minutes, most of it to build the machines; then about 5.",
+        "The first time about 10 minutes, most of it to build the machines; then about 4.",
     )
     try:
         build.prepare(generations)
