@@ -89,7 +89,9 @@ def main() -> int:
     parser.add_argument("--generation", choices=roots.GENERATIONS)
     options = parser.parse_args()
     chosen = [options.generation] if options.generation else list(roots.GENERATIONS)
-    print(f"outage: {options.rounds} rounds in each machine, about {1 + options.rounds // 2} minutes for each", flush=True)
+    print(
+        f"outage: {options.rounds} rounds in each machine, about {1 + options.rounds // 2} minutes for each", flush=True
+    )
     build.prepare(chosen)
     late = []
     rows = []
