@@ -113,7 +113,7 @@ register(
     "a silence that silences nothing",
     """
     A `silence` accepts a warning whose place is inside the part that it is written in: network, group, host,
-    interface, guest, guest's NIC, route, or the whole definition. There is no such warning here (any more),
+    interface, guest, route, or the whole definition. There is no such warning here (any more),
     so take it out: left in, it would hide the next one. A warning about what a group gives its hosts has its
     place in the group.
     """,

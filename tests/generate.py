@@ -1,0 +1,299 @@
+"""Right definitions by chance: `cluster(rng)` is plain data without one problem, over every key of the schema."""
+
+from __future__ import annotations
+
+import copy
+from random import Random
+from typing import Any
+
+Data = dict[str, Any]
+
+#: Bond modes with the options that are for them alone; see Documentation/networking/bonding.rst.
+MODES: dict[str, dict[str, list[Any]]] = {
+    "balance-rr": {"packets_per_slave": [0, 4]},
+    "active-backup": {"fail_over_mac": ["none", "active", "follow"]},
+    "balance-xor": {},
+    "broadcast": {},
+    "802.3ad": {
+        "ad_actor_sys_prio": [1, 65535],
+        "ad_actor_system": ["00:14:4f:00:00:01"],
+        "ad_select": ["stable", "bandwidth", "count"],
+        "ad_user_port_key": [0, 1023],
+        "lacp_rate": ["slow", "fast"],
+        "min_links": [0, 1],
+    },
+    "balance-tlb": {"tlb_dynamic_lb": [True, False]},
+    "balance-alb": {"tlb_dynamic_lb": [True, False]},
+}
+#: Modes whose ports do not need a partner that speaks LACP or a balancing that learns: ARP probes work there.
+BY_ARP = ("balance-rr", "active-backup", "balance-xor", "broadcast")
+ONE_AT_A_TIME = ("active-backup", "balance-tlb", "balance-alb")
+ANY_MODE: dict[str, list[Any]] = {
+    "all_slaves_active": ["dropped", "delivered"],
+    "lp_interval": [1, 5],
+    "num_grat_arp": [0, 255],
+    "num_unsol_na": [1],
+    "resend_igmp": [0, 1],
+    "use_carrier": [True, False],
+    "primary_reselect": ["always", "better", "failure"],
+}
+
+
+def cluster(rng: Random) -> Data:
+    """A definition that has no problem, not even a warning."""
+    return _Cluster(rng).data
+
+
+class _Cluster:
+    """One definition, made part by part: each knows what those before it need."""
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        self.macs = 0
+        self.data: Data = {"kvmnet": 1, "cluster": "c", "profile": rng.choice(["rocks", "plain"])}
+        self.plain = rng.randint(1, 3)
+        if self.now(0.3):
+            self.data["hostname"] = self.now(0.5)
+        if self.now(0.3):
+            self.data["profiles"] = self.profiles()
+            self.data["profile"] = rng.choice(list(self.data["profiles"]))
+        self.data["networks"] = self.networks()
+        self.data["groups"] = self.groups()
+        self.data["hosts"] = {f"host-{n}": self.host(n) for n in range(rng.randint(2, 4))}
+        self.data["guests"] = self.guests()
+        if self.now(0.3):
+            self.data["routes"] = [self.route("10.90.0.0/16"), *self.silenced_routes()]
+        self.silences()
+
+    def now(self, share: float) -> bool:
+        return self.rng.random() < share
+
+    def pick(self, data: Data, key: str, share: float, *values: Any) -> None:
+        """A key with one of the values, now and then."""
+        if self.now(share):
+            data[key] = self.rng.choice(values)
+
+    def mac(self, local: bool = False) -> str:
+        """A MAC that no other NIC has; the last six digits differ too, as macvtaps are named by them."""
+        self.macs += 1
+        return ("02" if local else "00") + ":14:4f:" + ":".join(f"{self.macs:06x}"[i : i + 2] for i in (0, 2, 4))
+
+    # ------------------------------------------------------------------ profiles and networks
+
+    def profiles(self) -> Data:
+        own: Data = {"extends": self.rng.choice(["rocks", "plain"])}
+        self.pick(own, "description", 0.5, "ours")
+        if self.now(0.5):
+            own["nic"] = {"promiscuous": self.now(0.5)}
+            self.pick(own["nic"], "rename", 0.5, "x{interface}", "n{interface}")
+        if self.now(0.5):
+            own["bridge"] = {"name": "b-{interface}"}
+            self.pick(own["bridge"], "beside", 0.6, "c-{interface}")
+            self.pick(own["bridge"], "stp", 0.6, True, False)
+        if self.now(0.5):
+            own["vlan"] = {"name": "{nic}.{tag}"}
+        if self.now(0.5):
+            own["macvtap"] = {}
+            self.pick(own["macvtap"], "name", 0.6, "t{mac6}")
+            self.pick(own["macvtap"], "mode", 0.6, "bridge", "private", "vepa")
+        self.pick(own, "attach", 0.5, "always", "on-demand")
+        if self.now(0.5):
+            own["default_route"] = {}
+            self.pick(own["default_route"], "metric", 0.6, 50)
+            self.pick(own["default_route"], "table", 0.6, 100)
+        return {"ours": own, "more": {"extends": "ours"}} if self.now(0.5) else {"ours": own}
+
+    def networks(self) -> Data:
+        found: Data = {}
+        for n in range(self.plain):
+            net: Data = {"subnets": [f"10.{n}.0.0/16", f"2001:db8:{n}::/64"]}
+            if self.now(0.5):
+                net["gateway"] = f"10.{n}.0.1"
+            elif self.now(0.7):
+                net["gateways"] = [f"10.{n}.0.1", f"2001:db8:{n}::1"]
+            if n or self.now(0.3):  # each default route has a metric of its own, so none is in doubt
+                net.update({"metric": 1000 + n} if self.now(0.5) else {"default_route": False})
+            if self.now(0.5):
+                net["dns"] = {"servers": [f"10.{n}.0.53"]}
+                self.pick(net["dns"], "search", 0.5, ["example.org"], ["local", "example.org"])
+            self.pick(net, "mtu", 0.4, 1500, 4000)
+            found[f"net-{n}"] = net
+        for n in range(self.rng.randint(0, 2)):
+            found[f"tagged-{n}"] = {"subnets": [f"10.{100 + n}.0.0/16"], "vlan": 100 + n}
+            self.pick(found[f"tagged-{n}"], "mtu", 0.4, 1500, 4000)
+        for n in range(self.rng.randint(0, 2)):
+            found[f"logical-{n}"] = {"vlan": 200 + n, "over": "net-0"}
+            self.pick(found[f"logical-{n}"], "attach", 0.4, "always", "on-demand")
+            self.pick(found[f"logical-{n}"], "mtu", 0.3, 1500, 4000)
+        return found
+
+    # ------------------------------------------------------------------ groups and hosts
+
+    def groups(self) -> Data:
+        """One under the other; all their hosts run guests and have net-0."""
+        base: Data = {"kvm": True, "interfaces": {"eth0": {"network": "net-0"}}}
+        self.pick(base, "hostname", 0.3, True, False)
+        if self.now(0.3):
+            base["routes"] = [self.route("10.91.0.0/16")]
+        over: Data = {"group": "base"}
+        self.pick(over, "profile", 0.3, "rocks", "plain")
+        return {"base": base, "over": over, "empty": {}}
+
+    def route(self, to: str) -> Data:
+        route = {"to": to, "via": "10.0.0.254"}
+        self.pick(route, "metric", 0.4, 7)
+        self.pick(route, "table", 0.4, 254)
+        return route
+
+    def silenced_routes(self) -> list[Data]:
+        silence = [{"code": "KVN181", "reason": "for hosts to come"}]
+        return [{"to": "10.92.0.0/16", "via": "192.0.2.1", "silence": silence}] if self.now(0.5) else []
+
+    def nic(self) -> Data:
+        mac, name = self.mac(), f"enp{self.macs}s0"
+        return self.rng.choice([{"mac": mac}, {"match": {"mac": mac}}, {"match": {"mac": mac, "name": name}}])
+
+    def host(self, number: int) -> Data:
+        host: Data = {"interfaces": {}}
+        kinds = [None, "base", "over"]
+        group = self.rng.choice(kinds)
+        if group:
+            host["group"] = group
+        elif self.now(0.5):
+            host["kvm"] = self.now(0.7)
+        self.pick(host, "profile", 0.2, "rocks", "plain")
+        self.pick(host, "hostname", 0.3, True, False, f"name-{number}")
+        if self.now(0.3):
+            host["routes"] = [self.route("10.93.0.0/16")]
+        interfaces = host["interfaces"]
+        interfaces["eth0"] = {**self.nic(), **({} if group else {"network": "net-0"})}
+        self.addressed(interfaces["eth0"], 0, number, always=True)
+        for n in range(1, self.plain):
+            if self.now(0.6):
+                interfaces[f"eth{n}"] = {**self.nic(), "network": f"net-{n}"}
+                self.addressed(interfaces[f"eth{n}"], n, number)
+                self.pick(interfaces[f"eth{n}"], "bridge", 0.3, True, False)
+        self.vlans(interfaces, number)
+        if self.now(0.7):
+            self.bond(interfaces)
+        self.others(interfaces, number)
+        return host
+
+    def addressed(self, interface: Data, net: int, number: int, always: bool = False) -> None:
+        """Addresses of both families; always static IPv4 where routes lead through the network."""
+        four, six = f"10.{net}.1.{number + 1}", f"2001:db8:{net}::1:{number + 1}"
+        source = "static" if always else self.rng.choice(["static", "static", "dhcp"])
+        addresses = [four] if source == "static" else []
+        if source == "dhcp" or self.now(0.3):
+            interface["ipv4"] = source
+        kind = self.rng.choice(["none", "static", "auto", "dhcp", "link-local"])
+        if kind == "static":
+            addresses.append(six)
+        if kind not in ("none", "static") or self.now(0.3):
+            interface["ipv6"] = kind
+        if addresses:
+            interface["addresses"] = addresses
+        self.pick(interface, "mtu", 0.2, 9000)
+
+    def vlans(self, interfaces: Data, number: int) -> None:
+        for name in [name for name in self.data["networks"] if name.startswith("tagged") and self.now(0.6)]:
+            tag = 100 + int(name[-1])
+            vlan: Data = {"network": name}
+            if self.now(0.5):
+                vlan["addresses"] = [f"10.{tag}.1.{number + 1}"]
+            self.pick(vlan, "bridge", 0.4, True, False)
+            if self.now(0.5):
+                interfaces[f"eth0.{tag}"] = vlan
+            else:
+                interfaces[f"vl{tag}"] = {**vlan, "over": "eth0"}
+
+    def bond(self, interfaces: Data) -> None:
+        mode = self.rng.choice(list(MODES))
+        interfaces["p0"], interfaces["p1"] = self.nic(), self.nic()
+        options = {k: self.rng.choice(v) for k, v in {**MODES[mode], **ANY_MODE}.items() if self.now(0.5)}
+        if mode in BY_ARP and self.now(0.5):
+            options.update(arp_interval=1000, arp_ip_target=["10.0.0.1", "10.0.0.2"])
+            self.pick(options, "arp_validate", 0.5, "none", "all")
+            self.pick(options, "arp_all_targets", 0.5, "any", "all")
+            self.pick(options, "arp_missed_max", 0.5, 3)
+        elif self.now(0.7):
+            options["miimon"] = 100
+            self.pick(options, "updelay", 0.5, 200)
+            self.pick(options, "downdelay", 0.5, 200)
+        if mode in ONE_AT_A_TIME:
+            self.pick(options, "primary", 0.6, "p0", "p1")
+        self.pick(options, "xmit_hash_policy", 0.6, "layer2", "layer3+4", "vlan+srcmac")
+        if mode == "balance-xor" and self.now(0.7):
+            options.update(balance_slb=True, xmit_hash_policy="vlan+srcmac")
+        interfaces["bond0"] = {"ports": ["p0", "p1"], "mode": mode, "options": options}
+
+    def others(self, interfaces: Data, number: int) -> None:
+        """What is there and is not to be used."""
+        if self.now(0.2):
+            interfaces["off"] = {**self.nic(), "state": "down"}
+        if self.now(0.2):
+            interfaces["mine"] = {**self.nic(), "manage": False, "state": "up"}
+        if self.now(0.2):
+            interfaces["ib0"] = {"mac": ":".join(["80"] + ["00"] * 17 + [f"{self.macs % 256:02x}", f"{number:02x}"])}
+
+    # ------------------------------------------------------------------ guests and silences
+
+    def guests(self) -> Data:
+        """On hosts that have a bridge on net-0, and on the logical networks over it."""
+        logical = [name for name in self.data["networks"] if name.startswith("logical")]
+        found: Data = {}
+        for n in range(self.rng.randint(1, 3)):
+            guest: Data = {}
+            if self.now(0.5):
+                guest["group"] = self.rng.choice(["base", "over"])
+                if not [h for h in self.data["hosts"].values() if h.get("group") in (guest["group"], "over")]:
+                    guest["silence"] = [{"code": "KVN162", "reason": "no hosts yet"}]
+                bridged = True
+            else:
+                guest["host"] = self.rng.choice(list(self.data["hosts"]))
+                host = self.data["hosts"][guest["host"]]
+                bridged = "group" in host or host.get("kvm", False)
+            nets = [*(["net-0"] if bridged else []), *logical]
+            guest["nics"] = []
+            for _ in range(self.rng.randint(0, 3) if nets else 0):
+                network = self.rng.choice(nets)
+                nic = {"network": network, "mac": self.mac(local=True)}
+                if network != "net-0":
+                    self.pick(nic, "attach", 0.4, "always", "on-demand")
+                guest["nics"].append(nic)
+            found[f"guest-{n}"] = guest
+        return found
+
+    def silences(self) -> None:
+        """A warning for each place where one can be accepted, and the silence for it."""
+        hosts = list(self.data["hosts"].values())
+        local = [{"code": "KVN123", "reason": "a virtual machine"}]
+        if self.now(0.2):
+            self.rng.choice(hosts)["interfaces"]["virt0"] = {"mac": self.mac(local=True), "silence": local}
+        if self.now(0.2):
+            host = self.rng.choice(hosts)
+            host["interfaces"]["virt1"] = {"mac": self.mac(local=True)}
+            host["silence"] = copy.deepcopy(local)
+        if self.now(0.2):
+            self.data["hosts"]["far"] = {
+                "interfaces": {"eth0": {**self.nic(), "network": "far", "addresses": ["10.80.0.7"]}}
+            }
+            self.data["networks"]["far"] = {
+                "subnets": ["10.80.0.0/16"],
+                "dns": {"servers": ["192.0.2.53"]},
+                "silence": [{"code": "KVN184", "reason": "the router comes next week"}],
+            }
+            for route in self.data.get("routes", []):
+                route["silence"] = [{"code": "KVN181", "reason": "not for far"}]
+        if self.now(0.2):
+            self.data["groups"]["empty"] = {
+                "silence": [{"code": "KVN173", "reason": "the second cable comes next week"}],
+                "interfaces": {"only": self.nic(), "bond1": {"ports": ["only"]}},
+            }
+            self.data["hosts"]["lone"] = {"group": "empty"}
+            for route in self.data.get("routes", []):
+                route["silence"] = [{"code": "KVN181", "reason": "not for far"}]
+        if self.now(0.2):
+            self.data["guests"]["nowhere"] = {"group": "spare", "nics": []}
+            self.data["groups"]["spare"] = {}
+            self.data["silence"] = [{"code": "KVN162", "reason": "the group is filled next week"}]

@@ -1,0 +1,546 @@
+"""Mistakes put into a right definition: each mutator changes plain data in place and says what must be found.
+
+A mutator returns the path of keys and indexes that the problem must point at (a scalar's own place, else its key's),
+or None where the definition has nothing to make that mistake with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any, Callable, Optional, Union
+
+from kvmnet.core.problem import Mark
+
+Data = dict[str, Any]
+Path = tuple[Union[str, int], ...]
+Mutator = Callable[[Random, Data], Optional[Path]]
+MUTATORS: list[tuple[str, Mutator]] = []
+
+
+def mistake(code: str) -> Callable[[Mutator], Mutator]:
+    """Register a mutator with the code that it must produce."""
+
+    def register(function: Mutator) -> Mutator:
+        MUTATORS.append((code, function))
+        return function
+
+    return register
+
+
+def written(data: Any) -> tuple[str, dict[Path, Mark]]:
+    """The data as YAML, one value a line, and the place of every path: a scalar's own, else its key's."""
+    lines: list[str] = []
+    places: dict[Path, Mark] = {}
+
+    def scalar(value: Any) -> str:
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
+
+    def put(value: Any, path: Path, head: str, key_column: int) -> None:
+        """`head` is what stands on the line before the value."""
+        line = len(lines) + 1
+        if isinstance(value, (dict, list)) and value:
+            lines.append(head)
+            indent = " " * (len(head) - len(head.lstrip()) + 2)
+            item = head.endswith("-")  # its place is that of its first key
+            places[path] = Mark("f.yaml", line + item, len(indent) + 1 if item else key_column)
+            parts = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, part in parts:
+                own = f"{indent}{scalar(key)}:" if isinstance(value, dict) else f"{indent}-"
+                put(part, (*path, key), own, len(indent) + 1)
+            return
+        empty = isinstance(value, (dict, list))
+        text = ("{}" if isinstance(value, dict) else "[]") if empty else scalar(value)
+        item = head.endswith("-")
+        places[path] = Mark("f.yaml", line, len(head) + 2 if item or not empty else key_column)
+        lines.append(f"{head} {text}")
+
+    for key, part in data.items():
+        put(part, (key,), f"{scalar(key)}:", 1)
+    return "\n".join(lines) + "\n", places
+
+
+def _interfaces(data: Data) -> Iterator[tuple[Path, Data]]:
+    for host, value in data["hosts"].items():
+        for name, interface in value.get("interfaces", {}).items():
+            yield ("hosts", host, "interfaces", name), interface
+
+
+def _some(rng: Random, found: Any) -> Any:
+    """One of what was found, or None."""
+    everything = list(found)
+    return rng.choice(everything) if everything else None
+
+
+def _addressed(rng: Random, data: Data) -> Any:
+    """A NIC on its host's own net-0, with its static IPv4 address: the first."""
+    return _some(rng, ((p, i) for p, i in _interfaces(data) if p[3] == "eth0" and p[1] != "far" and "addresses" in i))
+
+
+def _nics(data: Data) -> Iterator[tuple[Path, Data]]:
+    """NICs that are known by `mac` and are nobody's port."""
+    return ((p, i) for p, i in _interfaces(data) if "mac" in i and p[3] not in ("p0", "p1", "ib0", "off", "mine"))
+
+
+def _bonds(data: Data) -> Iterator[tuple[Path, Data]]:
+    return ((p, i) for p, i in _interfaces(data) if "ports" in i)
+
+
+def _guest_nics(data: Data) -> Iterator[tuple[Path, Data]]:
+    for name, guest in data["guests"].items():
+        for number, nic in enumerate(guest["nics"]):
+            yield ("guests", name, "nics", number), nic
+
+
+def _guest_host(data: Data) -> Data:
+    """A host of guests of its own, out of the others' way."""
+    host: Data = {
+        "kvm": True,
+        "interfaces": {"eth0": {"mac": "00:15:00:00:00:01", "network": "net-0", "addresses": ["10.0.9.9"]}},
+    }
+    data["hosts"]["new"] = host
+    data.setdefault("guests", {})["new"] = {"host": "new", "nics": []}
+    return host
+
+
+@mistake("KVN010")
+def unknown_key(rng: Random, data: Data) -> Optional[Path]:
+    part, word = rng.choice([("networks", "subnts"), ("hosts", "interface"), ("groups", "kmv"), ("guests", "nic")])
+    name = rng.choice(list(data[part]))
+    data[part][name][word] = {}
+    return part, name, word
+
+
+@mistake("KVN011")
+def missing_key(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, _guest_nics(data))
+    if found is None:
+        return None
+    del found[1]["mac"]
+    return found[0]  # type: ignore[no-any-return]
+
+
+@mistake("KVN012")
+def wrong_kind(rng: Random, data: Data) -> Optional[Path]:
+    host = rng.choice(list(data["hosts"]))
+    data["hosts"][host]["kvm"] = "yes"
+    return "hosts", host, "kvm"
+
+
+@mistake("KVN013")
+def wrong_form(rng: Random, data: Data) -> Optional[Path]:
+    path, interface = rng.choice([*_interfaces(data)])
+    interface["mac"] = "00:14:4f:80:de:0g"
+    return (*path, "mac")
+
+
+@mistake("KVN101")
+def unknown_network(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, ((p, i) for p, i in [*_interfaces(data), *_guest_nics(data)] if "network" in i))
+    if found is None:
+        return None
+    found[1]["network"] = "nett-0"
+    return (*found[0], "network")
+
+
+@mistake("KVN102")
+def unknown_group(rng: Random, data: Data) -> Optional[Path]:
+    name = rng.choice(list(data["hosts"]))
+    data["hosts"][name]["group"] = "bsae"
+    return "hosts", name, "group"
+
+
+@mistake("KVN103")
+def unknown_host(rng: Random, data: Data) -> Optional[Path]:
+    data["guests"]["lost"] = {"host": "host-9", "nics": []}
+    return "guests", "lost", "host"
+
+
+@mistake("KVN104")
+def unknown_profile(rng: Random, data: Data) -> Optional[Path]:
+    name = rng.choice(list(data["hosts"]))
+    data["hosts"][name]["profile"] = "rock"
+    return "hosts", name, "profile"
+
+
+@mistake("KVN106")
+def group_over_itself(rng: Random, data: Data) -> Optional[Path]:
+    data["groups"]["base"]["group"] = rng.choice(["over", "base"])
+    return "groups", "base", "group"
+
+
+@mistake("KVN107")
+def profile_over_itself(rng: Random, data: Data) -> Optional[Path]:
+    data.setdefault("profiles", {})["round"] = {"extends": "round"}
+    return "profiles", "round", "extends"
+
+
+@mistake("KVN110")
+def outside(rng: Random, data: Data) -> Optional[Path]:
+    path, interface = _addressed(rng, data)
+    interface["addresses"][0] = "172.16.0.1"
+    return (*path, "addresses", 0)
+
+
+@mistake("KVN111")
+def not_a_host_address(rng: Random, data: Data) -> Optional[Path]:
+    path, interface = _addressed(rng, data)
+    interface["addresses"][0] = rng.choice(["10.0.0.0", "10.0.255.255"])
+    return (*path, "addresses", 0)
+
+
+@mistake("KVN112")
+def address_twice(rng: Random, data: Data) -> Optional[Path]:
+    _, interface = _addressed(rng, data)
+    data["hosts"]["zz"] = {"interfaces": {"eth0": {"network": "net-0", "addresses": [interface["addresses"][0]]}}}
+    return "hosts", "zz", "interfaces", "eth0", "addresses", 0
+
+
+@mistake("KVN113")
+def gateway_outside(rng: Random, data: Data) -> Optional[Path]:
+    data["networks"]["net-0"].pop("gateways", None)
+    data["networks"]["net-0"]["gateway"] = "172.16.0.1"
+    return "networks", "net-0", "gateway"
+
+
+@mistake("KVN114")
+def two_default_routes(rng: Random, data: Data) -> Optional[Path]:
+    for name, third in (("one", 81), ("two", 82)):
+        data["networks"][name] = {"subnets": [f"10.{third}.0.0/16"], "gateway": f"10.{third}.0.1", "metric": 77}
+    nics = {name: {"network": name, "addresses": [f"10.{third}.0.7"]} for name, third in (("one", 81), ("two", 82))}
+    data["hosts"]["zz"] = {"profile": "plain", "interfaces": nics}
+    return "networks", "two", "gateway"
+
+
+@mistake("KVN185")
+def a_default_route_by_dhcp_too(rng: Random, data: Data) -> Optional[Path]:
+    for name, third in (("one", 81), ("two", 82)):
+        data["networks"][name] = {"subnets": [f"10.{third}.0.0/16"], "gateway": f"10.{third}.0.1", "metric": 77}
+    nics = {"one": {"network": "one", "addresses": ["10.81.0.7"]}, "two": {"network": "two", "ipv4": "dhcp"}}
+    data["hosts"]["zz"] = {"profile": "plain", "interfaces": nics}
+    return "hosts", "zz", "interfaces", "two", "ipv4"
+
+
+@mistake("KVN115")
+def two_gateways(rng: Random, data: Data) -> Optional[Path]:
+    network = data["networks"]["net-0"]
+    network.pop("gateway", None)
+    network["gateways"] = ["10.0.0.1", "10.0.0.2"]
+    return "networks", "net-0", "gateways", 1
+
+
+@mistake("KVN116")
+def overlap(rng: Random, data: Data) -> Optional[Path]:
+    data["networks"]["zz"] = {"subnets": [rng.choice(["10.0.7.0/24", "10.0.0.0/8", "2001:db8::/48"])]}
+    return "networks", "zz", "subnets", 0
+
+
+@mistake("KVN117")
+def stray_bits(rng: Random, data: Data) -> Optional[Path]:
+    data["networks"]["net-0"]["subnets"][0] = "10.0.0.5/16"
+    return "networks", "net-0", "subnets", 0
+
+
+@mistake("KVN118")
+def other_prefix(rng: Random, data: Data) -> Optional[Path]:
+    path, interface = _addressed(rng, data)
+    interface["addresses"][0] += "/24"
+    return (*path, "addresses", 0)
+
+
+@mistake("KVN119")
+def no_network(rng: Random, data: Data) -> Optional[Path]:
+    data["hosts"]["zz"] = {"interfaces": {"eth0": {"addresses": ["10.0.7.7"]}}}
+    return "hosts", "zz", "interfaces", "eth0", "addresses", 0
+
+
+@mistake("KVN120")
+def no_mac(rng: Random, data: Data) -> Optional[Path]:
+    host = {"profile": "rocks", "kvm": True, "interfaces": {"eth0": {"network": "net-0", "addresses": ["10.0.7.7"]}}}
+    data["hosts"]["zz"] = host
+    return "hosts", "zz", "interfaces", "eth0"
+
+
+@mistake("KVN121")
+def mac_twice(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, _nics(data))
+    if found is None:
+        return None
+    data["guests"]["zz"] = {"host": "host-0", "nics": [{"network": "net-0", "mac": found[1]["mac"].upper()}]}
+    return "guests", "zz", "nics", 0, "mac"
+
+
+@mistake("KVN122")
+def multicast(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, [*_nics(data), *_guest_nics(data)])
+    if found is None:
+        return None
+    found[1]["mac"] = rng.choice(["01:00:5e:00:00:01", "00:00:00:00:00:00"])
+    return (*found[0], "mac")
+
+
+@mistake("KVN123")
+def local(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, (pair for pair in _nics(data) if not str(pair[0][3]).startswith("virt")))
+    if found is None or "silence" in data["hosts"][found[0][1]]:
+        return None
+    found[1]["mac"] = "52:54:00:00:00:01"
+    return (*found[0], "mac")
+
+
+@mistake("KVN124")
+def long_mac(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, _nics(data))
+    if found is None:
+        return None
+    found[1]["mac"] = ":".join(["80", *["00"] * 18, "01"])
+    return (*found[0], "mac")
+
+
+@mistake("KVN130")
+def tag_range(rng: Random, data: Data) -> Optional[Path]:
+    if rng.random() < 0.5:
+        data["networks"]["zz"] = {"vlan": rng.choice([0, 4095, -1])}
+        return "networks", "zz", "vlan"
+    host = rng.choice([name for name in data["hosts"] if name.startswith("host")])
+    data["hosts"][host]["interfaces"]["eth0.4095"] = {}
+    return "hosts", host, "interfaces", "eth0.4095"
+
+
+@mistake("KVN131")
+def over_what(rng: Random, data: Data) -> Optional[Path]:
+    if rng.random() < 0.5:
+        data["networks"]["zz"] = {"over": "net-0"}
+        return "networks", "zz"
+    data["networks"].update({"yy": {"vlan": 999}, "zz": {"vlan": 998, "over": "yy"}})
+    return "networks", "zz", "over"
+
+
+@mistake("KVN132")
+def tag_twice(rng: Random, data: Data) -> Optional[Path]:
+    data["networks"].update({"yy": {"vlan": 999, "over": "net-0"}})
+    if rng.random() < 0.5:
+        data["networks"]["zz"] = {"vlan": 999, "over": "net-0"}
+        return "networks", "zz", "vlan"
+    host = rng.choice([n for n in data["hosts"] if n.startswith("host")])
+    data["hosts"][host]["interfaces"]["eth0.999"] = {}
+    return "hosts", host, "interfaces", "eth0.999"
+
+
+@mistake("KVN133")
+def tag_mismatch(rng: Random, data: Data) -> Optional[Path]:
+    data["networks"]["zz"] = {"vlan": 999}
+    host, key = rng.choice([n for n in data["hosts"] if n.startswith("host")]), rng.choice(["new0", "eth0.998"])
+    data["hosts"][host]["interfaces"][key] = {"network": "zz"}
+    return "hosts", host, "interfaces", key, "network"
+
+
+@mistake("KVN134")
+def no_parent(rng: Random, data: Data) -> Optional[Path]:
+    host = rng.choice(list(data["hosts"]))
+    data["hosts"][host].setdefault("interfaces", {})["eth9.5"] = {}
+    return "hosts", host, "interfaces", "eth9.5"
+
+
+@mistake("KVN135")
+def mac_on_a_vlan(rng: Random, data: Data) -> Optional[Path]:
+    host = rng.choice([n for n in data["hosts"] if n.startswith("host")])
+    data["hosts"][host]["interfaces"]["eth0.999"] = {"mac": "00:15:00:00:00:02"}
+    return "hosts", host, "interfaces", "eth0.999", "mac"
+
+
+@mistake("KVN140")
+def mtu_order(rng: Random, data: Data) -> Optional[Path]:
+    path, interface = _addressed(rng, data)
+    data["networks"]["net-0"]["mtu"] = 4000
+    interface["mtu"] = 3999
+    return (*path, "mtu")
+
+
+@mistake("KVN141")
+def ipv6_mtu(rng: Random, data: Data) -> Optional[Path]:
+    data["networks"]["net-0"]["mtu"] = 1279
+    return "networks", "net-0", "mtu"
+
+
+@mistake("KVN150")
+def refused_name(rng: Random, data: Data) -> Optional[Path]:
+    name = rng.choice(["all", "bonding_masters", "12", "a-name-of-16-ch-"])
+    data["hosts"]["zz"] = {"profile": "plain", "interfaces": {name: {}}}
+    return "hosts", "zz", "interfaces", name
+
+
+@mistake("KVN151")
+def name_twice(rng: Random, data: Data) -> Optional[Path]:
+    """Also one tag twice on one NIC, by its key and by `over`."""
+    if rng.random() < 0.5:
+        data["networks"]["zz"] = {"vlan": 999}
+        vlans: Data = {"eth0.999": {"network": "zz"}, "stor": {"over": "eth0", "network": "zz"}}
+        data["hosts"]["zz"] = {"interfaces": {"eth0": {}, **vlans}}
+        return "hosts", "zz", "interfaces", "stor"
+    host = _guest_host(data)
+    host["profile"] = "rocks"
+    host["interfaces"]["peth0"] = {}
+    return "hosts", "new", "interfaces", "peth0"
+
+
+@mistake("KVN152")
+def one_nic_twice(rng: Random, data: Data) -> Optional[Path]:
+    nics = {"one": {"match": {"name": "eno1"}}, "two": {"match": {"name": "eno1"}}}
+    data["hosts"]["zz"] = {"interfaces": nics}
+    return "hosts", "zz", "interfaces", "two", "match", "name"
+
+
+@mistake("KVN160")
+def no_bridge(rng: Random, data: Data) -> Optional[Path]:
+    _guest_host(data)["kvm"] = False
+    data["guests"]["new"]["nics"] = [{"network": "net-0", "mac": "36:77:6e:c0:ff:01"}]
+    return "guests", "new", "nics", 0, "network"
+
+
+@mistake("KVN161")
+def nowhere(rng: Random, data: Data) -> Optional[Path]:
+    data["guests"]["zz"] = {"host": "host-0", "group": "base", "nics": []} if rng.random() < 0.5 else {"nics": []}
+    return ("guests", "zz", "group") if "host" in data["guests"]["zz"] else ("guests", "zz")
+
+
+@mistake("KVN162")
+def empty_group(rng: Random, data: Data) -> Optional[Path]:
+    data["groups"]["none"] = {}
+    data["guests"]["zz"] = {"group": "none", "nics": []}
+    return None if "silence" in data else ("guests", "zz", "group")
+
+
+@mistake("KVN163")
+def macvtap_over_a_bridge(rng: Random, data: Data) -> Optional[Path]:
+    host = _guest_host(data)
+    nic: Data = {"network": "net-0", "mac": "36:77:6e:c0:ff:01", "attach": "always"}
+    data["guests"]["new"]["nics"] = [nic]
+    if rng.random() < 0.5:
+        data["networks"]["zz"] = {"vlan": 999, "attach": "on-demand"}
+        host["interfaces"]["eth0.999"] = {"network": "zz", "bridge": True}
+        data["guests"]["new"]["nics"] = [{"network": "zz", "mac": "36:77:6e:c0:ff:01"}]
+        return "networks", "zz", "attach"
+    return "guests", "new", "nics", 0, "attach"
+
+
+@mistake("KVN170")
+def port_not_a_nic(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, (pair for pair in _bonds(data) if len(pair[1]["ports"]) == 2))
+    if found is None:
+        return None
+    found[1]["ports"][1] = "p9"
+    return (*found[0], "ports", 1)
+
+
+@mistake("KVN171")
+def port_twice(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, (pair for pair in _bonds(data) if len(pair[1]["ports"]) == 2))
+    if found is None:
+        return None
+    found[1]["ports"][1] = "p0"
+    return (*found[0], "ports", 1)
+
+
+@mistake("KVN172")
+def port_in_use(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, (pair for pair in _bonds(data) if pair[0][3] == "bond0"))
+    if found is None:
+        return None
+    data["hosts"][found[0][1]]["interfaces"]["p1"]["network"] = "net-0"
+    return "hosts", found[0][1], "interfaces", "p1", "network"
+
+
+@mistake("KVN173")
+def one_port(rng: Random, data: Data) -> Optional[Path]:
+    data["hosts"]["zz"] = {"interfaces": {"eth0": {}, "bond0": {"ports": ["eth0"]}}}
+    return "hosts", "zz", "interfaces", "bond0", "ports"
+
+
+@mistake("KVN174")
+def bond_options(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, (pair for pair in _bonds(data) if pair[0][3] == "bond0"))
+    if found is None:
+        return None
+    found[1]["options"]["primary"] = "p9"
+    return (*found[0], "options", "primary")
+
+
+@mistake("KVN175")
+def not_a_bond(rng: Random, data: Data) -> Optional[Path]:
+    path, interface = _addressed(rng, data)
+    interface["mode"] = "802.3ad"
+    return (*path, "mode")
+
+
+@mistake("KVN176")
+def no_tag(rng: Random, data: Data) -> Optional[Path]:
+    host = rng.choice([n for n in data["hosts"] if n.startswith("host")])
+    data["hosts"][host]["interfaces"]["zz"] = {"over": "eth0"}
+    return "hosts", host, "interfaces", "zz"
+
+
+@mistake("KVN177")
+def port_mtu(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, (pair for pair in _bonds(data) if pair[0][3] == "bond0"))
+    if found is None:
+        return None
+    found[1]["mtu"] = 9000
+    data["hosts"][found[0][1]]["interfaces"]["p0"]["mtu"] = 8999
+    return "hosts", found[0][1], "interfaces", "p0", "mtu"
+
+
+@mistake("KVN178")
+def over_nothing(rng: Random, data: Data) -> Optional[Path]:
+    down: Data = {"eth0": {"state": "down"}, "eth0.5": {}}
+    data["hosts"]["zz"] = {"interfaces": down}
+    return "hosts", "zz", "interfaces", "eth0.5"
+
+
+@mistake("KVN180")
+def contradiction(rng: Random, data: Data) -> Optional[Path]:
+    path, interface = _addressed(rng, data)
+    interface["ipv4"] = rng.choice(["dhcp", "none"])
+    return (*path, "ipv4")
+
+
+@mistake("KVN181")
+def next_hop(rng: Random, data: Data) -> Optional[Path]:
+    data["hosts"]["zz"] = {"routes": [{"to": "10.99.0.0/16", "via": "172.16.0.1"}]}
+    return "hosts", "zz", "routes", 0, "to"
+
+
+@mistake("KVN182")
+def two_families(rng: Random, data: Data) -> Optional[Path]:
+    data["hosts"]["zz"] = {"routes": [{"to": "2001:db8:99::/48", "via": "10.0.0.254"}]}
+    return "hosts", "zz", "routes", 0, "to"
+
+
+@mistake("KVN183")
+def stray_bits_of_a_route(rng: Random, data: Data) -> Optional[Path]:
+    data["hosts"]["zz"] = {"routes": [{"to": "10.99.0.5/16", "via": "10.0.0.254"}]}
+    return "hosts", "zz", "routes", 0, "to"
+
+
+@mistake("KVN184")
+def name_server(rng: Random, data: Data) -> Optional[Path]:
+    data["networks"]["zz"] = {"subnets": ["10.83.0.0/16"], "dns": {"servers": ["10.83.0.1", "192.0.2.53"]}}
+    data["hosts"]["zz"] = {"interfaces": {"eth0": {"network": "zz", "addresses": ["10.83.0.7"]}}}
+    return "networks", "zz", "dns", "servers", 1
+
+
+@mistake("KVN190")
+def silence_of_nothing(rng: Random, data: Data) -> Optional[Path]:
+    name = rng.choice(list(data["networks"]))
+    data["networks"][name]["silence"] = [{"code": "KVN123", "reason": "none"}]
+    return "networks", name, "silence", 0, "code"
+
+
+@mistake("KVN191")
+def silence_of_an_error(rng: Random, data: Data) -> Optional[Path]:
+    path, interface = _addressed(rng, data)
+    interface["addresses"][0] = "172.16.0.1"
+    interface["silence"] = [{"code": "KVN110", "reason": "no"}]
+    return (*path, "silence", 0, "code")
