@@ -68,7 +68,7 @@ def render(view: HostView) -> Bundle:
 
 def digest_of(bundle: Bundle) -> str:
     """ "sha256:<hex>" over everything in the bundle but the digest, as JSON with sorted keys."""
-    content = dataclasses.asdict(bundle)
+    content = {**vars(bundle), "nics": [vars(nic) for nic in bundle.nics]}
     del content["digest"]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional, Union
 
+from kvmnet.core import quick
 from kvmnet.core.document import Entry, Leaf, Map, Node, Seq, Value
 from kvmnet.core.problem import Mark, Problem, did_you_mean, quoted
 
@@ -86,6 +87,7 @@ class Schema:
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = data
         self._shape = _Shape(data, data)
+        self._fits = quick.compiled(data, FORMATS)
         self._validator: Any = None
         self._refused: list[Leaf] = []
 
@@ -100,7 +102,8 @@ class Schema:
         typed, data = self._typed(tree, self._shape, problems)
         assert isinstance(typed, Map)
         bad = set(_paths_of(typed, {id(leaf) for leaf in self._refused}))
-        errors = list(self._errors(data))
+        # What fits needs no explanation, and then jsonschema is not even imported.
+        errors = [] if self._fits is not None and self._fits(data) else list(self._errors(data))
         # A value of the wrong kind has not its form either: the first is told.
         wrong_kind = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
         for error in errors:
@@ -115,9 +118,8 @@ class Schema:
             import jsonschema
 
             formats = jsonschema.FormatChecker(formats=())
-            formats.checks("ip-address", ValueError)(_is_address)
-            formats.checks("ip-address-with-or-without-prefix", ValueError)(_is_interface)
-            formats.checks("ip-subnet", ValueError)(_is_subnet)
+            for name, form in FORMATS.items():
+                formats.checks(name, ValueError)(form)
             self._validator = jsonschema.Draft202012Validator(self.data, format_checker=formats)
         return iter(self._validator.iter_errors(data))
 
@@ -286,3 +288,11 @@ def _is_subnet(value: object) -> bool:
             return False
         ipaddress.ip_network(value, strict=False)
     return True
+
+
+#: The formats that our schemas name; each raises ValueError or says no.
+FORMATS = {
+    "ip-address": _is_address,
+    "ip-address-with-or-without-prefix": _is_interface,
+    "ip-subnet": _is_subnet,
+}

@@ -1,0 +1,213 @@
+"""python -m benchmarks.core: how long the core takes, beside netplan, whole processes in one run, as ratios.
+
+Hosts of a NIC and N VLANs, each VLAN with a bridge: by one `kvmnet render -o DIR`, which validates, and by netplan's
+own generator, one process a host, NetworkManager as renderer. netplan is unpacked from the distribution's packages
+into the user's cache directory and never installed. Prints the table of docs/benchmarks.md; exits with 1 when a goal
+is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Callable, NamedTuple, Optional
+
+PACKAGES = ("netplan.io", "libnetplan0", "libnetplan1", "netplan-generator")
+
+
+class Run(NamedTuple):
+    """What a process, or several, took: seconds, and the largest one's memory in MB."""
+
+    seconds: float
+    megabytes: float
+
+
+class Row(NamedTuple):
+    """A line of the table. `goal` is the largest ratio (or MB) that is good enough."""
+
+    what: str
+    ours: str
+    theirs: str
+    ratio: float
+    goal: float
+
+    @property
+    def good(self) -> bool:
+        return self.ratio <= self.goal
+
+
+def kvmnet(hosts: int, vlans: int, long: bool) -> str:
+    """A definition; `long`: without a group, every host written out."""
+    lines = ["kvmnet: 1", "cluster: bench", "profile: rocks", "networks:"]
+    lines += ["  private: {subnets: [10.0.0.0/8], gateway: 10.0.0.1}"]
+    lines += [f"  vlan-{tag}: {{vlan: {tag}}}" for tag in range(1, vlans + 1)]
+    template = ["eth0: {network: private}"]
+    template += [f"eth0.{tag}: {{network: vlan-{tag}, bridge: true}}" for tag in range(1, vlans + 1)]
+    if not long:
+        lines += ["groups:", "  vm:", "    kvm: true", "    interfaces:", *(f"      {line}" for line in template)]
+    lines.append("hosts:")
+    for number in range(hosts):
+        own = f"mac: 00:14:4f:{mac(number)}, addresses: [{address(number)}]"
+        if long:
+            lines += [f"  host-{number}:", "    kvm: true", "    interfaces:"]
+            lines += [f"      eth0: {{network: private, {own}}}", *(f"      {line}" for line in template[1:])]
+        else:
+            lines += [f"  host-{number}: {{group: vm, interfaces: {{eth0: {{{own}}}}}}}"]
+    return "\n".join(lines) + "\n"
+
+
+def netplan(number: int, vlans: int) -> str:
+    """The same for one host; netplan does not rename a bridge's NIC, so the bridge has another name."""
+    lines = ["network:", "  version: 2", "  renderer: NetworkManager", "  ethernets:"]
+    lines += [f"    eth0: {{match: {{macaddress: '00:14:4f:{mac(number)}'}}, accept-ra: false}}", "  vlans:"]
+    lines += [f"    eth0.{tag}: {{id: {tag}, link: eth0}}" for tag in range(1, vlans + 1)]
+    route = "routes: [{to: default, via: 10.0.0.1, metric: 100}]"
+    parameters = "parameters: {stp: false}"
+    lines += ["  bridges:", f"    br0: {{interfaces: [eth0], addresses: [{address(number)}/8], {route}, {parameters}}}"]
+    lines += [f"    br{tag}: {{interfaces: [eth0.{tag}], {parameters}}}" for tag in range(1, vlans + 1)]
+    return "\n".join(lines) + "\n"
+
+
+def mac(number: int) -> str:
+    return ":".join(f"{number:06x}"[i : i + 2] for i in (0, 2, 4))
+
+
+def address(number: int) -> str:
+    return f"10.{1 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}"
+
+
+def run(*commands: Sequence[object], env: Optional[dict[str, str]] = None) -> Run:
+    """Run commands one after the other, each to its end. Raises RuntimeError when one fails."""
+    most = 0
+    begin = time.monotonic()
+    for command in commands:
+        words = [str(word) for word in command]
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"{words} ended with {process.returncode}: {process.stderr and process.stderr.read()!r}")
+        most = max(most, usage.ru_maxrss)
+    return Run(time.monotonic() - begin, most / 1024)
+
+
+def unpacked() -> Path:
+    """The folder of netplan's packages, fetched once."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvmnet-bench"
+    folder = base / "netplan"
+    if not folder.is_dir():
+        print("core: netplan's packages are fetched and unpacked aside", file=sys.stderr)
+        part = base / "netplan.part"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        for package in PACKAGES:  # which of them there are depends on the distribution's age
+            subprocess.run(["apt-get", "download", package], cwd=part, capture_output=True, check=False)
+        for file in part.glob("*.deb"):
+            subprocess.run(["dpkg", "-x", file, part], check=True)
+        part.rename(folder)
+    return folder
+
+
+class Netplan:
+    """netplan's generator, without the Python program around it that only starts it."""
+
+    def __init__(self) -> None:
+        folder = unpacked()
+        found = [p for p in folder.rglob("generate") if p.is_file() and os.access(p, os.X_OK)]
+        libraries = [p.parent for p in folder.rglob("libnetplan.so*")]
+        if not found or not libraries:
+            raise SystemExit(f"core: {folder} holds no netplan: remove it, and see that apt-get download works")
+        self.program = found[0]
+        self.env = {**os.environ, "LD_LIBRARY_PATH": str(libraries[0])}
+
+    def generate(self, work: Path, hosts: int, vlans: int) -> Callable[[], Run]:
+        """What runs one process for each host, each with a root of its own."""
+        roots = [work / f"netplan-{hosts}x{vlans}" / str(number) for number in range(hosts)]
+        for number, root in enumerate(roots):
+            (root / "etc/netplan").mkdir(parents=True)
+            file = root / "etc/netplan/bench.yaml"
+            file.write_text(netplan(number, vlans), encoding="utf-8")
+            file.chmod(0o600)
+        commands = [[self.program, "--root-dir", root] for root in roots]
+        return lambda: run(*commands, env=self.env)
+
+
+def render(work: Path, hosts: int, vlans: int, long: bool = False) -> Callable[[], Run]:
+    """What renders all hosts into a new folder."""
+    file = work / f"{hosts}x{vlans}{'-long' if long else ''}.yaml"
+    file.write_text(kvmnet(hosts, vlans, long), encoding="utf-8")
+
+    def measure() -> Run:
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            return run([sys.executable, "-m", "kvmnet", "render", file, "-o", folder])
+
+    return measure
+
+
+def medians(rounds: int, *ways: Callable[[], Run]) -> list[Run]:
+    """Each way's median over the rounds, the ways in turn, so that what disturbs one disturbs all."""
+    rows: list[list[Run]] = [[] for _ in ways]
+    for number in range(rounds):
+        order = range(len(ways)) if number % 2 == 0 else range(len(ways) - 1, -1, -1)
+        for way in order:
+            rows[way].append(ways[way]())
+    return [Run(statistics.median(r.seconds for r in row), max(r.megabytes for r in row)) for row in rows]
+
+
+def shown(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def rows(rounds: int, large: bool, work: Path) -> Iterator[Row]:
+    python = [sys.executable]
+    ours, theirs = medians(
+        2 * rounds + 1,
+        lambda: run([*python, "-m", "kvmnet", "--version"]),
+        lambda: run([*python, "-c", "import typer"]),
+    )
+    yield Row(
+        "`--version`, `import typer`", shown(ours.seconds), shown(theirs.seconds), ours.seconds / theirs.seconds, 1.2
+    )
+    peer = Netplan()
+    for hosts, vlans, goal in ((100, 10, 0.25), (1, 500, 1.5)):
+        generate = peer.generate(work, hosts, vlans)
+        for long in (False, True):
+            ours, theirs = medians(rounds, render(work, hosts, vlans, long), generate)
+            what = f"{hosts} x {vlans}, {'every host written out' if long else 'groups'}"
+            yield Row(what, shown(ours.seconds), shown(theirs.seconds), ours.seconds / theirs.seconds, goal)
+    if large:
+        less, more = medians(3, render(work, 1000, 10))[0], medians(1, render(work, 10_000, 10))[0]
+        what = "10,000 hosts x 10, beside 1,000 hosts"
+        yield Row(what, shown(more.seconds), shown(less.seconds), more.seconds / less.seconds, 11)
+        yield Row("10,000 hosts x 10, GB", f"{more.megabytes:.0f} MB", "", more.megabytes / 1024, 1.5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--small", action="store_true", help="without the 1,000 and 10,000 hosts")
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {load:.1f}, {time.strftime('%Y-%m-%d')}")
+    print("| hosts x VLANs | kvmnet | beside it | ratio | goal |\n| --- | --- | --- | --- | --- |")
+    good = True
+    with tempfile.TemporaryDirectory(prefix="kvmnet-bench-") as folder:
+        for row in rows(options.rounds, not options.small, Path(folder)):
+            good = good and row.good
+            missed = "" if row.good else " missed"
+            cells = (row.what, row.ours, row.theirs, f"{row.ratio:.2f}", f"{row.goal:g}{missed}")
+            print(f"| {' | '.join(cells)} |", flush=True)
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()
