@@ -426,6 +426,19 @@ def macvtap_over_a_bridge(rng: Random, data: Data) -> Optional[Path]:
     return "guests", "new", "nics", 0, "attach"
 
 
+@mistake("KVN164")
+def hosts_differ_in_mtu(rng: Random, data: Data) -> Optional[Path]:
+    data["networks"]["zz"] = {"subnets": ["10.99.0.0/16"]}
+    data["groups"]["zz"] = {"kvm": True}
+    for number, mtu in enumerate(rng.sample([1400, 1500], 2)):
+        nic = {"mac": f"00:15:00:00:00:1{number}", "network": "zz", "addresses": [f"10.99.0.{number + 1}"], "mtu": mtu}
+        data["hosts"][f"zz-{number}"] = {"group": "zz", "interfaces": {"eth0": nic}}
+    for route in data.get("routes", []):
+        route["silence"] = [{"code": "KVN181", "reason": "not for these"}]
+    data["guests"]["zz"] = {"group": "zz", "nics": [{"network": "zz", "mac": "36:77:6e:c0:ff:01"}]}
+    return "guests", "zz", "nics", 0, "network"
+
+
 @mistake("KVN170")
 def port_not_a_nic(rng: Random, data: Data) -> Optional[Path]:
     found = _some(rng, (pair for pair in _bonds(data) if len(pair[1]["ports"]) == 2))

@@ -73,10 +73,17 @@ def _row(*cells: str) -> str:
 
 
 def commands() -> dict[str, Any]:
-    """The program's commands by name."""
+    """The program's commands by name, those of a group with the group's before theirs."""
     main._register()
-    group: Any = typer.main.get_command(main.app)
-    return {verb: group.commands[verb] for verb in main.VERBS}
+    program: Any = typer.main.get_command(main.app)
+    found: dict[str, Any] = {}
+    for verb in main.VERBS:
+        command = program.commands[verb]
+        if hasattr(command, "commands"):
+            found.update({f"{verb} {name}": one for name, one in command.commands.items()})
+        else:
+            found[verb] = command
+    return found
 
 
 def _commands() -> Iterator[str]:

@@ -13,6 +13,7 @@ from kvmnet.core.view import (
     Address,
     BondView,
     BridgeView,
+    GuestPortView,
     HostView,
     IpView,
     MacvtapView,
@@ -64,7 +65,7 @@ class _Layout:
         self.base_mtus: dict[str, Optional[int]] = {}
 
     def view(self) -> HostView:
-        guest_vlans, macvtaps, unattached = self._guest_side()
+        guest_vlans, macvtaps, ports, unattached = self._guest_side()
         self.base_mtus = {self._device(i): self._base_mtu(i, guest_vlans) for i in [*self.nics, *self.bonds]}
         guest_vlans = [dataclasses.replace(v, mtu=self._vlan_mtu(v.mtu, v.base)) for v in guest_vlans]
         routes, unrouted = routing.routes_of(self.cluster, self.host, self.profile, self._carriers())
@@ -80,6 +81,7 @@ class _Layout:
             bridges=tuple(self._bridge(i) for i in self.bridged),
             guest_vlans=tuple(guest_vlans),
             macvtaps=tuple(macvtaps),
+            guest_ports=tuple(ports),
             routes=routes,
             dns_servers=servers,
             dns_search=search,
@@ -262,16 +264,24 @@ class _Layout:
         search = dict.fromkeys(domain for n in networks if n for domain in n.dns_search)
         return tuple(servers), tuple(search)
 
-    def _guest_side(self) -> tuple[list[VlanView], list[MacvtapView], list[tuple[Guest, GuestNic]]]:
-        """The VLANs and macvtaps of the guests that run, or may run, on this host."""
+    def _guest_side(
+        self,
+    ) -> tuple[list[VlanView], list[MacvtapView], list[GuestPortView], list[tuple[Guest, GuestNic]]]:
+        """The VLANs and macvtaps of the guests that run, or may run, on this host, and what their NICs are
+        plugged into."""
         vlans: dict[str, VlanView] = {}
         macvtaps: list[MacvtapView] = []
+        ports: list[GuestPortView] = []
         unattached: list[tuple[Guest, GuestNic]] = []
         own = {self._device(i) for i in self.vlans}
         for guest in self.guests:
             for nic in guest.nics:
                 network = self.cluster.networks.get(nic.network)
-                if network is None or any(i.network == network.name for i in self.bridged):
+                if network is None:
+                    continue
+                bridged = next((i for i in self.bridged if i.network == network.name), None)
+                if bridged is not None:
+                    ports.append(GuestPortView(guest.name, nic.mac, network.name, self._top(bridged), network.vlan))
                     continue
                 always = (nic.attach or network.attach or self.profile.attach) == "always"
                 vlan = self._tagged(network, always)
@@ -282,7 +292,8 @@ class _Layout:
                     vlans[vlan.name] = vlan
                 name, mode = self.profile.macvtap_name(nic.mac), self.profile.macvtap_mode
                 macvtaps.append(MacvtapView(name, vlan.name, nic.mac, mode, guest.name, always, nic.place.mark))
-        return list(vlans.values()), macvtaps, unattached
+                ports.append(GuestPortView(guest.name, nic.mac, network.name, vlan.name, vlan.tag, name, mode, always))
+        return list(vlans.values()), macvtaps, ports, unattached
 
     def _tagged(self, network: Network, always: bool) -> Optional[VlanView]:
         """The VLAN device that carries a network with a tag to this host's guests."""

@@ -122,6 +122,25 @@ class MacvtapView:
 
 
 @dataclass(frozen=True)
+class GuestPortView:
+    """What a guest's NIC is plugged into on this host: a bridge, or a macvtap over a device.
+
+    `device` is the bridge, or what the macvtap lies over; `tag` is the network's. `macvtap` is the name that the
+    profile gives the macvtap (libvirt names one that it makes itself), None on a bridge; `mode` and `always` are
+    the macvtap's, as in MacvtapView.
+    """
+
+    guest: str
+    mac: str
+    network: str
+    device: str
+    tag: Optional[int]
+    macvtap: Optional[str] = None
+    mode: str = ""
+    always: bool = False
+
+
+@dataclass(frozen=True)
 class RouteView:
     """A route. `via` is the next hop, `device` the interface it is reached through, `network` the network
     that the interface is on (empty: none)."""
@@ -149,6 +168,8 @@ class HostView:
     bridges: tuple[BridgeView, ...]
     guest_vlans: tuple[VlanView, ...]
     macvtaps: tuple[MacvtapView, ...]
+    guest_ports: tuple[GuestPortView, ...]
+    """Every guest NIC that this host has something for, in the order of the definition."""
     routes: tuple[RouteView, ...]
     dns_servers: tuple[str, ...]
     dns_search: tuple[str, ...]
@@ -156,3 +177,7 @@ class HostView:
     """Guest NICs whose network this host has neither a bridge nor a tag for."""
     unrouted: tuple[Route, ...] = field(compare=False, repr=False)
     """Static routes whose next hop is on none of the host's networks."""
+
+    def ports_of(self, guest: str) -> tuple[GuestPortView, ...]:
+        """What the NICs of one guest are plugged into, in their order."""
+        return tuple(port for port in self.guest_ports if port.guest == guest)

@@ -7,6 +7,7 @@ from typing import Optional
 
 from kvmnet.core.checks import Context, check
 from kvmnet.core.model import Guest, GuestNic, Host, Interface, Network
+from kvmnet.core.moving import device_mtus
 from kvmnet.core.problem import WARNING, Mark, Problem, Related
 
 
@@ -69,6 +70,36 @@ def bridged(context: Context) -> Iterator[Problem]:
             words = f"guest {guest.name} would have no macvtap on {host.name}: {interface.name} is bridged there"
             there = Related(interface.place.at("bridge"), "the bridged one is here")
             yield Problem("KVN163", words, mark, related=(there,))
+
+
+@check("KVN164", "a guest whose hosts differ in MTU")
+def mtu_differs(context: Context) -> Iterator[Problem]:
+    """
+    A guest may run on any host of its group, but what its NIC is plugged into has a smaller MTU on one of them
+    than on another. Moved there, the guest goes on sending frames that are dropped without a word. Give the
+    network its `mtu`, or take the interface's own `mtu` out. `kvmnet guest can-move` asks the same of one guest
+    and one host.
+    """
+    largest: dict[tuple[str, str], tuple[int, str]] = {}
+    smallest: dict[tuple[str, str], tuple[int, str]] = {}
+    for view in context.views.values():
+        mtus = device_mtus(view)
+        for port in view.guest_ports:
+            key, here = (port.guest, port.mac), (mtus[port.device], view.host)
+            if key not in largest or here[0] > largest[key][0]:
+                largest[key] = here
+            if key not in smallest or here[0] < smallest[key][0]:
+                smallest[key] = here
+    told: set[tuple[str, str, str]] = set()
+    for guest in context.cluster.guests.values():
+        for nic in guest.nics:
+            (most, one), (least, other) = (w.get((guest.name, nic.mac), (0, "")) for w in (largest, smallest))
+            if most == least or (nic.network, one, other) in told:  # a group of 200 guests is one mistake
+                continue
+            told.add((nic.network, one, other))
+            words = f"guest {guest.name} may run on {one} and {other}, where network {nic.network} has MTU"
+            there = Related(context.cluster.hosts[other].place.mark, "the host is here")
+            yield Problem("KVN164", f"{words} {most} and {least}", nic.place.at("network"), related=(there,))
 
 
 def _stated(context: Context) -> Iterator[tuple[Guest, GuestNic, Network]]:

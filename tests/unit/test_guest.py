@@ -1,0 +1,172 @@
+"""kvmnet guest: the verbs over a definition."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvmnet import rescue
+from kvmnet.cli.main import main
+from kvmnet.host import libvirt
+
+DEFINITION = """kvmnet: 1
+cluster: rocks
+profile: rocks
+networks:
+  private: {subnets: [10.1.0.0/16]}
+  public: {subnets: [192.0.2.0/24]}
+  storage: {subnets: [10.5.0.0/24], vlan: 5, mtu: 9000}
+  tenant: {vlan: 2, over: private}
+  boot: {vlan: 3, over: private, attach: always}
+groups:
+  vms:
+    kvm: true
+    interfaces:
+      eth0: {network: private}
+      eth0.5: {network: storage, bridge: true}
+hosts:
+  a: {group: vms, interfaces: {eth0: {mac: 00:14:4f:80:de:00}, eth1: {network: public, mac: 00:14:4f:80:de:01}}}
+  b: {group: vms, interfaces: {eth0: {mac: 00:14:4f:80:de:02}}}
+  small: {kvm: true, interfaces: {eth0: {network: private, mac: 00:14:4f:80:de:03, mtu: 1400}}}
+  plain: {kvm: true, profile: plain, interfaces: {eth0: {network: private}}}
+  bare: {interfaces: {eth0: {network: private, mac: 00:14:4f:80:de:04}}}
+guests:
+  one:
+    host: a
+    nics:
+      - {network: tenant, mac: 36:77:6e:c0:00:01}
+      - {network: private, mac: 36:77:6e:c0:00:02}
+      - {network: storage, mac: 36:77:6e:c0:00:03}
+      - {network: tenant, mac: 36:77:6e:c0:00:04}
+      - {network: boot, mac: 36:77:6e:c0:00:05}
+  same: {group: vms, nics: [{network: tenant, mac: 36:77:6e:c0:00:06}]}
+  untagged: {host: a, nics: [{network: private, mac: 36:77:6e:c0:00:07}]}
+  outside: {host: a, nics: [{network: public, mac: 36:77:6e:c0:00:08}]}
+"""
+TWO_PROFILES = DEFINITION.replace("  b: {group: vms,", "  b: {group: vms, profile: plain,")
+
+
+@pytest.fixture(autouse=True)
+def no_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libvirt, "running_guests", lambda: None)
+
+
+@pytest.fixture
+def run(tmp_path: Path, capfdbinary: Any) -> Any:
+    def call(*arguments: str, text: str = DEFINITION) -> tuple[int, str, str]:
+        path = tmp_path / "cluster.yaml"
+        path.write_text(text)
+        code = main(["guest", *(str(path) if word == "PATH" else word for word in arguments)])
+        out, err = capfdbinary.readouterr()
+        return code, out.decode(), err.decode()
+
+    return call
+
+
+def types(run: Any, *arguments: str, text: str = DEFINITION) -> list[tuple[str, str]]:
+    code, out, _ = run("xml", *arguments, "--json", text=text)
+    assert code == 0
+    return [(i["mac"][-1], i["xml"].split("'")[1] + " " + i["device"]) for i in json.loads(out)["interfaces"]]
+
+
+def test_xml_keeps_the_order_of_the_nics(run: Any) -> None:
+    assert types(run, "one", "PATH") == [
+        ("1", "direct peth0.2"), ("2", "bridge eth0"), ("3", "bridge eth0.5"), ("4", "direct peth0.2"),
+        ("5", "ethernet peth0.3"),
+    ]  # fmt: skip
+
+
+def test_xml_of_a_groups_guest_asks_for_the_host_where_it_matters(run: Any) -> None:
+    assert types(run, "same", "PATH") == [("6", "direct peth0.2")]
+    code, out, err = run("xml", "same", "PATH", text=TWO_PROFILES)
+    assert (code, out) == (2, "") and "choose one by --host: a, b" in err
+    assert types(run, "same", "PATH", "--host", "a", text=TWO_PROFILES) == [("6", "direct peth0.2")]
+    assert types(run, "same", "PATH", "--host", "b", text=TWO_PROFILES) == [("6", "ethernet eth0.2")]
+    code, out, err = run("xml", "same", "PATH", "--host", "small")
+    assert code == 2 and "does not run on small" in err and "can-move same small" in err
+
+
+def test_xml_in_a_domain(run: Any, tmp_path: Path) -> None:
+    nic = "<interface type='user'><mac address='52:54:00:00:00:01'/></interface>"
+    (tmp_path / "d.xml").write_text(f"<domain><!-- mine --><devices>{nic}</devices></domain>\n")
+    code, out, err = run("xml", "untagged", "PATH", "--domain", str(tmp_path / "d.xml"))
+    assert code == 0 and "52:54:00:00:00:01 is not in the definition: left as it is" in err
+    assert f"<domain><!-- mine --><devices>{nic}" in out and "<source bridge='eth0'/>" in out
+    assert run("xml", "untagged", "PATH", "--domain", str(tmp_path / "none"))[0] == 1
+    assert run("xml", "untagged", "PATH", "--domain", str(tmp_path / "d.xml"), "--json")[0] == 2
+
+
+def test_list(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, _ = run("list", "PATH")
+    assert code == 0
+    assert "one: host a\n" in out and "same: group vms (a, b)\n" in out
+    assert "  36:77:6e:c0:00:06  tenant: macvtap on peth0.2, on demand\n" in out
+    assert "  36:77:6e:c0:00:05  boot: macvtap on peth0.3, mvt-c00005 from boot\n" in out
+    _, out, _ = run("list", "PATH", text=TWO_PROFILES)
+    assert "tenant: macvtap on peth0.2, on demand (a); macvtap on eth0.2, mvt-c00006 from boot (b)\n" in out
+    monkeypatch.setattr(libvirt, "running_guests", lambda: ["one", "stranger"])
+    _, out, _ = run("list", "PATH")
+    assert "one: host a, runs here\n" in out and "outside: host a, does not run here\n" in out
+    assert "stranger: runs here, is not in the definition\n" in out
+    _, out, _ = run("list", "PATH", "--json")
+    found = json.loads(out)
+    assert found["running_unknown"] == ["stranger"]
+    assert {g["guest"]: g["running_here"] for g in found["guests"]} == {
+        "one": True, "same": False, "untagged": False, "outside": False,
+    }  # fmt: skip
+
+
+def test_list_says_when_libvirt_does_not_answer(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent() -> None:
+        raise libvirt.LibvirtError("virsh: no connection")
+
+    monkeypatch.setattr(libvirt, "running_guests", silent)
+    code, out, err = run("list", "PATH")
+    assert code == 0 and "runs here" not in out and "not known: virsh: no connection" in err
+
+
+@pytest.mark.parametrize(
+    ("guest", "host", "words"),
+    [
+        ("outside", "b", "public: b has neither a bridge nor a tag for network public"),
+        ("untagged", "bare", "private: bare has neither a bridge nor a tag for network private: it has no kvm: true"),
+        ("untagged", "small", "private: its MTU would be 1400 (eth0 of small); on a it is 1500"),
+        ("one", "small", "tenant: its MTU would be 1400 (peth0.2 of small); on a it is 1500"),
+        ("one", "plain", "storage: plain has neither a bridge nor a tag for network storage"),
+    ],
+)
+def test_cannot_move(run: Any, guest: str, host: str, words: str) -> None:
+    code, out, _ = run("can-move", guest, host, "PATH")
+    assert code == 1 and f"{guest} cannot move to {host}\n" in out and words in out
+    code, out, _ = run("can-move", guest, host, "PATH", "--json")
+    found = json.loads(out)
+    assert code == 1 and not found["possible"] and any(words.endswith(str(n["problem"])) for n in found["nics"])
+
+
+def test_a_networks_stated_mtu_counts_without_a_host_to_compare_with(run: Any) -> None:
+    text = DEFINITION.replace("tenant: {vlan: 2, over: private}", "tenant: {vlan: 2, over: private, mtu: 1450}")
+    _, out, _ = run("can-move", "same", "small", "PATH", text=text)
+    assert "tenant: its MTU would be 1400 (peth0.2 of small)" in out
+
+
+def test_can_move_and_what_has_to_be_done_for_it(run: Any) -> None:
+    code, out, _ = run("can-move", "same", "b", "PATH")
+    assert (code, out) == (0, "same can move to b\n  36:77:6e:c0:00:06  tenant: peth0.2, MTU 1500\n")
+    code, out, _ = run("can-move", "same", "plain", "PATH")
+    assert code == 0 and "note: plain must be prepared first" in out
+    assert "note: its devices have other names on plain than on a, b: " in out
+    assert run("can-move", "untagged", "b", "PATH")[1].count("note") == 0  # b has the bridge already
+    assert run("can-move", "nobody", "b", "PATH")[0] == 2
+    assert run("can-move", "same", "nowhere", "PATH")[0] == 2
+
+
+def test_what_virsh_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    assert libvirt.running_guests() is None
+    monkeypatch.setattr("shutil.which", lambda *_, **__: "/usr/bin/virsh")
+    monkeypatch.setattr(rescue, "run", lambda *_, **__: "one\n two \n\n")
+    assert libvirt.running_guests() == ["one", "two"]

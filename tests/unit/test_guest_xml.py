@@ -1,0 +1,199 @@
+"""libvirt's XML: what each kind of NIC is, and a domain that loses nothing."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvmnet.core.guest_xml import DomainError, interface_xml, interfaces_xml, merge
+from kvmnet.core.view import GuestPortView
+
+M1, M2, M3 = "36:77:6e:c0:00:01", "36:77:6e:c0:00:02", "36:77:6e:c0:00:03"
+BRIDGE = GuestPortView("g", M1, "private", "eth0", None)
+TAGGED_BRIDGE = GuestPortView("g", M1, "storage", "eth0.5", 5)
+ON_DEMAND = GuestPortView("g", M2, "tenant", "peth0.2", 2, "mvt-c00002", "bridge", False)
+FROM_BOOT = GuestPortView("g", M3, "tenant", "peth0.3", 3, "mvt-c00003", "bridge", True)
+
+DOMAIN = b"""<?xml version='1.0' encoding='UTF-8'?>
+<!-- before the root -->
+<domain type='kvm' xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
+  <name>g &amp; co</name>
+  <description><![CDATA[<interface> is only text here]]></description>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <!-- <interface type='bridge'/> was here -->
+    <interface type="bridge" trustGuestRxFilters='no'>
+      <mac address="36:77:6E:C0:00:01"/>
+      <source bridge='br-old'/>
+      <target dev='web0'/>
+      <model type='e1000'/>   <!-- an old guest -->
+      <link state='up'/>
+      <address type='pci' domain='0x0000' bus='0x00' slot='0x03' function='0x0'/>
+    </interface>
+\t<interface type='network'>
+      <source network='default' note='a > b'/>
+      <mac address='52:54:00:00:00:99'/>
+    </interface>
+    <console type='pty'/>
+  </devices>
+  <qemu:commandline><qemu:arg value='-foo'/></qemu:commandline>
+</domain>
+<!-- after it -->
+"""
+
+
+def nics(domain: bytes) -> list[dict[str, str]]:
+    """An independent reading: type, MAC, source and target of every NIC of a domain, in order."""
+    found = []
+    for interface in ET.fromstring(domain).iterfind("devices/interface"):
+        row = {"type": interface.attrib["type"]}
+        for name in ("mac", "source", "target", "model"):
+            for child in interface.findall(name):
+                row.update({f"{name} {key}": value for key, value in child.attrib.items()})
+        found.append(row)
+    return found
+
+
+def test_a_bridge_tagged_or_not() -> None:
+    for port in (BRIDGE, TAGGED_BRIDGE):
+        assert interface_xml(port) == (
+            "<interface type='bridge'>\n"
+            f"  <mac address='{M1}'/>\n"
+            f"  <source bridge='{port.device}'/>\n"
+            "  <model type='virtio'/>\n"
+            "</interface>\n"
+        )
+
+
+def test_a_macvtap_on_demand_is_libvirts() -> None:
+    assert interface_xml(ON_DEMAND) == (
+        "<interface type='direct'>\n"
+        f"  <mac address='{M2}'/>\n"
+        "  <source dev='peth0.2' mode='bridge'/>\n"
+        "  <model type='virtio'/>\n"
+        "</interface>\n"
+    )
+    assert "which libvirt makes and names" in interface_xml(ON_DEMAND, note=True)
+
+
+def test_a_macvtap_from_boot_is_ours() -> None:
+    assert interface_xml(FROM_BOOT) == (
+        "<interface type='ethernet'>\n"
+        f"  <mac address='{M3}'/>\n"
+        "  <target dev='mvt-c00003' managed='no'/>\n"
+        "  <model type='virtio'/>\n"
+        "</interface>\n"
+    )
+
+
+def test_two_nics_on_one_tag_are_both_there_and_in_order() -> None:
+    second = GuestPortView("g", "36:77:6e:c0:00:09", "tenant", "peth0.2", 2, "mvt-c00009", "bridge", False)
+    text = interfaces_xml([FROM_BOOT, second, BRIDGE, ON_DEMAND])
+    found = nics(f"<domain><devices>{text}</devices></domain>".encode())
+    assert [nic["mac address"] for nic in found] == [M3, second.mac, M1, M2]
+    assert [nic.get("source dev") for nic in found] == [None, "peth0.2", None, "peth0.2"]
+
+
+def test_names_are_escaped_and_comments_are_comments() -> None:
+    port = GuestPortView("g", M1, "a--b<&'", "x'<&>", None)
+    text = interface_xml(port, note=True)
+    assert nics(f"<domain><devices>{text}</devices></domain>".encode())[0]["source bridge"] == "x'<&>"
+
+
+def test_a_merge_changes_only_where_the_nic_is_plugged_in() -> None:
+    merged = merge(DOMAIN, [BRIDGE])
+    assert merged.unknown == ("52:54:00:00:00:99",)
+    assert merged.text == DOMAIN.replace(b"bridge='br-old'", b"bridge='eth0'")
+
+
+def test_a_merge_that_changes_the_kind() -> None:
+    port = GuestPortView("g", M1, "tenant", "peth0.2", 2, "mvt-c00001", "bridge", False)
+    wanted = DOMAIN.replace(b"<source bridge='br-old'/>", b"<source dev='peth0.2' mode='bridge'/>")
+    wanted = wanted.replace(b'<interface type="bridge"', b'<interface type="direct"')
+    assert merge(DOMAIN, [port]).text == wanted
+    always = GuestPortView("g", M1, "tenant", "peth0.2", 2, "mvt-c00001", "bridge", True)
+    wanted = DOMAIN.replace(b"<source bridge='br-old'/>", b"<target dev='mvt-c00001' managed='no'/>")
+    wanted = wanted.replace(b"\n      <target dev='web0'/>", b"")
+    wanted = wanted.replace(b'<interface type="bridge"', b'<interface type="ethernet"')
+    assert merge(DOMAIN, [always]).text == wanted
+    # and back: the target of a macvtap that was ours means nothing on a bridge
+    back = merge(wanted, [BRIDGE]).text
+    assert nics(back)[0] == {
+        "type": "bridge", "mac address": "36:77:6E:C0:00:01", "source bridge": "eth0", "model type": "e1000",
+    }  # fmt: skip
+
+
+def test_new_nics_come_behind_those_there_in_the_definitions_order() -> None:
+    text = merge(DOMAIN, [BRIDGE, ON_DEMAND, FROM_BOOT]).text
+    assert [nic["mac address"].lower() for nic in nics(text)] == [M1, M2, M3, "52:54:00:00:00:99"]
+    first = merge(DOMAIN, [FROM_BOOT, BRIDGE]).text
+    assert [nic["mac address"].lower() for nic in nics(first)] == [M3, M1, "52:54:00:00:00:99"]
+    assert b"<!-- an old guest -->" in first and b"<link state='up'/>" in first
+    assert b"\n    <interface type='direct'>\n      <mac address='" in text
+
+
+@pytest.mark.parametrize("ports", [[BRIDGE], [ON_DEMAND], [FROM_BOOT, ON_DEMAND], [ON_DEMAND, BRIDGE, FROM_BOOT], []])
+def test_a_second_merge_changes_nothing(ports: list[GuestPortView]) -> None:
+    once = merge(DOMAIN, ports).text
+    assert merge(once, ports).text == once
+
+
+@pytest.mark.parametrize(
+    "devices",
+    ["<devices/>", "<devices></devices>", "<devices>\n  </devices>", "<devices><console type='pty'/></devices>",
+     "<devices\n  />"],
+)  # fmt: skip
+def test_a_domain_without_nics(devices: str) -> None:
+    text = merge(f"<domain>\n  {devices}\n</domain>".encode(), [BRIDGE, ON_DEMAND]).text
+    assert [nic["mac address"] for nic in nics(text)] == [M1, M2]
+
+
+def test_a_nic_of_a_mac_alone() -> None:
+    domain = f"<domain><devices><interface type='user'><mac address='{M2}'/></interface></devices></domain>"
+    found = nics(merge(domain.encode(), [ON_DEMAND]).text)
+    assert found == [
+        {"type": "direct", "mac address": M2, "source dev": "peth0.2", "source mode": "bridge", "model type": "virtio"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "not XML: line 1"),
+        (b"<domain>", "not XML"),
+        (b"<network/>", "begins with <network>"),
+        (b"<domain/>", "no <devices>"),
+        (b"<!DOCTYPE d [<!ENTITY a 'b'>]><domain><devices/></domain>", "DOCTYPE"),
+        (b"<domain><devices>\xff</devices></domain>", "not UTF-8|not XML"),
+        (b"<domain><devices><interface/></devices></domain>", "without a type"),
+        (
+            f"<domain><devices>{interface_xml(BRIDGE)}{interface_xml(BRIDGE)}</devices></domain>".encode(),
+            "two NICs with MAC",
+        ),
+    ],
+)
+def test_what_is_no_domain_is_refused(text: bytes, words: str) -> None:
+    with pytest.raises(DomainError, match=words):
+        merge(text, [BRIDGE])
+
+
+TEXTS = st.sampled_from(["", " ", "\n    ", "\t", "<!-- a > b -->", "<x y='>'/>", '\n<a><b c="\'">t</b></a>\n'])
+
+
+@given(st.lists(TEXTS, min_size=6, max_size=6), st.permutations([BRIDGE, ON_DEMAND, FROM_BOOT]), st.data())
+def test_nothing_else_is_lost(texts: list[str], ports: list[GuestPortView], data: st.DataObject) -> None:
+    """Whatever stands between, before and after the NICs is there again, in its order."""
+    macs = data.draw(st.permutations([M1, M2, M3, "52:54:00:00:00:99"]))
+    there = [f"<interface type='bridge'><source bridge='old'/><mac address='{mac}'/></interface>" for mac in macs]
+    body = "".join(text + nic for text, nic in zip(texts, [*there, "", ""]))
+    merged = merge(f"<domain><devices>{body}</devices></domain>".encode(), ports).text.decode()
+    for port in ports:
+        assert merged.count(port.mac) == 1
+    frame = re.compile("<interface .*?</interface>", re.DOTALL)
+    assert frame.sub("*", merged) == f"<domain><devices>{frame.sub('*', body)}</devices></domain>"
+    known = [nic["mac address"] for nic in nics(merged.encode()) if nic["mac address"] != "52:54:00:00:00:99"]
+    assert known == [port.mac for port in ports]
