@@ -32,7 +32,7 @@ ANY_MODE: dict[str, list[Any]] = {
     "all_slaves_active": ["dropped", "delivered"],
     "lp_interval": [1, 5],
     "num_grat_arp": [0, 255],
-    "num_unsol_na": [1],
+    "num_unsol_na": [0, 255],
     "resend_igmp": [0, 1],
     "use_carrier": [True, False],
     "primary_reselect": ["always", "better", "failure"],
@@ -211,6 +211,8 @@ class _Cluster:
         mode = self.rng.choice(list(MODES))
         interfaces["p0"], interfaces["p1"] = self.nic(), self.nic()
         options = {k: self.rng.choice(v) for k, v in {**MODES[mode], **ANY_MODE}.items() if self.now(0.5)}
+        if "num_grat_arp" in options and "num_unsol_na" in options:  # one setting of the kernel
+            options["num_unsol_na"] = options["num_grat_arp"]
         if mode in BY_ARP and self.now(0.5):
             options.update(arp_interval=1000, arp_ip_target=["10.0.0.1", "10.0.0.2"])
             self.pick(options, "arp_validate", 0.5, "none", "all")

@@ -477,6 +477,9 @@ def bond_options(rng: Random, data: Data) -> Optional[Path]:
     found = _some(rng, (pair for pair in _bonds(data) if pair[0][3] == "bond0"))
     if found is None:
         return None
+    if rng.random() < 0.5:
+        found[1]["options"].update(num_grat_arp=1, num_unsol_na=2)
+        return (*found[0], "options", "num_unsol_na")
     found[1]["options"]["primary"] = "p9"
     return (*found[0], "options", "primary")
 

@@ -61,7 +61,8 @@ class _Reading:
             asks = source in ("dhcp", "auto")
             self.expect(f"{name} {key} dhcp", family.get("dhcp", False), asks)
             self.expect(f"{name} {key} autoconf", family.get("autoconf", False), source == "auto")
-            wanted = (ip.auto_dns, ip.auto_gateway, True, ip.metric) if asks else (None,) * 4
+            metric = None if (version, source) == (6, "dhcp") else ip.metric
+            wanted = (ip.auto_dns, ip.auto_gateway, True, metric) if asks else (None,) * 4
             auto = [family.get(f"auto-{word}") for word in ("dns", "gateway", "routes", "route-metric")]
             self.expect(f"{name} {key} auto", tuple(auto), wanted)
             client = "ll" if asks and version == 4 else None

@@ -113,7 +113,8 @@ def _family(ip: IpView, version: int) -> dict[str, Any]:
         family["auto-dns"] = ip.auto_dns
         family["auto-gateway"] = ip.auto_gateway
         family["auto-routes"] = True
-        family["auto-route-metric"] = ip.metric
+        if source == "auto" or version == 4:  # DHCPv6 alone brings no route, and nmstate drops its metric
+            family["auto-route-metric"] = ip.metric
     return {**family, "address": mine} if mine else family
 
 

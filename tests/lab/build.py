@@ -43,6 +43,7 @@ def prepare(generations: Sequence[str] = roots.GENERATIONS) -> None:
     for generation in generations:
         roots.root(generation)
     tools.layer()
+    tools.offline(tools.EARLY)
     for generation in generations:
         layers.all_of(generation)
 

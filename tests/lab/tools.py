@@ -12,13 +12,24 @@ from typing import Optional
 from tests.lab import cache, outside
 
 NMSTATE = "2.2.62"
+EARLY = "2.2.24"
+"""That of EL 9.3, for what needs no running machine: the first that wants NetworkManager 1.40, as kvmnet does."""
 CARGO = (1, 88)
 """The oldest cargo that builds this nmstate."""
 
 
 def layer() -> Path:
     """A folder with usr/local/bin/nmstatectl in it."""
+    return _built(NMSTATE, expect=280)
 
+
+def offline(version: str) -> Path:
+    """The program nmstatectl of a version, at least with what `gc` needs."""
+    made = layer() if version == NMSTATE else _built(version, 90, "--no-default-features", "--features", "gen_conf")
+    return made / "usr/local/bin/nmstatectl"
+
+
+def _built(version: str, expect: float, *features: str) -> Path:
     def make(path: Path) -> None:
         cargo = find_cargo() or _install_cargo()
         if not shutil.which("cc"):
@@ -29,11 +40,12 @@ def layer() -> Path:
             "PATH": f"{cargo.parent}:{os.environ['PATH']}",  # so that cargo calls the rustc that lies beside it
             "CARGO_TARGET_DIR": str(target),
         }
-        options = ["--version", NMSTATE, "--locked", "--no-track", "--root", path / "usr/local"]
+        options = ["--version", version, "--locked", "--no-track", *features, "--root", path / "usr/local"]
         outside.call([cargo, "install", "nmstatectl", *options], env=env, cwd=path)
         shutil.rmtree(target)
 
-    return cache.entry(f"nmstatectl-{NMSTATE}", make, says=f"building nmstatectl {NMSTATE} with cargo", expect=280)
+    name = f"nmstatectl-{version}{'-gc' if features else ''}"
+    return cache.entry(name, make, says=f"building {name} with cargo", expect=expect)
 
 
 def find_cargo() -> Optional[Path]:

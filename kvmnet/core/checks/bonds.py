@@ -8,15 +8,25 @@ from kvmnet.core.checks import Context, check
 from kvmnet.core.model import Host, Interface
 from kvmnet.core.problem import WARNING, Mark, Problem, Related, did_you_mean, quoted
 
+#: BOND_MAX_ARP_TARGETS of the kernel's bonding.h.
+MAX_ARP_TARGETS = 16
 _NO_PARTNER = ("balance-rr", "active-backup", "balance-xor", "broadcast")
 _ONE_AT_A_TIME = ("active-backup", "balance-tlb", "balance-alb")
 #: Options that are refused in other modes (Documentation/networking/bonding.rst, and NetworkManager).
 _MODES = {
     "packets_per_slave": ("balance-rr",),
-    **dict.fromkeys(("arp_interval", "arp_ip_target", "arp_validate"), _NO_PARTNER),
+    **dict.fromkeys(("arp_interval", "arp_ip_target", "arp_missed_max", "arp_validate"), _NO_PARTNER),
     **dict.fromkeys(("lacp_rate", "ad_actor_sys_prio", "ad_actor_system", "ad_user_port_key"), ("802.3ad",)),
     "primary": _ONE_AT_A_TIME,
     "tlb_dynamic_lb": ("balance-tlb", "balance-alb"),
+}
+
+#: Options that say nothing without another one.
+_NEEDED = {
+    "arp_interval": "arp_ip_target",
+    "arp_ip_target": "arp_interval",
+    "updelay": "miimon",
+    "downdelay": "miimon",
 }
 
 
@@ -109,19 +119,25 @@ def one_port(context: Context) -> Iterator[Problem]:
 @check("KVN174", "bond options that do not go together")
 def options(context: Context) -> Iterator[Problem]:
     """
-    A bond watches its ports' links by miimon or by ARP, not by both; ARP needs targets. balance_slb is for
-    balance-xor with xmit_hash_policy vlan+srcmac. `primary` is one of the bond's ports. Some options have a
-    meaning in some modes only; the kernel and NetworkManager refuse them in others.
+    A bond watches its ports' links by miimon or by ARP, not by both; ARP needs targets, at most 16 of IPv4, and the
+    delays updelay and downdelay are miimon's. balance_slb is for balance-xor with xmit_hash_policy vlan+srcmac.
+    `primary` is one of the bond's ports. ad_actor_system is no multicast MAC. num_grat_arp and num_unsol_na are two
+    names of one setting of the kernel. Some options have a meaning in some modes only; the kernel and
+    NetworkManager refuse them in others.
     """
     for host, bond in _bonds(context):
         given, name = dict(bond.options), f"{host.name} {bond.name}"
-        if given.get("arp_interval"):
-            if given.get("miimon"):
-                words = f"{name}: miimon and arp_interval exclude each other"
-                yield Problem("KVN174", words, bond.place.at("options", "arp_interval"))
-            if "arp_ip_target" not in given:
-                words = f"{name}: arp_interval needs arp_ip_target"
-                yield Problem("KVN174", words, bond.place.at("options", "arp_interval"))
+        if given.get("arp_interval") and given.get("miimon"):
+            words = f"{name}: miimon and arp_interval exclude each other"
+            yield Problem("KVN174", words, bond.place.at("options", "arp_interval"))
+        for option, other in _NEEDED.items():
+            # Without a word about either, miimon is on.
+            on = given.get(other, other == "miimon" and "arp_interval" not in given)
+            if given.get(option) and not on:
+                yield Problem("KVN174", f"{name}: {option} needs {other}", bond.place.at("options", option))
+        if {"num_grat_arp", "num_unsol_na"} <= given.keys() and given["num_grat_arp"] != given["num_unsol_na"]:
+            words = f"{name}: num_unsol_na must be as num_grat_arp ({given['num_grat_arp']}), or be left out"
+            yield Problem("KVN174", words, bond.place.at("options", "num_unsol_na"))
         for option in given:
             modes = _MODES.get(option)
             if modes is not None and bond.mode not in modes:
@@ -131,10 +147,24 @@ def options(context: Context) -> Iterator[Problem]:
         if given.get("balance_slb") and not slb:
             words = f"{name}: balance_slb needs mode balance-xor and xmit_hash_policy vlan+srcmac"
             yield Problem("KVN174", words, bond.place.at("options", "balance_slb"))
+        yield from _values(name, bond)
         if "primary" in given and given["primary"] not in bond.ports:
             words = f"{name}: primary {quoted(given['primary'])} is none of its ports"
             hint = did_you_mean(str(given["primary"]), bond.ports)
             yield Problem("KVN174", words, bond.place.at("options", "primary"), hint=hint)
+
+
+def _values(name: str, bond: Interface) -> Iterator[Problem]:
+    """Values that have their form and are refused all the same."""
+    given = dict(bond.options)
+    targets = str(given.get("arp_ip_target", "")).split(",")
+    if len(targets) > MAX_ARP_TARGETS or any(":" in target for target in targets):
+        words = f"{name}: arp_ip_target takes at most {MAX_ARP_TARGETS} addresses, of IPv4"
+        yield Problem("KVN174", words, bond.place.at("options", "arp_ip_target"))
+    system = str(given.get("ad_actor_system", "00"))
+    if int(system[:2], 16) & 1 or system == "00:00:00:00:00:00":
+        words = f"{name}: {system} is not the MAC of a system"
+        yield Problem("KVN174", words, bond.place.at("options", "ad_actor_system"))
 
 
 @check("KVN175", "keys that do not belong to this kind of interface")

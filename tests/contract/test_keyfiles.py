@@ -1,0 +1,168 @@
+"""Every state that kvmnet renders, as nmstate and NetworkManager understand it, without a machine.
+
+The real `nmstatectl gc` makes keyfiles of the state, a generation's own NetworkManager reads them (`nmcli --offline`
+in its root) and writes down what it has read, and that is compared with the host view (tests/keyfiles.py).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from kvmnet import pipeline
+from kvmnet.core.document import Source
+from kvmnet.core.view import HostView
+from tests import keyfiles
+from tests.generate import cluster
+from tests.lab import outside, roots, tools
+from tests.mutate import written
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "good"
+EXAMPLES = 30
+#: What a generation's NetworkManager drops without a word; the schema's description of the key says so.
+UNKNOWN = {"bookworm": {"arp_missed_max"}, "trixie": set[str]()}
+
+
+class Case(NamedTuple):
+    """A state, the host that it is of, and whether what its guests bring is in it."""
+
+    name: str
+    view: HostView
+    with_guests: bool
+    state: dict[str, Any]
+
+
+def golden() -> Iterator[Case]:
+    """The committed files of the golden pairs, read by PyYAML."""
+    for folder in sorted(GOLDEN.iterdir()):
+        path = next(folder.glob("cluster.*"))
+        for host, view in pipeline.load(str(path)).views.items():
+            own = folder / "expected" / host
+            state = yaml.safe_load((own / "nmstate.yml").read_text(encoding="utf-8"))
+            yield Case(f"{folder.name}.{host}", view, False, state)
+            if (own / "guests.yml").exists():
+                guests = yaml.safe_load((own / "guests.yml").read_text(encoding="utf-8"))
+                both = {**state, "interfaces": state["interfaces"] + guests["interfaces"]}
+                yield Case(f"{folder.name}.{host}.guests", view, True, both)
+
+
+def generated() -> Iterator[Case]:
+    for number in range(EXAMPLES):
+        definition = pipeline.check([Source("f", written(cluster(random.Random(number)))[0])])
+        assert definition.ok
+        for bundle in definition.bundles():
+            view = definition.views[bundle.host]
+            yield Case(f"{number}.{bundle.host}", view, False, bundle.state)
+            if bundle.guests:
+                both = {**bundle.state, "interfaces": bundle.state["interfaces"] + bundle.guests["interfaces"]}
+                yield Case(f"{number}.{bundle.host}.guests", view, True, both)
+
+
+def keyfiles_of(program: Path, state: dict[str, Any], folder: Path) -> None:
+    """The keyfiles that nmstate makes of a state, into a folder. Fails when it refuses."""
+    folder.mkdir()
+    file = folder / "state.json"
+    file.write_text(json.dumps(state), encoding="utf-8")
+    done = subprocess.run([program, "-q", "gc", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{folder.name}: {done.stdout}{done.stderr}"
+    for name, text in yaml.safe_load(done.stdout)["NetworkManager"]:
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def read_by_network_manager(generation: str, folder: Path) -> None:
+    """Beside each keyfile in the folders what NetworkManager has read, or why it refuses to."""
+    script = """
+        for file in /mnt/*/*.nmconnection; do
+          nmcli --offline connection modify connection.lldp -1 <"$file" >"$file.read" 2>"$file.refused" || :
+        done
+    """
+    outside.in_root(roots.root(generation), script, (folder, "/mnt"))
+
+
+def wanted(case: Case, generation: str) -> keyfiles.Whole:
+    want = keyfiles.wanted(case.view, case.with_guests)
+    for facts in want.interfaces.values():
+        for option in UNKNOWN[generation] & (facts["bond"] or {}).keys():
+            del facts["bond"][option]
+    return want
+
+
+def differences(cases: list[Case], program: Path, generation: str, folder: Path) -> list[str]:
+    """Everything in which what NetworkManager reads is not what the views say."""
+    for case in cases:
+        keyfiles_of(program, case.state, folder / case.name)
+    read_by_network_manager(generation, folder)
+    wrong = []
+    for case in cases:
+        own = folder / case.name
+        refused = [f"{case.name}: {file.read_text()}" for file in sorted(own.glob("*.refused")) if file.stat().st_size]
+        if refused:
+            wrong += refused
+            continue
+        have = keyfiles.read(file.read_text(encoding="utf-8") for file in sorted(own.glob("*.read")))
+        wrong += [f"{case.name}: {words}" for words in keyfiles.differences(wanted(case, generation), have)]
+    return wrong
+
+
+@pytest.mark.parametrize("version", [tools.NMSTATE, tools.EARLY])
+def test_every_golden_state_becomes_the_keyfiles_of_its_view(
+    lab: None, generation: str, version: str, tmp_path: Path
+) -> None:
+    cases = list(golden())
+    assert len(cases) > len(list(GOLDEN.iterdir()))
+    assert differences(cases, tools.offline(version), generation, tmp_path) == []
+
+
+@pytest.mark.parametrize("version", [tools.NMSTATE, tools.EARLY])
+def test_generated_states_too(lab: None, generation: str, version: str, tmp_path: Path) -> None:
+    assert differences(list(generated()), tools.offline(version), generation, tmp_path) == []
+
+
+#: A golden state, words in its file, and what they are changed to.
+CHANGES = [
+    ("example-bonded.hv1", "mtu: 9000", "mtu: 8999"),
+    ("example-bonded.hv1", "id: 100", "id: 101"),
+    ("example-bonded.hv1", "base-iface: bond0.100", "base-iface: bond0.5"),
+    ("example-bonded.hv1", "lacp_rate: fast", "lacp_rate: slow"),
+    ("example-bonded.hv1", "miimon: 100", "updelay: 100"),
+    ("example-bonded.hv1", "    - ens1f1\n", ""),
+    ("example-bonded.hv1", "mode: bridge", "mode: private"),
+    ("example-bonded.hv1", "52:54:00:00:00:02", "52:54:00:00:00:03"),
+    ("example-bonded.hv1", "prefix-length: 24", "prefix-length: 25"),
+    ("example-bonded.hv1", 'ip: "2001:db8:1::11"', 'ip: "2001:db8:1::12"'),
+    ("example-bonded.hv1", "next-hop-address: 10.1.0.3", "next-hop-address: 10.1.0.4"),
+    ("example-bonded.hv1", "table-id: 254", "table-id: 253"),
+    ("example-bonded.hv1", "    - 10.1.0.2\n", "    - 10.1.0.3\n"),
+    ("example-bonded.hv1", "    - example.org", "    - example.com"),
+    ("example-bonded.hv1", "auto-gateway: false", "auto-gateway: true"),
+    ("example-bonded.hv1", "dhcp-client-id: ll", "dhcp-client-id: iaid+duid"),
+    ("example-bonded.hv1", "auto-route-metric: 100", "auto-route-metric: 101"),
+    ("example-bonded.hv1", "    - name: bond0\n", "    - name: nowhere0\n"),
+    ("example-bonded.hv1", "stp:\n        enabled: false", "stp:\n        enabled: true"),
+    ("dhcp-and-autoconf.by-dhcp", "accept-all-mac-addresses: true", "accept-all-mac-addresses: false"),
+    ("dhcp-and-autoconf.by-dhcp", "auto-dns: false", "auto-dns: true"),
+    ("dhcp-and-autoconf.by-dhcp", "autoconf: false", "autoconf: true"),
+    ("dhcp-and-autoconf.by-dhcp", 'mac-address: "00:14:4F:80:DE:00"', 'mac-address: "00:14:4F:80:DE:99"'),
+    ("switches.noreport-and-inactive", "state: down", "state: up"),
+]
+
+
+def test_a_changed_state_is_seen(lab: None, generation: str, tmp_path: Path) -> None:
+    right = {case.name: case for case in golden()}
+    cases = []
+    for number, (name, words, other) in enumerate(CHANGES):
+        pair, host = name.split(".", 1)
+        text = (GOLDEN / pair / "expected" / host / "nmstate.yml").read_text(encoding="utf-8")
+        assert words in text, words
+        state = yaml.safe_load(text.replace(words, other, 1))
+        cases.append(right[name]._replace(name=str(number), state=state))
+    wrong = differences(cases, tools.offline(tools.NMSTATE), generation, tmp_path)
+    seen = {int(words.partition(":")[0]) for words in wrong}
+    assert [change for number, change in enumerate(CHANGES) if number not in seen] == []

@@ -1,0 +1,239 @@
+"""A second independent reading: NetworkManager's keyfiles, made of a state by nmstate, against the host view.
+
+tests.reading looks at the state as we wrote it, this at what nmstate and NetworkManager take it for: a key that one of
+them drops without a word is missing here, and one that nobody asked for is told.
+"""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Optional
+
+from kvmnet.core.view import NO_IP, BondView, HostView, IpView
+
+Keyfile = dict[str, dict[str, str]]
+Facts = dict[str, Any]
+"""What is known of one interface: the same keys for every kind, None or False or empty where it has none."""
+
+
+class Whole(NamedTuple):
+    """A host: its interfaces by name, and the name service, which is nobody's in particular."""
+
+    interfaces: dict[str, Facts]
+    servers: list[str]
+    search: list[str]
+
+
+TYPES = {
+    **{"ethernet": "ethernet", "802-3-ethernet": "ethernet", "bridge": "linux-bridge", "bond": "bond"},
+    **{"vlan": "vlan", "macvlan": "mac-vtap"},
+}
+#: NM_SETTING_MACVLAN_MODE_* of libnm.
+MACVLAN_MODES = {"1": "vepa", "2": "bridge", "3": "private", "4": "passthru"}
+#: Where NetworkManager's word for a bond's option is not the kernel's.
+SPELLED = {"balance-slb": "balance_slb"}
+#: The kernel's numbers for words of nmstate.
+NUMBERED = {"all_slaves_active": {"dropped": "0", "delivered": "1"}}
+
+#: What nmstate adds of its own, and what says nothing about the host's network.
+BESIDE = {
+    "connection": {"id", "uuid", "autoconnect-slaves", "autoconnect-ports", "autoconnect-priority", "timestamp"},
+    "bridge": {"vlan-filtering"},
+    "bridge-port": set(),
+    "proxy": set(),
+    "vlan": {"flags"},
+    "macvlan": {"promiscuous"},
+    "ipv4": {"dhcp-timeout", "dhcp-send-hostname", "dns-priority", "link-local"},
+    "ipv6": {"dhcp-timeout", "dhcp-send-hostname", "dns-priority", "ra-timeout", "addr-gen-mode", "dhcp-duid"},
+}
+BESIDE["ipv6"] |= {"dhcp-iaid"}
+
+
+def wanted(view: HostView, with_guests: bool) -> Whole:
+    """What the keyfiles of a host must say; `with_guests`: with what its guests bring when they run."""
+    found: dict[str, Facts] = {}
+    for nic in (n for n in view.nics if n.managed):
+        found[nic.name] = _facts("ethernet", nic.ip, nic.mtu, up=nic.up, controller=nic.controller or nic.bond)
+        found[nic.name]["promiscuous"] = nic.promiscuous
+    for bond in view.bonds:
+        found[bond.name] = _facts("bond", bond.ip, bond.mtu, mac=bond.mac, controller=bond.controller)
+        found[bond.name]["bond"] = _options(bond)
+    for bridge in view.bridges:
+        found[bridge.name] = _facts("linux-bridge", bridge.ip, bridge.mtu, mac=bridge.mac)
+        found[bridge.name]["stp"] = bridge.stp
+    for vlan in (*view.vlans, *(v for v in view.guest_vlans if with_guests or v.always)):
+        found[vlan.name] = _facts("vlan", vlan.ip, vlan.mtu, controller=vlan.controller)
+        found[vlan.name]["over"] = (vlan.base, str(vlan.tag))
+    for macvtap in (m for m in view.macvtaps if with_guests or m.always):
+        found[macvtap.name] = _facts("mac-vtap", NO_IP, None, mac=macvtap.mac)
+        found[macvtap.name]["over"] = (macvtap.base, macvtap.mode)
+    for route in view.routes:
+        row = (route.destination, route.via, str(route.metric), str(route.table))
+        found[route.device]["routes"] = sorted([*found[route.device]["routes"], row])
+    return Whole(found, sorted(view.dns_servers), sorted(view.dns_search))
+
+
+def _facts(
+    kind: str,
+    ip: IpView,
+    mtu: Optional[int],
+    mac: Optional[str] = None,
+    controller: Optional[str] = None,
+    up: bool = True,
+) -> Facts:
+    return {
+        "type": kind,
+        "up": up,
+        "controller": controller,
+        "mtu": str(mtu) if mtu else None,
+        "mac": mac,
+        "promiscuous": False,
+        "over": None,
+        "bond": None,
+        "stp": None,
+        "ipv4": _family(ip, 4),
+        "ipv6": _family(ip, 6),
+        "routes": [],
+        "besides": [],
+    }
+
+
+def _family(ip: IpView, version: int) -> Facts:
+    source = ip.ipv4 if version == 4 else ip.ipv6
+    addresses = [f"{a.ip}/{a.prefix}" for a in ip.addresses if a.version == version]
+    if source == "none" or (source == "static" and not addresses):
+        method = "disabled"
+    else:
+        method = {"static": "manual", "dhcp": "auto" if version == 4 else "dhcp"}.get(source, source)
+    asks = source in ("dhcp", "auto")
+    return {
+        "method": method,
+        "addresses": addresses,
+        "dns": ip.auto_dns if asks else None,
+        "gateway": ip.auto_gateway if asks else None,
+        "metric": str(ip.metric) if asks and method == "auto" else None,  # DHCPv6 alone brings no route
+        "client": "mac" if asks and version == 4 else None,
+    }
+
+
+def _options(bond: BondView) -> Facts:
+    found = {"mode": bond.mode}
+    for name, value in bond.options:
+        text = str(int(value)) if isinstance(value, bool) else str(value).lower()
+        found[name] = NUMBERED.get(name, {}).get(text, text)
+    return found
+
+
+def read(texts: Iterable[str]) -> Whole:
+    """What keyfiles say."""
+    found: dict[str, Facts] = {}
+    servers: list[str] = []
+    search: list[str] = []
+    keyfiles = [_sections(text) for text in texts]
+    # Older versions of nmstate (2.2.24) name a controller or a parent by its UUID.
+    names = {keyfile["connection"]["uuid"]: keyfile["connection"]["interface-name"] for keyfile in keyfiles}
+    for keyfile in keyfiles:
+        name = keyfile["connection"].pop("interface-name")
+        assert name not in found, f"{name} has two keyfiles"
+        for family in ("ipv4", "ipv6"):
+            servers += _listed(keyfile.get(family, {}).pop("dns", ""))
+            search += _listed(keyfile.get(family, {}).pop("dns-search", ""))
+        found[name] = _read(keyfile, names)
+    return Whole(found, sorted(servers), sorted(set(search)))
+
+
+def _sections(text: str) -> Keyfile:
+    parser = configparser.RawConfigParser(delimiters=("=",), comment_prefixes=("#",))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(text)
+    return {section: dict(parser[section]) for section in parser.sections()}
+
+
+def _listed(text: str) -> list[str]:
+    return [part for part in text.replace(",", ";").split(";") if part]
+
+
+def _read(keyfile: Keyfile, names: dict[str, str]) -> Facts:
+    """The facts of one keyfile; everything that is read is taken out of it, so that what is left can be told."""
+    connection, link = keyfile["connection"], keyfile.get("ethernet", {})
+    kind = TYPES[connection.pop("type")]
+    facts = _facts(kind, NO_IP, None)
+    facts["up"] = connection.pop("autoconnect", "true") == "true"
+    controller = connection.pop("controller", None) or connection.pop("master", None)
+    facts["controller"] = names.get(controller or "", controller)
+    port = connection.pop("port-type", None) or connection.pop("slave-type", None)
+    assert (port is None) == (facts["controller"] is None)
+    facts["mtu"] = link.pop("mtu", None)
+    mac = link.pop("cloned-mac-address", None)
+    facts["mac"] = mac.lower() if mac else None
+    facts["promiscuous"] = link.pop("accept-all-mac-addresses", "0") in ("1", "true")
+    if kind == "linux-bridge":
+        facts["stp"] = keyfile["bridge"].pop("stp", "true") == "true"
+    elif kind == "bond":
+        bond = keyfile.pop("bond")
+        facts["bond"] = {SPELLED.get(key, key): value.lower() for key, value in bond.items()}
+    elif kind == "vlan":
+        parent = keyfile["vlan"].pop("parent")
+        facts["over"] = (names.get(parent, parent), keyfile["vlan"].pop("id"))
+    elif kind == "mac-vtap":
+        macvlan = keyfile["macvlan"]
+        parent = macvlan.pop("parent")
+        facts["over"] = (names.get(parent, parent), MACVLAN_MODES[macvlan.pop("mode")])
+        facts["type"] = "mac-vtap" if macvlan.pop("tap", "false") == "true" else "mac-vlan"
+    for family in ("ipv4", "ipv6"):
+        part = keyfile.get(family, {})
+        facts["routes"] += _routes(part)
+        facts[family] = _read_family(part, family)
+    left = {section: set(keys) - BESIDE.get(section, set()) for section, keys in keyfile.items()}
+    facts["routes"].sort()
+    facts["besides"] = sorted(f"{section}.{key}" for section, keys in left.items() for key in keys)
+    return facts
+
+
+def _numbered(part: dict[str, str], word: str) -> list[tuple[str, str]]:
+    """The keys address0, address1, … with their values, taken out."""
+    keys = [key for key in part if key.startswith(word) and key[len(word) :].isdigit()]
+    return [(key, part.pop(key)) for key in sorted(keys, key=lambda key: int(key[len(word) :]))]
+
+
+def _routes(part: dict[str, str]) -> list[tuple[str, ...]]:
+    found = []
+    for key, value in _numbered(part, "route"):
+        options = dict(pair.split("=") for pair in part.pop(f"{key}_options", "").split(",") if pair)
+        table = options.pop("table", "254")
+        assert not options, f"{key} has {options}"
+        found.append((*value.split(","), table))
+    return found
+
+
+def _read_family(part: dict[str, str], family: str) -> Facts:
+    method = part.pop("method", "disabled")  # a port's keyfile has no such section
+    asks = method in ("auto", "dhcp")
+    facts = {
+        "method": method,
+        "addresses": [value for _, value in _numbered(part, "address")],
+        "dns": part.pop("ignore-auto-dns", "false") == "false" if asks else None,
+        "gateway": part.pop("never-default", "false") == "false" if asks else None,
+        "metric": part.pop("route-metric", None) if asks else None,
+        "client": part.pop("dhcp-client-id", None) if family == "ipv4" else None,
+    }
+    if part.get("ignore-auto-routes") == "false":
+        del part["ignore-auto-routes"]
+    return facts
+
+
+def differences(want: Whole, have: Whole) -> list[str]:
+    """Everything in which the keyfiles are not what they must be; empty when they are."""
+    wrong = []
+    for name in sorted({*want.interfaces, *have.interfaces}):
+        one, other = want.interfaces.get(name), have.interfaces.get(name)
+        if one is None or other is None:
+            wrong.append(f"{name} is {'not asked for' if one is None else 'missing'}")
+            continue
+        wrong += [f"{name} {key}: {other[key]!r}, not {one[key]!r}" for key in one if other[key] != one[key]]
+    if have.servers != want.servers:
+        wrong.append(f"name servers: {have.servers}, not {want.servers}")
+    if have.search != want.search:
+        wrong.append(f"search domains: {have.search}, not {want.search}")
+    return wrong
