@@ -8,8 +8,13 @@ what is there before it acts.
 
     /usr/bin/python3 -I /var/lib/kvmnet/rescue.py            undo what is open
     /usr/bin/python3 -I /var/lib/kvmnet/rescue.py --status   say what is open
+    /usr/bin/python3 -I /var/lib/kvmnet/rescue.py --accept   undone but not verified: the machine is right as it is
 
 Exit codes: 0 nothing was open; 3 undone and verified; 4 undone, not verified: a person is needed.
+
+Who calls it: the worker, when a step fails; systemd, when the worker was killed (ExecStopPost=); a timer,
+every few seconds while a transaction is open (--watchdog); a unit before NetworkManager at boot (--boot), and
+one after it; a person.
 
 The transaction itself uses the functions here for files, links and snapshots, so that what was written
 and what is undone, what was seen before and what is compared after, come from the same code.
@@ -23,6 +28,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -37,6 +43,10 @@ PROFILE_DIRS = ("/etc/NetworkManager/system-connections", "/run/NetworkManager/s
 NM = "org.freedesktop.NetworkManager"
 FIREWALLD = "org.fedoraproject.FirewallD1"
 LABEL = "security.selinux"
+#: How often an undo that could not be verified is tried before a person is needed.
+TRIES = 3
+#: How many ended transactions are remembered, besides those that first took a NIC over.
+HISTORY = 50
 
 Json = dict[str, Any]
 
@@ -397,13 +407,7 @@ def observe(names: list[str], macs: list[str], uuids: list[str]) -> Json:
 
 def differences(before: Json) -> list[str]:
     """How the machine differs from the snapshot, one line a difference; empty: it is as it was."""
-    found = []
-    for record in before["files"]:
-        now = record_file(record["path"])
-        if now != record:
-            found.append(f"file {record['path']}: {_file_difference(record, now)}")
-    known = {r["path"] for r in before["files"]}
-    found += [f"file {p}: was not there" for p in profile_files(before["uuids"]) if p not in known]
+    found = file_differences(before)
     try:
         after = observe(before["names"], before["macs"], before["uuids"])
     except Failed as error:
@@ -422,6 +426,17 @@ def differences(before: Json) -> list[str]:
         else:
             found.append(f"{part}: was {_short(was)}, is {_short(now)}")
     return found
+
+
+def file_differences(before: Json) -> list[str]:
+    """How the files differ from the snapshot's, one line a difference."""
+    found = []
+    for record in before["files"]:
+        now = record_file(record["path"])
+        if now != record:
+            found.append(f"file {record['path']}: {_file_difference(record, now)}")
+    known = {r["path"] for r in before["files"]}
+    return found + [f"file {p}: was not there" for p in profile_files(before["uuids"]) if p not in known]
 
 
 def _file_difference(was: Json, now: Json) -> str:
@@ -541,7 +556,7 @@ def undo_files(folder: Path, spec: Json) -> str:
     for record in before["files"]:  # a keyfile that is gone names no uuid any more
         if spec.get("uuids") and record["path"].startswith(PROFILE_DIRS) and restore_file(record):
             changed.append(record["path"])
-    if changed and spec.get("uuids"):
+    if changed and spec.get("uuids") and networkmanager_runs():  # else it reads them when it starts
         run("nmcli", "connection", "reload")
     if any("/systemd/network/" in path for path in changed):
         run("udevadm", "control", "--reload")
@@ -562,7 +577,10 @@ def undo_zone(folder: Path, spec: Json) -> str:
 
 def undo_hostname(folder: Path, spec: Json) -> str:
     """Give the machine its old static hostname; the file itself is given back after it."""
-    run("hostnamectl", "set-hostname", "--static", "--transient", spec["name"])
+    try:
+        run("hostnamectl", "set-hostname", "--static", "--transient", spec["name"])
+    except Failed:  # early at boot nobody answers it
+        Path("/proc/sys/kernel/hostname").write_text(spec["name"] or "localhost", encoding="utf-8")
     return str(spec["name"])
 
 
@@ -574,6 +592,8 @@ UNDO: dict[str, Callable[[Path, Json], str]] = {
     "zone": undo_zone,
     "hostname": undo_hostname,
 }
+#: What is left to undo before NetworkManager starts: what was in memory has gone with the power.
+AT_BOOT = ("files", "rename", "hostname")
 
 
 def activate_again(before: Json) -> None:
@@ -592,8 +612,12 @@ def activate_again(before: Json) -> None:
             run("nmcli", "-w", "20", "connection", "up", "uuid", profile["uuid"], "ifname", device)
 
 
-def undo(state_dir: Path, why: str) -> int:
-    """Undo the open transaction; returns the exit code (0, 3 or 4). The caller holds the lock."""
+def undo(state_dir: Path, why: str, booting: bool = False) -> int:
+    """Undo the open transaction; returns the exit code (0, 3 or 4). The caller holds the lock.
+
+    While the machine boots, before NetworkManager, files and names are given back and nothing is closed:
+    the same is done once more, and verified, when NetworkManager runs.
+    """
     folder = state_dir / "open"
     if not folder.is_dir():
         return 0
@@ -606,24 +630,37 @@ def undo(state_dir: Path, why: str) -> int:
         close(state_dir, "kept")
         return 0
     journal.try_append("undo", why=why)
-    _start_networkmanager()
+    if booting:
+        _wait_for_nics(before["macs"])
+    else:
+        wake_networkmanager()
     for number in sorted(set(journal.begun()), reverse=True):
         step = transaction["steps"][number]
         for spec in step["undo"]:
+            if booting and spec["op"] not in AT_BOOT:
+                continue
             journal.try_append("undoing", step=number, title=step["title"], op=spec["op"])
             try:
                 journal.try_append("undone", step=number, result=UNDO[spec["op"]](folder, spec))
             except (Failed, OSError, KeyError, ValueError) as error:
                 journal.try_append("undo-failed", step=number, error=str(error) or repr(error))
-    left = settle(before, journal)
+    if booting:
+        journal.try_append("restored", differences=file_differences(before))
+        return 3
+    rebooted = transaction.get("boot") not in (None, boot_id())
+    if rebooted:
+        undone = [spec for number in journal.begun() for spec in transaction["steps"][number]["undo"]]
+        before = on_disk(before, {spec["mac"] for spec in undone if spec["op"] == "rename"})
+    left = settle(before, journal, 60 if rebooted else 25)
     journal.try_append("verified" if not left else "not-verified", differences=left)
-    if left:
+    if left and not (rebooted and not file_differences(before)):
         return 4
-    close(state_dir, "rolled back", verified=True)
-    return 3
+    # after a boot what only the running machine had (an address set by hand) cannot come back: it is told, no more
+    close(state_dir, "rolled back", verified=not left, differences=left)
+    return 4 if left else 3
 
 
-def settle(before: Json, journal: Journal, patience: float = 25.0) -> list[str]:
+def settle(before: Json, journal: Journal, patience: float) -> list[str]:
     """Wait until the machine is as the snapshot has it; what still differs when patience (seconds) ends."""
     start = time.monotonic()
     nudged = False
@@ -642,9 +679,118 @@ def settle(before: Json, journal: Journal, patience: float = 25.0) -> list[str]:
     return left
 
 
-def _start_networkmanager() -> None:
+def on_disk(before: Json, renamed: set[str]) -> Json:
+    """The snapshot without what was in memory alone: after a boot it cannot be there. So are altnames: udev gives
+    them at boot, by the `.link` files; those of NICs that were `renamed` (MACs) the undo has given back."""
+    here = links()
+    kept = {
+        name: link if link["mac"] in renamed else {**link, "altnames": here.get(name, link)["altnames"]}
+        for name, link in before["links"].items()
+    }
+    return {
+        **before,
+        "links": kept,
+        "files": [r for r in before["files"] if not r["path"].startswith("/run/")],
+        "profiles": [p for p in before["profiles"] if not p["file"].startswith("/run/")],
+    }
+
+
+def boot_id() -> str:
+    """The kernel's name of this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _wait_for_nics(macs: list[str], seconds: float = 30.0) -> None:
+    """At boot: udev must be done with naming, and some NICs come late."""
+    with contextlib.suppress(Failed):
+        run("udevadm", "settle", f"--timeout={seconds:.0f}", timeout=seconds + 5)
+    wait(lambda: all(nic_of(mac) for mac in macs), seconds, 0.5)
+
+
+def networkmanager_runs() -> bool:
+    """Whether systemd has NetworkManager running."""
+    with contextlib.suppress(Failed):
+        return run("systemctl", "is-active", "NetworkManager").strip() == "active"
+    return False
+
+
+def wake_networkmanager() -> None:
+    """Start NetworkManager when it does not run, and anew when it does not answer: without it no profile can
+    be given back. It leaves the links as they are when it goes."""
     with contextlib.suppress(Failed):
         run("systemctl", "start", "NetworkManager", timeout=60)
+    try:
+        run("busctl", "--timeout=10", "get-property", NM, "/" + NM.replace(".", "/"), NM, "Version", timeout=15)
+    except Failed:
+        with contextlib.suppress(Failed):
+            run("systemctl", "kill", "--signal=KILL", "NetworkManager")
+        with contextlib.suppress(Failed):
+            run("systemctl", "restart", "NetworkManager", timeout=60)
+
+
+# --- the watchdog -----------------------------------------------------------------------------------
+
+
+def uptime() -> float:
+    """Seconds since the machine started, asleep or not: no change of the date alters it, and every process's
+    start is told in it (proc(5))."""
+    return round(time.clock_gettime(time.CLOCK_BOOTTIME), 2)
+
+
+def deadline(events: list[Json]) -> float:
+    """Until when (see `uptime`) the step that was begun last may take."""
+    return next((float(e["until"]) for e in reversed(events) if "until" in e), 0.0)
+
+
+def watchdog_unit(identity: str) -> str:
+    """The timer, and the service that it starts, without their suffixes."""
+    return f"kvmnet-watchdog-{identity}"
+
+
+def watch(state_dir: Path, identity: str) -> int:
+    """What the timer asks every few seconds: is the transaction `identity` still in good hands?
+
+    It undoes it when nobody works on it (the worker and what systemd starts after it are gone), and when a
+    step takes longer than it may: then the worker is killed first.
+    """
+    folder = state_dir / "open"
+    transaction = read_json(folder / "transaction.json")
+    if transaction.get("id") != identity:
+        disarm(identity)
+        return 0
+    events = Journal(folder).events()
+    failed = sum(e["event"] == "not-verified" for e in events)
+    if failed >= TRIES:
+        disarm(identity)
+        return 4
+    undoing = any(e["event"] == "undo" for e in events)
+    late = not undoing and uptime() > deadline(events)
+    if not late and unit_lives(str(transaction["unit"])):
+        return 0
+    if late:
+        with contextlib.suppress(Failed):
+            run("systemctl", "kill", "--kill-who=all", "--signal=KILL", str(transaction["unit"]))
+    with locked(state_dir):
+        if read_json(folder / "transaction.json").get("id") != identity:
+            return 0
+        return undo(state_dir, "the watchdog: " + ("a step took too long" if late else "nobody worked on it any more"))
+
+
+def unit_lives(unit: str) -> bool:
+    """Whether systemd has processes of this unit, or is about to."""
+    with contextlib.suppress(Failed):
+        state = run("systemctl", "show", "--property=ActiveState", "--value", unit).strip()
+        return state in ("active", "activating", "deactivating", "reloading")
+    return False
+
+
+def disarm(identity: str) -> None:
+    """End the watchdog of a transaction."""
+    with contextlib.suppress(Failed):
+        run("systemctl", "stop", watchdog_unit(identity) + ".timer")
+
+
+# --- the end of a transaction -----------------------------------------------------------------------
 
 
 def read_json(path: Path) -> Json:
@@ -665,6 +811,17 @@ def close(state_dir: Path, outcome: str, **fields: Any) -> None:
     folder.rename(state_dir / "history" / name)
     sync_dir(state_dir / "history")
     sync_dir(state_dir)
+    disarm(name)
+    with contextlib.suppress(OSError):
+        prune(state_dir / "history")
+
+
+def prune(history: Path, keep: int = HISTORY) -> None:
+    """Forget the oldest ended transactions, never one that first took a NIC over: its snapshot is the machine
+    from before kvmnet."""
+    for folder in sorted(history.iterdir())[:-keep]:
+        if not read_json(folder / "transaction.json").get("adopts"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -682,7 +839,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Undo an open kvmnet transaction.")
     parser.add_argument("--state", default=STATE_DIR, help="where kvmnet keeps its state (default: %(default)s)")
     parser.add_argument("--status", action="store_true", help="say what is open, change nothing")
+    parser.add_argument("--accept", action="store_true", help="close what was undone but not verified")
     parser.add_argument("--after-worker", action="store_true", help="for the unit: leave alone what was tried")
+    parser.add_argument("--watchdog", metavar="ID", help="for the timer: undo it if nobody works on it")
+    parser.add_argument("--boot", action="store_true", help="for the unit before NetworkManager: files and names")
     parser.add_argument("--why", default="run by hand", help="the reason that the journal shall give")
     options = parser.parse_args()
     state_dir = Path(options.state)
@@ -698,22 +858,42 @@ def main() -> int:
         return 1
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)  # it may be run over the very NIC that it takes down
+    if options.watchdog:
+        return watch(state_dir, options.watchdog)
     with locked(state_dir):
+        tried = any(e["event"] == "not-verified" for e in Journal(state_dir / "open").events())
+        if options.accept:
+            return accept(state_dir, tried)
         if options.after_worker:
-            if any(e["event"] == "not-verified" for e in Journal(state_dir / "open").events()):
+            if tried:
                 return 4
             options.why = "the process that did the work was killed"
-        code = undo(state_dir, options.why)
+        code = undo(state_dir, options.why, booting=options.boot)
+    if options.boot:
+        return 0  # what is left is told by the one that verifies
     with contextlib.suppress(OSError):  # the terminal may be gone
         _tell(state_dir, code)
     return code
+
+
+def accept(state_dir: Path, tried: bool) -> int:
+    """A person has looked, and the machine is right as it is."""
+    if not tried:
+        print("kvmnet: not undone yet: run it without --accept first", file=sys.stderr)
+        return 1
+    close(state_dir, "rolled back", verified=False, accepted=True)
+    print("kvmnet: closed; the machine stays as it is")
+    return 0
 
 
 def _tell(state_dir: Path, code: int) -> None:
     if code == 4:
         print("kvmnet: undone, but the machine is not as it was:", file=sys.stderr)
         before = read_json(state_dir / "open" / "snapshot.json")
+        if not before:
+            return  # closed: after a boot nothing more can be given back
         print("\n".join("  " + line for line in differences(before)), file=sys.stderr)
+        print("Mend that, then run this again; or, if it is right as it is, run it with --accept.", file=sys.stderr)
     else:
         print("kvmnet: " + ("undone; the machine is as it was before" if code == 3 else "nothing to undo"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any, Optional
 import typer
 
 from kvmnet.core.bundle import Bundle
-from kvmnet.core.errors import KvmnetError, Usage
+from kvmnet.core.errors import KvmnetError, Refused, Usage
 from kvmnet.core.problem import REPORTERS
 from kvmnet.rescue import STATE_DIR
 
@@ -109,6 +110,12 @@ def _render(console: Console, path: Optional[str]) -> list[Bundle]:
         console.event("problems", exit=PROBLEMS, count=len(definition.problems))
         raise typer.Exit(PROBLEMS)
     return definition.bundles()
+
+
+def need_root(what: str) -> None:
+    """Raises Refused for one who is not root."""
+    if os.geteuid() != 0:
+        raise Refused(f"only root can {what}", "run it with sudo")
 
 
 def state_path() -> Path:

@@ -23,12 +23,12 @@ def plan(
 ) -> None:
     """Show what would change on this host. Touches nothing."""
     from kvmnet.core.report import plan_text
-    from kvmnet.transaction.prepare import prepare
+    from kvmnet.transaction.prepare import Wishes, prepare
 
     console = Console(as_json)
     with told(console):
         bundle = bundle_of_this_host(console, path, host, bundle_folder)
-        prepared = prepare(bundle, state_path(), 120, console.waiting)
+        prepared = prepare(bundle, state_path(), Wishes(), console.waiting)
         console.waiting(None)
     if as_json:
         print(json.dumps({**prepared.plan.to_json(), "steps": [s["title"] for s in prepared.steps]}, indent=2))

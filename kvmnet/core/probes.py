@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -22,13 +22,13 @@ class Probes:
     watch: Optional[str]
 
 
-def choose_probes(desired: State, live: State, answers: Callable[[str], bool]) -> Probes:
+def choose_probes(desired: State, live: State, answers: Callable[[str], bool], callers: Sequence[str] = ()) -> Probes:
     """Choose by asking: `answers` says whether an address answers now.
 
-    Asked are the gateways of the definition, and today's where the definition keeps the host in their
-    subnet. A host that moves to another network cannot ask its new gateway yet: where today's gateway
-    answers and no gateway of the definition does, the definition's must answer afterwards. So a mistyped
-    network is undone.
+    Asked are the gateways of the definition, today's where the definition keeps the host in their subnet, and
+    `callers`, the machine that the operator sits at. A host that moves to another network cannot ask its new
+    gateway yet: where today's gateway answers and no gateway of the definition does, the definition's must
+    answer afterwards. So a mistyped network is undone.
     """
     wanted, today = gateways(desired), gateways(live)
     subnets = _subnets(desired)
@@ -41,6 +41,7 @@ def choose_probes(desired: State, live: State, answers: Callable[[str], bool]) -
             theirs = [g for g in today if _version(g) == version and g not in asked and answers(g)]
             must += ours if theirs else []
             watch += theirs
+    must += [caller for caller in callers if caller not in asked and answers(caller)]
     return Probes(tuple(must), tuple(g for g in wanted if g not in must), watch[0] if watch else None)
 
 

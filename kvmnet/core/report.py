@@ -50,6 +50,14 @@ def event_text(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
     return None
 
 
+def confirm_text(seconds: int) -> str:
+    """What the operator must do now."""
+    return (
+        f"     open a new connection to this host and run `kvmnet confirm` within {seconds} s, or this is undone\n"
+        "     (this session proves nothing: it was there before the change)"
+    )
+
+
 def outcome_text(code: int, away: Optional[float], probe: Optional[str]) -> str:
     """The last line: how it ended, and for how long the gateway did not answer."""
     words = {

@@ -25,6 +25,8 @@ RUN_DIR = "/run/systemd/network"
 ETC_DIR = "/etc/systemd/network"
 #: NetworkManager's name of a profile's type, for nmstate's of an interface: those that get a profile ahead.
 NM_TYPES = {"linux-bridge": "bridge", "vlan": "vlan", "bond": "bond"}
+#: Seconds that a step may take before the watchdog undoes it all.
+STEP_LIMIT = 60
 _NAMESPACE = uuid.UUID("6e1b7c4e-5f3b-4a43-9f43-6b766d6e6574")
 
 
@@ -37,15 +39,17 @@ def profile_uuid(host: str, interface: str) -> str:
 @dataclass(frozen=True)
 class Terms:
     """What the caller decides: `timeout` (seconds) is how long the trial may take before NetworkManager
-    undoes it by itself, `probes` the addresses that answer now and must answer after, `record` the files
-    (path -> text) that say what is applied, `stale` those of an earlier bundle, `in_process` whether nmstate
-    is a library that works in our process."""
+    undoes it by itself, `confirm` for how long (seconds; 0: not at all) it then waits for `kvmnet confirm`,
+    `probes` the addresses that answer now and must answer after, `record` the files (path -> text) that say
+    what is applied, `stale` those of an earlier bundle, `in_process` whether nmstate is a library that works
+    in our process."""
 
     timeout: int
     probes: tuple[str, ...] = ()
     record: Mapping[str, str] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
     in_process: bool = False
+    confirm: int = 0
 
 
 def compile_steps(plan: Plan, live: Live, known: set[tuple[str, str]], terms: Terms) -> list[Step]:
@@ -62,6 +66,15 @@ def compile_steps(plan: Plan, live: Live, known: set[tuple[str, str]], terms: Te
     steps.append(_step("read back", "read the kernel back", expect=expectations(plan.bundle.state)))
     if terms.probes:
         steps.append(_step("probe", "ask " + ", ".join(terms.probes), targets=list(terms.probes)))
+    if terms.confirm and plan.state:
+        steps.append(
+            _step(
+                "confirm",
+                "wait for a word from outside",
+                limit=terms.confirm + STEP_LIMIT // 2,
+                seconds=terms.confirm,
+            )
+        )
     steps += _keep(plan, live)
     steps.append(
         _step(
@@ -93,8 +106,10 @@ def touched_profiles(steps: list[Step]) -> list[str]:
     return sorted(found)
 
 
-def _step(op: str, title: str, undo: Optional[list[dict[str, Any]]] = None, **fields: Any) -> Step:
-    return {"op": op, "title": title, **fields, "undo": undo or []}
+def _step(
+    op: str, title: str, undo: Optional[list[dict[str, Any]]] = None, *, limit: int = STEP_LIMIT, **fields: Any
+) -> Step:
+    return {"op": op, "title": title, **fields, "limit": limit, "undo": undo or []}
 
 
 def _zone(interface: str, live: Live) -> str:
@@ -202,8 +217,9 @@ def _trial(plan: Plan, live: Live, terms: Terms) -> Step:
     return _step(
         "apply",
         f"apply {names}, on trial",
+        limit=terms.timeout + STEP_LIMIT // 2,
         state=plan.state,
-        timeout=terms.timeout,
+        timeout=terms.timeout + terms.confirm,
         log="nmstate.log",
         undo=[
             {"op": "checkpoint", "log": "nmstate.log", "in_process": terms.in_process},
@@ -262,6 +278,7 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
             _step(
                 "save",
                 "write the profiles to disk: " + ", ".join(names),
+                limit=STEP_LIMIT + 2 * len(names),
                 interfaces=names,
                 undo=[{"op": "files", "uuids": sorted(set(uuids))}],
             )

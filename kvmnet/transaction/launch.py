@@ -15,9 +15,11 @@ from typing import Any, Optional, TextIO
 
 from kvmnet import __version__, rescue
 from kvmnet.core.errors import Refused
-from kvmnet.transaction.compile import touched_files, touched_profiles
+from kvmnet.transaction import guard
+from kvmnet.transaction.compile import STEP_LIMIT, touched_files, touched_profiles
+from kvmnet.transaction.guard import SYSTEM_PYTHON
+from kvmnet.transaction.history import adopted
 from kvmnet.transaction.prepare import Prepared
-from kvmnet.transaction.worker import SYSTEM_PYTHON
 
 #: journal events that end a transaction, and the exit code of each
 KEPT, UNDONE, NOT_VERIFIED = 0, 3, 4
@@ -34,7 +36,8 @@ def state_directory(path: Path) -> Iterator[Path]:
             if (path / "open").exists():
                 raise Refused(
                     "a transaction is open that nobody works on: it was cut off, or its undo could not be verified",
-                    f"undo it: {SYSTEM_PYTHON} -I {path}/rescue.py",
+                    "kvmnet status; kvmnet rollback (or, without kvmnet: "
+                    f"{SYSTEM_PYTHON} -I {path}/rescue.py; it may be run again)",
                 )
             yield path
     except BlockingIOError as error:
@@ -43,12 +46,13 @@ def state_directory(path: Path) -> Iterator[Path]:
 
 def open_transaction(state_dir: Path, prepared: Prepared) -> str:
     """Write the transaction, its snapshot and its way back to disk; returns its id. Nothing is touched yet."""
-    copy_rescue(state_dir)
-    plan, steps = prepared.plan, prepared.steps
+    guard.install(state_dir)
+    plan, live, steps = prepared.plan, prepared.live, prepared.steps
     identity = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
     names = {i["name"] for i in plan.bundle.state.get("interfaces", [])}
     names |= {r.old for r in plan.renames} | {r.new for r in plan.renames}
     macs = [r.mac for r in plan.renames]
+    taken = {nic.mac or live.links[nic.name].mac or "" for nic in plan.bundle.nics}
     before = rescue.snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps))
     new = state_dir / "open.new"
     shutil.rmtree(new, ignore_errors=True)
@@ -65,27 +69,20 @@ def open_transaction(state_dir: Path, prepared: Prepared) -> str:
                 "backend": prepared.backend,
                 "watch": prepared.probes.watch,
                 "unit": unit_name(identity),
+                "boot": rescue.boot_id(),
+                "adopts": sorted(taken - {""} - adopted(state_dir)),
                 "changes": plan.to_json()["changes"],
                 "steps": steps,
             },
         ),
     ):
         rescue.write_file(str(new / name), json.dumps(data, indent=1).encode(), 0o600)
-    rescue.Journal(new).append("begin", id=identity, host=plan.bundle.host, steps=[s["title"] for s in steps])
+    titles = [step["title"] for step in steps]
+    until = rescue.uptime() + STEP_LIMIT
+    rescue.Journal(new).append("begin", id=identity, host=plan.bundle.host, steps=titles, until=until)
     new.rename(state_dir / "open")
     rescue.sync_dir(state_dir)
     return identity
-
-
-def copy_rescue(state_dir: Path) -> None:
-    """Put rescue.py where it works without kvmnet, and see that it does; raises Refused when not."""
-    target = state_dir / "rescue.py"
-    rescue.write_file(str(target), Path(rescue.__file__).read_bytes(), 0o700)
-    python = SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else sys.executable
-    try:
-        rescue.run(python, "-I", str(target), "--state", str(state_dir), "--status")
-    except rescue.Failed as error:
-        raise Refused(f"the way back does not work on this machine: {error}") from error
 
 
 def unit_name(identity: str) -> str:
@@ -96,6 +93,11 @@ def unit_name(identity: str) -> str:
 def start(state_dir: Path, identity: str) -> None:
     """Start the worker as a transient unit. Through /usr/bin/env: SELinux lets systemd start no program
     from a venv or a home directory. Raises Refused when systemd does not start it: nothing was begun."""
+    try:
+        guard.arm(state_dir, identity)
+    except Refused:
+        shutil.rmtree(state_dir / "open")
+        raise
     undo = f"{SYSTEM_PYTHON} -I {state_dir}/rescue.py --state {state_dir} --after-worker"
     command = [
         "systemd-run",
@@ -120,6 +122,7 @@ def start(state_dir: Path, identity: str) -> None:
         rescue.run(*command)
     except rescue.Failed as error:
         if not rescue.Journal(state_dir / "open").begun():
+            rescue.disarm(identity)
             shutil.rmtree(state_dir / "open")
         raise Refused(f"systemd does not start the worker: {error}", "systemctl status; journalctl -xe") from error
 
@@ -155,7 +158,7 @@ def follow(journal: TextIO, identity: str, tell: Callable[[dict[str, Any]], None
         journal.seek(place)  # nothing, or half a line
         if time.monotonic() - looked > 2:
             looked = time.monotonic()
-            if not _unit_lives(identity) and not journal.read(1):
+            if not rescue.unit_lives(unit_name(identity)) and not journal.read(1):
                 return None
             journal.seek(place)
         time.sleep(0.05)
@@ -172,10 +175,3 @@ def rescue_now(state_dir: Path) -> None:
     """Undo from this process's side: when the unit is gone and its ExecStopPost= did not do it."""
     command = [SYSTEM_PYTHON, "-I", str(state_dir / "rescue.py"), "--state", str(state_dir)]
     subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL, start_new_session=True)
-
-
-def _unit_lives(identity: str) -> bool:
-    with contextlib.suppress(rescue.Failed):
-        state = rescue.run("systemctl", "show", "--property=ActiveState", "--value", unit_name(identity)).strip()
-        return state in ("active", "activating", "deactivating", "reloading")
-    return False

@@ -8,14 +8,17 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 from kvmnet import rescue
 from kvmnet.core import emit
 from kvmnet.core.bundle import Bundle
+from kvmnet.core.confirmation import touches
 from kvmnet.core.errors import Refused
 from kvmnet.core.live import Live
 from kvmnet.core.plan import Plan, make_plan
 from kvmnet.core.probes import Probes, choose_probes
+from kvmnet.host.caller import Connection, ssh_connection
 from kvmnet.host.nm import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
 from kvmnet.host.ping import answers
@@ -26,18 +29,34 @@ from kvmnet.transaction.compile import Step, Terms, compile_steps
 OLDEST_NMSTATE = (2, 2, 9)
 
 
+#: Seconds for a word from outside, where the caller does not say how many.
+CONFIRM_WITHIN = 120
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the caller asks for: `timeout`, the seconds that the trial may take before NetworkManager undoes
+    it; `confirm`, the seconds to wait for `kvmnet confirm` then (0: do not; None: where the change touches the
+    interface by which the caller's SSH connection comes in)."""
+
+    timeout: int = 120
+    confirm: Optional[int] = None
+
+
 @dataclass(frozen=True)
 class Prepared:
-    """A plan for this host, what it was made from, and the steps to it (none where there is nothing to do)."""
+    """A plan for this host, what it was made from, and the steps to it (none where there is nothing to do);
+    `confirm` is for how many seconds a word from outside is waited for."""
 
     plan: Plan
     live: Live
     steps: list[Step]
     backend: str
     probes: Probes
+    confirm: int = 0
 
 
-def prepare(bundle: Bundle, state_dir: Path, timeout: int, tell: Callable[[str], None]) -> Prepared:
+def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str], None]) -> Prepared:
     """Read the host and plan. Raises Refused when this host cannot take the change."""
     try:
         backend = find_backend()
@@ -49,8 +68,13 @@ def prepare(bundle: Bundle, state_dir: Path, timeout: int, tell: Callable[[str],
             if plan.empty:
                 return Prepared(plan, live, [], backend.name, Probes((), (), None))
             tell("asking the gateways")
-            probes = choose_probes(bundle.state, live.state, _answers)
-            terms = Terms(timeout, probes.must, *_record(bundle, state_dir), backend.name == "libnmstate")
+            connection = ssh_connection()
+            callers = [connection.peer] if connection and connection.peer != connection.address else []
+            probes = choose_probes(bundle.state, live.state, _answers, callers)
+            confirm = _confirm(wishes, plan, live, connection)
+            terms = Terms(
+                wishes.timeout, probes.must, *_record(bundle, state_dir), backend.name == "libnmstate", confirm
+            )
             steps = compile_steps(plan, live, manager.interface_profiles(), terms)
     except NmstateError as error:
         raise Refused(f"nmstate: {error}", error.details) from error
@@ -58,7 +82,13 @@ def prepare(bundle: Bundle, state_dir: Path, timeout: int, tell: Callable[[str],
         raise Refused(str(error), "kvmnet needs a running NetworkManager: systemctl status NetworkManager") from error
     except (rescue.Failed, subprocess.SubprocessError, OSError) as error:
         raise Refused(f"this host could not be read: {error}") from error
-    return Prepared(plan, live, steps, backend.name, probes)
+    return Prepared(plan, live, steps, backend.name, probes, confirm)
+
+
+def _confirm(wishes: Wishes, plan: Plan, live: Live, connection: Optional[Connection]) -> int:
+    if wishes.confirm is not None:
+        return wishes.confirm
+    return CONFIRM_WITHIN if connection and touches(plan, live.state, connection.address) else 0
 
 
 def _read(backend: Backend, manager: NetworkManager, state_dir: Path) -> Live:

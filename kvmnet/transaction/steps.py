@@ -183,6 +183,14 @@ def probe(context: Context, step: Step) -> str:
     return ", ".join(step["targets"]) + " answered"
 
 
+def confirm(context: Context, step: Step) -> str:
+    """`kvmnet confirm` leaves a file beside the journal; whether its caller may is judged there."""
+    file = context.folder / "confirmed.json"
+    if not rescue.wait(file.exists, step["seconds"]):
+        raise StepFailed(f"nobody confirmed within {step['seconds']} s")
+    return str(rescue.read_json(file).get("by", ""))
+
+
 def commit(context: Context, step: Step) -> str:
     """Keep the trial; its checkpoint must still be there, else NetworkManager has undone it already."""
     checkpoint = _checkpoint(context, context.folder / step["log"])
@@ -239,6 +247,7 @@ DO: dict[str, Callable[[Context, Step], str]] = {
     "apply": apply,
     "read back": read_back,
     "probe": probe,
+    "confirm": confirm,
     "commit": commit,
     "write profile": write_profile,
     "hostname": hostname,

@@ -20,9 +20,8 @@ from kvmnet import rescue
 from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import find_backend
 from kvmnet.host.ping import Outage
+from kvmnet.transaction.guard import SYSTEM_PYTHON
 from kvmnet.transaction.steps import DO, ERRORS, Context, Step
-
-SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 class Cancelled(BaseException):
@@ -58,9 +57,16 @@ def _run_steps(steps: list[Step], folder: Path, journal: rescue.Journal, backend
         context = Context(folder, find_backend(backend), manager)
         for number, step in enumerate(steps):
             start = time.monotonic()
-            journal.append("do", step=number, title=step["title"])
+            now = rescue.uptime()
+            limits = {"up": now, "until": now + step["limit"], **_more(step)}
+            journal.append("do", step=number, title=step["title"], op=step["op"], **limits)
             result = DO[step["op"]](context, step)
             journal.append("done", step=number, seconds=round(time.monotonic() - start, 2), result=result)
+
+
+def _more(step: Step) -> Step:
+    """What whoever follows must know of a step beforehand."""
+    return {"seconds": step["seconds"]} if step["op"] == "confirm" else {}
 
 
 def _watch(transaction: rescue.Json) -> Optional[Outage]:

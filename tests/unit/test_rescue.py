@@ -20,8 +20,8 @@ def test_it_needs_the_standard_library_alone() -> None:
     names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {str(n.module).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert names <= {
-        "__future__", "argparse", "base64", "collections", "contextlib", "fcntl", "json", "os", "pathlib", "signal",
-        "stat", "subprocess", "sys", "time", "typing",
+        "__future__", "argparse", "base64", "collections", "contextlib", "fcntl", "json", "os", "pathlib", "shutil",
+        "signal", "stat", "subprocess", "sys", "time", "typing",
     }  # fmt: skip
 
 
@@ -91,7 +91,8 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     steps = [{"title": f"step {n}", "undo": [{"op": "note", "n": n}]} for n in range(3)]
     rescue.write_file(str(folder / "transaction.json"), json.dumps({"id": "T", "steps": steps}).encode())
     rescue.write_file(str(folder / "snapshot.json"), json.dumps({"files": [], "profiles": []}).encode())
-    monkeypatch.setattr(rescue, "_start_networkmanager", lambda: None)
+    monkeypatch.setattr(rescue, "wake_networkmanager", lambda: None)
+    monkeypatch.setattr(rescue, "disarm", lambda identity: None)
     monkeypatch.setattr(rescue, "differences", lambda before: [])
     return tmp_path
 
@@ -127,7 +128,7 @@ def test_one_undo_that_fails_does_not_stop_the_others(opened: Path, monkeypatch:
 
 def test_what_is_not_as_before_stays_open_and_is_told(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rescue.Journal(opened / "open").append("do", step=0)
-    monkeypatch.setattr(rescue, "settle", lambda before, journal: ["addresses eth0: was X, is nothing"])
+    monkeypatch.setattr(rescue, "settle", lambda before, journal, patience: ["addresses eth0: was X, is nothing"])
     assert undone(opened, monkeypatch) == (4, [0])
     last = rescue.Journal(opened / "open").events()[-1]
     assert (last["event"], last["differences"]) == ("not-verified", ["addresses eth0: was X, is nothing"])
@@ -139,6 +140,109 @@ def test_what_was_kept_is_not_undone(opened: Path, monkeypatch: pytest.MonkeyPat
     journal.append("kept")
     assert undone(opened, monkeypatch) == (0, [])
     assert not (opened / "open").exists()
+
+
+def test_at_boot_files_and_names_come_first_and_nothing_is_closed(
+    opened: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NetworkManager does not run yet: what needs it waits, and so does the word that it is verified."""
+    rescue.Journal(opened / "open").append("do", step=0)
+    seen: list[str] = []
+    undo = [{"op": op, "mac": "m"} for op in ("checkpoint", "profile", "zone", "files", "rename", "hostname")]
+    transaction = {"id": "T", "boot": "an earlier one", "steps": [{"title": "x", "undo": undo}]}
+    rescue.write_file(str(opened / "open" / "transaction.json"), json.dumps(transaction).encode())
+    before = {"files": [], "profiles": [], "macs": [], "uuids": [], "links": {}}
+    rescue.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
+    for op in rescue.UNDO:
+        monkeypatch.setitem(rescue.UNDO, op, lambda folder, spec: seen.append(spec["op"]) or "")
+    monkeypatch.setattr(rescue, "wake_networkmanager", lambda: pytest.fail("it would wait for us"))
+    monkeypatch.setattr(rescue, "run", lambda *argv, **_: "")
+    assert rescue.undo(opened, "cut off", booting=True) == 3
+    assert seen == ["files", "rename", "hostname"]
+    assert (opened / "open").is_dir()
+    seen.clear()
+    monkeypatch.setattr(rescue, "wake_networkmanager", lambda: None)
+    monkeypatch.setattr(rescue, "links", dict)
+    monkeypatch.setattr(rescue, "settle", lambda before, journal, patience: ["addresses x: gone"])
+    assert rescue.undo(opened, "cut off") == 4, "what only the running machine had is told"
+    assert seen[0] == "checkpoint"
+    end = rescue.Journal(opened / "history" / "T").events()[-1]
+    assert (end["verified"], end["differences"]) == (False, ["addresses x: gone"]), "but nothing more can be done"
+
+
+@pytest.fixture
+def watched(opened: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the watchdog does to the open transaction T, whose unit lives and whose clock says 100."""
+    done: list[str] = []
+    transaction = {"id": "T", "unit": "T.service", "steps": [{"title": "x", "undo": []}]}
+    rescue.write_file(str(opened / "open" / "transaction.json"), json.dumps(transaction).encode())
+    monkeypatch.setattr(rescue, "run", lambda *argv, **_: done.append(" ".join(argv)) or "")
+    monkeypatch.setattr(rescue, "undo", lambda state, why, booting=False: done.append(why) or 3)
+    monkeypatch.setattr(rescue, "unit_lives", lambda unit: True)
+    monkeypatch.setattr(rescue, "disarm", lambda identity: done.append(f"disarm {identity}"))
+    monkeypatch.setattr(rescue, "uptime", lambda: 100.0)
+    return done
+
+
+def test_the_watchdog_leaves_good_hands_alone(opened: Path, watched: list[str]) -> None:
+    rescue.Journal(opened / "open").append("do", step=0, until=110.0)
+    assert (rescue.watch(opened, "T"), watched) == (0, [])
+
+
+def test_the_watchdog_kills_what_takes_too_long(opened: Path, watched: list[str]) -> None:
+    journal = rescue.Journal(opened / "open")
+    journal.append("begin", until=90.0)
+    journal.append("do", step=0, until=99.0)
+    assert rescue.watch(opened, "T") == 3
+    assert watched == [
+        "systemctl kill --kill-who=all --signal=KILL T.service",
+        "the watchdog: a step took too long",
+    ]
+
+
+def test_the_watchdog_lets_an_undo_take_its_time(opened: Path, watched: list[str]) -> None:
+    journal = rescue.Journal(opened / "open")
+    journal.append("do", step=0, until=50.0)
+    journal.append("undo", why="failed")
+    assert (rescue.watch(opened, "T"), watched) == (0, [])
+
+
+def test_the_watchdog_takes_up_what_nobody_works_on(
+    opened: Path, watched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = rescue.Journal(opened / "open")
+    journal.append("do", step=0, until=110.0)
+    monkeypatch.setattr(rescue, "unit_lives", lambda unit: False)
+    assert (rescue.watch(opened, "T"), watched) == (3, ["the watchdog: nobody worked on it any more"])
+    for _ in range(rescue.TRIES):
+        journal.append("not-verified", differences=["x"])
+    watched.clear()
+    assert (rescue.watch(opened, "T"), watched) == (4, ["disarm T"]), "a person is needed"
+
+
+def test_the_watchdog_of_a_closed_transaction_ends_itself(opened: Path, watched: list[str]) -> None:
+    assert (rescue.watch(opened, "an older one"), watched) == (0, ["disarm an older one"])
+
+
+def test_what_could_not_be_verified_is_closed_by_a_person_alone(opened: Path) -> None:
+    assert rescue.accept(opened, tried=False) == 1
+    assert (opened / "open").is_dir()
+    rescue.Journal(opened / "open").append("not-verified", differences=["x"])
+    disarm, rescue.disarm = rescue.disarm, lambda identity: None
+    try:
+        assert rescue.accept(opened, tried=True) == 0
+    finally:
+        rescue.disarm = disarm
+    assert not (opened / "open").exists()
+
+
+def test_what_took_a_nic_over_is_never_forgotten(tmp_path: Path) -> None:
+    for number in range(6):
+        adopts = ["00:14:4f:80:de:00"] if number == 1 else []
+        text = json.dumps({"id": f"T{number}", "adopts": adopts})
+        rescue.write_file(str(tmp_path / f"T{number}" / "transaction.json"), text.encode())
+    rescue.prune(tmp_path, keep=2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["T1", "T4", "T5"]
 
 
 def test_checkpoints_are_read_from_the_log(tmp_path: Path) -> None:

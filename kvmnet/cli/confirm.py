@@ -1,0 +1,64 @@
+"""`kvmnet confirm`: the word from outside that a change waits for."""
+
+import json
+from pathlib import Path
+
+import typer
+
+from kvmnet.cli.follow import follow_to_end
+from kvmnet.cli.host import Console, need_root, state_path, told
+from kvmnet.core.errors import Refused
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("confirm")(confirm)
+
+
+def confirm(
+    console_here: bool = typer.Option(
+        False, "--at-the-console", help="I do not come by the network: I sit at the machine's console."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="For machines: one event a line."),
+) -> None:
+    """Say that the host is reachable after a change: over a connection that was opened after it."""
+    from kvmnet import rescue
+
+    console = Console(as_json)
+    with told(console):
+        need_root("confirm a change")
+        state_dir = state_path()
+        who = _who(state_dir, console_here)
+        folder = state_dir / "open"
+        identity = str(rescue.read_json(folder / "transaction.json").get("id", ""))
+        rescue.write_file(str(folder / "confirmed.json"), json.dumps({"by": who}).encode(), 0o600)
+    raise typer.Exit(follow_to_end(console, state_dir, identity, on_cancel=False))
+
+
+def _who(state_dir: Path, console_here: bool) -> str:
+    """Who confirms; raises Refused when it proves nothing."""
+    from kvmnet import rescue
+    from kvmnet.host.caller import ssh_connection
+    from kvmnet.transaction.history import opened, waits_since
+
+    since = waits_since(state_dir)
+    if since is None:
+        if opened(state_dir) is None:
+            raise Refused("no change waits for a word", "kvmnet history tells how the last one ended")
+        raise Refused("the change does not wait for a word (yet, or any more)", "kvmnet status tells how far it is")
+    if console_here:
+        return "a person at the console"
+    connection = ssh_connection()
+    anew = "open a new one: ssh HOST kvmnet confirm (with -S none, where your ssh shares connections)"
+    if connection is None:
+        raise Refused(
+            "this is no SSH connection, so it proves nothing",
+            f"{anew}; or add --at-the-console if you sit there",
+        )
+    if connection.opened < since:
+        age = since - connection.opened
+        raise Refused(f"this connection was there {age:.0f} s before the change, so it proves nothing", anew)
+    ours = {a.partition("/")[0] for addresses in rescue.addresses().values() for a in addresses}
+    if connection.peer in ours:
+        raise Refused("this connection comes from this host itself, so it proves nothing", anew)
+    return connection.peer

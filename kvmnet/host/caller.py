@@ -1,0 +1,76 @@
+"""Who runs this command: is it a person at the end of an SSH connection, and since when does that exist?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An SSH connection: the address of the other end, ours, and when it was opened (seconds since the
+    machine started, as `rescue.uptime`)."""
+
+    peer: str
+    address: str
+    opened: float
+
+
+def ssh_connection(proc: Path = Path("/proc"), pid: Optional[int] = None) -> Optional[Connection]:
+    """The SSH connection that this process came through; None at a console, in a unit, in a screen or tmux
+    (whose server is nobody's child).
+
+    Found by walking up to the nearest sshd: sudo drops SSH_CONNECTION from the environment, and a shell that
+    was opened over an old multiplexed connection (ControlMaster) has the old connection's sshd above it.
+    """
+    below: Optional[int] = None
+    for one in _ancestors(proc, os.getpid() if pid is None else pid):
+        if _name(proc, one).startswith("sshd"):
+            said = _environment(proc, below).get("SSH_CONNECTION", "").split() if below else []
+            if len(said) == 4:
+                peer, _, address, _ = (_plain(word) for word in said)
+                return Connection(peer, address, _started(proc, one))
+        below = one
+    return None
+
+
+def _ancestors(proc: Path, pid: int) -> Iterator[int]:
+    while pid > 1:
+        yield pid
+        pid = int(_stat(proc, pid)[1])
+
+
+def _stat(proc: Path, pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the program's name, which may hold anything."""
+    try:
+        return (proc / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:  # it has ended meanwhile
+        return ["", "0", *["0"] * 20]
+
+
+def _name(proc: Path, pid: int) -> str:
+    try:
+        return (proc / str(pid) / "comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _environment(proc: Path, pid: int) -> dict[str, str]:
+    try:
+        words = (proc / str(pid) / "environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return {}
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def _started(proc: Path, pid: int) -> float:
+    """Field 22 of proc_pid_stat(5): clock ticks since the machine started."""
+    return int(_stat(proc, pid)[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def _plain(address: str) -> str:
+    """Without the mark of an IPv4 address on an IPv6 socket, and without a link-local one's zone."""
+    return address.removeprefix("::ffff:").partition("%")[0]

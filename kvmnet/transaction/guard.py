@@ -1,0 +1,110 @@
+"""What undoes a transaction when its worker cannot: rescue.py on disk, a timer that watches, units for the boot.
+
+All of it runs the system's Python and needs nothing of kvmnet, whose venv may be gone.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from kvmnet import rescue
+from kvmnet.core.errors import Refused
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+UNIT_DIR = Path("/etc/systemd/system")
+UNITS = {
+    "kvmnet-boot-undo.service": """[Unit]
+Description=Give back the network that a power cut caught in the middle of a change
+Documentation=file:{state}/rescue.py
+ConditionPathExists={state}/open
+RequiresMountsFor={state}
+After=systemd-udevd.service systemd-udev-trigger.service
+Before=network-pre.target NetworkManager.service
+Wants=network-pre.target
+
+[Service]
+Type=oneshot
+TimeoutStartSec=150
+ExecStart={python} -I {state}/rescue.py --state {state} --boot --why "the machine was cut off"
+
+[Install]
+WantedBy=multi-user.target
+""",
+    "kvmnet-boot-verify.service": """[Unit]
+Description=See that the network is as it was before the change that a power cut caught
+Documentation=file:{state}/rescue.py
+ConditionPathExists={state}/open
+RequiresMountsFor={state}
+After=kvmnet-boot-undo.service NetworkManager.service firewalld.service
+
+[Service]
+Type=oneshot
+TimeoutStartSec=600
+SuccessExitStatus=3
+ExecStart={python} -I {state}/rescue.py --state {state} --why "the machine was cut off"
+
+[Install]
+WantedBy=multi-user.target
+""",
+}
+
+
+def install(state_dir: Path) -> None:
+    """Put rescue.py and the units in place before anything is begun. Raises Refused when they do not work."""
+    _copy_rescue(state_dir)
+    _install_units(state_dir)
+
+
+def arm(state_dir: Path, identity: str) -> None:
+    """Start the watchdog: a timer of systemd's that asks rescue.py every few seconds whether the transaction
+    is still in good hands. Raises Refused when systemd does not start it."""
+    command = [
+        "systemd-run",
+        "--quiet",
+        "--collect",
+        f"--unit={rescue.watchdog_unit(identity)}",
+        f"--description=kvmnet: watch over transaction {identity}",
+        "--on-active=5",
+        "--on-unit-inactive=5",
+        "--timer-property=AccuracySec=1s",
+        "--property=TimeoutStartSec=infinity",
+        "--property=OOMScoreAdjust=-900",
+        "--property=SuccessExitStatus=3 4",
+        *(SYSTEM_PYTHON, "-I", f"{state_dir}/rescue.py", "--state", str(state_dir), "--watchdog", identity),
+    ]
+    try:
+        rescue.run(*command)
+    except rescue.Failed as error:
+        raise Refused(f"systemd does not start the watchdog: {error}", "systemctl status; journalctl -xe") from error
+
+
+def _copy_rescue(state_dir: Path) -> None:
+    """Put rescue.py where it works without kvmnet, and see that it does; raises Refused when not."""
+    target = state_dir / "rescue.py"
+    rescue.write_file(str(target), Path(rescue.__file__).read_bytes(), 0o700)
+    python = SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else sys.executable
+    try:
+        rescue.run(python, "-I", str(target), "--state", str(state_dir), "--status")
+    except rescue.Failed as error:
+        raise Refused(f"the way back does not work on this machine: {error}") from error
+
+
+def _install_units(state_dir: Path) -> None:
+    """Put the units that run rescue.py at boot where systemd finds them: it works when kvmnet is gone.
+    Raises Refused when systemd does not take them."""
+    changed = False
+    for name, template in UNITS.items():
+        path, text = UNIT_DIR / name, template.format(state=state_dir, python=SYSTEM_PYTHON)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            rescue.write_file(str(path), text.encode())
+            changed = True
+    try:
+        if changed:
+            rescue.run("systemctl", "daemon-reload")
+        wants = [UNIT_DIR / "multi-user.target.wants" / name for name in UNITS]
+        if not all(link.is_symlink() for link in wants):
+            rescue.run("systemctl", "enable", *UNITS)
+            rescue.sync_dir(UNIT_DIR / "multi-user.target.wants")
+    except rescue.Failed as error:
+        raise Refused(f"systemd does not take the units that undo at boot: {error}") from error

@@ -1,0 +1,159 @@
+"""Who may confirm a change, and when one is asked to."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from kvmnet import rescue
+from kvmnet.cli import confirm
+from kvmnet.core.bundle import Bundle
+from kvmnet.core.confirmation import touches
+from kvmnet.core.errors import Refused
+from kvmnet.core.plan import Plan, Rename
+from kvmnet.host import caller
+from kvmnet.host.caller import Connection, ssh_connection
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def process(proc: Path, pid: int, parent: int, name: str, started: float = 1.0, **environment: str) -> None:
+    folder = proc / str(pid)
+    folder.mkdir()
+    fields = ["S", str(parent), *["0"] * 17, str(int(started * TICK)), "0"]
+    (folder / "stat").write_text(f"{pid} ({name}) {' '.join(fields)}\n")
+    (folder / "comm").write_text(name + "\n")
+    (folder / "environ").write_bytes("".join(f"{k}={v}\0" for k, v in environment.items()).encode())
+
+
+def test_the_connection_is_found_through_sudo(tmp_path: Path) -> None:
+    """The shell's parent is the sshd of this one connection; the listener above it is older than all."""
+    process(tmp_path, 10, 1, "sshd", 5.0)
+    process(tmp_path, 20, 10, "sshd-session", 100.5)
+    process(tmp_path, 30, 20, "a) (shell", SSH_CONNECTION="::ffff:10.1.1.1 50000 ::ffff:10.1.255.254 22")
+    process(tmp_path, 40, 30, "sudo")
+    process(tmp_path, 50, 40, "kvmnet")
+    assert ssh_connection(tmp_path, 50) == Connection("10.1.1.1", "10.1.255.254", 100.5)
+
+
+def test_a_console_and_a_tmux_are_no_connection(tmp_path: Path) -> None:
+    process(tmp_path, 30, 1, "tmux: server", SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
+    process(tmp_path, 40, 30, "bash", SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
+    assert ssh_connection(tmp_path, 40) is None
+
+
+def waiting(folder: Path, *more: dict[str, Any]) -> None:
+    (folder / "open").mkdir()
+    (folder / "open" / "transaction.json").write_text('{"id": "T", "host": "h"}')
+    journal = rescue.Journal(folder / "open")
+    for event in ({"event": "do", "step": 5, "title": "wait", "op": "confirm", "up": 200.0, "until": 400.0}, *more):
+        journal.append(str(event.pop("event")), **event)
+
+
+def ask(
+    monkeypatch: pytest.MonkeyPatch, state: Path, connection: Optional[Connection], *, console_here: bool = False
+) -> str:
+    monkeypatch.setattr(caller, "ssh_connection", lambda: connection)
+    monkeypatch.setattr(rescue, "addresses", lambda: {"eth0": ["10.1.255.254/16"]})
+    return confirm._who(state, console_here)
+
+
+def test_only_a_new_connection_from_elsewhere_confirms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting(tmp_path)
+    assert ask(monkeypatch, tmp_path, Connection("10.1.1.1", "10.1.255.254", 201.0)) == "10.1.1.1"
+    assert ask(monkeypatch, tmp_path, None, console_here=True) == "a person at the console"
+    with pytest.raises(Refused, match="there 50 s before the change, so it proves nothing"):
+        ask(monkeypatch, tmp_path, Connection("10.1.1.1", "10.1.255.254", 150.0))
+    with pytest.raises(Refused, match="from this host itself"):
+        ask(monkeypatch, tmp_path, Connection("10.1.255.254", "10.1.255.254", 201.0))
+    with pytest.raises(Refused, match="no SSH connection"):
+        ask(monkeypatch, tmp_path, None)
+
+
+def test_nothing_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = Connection("10.1.1.1", "10.1.255.254", 201.0)
+    with pytest.raises(Refused, match="no change waits"):
+        ask(monkeypatch, tmp_path, new)
+    monkeypatch.setattr(rescue, "unit_lives", lambda unit: True)
+    waiting(tmp_path, {"event": "failed", "error": "nobody confirmed"})
+    with pytest.raises(Refused, match="does not wait for a word"):
+        ask(monkeypatch, tmp_path, new)
+
+
+def state(*interfaces: dict[str, Any]) -> dict[str, Any]:
+    return {"interfaces": list(interfaces)}
+
+
+BRIDGE = {
+    "name": "eth0",
+    "type": "linux-bridge",
+    "bridge": {"port": [{"name": "peth0"}]},
+    "ipv4": {"address": [{"ip": "10.1.255.254", "prefix-length": 16}]},
+}
+VLAN = {"name": "eth0.5", "vlan": {"base-iface": "bond0"}, "ipv6": {"address": [{"ip": "fd00::1"}]}}
+BOND = {"name": "bond0", "link-aggregation": {"port": ["eth1", "eth2"]}}
+
+
+@pytest.mark.parametrize(
+    ("renames", "changed", "address", "expected"),
+    [
+        ((), ["eth0"], "10.1.255.254", True),
+        ((), ["peth0"], "10.1.255.254", True),
+        ((), ["bond0"], "10.1.255.254", False),
+        ((), ["eth1"], "fd00::1", True),
+        ((), [], "fd00::1", False),
+        ((Rename("m", "peth0", "x"),), [], "10.1.255.254", True),
+        ((), ["other"], "192.0.2.1", True),
+    ],
+)
+def test_a_change_below_the_operators_feet(
+    renames: tuple[Rename, ...], changed: list[str], address: str, expected: bool
+) -> None:
+    bundle = Bundle("c", "h", "rocks", (), {})
+    sent = {"interfaces": [{"name": name} for name in changed]}
+    plan = Plan(bundle, renames, {}, sent, (), None, False, ("something",) if changed or renames else ())  # type: ignore[arg-type]
+    assert touches(plan, state(BRIDGE, VLAN, BOND), address) is expected
+
+
+def test_history_is_read_from_the_journals(tmp_path: Path) -> None:
+    from kvmnet.transaction.history import adopted, before_the_last, ended
+
+    def past(name: str, events: list[dict[str, Any]], transaction: dict[str, Any], files: dict[str, str]) -> None:
+        folder = tmp_path / "history" / name
+        folder.mkdir(parents=True)
+        journal = rescue.Journal(folder)
+        for event in events:
+            journal.append(str(event["event"]), **{k: v for k, v in event.items() if k != "event"})
+        (folder / "transaction.json").write_text(json.dumps({"host": "h", "changes": [{"what": "add"}], **transaction}))
+        import base64
+
+        records = [
+            {"path": str(tmp_path / "applied" / n), "data": base64.b64encode(t.encode()).decode()}
+            for n, t in files.items()
+        ]
+        (folder / "snapshot.json").write_text(json.dumps({"files": records}))
+
+    kept = [{"event": "begin"}, {"event": "kept"}, {"event": "end", "outcome": "kept", "away": 0.3}]
+    past("1", kept, {"adopts": ["m1"]}, {})
+    past("2", kept, {"adopts": ["m2"]}, {"nmstate.yml": "the first"})
+    undone = [
+        {"event": "begin"},
+        {"event": "failed", "error": "no answer"},
+        {"event": "undo", "why": "no answer"},
+        {"event": "end", "outcome": "rolled back", "verified": True},
+    ]
+    past("3", undone, {"adopts": ["m3"]}, {"nmstate.yml": "the second"})
+    told = [(one.id, one.outcome, one.verified, one.why, one.away, one.kept) for one in ended(tmp_path)]
+    assert told == [
+        ("1", "kept", None, None, 0.3, True),
+        ("2", "kept", None, None, 0.3, True),
+        ("3", "rolled back", True, "no answer", None, False),
+    ]
+    assert adopted(tmp_path) == {"m1", "m2"}
+    assert before_the_last(tmp_path) == {"nmstate.yml": "the first"}
+    past("4", kept, {"removes": True}, {})
+    assert adopted(tmp_path) == set()
