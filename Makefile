@@ -8,10 +8,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAB_TESTS := tests/contract tests/lab
 
-.PHONY: help demo test check lint unit pythons lab lab-tests bench-outage clean
+.PHONY: help demo test check lint unit pythons lab lab-tests docs fuzz bench bench-outage clean
+
+# How many generated definitions `make fuzz` looks at.
+N ?= 10000
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
+	@echo "make docs          docs/reference.md anew, from the schemas and the program"
+	@echo "make fuzz          $(N) generated definitions, right and wrong (N=… for another number; 3 min)"
+	@echo "make bench         how long validate and render take, beside netplan (3 min)"
 	@echo "make lab           build the lab's machines (tests/lab/README.md)"
 	@echo "make bench-outage  how long the address is away, beside the same change by hand (15 min)"
 
@@ -49,6 +55,17 @@ lab-tests: $(VENV)/.ready
 	@$(BIN)/python -m tests.lab.side_by_side $(LAB_TESTS)
 
 test: check pythons lab-tests
+
+docs: $(VENV)/.ready
+	@$(BIN)/python -m tests.reference
+
+fuzz: $(VENV)/.ready
+	@echo "fuzz: $(N) generated definitions (10,000 take about 3 min)"
+	@$(BIN)/python -m tests.fuzz --examples $(N)
+
+bench: $(VENV)/.ready
+	@echo "bench: the core beside netplan, whole processes in turn (about 3 min)"
+	@$(BIN)/python -m benchmarks.core
 
 bench-outage:
 	@tests/prepare.sh --python

@@ -88,16 +88,18 @@ def address(number: int) -> str:
 def run(*commands: Sequence[object], env: Optional[dict[str, str]] = None) -> Run:
     """Run commands one after the other, each to its end. Raises RuntimeError when one fails."""
     most = 0
-    begin = time.monotonic()
-    for command in commands:
-        words = [str(word) for word in command]
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise RuntimeError(f"{words} ended with {process.returncode}: {process.stderr and process.stderr.read()!r}")
-        most = max(most, usage.ru_maxrss)
-    return Run(time.monotonic() - begin, most / 1024)
+    with tempfile.TemporaryFile() as said:
+        begin = time.monotonic()
+        for command in commands:
+            words = [str(word) for word in command]
+            process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=said, env=env)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                said.seek(0)
+                raise RuntimeError(f"{words} ended with {process.returncode}: {said.read().decode()}")
+            most = max(most, usage.ru_maxrss)
+        return Run(time.monotonic() - begin, most / 1024)
 
 
 def unpacked() -> Path:

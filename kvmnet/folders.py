@@ -34,13 +34,14 @@ def compare(root: Path, folders: Folders, everything: bool) -> Drift:
     """Compare without writing. `everything`: the folders are all there are, so others are surplus."""
     missing, stale, surplus = [], [], []
     for host, files in folders.items():
+        there = _ours_in(root / host)
         for name, text in files.items():
-            have = _read(root / host / name)
+            have = _read(root / host / name) if name in there else None
             if have is None:
                 missing.append(f"{host}/{name}")
             elif have != text.encode():
                 stale.append(f"{host}/{name}")
-        surplus += [f"{host}/{name}" for name in _ours_in(root / host) if name not in files]
+        surplus += [f"{host}/{name}" for name in there if name not in files]
     if everything:
         for host in _hosts_in(root):
             if host not in folders:
@@ -61,12 +62,13 @@ def write(root: Path, folders: Folders, everything: bool) -> Drift:
         if names and not _is_bundle(folder):
             words = f"{folder / names[0]} is not of render's making"
             raise KvmnetError(words, "move it away, or choose another folder")
+    wanted = {*drift.missing, *drift.stale}
     try:
         for host, files in folders.items():
             (root / host).mkdir(parents=True, exist_ok=True)
             # bundle.json first: a folder that was cut short is known as ours, and its digest does not fit.
             for name in sorted(files, key=lambda n: n != BUNDLE_FILE):
-                if f"{host}/{name}" in (*drift.missing, *drift.stale):
+                if f"{host}/{name}" in wanted:
                     _replace(root / host / name, files[name])
         _remove(root, drift.surplus)
     except OSError as error:

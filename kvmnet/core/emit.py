@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NoReturn, Optional
 
 from kvmnet.core.bundle import FORMAT, Bundle, Nic, State
@@ -64,10 +65,16 @@ def _scalar(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
-        return value if _PLAIN.match(value) and not _AMBIGUOUS.match(value) else json.dumps(value)
+        return _text(value)
     if value in ({}, []):
         return "{}" if isinstance(value, dict) else "[]"
     raise TypeError(f"a state holds no {type(value).__name__}")
+
+
+@lru_cache(maxsize=4096)
+def _text(value: str) -> str:
+    """Text without quotes where every YAML reader takes it for text. Keys and words come again and again."""
+    return value if _PLAIN.match(value) and not _AMBIGUOUS.match(value) else json.dumps(value)
 
 
 def files_of(bundle: Bundle) -> dict[str, str]:

@@ -62,6 +62,7 @@ class _Layout:
         self.tops = [i for i in [*self.nics, *self.bonds, *self.vlans] if i.managed and i.up]
         self.bridged = [i for i in self.tops if host.bridged(i)]
         self.is_bridged = {i.name for i in self.bridged}
+        self.devices: dict[str, str] = {}
         self.base_mtus: dict[str, Optional[int]] = {}
 
     def view(self) -> HostView:
@@ -93,7 +94,13 @@ class _Layout:
         return self.cluster.networks.get(interface.network or "")
 
     def _device(self, interface: Interface) -> str:
-        """Kernel name of the device itself, without its bridge."""
+        """Kernel name of the device itself, without its bridge. Worked out once."""
+        name = self.devices.get(interface.name)
+        if name is None:
+            name = self.devices[interface.name] = self._device_name(interface)
+        return name
+
+    def _device_name(self, interface: Interface) -> str:
         if interface.parent is not None:
             base = self._device(self.host.interfaces[interface.parent])
             return self.profile.vlan_name(base, interface.tag or 0)

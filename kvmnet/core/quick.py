@@ -1,7 +1,8 @@
 """Whether plain data fits one of our schemas: yes or no, many times quicker than jsonschema, which explains the no.
 
-A schema is turned into functions once. Only the keywords that our schemas use are known; a schema with any other
-has no quick answer. tests/unit/test_quick.py holds this to what jsonschema says.
+Plain data is what JSON has, without fractions. A schema is turned into functions once. Only the keywords that our
+schemas use are known; a schema with any other has no quick answer. A no may be wrong (jsonschema is asked then), a yes
+never: tests/unit/test_quick.py holds this to what jsonschema says.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ class _Unknown(Exception):
 
 
 def compiled(schema: Mapping[str, Any], formats: Formats) -> Optional[Test]:
-    """A function that says whether data fits; None when the schema has keywords that are not known here."""
+    """A function that says whether data fits; None when the schema says something that is not known here."""
     try:
         return _Compiler(schema, formats).test(schema)
-    except _Unknown:
+    except (_Unknown, KeyError):  # KeyError: a type, a format, a reference to elsewhere
         return None
 
 
@@ -149,6 +150,8 @@ def _of_types(types: Any) -> Test:
 
 
 def _one_of(values: list[Any]) -> Test:
+    if any(isinstance(one, (dict, list)) for one in values):
+        raise _Unknown  # to Python, [1] is [true]
     return lambda value: any(type(value) is type(one) and value == one for one in values)
 
 

@@ -90,9 +90,27 @@ def test_states_right_and_changed() -> None:
     assert said.count(False) > 5
 
 
-def test_an_unknown_keyword_has_no_quick_answer() -> None:
-    assert quick.compiled({"type": "object", "minProperties": 1}, FORMATS) is None
-    assert quick.compiled({"items": {"not": {"type": "string"}}}, FORMATS) is None
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"type": "object", "minProperties": 1},
+        {"items": {"not": {"type": "string"}}},
+        {"properties": {"a": False}},
+        {"type": ["string", "number"]},
+        {"format": "date"},
+        {"$ref": "https://example.org/other.json"},
+        {"$ref": "#"},
+        {"enum": [[1]]},
+        {"const": {"a": True}},
+        {"patternProperties": {"^x-": {"type": "string"}}},
+        {"if": {"type": "string"}, "else": {"type": "null"}},
+    ],
+)
+def test_what_is_unknown_has_no_quick_answer(unknown: dict[str, Any]) -> None:
+    assert quick.compiled(unknown, FORMATS) is None
+
+
+def test_jsonschema_answers_where_there_is_no_quick_answer() -> None:
     slow = Schema({"type": "object", "properties": {"a": {"type": "object", "minProperties": 1}}})
     tree, _ = document.parse(Source("f", "a: {}"))
     assert tree is not None and [p.code for p in slow.apply(tree)[1]] == ["KVN013"]
