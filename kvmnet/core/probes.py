@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from kvmnet.core.bundle import State
+from kvmnet.core.difference import is_link_local
 
 _DEFAULT = {"0.0.0.0/0": 4, "::/0": 6}
 
@@ -25,14 +26,17 @@ class Probes:
 def choose_probes(desired: State, live: State, answers: Callable[[str], bool], callers: Sequence[str] = ()) -> Probes:
     """Choose by asking: `answers` says whether an address answers now.
 
-    Asked are the gateways of the definition, today's where the definition keeps the host in their subnet, and
-    `callers`, the machine that the operator sits at. A host that moves to another network cannot ask its new
-    gateway yet: where today's gateway answers and no gateway of the definition does, the definition's must
-    answer afterwards. So a mistyped network is undone.
+    Asked are the gateways of the definition, today's where the definition keeps the host in their subnet or
+    has it learn its gateway by DHCP (which one is known only afterwards: today's), and `callers`, the machine
+    that the operator sits at. A host that moves to another network cannot ask its new gateway yet: where
+    today's gateway answers and no gateway of the definition does, the definition's must answer afterwards.
+    So a mistyped network is undone.
     """
     wanted, today = gateways(desired), gateways(live)
     subnets = _subnets(desired)
-    asked = dict.fromkeys([*wanted, *(g for g in today if _in(g, subnets))])
+    learning = _learning(desired) - {_version(g) for g in wanted}
+    stay = [g for g in today if _in(g, subnets) or (_version(g) in learning and not is_link_local(g))]
+    asked = dict.fromkeys([*wanted, *stay])
     must = [gateway for gateway in asked if answers(gateway)]
     watch = must[:1]
     for version in (4, 6):
@@ -51,6 +55,16 @@ def gateways(state: State) -> list[str]:
     routes = [r for kind in ("config", "running") for r in state.get("routes", {}).get(kind, [])]
     hops = [r.get("next-hop-address") for r in routes if r.get("destination") in _DEFAULT]
     return list(dict.fromkeys(str(hop) for hop in hops if hop))
+
+
+def _learning(state: State) -> set[int]:
+    """The families in which an interface takes its default route from DHCP or a router."""
+    return {
+        version
+        for interface in state.get("interfaces", [])
+        for version, family in ((4, interface.get("ipv4", {})), (6, interface.get("ipv6", {})))
+        if family.get("auto-gateway") and (family.get("dhcp") or family.get("autoconf"))
+    }
 
 
 def _version(address: str) -> int:

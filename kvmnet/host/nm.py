@@ -122,16 +122,17 @@ class NetworkManager:
             return False
         return True
 
-    def interface_profiles(self) -> set[tuple[str, str]]:
-        """(interface name, type) of every profile that is bound to a name."""
-        found = set()
+    def interface_profiles(self) -> dict[tuple[str, str], list[str]]:
+        """The UUIDs of all profiles that are bound to a name, active or not, by interface name and type."""
+        found: dict[tuple[str, str], list[str]] = {}
         for path in self._call(f"{ROOT}/Settings", f"{BUS}.Settings", "ListConnections"):
             try:
                 connection = self.settings(path)["connection"]
             except NMError:
                 continue
             if "interface-name" in connection:
-                found.add((str(connection["interface-name"][1]), str(connection["type"][1])))
+                key = str(connection["interface-name"][1]), str(connection["type"][1])
+                found.setdefault(key, []).append(str(connection["uuid"][1]))
         return found
 
     def change_in_memory(self, uuid: str, changes: dict[str, dict[str, Optional[tuple[str, Any]]]]) -> None:

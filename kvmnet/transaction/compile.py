@@ -12,21 +12,30 @@ NIC gets its name for good, then come the bridges, then the NICs as their ports.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from kvmnet.core.live import Live
 from kvmnet.core.plan import Plan, Rename, expectations
+from kvmnet.transaction.zones import zone_to_be
 
 Step = dict[str, Any]
 
 RUN_DIR = "/run/systemd/network"
 ETC_DIR = "/etc/systemd/network"
-#: NetworkManager's name of a profile's type, for nmstate's of an interface: those that get a profile ahead.
-NM_TYPES = {"linux-bridge": "bridge", "vlan": "vlan", "bond": "bond"}
+#: NetworkManager's name of a profile's type, for nmstate's of an interface.
+NM_TYPES = {
+    "ethernet": "802-3-ethernet",
+    "linux-bridge": "bridge",
+    "vlan": "vlan",
+    "bond": "bond",
+    "mac-vtap": "macvlan",
+}
 #: Seconds that a step may take before the watchdog undoes it all.
 STEP_LIMIT = 60
+Known = Mapping[tuple[str, str], Sequence[str]]
+"""The UUIDs of the profiles that NetworkManager has, active or not, by interface name and type."""
 _NAMESPACE = uuid.UUID("6e1b7c4e-5f3b-4a43-9f43-6b766d6e6574")
 
 
@@ -52,17 +61,15 @@ class Terms:
     confirm: int = 0
 
 
-def compile_steps(plan: Plan, live: Live, known: set[tuple[str, str]], terms: Terms) -> list[Step]:
-    """The steps, in order. `known` are (interface name, type) of the profiles that NetworkManager has."""
-    old = {r.new: r.old for r in plan.renames}
-    zones = {nic.name: zone for nic in plan.bundle.nics if (zone := _zone(old.get(nic.name, nic.name), live))}
+def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[Step]:
+    """The steps, in order."""
     steps: list[Step] = []
     steps += _name_files(plan)
     for rename in plan.renames:
-        steps += _rename(rename, plan, zones.get(rename.new), live)
-    steps += _seeds(plan, live, known, zones)
+        steps += _rename(rename, plan, live)
+    steps += _seeds(plan, live, known)
     if plan.state:
-        steps.append(_trial(plan, live, terms))
+        steps.append(_trial(plan, live, known, terms))
     steps.append(_step("read back", "read the kernel back", expect=expectations(plan.bundle.state)))
     if terms.probes:
         steps.append(_step("probe", "ask " + ", ".join(terms.probes), targets=list(terms.probes)))
@@ -112,13 +119,6 @@ def _step(
     return {"op": op, "title": title, **fields, "limit": limit, "undo": undo or []}
 
 
-def _zone(interface: str, live: Live) -> str:
-    """firewalld's zone of an interface: the live one, else what its profile asks for."""
-    if live.zones and interface in live.zones:
-        return live.zones[interface]
-    return live.profiles[interface].zone if interface in live.profiles else ""
-
-
 def _name_files(plan: Plan) -> list[Step]:
     """The .link files first: udev handles the rename's `move` event by the file that matches then, and
     99-default.link would give the NIC its old name back as an altname (udev 252)."""
@@ -138,9 +138,9 @@ def _name_files(plan: Plan) -> list[Step]:
     ]
 
 
-def _rename(rename: Rename, plan: Plan, zone: Optional[str], live: Live) -> list[Step]:
+def _rename(rename: Rename, plan: Plan, live: Live) -> list[Step]:
     steps = []
-    profile = live.profiles.get(rename.old)
+    profile, zone = live.profiles.get(rename.old), zone_to_be(rename.new, plan, live)
     if profile is not None:
         # A profile that is bound to the old name leaves the NIC without address after a rename; its id must
         # not be a desired interface's name: nmstate (2.2.10 on) takes that interface for this NIC then.
@@ -183,15 +183,17 @@ def _rename(rename: Rename, plan: Plan, zone: Optional[str], live: Live) -> list
     return steps
 
 
-def _seeds(plan: Plan, live: Live, known: set[tuple[str, str]], zones: Mapping[str, str]) -> list[Step]:
+def _seeds(plan: Plan, live: Live, known: Known) -> list[Step]:
     """A profile in memory for each interface that has none, so that nmstate finds one: it keeps the zone,
     of which it knows nothing, and the UUID, by which we know what is ours."""
     steps = []
-    uplink = {nic.bridge: nic.name for nic in plan.bundle.nics if nic.bridge}
+    old = {r.new: r.old for r in plan.renames}
     for interface in plan.state.get("interfaces", []):
         name, kind = interface["name"], NM_TYPES.get(interface["type"])
-        if kind is None or (name, kind) in known:
+        if kind is None or interface["state"] != "up" or (name, kind) in known:
             continue
+        if interface["type"] == "ethernet" and old.get(name, name) in live.profiles:
+            continue  # bound by MAC
         identity = profile_uuid(plan.bundle.host, name)
         steps.append(
             _step(
@@ -200,20 +202,21 @@ def _seeds(plan: Plan, live: Live, known: set[tuple[str, str]], zones: Mapping[s
                 uuid=identity,
                 interface=name,
                 type=kind,
-                zone=zones.get(uplink.get(name, ""), ""),
-                vlan=interface.get("vlan"),
+                zone=zone_to_be(name, plan, live),
+                over=interface.get(interface["type"]) if interface["type"] in ("vlan", "mac-vtap") else None,
                 undo=[{"op": "profile", "uuid": identity, "interface": name}],
             )
         )
     return steps
 
 
-def _trial(plan: Plan, live: Live, terms: Terms) -> Step:
+def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
     names = ", ".join(i["name"] for i in plan.state.get("interfaces", [])) or "routes and name servers"
     # NetworkManager's rollback gives a profile its settings back, but leaves it in memory, over its file.
-    uuids = [
-        live.profiles[i["name"]].uuid for i in plan.bundle.state.get("interfaces", []) if i["name"] in live.profiles
-    ]
+    # Of those that are not active nmstate takes one too, where there is no other.
+    interfaces = plan.bundle.state.get("interfaces", [])
+    uuids = [live.profiles[i["name"]].uuid for i in interfaces if i["name"] in live.profiles]
+    uuids += [uuid for i in interfaces for uuid in known.get((i["name"], NM_TYPES.get(i["type"], "")), ())]
     return _step(
         "apply",
         f"apply {names}, on trial",
@@ -247,16 +250,15 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
     if plan.link_files:
         run, etc = ([f"{d}/{n}" for n in sorted(plan.link_files)] for d in (RUN_DIR, ETC_DIR))
         files = {f"{ETC_DIR}/{name}": text for name, text in sorted(plan.link_files.items())}
-        steps.append(
-            _step(
-                "write files",
-                "name the NICs for udev, for good",
-                files=files,
-                remove=run,
-                reload="udev",
-                undo=[{"op": "files", "paths": [*etc, *run]}],
-            )
-        )
+        undo: list[dict[str, Any]] = [{"op": "files", "paths": [*etc, *run]}]
+        # A boot under our file leaves a NIC without the altnames that it has otherwise, also one that keeps its name.
+        undo += [
+            {"op": "rename", "mac": link.mac, "to": link.name, "altnames": list(link.altnames)}
+            for nic in plan.bundle.nics
+            if nic.link_file in plan.link_files and nic.mac and (link := live.nic(nic.mac)) and link.name == nic.name
+        ]
+        title = "name the NICs for udev, for good"
+        steps.append(_step("write files", title, files=files, remove=run, reload="udev", undo=undo))
         macs = {n.link_file: n.mac for n in plan.bundle.nics if n.link_file in plan.link_files}
         steps.append(_step("check links", "ask udev once more", macs={str(m): f for f, m in macs.items()}))
     if plan.hostname is not None:
@@ -287,9 +289,12 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
 
 
 def _save_order(plan: Plan) -> list[str]:
-    """Controllers before their ports: a bridge without its NIC is harmless on disk beside a NIC that is
-    bound by MAC and still has the address; a port without its bridge is not."""
+    """Controllers before their ports, so bridges, then bonds and VLANs, then NICs: a bridge without its port
+    is harmless on disk beside a port that still has the address; a port without its bridge is not."""
     up = [i["name"] for i in plan.state.get("interfaces", []) if i.get("state") == "up"]
     interfaces = up + list(plan.unsaved)
-    nics = {n.name for n in plan.bundle.nics}
-    return sorted(dict.fromkeys(interfaces), key=lambda name: name in nics)
+    kinds = {i["name"]: i["type"] for i in plan.bundle.state.get("interfaces", [])}
+    return sorted(
+        dict.fromkeys(interfaces),
+        key=lambda name: {"linux-bridge": 0, "ethernet": 2}.get(kinds.get(name, "ethernet"), 1),
+    )

@@ -17,6 +17,9 @@ from kvmnet.host.ping import answers
 
 Step = dict[str, Any]
 
+#: NetworkManager's numbers for what nmstate calls a macvtap's mode (NMSettingMacvlanMode)
+MACVLAN_MODES = {"vepa": 1, "bridge": 2, "private": 3, "passthru": 4}
+
 
 class StepFailed(Exception):
     """A step did not do what it should: the transaction is undone."""
@@ -117,7 +120,13 @@ def seed(context: Context, step: Step) -> str:
     if step["type"] == "bridge":
         settings["bridge"] = {"stp": ("b", False)}
     if step["type"] == "vlan":
-        settings["vlan"] = {"id": ("u", step["vlan"]["id"]), "parent": ("s", step["vlan"]["base-iface"])}
+        settings["vlan"] = {"id": ("u", step["over"]["id"]), "parent": ("s", step["over"]["base-iface"])}
+    if step["type"] == "macvlan":
+        mode = MACVLAN_MODES[step["over"]["mode"]]
+        parent = step["over"]["base-iface"]
+        settings["macvlan"] = {"parent": ("s", parent), "mode": ("u", mode), "tap": ("b", True)}
+    if step["type"] == "802-3-ethernet":
+        settings["802-3-ethernet"] = {}
     if step["type"] == "bond":
         settings["bond"] = {}
     context.manager.add_in_memory(settings)

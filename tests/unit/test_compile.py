@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import pytest
+
+from kvmnet.core.live import Link, Live, Profile
 from kvmnet.core.plan import make_plan
 from kvmnet.pipeline import load
 from kvmnet.rescue import UNDO
@@ -17,7 +22,7 @@ from kvmnet.transaction.compile import (
     touched_profiles,
 )
 from kvmnet.transaction.steps import DO
-from tests.unit.test_plan import after, before
+from tests.unit.test_plan import KEYFILES, after, before
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 
@@ -27,7 +32,7 @@ def steps(zones: bool = True) -> list[Step]:
     if zones:
         live = type(live)(**{**live.__dict__, "zones": {"eth0": "trusted"}})
     terms = Terms(120, ("10.1.1.1",), {"/var/lib/kvmnet/applied/bundle.json": "{}"})
-    return compile_steps(make_plan(BUNDLE, live), live, {("eth0", "802-3-ethernet")}, terms)
+    return compile_steps(make_plan(BUNDLE, live), live, {("eth0", "802-3-ethernet"): ["u-1"]}, terms)
 
 
 def place(op: str, found: list[Step]) -> int:
@@ -76,12 +81,12 @@ def test_the_hostname_is_a_step_of_its_own_with_its_undo() -> None:
     live = before()
     bundle = replace(BUNDLE, state={**BUNDLE.state, "hostname": {"config": "new.local"}})
     live.state["hostname"] = {"running": "old", "config": "old.local"}
-    found = compile_steps(make_plan(bundle, live), live, set(), Terms(120))
+    found = compile_steps(make_plan(bundle, live), live, {}, Terms(120))
     step = found[place("hostname", found)]
     assert (step["name"], step["undo"][0]) == ("new.local", {"op": "hostname", "name": "old.local"})
     assert "/etc/hostname" in touched_files(found)
     live.state["hostname"]["config"] = "new.local"
-    assert "hostname" not in [s["op"] for s in compile_steps(make_plan(bundle, live), live, set(), Terms(120))]
+    assert "hostname" not in [s["op"] for s in compile_steps(make_plan(bundle, live), live, {}, Terms(120))]
 
 
 def test_without_firewalld_no_zone_is_bound() -> None:
@@ -110,5 +115,132 @@ def test_what_is_written_is_in_the_snapshot() -> None:
 def test_a_host_that_is_as_defined_needs_only_a_note() -> None:
     live = after(BUNDLE)
     live = type(live)(**{**live.__dict__, "applied": None})
-    found = compile_steps(make_plan(BUNDLE, live), live, set(), Terms(120))
+    found = compile_steps(make_plan(BUNDLE, live), live, {}, Terms(120))
     assert [s["op"] for s in found] == ["read back", "write files"]
+
+
+BOND = """kvmnet: 1
+cluster: bonded
+profile: plain
+networks:
+  servers: {subnets: [10.1.0.0/16]}
+  storage: {subnets: [10.5.0.0/24], vlan: 5}
+  tenant: {vlan: 2, over: servers, attach: always}
+hosts:
+  hv:
+    kvm: true
+    interfaces:
+      eth0: {}
+      eth1: {}
+      bond0: {network: servers, ports: [eth0, eth1], addresses: [10.1.255.254]}
+      bond0.5: {network: storage, bridge: true}
+guests:
+  g: {host: hv, nics: [{network: tenant, mac: 36:77:6e:c0:00:02}]}
+"""
+
+
+def bond_seeds(
+    folder: Path,
+    zones: dict[str, str],
+    *,
+    speaking: str = "",
+    links: tuple[Link, ...] = (),
+    known: dict[tuple[str, str], list[str]] | None = None,
+) -> dict[str, Step]:
+    """The profiles that are made ahead for a bond of two NICs, by interface; `speaking` has an address today."""
+    (folder / "cluster.yaml").write_text(BOND)
+    bundle = load(folder / "cluster.yaml").bundle("hv")
+    macs = {"eth0": "02:00:00:00:00:01", "eth1": "02:00:00:00:00:02"}
+    state: dict[str, Any] = {"interfaces": [{"name": name, "type": "ethernet"} for name in macs]}
+    for interface in state["interfaces"]:
+        if interface["name"] == speaking:
+            interface["ipv4"] = {"address": [{"ip": "10.1.255.254", "prefix-length": 16}]}
+    live = Live(
+        hostname="hv",
+        state=state,
+        links={link.name: link for link in (*(Link(name, mac, None) for name, mac in macs.items()), *links)},
+        profiles={
+            name: Profile(f"u-{name}", name, "802-3-ethernet", name, f"{KEYFILES}/{name}.nmconnection", name)
+            for name in (speaking,)
+            if name
+        },
+        zones=zones,
+        nmstate="2.2.62",
+    )
+    found = compile_steps(make_plan(bundle, live), live, known or {}, Terms(120))
+    return {step["interface"]: step for step in found if step["op"] == "seed"}
+
+
+def zones_of(seeds: dict[str, Step]) -> dict[str, str]:
+    return {name: seed["zone"] for name, seed in seeds.items() if seed["zone"]}
+
+
+@pytest.mark.parametrize("port", ["eth0", "eth1"])
+def test_a_bond_and_its_bridge_take_the_zone_of_the_port_that_has_the_address(tmp_path: Path, port: str) -> None:
+    other = {"eth0": "eth1", "eth1": "eth0"}[port]
+    found = zones_of(bond_seeds(tmp_path, {port: "public", other: "dmz"}, speaking=port))
+    assert found == {other: "dmz", "bond0": "public", "br-bond0": "public"}
+    found = zones_of(bond_seeds(tmp_path, {other: "dmz"}, speaking=port))
+    assert found == {other: "dmz"}, "the address was in the default zone"
+
+
+def test_a_bond_of_silent_ports_takes_the_first_zone_of_theirs(tmp_path: Path) -> None:
+    found = zones_of(bond_seeds(tmp_path, {"eth1": "public"}))
+    assert found == {"eth1": "public", "bond0": "public", "br-bond0": "public"}
+
+
+def test_what_is_there_already_keeps_its_zone(tmp_path: Path) -> None:
+    there = Link("bond0", None, "bond"), Link("bond0.5", None, "vlan")
+    zones = {"eth0": "dmz", "bond0": "public", "bond0.5": "trusted"}
+    found = zones_of(bond_seeds(tmp_path, zones, links=there, known={("bond0", "bond"): ["u-b"]}))
+    assert found == {"eth0": "dmz", "br-bond0": "public", "bond0.5": "trusted", "br-bond0.5": "trusted"}
+
+
+def test_a_new_vlan_is_in_the_default_zone_whatever_is_under_it(tmp_path: Path) -> None:
+    seeds = bond_seeds(tmp_path, {"eth0": "public"}, speaking="eth0")
+    assert (seeds["bond0.5"]["zone"], seeds["br-bond0.5"]["zone"]) == ("", "")
+
+
+def test_everything_without_a_profile_gets_one_that_is_known_to_be_ours(tmp_path: Path) -> None:
+    """NICs and macvtaps too: nmstate's own have a UUID that nobody knows before, so an undo would leave them."""
+    seeds = bond_seeds(tmp_path, {}, speaking="eth0")
+    assert list(seeds) == ["eth1", "bond0", "bond0.5", "br-bond0", "br-bond0.5", "bond0.2", "mvt-c00002"]
+    assert seeds["mvt-c00002"]["over"] == {"base-iface": "bond0.2", "mode": "bridge"}
+    assert "eth1" not in bond_seeds(tmp_path, {}, speaking="eth0", known={("eth1", "802-3-ethernet"): ["u-9"]})
+
+
+def test_a_bond_is_saved_after_its_bridge_and_before_its_ports(tmp_path: Path) -> None:
+    """A bond that is on disk as the port of a bridge that is not would have no address after a power cut."""
+    (tmp_path / "cluster.yaml").write_text(BOND)
+    live = before()
+    live = replace(live, links={**live.links, "eth1": Link("eth1", "02:00:00:00:00:02", None)})
+    found = compile_steps(make_plan(load(tmp_path / "cluster.yaml").bundle("hv"), live), live, {}, Terms(120))
+    assert found[place("save", found)]["interfaces"] == [
+        *("br-bond0", "br-bond0.5"),
+        *("bond0", "bond0.5", "bond0.2", "mvt-c00002"),
+        *("eth0", "eth1"),
+    ]
+
+
+def test_a_profile_that_is_not_active_is_given_back_too(tmp_path: Path) -> None:
+    (tmp_path / "cluster.yaml").write_text(BOND)
+    live = before()
+    live = replace(live, links={**live.links, "eth1": Link("eth1", "02:00:00:00:00:02", None)})
+    plan = make_plan(load(tmp_path / "cluster.yaml").bundle("hv"), live)
+    found = compile_steps(plan, live, {("eth1", "802-3-ethernet"): ["u-9"]}, Terms(120))
+    assert {"u-1", "u-9"} <= set(touched_profiles(found))
+
+
+def test_a_nic_that_keeps_its_name_gets_its_altnames_back() -> None:
+    """A boot under our .link file leaves it without them."""
+    live = before()
+    profile = replace(live.profiles["eth0"], device="peth0", interface_name="peth0")
+    live = replace(
+        live,
+        links={"peth0": replace(live.links["eth0"], name="peth0")},
+        profiles={"peth0": profile},
+        state={"interfaces": [{**live.state["interfaces"][1], "name": "peth0"}]},
+    )
+    found = compile_steps(make_plan(BUNDLE, live), live, {}, Terms(120))
+    kept = next(s for s in found if s["title"] == "name the NICs for udev, for good")
+    assert kept["undo"][1] == {"op": "rename", "mac": "00:14:4f:80:de:00", "to": "peth0", "altnames": ["enp1s0"]}

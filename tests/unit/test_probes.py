@@ -53,3 +53,20 @@ def test_families_are_asked_apart() -> None:
         "routes": {"config": [*state("10.1.1.1")["routes"]["config"], *state("2001:db8::1")["routes"]["config"]]},
     }
     assert ask(desired, state("10.1.1.1"), {"10.1.1.1"}) == Probes(("10.1.1.1",), ("2001:db8::1",), "10.1.1.1")
+
+
+def test_todays_gateway_counts_where_dhcp_will_name_the_next_one() -> None:
+    desired: dict[str, Any] = {"interfaces": [{"name": "br0", "ipv4": {"dhcp": True, "auto-gateway": True}}]}
+    live = state("10.1.1.1")
+    live["routes"]["running"] = [{"destination": "::/0", "next-hop-address": "2001:db8::1"}]
+    assert ask(desired, live, {"10.1.1.1", "2001:db8::1"}) == Probes(("10.1.1.1",), (), "10.1.1.1")
+    desired["interfaces"][0]["ipv6"] = {"autoconf": True, "dhcp": True, "auto-gateway": True}
+    assert ask(desired, live, {"10.1.1.1", "2001:db8::1"}).must == ("10.1.1.1", "2001:db8::1")
+    desired["interfaces"][0]["ipv4"]["auto-gateway"] = False
+    assert ask(desired, live, {"10.1.1.1", "2001:db8::1"}).must == ("2001:db8::1",)
+
+
+def test_a_stated_gateway_counts_more_than_dhcp() -> None:
+    desired = state("10.2.1.1", "10.2.0.5")
+    desired["interfaces"].append({"name": "br1", "ipv4": {"dhcp": True, "auto-gateway": True}})
+    assert ask(desired, state("10.1.1.1"), {"10.1.1.1"}).must == ("10.2.1.1",)

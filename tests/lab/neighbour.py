@@ -1,0 +1,37 @@
+"""The peer as more than a gateway: the other end of VLANs, a DHCP server, a router that advertises itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.lab.machine import Machine
+
+
+def speak(peer: Machine, addresses: Mapping[str, list[str]]) -> None:
+    """Give the peer addresses on its NICs and on VLANs over them (`eth0.5`), which are made."""
+    lines = []
+    for name, given in addresses.items():
+        base, _, tag = name.partition(".")
+        lines.append(f"ip link set {base} up")
+        if tag:
+            lines.append(f"ip link add link {base} name {name} mtu 1496 type vlan id {tag} && ip link set {name} up")
+        for address in given:
+            lines.append(f"ip address add {address} dev {name}" + (" nodad" if ":" in address else ""))
+    peer.run("set -e\n" + "\n".join(lines))
+
+
+def serve_leases(peer: Machine, interface: str, start: str, end: str, *, prefix: str = "") -> None:
+    """DHCP on an interface of the peer's, which is the router; with an IPv6 `prefix` (of 64 bits) it advertises that.
+
+    A lease goes by the client's identity alone, so the same client gets the same address.
+    """
+    options = [
+        f"--interface={interface}",
+        "--bind-interfaces",
+        "--except-interface=lo",
+        f"--dhcp-range={start},{end},1h",
+    ]
+    if prefix:
+        options += ["--enable-ra", f"--dhcp-range={prefix},ra-stateless"]
+    files = f"--dhcp-leasefile=/run/leases-{interface} --pid-file=/run/dnsmasq-{interface}.pid"
+    peer.run(f"dnsmasq --port=0 --user=root --no-ping --dhcp-authoritative {' '.join(options)} {files}")
