@@ -187,7 +187,7 @@ def outside(rng: Random, data: Data) -> Optional[Path]:
 @mistake("KVN111")
 def not_a_host_address(rng: Random, data: Data) -> Optional[Path]:
     path, interface = _addressed(rng, data)
-    interface["addresses"][0] = rng.choice(["10.0.0.0", "10.0.255.255"])
+    interface["addresses"][0] = rng.choice(["10.0.0.0", "10.0.255.255", "127.0.0.1", "224.0.0.1"])
     return (*path, "addresses", 0)
 
 

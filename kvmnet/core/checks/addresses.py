@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network, ip_network
 from itertools import combinations
+from typing import Optional
 
 from kvmnet.core.checks import Context, check
 from kvmnet.core.model import Host, Interface, Network, Placed, PlacedSubnet, Subnet
 from kvmnet.core.problem import Mark, Problem, Related
 from kvmnet.core.view import RouteView
+
+
+#: RFC 1122, section 3.2.1.3.
+_THIS_NETWORK, _EVERYBODY = IPv4Network("0.0.0.0/8"), IPv4Address("255.255.255.255")
 
 
 def _addressed(context: Context) -> Iterator[tuple[Host, Interface, Placed]]:
@@ -43,28 +49,41 @@ def outside(context: Context) -> Iterator[Problem]:
             yield Problem("KVN110", words, placed.mark, related=(there,))
 
 
-@check("KVN111", "network or broadcast address")
+@check("KVN111", "not an address of a host")
 def not_a_host_address(context: Context) -> Iterator[Problem]:
     """
     The first address of a subnet names the subnet itself, the last one of an IPv4 subnet all its hosts
     (RFC 1122, section 3.2.1.3; in IPv6 the first is the routers' anycast address, RFC 4291, section 2.6.1).
-    Subnets of one or two addresses (/31, /32, /127, /128) have neither.
+    Subnets of one or two addresses (/31, /32, /127, /128) have neither. Nor does an interface have a multicast
+    or loopback address, or one of 0.0.0.0/8; its IPv6 link-local address the kernel gives it (`ipv6: link-local`),
+    and nmstate drops a stated one.
     """
-    for _, _, placed, network in _with_network(context):
-        yield from _reserved(placed, network, "an address of a host")
+    for _, interface, placed in _addressed(context):
+        network = context.cluster.networks.get(interface.network or "")
+        subnet = network.subnet_of(placed.ip) if network else None
+        if subnet is None and interface.network is None and placed.prefix is not None:
+            subnet = ip_network(f"{placed.ip}/{placed.prefix}", strict=False)
+        yield from _reserved(placed, subnet, "an address of a host")
     for network in context.cluster.networks.values():
         for gateway in network.gateways:
-            yield from _reserved(gateway, network, "a gateway")
+            yield from _reserved(gateway, network.subnet_of(gateway.ip), "a gateway")
 
 
-def _reserved(placed: Placed, network: Network, what: str) -> Iterator[Problem]:
-    subnet = network.subnet_of(placed.ip)
-    if subnet is None or subnet.prefixlen >= subnet.max_prefixlen - 1:
-        return
-    if placed.ip == subnet.network_address:
-        yield Problem("KVN111", f"{placed.ip} is the network address of {subnet}, not {what}", placed.mark)
-    elif placed.ip.version == 4 and placed.ip == subnet.broadcast_address:
-        yield Problem("KVN111", f"{placed.ip} is the broadcast address of {subnet}, not {what}", placed.mark)
+def _reserved(placed: Placed, subnet: Optional[Subnet], what: str) -> Iterator[Problem]:
+    ip, kind = placed.ip, None
+    if ip.is_multicast or ip.is_loopback:
+        kind = "a multicast address" if ip.is_multicast else "a loopback address"
+    elif ip.version == 4 and (ip in _THIS_NETWORK or ip == _EVERYBODY):
+        kind = "a reserved address"
+    elif ip.version == 6 and (ip.is_link_local or ip.is_unspecified or ip.ipv4_mapped):
+        kind = "a link-local address" if ip.is_link_local else "a reserved address"
+    elif subnet is not None and subnet.prefixlen < subnet.max_prefixlen - 1:
+        if ip == subnet.network_address:
+            kind = f"the network address of {subnet}"
+        elif ip.version == 4 and ip == subnet.broadcast_address:
+            kind = f"the broadcast address of {subnet}"
+    if kind is not None:
+        yield Problem("KVN111", f"{ip} is {kind}, not {what}", placed.mark)
 
 
 @check("KVN112", "address given twice")
@@ -103,27 +122,30 @@ def _rank(route: RouteView) -> tuple[str, int, int]:
 @check("KVN114", "two default routes of one family")
 def two_defaults(context: Context) -> Iterator[Problem]:
     """
-    A host has addresses on two networks with a gateway of the same family, and nothing says which gives
-    the default route. Write `default_route: false` on the network that does not, or give the networks
-    different `metric`s.
+    A host has two default routes of one family, and nothing says which is taken: it has addresses on two networks
+    with a gateway, or two interfaces on one such network, or a static route to 0.0.0.0/0 or ::/0 besides. Write
+    `default_route: false` on the network that does not give it, or give the networks different `metric`s.
     """
     told = set()
+    gateways = {gateway.mark for network in context.cluster.networks.values() for gateway in network.gateways}
     for view in context.views.values():
         defaults = [route for route in view.routes if route.destination in ("0.0.0.0/0", "::/0")]
         for one, two in combinations(defaults, 2):
-            key = (one.network, two.network, one.destination)
-            if one.network == two.network or _rank(one) != _rank(two):
-                continue
-            if key in told:  # the same pair of networks on 200 hosts is one mistake
+            of_one_network = one.device == two.device and {one.mark, two.mark} <= gateways  # KVN115 says so
+            key = (one.mark, two.mark)
+            if _rank(one) != _rank(two) or of_one_network or key in told:  # on 200 hosts it is one mistake
                 continue
             told.add(key)
             family = "IPv6" if ":" in one.via else "IPv4"
-            words = f"{view.host} gets two {family} default routes: networks {one.network} and {two.network}"
+            names = (one.network, two.network)
+            both = f"networks {one.network} and {two.network}"
+            if one.network == two.network or not all(names):
+                both = f"via {one.via} by {one.device} and via {two.via} by {two.device}"
             yield Problem(
                 "KVN114",
-                words,
+                f"{view.host} gets two {family} default routes: {both}",
                 two.mark,
-                related=(Related(one.mark, f"the gateway of {one.network}"),),
+                related=(Related(one.mark, "the other one is here"),) if one.mark != two.mark else (),
                 hint="write default_route: false on the network that gives none",
             )
 
