@@ -439,6 +439,14 @@ def hosts_differ_in_mtu(rng: Random, data: Data) -> Optional[Path]:
     return "guests", "zz", "nics", 0, "network"
 
 
+@mistake("KVN165")
+def no_way_to_its_host(rng: Random, data: Data) -> Optional[Path]:
+    data["networks"]["zz"] = {"vlan": 999, "subnets": ["10.84.0.0/16"]}
+    _guest_host(data)["interfaces"]["eth0.999"] = {"network": "zz", "addresses": ["10.84.0.7"]}
+    data["guests"]["new"]["nics"] = [{"network": "zz", "mac": "36:77:6e:c0:ff:01"}]
+    return "guests", "new", "nics", 0, "network"
+
+
 @mistake("KVN170")
 def port_not_a_nic(rng: Random, data: Data) -> Optional[Path]:
     found = _some(rng, (pair for pair in _bonds(data) if len(pair[1]["ports"]) == 2))

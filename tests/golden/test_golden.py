@@ -91,7 +91,36 @@ def test_every_check_has_a_bad_pair() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("other", ["same-in-a-folder", "same-with-anchors", "same-written-out"])
-def test_four_ways_to_write_it_give_the_same_bytes(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("other", ["same-by-inheritance", "same-in-a-folder", "same-with-anchors", "same-written-out"])
+def test_five_ways_to_write_it_give_the_same_bytes(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one = rendered(load_in(HERE / "good" / "same-by-template", monkeypatch))
     assert rendered(load_in(HERE / "good" / other, monkeypatch)) == one
+
+
+#: What Rocks did, or did not, about definitions and states; the pair that shows what kvmnet does.
+ROCKS = {
+    "kvm=true or appliance frontend": "good/kvm-is-a-switch-of-a-host-or-its-group",
+    "ethN becomes pethN, port of bridge ethN": "good/a-nic-is-renamed-and-its-bridge-has-ip-netmask-and-mtu",
+    "a NIC without IP gets no bridge": "good/a-nic-without-an-address-is-bridged",
+    "nobridge is ignored unless another option is set": "good/bridge-false-is-honoured",
+    "bonds are broken": "good/a-bond-can-be-the-bridges-port",
+    "a logical VLAN at guest start; macvtap or bridge; novtap": (
+        "good/a-logical-vlan-comes-with-its-guests-macvtap-or-bridge"
+    ),
+    "the guest silently starts without a NIC": "bad/a-guest-without-its-logical-vlan",
+    "two guest NICs on one tag lose one MAC": "good/two-guest-nics-on-one-tag-keep-both-macs",
+    "tags up to 4095": "bad/vlan-tags",
+    "eth0.2 and vlan2 both claim peth0.2": "bad/an-explicit-and-a-logical-vlan-of-one-tag",
+    "no check of MACs": "bad/macs",
+    "no check of the VLAN range": "bad/vlan-tags",
+    "no check of IP in subnet, of duplicates": "bad/addresses",
+    "no check of the MTUs' order": "bad/mtus",
+    "no check of names' length": "bad/names",
+    "IPv4 only": "good/two-nics-both-families",
+    "a macvtap guest cannot reach its own host": "bad/a-macvtap-guest-cannot-reach-its-own-host",
+}
+
+
+@pytest.mark.parametrize("row", ROCKS)
+def test_what_rocks_did_has_a_pair(row: str) -> None:
+    assert (HERE / ROCKS[row]).is_dir()

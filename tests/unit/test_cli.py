@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,8 +40,17 @@ def test_validate_tells_all_problems_and_ends_with_1(capfdbinary: Any) -> None:
 @pytest.mark.parametrize("form", ["json", "github"])
 def test_validate_in_other_forms(form: str, capfdbinary: Any) -> None:
     assert run("validate", BAD, "--format", form) == 1
-    out = capfdbinary.readouterr()[0]
-    assert (len(json.loads(out)["problems"]) if form == "json" else out.count(b"::error file=")) == 12
+    out = capfdbinary.readouterr()[0].decode()
+    if form == "json":
+        rows = json.loads(out)["problems"]
+        places = [f"{row['file']}:{row['line']}:{row['column']}: {row['code']}" for row in rows]
+    else:
+        shape = r"^::error file=([^,]+),line=([0-9]+),col=([0-9]+),title=(KVN[0-9]+)::"
+        places = [f"{file}:{row}:{column}: {code}" for file, row, column, code in re.findall(shape, out, re.MULTILINE)]
+    assert run("validate", BAD) == 1
+    text = capfdbinary.readouterr()[0].decode()
+    assert places == re.findall(r"^[^ ]+:[0-9]+:[0-9]+: KVN[0-9]+", text, re.MULTILINE)
+    assert len(places) == 12 and len({place.partition(":")[0] for place in places}) == 3
     assert run("validate", EXAMPLE, "--format", form) == 0
     out = capfdbinary.readouterr()[0]
     assert (json.loads(out) == {"problems": [], "silenced": []}) if form == "json" else out == b""

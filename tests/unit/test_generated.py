@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from kvmnet.core import codes
+import copy
+import random
+
+from kvmnet.core import codes, emit
 from tests import fuzz
+from tests.generate import cluster
 from tests.mutate import MUTATORS, written
 
 EXAMPLES = 300
@@ -16,6 +20,45 @@ def test_generated_definitions() -> None:
     assert wrong == []
     assert fuzz.rare(used, EXAMPLES) == []
     assert set(made) == {code for code, _ in MUTATORS}
+
+
+def rendered(data: fuzz.Any) -> dict[str, dict[str, str]]:
+    definition = fuzz.load(data)
+    assert definition.ok
+    return {bundle.host: emit.files_of(bundle) for bundle in definition.bundles()}
+
+
+def test_a_change_touches_only_the_folders_of_the_hosts_it_concerns() -> None:
+    """A host that changes, comes or goes, and a guest: only those that it may run on."""
+    guests = 0
+    for number in range(60):
+        rng = random.Random(number)
+        data = cluster(rng)
+        before = rendered(data)
+
+        def touched(other: fuzz.Any, before: dict[str, dict[str, str]] = before) -> set[str]:
+            after = rendered(other)
+            return {host for host in before.keys() | after.keys() if before.get(host) != after.get(host)}
+
+        host = rng.choice(list(data["hosts"]))
+        changed = copy.deepcopy(data)
+        changed["hosts"][host]["interfaces"] = {"zz0": {"mac": "00:15:00:00:00:01", "ipv6": "link-local"}}
+        changed["hosts"][host]["interfaces"].update(data["hosts"][host].get("interfaces", {}))
+        assert touched(changed) == {host}, number
+        changed["hosts"]["zz"] = {"interfaces": {"zz1": {"mac": "00:15:00:00:00:02"}}}
+        assert touched(changed) == {host, "zz"}, number
+        for name, guest in data["guests"].items():
+            logical = [nic for nic in guest["nics"] if nic["network"].startswith("logical")]
+            if not logical:
+                continue
+            changed = copy.deepcopy(data)
+            changed["guests"][name]["nics"].append({**logical[0], "mac": "36:77:6e:ff:ff:ff"})
+            found = fuzz.load(data).cluster
+            assert found is not None
+            may = {host.name for host in found.hosts_of(found.guests[name])}
+            assert touched(changed) == may, (number, name)
+            guests += bool(may)
+    assert guests > 20
 
 
 def test_every_code_has_a_mutator() -> None:

@@ -12,7 +12,6 @@ from kvmnet.core.model import Host, Interface, Network, Placed, PlacedSubnet, Su
 from kvmnet.core.problem import Mark, Problem, Related
 from kvmnet.core.view import RouteView
 
-
 #: RFC 1122, section 3.2.1.3.
 _THIS_NETWORK, _EVERYBODY = IPv4Network("0.0.0.0/8"), IPv4Address("255.255.255.255")
 

@@ -102,6 +102,28 @@ def mtu_differs(context: Context) -> Iterator[Problem]:
             yield Problem("KVN164", f"{words} {most} and {least}", nic.place.at("network"), related=(there,))
 
 
+@check("KVN165", "a guest that cannot reach its own host")
+def no_way_to_its_host(context: Context) -> Iterator[Problem]:
+    """
+    A guest's NIC is on a macvtap over a VLAN in which its host has an address. What goes out by a macvtap never
+    comes back up on the device under it, so the guest reaches everybody in that network but its own host. Where
+    guest and host have to talk to each other, write `bridge: true` at the VLAN.
+    """
+    told: set[str] = set()
+    nics = {(g.name, nic.mac): nic for g in context.cluster.guests.values() for nic in g.nics}
+    for view in context.views.values():
+        speaking = {vlan.name: vlan for vlan in view.vlans if {vlan.ip.ipv4, vlan.ip.ipv6} - {"none", "link-local"}}
+        for port in view.guest_ports:
+            vlan = speaking.get(port.device)
+            if vlan is None or port.macvtap is None or port.network in told:  # of 200 guests and hosts it is one
+                continue
+            told.add(port.network)
+            words = f"guest {port.guest} would not reach its host {view.host} on network {port.network}"
+            there = Related(vlan.mark, f"a VLAN without a bridge: the guest is on a macvtap over {vlan.name}")
+            mark = nics[port.guest, port.mac].place.at("network")
+            yield Problem("KVN165", words, mark, severity=WARNING, related=(there,))
+
+
 def _stated(context: Context) -> Iterator[tuple[Guest, GuestNic, Network]]:
     """The guests' NICs that say themselves, or whose network says, when their macvtaps exist."""
     for guest in context.cluster.guests.values():
