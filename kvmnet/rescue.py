@@ -330,6 +330,11 @@ def checkpoints() -> list[str]:
     return [w.strip('"') for w in run("busctl", "get-property", NM, path, NM, "Checkpoints").split()[2:]]
 
 
+def reload_networkmanager() -> None:
+    """Have NetworkManager read its own settings again (flag 1: those alone, not the profiles)."""
+    run("busctl", "call", NM, "/" + NM.replace(".", "/"), NM, "Reload", "u", "1")
+
+
 def profiles() -> list[Json]:
     """NetworkManager's connection profiles: uuid, id, device (None when not active), file."""
     text = run("nmcli", "-t", "-e", "no", "-f", "UUID,DEVICE,FILENAME,NAME", "connection", "show")
@@ -560,6 +565,8 @@ def undo_files(folder: Path, spec: Json) -> str:
         run("nmcli", "connection", "reload")
     if any("/systemd/network/" in path for path in changed):
         run("udevadm", "control", "--reload")
+    if any("/NetworkManager/conf.d/" in path for path in changed) and networkmanager_runs():
+        reload_networkmanager()
     return f"{len(changed)} given back"
 
 

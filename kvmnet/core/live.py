@@ -46,6 +46,7 @@ class Profile:
 class Live:
     """The whole reading. `state` is nmstate's `show`; `link_files` are kvmnet's own files in
     /etc/systemd/network by name; `zones` are firewalld's by interface (None: firewalld does not run);
+    `settings` are kvmnet's files among NetworkManager's own settings by path;
     `applied` is the digest of the bundle that was applied last, UNREADABLE for one who may not look."""
 
     hostname: str
@@ -58,6 +59,7 @@ class Live:
     checkpoints: tuple[str, ...] = ()
     nmstate: str = ""
     networkmanager: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def nic(self, mac: str) -> Optional[Link]:
         """The NIC of this permanent MAC."""
@@ -84,6 +86,7 @@ class Live:
             checkpoints=tuple(data["checkpoints"]),
             nmstate=data["nmstate"],
             networkmanager=data["networkmanager"],
+            settings=data.get("settings", {}),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -113,4 +116,5 @@ class Live:
             "checkpoints": list(self.checkpoints),
             "nmstate": self.nmstate,
             "networkmanager": self.networkmanager,
+            "settings": dict(self.settings),
         }

@@ -9,6 +9,7 @@ from typing import Any, Optional
 from kvmnet.core.bundle import Bundle, Nic, State
 from kvmnet.core.difference import interface_differences, is_link_local, renamed, route_key, route_text
 from kvmnet.core.errors import Refused
+from kvmnet.core.guest_settings import guest_settings
 from kvmnet.core.live import UNREADABLE, Live
 
 
@@ -41,6 +42,7 @@ class Plan:
     state: State
     unsaved: tuple[str, ...]
     hostname: Optional[str]
+    settings: Mapping[str, str]
     record: bool
     changes: tuple[Change, ...]
 
@@ -101,10 +103,12 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         changes.append(Change("change", "hostname", (f"{_now_named(live.state)} -> {hostname}",)))
     # a NIC that is only renamed was re-bound in memory: its profile is to be saved too
     unsaved += tuple(r.new for r in renames if r.new not in {*sent, *unsaved} and r.old in live.profiles)
+    settings = {path: text for path, text in guest_settings(bundle).items() if live.settings.get(path) != text}
+    changes += [Change("file", path, ("NetworkManager leaves guests' devices alone",)) for path in settings]
     record = live.applied not in (bundle.digest, UNREADABLE)
     if record and not changes:
         changes.append(Change("record", bundle.host, ("the host already is as defined; kvmnet takes note of it",)))
-    return Plan(bundle, renames, link_files, state, unsaved, hostname, record, tuple(changes))
+    return Plan(bundle, renames, link_files, state, unsaved, hostname, settings, record, tuple(changes))
 
 
 def _rename(nic: Nic, live: Live) -> list[Rename]:

@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 from kvmnet import rescue
+from kvmnet.core.guest_settings import SETTINGS_FILE
 from kvmnet.core.live import UNREADABLE, Link, Live
 from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import Backend
@@ -62,4 +63,9 @@ def read_live(backend: Backend, manager: NetworkManager, state_dir: Path) -> Liv
         checkpoints=tuple(manager.checkpoints()),
         nmstate=backend.version(),
         networkmanager=manager.version(),
+        settings={p: text for p in (SETTINGS_FILE,) if (text := _text(Path(p))) is not None},
     )
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None

@@ -83,6 +83,16 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
             )
         )
     steps += _keep(plan, live)
+    if plan.settings:
+        steps.append(
+            _step(
+                "write files",
+                "have NetworkManager leave guests' devices alone",
+                files=dict(plan.settings),
+                reload="NetworkManager",
+                undo=[{"op": "files", "paths": sorted(plan.settings)}],
+            )
+        )
     steps.append(
         _step(
             "write files",

@@ -15,6 +15,7 @@ from kvmnet.core import emit
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.confirmation import touches
 from kvmnet.core.errors import Refused
+from kvmnet.core.hook_record import HOOK_FILE, hook_text
 from kvmnet.core.live import Live
 from kvmnet.core.plan import Plan, make_plan
 from kvmnet.core.probes import Probes, choose_probes
@@ -116,6 +117,7 @@ def _answers(address: str) -> bool:
 def _record(bundle: Bundle, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
     folder = state_dir / "applied"
     files = {str(folder / name): text for name, text in emit.files_of(bundle).items()}
+    files[str(folder / HOOK_FILE)] = hook_text(bundle)
     there: list[str] = []
     with contextlib.suppress(OSError):  # not there yet; or a plan made by somebody who may not look
         there = [str(p) for p in folder.iterdir()]

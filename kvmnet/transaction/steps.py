@@ -42,6 +42,8 @@ def write_files(context: Context, step: Step) -> str:
         rescue.remove_file(path)
     if step.get("reload") == "udev":
         rescue.run("udevadm", "control", "--reload")
+    if step.get("reload") == "NetworkManager":
+        rescue.reload_networkmanager()
     return f"{len(step['files'])} written"
 
 

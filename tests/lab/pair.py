@@ -31,10 +31,11 @@ IDLE_LIMIT = 4 * 3600
 class Pair:
     """What the background process does, one method a verb."""
 
-    def __init__(self, generation: str, firewall: bool, bare: bool) -> None:
+    def __init__(self, generation: str, firewall: bool, bare: bool, guests: bool) -> None:
         self.wire = Wire()
         below = _layers(generation)
-        host = Machine(generation, "host", [Nic(HOST_MAC, self.wire)], layers=below)
+        options: dict[str, Any] = {"variant": "guests", "memory": "2G"} if guests else {}
+        host = Machine(generation, "host", [Nic(HOST_MAC, self.wire)], layers=below, **options)
         self.machines = {"host": host, "peer": peer_machine(generation, self.wire)}
         with ThreadPoolExecutor() as pool:
             list(pool.map(Machine.boot, self.machines.values()))
@@ -91,8 +92,8 @@ def _layers(generation: str) -> list[Path]:
         return [tools.layer()]
 
 
-def serve(folder: Path, generation: str, firewall: bool, bare: bool) -> None:
-    pair = Pair(generation, firewall, bare)
+def serve(folder: Path, generation: str, firewall: bool, bare: bool, guests: bool) -> None:
+    pair = Pair(generation, firewall, bare, guests)
     path = folder / "socket"
     try:
         with socket.socket(socket.AF_UNIX) as listener:
@@ -167,6 +168,7 @@ def main() -> int:
             one.add_argument("generation", choices=roots.GENERATIONS)
             one.add_argument("--firewall", action="store_true", help="firewalld: default drop, the profile's trusted")
             one.add_argument("--bare", action="store_true", help="no profile for eth0")
+            one.add_argument("--guests", action="store_true", help="a host with libvirt and qemu")
         if verb in ("run", "put"):
             one.add_argument("machine", choices=["host", "peer"])
         if verb == "run":
@@ -182,7 +184,7 @@ def main() -> int:
             serve(folder, **given)
             return 0
         if verb == "up":
-            flags = [f"--{name}" for name in ("firewall", "bare") if given[name]]
+            flags = [f"--{name}" for name in ("firewall", "bare", "guests") if given[name]]
             return up(folder, [given["generation"], *flags])
         return ask(folder, verb, **given)
     except (LabError, OSError) as error:

@@ -17,7 +17,17 @@ BASE = [
     *("firewalld", "iptables", "ipset", "ebtables"),
 ]
 
-VARIANTS: dict[str, list[str]] = {"plain": []}
+VARIANTS: dict[str, list[str]] = {
+    "plain": [],
+    "guests": [
+        "libvirt-daemon-system",
+        "libvirt-clients",
+        "qemu-system-arm",
+        "qemu-system-x86",
+        "ipxe-qemu",
+        "seabios",
+    ],
+}
 """A variant is the base and more packages, made the first time a test asks for it."""
 
 RECIPE = """

@@ -56,6 +56,7 @@ def test_the_order() -> None:
         "check links",
         "save",
         "write files",
+        "write files",
     ]
 
 

@@ -115,7 +115,7 @@ def test_a_change_below_the_operators_feet(
 ) -> None:
     bundle = Bundle("c", "h", "rocks", (), {})
     sent = {"interfaces": [{"name": name} for name in changed]}
-    plan = Plan(bundle, renames, {}, sent, (), None, False, ("something",) if changed or renames else ())  # type: ignore[arg-type]
+    plan = Plan(bundle, renames, {}, sent, (), None, {}, False, ("something",) if changed or renames else ())  # type: ignore[arg-type]
     assert touches(plan, state(BRIDGE, VLAN, BOND), address) is expected
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.difference import interface_differences, renamed, route_key
 from kvmnet.core.errors import Refused
+from kvmnet.core.guest_settings import SETTINGS_FILE, guest_settings
 from kvmnet.core.live import Link, Live, Profile
 from kvmnet.core.plan import expectations, make_plan
 from kvmnet.core.report import plan_text
@@ -83,6 +84,7 @@ def after(bundle: Bundle) -> Live:
         link_files=dict(bundle.links),
         applied=bundle.digest,
         nmstate="2.2.62",
+        settings=guest_settings(bundle),
     )
 
 
@@ -93,7 +95,7 @@ def test_the_first_plan_of_the_seed(bundle: Bundle) -> None:
     assert [i["name"] for i in plan.state["interfaces"]] == ["peth0", "eth0"]
     assert [r["next-hop-interface"] for r in plan.state["routes"]["config"]] == ["eth0"]
     assert plan_text(plan) == (
-        "vm-container-0-0: 5 changes to make\n"
+        "vm-container-0-0: 6 changes to make\n"
         "  > rename eth0: to peth0, the NIC with MAC 00:14:4f:80:de:00\n"
         "  + file /etc/systemd/network/00-kvmnet-peth0.link: names the NIC at boot\n"
         "  ~ change peth0\n"
@@ -101,6 +103,7 @@ def test_the_first_plan_of_the_seed(bundle: Bundle) -> None:
         "      ipv4.enabled: true -> false\n"
         "  + add eth0: absent -> linux-bridge\n"
         "  + add route: 0.0.0.0/0 via 10.1.1.1 dev eth0 metric 100\n"
+        "  + file /etc/NetworkManager/conf.d/90-kvmnet-guests.conf: NetworkManager leaves guests' devices alone\n"
     )
 
 
@@ -148,6 +151,14 @@ def test_what_is_only_in_memory_is_to_be_saved(bundle: Bundle) -> None:
 def test_a_missing_link_file_is_a_change(bundle: Bundle) -> None:
     plan = make_plan(bundle, Live(**{**after(bundle).__dict__, "link_files": {}}))
     assert [c.what for c in plan.changes] == ["file"]
+
+
+def test_networkmanager_leaves_guests_devices_alone_on_hosts_that_may_have_some(bundle: Bundle) -> None:
+    plan = make_plan(bundle, replace(after(bundle), settings={SETTINGS_FILE: "another version's"}))
+    assert [(c.what, c.name) for c in plan.changes] == [("file", SETTINGS_FILE)]
+    assert "interface-name:vnet*,interface-name:macvtap*\nmanaged=0\n" in plan.settings[SETTINGS_FILE]
+    state = {"interfaces": [i for i in bundle.state["interfaces"] if i["type"] == "ethernet"]}
+    assert guest_settings(replace(bundle, state=state, guests=None)) == {}
 
 
 def test_a_bundle_that_was_never_noted_is_noted(bundle: Bundle) -> None:

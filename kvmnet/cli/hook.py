@@ -1,0 +1,103 @@
+"""kvmnet hook: libvirt's hook, which makes and removes the VLAN devices of guests."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from kvmnet.cli.common import out
+from kvmnet.core.errors import Refused
+
+_RESTART_HELP = "Restart libvirt's daemon where a file changed: it sees a new hook only when it starts."
+
+group = typer.Typer(
+    no_args_is_help=True, help="libvirt's hook: VLAN devices come with the first guest, go with the last."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    if not group.registered_commands:
+        group.command("install")(install)
+        group.command("remove")(remove)
+        group.command("status")(status)
+        group.command("reconcile")(reconcile)
+    app.add_typer(group, name="hook")
+
+
+def install(restart: Annotated[bool, typer.Option("--restart/--no-restart", help=_RESTART_HELP)] = True) -> None:
+    """Put the hook to /etc/libvirt/hooks/qemu.d, with a udev rule and a unit that belong to it."""
+    from kvmnet.host import hooks
+
+    with _as_root():
+        hooks.install(_line, restart)
+    _line("the hook is installed")
+
+
+def remove() -> None:
+    """Take the hook, its rule and its unit away. Guests and their devices stay as they are."""
+    from kvmnet.host import hooks
+
+    with _as_root():
+        hooks.remove(_line)
+    _line("the hook is removed")
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON document.")] = False) -> None:
+    """Say whether the hook is here, which devices it has made and for whom. Exit 1: not here, or not this version's."""
+    from kvmnet.host import hooks
+
+    found = hooks.status()
+    if as_json:
+        about = {"installed": found.installed, "missing": list(found.missing), "other_version": list(found.other)}
+        out(json.dumps({**about, **(found.says or {})}, indent=2) + "\n")
+    else:
+        _line(
+            "the hook is installed" if found.installed else "the hook is not as this kvmnet has it: kvmnet hook install"
+        )
+        for path in found.missing:
+            _line(f"  missing: {path}")
+        for path in found.other:
+            _line(f"  another version's: {path}")
+        _tell(found.says or {})
+    if not found.installed:
+        raise typer.Exit(1)
+
+
+def reconcile() -> None:
+    """Make the devices those that running guests need (a unit does this whenever libvirt starts)."""
+    from kvmnet.host import hooks
+
+    with _as_root():
+        for line in hooks.reconcile():
+            _line(line)
+
+
+def _tell(says: dict[str, Any]) -> None:
+    if not says:
+        return
+    _line(f"may come with guests of this host: {', '.join(sorted(says['allowed'])) or 'none'}")
+    for device, about in says["devices"].items():
+        words = ", ".join(about["guests"]) or "no known guest"
+        _line(f"  {device}{'' if about['there'] else ' (gone)'}: {words}")
+
+
+def _line(text: str) -> None:
+    out(text + "\n")
+
+
+@contextmanager
+def _as_root() -> Iterator[None]:
+    """What changes the host, with a failing program as a message."""
+    from kvmnet import rescue
+    from kvmnet.core.errors import KvmnetError
+
+    if os.geteuid() != 0:
+        raise Refused("only root can change libvirt's hooks", "run it with sudo")
+    try:
+        yield
+    except (rescue.Failed, OSError) as error:
+        raise KvmnetError(str(error)) from error

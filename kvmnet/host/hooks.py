@@ -1,0 +1,139 @@
+"""libvirt's hook on this host: its files, put there and taken away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from kvmnet import hook, rescue
+from kvmnet.core.errors import Refused
+
+HOOK = "/etc/libvirt/hooks/qemu.d/kvmnet"
+RULE = "/etc/udev/rules.d/85-kvmnet-guests.rules"
+UNIT = "kvmnet-hook-reconcile.service"
+UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+#: The daemon that runs guests: one of all drivers (Debian, EL 8), or that of qemu alone (EL 9 and later).
+DAEMONS = ("libvirtd.service", "virtqemud.service")
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+#: Before udev has run its rules NetworkManager does not look at a new device, and what udev knows of it outlives a
+#: restart of NetworkManager; a profile in memory would be something for nmstate to change.
+_RULE = f"""# Written by kvmnet: NetworkManager leaves alone the VLAN devices that libvirt's hook makes for guests.
+SUBSYSTEM=="net", ACTION!="remove", TEST=="{hook.RUN_DIR}/vlans/$name", ENV{{NM_UNMANAGED}}="1"
+"""
+
+_UNIT = f"""# Written by kvmnet.
+[Unit]
+Description=The VLAN devices that running guests need, and no others
+After={" ".join(DAEMONS)}
+
+[Service]
+Type=oneshot
+ExecStart={SYSTEM_PYTHON} -I {HOOK} --reconcile
+
+[Install]
+WantedBy={" ".join(DAEMONS)}
+"""
+
+
+def _files() -> dict[str, tuple[bytes, int]]:
+    return {
+        RULE: (_RULE.encode(), 0o644),
+        UNIT_FILE: (_UNIT.encode(), 0o644),
+        HOOK: (Path(hook.__file__).read_bytes(), 0o755),
+    }
+
+
+@dataclass(frozen=True)
+class HookStatus:
+    """What of the hook is here: the files that are missing, those that are another version's, and what the hook
+    itself says (None: it does not run, or there is none)."""
+
+    missing: tuple[str, ...]
+    other: tuple[str, ...]
+    says: Optional[dict[str, Any]]
+
+    @property
+    def installed(self) -> bool:
+        """Whether it is whole and of this version."""
+        return not self.missing and not self.other
+
+
+def install(tell: Callable[[str], None], restart: bool = True) -> None:
+    """Put the hook and what belongs to it in place; libvirt finds a first hook only when it starts, so with
+    `restart` a running daemon is started anew (guests run on). Raises Refused without libvirt."""
+    if not Path("/etc/libvirt").is_dir():
+        raise Refused("there is no libvirt on this machine (no /etc/libvirt)", "the hook is for hosts that run guests")
+    changed = False
+    for path, (data, mode) in _files().items():
+        target = Path(path)
+        if not target.is_file() or target.read_bytes() != data or target.stat().st_mode & 0o777 != mode:
+            rescue.write_file(path, data, mode)
+            tell(f"wrote {path}")
+            changed = True
+    rescue.run("udevadm", "control", "--reload")
+    rescue.run("systemctl", "daemon-reload")
+    rescue.run("systemctl", "enable", UNIT)
+    for daemon in _active() if changed else ():
+        if restart:
+            rescue.run("systemctl", "restart", daemon, timeout=120)
+            tell(f"restarted {daemon}, which sees a new hook only then; guests run on")
+        else:
+            tell(f"{daemon} sees a new hook only when it starts: systemctl restart {daemon}")
+    for line in reconcile():
+        tell(line)
+
+
+def remove(tell: Callable[[str], None]) -> None:
+    """Take the hook away. Devices that guests use stay, and are named: nobody removes them then."""
+    if Path(UNIT_FILE).exists():
+        rescue.run("systemctl", "disable", UNIT)
+    for path in (HOOK, UNIT_FILE, RULE):
+        if Path(path).exists():
+            rescue.remove_file(path)
+            tell(f"removed {path}")
+    rescue.run("systemctl", "daemon-reload")
+    rescue.run("udevadm", "control", "--reload")
+    for device, about in hook.status({})["devices"].items():
+        if about["there"]:
+            guests = ", ".join(about["guests"]) or "no known guest"
+            tell(f"{device} stays ({guests}); without the hook nobody removes it: ip link delete {device}")
+
+
+def reconcile() -> list[str]:
+    """Have the hook make the devices those that running guests need; what it did. Raises Refused."""
+    if not Path(HOOK).exists():
+        raise Refused("the hook is not installed", "kvmnet hook install")
+    return rescue.run(SYSTEM_PYTHON, "-I", HOOK, "--reconcile", timeout=60).splitlines()
+
+
+def status() -> HookStatus:
+    """What is here; reads only."""
+    missing, other = [], []
+    for path, (data, _) in _files().items():
+        target = Path(path)
+        if not target.is_file():
+            missing.append(path)
+        elif target.read_bytes() != data:
+            other.append(path)
+    says = None
+    if HOOK not in missing:
+        try:
+            says = json.loads(rescue.run(SYSTEM_PYTHON, "-I", HOOK, "--status"))
+        except (rescue.Failed, ValueError):
+            says = None
+    return HookStatus(tuple(missing), tuple(other), says)
+
+
+def _active() -> list[str]:
+    found = []
+    for daemon in DAEMONS:
+        try:
+            rescue.run("systemctl", "is-active", "--quiet", daemon)
+        except rescue.Failed:
+            continue
+        found.append(daemon)
+    return found
