@@ -91,9 +91,11 @@ class Entry(NamedTuple):
 class _Stop(Exception):
     """Reading cannot go on; the problem says why."""
 
-    def __init__(self, code: str, message: str, mark: Mark, hint: Optional[str] = None) -> None:
+    def __init__(
+        self, code: str, message: str, mark: Mark, hint: Optional[str] = None, related: tuple[Related, ...] = ()
+    ) -> None:
         super().__init__(message)
-        self.problem = Problem(code, message, mark, hint=hint)
+        self.problem = Problem(code, message, mark, hint=hint, related=related)
 
 
 class _NotYaml(_Stop):
@@ -163,7 +165,12 @@ def _not_yaml(name: str, error: Any) -> _NotYaml:
     hint = None
     if "\\t" in words or "'\t'" in words:
         hint = "YAML indents by blanks, not by tabs"
-    return _NotYaml("KVN002", f"not YAML: {words}", mark, hint)
+    begin = getattr(error, "context_mark", None)
+    related: tuple[Related, ...] = ()
+    if begin is not None and (begin.line, begin.column) != (mark.line - 1, mark.column - 1):
+        what = getattr(error, "context", None) or "what is read here"
+        related = (Related(Mark(name, begin.line + 1, begin.column + 1), str(what)),)
+    return _NotYaml("KVN002", f"not YAML: {words}", mark, hint, related)
 
 
 class _Frame:

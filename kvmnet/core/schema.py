@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional, Union
 
-from kvmnet.core import quick
+from kvmnet.core import hints, quick
 from kvmnet.core.document import Entry, Leaf, Map, Node, Seq, Value
-from kvmnet.core.problem import Mark, Problem, did_you_mean, quoted
+from kvmnet.core.problem import Mark, Problem, quoted
 
 Data = Any
 """Plain dicts, lists and scalars, as jsonschema takes them."""
@@ -162,7 +162,7 @@ class Schema:
                     place = _key_place(tree, (*path, key))
                     of = f" in {name}" if name else ""
                     words = f"unknown key {quoted(key)}{of}"
-                    yield Problem("KVN010", words, place, hint=did_you_mean(key, known))
+                    yield Problem("KVN010", words, place, hint=hints.for_key(key, known))
         elif error.validator == "required":
             missing = [key for key in error.validator_value if key not in error.instance]
             key = next((k for k in missing if error.message.startswith(repr(k))), missing[0])
@@ -174,7 +174,8 @@ class Schema:
         else:
             bad.add(path)
             code = error.schema.get("x-code", "KVN012" if error.validator == "type" else "KVN013")
-            yield Problem(code, f"{name} must be {_wanted(error.schema)}, not {_got(error.instance)}", mark)
+            words = f"{name} must be {_wanted(error.schema)}, not {_got(error.instance)}"
+            yield Problem(code, words, mark, hint=hints.for_value(error.schema, error.instance))
 
 
 def _value(leaf: Leaf, types: set[str]) -> Value:
