@@ -94,6 +94,10 @@ def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Opt
         found += more
         if tree is not None:
             trees.append(tree)
+        if sum(tree.size for tree in trees) > document.MAX_VALUES:
+            words = f"more than {document.MAX_VALUES:,} keys and values up to here"
+            found.append(Problem("KVN004", words, Mark(source.name, 1, 1)))
+            return Definition(None, in_order(found), texts, {})
     if not trees:
         if not found:
             name = sources[0].name if sources else str(path)

@@ -62,10 +62,11 @@ register(
 )
 register(
     "KVN004",
-    "nested too deep, or aliases without end",
+    "nested too deep, too many values, or aliases without end",
     """
-    A definition is about seven levels deep and some thousand values long. An alias inside what it names, a
-    chain of aliases that unfolds to millions of values, or nesting beyond any use ends here.
+    A definition is about seven levels deep and some thousand values long (that of ten thousand hosts, each written
+    out, some hundred thousand). An alias inside what it names, a chain of aliases that unfolds to millions of
+    values, a list of millions, or nesting beyond any use ends here.
     """,
 )
 register(

@@ -17,6 +17,8 @@ from kvmnet.core.problem import Mark, Problem, Related, quoted
 MAX_DEPTH = 40
 #: Values after aliases are unfolded: this many, and this many for each value that is written out.
 MAX_UNFOLDED, MAX_FACTOR = 100_000, 20
+#: Keys and values of one file and of all together. Ten thousand hosts, each with ten VLANs written out, are half of it.
+MAX_VALUES = 1_500_000
 #: The pure parser explains refusals in the same words everywhere; on files above this it would be slow.
 _EXPLAINED_SIZE = 1_000_000
 
@@ -282,6 +284,8 @@ class _Builder:
             return
         frame = self.stack[-1]
         frame.size += size
+        if frame.size > MAX_VALUES or self.written > MAX_VALUES:
+            raise _Stop("KVN004", f"more than {MAX_VALUES:,} keys and values", frame.node.mark)
         if frame.size > MAX_UNFOLDED + MAX_FACTOR * self.written:
             raise _Stop("KVN004", "aliases unfold to more values than a definition can need", frame.node.mark)
         if isinstance(frame.node, Seq):

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from kvmnet import pipeline
+from kvmnet.core import document
 from kvmnet.core.document import Leaf, Map, Node, Seq, Source, decode, merge, parse
 from kvmnet.core.problem import Mark, Problem
 
@@ -128,6 +130,19 @@ def test_what_aliases_unfold_to_is_bounded() -> None:
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
     assert codes("\n".join(lines)) == ["KVN004"]
+
+
+def test_more_values_than_anybody_writes_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "MAX_VALUES", 1000)
+    text = "hosts:\n" + "".join(f"  h{n}: {{}}\n" for n in range(490))
+    assert parse(Source("f", text))[1] == []
+    for much in ("hosts:\n" + "- x\n" * 1001, text + "".join(f"  i{n}: {{}}\n" for n in range(20))):
+        [problem] = parse(Source("f", much))[1]
+        assert (problem.code, problem.message) == ("KVN004", "more than 1,000 keys and values")
+    two = pipeline.check([Source("a", text), Source("b", text.replace("h", "i"))])
+    assert two.cluster is None
+    [problem] = two.problems
+    assert (problem.code, problem.mark.file) == ("KVN004", "b")
 
 
 def test_a_template_that_200_hosts_use_is_no_bomb() -> None:
