@@ -268,11 +268,9 @@ def sweep(record: Json) -> list[str]:
     return [f"removed {device}" for device in gone]
 
 
-def note(uuid: str, name: str, devices: list[str]) -> None:
-    """Note that a guest uses devices, and which libvirt told us."""
-    daemon = os.getppid()
-    about = {"name": name, "devices": devices, "daemon": daemon, "started": started(daemon), "at": _now()}
-    write_json(f"{RUN_DIR}/users/{uuid}", about)
+def note(domain: ET.Element, devices: list[str], **more: Any) -> None:
+    """Note that a guest uses devices."""
+    write_json(f"{RUN_DIR}/users/{_uuid(domain)}", {"name": domain.findtext("name", "?"), "devices": devices, **more})
 
 
 def _now() -> float:
@@ -284,13 +282,13 @@ def begin(domain: ET.Element, record: Json) -> None:
     needed = judge(sources(domain), record)
     if not needed:
         return
-    uuid = _uuid(domain)
-    note(uuid, domain.findtext("name", "?"), needed)
+    daemon = os.getppid()
+    note(domain, needed, starting={"daemon": daemon, "began": started(daemon), "at": _now()})
     try:
         for device in needed:
             make(device, record["vlans"][device])
     except Refused:
-        forget("users", uuid)
+        forget("users", _uuid(domain))
         sweep(record)
         raise
 
@@ -302,7 +300,7 @@ def found_running(domain: ET.Element, record: Json) -> list[str]:
     devices = [d for d in sources(domain) if d in allowed or d in entries("vlans")]
     done = []
     if devices:
-        note(_uuid(domain), domain.findtext("name", "?"), devices)
+        note(domain, devices)
     for device in devices:
         if not exists(device) and device in allowed:
             try:
@@ -349,14 +347,20 @@ def running() -> dict[str, ET.Element]:
     return found
 
 
+def _starting(told: Optional[Json]) -> bool:
+    """Whether a guest that libvirt does not note as running may be about to: told of a moment ago by a libvirt that
+    is still there, which will also tell of its end."""
+    if not told:
+        return False
+    alive = started(told["daemon"])
+    return alive is not None and alive == told["began"] and _now() - float(told["at"]) < STARTING
+
+
 def reconcile(record: Json) -> list[str]:
     """Make the devices those that running guests need; what was done, one line each."""
     there = running()
     for user in entries("users"):
-        about = read_json(f"{RUN_DIR}/users/{user}")
-        told_by = about.get("daemon", 0), about.get("started")
-        starting = started(told_by[0]) == told_by[1] is not None and _now() - about.get("at", 0.0) < STARTING
-        if user not in there and not starting:
+        if user not in there and not _starting(read_json(f"{RUN_DIR}/users/{user}").get("starting")):
             forget("users", user)
     done = []
     for domain in there.values():

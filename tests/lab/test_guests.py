@@ -1,0 +1,211 @@
+"""Guests by real libvirt and qemu on a host that kvmnet has made. The tests of this file go on from each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab import guests, layers, picture
+from tests.lab.machine import Machine, Nic
+from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, seed_host
+from tests.lab.wire import Wire
+
+BRIDGED, TAGGED, SECOND, FROM_BOOT = "compute-0-0-0", "hosted-vm-0-0-0", "hosted-vm-0-0-1", "always-0-0-0"
+DEFINITION = f"""kvmnet: 1
+cluster: rocks
+profile: rocks
+networks:
+  private: {{subnets: [10.1.0.0/16], gateway: {PEER_ADDRESS}}}
+  tenant-a: {{vlan: 2, over: private}}
+  tenant-b: {{vlan: 3, over: private, attach: always}}
+hosts:
+  vm-container-0-0:
+    kvm: true
+    interfaces:
+      eth0: {{network: private, mac: {HOST_MAC}, addresses: [{HOST_ADDRESS}]}}
+guests:
+  {BRIDGED}: {{host: vm-container-0-0, nics: [{{network: private, mac: 36:77:6e:c0:00:01}}]}}
+  {TAGGED}: {{host: vm-container-0-0, nics: [{{network: tenant-a, mac: 36:77:6e:c0:00:02}}]}}
+  {SECOND}:
+    host: vm-container-0-0
+    nics: [{{network: tenant-a, mac: 36:77:6e:c0:00:03}}, {{network: tenant-a, mac: 36:77:6e:c0:00:04}}]
+  {FROM_BOOT}: {{host: vm-container-0-0, nics: [{{network: tenant-b, mac: 36:77:6e:c0:00:05}}]}}
+"""
+HOOK = "/etc/libvirt/hooks/qemu.d/kvmnet"
+
+#: A call of the hook for each thing that it does, beside the bare start of its Python, in turns.
+TIMES = f"""
+import json, statistics, subprocess, time
+calls = {{"bare": ["/usr/bin/python3", "-I", "-c", "import json, xml.etree.ElementTree"],
+         "prepare": ["{HOOK}", "g", "prepare", "begin", "-"], "release": ["{HOOK}", "g", "release", "end", "-"],
+         "started": ["{HOOK}", "g", "started", "begin", "-"]}}
+xml = open("/root/{TAGGED}.live.xml").read()
+took = {{name: [] for name in calls}}
+for _ in range(15):
+    for name, argv in calls.items():
+        began = time.monotonic()
+        subprocess.run(argv, input=xml, text=True, check=True)
+        took[name].append(time.monotonic() - began)
+        if name == "release":
+            time.sleep(0.5)    # it ends before the device has gone
+print(json.dumps({{name: statistics.median(all) for name, all in took.items()}}))
+"""
+
+
+@pytest.fixture(scope="module")
+def machine(lab: None, generation: str, wire: Wire) -> Iterator[Machine]:
+    """The seed's host with libvirt, before kvmnet."""
+    nics = [Nic(HOST_MAC, wire)]
+    with Machine(generation, "host", nics, memory="2G", variant="guests", layers=layers.all_of(generation)) as made:
+        seed_host(made)
+        guests.start_libvirt(made)
+        yield made
+
+
+def links(machine: Machine) -> dict[str, dict[str, Any]]:
+    return {link["ifname"]: link for link in json.loads(machine.out("ip -d -j link show"))}
+
+
+def vlans(machine: Machine) -> list[str]:
+    return sorted(name for name, link in links(machine).items() if link.get("linkinfo", {}).get("info_kind") == "vlan")
+
+
+def until_vlans(machine: Machine, *wanted: str) -> None:
+    """Within 5 s of the last event the devices are those that running guests need (and those there from boot)."""
+    test = f"[ \"$(ls /proc/net/vlan | grep -v config | sort | xargs)\" = '{' '.join(sorted(wanted))}' ]"
+    machine.until(test, timeout=5, every=0.2)
+
+
+def macvtaps_over(machine: Machine, device: str) -> list[tuple[str, str, bool]]:
+    """Name, MAC and whether it is up, of each macvtap over a device."""
+    found = links(machine)
+    return [
+        (name, link["address"], "UP" in link["flags"])
+        for name, link in sorted(found.items())
+        if link.get("linkinfo", {}).get("info_kind") == "macvtap" and link.get("link") == device
+    ]
+
+
+def managed(machine: Machine) -> dict[str, str]:
+    """What NetworkManager makes of each device: its state, in nmcli's word."""
+    lines = machine.out("nmcli -t -f DEVICE,STATE device").splitlines()
+    return {line.partition(":")[0].replace("\\", ""): line.partition(":")[2] for line in lines}
+
+
+def test_apply_and_the_hook(machine: Machine) -> None:
+    """The hook that was not told of a definition leaves everything alone; a second install changes nothing."""
+    machine.put("/root/cluster.yaml", DEFINITION)
+    machine.run("kvmnet apply --yes /root/cluster.yaml", timeout=180)
+    first = machine.out("kvmnet hook install", timeout=180)
+    assert f"wrote {HOOK}\n" in first and "restarted libvirtd.service" in first
+    assert machine.out("kvmnet hook install", timeout=180) == "the hook is installed"
+    for guest in (BRIDGED, TAGGED, SECOND, FROM_BOOT):
+        guests.define(machine, guest, "/root/cluster.yaml")
+    assert vlans(machine) == ["peth0.3"]
+
+
+def test_the_pictures_of_the_manual(machine: Machine) -> None:
+    """vnet0 is a port of eth0 for the untagged guest; the tagged one has macvtap0 on peth0.2, there while it runs."""
+    with guests.running(machine, BRIDGED, TAGGED):
+        found = links(machine)
+        assert found["vnet0"]["master"] == "eth0" and "UP" in found["vnet0"]["flags"]
+        vlan = found["peth0.2"]
+        assert (vlan["linkinfo"]["info_data"]["id"], vlan["link"], vlan.get("master")) == (2, "peth0", None)
+        assert {"UP", "NOARP"} <= set(vlan["flags"])
+        assert json.loads(machine.out("ip -j address show dev peth0.2"))[0]["addr_info"] == []
+        assert macvtaps_over(machine, "peth0.2") == [("macvtap0", "36:77:6e:c0:00:02", True)]
+        states = managed(machine)
+        assert (states["peth0.2"], states["macvtap0"], states["vnet0"]) == ("unmanaged",) * 3
+        machine.run(f"virsh dumpxml {TAGGED} > /root/{TAGGED}.live.xml")
+        listed = json.loads(machine.out("kvmnet guest list /root/cluster.yaml --json"))["guests"]
+        assert [g["guest"] for g in listed if g["running_here"]] == [BRIDGED, TAGGED]
+    until_vlans(machine, "peth0.3")
+    assert macvtaps_over(machine, "peth0.2") == []
+
+
+def test_two_guests_on_one_tag(machine: Machine) -> None:
+    """The device comes with the first, goes with the last; three NICs are there; neither an apply of nmstate nor a
+    restart of NetworkManager touches it."""
+    with guests.running(machine, SECOND):
+        with guests.running(machine, TAGGED):
+            index = links(machine)["peth0.2"]["ifindex"]
+            macs = sorted(mac for _, mac, up in macvtaps_over(machine, "peth0.2") if up)
+            assert macs == [f"36:77:6e:c0:00:0{n}" for n in (2, 3, 4)]
+        machine.run("systemctl restart NetworkManager && nm-online -s -q -t 60", timeout=90)
+        machine.run("nmstatectl apply /var/lib/kvmnet/applied/nmstate.yml", timeout=120)
+        assert links(machine)["peth0.2"]["ifindex"] == index
+        assert len(macvtaps_over(machine, "peth0.2")) == 2
+        assert managed(machine)["peth0.2"] == "unmanaged"
+        assert json.loads(machine.out("ip -j address show dev peth0.2"))[0]["addr_info"] == []
+        status = json.loads(machine.out("kvmnet hook status --json"))
+        assert status["installed"] and status["devices"]["peth0.2"]["guests"] == [SECOND]
+    until_vlans(machine, "peth0.3")
+
+
+def test_what_the_definition_does_not_allow_is_said_by_virsh(machine: Machine) -> None:
+    xml = machine.out(f"cat /root/{TAGGED}.merged.xml").replace("peth0.2", "peth0.7").replace(TAGGED, "stray")
+    machine.put("/root/stray.xml", xml)
+    machine.run("virsh --quiet define /root/stray.xml")
+    result = guests.start(machine, "stray")
+    assert result.code != 0
+    assert "kvmnet: peth0.7 is not in the definition of host vm-container-0-0 (it has peth0.2)" in result.stderr
+    until_vlans(machine, "peth0.3")
+
+
+def test_libvirt_killed(machine: Machine) -> None:
+    """A guest that dies while nobody looks takes its device with it when libvirt is back; one that lives keeps it."""
+    with guests.running(machine, TAGGED):
+        index = links(machine)["peth0.2"]["ifindex"]
+        machine.run("systemctl kill -s KILL libvirtd; sleep 1")
+        machine.until("virsh list", timeout=60)
+        assert f"{TAGGED}\n" in machine.out("virsh list --name") + "\n"
+        assert links(machine)["peth0.2"]["ifindex"] == index
+        machine.run("systemctl stop libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd.service")
+        machine.run(f"pkill -KILL -f guest={TAGGED}")
+        assert vlans(machine) == ["peth0.2", "peth0.3"]
+        machine.run("systemctl start libvirtd.service", timeout=120)
+        until_vlans(machine, "peth0.3")
+
+
+def test_the_hook_takes_no_more_than_three_times_its_pythons_start(machine: Machine) -> None:
+    machine.put("/root/times.py", TIMES)
+    took: dict[str, float] = json.loads(machine.out("python3 /root/times.py", timeout=180))
+    until_vlans(machine, "peth0.3")
+    assert {
+        name: round(seconds / took["bare"], 2) for name, seconds in took.items() if seconds > 3 * took["bare"]
+    } == {}
+
+
+def test_from_boot(machine: Machine) -> None:
+    """attach: always: VLAN and macvtap are up from boot, a guest comes and goes, both stay. One that libvirt starts
+    by itself at boot has its device on demand."""
+    machine.run(f"virsh --quiet autostart {TAGGED}")
+    machine.reboot()
+    machine.run("nm-online -s -q -t 60", timeout=90)
+    before = links(machine)
+    assert macvtaps_over(machine, "peth0.3") == [("mvt-c00005", "36:77:6e:c0:00:05", True)]
+    assert before["peth0.3"]["linkinfo"]["info_data"]["id"] == 3 and "UP" in before["peth0.3"]["flags"]
+    machine.until("virsh list", timeout=120)
+    until = f"virsh list --name | grep -x {TAGGED} && ip link show dev peth0.2"
+    machine.until(until, timeout=60)
+    with guests.running(machine, FROM_BOOT):
+        xml = machine.out(f"virsh dumpxml {FROM_BOOT}")
+        assert "<interface type='ethernet'>" in xml and "<target dev='mvt-c00005' managed='no'/>" in xml
+        opened = machine.out(f"ls -l /proc/$(pgrep -f guest={FROM_BOOT})/fd")
+        assert f"/dev/tap{before['mvt-c00005']['ifindex']}\n" in opened + "\n"
+    after = links(machine)
+    for name in ("peth0.3", "mvt-c00005"):
+        assert after[name]["ifindex"] == before[name]["ifindex"] and "UP" in after[name]["flags"]
+    guests.destroy(machine, TAGGED)
+    until_vlans(machine, "peth0.3")
+
+
+def test_remove(machine: Machine) -> None:
+    with guests.running(machine, TAGGED):
+        said = machine.out("kvmnet hook remove", timeout=60)
+        assert f"removed {HOOK}\n" in said and f"peth0.2 stays ({TAGGED}); without the hook nobody removes it" in said
+        assert picture.link(machine, "peth0.2")["link"] == "peth0"
+    assert machine.run("kvmnet hook status", check=False).code == 1
