@@ -31,8 +31,9 @@ def why_not() -> Optional[str]:
     return None
 
 
-def prepare(generations: Sequence[str] = roots.GENERATIONS) -> None:
-    """Everything for these generations; kvmnet itself included, as the checkout is now."""
+def prepare(generations: Sequence[str] = roots.GENERATIONS, variants: Sequence[str] = ("plain",)) -> None:
+    """Everything for these generations; kvmnet itself included, as the checkout is now. Other variants of the roots
+    are also made by the first machine that needs one."""
     reason = why_not()
     if reason:
         raise cache.LabError(f"the lab cannot run here: {reason}")
@@ -41,7 +42,8 @@ def prepare(generations: Sequence[str] = roots.GENERATIONS) -> None:
         with cache.step(f"installing {', '.join(missing)}", expect=20):
             outside.apt_install(*missing)
     for generation in generations:
-        roots.root(generation)
+        for variant in variants:
+            roots.root(generation, variant)
     tools.layer()
     tools.offline(tools.EARLY)
     for generation in generations:
@@ -54,7 +56,7 @@ def _found(program: str) -> Optional[str]:
 
 def main() -> int:
     try:
-        prepare()
+        prepare(variants=tuple(roots.VARIANTS))
     except cache.LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

@@ -74,9 +74,9 @@ def vlans(machine: Machine) -> list[str]:
 
 
 def until_vlans(machine: Machine, *wanted: str) -> None:
-    """Within 5 s of the last event the devices are those that running guests need (and those there from boot)."""
+    """Soon (5 s on a quiet machine) the devices are those that running guests need, and those there from boot."""
     test = f"[ \"$(ls /proc/net/vlan | grep -v config | sort | xargs)\" = '{' '.join(sorted(wanted))}' ]"
-    machine.until(test, timeout=5, every=0.2)
+    machine.until(test, timeout=20, every=0.2)
 
 
 def macvtaps_over(machine: Machine, device: str) -> list[tuple[str, str, bool]]:
@@ -164,7 +164,7 @@ def test_libvirt_killed(machine: Machine) -> None:
         assert f"{TAGGED}\n" in machine.out("virsh list --name") + "\n"
         assert links(machine)["peth0.2"]["ifindex"] == index
         machine.run("systemctl stop libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirtd.service")
-        machine.run(f"pkill -KILL -f guest={TAGGED}")
+        machine.run(f"kill -KILL $(cat /run/libvirt/qemu/{TAGGED}.pid)")
         assert vlans(machine) == ["peth0.2", "peth0.3"]
         machine.run("systemctl start libvirtd.service", timeout=120)
         until_vlans(machine, "peth0.3")
@@ -174,9 +174,9 @@ def test_the_hook_takes_no_more_than_three_times_its_pythons_start(machine: Mach
     machine.put("/root/times.py", TIMES)
     took: dict[str, float] = json.loads(machine.out("python3 /root/times.py", timeout=180))
     until_vlans(machine, "peth0.3")
-    assert {
-        name: round(seconds / took["bare"], 2) for name, seconds in took.items() if seconds > 3 * took["bare"]
-    } == {}
+    ratios = {name: round(seconds / took["bare"], 2) for name, seconds in took.items()}
+    print(ratios)
+    assert max(ratios.values()) <= 3, ratios
 
 
 def test_from_boot(machine: Machine) -> None:
@@ -194,7 +194,7 @@ def test_from_boot(machine: Machine) -> None:
     with guests.running(machine, FROM_BOOT):
         xml = machine.out(f"virsh dumpxml {FROM_BOOT}")
         assert "<interface type='ethernet'>" in xml and "<target dev='mvt-c00005' managed='no'/>" in xml
-        opened = machine.out(f"ls -l /proc/$(pgrep -f guest={FROM_BOOT})/fd")
+        opened = machine.out(f"ls -l /proc/$(cat /run/libvirt/qemu/{FROM_BOOT}.pid)/fd")
         assert f"/dev/tap{before['mvt-c00005']['ifindex']}\n" in opened + "\n"
     after = links(machine)
     for name in ("peth0.3", "mvt-c00005"):
