@@ -74,7 +74,7 @@ def _row(*cells: str) -> str:
 
 def commands() -> dict[str, Any]:
     """The program's commands by name, those of a group with the group's before theirs."""
-    main._register()
+    main._register([])
     program: Any = typer.main.get_command(main.app)
     found: dict[str, Any] = {}
     for verb in main.VERBS:

@@ -4,6 +4,7 @@ import gc
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Optional
 
 import typer
@@ -42,10 +43,12 @@ def _program(
     pass
 
 
-def _register() -> None:
-    if app.registered_commands:
-        return
-    for verb in VERBS:
+def _register(words: Sequence[str]) -> None:
+    """Add the verb that a command line names; all of them where it names none (help, completion, a slip)."""
+    app.registered_commands.clear()
+    app.registered_groups.clear()
+    verbs = words[:1] if words and words[0] in VERBS else () if list(words) == ["--version"] else VERBS
+    for verb in verbs:
         importlib.import_module(f"kvmnet.cli.{verb}").register(app)
 
 
@@ -61,7 +64,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
     """
     gc.set_threshold(100_000)  # a run is short and drops little: looking for garbage was a tenth of its time
     try:
-        _register()
+        _register(sys.argv[1:] if arguments is None else arguments)
         app(args=arguments)
         return 0
     except SystemExit as end:
