@@ -605,18 +605,27 @@ AT_BOOT = ("files", "rename", "hostname")
 
 def activate_again(before: Json) -> None:
     """Activate what was active and is not (NetworkManager's own rollback may leave a NIC unconfigured), or
-    whose addresses or routes are not what they were (a profile that is read again is not applied again)."""
-    now = observe(before["names"], before["macs"], before["uuids"])
-    active = {(p["uuid"], p["device"]) for p in now["profiles"] if p["device"]}
-    for profile in before["profiles"]:
+    whose addresses or routes are not what they were (a profile that is read again is not applied again).
+
+    Bonds and bridges before their ports: when a bridge goes, a bond that was its port goes with its ports.
+    """
+    masters = {name: link["master"] for name, link in before["links"].items()}
+    for profile in sorted(before["profiles"], key=lambda p: masters.get(p["device"]) is not None):
         device = profile["device"]
-        if not device:
-            continue
-        same = before["addresses"].get(device) == now["addresses"].get(device) and [
-            r for r in before["routes"] if r["dev"] == device
-        ] == [r for r in now["routes"] if r["dev"] == device]
-        if (profile["uuid"], device) not in active or not same:
-            run("nmcli", "-w", "20", "connection", "up", "uuid", profile["uuid"], "ifname", device)
+        if device and not _active_as_before(before, profile["uuid"], device):
+            # a virtual link that is gone comes with its profile, and cannot be named before
+            place = ["ifname", device] if device in links() else []
+            with contextlib.suppress(Failed):  # the others are to be tried all the same
+                run("nmcli", "-w", "20", "connection", "up", "uuid", profile["uuid"], *place)
+
+
+def _active_as_before(before: Json, uuid: str, device: str) -> bool:
+    now = observe(before["names"], before["macs"], before["uuids"])
+    return (
+        any(p["uuid"] == uuid and p["device"] == device for p in now["profiles"])
+        and before["addresses"].get(device) == now["addresses"].get(device)
+        and [r for r in before["routes"] if r["dev"] == device] == [r for r in now["routes"] if r["dev"] == device]
+    )
 
 
 def undo(state_dir: Path, why: str, booting: bool = False) -> int:
@@ -667,6 +676,35 @@ def undo(state_dir: Path, why: str, booting: bool = False) -> int:
     return 4 if left else 3
 
 
+def give_macs_back(before: Json) -> None:
+    """Give bonds and bridges the MAC that they had: NetworkManager's rollback leaves a bond on the random one that
+    it was made with (1.42 and 1.52). Some NICs change theirs only while they are down, and a bond with such ports
+    refuses (EBUSY): then it is done while it has none."""
+    for name, link in links().items():
+        was = before["links"].get(name, {})
+        if (
+            link["kind"] not in ("bond", "bridge")
+            or link["kind"] != was.get("kind")
+            or link["address"] == was["address"]
+        ):
+            continue
+        change = ("ip", "link", "set", "dev", name, "address", was["address"])
+        try:
+            run(*change)
+        except Failed:
+            uuids = {p["device"]: p["uuid"] for p in before["profiles"] if p["device"]}
+            ports = [n for n, port in before["links"].items() if port["master"] == name and n in uuids]
+            for port in ports:
+                with contextlib.suppress(Failed):  # it may be down already
+                    run("nmcli", "-w", "20", "connection", "down", "uuid", uuids[port])
+            try:
+                run(*change)
+            finally:
+                for port in ports:
+                    with contextlib.suppress(Failed):
+                        run("nmcli", "-w", "20", "connection", "up", "uuid", uuids[port], "ifname", port)
+
+
 def settle(before: Json, journal: Journal, patience: float) -> list[str]:
     """Wait until the machine is as the snapshot has it; what still differs when patience (seconds) ends."""
     start = time.monotonic()
@@ -674,10 +712,12 @@ def settle(before: Json, journal: Journal, patience: float) -> list[str]:
     told: list[str] = []
     left = differences(before)
     while left and time.monotonic() - start < patience:
-        if not nudged and time.monotonic() - start > 3:
-            nudged = True
+        if time.monotonic() - start > 3:
             with contextlib.suppress(Failed):
-                activate_again(before)
+                if not nudged:
+                    nudged = True
+                    activate_again(before)
+                give_macs_back(before)
         if left != told:
             told = left
             journal.try_append("settling", differences=left)

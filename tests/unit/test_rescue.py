@@ -260,3 +260,69 @@ def test_routes_are_compared_by_preference() -> None:
     assert rescue.ranked([route("eth0", 103, "10.1.0.0/16"), route("eth1", 104), route("eth0", 103)]) == before
     assert rescue.ranked([route("eth0", 102), route("eth1", 101), route("eth0", 102, "10.1.0.0/16")]) != before
     assert rescue.ranked([route("eth0", 100), route("eth0", 100, "10.1.0.0/16")]) != before
+
+
+class Network:
+    """Links, and the programs that were run over them: a bond whose MAC cannot change while its ports are up."""
+
+    def __init__(self, address: str, busy: bool) -> None:
+        self.address, self.busy, self.ran = address, busy, list[str]()
+
+    def links(self) -> dict[str, Any]:
+        ports = {
+            f"eth{n}": {"kind": None, "master": "bond0", "mac": f"02::{n}", "address": self.address} for n in (0, 1)
+        }
+        return {"bond0": {"kind": "bond", "master": None, "mac": None, "address": self.address}, **ports}
+
+    def run(self, *argv: str) -> str:
+        self.ran.append(" ".join(argv))
+        self.busy = self.busy and "down" not in argv
+        if self.busy and "set" in argv:
+            raise rescue.Failed("RTNETLINK answers: Device or resource busy")
+        return ""
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_bond_gets_its_mac_back(monkeypatch: pytest.MonkeyPatch, busy: bool) -> None:
+    was, now = Network("02::1", busy), Network("06::99", busy)
+    profiles = [{"uuid": f"u-{name}", "device": name} for name in ("bond0", "eth0", "eth1")]
+    monkeypatch.setattr(rescue, "links", now.links)
+    monkeypatch.setattr(rescue, "run", now.run)
+    rescue.give_macs_back({"links": was.links(), "profiles": profiles})
+    assert now.ran[0] == "ip link set dev bond0 address 02::1"
+    assert now.ran[1:] == (
+        [
+            *(f"nmcli -w 20 connection down uuid u-eth{n}" for n in (0, 1)),
+            "ip link set dev bond0 address 02::1",
+            *(f"nmcli -w 20 connection up uuid u-eth{n} ifname eth{n}" for n in (0, 1)),
+        ]
+        if busy
+        else []
+    )
+
+
+def test_what_has_its_mac_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = Network("02::1", False)
+    monkeypatch.setattr(rescue, "links", now.links)
+    monkeypatch.setattr(rescue, "run", now.run)
+    rescue.give_macs_back({"links": now.links(), "profiles": []})
+    assert now.ran == []
+
+
+def test_a_bond_that_went_with_its_bridge_comes_back_before_its_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be named as a device, since it is gone; that one fails does not keep the others down."""
+    ran: list[str] = []
+
+    def run(*argv: str) -> str:
+        ran.append(" ".join(argv[3:]))
+        raise rescue.Failed("no")
+
+    profiles = [{"uuid": f"u-{name}", "device": name} for name in ("eth0", "bond0", "eth9")]
+    before = {"names": [], "macs": [], "uuids": [], "links": Network("02::1", False).links(), "routes": []}
+    before |= {"profiles": profiles, "addresses": {"eth9": ["10.0.0.9/24"]}}
+    here = {"profiles": profiles[2:], "addresses": {"eth9": ["10.0.0.9/24"]}, "routes": []}
+    monkeypatch.setattr(rescue, "observe", lambda *_: here)
+    monkeypatch.setattr(rescue, "links", lambda: {"eth0": {}, "eth9": {}})
+    monkeypatch.setattr(rescue, "run", run)
+    rescue.activate_again(before)
+    assert ran == ["connection up uuid u-bond0", "connection up uuid u-eth0 ifname eth0"]
