@@ -24,7 +24,7 @@ together is in [definition.md](definition.md).
 
 - [Commands](#commands), [exit codes](#exit-codes)
 - [The definition](#the-definition), [profiles](#profiles), [states](#states)
-- [Problems](#problems)
+- [Problems](#problems), [refusals](#refusals)
 
 ## In an editor
 An editor with the YAML language server (VS Code, Neovim, Emacs, Helix) completes keys, shows what each means, and \
@@ -55,8 +55,12 @@ def page() -> str:
     for name, (heading, words) in SCHEMAS.items():
         parts.append(f"## {heading}\n{words}\n")
         parts += _Keys(name).sections()
+    of_definitions = codes.definition_codes()
+    refusals = [entry for entry in codes.all_codes() if entry not in of_definitions]
     parts.append("## Problems\n`kvmnet explain CODE` prints the same.\n")
-    parts += [f"### {entry.code}\n**{entry.title}.** {_flowing(entry.page)}\n" for entry in codes.all_codes()]
+    parts += [f"### {entry.code}\n**{entry.title}.** {_flowing(entry.page)}\n" for entry in of_definitions]
+    parts.append("## Refusals\nWhy a host is refused, before anything is touched (exit code 5).\n")
+    parts += [f"### {entry.code}\n**{entry.title}.** {_flowing(entry.page)}\n" for entry in refusals]
     return "\n".join(parts)
 
 

@@ -1,6 +1,5 @@
 """`kvmnet apply`: the transaction, followed from the terminal."""
 
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Optional
@@ -9,8 +8,18 @@ import typer
 
 from kvmnet.cli.common import PathArgument
 from kvmnet.cli.follow import follow_to_end
-from kvmnet.cli.host import BUNDLE_HELP, HOST_HELP, Console, bundle_of_this_host, state_path, told
-from kvmnet.core.errors import Refused, Usage
+from kvmnet.cli.host import (
+    BUNDLE_HELP,
+    HOST_HELP,
+    AllowOption,
+    Console,
+    allowed_codes,
+    bundle_of_this_host,
+    need_root,
+    state_path,
+    told,
+)
+from kvmnet.core.errors import Usage
 
 if TYPE_CHECKING:
     from kvmnet.transaction.prepare import Prepared
@@ -40,30 +49,31 @@ def apply(
         "Default: 120 when your SSH connection comes in by what changes, else not asked for.",
     ),
     no_confirm: bool = typer.Option(False, "--no-confirm", help="Do not ask for `kvmnet confirm`."),
+    allow: AllowOption = None,
     as_json: bool = typer.Option(False, "--json", help="For machines: one event a line."),
 ) -> None:
     """Make this host as defined, as one transaction: kept when the host is still reachable, else undone."""
-    from kvmnet.core.report import plan_text
     from kvmnet.transaction.prepare import Wishes, prepare
 
     if no_confirm and confirm_within is not None:
         raise Usage("--confirm-within and --no-confirm were given", "give one of them")
-    wishes = Wishes(timeout, 0 if no_confirm else confirm_within)
+    wishes = Wishes(timeout, 0 if no_confirm else confirm_within, allowed_codes(allow))
     console = Console(as_json)
     with told(console):
-        _need_root(dry_run)
+        if not dry_run:
+            need_root("change this host's network")
         bundle = bundle_of_this_host(console, path, host, bundle_folder)
         if dry_run:
             prepared = prepare(bundle, state_path(), wishes, console.waiting)
             console.waiting(None)
-            _tell_plan(console, prepared, plan_text(prepared.plan))
+            _tell_plan(console, prepared)
             return
         from kvmnet.transaction.launch import open_transaction, start, state_directory
 
         with state_directory(state_path()) as state_dir:
             prepared = prepare(bundle, state_dir, wishes, console.waiting)
             console.waiting(None)
-            _tell_plan(console, prepared, plan_text(prepared.plan))
+            _tell_plan(console, prepared)
             if prepared.plan.empty:
                 console.event("result", exit=0, outcome="nothing to do")
                 return
@@ -76,13 +86,11 @@ def apply(
     raise typer.Exit(follow_to_end(console, state_dir, identity, watch=prepared.probes.watch))
 
 
-def _need_root(dry_run: bool) -> None:
-    if os.geteuid() != 0 and not dry_run:
-        raise Refused("only root can change this host's network", "run it with sudo; `kvmnet plan` shows the change")
+def _tell_plan(console: Console, prepared: "Prepared") -> None:
+    from kvmnet.core.report import allowed_text, plan_text
 
-
-def _tell_plan(console: Console, prepared: "Prepared", text: str) -> None:
-    console.event("plan", **prepared.plan.to_json(), steps=[s["title"] for s in prepared.steps])
+    text = plan_text(prepared.plan) + allowed_text(prepared.allowed)
+    console.event("plan", **prepared.to_json(), steps=[s["title"] for s in prepared.steps])
     console.line(text.rstrip("\n"))
     if not prepared.plan.empty and not prepared.probes.must:
         console.line("note: no gateway answers now, so nothing will be asked after the change")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -61,11 +61,15 @@ def told(console: Console) -> Iterator[None]:
         yield
     except KvmnetError as error:
         console.waiting(None)
-        console.event("failed", reason=error.message, hint=error.hint, exit=error.exit_code)
+        more = [{"code": e.code, "reason": e.message, "hint": e.hint} for e in getattr(error, "more", ())]
+        fields = {"code": error.code, "reason": error.message, "hint": error.hint, "more": more}
+        console.event("failed", **fields, exit=error.exit_code)
         raise
 
 
 BUNDLE_HELP = "A committed bundle instead of a definition: the folder of this host that `render` wrote."
+_ALLOW_HELP = "Go on in spite of this refusal (once for each; `kvmnet explain CODE` says whether it can be)."
+AllowOption = Annotated[Optional[list[str]], typer.Option("--allow", metavar="CODE", help=_ALLOW_HELP)]
 HOST_HELP = "The host this machine is, if its MACs leave a doubt."
 
 
@@ -113,9 +117,18 @@ def _render(console: Console, path: Optional[str]) -> list[Bundle]:
 
 
 def need_root(what: str) -> None:
-    """Raises Refused for one who is not root."""
+    """Raises Refused for anybody else; `what` is what only root can do."""
     if os.geteuid() != 0:
-        raise Refused(f"only root can {what}", "run it with sudo")
+        raise Refused(f"only root can {what}", "run it with sudo", "KVN500")
+
+
+def allowed_codes(allow: Optional[list[str]]) -> frozenset[str]:
+    """The codes of --allow; raises Usage for one that is none or that nothing overrides."""
+    if not allow:
+        return frozenset()
+    from kvmnet.core.refusals import allowed
+
+    return allowed(allow)
 
 
 def state_path() -> Path:

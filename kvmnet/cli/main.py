@@ -70,7 +70,8 @@ def main(arguments: Optional[list[str]] = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1 if end.code else 0
     except KvmnetError as error:
-        say(f"kvmnet: {error.message}", *([f"  hint: {error.hint}"] if error.hint else []))
+        first, *rest = error.lines()
+        say(f"kvmnet: {first}", *rest)
         return error.exit_code
     except KeyboardInterrupt:
         say("kvmnet: interrupted")

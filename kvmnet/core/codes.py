@@ -26,11 +26,24 @@ def register(code: str, title: str, page: str) -> None:
 
 
 def all_codes() -> list[Code]:
-    """Every code, in order."""
+    """Every code, in order: what a definition can have, then why a host can be refused."""
+    from kvmnet.core import refusals
+
+    refusals.load()
+    return [*definition_codes(), *(_CODES[code] for code in sorted(_CODES) if _of_host(code))]
+
+
+def definition_codes() -> list[Code]:
+    """The codes of problems that a definition can have, in order."""
     from kvmnet.core import checks
 
     checks.load()
-    return [_CODES[code] for code in sorted(_CODES)]
+    return [_CODES[code] for code in sorted(_CODES) if not _of_host(code)]
+
+
+def _of_host(code: str) -> bool:
+    """KVN5…: a refusal (core/refusals), about a host and not about a definition."""
+    return code.startswith("KVN5")
 
 
 register(

@@ -12,6 +12,9 @@ from kvmnet.core.errors import Refused
 class NotThisHost(Refused):
     """No host of the definition is this machine, or more than one could be. Nothing may be applied."""
 
+    def __init__(self, message: str, hint: Optional[str] = None) -> None:
+        super().__init__(message, hint, "KVN503")
+
 
 def find_host(hosts: Sequence[Bundle], macs: Mapping[str, str], hostname: str, wanted: Optional[str] = None) -> Bundle:
     """The bundle of this machine.

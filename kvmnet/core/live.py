@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
 from kvmnet.core.bundle import State
+from kvmnet.core.surroundings import Surroundings
 
 UNREADABLE = "unreadable"
 
@@ -21,6 +22,7 @@ class Link:
     kind: Optional[str]
     altnames: tuple[str, ...] = ()
     master: Optional[str] = None
+    base: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,22 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Owned:
+    """An interface of the bundle that was applied last: nmstate's `type`, whether kvmnet made it (else it was
+    there before, a NIC or what a person made), the UUID of the profile that kvmnet makes for it."""
+
+    type: str
+    made: bool
+    uuid: str = ""
+
+
+@dataclass(frozen=True)
 class Live:
     """The whole reading. `state` is nmstate's `show`; `link_files` are kvmnet's own files in
     /etc/systemd/network by name; `zones` are firewalld's by interface (None: firewalld does not run);
     `settings` are kvmnet's files among NetworkManager's own settings by path;
-    `applied` is the digest of the bundle that was applied last, UNREADABLE for one who may not look."""
+    `applied` is the digest of the bundle that was applied last, UNREADABLE for one who may not look, `owned`
+    its interfaces by name."""
 
     hostname: str
     state: State
@@ -60,6 +73,8 @@ class Live:
     nmstate: str = ""
     networkmanager: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    owned: Mapping[str, Owned] = field(default_factory=dict)
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     def nic(self, mac: str) -> Optional[Link]:
         """The NIC of this permanent MAC."""
@@ -73,7 +88,8 @@ class Live:
     def from_json(cls, data: Mapping[str, Any]) -> Live:
         """A recorded reading (`to_json`): for plans made away from the host."""
         links = {
-            n["name"]: Link(n["name"], n["mac"], n["kind"], tuple(n["altnames"]), n["master"]) for n in data["links"]
+            n["name"]: Link(n["name"], n["mac"], n["kind"], tuple(n["altnames"]), n["master"], n.get("base"))
+            for n in data["links"]
         }
         return cls(
             hostname=data["hostname"],
@@ -87,6 +103,8 @@ class Live:
             nmstate=data["nmstate"],
             networkmanager=data["networkmanager"],
             settings=data.get("settings", {}),
+            owned={name: Owned(**row) for name, row in data.get("owned", {}).items()},
+            surroundings=Surroundings.from_json(data.get("surroundings", {})),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -95,7 +113,14 @@ class Live:
             "hostname": self.hostname,
             "state": self.state,
             "links": [
-                {"name": n.name, "mac": n.mac, "kind": n.kind, "altnames": list(n.altnames), "master": n.master}
+                {
+                    "name": n.name,
+                    "mac": n.mac,
+                    "kind": n.kind,
+                    "altnames": list(n.altnames),
+                    "master": n.master,
+                    "base": n.base,
+                }
                 for n in self.links.values()
             ],
             "profiles": [
@@ -117,4 +142,6 @@ class Live:
             "nmstate": self.nmstate,
             "networkmanager": self.networkmanager,
             "settings": dict(self.settings),
+            "owned": {name: asdict(owned) for name, owned in self.owned.items()},
+            "surroundings": self.surroundings.to_json(),
         }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from kvmnet.core.bundle import Bundle, Nic, State
-from kvmnet.core.difference import interface_differences, is_link_local, renamed, route_key, route_text
-from kvmnet.core.errors import Refused
+from kvmnet.core.difference import interface_differences, renamed, route_key, route_text
 from kvmnet.core.guest_settings import guest_settings
 from kvmnet.core.live import UNREADABLE, Live
+from kvmnet.core.owned import leaving
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done on this host: `state` holds only what differs."""
+    """What is to be done on this host: `state` holds only what differs. `leaving` are the interfaces that go
+    with it, `stale_files` our .link files that go."""
 
     bundle: Bundle
     renames: tuple[Rename, ...]
@@ -45,11 +47,18 @@ class Plan:
     settings: Mapping[str, str]
     record: bool
     changes: tuple[Change, ...]
+    stale_files: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether the host already is as the bundle says, on disk too."""
         return not self.changes
+
+    @property
+    def touches(self) -> bool:
+        """Whether more is to be done than a note of what is applied."""
+        return any(change.what != "record" for change in self.changes)
 
     def to_json(self) -> dict[str, Any]:
         """For `plan --json`."""
@@ -63,22 +72,25 @@ class Plan:
 
 
 def make_plan(bundle: Bundle, live: Live) -> Plan:
-    """Compare a bundle with a live reading.
-
-    Raises Refused when the host cannot take it: a NIC that is not there, a name that another device holds.
-    """
+    """Compare a bundle with a live reading. Whether the host can take it is for core/refusals to say."""
     renames = tuple(r for nic in bundle.nics for r in _rename(nic, live))
-    _refuse_taken_names(bundle, renames, live)
-    _refuse_name_traps(bundle, renames, live)
-    _refuse_strange_nics(bundle, renames, live)
     view = renamed(live.state, {r.old: r.new for r in renames})
     changes = [Change("rename", r.old, (f"to {r.new}, the NIC with MAC {r.mac}",)) for r in renames]
 
     link_files = {name: text for name, text in bundle.links.items() if live.link_files.get(name) != text}
     changes += [Change("file", f"/etc/systemd/network/{name}", ("names the NIC at boot",)) for name in link_files]
 
+    stale = _stale_files(bundle, live)
+    changes += [Change("remove", f"/etc/systemd/network/{name}", ("it names no NIC any more",)) for name in stale]
+
     interfaces, more = _interfaces(bundle.state, view)
     changes += more
+    left = leaving(bundle, live)
+    released = _released(bundle, live, left)
+    interfaces += [_free(name) for name in released]
+    interfaces += [{"name": name, "type": kind, "state": "absent"} for name, kind in left.items()]
+    changes += [Change("change", name, ("left the definition: no port of anything, no address",)) for name in released]
+    changes += [Change("remove", name, (f"the {kind} left the definition",)) for name, kind in left.items()]
     routes, more = _routes(bundle.state, view, {i["name"] for i in bundle.state.get("interfaces", [])})
     changes += more
     dns, more = _dns(bundle.state, view)
@@ -108,111 +120,59 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     record = live.applied not in (bundle.digest, UNREADABLE)
     if record and not changes:
         changes.append(Change("record", bundle.host, ("the host already is as defined; kvmnet takes note of it",)))
-    return Plan(bundle, renames, link_files, state, unsaved, hostname, settings, record, tuple(changes))
+    gone = (tuple(stale), tuple(left))
+    return Plan(bundle, renames, link_files, state, unsaved, hostname, settings, record, tuple(changes), *gone)
 
 
 def _rename(nic: Nic, live: Live) -> list[Rename]:
-    if nic.mac is None:
-        if nic.name not in live.links:
-            raise Refused(
-                f"NIC {nic.interface} is not here: no interface is named {nic.name}",
-                "name the NIC by `mac:` in the definition, or check the hardware",
-            )
+    """None where the NIC is not here or may not be renamed: that is refused (KVN510, KVN511)."""
+    link = live.nic(nic.mac) if nic.mac is not None else None
+    if link is None or link.name == nic.name or nic.link_file is None:
         return []
-    link = live.nic(nic.mac)
-    if link is None:
-        raise Refused(
-            f"NIC {nic.interface} is not here: no NIC has the permanent MAC {nic.mac}",
-            "the NICs of this machine: " + ", ".join(f"{name} {mac}" for mac, name in sorted(live.macs().items())),
-        )
-    if link.name == nic.name:
-        return []
-    if nic.link_file is None:  # the profile names no NICs
-        raise Refused(
-            f"NIC {nic.interface} ({nic.mac}) is named {link.name} here, and the profile does not rename",
-            f"call the interface {link.name} in the definition, or choose a profile that renames",
-        )
-    return [Rename(nic.mac, link.name, nic.name, link.altnames)]
+    return [Rename(link.mac or "", link.name, nic.name, link.altnames)]
 
 
-#: rtnetlink's kind of what nmstate calls a type
-_KINDS = {"linux-bridge": "bridge", "vlan": "vlan", "bond": "bond", "mac-vtap": "macvtap"}
+def _released(bundle: Bundle, live: Live, left: Mapping[str, str]) -> list[str]:
+    """NICs that left the definition and are ports of what leaves with them: free they are, without address."""
+    known = {i["name"] for i in bundle.state.get("interfaces", [])} | {nic.name for nic in bundle.nics}
+    here = {nic.mac for nic in bundle.nics}
+    return sorted(
+        link.name
+        for link in live.links.values()
+        if link.master in left
+        and link.kind is None
+        and link.name not in known
+        and link.mac not in here
+        and link.name in live.owned
+    )
 
 
-def _refuse_taken_names(bundle: Bundle, renames: tuple[Rename, ...], live: Live) -> None:
-    """A name that a link will get must not be another's, nor another's altname (the kernel knows no
-    difference). A NIC's own altnames are no obstacle: they are taken from it."""
-    leaving = {r.old for r in renames}
-    ours = {nic.mac for nic in bundle.nics}
-    wanted = {r.new: None for r in renames}
-    wanted.update({i["name"]: _KINDS[i["type"]] for i in bundle.state.get("interfaces", []) if i["type"] in _KINDS})
-    for name, kind in wanted.items():
-        for link in live.links.values():
-            if link.name == name and name not in leaving and (kind is None or link.kind != kind):
-                raise Refused(
-                    f"the name {name} is taken by a {link.kind or 'NIC'}",
-                    f"rename or remove it, or choose another name for {name} in the profile",
-                )
-            if name in link.altnames and link.mac not in ours:
-                raise Refused(
-                    f"the name {name} is an alternative name of {link.name}",
-                    f"take it away: ip link property del dev {link.name} altname {name}",
-                )
+def _stale_files(bundle: Bundle, live: Live) -> list[str]:
+    """Our .link files that name no NIC any more: of a NIC that the definition names otherwise, or that is
+    neither in the definition nor in this machine. One of a NIC that left the definition and is still here
+    stays: another name at the next boot is nothing that anybody asked for. `kvmnet remove` takes it back."""
+    known, here = {nic.mac for nic in bundle.nics if nic.mac}, live.macs()
+    stale = []
+    for name, text in live.link_files.items():
+        mac = _LINK_MAC.search(text)
+        if name not in bundle.links and mac and (mac[1].lower() in known or mac[1].lower() not in here):
+            stale.append(name)
+    return stale
 
 
-def _refuse_name_traps(bundle: Bundle, renames: tuple[Rename, ...], live: Live) -> None:
-    """nmstate (2.2.10 on) takes a desired interface for the NIC whose profile is bound by MAC and has that
-    name as its id. Our own NICs' profiles get another id; another NIC's is not ours to change."""
-    ours = {r.old for r in renames} | {nic.name for nic in bundle.nics}
-    names = {i["name"] for i in bundle.state.get("interfaces", [])}
-    for profile in (p for p in live.profiles.values() if p.type == "802-3-ethernet"):
-        if profile.id in names and profile.device not in ours and not profile.interface_name:
-            raise Refused(
-                f"the connection profile of {profile.device} has the id {profile.id}, the name of an interface to "
-                "come: nmstate would take one for the other",
-                f"give it another: nmcli connection modify {profile.uuid} connection.id {profile.device}",
-            )
+_LINK_MAC = re.compile(r"^# Written by kvmnet.*^PermanentMACAddress=([0-9A-Fa-f:]{17})$", re.MULTILINE | re.DOTALL)
 
 
-def _refuse_strange_nics(bundle: Bundle, renames: tuple[Rename, ...], live: Live) -> None:
-    """NICs whose configuration kvmnet could not give back: it is not in a keyfile of NetworkManager's, or
-    something else stands on the NIC."""
-    now = {r.new: r.old for r in renames}
-    addressed = {
-        i["name"]
-        for i in live.state.get("interfaces", [])
-        if any(not is_link_local(a["ip"]) for f in ("ipv4", "ipv6") for a in i.get(f, {}).get("address", []))
+def _free(name: str) -> dict[str, Any]:
+    off = {"enabled": False}
+    return {
+        "name": name,
+        "type": "ethernet",
+        "state": "up",
+        "accept-all-mac-addresses": False,
+        "ipv4": dict(off),
+        "ipv6": dict(off),
     }
-    known = {i["name"] for i in bundle.state.get("interfaces", [])}
-    devices: dict[str, str] = {}
-    for nic in bundle.nics:
-        name = now.get(nic.name, nic.name)
-        link, profile = live.links.get(name), live.profiles.get(name)
-        if link is not None and link.master is not None and link.master not in known:
-            raise Refused(
-                f"NIC {name} is a port of {link.master}, which the definition does not know",
-                f"take it out (nmcli connection modify … controller ''), or remove {link.master}",
-            )
-        if profile is None and name in addressed:
-            raise Refused(
-                f"NIC {name} has addresses that NetworkManager did not give it: they could not be given back",
-                f"let NetworkManager manage it: nmcli device set {name} managed yes, and a connection profile",
-            )
-        if profile is not None and not _is_keyfile(profile.file):
-            raise Refused(
-                f"the connection profile of {name} is in {profile.file or 'no file'}, which kvmnet could not give back",
-                f"make it a keyfile: nmcli connection migrate {profile.uuid} (NetworkManager 1.38 or later)",
-            )
-        if profile is not None and devices.setdefault(profile.uuid, name) != name:
-            raise Refused(
-                f"{name} and {devices[profile.uuid]} share the connection profile {profile.id}",
-                "give each NIC a profile of its own: nmcli connection clone",
-            )
-
-
-def _is_keyfile(path: str) -> bool:
-    folders = ("/etc/NetworkManager/system-connections/", "/run/NetworkManager/system-connections/")
-    return path.startswith(folders)
 
 
 def _interfaces(desired: State, view: State) -> tuple[list[dict[str, Any]], list[Change]]:
@@ -294,6 +254,8 @@ def expectations(state: State) -> list[dict[str, Any]]:
     }
     found = []
     for interface in state.get("interfaces", []):
+        if interface.get("state") == "absent":
+            found.append({"name": interface["name"], "absent": True})
         if interface.get("state") != "up":
             continue
         expected: dict[str, Any] = {"name": interface["name"]}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from kvmnet.core.plan import Change, Plan
+from kvmnet.core.refusals import Refusal
 
 _SIGNS = {"add": "+", "remove": "-", "change": "~", "rename": ">", "file": "+", "save": "~", "record": "~"}
 
@@ -17,6 +18,11 @@ def plan_text(plan: Plan) -> str:
     lines = [f"{plan.bundle.host}: {_count(len(plan.changes))} to make"]
     lines += [line for change in plan.changes for line in change_lines(change)]
     return "".join(line + "\n" for line in lines)
+
+
+def allowed_text(allowed: Sequence[Refusal]) -> str:
+    """The reasons against the plan that a person overrode, a line each."""
+    return "".join(f"note: allowed, {reason.code}: {reason.message}\n" for reason in allowed)
 
 
 def change_lines(change: Change) -> list[str]:

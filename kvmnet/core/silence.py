@@ -54,7 +54,7 @@ def sort_out(tree: Map, problems: Sequence[Problem]) -> tuple[list[Problem], lis
 
 
 def _of_silence(code: str, mark: Mark, is_error: bool) -> Problem:
-    known = [entry.code for entry in codes.all_codes()]
+    known = [entry.code for entry in codes.definition_codes()]
     if is_error:
         return Problem("KVN191", f"{code} is an error here, and errors cannot be silenced", mark)
     if code not in known:

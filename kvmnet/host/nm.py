@@ -170,6 +170,19 @@ class NetworkManager:
         self._call(self.profile_path(uuid), f"{BUS}.Settings.Connection", "Save")
         return self.profile_file(uuid)
 
+    def delete(self, uuid: str) -> str:
+        """Delete a profile, on disk too, if there is one; the file that it was in (else nothing)."""
+        if not self.has_profile(uuid):
+            return ""
+        path, file = self.profile_path(uuid), self.profile_file(uuid)
+        self._call(path, f"{BUS}.Settings.Connection", "Delete")
+        return file
+
+    def manages(self, interface: str) -> bool:
+        """Whether NetworkManager manages the device of this name; raises NMError when it does not know it."""
+        device = self._call(ROOT, BUS, "GetDeviceByIpIface", "s", (interface,))
+        return bool(self._get(device, f"{BUS}.Device", "Managed"))
+
     def activated(self, interface: str) -> bool:
         """Whether NetworkManager knows a device of this name and has brought it up wholly."""
         try:

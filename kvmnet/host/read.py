@@ -8,7 +8,8 @@ from pathlib import Path
 
 from kvmnet import rescue
 from kvmnet.core.guest_settings import SETTINGS_FILE
-from kvmnet.core.live import UNREADABLE, Link, Live
+from kvmnet.core.live import UNREADABLE, Link, Live, Owned
+from kvmnet.core.owned import OWNED_FILE, from_note
 from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import Backend
 
@@ -30,9 +31,26 @@ def read_links() -> dict[str, Link]:
             link["kind"],
             tuple(link["altnames"]),
             link["master"],
+            _base(name) if link["kind"] else None,
         )
         for name, link in rescue.links().items()
     }
+
+
+def _base(name: str) -> str | None:
+    """What a VLAN or macvtap stands on; a bridge's or bond's ports are told by their master."""
+    if Path(f"/sys/class/net/{name}/bridge").exists() or Path(f"/sys/class/net/{name}/bonding").exists():
+        return None
+    lower = sorted(p.name for p in Path(f"/sys/class/net/{name}").glob("lower_*"))
+    return lower[0].partition("_")[2] if lower else None
+
+
+def read_owned(state_dir: Path) -> dict[str, Owned]:
+    """What of the host is kvmnet's; nothing before the first apply, or for one who may not look."""
+    try:
+        return from_note(json.loads((state_dir / "applied" / OWNED_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def applied_digest(state_dir: Path) -> str | None:
@@ -47,7 +65,8 @@ def applied_digest(state_dir: Path) -> str | None:
 
 
 def read_live(backend: Backend, manager: NetworkManager, state_dir: Path) -> Live:
-    """The whole reading. Raises NmstateError or NMError when one of them does not answer."""
+    """Everything that a plan is made from; the surroundings, which only a change asks for, are read apart.
+    Raises NmstateError or NMError when one of them does not answer."""
     links = read_links()
     zones = None
     if rescue.firewalld_runs():
@@ -64,6 +83,7 @@ def read_live(backend: Backend, manager: NetworkManager, state_dir: Path) -> Liv
         nmstate=backend.version(),
         networkmanager=manager.version(),
         settings={p: text for p in (SETTINGS_FILE,) if (text := _text(Path(p))) is not None},
+        owned=read_owned(state_dir),
     )
 
 

@@ -11,12 +11,12 @@ NIC gets its name for good, then come the bridges, then the NICs as their ports.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from kvmnet.core.live import Live
+from kvmnet.core.owned import profile_uuid
 from kvmnet.core.plan import Plan, Rename, expectations
 from kvmnet.transaction.zones import zone_to_be
 
@@ -36,13 +36,6 @@ NM_TYPES = {
 STEP_LIMIT = 60
 Known = Mapping[tuple[str, str], Sequence[str]]
 """The UUIDs of the profiles that NetworkManager has, active or not, by interface name and type."""
-_NAMESPACE = uuid.UUID("6e1b7c4e-5f3b-4a43-9f43-6b766d6e6574")
-
-
-def profile_uuid(host: str, interface: str) -> str:
-    """The UUID of the profile that kvmnet makes for an interface: the same on every run, so that what is
-    ours is known by it."""
-    return str(uuid.uuid5(_NAMESPACE, f"{host}/{interface}"))
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,10 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
     steps += _seeds(plan, live, known)
     if plan.state:
         steps.append(_trial(plan, live, known, terms))
-    steps.append(_step("read back", "read the kernel back", expect=expectations(plan.bundle.state)))
+    known_names = {i["name"] for i in plan.bundle.state.get("interfaces", [])}
+    expect = expectations(plan.bundle.state)
+    expect += [e for e in expectations(plan.state) if e["name"] not in known_names]  # what left the definition
+    steps.append(_step("read back", "read the kernel back", expect=expect))
     if terms.probes:
         steps.append(_step("probe", "ask " + ", ".join(terms.probes), targets=list(terms.probes)))
     if terms.confirm and plan.state:
@@ -134,8 +130,9 @@ def _name_files(plan: Plan) -> list[Step]:
     99-default.link would give the NIC its old name back as an altname (udev 252)."""
     if not plan.link_files:
         return []
-    files = {f"{RUN_DIR}/{name}": text for name, text in sorted(plan.link_files.items())}
-    macs = {n.link_file: n.mac for n in plan.bundle.nics if n.link_file in plan.link_files}
+    early = _early_names(plan)
+    files = {f"{RUN_DIR}/{early[name]}": text for name, text in sorted(plan.link_files.items())}
+    macs = {early[n.link_file]: n.mac for n in plan.bundle.nics if n.link_file and n.link_file in early}
     return [
         _step(
             "write files",
@@ -146,6 +143,13 @@ def _name_files(plan: Plan) -> list[Step]:
         ),
         _step("check links", "ask udev whose file names the NICs", macs={str(m): f for f, m in macs.items()}),
     ]
+
+
+def _early_names(plan: Plan) -> dict[str, str]:
+    """What the .link files are called in /run: a file of ours in /etc that is going to go, and may sort before
+    the one that comes, must not win while it is still there."""
+    first = "00-kvmnet-"
+    return {n: n.replace(first, first + "-", 1) if plan.stale_files else n for n in plan.link_files}
 
 
 def _rename(rename: Rename, plan: Plan, live: Live) -> list[Step]:
@@ -224,7 +228,7 @@ def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
     names = ", ".join(i["name"] for i in plan.state.get("interfaces", [])) or "routes and name servers"
     # NetworkManager's rollback gives a profile its settings back, but leaves it in memory, over its file.
     # Of those that are not active nmstate takes one too, where there is no other.
-    interfaces = plan.bundle.state.get("interfaces", [])
+    interfaces = [i for state in (plan.bundle.state, plan.state) for i in state.get("interfaces", [])]
     uuids = [live.profiles[i["name"]].uuid for i in interfaces if i["name"] in live.profiles]
     uuids += [uuid for i in interfaces for uuid in known.get((i["name"], NM_TYPES.get(i["type"], "")), ())]
     return _step(
@@ -257,8 +261,11 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
                     undo=[{"op": "files", "paths": [profile.file]}],
                 )
             )
-    if plan.link_files:
-        run, etc = ([f"{d}/{n}" for n in sorted(plan.link_files)] for d in (RUN_DIR, ETC_DIR))
+    if plan.link_files or plan.stale_files:
+        early = _early_names(plan)
+        run = [f"{RUN_DIR}/{early[n]}" for n in sorted(plan.link_files)]
+        gone = [f"{ETC_DIR}/{n}" for n in plan.stale_files]
+        etc = [*(f"{ETC_DIR}/{n}" for n in sorted(plan.link_files)), *gone]
         files = {f"{ETC_DIR}/{name}": text for name, text in sorted(plan.link_files.items())}
         undo: list[dict[str, Any]] = [{"op": "files", "paths": [*etc, *run]}]
         # A boot under our file leaves a NIC without the altnames that it has otherwise, also one that keeps its name.
@@ -268,8 +275,8 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
             if nic.link_file in plan.link_files and nic.mac and (link := live.nic(nic.mac)) and link.name == nic.name
         ]
         title = "name the NICs for udev, for good"
-        steps.append(_step("write files", title, files=files, remove=run, reload="udev", undo=undo))
-        macs = {n.link_file: n.mac for n in plan.bundle.nics if n.link_file in plan.link_files}
+        steps.append(_step("write files", title, files=files, remove=[*gone, *run], reload="udev", undo=undo))
+        macs = {n.link_file: n.mac for n in plan.bundle.nics if n.link_file in plan.bundle.links}
         steps.append(_step("check links", "ask udev once more", macs={str(m): f for f, m in macs.items()}))
     if plan.hostname is not None:
         old = live.state.get("hostname", {}).get("config") or ""
@@ -293,6 +300,18 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
                 limit=STEP_LIMIT + 2 * len(names),
                 interfaces=names,
                 undo=[{"op": "files", "uuids": sorted(set(uuids))}],
+            )
+        )
+    # After the saving: until then what is on disk makes them again, which is harmless; without them before it
+    # a NIC that was the port of one would be without address.
+    uuids = sorted({live.profiles[n].uuid for n in plan.leaving if n in live.profiles})
+    if uuids:
+        steps.append(
+            _step(
+                "forget",
+                "delete the profiles of " + ", ".join(plan.leaving),
+                uuids=uuids,
+                undo=[{"op": "files", "uuids": uuids}],
             )
         )
     return steps

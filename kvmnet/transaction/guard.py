@@ -76,7 +76,9 @@ def arm(state_dir: Path, identity: str) -> None:
     try:
         rescue.run(*command)
     except rescue.Failed as error:
-        raise Refused(f"systemd does not start the watchdog: {error}", "systemctl status; journalctl -xe") from error
+        raise Refused(
+            f"systemd does not start the watchdog: {error}", "systemctl status; journalctl -xe", "KVN509"
+        ) from error
 
 
 def _copy_rescue(state_dir: Path) -> None:
@@ -87,7 +89,7 @@ def _copy_rescue(state_dir: Path) -> None:
     try:
         rescue.run(python, "-I", str(target), "--state", str(state_dir), "--status")
     except rescue.Failed as error:
-        raise Refused(f"the way back does not work on this machine: {error}") from error
+        raise Refused(f"the way back does not work on this machine: {error}", None, "KVN509") from error
 
 
 def _install_units(state_dir: Path) -> None:
@@ -107,4 +109,4 @@ def _install_units(state_dir: Path) -> None:
             rescue.run("systemctl", "enable", *UNITS)
             rescue.sync_dir(UNIT_DIR / "multi-user.target.wants")
     except rescue.Failed as error:
-        raise Refused(f"systemd does not take the units that undo at boot: {error}") from error
+        raise Refused(f"systemd does not take the units that undo at boot: {error}", None, "KVN509") from error

@@ -38,10 +38,11 @@ def state_directory(path: Path) -> Iterator[Path]:
                     "a transaction is open that nobody works on: it was cut off, or its undo could not be verified",
                     "kvmnet status; kvmnet rollback (or, without kvmnet: "
                     f"{SYSTEM_PYTHON} -I {path}/rescue.py; it may be run again)",
+                    "KVN502",
                 )
             yield path
     except BlockingIOError as error:
-        raise Refused("another kvmnet is at work on this machine", "wait until it has ended") from error
+        raise Refused("another kvmnet is at work on this machine", "wait until it has ended", "KVN501") from error
 
 
 def open_transaction(state_dir: Path, prepared: Prepared) -> str:
@@ -49,7 +50,7 @@ def open_transaction(state_dir: Path, prepared: Prepared) -> str:
     guard.install(state_dir)
     plan, live, steps = prepared.plan, prepared.live, prepared.steps
     identity = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
-    names = {i["name"] for i in plan.bundle.state.get("interfaces", [])}
+    names = {i["name"] for state in (plan.bundle.state, plan.state) for i in state.get("interfaces", [])}
     names |= {r.old for r in plan.renames} | {r.new for r in plan.renames}
     macs = [r.mac for r in plan.renames]
     taken = {nic.mac or live.links[nic.name].mac or "" for nic in plan.bundle.nics}
@@ -124,7 +125,9 @@ def start(state_dir: Path, identity: str) -> None:
         if not rescue.Journal(state_dir / "open").begun():
             rescue.disarm(identity)
             shutil.rmtree(state_dir / "open")
-        raise Refused(f"systemd does not start the worker: {error}", "systemctl status; journalctl -xe") from error
+        raise Refused(
+            f"systemd does not start the worker: {error}", "systemctl status; journalctl -xe", "KVN509"
+        ) from error
 
 
 def _path() -> str:

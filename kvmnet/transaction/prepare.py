@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from kvmnet import rescue
 from kvmnet.core import emit
@@ -17,18 +19,17 @@ from kvmnet.core.confirmation import touches
 from kvmnet.core.errors import Refused
 from kvmnet.core.hook_record import HOOK_FILE, hook_text
 from kvmnet.core.live import Live
+from kvmnet.core.owned import OWNED_FILE, owned_after, to_note
 from kvmnet.core.plan import Plan, make_plan
 from kvmnet.core.probes import Probes, choose_probes
+from kvmnet.core.refusals import Refusal, judge
 from kvmnet.host.caller import Connection, ssh_connection
 from kvmnet.host.nm import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
 from kvmnet.host.ping import answers
 from kvmnet.host.read import read_live
+from kvmnet.host.surroundings import read_surroundings
 from kvmnet.transaction.compile import Step, Terms, compile_steps
-
-#: nmstate before it has no `identifier`, needed for profiles that are bound by MAC (EL 9.2 ships 2.2.9)
-OLDEST_NMSTATE = (2, 2, 9)
-
 
 #: Seconds for a word from outside, where the caller does not say how many.
 CONFIRM_WITHIN = 120
@@ -38,16 +39,19 @@ CONFIRM_WITHIN = 120
 class Wishes:
     """What the caller asks for: `timeout`, the seconds that the trial may take before NetworkManager undoes
     it; `confirm`, the seconds to wait for `kvmnet confirm` then (0: do not; None: where the change touches the
-    interface by which the caller's SSH connection comes in)."""
+    interface by which the caller's SSH connection comes in); `allow`, the codes of refusals that a person
+    overrides."""
 
     timeout: int = 120
     confirm: Optional[int] = None
+    allow: Collection[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A plan for this host, what it was made from, and the steps to it (none where there is nothing to do);
-    `confirm` is for how many seconds a word from outside is waited for."""
+    `confirm` is for how many seconds a word from outside is waited for, `allowed` are the refusals that a
+    person overrode."""
 
     plan: Plan
     live: Live
@@ -55,6 +59,12 @@ class Prepared:
     backend: str
     probes: Probes
     confirm: int = 0
+    allowed: tuple[Refusal, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan for machines, and what a person allowed."""
+        told = [{"code": r.code, "reason": r.message} for r in self.allowed]
+        return {**self.plan.to_json(), "allowed": told}
 
 
 def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str], None]) -> Prepared:
@@ -65,7 +75,10 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
             tell("reading the live state")
             live = _read(backend, manager, state_dir)
             plan = make_plan(bundle, live)
-            _refuse_unsafe(plan, live)
+            if not plan.empty:
+                surroundings = read_surroundings(manager, live.links, state_dir)
+                live = dataclasses.replace(live, surroundings=surroundings)
+            allowed = tuple(judge(plan, live, wishes.allow))
             if plan.empty:
                 return Prepared(plan, live, [], backend.name, Probes((), (), None))
             tell("asking the gateways")
@@ -73,17 +86,17 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
             callers = [connection.peer] if connection and connection.peer != connection.address else []
             probes = choose_probes(bundle.state, live.state, _answers, callers)
             confirm = _confirm(wishes, plan, live, connection)
-            terms = Terms(
-                wishes.timeout, probes.must, *_record(bundle, state_dir), backend.name == "libnmstate", confirm
-            )
+            record = _record(bundle, live, state_dir)
+            terms = Terms(wishes.timeout, probes.must, *record, backend.name == "libnmstate", confirm)
             steps = compile_steps(plan, live, manager.interface_profiles(), terms)
     except NmstateError as error:
-        raise Refused(f"nmstate: {error}", error.details) from error
+        raise Refused(f"nmstate: {error}", error.details, "KVN505") from error
     except NMError as error:
-        raise Refused(str(error), "kvmnet needs a running NetworkManager: systemctl status NetworkManager") from error
+        hint = "kvmnet needs a running NetworkManager: systemctl status NetworkManager"
+        raise Refused(str(error), hint, "KVN504") from error
     except (rescue.Failed, subprocess.SubprocessError, OSError) as error:
-        raise Refused(f"this host could not be read: {error}") from error
-    return Prepared(plan, live, steps, backend.name, probes, confirm)
+        raise Refused(f"this host could not be read: {error}", None, "KVN512") from error
+    return Prepared(plan, live, steps, backend.name, probes, confirm, allowed)
 
 
 def _confirm(wishes: Wishes, plan: Plan, live: Live, connection: Optional[Connection]) -> int:
@@ -97,27 +110,17 @@ def _read(backend: Backend, manager: NetworkManager, state_dir: Path) -> Live:
     return read_live(backend, manager, state_dir)
 
 
-def _refuse_unsafe(plan: Plan, live: Live) -> None:
-    if live.checkpoints and not plan.empty:
-        raise Refused(
-            "another tool has a NetworkManager checkpoint open: " + ", ".join(live.checkpoints),
-            "wait until it has ended, or end it: `nmstatectl commit CHECKPOINT` or `nmstatectl rollback CHECKPOINT`",
-        )
-    version = tuple(int(n) for n in live.nmstate.split(".")[:3] if n.isdigit())
-    if version < OLDEST_NMSTATE:
-        raise Refused(f"nmstate {live.nmstate} is too old", "kvmnet needs nmstate 2.2.9 or later (EL 9.2)")
-
-
 def _answers(address: str) -> bool:
     if os.geteuid() != 0:  # a plan may be made by anyone; only root may ping by a raw socket
         return False
     return any(answers(address) for _ in range(2))
 
 
-def _record(bundle: Bundle, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
+def _record(bundle: Bundle, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
     folder = state_dir / "applied"
     files = {str(folder / name): text for name, text in emit.files_of(bundle).items()}
     files[str(folder / HOOK_FILE)] = hook_text(bundle)
+    files[str(folder / OWNED_FILE)] = json.dumps(to_note(owned_after(bundle, live)), indent=1) + "\n"
     there: list[str] = []
     with contextlib.suppress(OSError):  # not there yet; or a plan made by somebody who may not look
         there = [str(p) for p in folder.iterdir()]

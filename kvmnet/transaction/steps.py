@@ -167,6 +167,9 @@ def missing(expected: list[dict[str, Any]]) -> list[str]:
     for want in expected:
         name = want["name"]
         link = links.get(name)
+        if want.get("absent"):
+            found += [f"{name} is still there"] if link is not None else []
+            continue
         if link is None:
             found.append(f"{name} is not there")
             continue
@@ -248,6 +251,15 @@ def save(context: Context, step: Step) -> str:
     return ", ".join(files)
 
 
+def forget(context: Context, step: Step) -> str:
+    """Delete the profiles of what left the definition; their interfaces are gone already."""
+    for uuid in step["uuids"]:
+        file = context.manager.delete(uuid)
+        if file:
+            rescue.sync_dir(Path(file).parent)
+    return f"{len(step['uuids'])} deleted"
+
+
 DO: dict[str, Callable[[Context, Step], str]] = {
     "write files": write_files,
     "check links": check_links,
@@ -263,6 +275,7 @@ DO: dict[str, Callable[[Context, Step], str]] = {
     "write profile": write_profile,
     "hostname": hostname,
     "save": save,
+    "forget": forget,
 }
 
 #: What a step may fail with; anything else is a bug of ours, and undone all the same.

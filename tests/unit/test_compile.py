@@ -22,7 +22,7 @@ from kvmnet.transaction.compile import (
     touched_profiles,
 )
 from kvmnet.transaction.steps import DO
-from tests.unit.test_plan import KEYFILES, after, before
+from tests.unit.test_plan import KEYFILES, after, before, left
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 
@@ -245,3 +245,32 @@ def test_a_nic_that_keeps_its_name_gets_its_altnames_back() -> None:
     found = compile_steps(make_plan(BUNDLE, live), live, {}, Terms(120))
     kept = next(s for s in found if s["title"] == "name the NICs for udev, for good")
     assert kept["undo"][1] == {"op": "rename", "mac": "00:14:4f:80:de:00", "to": "peth0", "altnames": ["enp1s0"]}
+
+
+def test_what_left_goes_on_trial_and_is_forgotten_last() -> None:
+    live = left(BUNDLE)
+    found = compile_steps(make_plan(BUNDLE, live), live, {}, Terms(120))
+    assert [s["op"] for s in found] == ["apply", "read back", "commit", "forget", "write files"]
+    uuids = sorted(profile_uuid("vm-container-0-0", name) for name in ("peth0.5", "br5"))
+    forget = found[place("forget", found)]
+    assert (forget["uuids"], forget["undo"]) == (uuids, [{"op": "files", "uuids": uuids}])
+    assert set(uuids) <= set(touched_profiles(found)), "their keyfiles are in the snapshot"
+    assert {"name": "br5", "absent": True} in found[place("read back", found)]["expect"]
+    trial = found[place("apply", found)]
+    assert set(uuids) <= set(trial["undo"][1]["uuids"])
+
+
+def test_a_file_of_the_nics_old_name_never_wins_and_goes_with_the_keeping() -> None:
+    """00-kvmnet-eth0.link sorts before 00-kvmnet-peth0.link: while it is in /etc ours in /run must sort earlier."""
+    live = before()
+    old = BUNDLE.links["00-kvmnet-peth0.link"].replace("Name=peth0", "Name=eth0")
+    live = replace(live, link_files={"00-kvmnet-eth0.link": old})
+    found = compile_steps(make_plan(BUNDLE, live), live, {}, Terms(120))
+    early, late = (s for s in found if s.get("reload") == "udev")
+    assert list(early["files"]) == ["/run/systemd/network/00-kvmnet--peth0.link"]
+    assert "00-kvmnet--peth0.link" < "00-kvmnet-eth0.link" < "00-kvmnet-peth0.link"
+    assert found[1]["macs"] == {"00:14:4f:80:de:00": "00-kvmnet--peth0.link"}
+    assert list(late["files"]) == ["/etc/systemd/network/00-kvmnet-peth0.link"]
+    gone = ["/etc/systemd/network/00-kvmnet-eth0.link", "/run/systemd/network/00-kvmnet--peth0.link"]
+    assert late["remove"] == gone
+    assert set(gone) <= set(touched_files(found))

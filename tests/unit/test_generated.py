@@ -62,7 +62,7 @@ def test_a_change_touches_only_the_folders_of_the_hosts_it_concerns() -> None:
 
 
 def test_every_code_has_a_mutator() -> None:
-    assert {code for code, _ in MUTATORS} == {entry.code for entry in codes.all_codes()} - OF_FILES
+    assert {code for code, _ in MUTATORS} == {entry.code for entry in codes.definition_codes()} - OF_FILES
 
 
 def test_the_places_of_written_data() -> None:

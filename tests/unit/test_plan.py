@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.difference import interface_differences, renamed, route_key
-from kvmnet.core.errors import Refused
 from kvmnet.core.guest_settings import SETTINGS_FILE, guest_settings
-from kvmnet.core.live import Link, Live, Profile
+from kvmnet.core.live import Link, Live, Owned, Profile
+from kvmnet.core.owned import from_note, owned_after, profile_uuid, to_note
 from kvmnet.core.plan import expectations, make_plan
 from kvmnet.core.report import plan_text
 from kvmnet.pipeline import load
@@ -166,52 +166,6 @@ def test_a_bundle_that_was_never_noted_is_noted(bundle: Bundle) -> None:
     assert [c.what for c in plan.changes] == ["record"]
 
 
-def test_a_nic_that_is_not_here_is_refused(bundle: Bundle) -> None:
-    live = Live(**{**before().__dict__, "links": {"eth0": Link("eth0", "00:00:00:00:00:01", None)}})
-    with pytest.raises(Refused, match="no NIC has the permanent MAC 00:14:4f:80:de:00") as refused:
-        make_plan(bundle, live)
-    assert refused.value.hint is not None and "eth0 00:00:00:00:00:01" in refused.value.hint
-
-
-def test_a_nic_of_another_name_is_refused_where_the_profile_does_not_rename(bundle: Bundle) -> None:
-    nics = tuple(replace(nic, link_file=None) for nic in bundle.nics)
-    with pytest.raises(Refused, match="is named eth0 here, and the profile does not rename"):
-        make_plan(replace(bundle, nics=nics), before())
-
-
-@pytest.mark.parametrize(
-    ("link", "words"),
-    [
-        (Link("peth0", None, "dummy"), "taken by a dummy"),
-        (Link("other", None, "veth", ("peth0",)), "alternative name"),
-    ],
-)
-def test_a_name_that_is_taken_is_refused(bundle: Bundle, link: Link, words: str) -> None:
-    live = before()
-    with pytest.raises(Refused, match=words):
-        make_plan(bundle, Live(**{**live.__dict__, "links": {**live.links, link.name: link}}))
-
-
-def test_another_nics_profile_that_nmstate_would_mistake_is_refused(bundle: Bundle) -> None:
-    live = before()
-    other = Profile("u-2", "peth0", "802-3-ethernet", "eth1", "/etc/x.nmconnection")
-    with pytest.raises(Refused, match="profile of eth1 has the id peth0"):
-        make_plan(bundle, Live(**{**live.__dict__, "profiles": {**live.profiles, "eth1": other}}))
-
-
-def test_a_nic_in_the_bridges_place_is_refused(bundle: Bundle) -> None:
-    live = before()
-    links = {"ens1": Link("ens1", MAC, None), "eth0": Link("eth0", "00:00:00:00:00:09", None)}
-    with pytest.raises(Refused, match="the name eth0 is taken by a NIC"):
-        make_plan(bundle, Live(**{**live.__dict__, "links": links}))
-
-
-def test_the_nics_own_altname_is_no_obstacle(bundle: Bundle) -> None:
-    live = before()
-    links = {**live.links, "eth0": Link("eth0", MAC, None, ("peth0",))}
-    assert make_plan(bundle, Live(**{**live.__dict__, "links": links})).renames
-
-
 def test_a_reading_survives_its_recording(bundle: Bundle) -> None:
     live = before()
     assert Live.from_json(json.loads(json.dumps(live.to_json()))) == live
@@ -280,30 +234,6 @@ def test_a_changed_leaf_is_a_difference(state: dict[str, Any], data: st.DataObje
     assert len(interface_differences(state, live)) == 1
 
 
-@pytest.mark.parametrize(
-    ("profile", "words"),
-    [
-        (None, "has addresses that NetworkManager did not give it"),
-        (
-            Profile("u", "eth0", "802-3-ethernet", "eth0", "/etc/sysconfig/network-scripts/ifcfg-eth0"),
-            "could not give back",
-        ),
-    ],
-)
-def test_a_nic_that_could_not_be_given_back_is_refused(bundle: Bundle, profile: Profile, words: str) -> None:
-    live = before()
-    profiles = {"eth0": profile} if profile else {}
-    with pytest.raises(Refused, match=words):
-        make_plan(bundle, Live(**{**live.__dict__, "profiles": profiles}))
-
-
-def test_a_port_of_a_strange_bridge_is_refused(bundle: Bundle) -> None:
-    live = before()
-    links = {**live.links, "eth0": Link("eth0", MAC, None, (), "br0"), "br0": Link("br0", None, "bridge")}
-    with pytest.raises(Refused, match="eth0 is a port of br0"):
-        make_plan(bundle, Live(**{**live.__dict__, "links": links}))
-
-
 def test_a_route_that_goes_with_the_nics_address_is_told(bundle: Bundle) -> None:
     live = before()
     live.state["routes"]["config"].append(
@@ -327,3 +257,101 @@ def test_a_bonds_ports_are_in_no_order_and_its_options_may_be_text() -> None:
     assert interface_differences(desired, live) == []
     live["link-aggregation"]["port"] = ["eth0"]
     assert interface_differences(desired, live) == ["link-aggregation.port: eth0 -> eth1, eth0"]
+
+
+# ---- what left the definition
+
+
+def left(bundle: Bundle) -> Live:
+    """The host with a VLAN and its bridge that kvmnet made and that the bundle does not have any more, beside a
+    bridge that a person made and one that was adopted."""
+    live = after(bundle)
+    uuid = {name: profile_uuid(bundle.host, name) for name in ("peth0.5", "br5")}
+    uuid.update({"br-hand": "u-hand", "br-adopted": "u-adopted"})
+    links = {
+        **live.links,
+        "peth0.5": Link("peth0.5", None, "vlan", (), "br5", "peth0"),
+        **{name: Link(name, None, "bridge") for name in ("br5", "br-hand", "br-adopted")},
+    }
+    profiles = {name: Profile(u, name, "x", name, f"{KEYFILES}/{name}.nmconnection", name) for name, u in uuid.items()}
+    owned = {
+        **{i["name"]: Owned(i["type"], i["name"] == "eth0", "") for i in bundle.state["interfaces"]},
+        "peth0.5": Owned("vlan", True, uuid["peth0.5"]),
+        "br5": Owned("linux-bridge", True, uuid["br5"]),
+        "br-adopted": Owned("linux-bridge", False, profile_uuid(bundle.host, "br-adopted")),
+    }
+    return replace(live, links=links, profiles={**live.profiles, **profiles}, owned=owned, applied="sha256:old")
+
+
+def test_what_left_the_definition_goes_but_only_what_kvmnet_made(bundle: Bundle) -> None:
+    plan = make_plan(bundle, left(bundle))
+    assert plan.state == {
+        "interfaces": [
+            {"name": "peth0.5", "type": "vlan", "state": "absent"},
+            {"name": "br5", "type": "linux-bridge", "state": "absent"},
+        ]
+    }
+    assert plan.leaving == ("peth0.5", "br5")
+    assert "  - remove br5: the linux-bridge left the definition\n" in plan_text(plan)
+    assert expectations(plan.state) == [{"name": "peth0.5", "absent": True}, {"name": "br5", "absent": True}]
+    assert set(owned_after(bundle, left(bundle))) == {"peth0", "eth0"}
+
+
+def test_what_is_of_ours_only_by_name_stays(bundle: Bundle) -> None:
+    """Somebody deleted our bridge and made one of the same name; or it is another kind of thing now."""
+    live = left(bundle)
+    theirs = {**live.profiles, "br5": replace(live.profiles["br5"], uuid="u-theirs")}
+    assert make_plan(bundle, replace(live, profiles=theirs)).leaving == ("peth0.5",)
+    bond = {**live.links, "br5": replace(live.links["br5"], kind="bond")}
+    assert make_plan(bundle, replace(live, links=bond)).leaving == ("peth0.5",)
+    gone = {name: link for name, link in live.links.items() if name != "br5"}
+    assert make_plan(bundle, replace(live, links=gone)).leaving == ("peth0.5",)
+
+
+def test_a_nic_that_left_with_its_bridge_is_free_and_keeps_its_name(bundle: Bundle) -> None:
+    live = left(bundle)
+    nic = Link("peth1", "00:00:00:00:00:09", None, (), "br5")
+    text = "# Written by kvmnet: interface eth1 is the NIC x.\n[Match]\nPermanentMACAddress=00:00:00:00:00:09\n"
+    live = replace(
+        live,
+        links={**live.links, "peth1": nic},
+        owned={**live.owned, "peth1": Owned("ethernet", False, "")},
+        link_files={**live.link_files, "00-kvmnet-peth1.link": text},
+    )
+    plan = make_plan(bundle, live)
+    off = {"enabled": False}
+    released = {"name": "peth1", "type": "ethernet", "state": "up", "accept-all-mac-addresses": False}
+    assert plan.state["interfaces"][0] == {**released, "ipv4": off, "ipv6": off}
+    assert plan.stale_files == ()
+    strange = replace(live, owned={k: v for k, v in live.owned.items() if k != "peth1"})
+    assert [i["name"] for i in make_plan(bundle, strange).state["interfaces"]] == ["peth0.5", "br5"]
+
+
+def test_link_files_of_ours_that_name_no_nic_go(bundle: Bundle) -> None:
+    """An older name of a NIC of the definition, a NIC that is not in the machine any more; not what others wrote."""
+    written = "# Written by kvmnet: interface x is the NIC x.\n[Match]\nPermanentMACAddress={}\n"
+    files = {
+        "00-kvmnet-eth0.link": written.format(MAC),
+        "00-kvmnet-gone.link": written.format("00:00:00:00:00:66"),
+        "00-kvmnet-theirs.link": "[Match]\nPermanentMACAddress=00:00:00:00:00:66\n",
+    }
+    live = after(bundle)
+    plan = make_plan(bundle, replace(live, link_files={**live.link_files, **files}))
+    assert plan.stale_files == ("00-kvmnet-eth0.link", "00-kvmnet-gone.link")
+    assert [(c.what, c.name.rpartition("/")[2]) for c in plan.changes] == [
+        ("remove", name) for name in plan.stale_files
+    ]
+
+
+def test_what_is_owned_after_the_first_apply_and_after_an_adoption(bundle: Bundle) -> None:
+    uuid = profile_uuid(bundle.host, "eth0")
+    assert owned_after(bundle, before())["eth0"] == Owned("linux-bridge", True, uuid)
+    assert owned_after(bundle, before())["peth0"].made is False
+    assert owned_after(bundle, after(bundle))["eth0"].made is False, "it was there before"
+    again = replace(after(bundle), owned={"eth0": Owned("linux-bridge", True, uuid)})
+    assert owned_after(bundle, again)["eth0"].made is True
+    profile = replace(after(bundle).profiles["eth0"], uuid=uuid)
+    lost = replace(after(bundle), profiles={"eth0": profile})
+    assert owned_after(bundle, lost)["eth0"].made is True, "its profile says so, though the note is lost"
+    owned = owned_after(bundle, before())
+    assert from_note(json.loads(json.dumps(to_note(owned)))) == owned

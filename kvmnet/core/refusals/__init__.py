@@ -1,0 +1,123 @@
+"""What makes a host unfit for a change: small functions in a registry, each with a code, a title and a page.
+
+They are pure: the facts are in Live, read before. All of them are asked, so that a person learns everything
+at once, and nothing is touched when one speaks (exit code 5). A function's docstring is its page.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Callable
+
+from kvmnet.core import codes
+from kvmnet.core.bundle import Bundle, Nic
+from kvmnet.core.errors import Refused, Usage
+from kvmnet.core.live import Link, Live
+from kvmnet.core.plan import Plan
+
+_MODULES = ("program", "names", "naming", "nics", "boot")
+
+#: When a refusal counts: also with an empty plan; when anything is written; when more than a note is.
+ALWAYS, WRITING, TOUCHING = "always", "writing", "touching"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One reason, with what would mend it."""
+
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a refusal looks at."""
+
+    plan: Plan
+    live: Live
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that is to be applied."""
+        return self.plan.bundle
+
+    @cached_property
+    def nics(self) -> list[tuple[Nic, Link]]:
+        """The definition's NICs that are here, with their links as they are now."""
+        found = []
+        for nic in self.bundle.nics:
+            link = self.live.nic(nic.mac) if nic.mac else self.live.links.get(nic.name)
+            if link is not None:
+                found.append((nic, link))
+        return found
+
+    def now(self, name: str) -> str:
+        """What an interface of the bundle is called before the renaming."""
+        return next((r.old for r in self.plan.renames if r.new == name), name)
+
+
+Function = Callable[[Case], Iterator[Refusal]]
+_REFUSALS: dict[str, tuple[str, Function]] = {}
+_ALLOWABLE: set[str] = set()
+
+
+def refusal(code: str, title: str, *, when: str = TOUCHING, allow: bool = False) -> Callable[[Function], Function]:
+    """Register a refusal under its code; with `allow` a person may go on with `--allow CODE`."""
+
+    def register(function: Function) -> Function:
+        elsewhere(code, title, function.__doc__ or "", allow=allow)
+        _REFUSALS[code] = (when, function)
+        return function
+
+    return register
+
+
+def elsewhere(code: str, title: str, page: str, *, allow: bool = False) -> None:
+    """Register the page of a refusal that is not told by a plan and a reading alone (the lock, root)."""
+    words = f"`--allow {code}` on plan and apply goes on all the same." if allow else "Nothing overrides it."
+    codes.register(code, title, f"{inspect.cleandoc(page)}\n\nRefused with exit code 5, nothing is touched. {words}")
+    if allow:
+        _ALLOWABLE.add(code)
+
+
+def load() -> None:
+    """Import every module of refusals."""
+    for name in _MODULES:
+        importlib.import_module(f"{__name__}.{name}")
+
+
+def find(plan: Plan, live: Live) -> list[Refusal]:
+    """Every reason against this plan on this host, in the order of the codes."""
+    load()
+    case = Case(plan, live)
+    counts = {ALWAYS: True, WRITING: not plan.empty, TOUCHING: plan.touches}
+    return [found for code in sorted(_REFUSALS) if counts[_REFUSALS[code][0]] for found in _REFUSALS[code][1](case)]
+
+
+def judge(plan: Plan, live: Live, allow: Collection[str] = ()) -> list[Refusal]:
+    """The reasons that a person has overridden. Raises Refused, with all of them, when others are left."""
+    found = find(plan, live)
+    left = [refused(r) for r in found if r.code not in allow]
+    if left:
+        first = left[0]
+        raise Refused(first.message, first.hint, first.code, allow=first.allow, more=tuple(left[1:]))
+    return found
+
+
+def refused(reason: Refusal) -> Refused:
+    """One reason as an error."""
+    return Refused(reason.message, reason.hint, reason.code, allow=reason.code in _ALLOWABLE)
+
+
+def allowed(wanted: Collection[str]) -> frozenset[str]:
+    """The codes of `--allow`, checked. Raises Usage for one that is none, or that nothing overrides."""
+    load()
+    for code in wanted:
+        if code.upper() not in _ALLOWABLE:
+            raise Usage(f"{code} cannot be allowed", "these can: " + ", ".join(sorted(_ALLOWABLE)))
+    return frozenset(code.upper() for code in wanted)

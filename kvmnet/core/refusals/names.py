@@ -1,0 +1,138 @@
+"""Names that links are to get, and what stands in their way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvmnet.core.difference import interface_differences, renamed
+from kvmnet.core.owned import KINDS, is_ours
+from kvmnet.core.refusals import ALWAYS, Case, Refusal, refusal
+
+
+@refusal("KVN520", "a NIC of the definition is not here", when=ALWAYS)
+def missing_nic(case: Case) -> Iterator[Refusal]:
+    """
+    A NIC is found by its permanent MAC (`mac:`), else by its kernel name. Correct the definition, or look at
+    the hardware: `ip -d link` shows what is here.
+    """
+    for nic in case.bundle.nics:
+        if nic.mac is None and nic.name not in case.live.links:
+            yield Refusal(
+                "KVN520",
+                f"NIC {nic.interface} is not here: no interface is named {nic.name}",
+                "name the NIC by `mac:` in the definition, or check the hardware",
+            )
+        elif nic.mac is not None and case.live.nic(nic.mac) is None:
+            yield Refusal(
+                "KVN520",
+                f"NIC {nic.interface} is not here: no NIC has the permanent MAC {nic.mac}",
+                "the NICs of this machine: "
+                + ", ".join(f"{name} {mac}" for mac, name in sorted(case.live.macs().items())),
+            )
+
+
+@refusal("KVN521", "a NIC has another name, and the profile renames none", when=ALWAYS)
+def other_name(case: Case) -> Iterator[Refusal]:
+    """
+    Under a profile that renames nothing (`plain`) a NIC's key in the definition must be the name that the
+    kernel gives it. Call the interface by that name, or choose a profile that renames. On a host that kvmnet
+    renamed before, give the machine back first: `kvmnet remove`.
+    """
+    for nic, link in case.nics:
+        if link.name != nic.name and nic.link_file is None:
+            yield Refusal(
+                "KVN521",
+                f"NIC {nic.interface} ({nic.mac}) is named {link.name} here, and the profile does not rename",
+                f"call the interface {link.name} in the definition, or choose a profile that renames",
+            )
+
+
+@refusal("KVN522", "a name is taken")
+def taken_name(case: Case) -> Iterator[Refusal]:
+    """
+    An interface of the definition is to get a name that another link has, or has as an alternative name: the
+    kernel knows no difference between the two. A NIC's own alternative names are no obstacle. Rename or remove
+    the other one (`ip link property del dev DEV altname NAME`), or choose another name.
+    """
+    leaving = {r.old for r in case.plan.renames}
+    ours = {nic.mac for nic in case.bundle.nics}
+    wanted = {r.new: None for r in case.plan.renames}
+    interfaces = case.bundle.state.get("interfaces", [])
+    wanted.update({i["name"]: KINDS[i["type"]] for i in interfaces if i["type"] in KINDS})
+    for name, kind in wanted.items():
+        for link in case.live.links.values():
+            if link.name == name and name not in leaving and (kind is None or link.kind != kind):
+                yield Refusal(
+                    "KVN522",
+                    f"the name {name} is taken by a {link.kind or 'NIC'}",
+                    f"rename or remove it, or choose another name for {name} in the profile",
+                )
+            if name in link.altnames and link.mac not in ours:
+                yield Refusal(
+                    "KVN522",
+                    f"the name {name} is an alternative name of {link.name}",
+                    f"take it away: ip link property del dev {link.name} altname {name}",
+                )
+
+
+@refusal("KVN523", "nmstate would take one interface for another")
+def name_trap(case: Case) -> Iterator[Refusal]:
+    """
+    nmstate (2.2.10 and later) takes a desired interface for the NIC whose connection profile is bound by MAC
+    and has that interface's name as its id. The profiles of the definition's own NICs get another id; another
+    NIC's is not kvmnet's to change: `nmcli connection modify UUID connection.id OTHER`.
+    """
+    ours = {link.name for _, link in case.nics} | {nic.name for nic in case.bundle.nics}
+    names = {i["name"] for i in case.bundle.state.get("interfaces", [])}
+    for profile in case.live.profiles.values():
+        bound_by_mac = profile.type == "802-3-ethernet" and not profile.interface_name
+        if bound_by_mac and profile.id in names and profile.device not in ours:
+            yield Refusal(
+                "KVN523",
+                f"the connection profile of {profile.device} has the id {profile.id}, the name of an interface to "
+                "come: nmstate would take one for the other",
+                f"give it another: nmcli connection modify {profile.uuid} connection.id {profile.device}",
+            )
+
+
+@refusal("KVN524", "an interface that a person made says something else", allow=True)
+def made_by_hand(case: Case) -> Iterator[Refusal]:
+    """
+    A bridge, bond, VLAN or macvtap of the definition is there already, and kvmnet did not make it. When it says
+    the same as the definition it is adopted: the definition changes it from then on, and when it leaves the
+    definition it stays. When it says something else, one of the two is wrong: make them equal, or let kvmnet
+    change it with --allow.
+    """
+    view = renamed(case.live.state, {r.old: r.new for r in case.plan.renames})
+    there = {i["name"]: i for i in view.get("interfaces", [])}
+    for interface in case.bundle.state.get("interfaces", []):
+        name, kind = interface["name"], KINDS.get(interface["type"])
+        link = case.live.links.get(name)
+        if kind is None or link is None or link.kind != kind or is_ours(case.bundle.host, name, case.live):
+            continue
+        details = interface_differences(interface, there.get(name))
+        if details:
+            yield Refusal(
+                "KVN524",
+                f"the {kind} {name} was not made by kvmnet and is not as defined ({'; '.join(details)})",
+                "make the definition say what it is, or remove it",
+            )
+
+
+@refusal("KVN525", "something of others' stands on what would go", allow=True)
+def in_use(case: Case) -> Iterator[Refusal]:
+    """
+    An interface that kvmnet made and that left the definition is to go, but others' ports or devices are on it:
+    a guest's tap or macvtap, an interface that a person added. They would lose their network. Move the guests
+    away or stop them first.
+    """
+    mine = {i["name"] for state in (case.bundle.state, case.plan.state) for i in state.get("interfaces", [])}
+    mine |= {r.old for r in case.plan.renames}
+    for name in case.plan.leaving:
+        users = [n.name for n in case.live.links.values() if name in (n.master, n.base) and n.name not in mine]
+        if users:
+            yield Refusal(
+                "KVN525",
+                f"{name} left the definition, but {', '.join(sorted(users))} would lose its network with it",
+                "stop or move the guests that use it, or take out what was added by hand",
+            )

@@ -1,0 +1,109 @@
+"""NICs that could not be given back, or not become what they are to become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvmnet.core.difference import is_link_local
+from kvmnet.core.refusals import Case, Refusal, refusal
+
+
+@refusal("KVN530", "a NIC is the port of something strange")
+def strange_controller(case: Case) -> Iterator[Refusal]:
+    """
+    A NIC of the definition is the port of a bridge or bond that a person or another tool made and that the
+    definition does not know. Write it into the definition as it is (it is adopted then), take the NIC out of
+    it, or remove it.
+    """
+    known = {i["name"] for i in case.bundle.state.get("interfaces", [])} | set(case.plan.leaving)
+    for _, link in case.nics:
+        if link.master is not None and link.master not in known:
+            yield Refusal(
+                "KVN530",
+                f"NIC {link.name} is a port of {link.master}, which the definition does not know",
+                f"take it out (nmcli connection modify … controller ''), or remove {link.master}",
+            )
+
+
+@refusal("KVN531", "NetworkManager does not manage a NIC")
+def not_managed(case: Case) -> Iterator[Refusal]:
+    """
+    NetworkManager leaves a NIC of the definition alone (`unmanaged-devices`, `NM_CONTROLLED=no`, a rule of udev),
+    or the NIC has addresses that NetworkManager did not give it: they could not be given back. Let it manage the
+    NIC: `nmcli device set NIC managed yes`, and a connection profile that says what the NIC has.
+    """
+    addressed = {
+        i["name"]
+        for i in case.live.state.get("interfaces", [])
+        if any(not is_link_local(a["ip"]) for f in ("ipv4", "ipv6") for a in i.get(f, {}).get("address", []))
+    }
+    managed = {i["name"] for i in case.bundle.state.get("interfaces", [])}
+    for nic, link in case.nics:
+        hint = f"let NetworkManager manage it: nmcli device set {link.name} managed yes, and a connection profile"
+        if link.name in case.live.surroundings.unmanaged and nic.name in managed:
+            yield Refusal("KVN531", f"NetworkManager does not manage NIC {link.name}", hint)
+        elif link.name not in case.live.profiles and link.name in addressed:
+            words = f"NIC {link.name} has addresses that NetworkManager did not give it: they could not be given back"
+            yield Refusal("KVN531", words, hint)
+
+
+@refusal("KVN532", "a NIC's profile is not a keyfile")
+def not_a_keyfile(case: Case) -> Iterator[Refusal]:
+    """
+    The snapshot holds NetworkManager's keyfiles (/etc/NetworkManager/system-connections). A profile that is
+    elsewhere, in an ifcfg file of EL 9 for one, could not be given back byte for byte. `nmcli connection
+    migrate UUID` (NetworkManager 1.38 and later) makes a keyfile of it.
+    """
+    folders = ("/etc/NetworkManager/system-connections/", "/run/NetworkManager/system-connections/")
+    for _, link in case.nics:
+        profile = case.live.profiles.get(link.name)
+        if profile is not None and not profile.file.startswith(folders):
+            yield Refusal(
+                "KVN532",
+                f"the connection profile of {link.name} is in {profile.file or 'no file'}, "
+                "which kvmnet could not give back",
+                f"make it a keyfile: nmcli connection migrate {profile.uuid} (NetworkManager 1.38 or later)",
+            )
+
+
+@refusal("KVN533", "two NICs share a profile")
+def shared_profile(case: Case) -> Iterator[Refusal]:
+    """
+    One connection profile is active on two NICs of the definition; kvmnet binds a NIC's profile to its MAC, and
+    can bind it to one only. Give each NIC a profile of its own: `nmcli connection clone`.
+    """
+    devices: dict[str, str] = {}
+    for _, link in case.nics:
+        profile = case.live.profiles.get(link.name)
+        if profile is not None and devices.setdefault(profile.uuid, link.name) != link.name:
+            yield Refusal(
+                "KVN533",
+                f"{link.name} and {devices[profile.uuid]} share the connection profile {profile.id}",
+                "give each NIC a profile of its own: nmcli connection clone",
+            )
+
+
+@refusal("KVN534", "a macvtap stands on what is to become a bridge's port")
+def macvtap_under_bridge(case: Case) -> Iterator[Refusal]:
+    """
+    A device has one receive handler: what carries a macvtap, macvlan or ipvlan cannot become the port of a bridge
+    (EBUSY). Stop the guest that uses it, or move it to the bridge (`kvmnet plan` again after that).
+    """
+    ports = {
+        (p["name"] if isinstance(p, dict) else p): i["name"]
+        for i in case.bundle.state.get("interfaces", [])
+        for p in i.get("bridge", {}).get("port", [])
+    }
+    for port, bridge in ports.items():
+        name = case.now(port)
+        users = [
+            f"{n.kind} {n.name}"
+            for n in case.live.links.values()
+            if n.base == name and n.kind in ("macvtap", "macvlan", "ipvlan", "ipvtap")
+        ]
+        if users:
+            yield Refusal(
+                "KVN534",
+                f"{name} is to become a port of {bridge}, but carries {', '.join(sorted(users))}",
+                "stop the guests that use it, or remove it: one device cannot serve both",
+            )

@@ -1,0 +1,316 @@
+"""Refusals over recorded readings: each is told where it applies, with its code and cure, and nowhere else."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvmnet.core import codes, refusals
+from kvmnet.core.bundle import Bundle
+from kvmnet.core.errors import Refused, Usage
+from kvmnet.core.live import Link, Live, Owned, Profile
+from kvmnet.core.owned import profile_uuid
+from kvmnet.core.plan import make_plan
+from kvmnet.core.surroundings import LinkFile, NamingRule, NetworkDisk, Room, Surroundings
+from kvmnet.pipeline import load
+from tests.unit.test_plan import KEYFILES, MAC, after, before
+
+ROCKS = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
+RECORDED = Live.from_json(json.loads((Path(__file__).parents[1] / "recorded/seed-trixie.json").read_text()))
+
+
+def found(live: Live, bundle: Bundle = ROCKS) -> list[tuple[str, str]]:
+    return [(r.code, r.message) for r in refusals.find(make_plan(bundle, live), live)]
+
+
+def around(**facts: Any) -> Live:
+    return replace(before(), surroundings=Surroundings(**facts))
+
+
+ETH0 = before().links["eth0"]
+
+
+def links(*more: Link, nic: Link = ETH0) -> dict[str, Link]:
+    return {link.name: link for link in (Link("lo", None, None), nic, *more)}
+
+
+def test_an_ordinary_host_is_not_refused() -> None:
+    assert found(before()) == []
+    assert found(RECORDED) == []
+    assert found(after(ROCKS)) == []
+
+
+OTHER_NIC = Link("eth1", "00:00:00:00:00:09", None)
+CASES: list[tuple[str, Live, str]] = [
+    ("KVN506", replace(before(), nmstate="2.2.8"), "nmstate 2.2.8 is too old for profiles that are bound by MAC"),
+    ("KVN506", replace(before(), networkmanager="1.38.0"), "NetworkManager 1.38.0 is too old for nmstate 2.2.62"),
+    ("KVN507", replace(before(), checkpoints=("/x/Checkpoint/1",)), "checkpoint open: /x/Checkpoint/1"),
+    ("KVN510", around(room=(Room("/var/lib/kvmnet", 100 << 10),)), "/var/lib/kvmnet has 0.1 MiB left"),
+    ("KVN510", around(room=(Room("/etc/NetworkManager", 1 << 30, 3),)), "room for 3 more files"),
+    ("KVN511", around(cluster=("corosync", "pacemaker")), "may fence this node: corosync, pacemaker"),
+    ("KVN522", replace(before(), links=links(Link("peth0", None, "dummy"))), "peth0 is taken by a dummy"),
+    ("KVN522", replace(before(), links=links(Link("v", None, "veth", ("peth0",)))), "alternative name of v"),
+    (
+        "KVN522",
+        replace(before(), links=links(replace(OTHER_NIC, name="eth0"), nic=Link("ens1", MAC, None))),
+        "the name eth0 is taken by a NIC",
+    ),
+    (
+        "KVN523",
+        replace(
+            before(),
+            profiles={**before().profiles, "eth1": Profile("u", "peth0", "802-3-ethernet", "eth1", f"{KEYFILES}/x")},
+        ),
+        "profile of eth1 has the id peth0",
+    ),
+    (
+        "KVN530",
+        replace(before(), links=links(Link("br0", None, "bridge"), nic=Link("eth0", MAC, None, (), "br0"))),
+        "eth0 is a port of br0",
+    ),
+    ("KVN531", around(unmanaged=("eth0",)), "NetworkManager does not manage NIC eth0"),
+    ("KVN531", replace(before(), profiles={}), "addresses that NetworkManager did not give it"),
+    (
+        "KVN532",
+        replace(before(), profiles={"eth0": replace(before().profiles["eth0"], file="/etc/sysconfig/x/ifcfg-eth0")}),
+        "is in /etc/sysconfig/x/ifcfg-eth0, which kvmnet could not give back",
+    ),
+    (
+        "KVN534",
+        replace(before(), links=links(Link("macvtap0", None, "macvtap", base="eth0"))),
+        "eth0 is to become a port of eth0, but carries macvtap macvtap0",
+    ),
+    (
+        "KVN540",
+        around(link_files=(LinkFile("/etc/systemd/network/00-a.link", {"OriginalName": "*"}),)),
+        "/etc/systemd/network/00-a.link would win over our 00-kvmnet-peth0.link",
+    ),
+    (
+        "KVN540",
+        around(link_files=(LinkFile("/etc/systemd/network/00-a.link", {"MACAddress": MAC, "Driver": "e1000"}),)),
+        "would win",
+    ),
+    (
+        "KVN540",
+        around(link_files=(LinkFile("/etc/systemd/network/00-kvmnet-peth0.link", {"MACAddress": "x"}),)),
+        "was not written by kvmnet, but has the name of its file",
+    ),
+    (
+        "KVN541",
+        around(link_files=(LinkFile("/etc/systemd/network/10-x.link", {"Type": "ether"}, ("WakeOnLan", "MTUBytes")),)),
+        "10-x.link sets WakeOnLan, MTUBytes for eth0",
+    ),
+    (
+        "KVN542",
+        around(naming_rules=(NamingRule("/etc/udev/rules.d/70.rules", f'ATTR{{address}}=="{MAC}", NAME="eth0"'),)),
+        "would name the NIC eth0",
+    ),
+    (
+        "KVN542",
+        around(naming_rules=(NamingRule("/r", 'SUBSYSTEM=="net", ATTR{address}=="00:00:00:00:00:09", NAME="eth0"'),)),
+        "would give another NIC the name eth0",
+    ),
+    ("KVN542", around(naming_rules=(NamingRule("/r", 'SUBSYSTEM=="net", KERNEL=="eth*", NAME="lan%n"'),)), "/r would"),
+    ("KVN543", around(cloud_init="/run/cloud-init/enabled"), "cloud-init configures"),
+    ("KVN550", around(boot_network=("ip=dhcp in /proc/cmdline",)), "ip=dhcp in /proc/cmdline"),
+    ("KVN550", around(boot_network=("ip=eth0:dhcp in /proc/cmdline",)), "ip=eth0:dhcp"),
+    ("KVN550", around(boot_network=("rd.neednet=1 in /etc/dracut.conf.d/nbde.conf",)), "nbde.conf"),
+    ("KVN551", around(network_disks=(NetworkDisk("/", "nfs4", "10.1.1.1", "eth0"),)), "/ comes over the network (nfs4"),
+    ("KVN551", around(network_disks=(NetworkDisk("swap on /dev/nbd0", "nbd"),)), "swap on /dev/nbd0 comes"),
+]
+
+
+@pytest.mark.parametrize(("code", "live", "words"), CASES, ids=[f"{c[0]} {c[2][:30]}" for c in CASES])
+def test_refused(code: str, live: Live, words: str) -> None:
+    assert Live.from_json(json.loads(json.dumps(live.to_json()))) == live, "a recording keeps what is judged"
+    told = found(live)
+    assert [c for c, _ in told] == [code], told
+    assert words in told[0][1]
+    with pytest.raises(Refused) as refused:
+        refusals.judge(make_plan(ROCKS, live), live)
+    assert refused.value.exit_code == 5
+    lines = refused.value.lines()
+    assert lines[0].startswith(f"{code}: ") and lines[1].startswith("  hint: ")
+    assert f"kvmnet explain {code}" in lines[2]
+
+
+HARMLESS: dict[str, Live] = {
+    "its own altname": replace(before(), links=links(nic=Link("eth0", MAC, None, ("peth0",)))),
+    "a macvtap on another NIC": replace(before(), links=links(OTHER_NIC, Link("m", None, "macvtap", base="eth1"))),
+    "a VLAN on the NIC": replace(before(), links=links(Link("eth0.9", None, "vlan", base="eth0"))),
+    "a later .link file": around(link_files=(LinkFile("/etc/systemd/network/10-x.link", {"OriginalName": "*"}),)),
+    "another NIC's .link file": around(link_files=(LinkFile("/e/00-a.link", {"MACAddress": "00:00:00:00:00:09"}),)),
+    "a .link file of bonds": around(link_files=(LinkFile("/e/00-a.link", {"Type": "bond"}),)),
+    "a .link file of all but NICs": around(link_files=(LinkFile("/e/00-a.link", {"Type": "!ether"}),)),
+    "a .link file of a kind of virtual links": around(link_files=(LinkFile("/e/00-a.link", {"Kind": "veth"}),)),
+    "a .link file by another name": around(link_files=(LinkFile("/e/00-a.link", {"OriginalName": "wl*"}),)),
+    "a rule that says the same": around(naming_rules=(NamingRule("/r", f'ATTR{{address}}=="{MAC}", NAME="peth0"'),)),
+    "another NIC's rule": around(naming_rules=(NamingRule("/r", 'ATTR{address}=="00:00:00:00:00:09", NAME="lan"'),)),
+    "a rule of disks": around(naming_rules=(NamingRule("/r", 'SUBSYSTEM=="block", NAME="x"'),)),
+    "ip= of another NIC": replace(
+        before(),
+        links=links(OTHER_NIC),
+        surroundings=Surroundings(boot_network=("ip=10.0.0.9::10.0.0.1:255.0.0.0:h:eth1:none in /proc/cmdline",)),
+    ),
+    "a root over another NIC": around(network_disks=(NetworkDisk("/", "nfs4", "10.9.1.1", "eth1"),)),
+    "room enough": around(room=(Room("/var/lib/kvmnet", 1 << 30, None),)),
+    "unmanaged, and not in the definition": around(unmanaged=("eth1",)),
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_not_refused(name: str) -> None:
+    assert found(HARMLESS[name]) == []
+
+
+def test_where_nothing_is_to_be_done_only_what_makes_a_plan_impossible_counts() -> None:
+    facts = Surroundings(cluster=("corosync",), cloud_init="x", boot_network=("ip=dhcp",), room=(Room("/var", 0),))
+    live = replace(after(ROCKS), surroundings=facts, checkpoints=("/x",))
+    assert found(live) == []
+    noted = replace(live, applied=None)
+    assert [c for c, _ in found(noted)] == ["KVN507", "KVN510"], "a note is written, the network is not touched"
+
+
+def test_a_nic_that_is_not_here() -> None:
+    live = replace(before(), links={"eth0": Link("eth0", "00:00:00:00:00:01", None)})
+    told = refusals.find(make_plan(ROCKS, live), live)
+    assert ("KVN520", "NIC eth0 is not here: no NIC has the permanent MAC 00:14:4f:80:de:00") in found(live)
+    assert "eth0 00:00:00:00:00:01" in told[0].hint
+    by_name = replace(ROCKS, nics=tuple(replace(nic, mac=None, name="ens9", link_file=None) for nic in ROCKS.nics))
+    assert ("KVN520", "NIC eth0 is not here: no interface is named ens9") in found(before(), by_name)
+
+
+def test_a_nic_of_another_name_where_the_profile_does_not_rename() -> None:
+    nics = tuple(replace(nic, link_file=None) for nic in ROCKS.nics)
+    told = dict(found(before(), replace(ROCKS, nics=nics, links={})))
+    assert told["KVN521"] == f"NIC eth0 ({MAC}) is named eth0 here, and the profile does not rename"
+
+
+def test_two_nics_with_one_profile() -> None:
+    second = replace(ROCKS.nics[0], interface="eth1", name="peth1", mac=OTHER_NIC.mac, link_file=None, bridge=None)
+    live = replace(
+        before(),
+        links=links(replace(OTHER_NIC, name="peth1")),
+        profiles={d: replace(before().profiles["eth0"], device=d) for d in ("eth0", "peth1")},
+    )
+    told = found(live, replace(ROCKS, nics=(*ROCKS.nics, second)))
+    assert told == [("KVN533", "peth1 and eth0 share the connection profile eth0")]
+
+
+@pytest.mark.parametrize(
+    ("option", "nmstate", "manager", "words"),
+    [
+        ("arp_missed_max", "2.2.12", "1.52.1", "nmstate 2.2.12 is too old for the bond option arp_missed_max"),
+        ("arp_missed_max", "2.2.33", "1.42.4", "NetworkManager 1.42.4 is too old for the bond option arp_missed_max"),
+        ("balance_slb", "2.2.33", "1.40.0", "NetworkManager 1.40.0 is too old for the bond option balance_slb"),
+        ("arp_missed_max", "2.2.33", "1.44.0-3.el9", None),
+        ("miimon", "2.2.9", "1.36", None),
+    ],
+)
+def test_a_feature_that_the_host_does_not_know(option: str, nmstate: str, manager: str, words: str | None) -> None:
+    bond = {"name": "bond0", "type": "bond", "state": "up", "link-aggregation": {"options": {option: 1}}}
+    bundle = replace(ROCKS, state={"interfaces": [*ROCKS.state["interfaces"], bond]})
+    told = found(replace(before(), nmstate=nmstate, networkmanager=manager), bundle)
+    assert told == ([("KVN506", words)] if words else [])
+
+
+# ---- a bridge that a person made
+
+
+def plain() -> Bundle:
+    return load("tests/golden/good/a-site-extends-a-profile/cluster.yaml").bundle("a")
+
+
+def by_hand(bundle: Bundle, *, other: bool = False) -> Live:
+    """The host as the bundle has it, made by a person with profiles of his own."""
+    live = after(bundle)
+    state = copy.deepcopy(bundle.state)
+    for interface in state["interfaces"]:
+        if interface["type"] == "linux-bridge":
+            stp = interface["bridge"]["options"]["stp"]
+            stp["enabled"] = stp["enabled"] ^ other
+    kinds = {"linux-bridge": "bridge", "vlan": "vlan", "ethernet": None}
+    made = {i["name"]: Link(i["name"], None, kinds[i["type"]]) for i in state["interfaces"]}
+    for nic in bundle.nics:
+        made[nic.name] = Link(nic.name, nic.mac, None)
+    profiles = {name: Profile(f"u-{name}", name, "x", name, f"{KEYFILES}/{name}.nmconnection") for name in made}
+    return replace(live, state=state, links=made, profiles=profiles, applied=None)
+
+
+def test_a_bridge_that_says_the_same_is_adopted() -> None:
+    bundle = plain()
+    live = by_hand(bundle)
+    assert [c.what for c in make_plan(bundle, live).changes] == ["record"]
+    assert found(live, bundle) == []
+
+
+def test_a_bridge_that_says_something_else_is_refused_until_it_is_kvmnets() -> None:
+    bundle = plain()
+    name = next(i["name"] for i in bundle.state["interfaces"] if i["type"] == "linux-bridge")
+    live = by_hand(bundle, other=True)
+    told = found(live, bundle)
+    assert [c for c, _ in told] == ["KVN524"]
+    assert f"the bridge {name} was not made by kvmnet and is not as defined" in told[0][1]
+    assert "bridge.options.stp.enabled: false -> true" in told[0][1]
+    adopted = replace(live, owned={name: Owned("linux-bridge", False, "u")})
+    assert found(adopted, bundle) == [], "once adopted the definition changes it"
+    ours = replace(live.profiles[name], uuid=profile_uuid(bundle.host, name))
+    assert found(replace(live, profiles={**live.profiles, name: ours}), bundle) == [], "its profile is ours"
+    plan = make_plan(bundle, live)
+    assert [r.code for r in refusals.judge(plan, live, {"KVN524"})] == ["KVN524"]
+
+
+def test_a_guest_on_what_would_go_is_named() -> None:
+    live = replace(
+        after(ROCKS),
+        links={
+            **after(ROCKS).links,
+            "old": Link("old", None, "bridge"),
+            "vnet0": Link("vnet0", None, "tun", (), "old"),
+        },
+        owned={"old": Owned("linux-bridge", True, "u-old")},
+        profiles={**after(ROCKS).profiles, "old": Profile("u-old", "old", "bridge", "old", f"{KEYFILES}/old")},
+    )
+    assert found(live) == [("KVN525", "old left the definition, but vnet0 would lose its network with it")]
+
+
+# ---- telling them, allowing them
+
+
+def test_all_reasons_are_told_at_once_and_each_can_be_allowed_or_not() -> None:
+    live = around(cluster=("corosync",), cloud_init="/run/cloud-init/enabled", unmanaged=("eth0",))
+    plan = make_plan(ROCKS, live)
+    with pytest.raises(Refused) as refused:
+        refusals.judge(plan, live)
+    lines = refused.value.lines()
+    assert [line[:6] for line in lines if line.startswith("KVN")] == ["KVN511", "KVN531", "KVN543"]
+    assert "  more: kvmnet explain KVN511; --allow KVN511 goes on all the same" in lines
+    assert "  more: kvmnet explain KVN531" in lines
+    with pytest.raises(Refused) as refused:
+        refusals.judge(plan, live, refusals.allowed(["kvn511", "KVN543"]))
+    assert (refused.value.code, refused.value.more) == ("KVN531", ())
+
+
+@pytest.mark.parametrize("code", ["KVN500", "KVN501", "KVN502", "KVN503", "KVN531", "KVN101", "KVN999", "x"])
+def test_what_nothing_overrides_cannot_be_allowed(code: str) -> None:
+    with pytest.raises(Usage, match=f"{code} cannot be allowed"):
+        refusals.allowed([code])
+
+
+def test_every_page_says_whether_it_can_be_overridden() -> None:
+    pages = {entry.code: entry.page for entry in codes.all_codes() if entry.code.startswith("KVN5")}
+    assert len(pages) >= 25
+    for code, page in pages.items():
+        try:
+            refusals.allowed([code])
+        except Usage:
+            assert page.endswith("Nothing overrides it."), code
+        else:
+            assert page.endswith(f"`--allow {code}` on plan and apply goes on all the same."), code
+    tested = {case[0] for case in CASES} | {"KVN520", "KVN521", "KVN524", "KVN525", "KVN533"}
+    assert set(refusals._REFUSALS) == tested, "a refusal without a test here"
