@@ -11,6 +11,7 @@ from typing import Any, Optional
 from kvmnet import hook, rescue
 from kvmnet.core.errors import Refused
 
+LIBVIRT = "/etc/libvirt"
 HOOK = "/etc/libvirt/hooks/qemu.d/kvmnet"
 RULE = "/etc/udev/rules.d/85-kvmnet-guests.rules"
 UNIT = "kvmnet-hook-reconcile.service"
@@ -65,7 +66,7 @@ class HookStatus:
 def install(tell: Callable[[str], None], restart: bool = True) -> None:
     """Put the hook and what belongs to it in place; libvirt finds a first hook only when it starts, so with
     `restart` a running daemon is started anew (guests run on). Raises Refused without libvirt."""
-    if not Path("/etc/libvirt").is_dir():
+    if not Path(LIBVIRT).is_dir():
         raise Refused("there is no libvirt on this machine (no /etc/libvirt)", "the hook is for hosts that run guests")
     changed = False
     for path, (data, mode) in _files().items():

@@ -34,10 +34,15 @@ _DOMAIN = """<domain type='qemu'>
 """
 
 
+#: libvirt asks every emulator that it finds what it can, for seconds each.
+_UNUSED = ("qemu-system-i386", "qemu-system-arm", "qemu-system-x86_64-microvm", "qemu-system-amd64")
+
+
 def start_libvirt(machine: Machine) -> None:
     """libvirt as it runs where there are neither cgroups nor security labels; now and after each boot."""
     machine.put("/etc/libvirt/qemu.conf", _QEMU_CONF)
     machine.put("/var/lib/lab-idle", _IDLE)
+    machine.run(f"cd /usr/bin && rm -f {' '.join(_UNUSED)}")
     machine.run("systemctl enable --now virtlogd.socket libvirtd.service", timeout=120)
     machine.until("virsh version", timeout=120)
 

@@ -1,0 +1,121 @@
+"""The hook's files: put in place once, known when they are another version's, taken away."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvmnet import hook, rescue
+from kvmnet.cli.main import main
+from kvmnet.core.errors import Refused
+from kvmnet.host import hooks
+
+
+class System:
+    """What the programs of the system are told and answer."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.active = "virtqemud.service"
+
+    def run(self, *argv: str, timeout: float = 30.0) -> str:
+        self.told.append(" ".join(argv))
+        if argv[:2] == ("systemctl", "is-active") and argv[-1] != self.active:
+            raise rescue.Failed("inactive")
+        if argv[-1] == "--reconcile":
+            return "removed peth0.2\n"
+        if argv[-1] == "--status":
+            device = {"there": True, "guests": ["one"], "uppers": []}
+            return json.dumps({"host": "a", "allowed": {"peth0.2": {}}, "devices": {"peth0.2": device}})
+        return ""
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
+    made = System()
+    (tmp_path / "libvirt").mkdir()
+    monkeypatch.setattr(rescue, "run", made.run)
+    monkeypatch.setattr(hooks, "LIBVIRT", str(tmp_path / "libvirt"))
+    for name, file in (("HOOK", "libvirt/hooks/qemu.d/kvmnet"), ("RULE", "rule"), ("UNIT_FILE", "unit")):
+        monkeypatch.setattr(hooks, name, str(tmp_path / file))
+    monkeypatch.setattr(hook, "RUN_DIR", str(tmp_path / "run"))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return made
+
+
+def hook_cli(capfdbinary: Any, *words: str) -> tuple[int, str, str]:
+    code = main(["hook", *words])
+    out, err = capfdbinary.readouterr()
+    return code, out.decode(), err.decode()
+
+
+def test_install_and_again(system: System, tmp_path: Path, capfdbinary: Any) -> None:
+    assert hook_cli(capfdbinary, "status")[0] == 1
+    code, out, _ = hook_cli(capfdbinary, "install")
+    assert code == 0 and out.count("wrote ") == 3
+    assert "restarted virtqemud.service" in out and "removed peth0.2\n" in out
+    put = tmp_path / "libvirt/hooks/qemu.d/kvmnet"
+    assert put.read_bytes() == Path(hook.__file__).read_bytes() and put.stat().st_mode & 0o777 == 0o755
+    assert put.read_text().startswith("#!/usr/bin/python3 -I\n")
+    assert "systemctl restart virtqemud.service" in system.told
+    assert "systemctl restart libvirtd.service" not in system.told
+    system.told.clear()
+    assert "wrote" not in hook_cli(capfdbinary, "install")[1]
+    assert not [words for words in system.told if "restart" in words]
+    code, out, _ = hook_cli(capfdbinary, "status")
+    assert code == 0 and "the hook is installed\n" in out and "  peth0.2: one\n" in out
+
+
+def test_the_unit_and_the_rule(system: System) -> None:
+    hooks.install(lambda _: None, restart=False)
+    unit, rule = Path(hooks.UNIT_FILE).read_text(), Path(hooks.RULE).read_text()
+    for words in ("After=", "WantedBy="):
+        assert f"{words}libvirtd.service virtqemud.service\n" in unit
+    assert "/usr/bin/python3 -I /etc/libvirt/hooks/qemu.d/kvmnet --reconcile\n" in unit
+    assert 'TEST=="/run/kvmnet/guests/vlans/$name", ENV{NM_UNMANAGED}="1"\n' in rule
+    assert not [words for words in system.told if "restart" in words]
+
+
+def test_another_versions_file_is_known(system: System, capfdbinary: Any) -> None:
+    hooks.install(lambda _: None)
+    Path(hooks.HOOK).write_text("#!/bin/sh\n")
+    code, out, _ = hook_cli(capfdbinary, "status")
+    assert code == 1 and f"another version's: {hooks.HOOK}\n" in out
+    found = json.loads(hook_cli(capfdbinary, "status", "--json")[1])
+    assert (found["installed"], found["other_version"], found["missing"]) == (False, [hooks.HOOK], [])
+
+
+def test_remove_names_what_stays(system: System, tmp_path: Path, capfdbinary: Any, monkeypatch: Any) -> None:
+    hooks.install(lambda _: None)
+    (tmp_path / "run/vlans").mkdir(parents=True)
+    (tmp_path / "run/vlans/lo").write_text("{}")  # a device that is there on every machine
+    code, out, _ = hook_cli(capfdbinary, "remove")
+    assert code == 0 and "lo stays (no known guest); without the hook nobody removes it" in out
+    assert not any(Path(path).exists() for path in (hooks.HOOK, hooks.RULE, hooks.UNIT_FILE))
+    assert f"systemctl disable {hooks.UNIT}" in system.told
+    (tmp_path / "run/vlans/lo").unlink()
+    assert hook_cli(capfdbinary, "remove")[1] == "the hook is removed\n"
+    code, _, err = hook_cli(capfdbinary, "reconcile")
+    assert code == 5 and "kvmnet hook install" in err
+
+
+def test_refused_without_libvirt_or_root(system: System, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(hooks.LIBVIRT).rmdir()
+    with pytest.raises(Refused, match="no libvirt"):
+        hooks.install(lambda _: None)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for verb in ("install", "remove", "reconcile"):
+        assert hook_cli(capfdbinary, verb)[0] == 5
+
+
+def test_a_failing_program_is_a_message(system: System, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*argv: str, **_: Any) -> str:
+        raise rescue.Failed("udevadm: not found")
+
+    monkeypatch.setattr(rescue, "run", fails)
+    code, _, err = hook_cli(capfdbinary, "install")
+    assert code == 1 and "kvmnet: udevadm: not found\n" in err
