@@ -70,7 +70,7 @@ def profile(kind: str, name: str, number: int, more: str, ip: str = "method=disa
 
 
 STATIC = f"address1={HOST_ADDRESS}/16,{PEER_ADDRESS}\nmethod=manual"
-PORT = "controller=bond0\nport-type=bond\n[ethernet]\n"
+PORT = "master=bond0\nslave-type=bond\n[ethernet]\n"  # NetworkManager 1.42 knows no other words
 WAYS = {
     "a NIC becomes a port of a bond": Way({"eth0": keyfile(zone="trusted")}, BOND, "br-bond0"),
     "a bond becomes a port of a bridge": Way(
