@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Optional
 
 import typer
@@ -16,12 +17,18 @@ from kvmnet.cli.host import (
     allowed_codes,
     bundle_of_this_host,
     need_root,
+    read_plan,
     state_path,
+    this_machines,
     told,
 )
 from kvmnet.core.errors import Usage
 
+#: Seconds at the question after which the plan is made anew and compared before anything starts.
+PATIENCE = 5.0
+
 if TYPE_CHECKING:
+    from kvmnet.core.planfile import SavedPlan
     from kvmnet.transaction.prepare import Prepared
 
 
@@ -33,6 +40,9 @@ def register(app: typer.Typer) -> None:
 def apply(
     path: PathArgument = None,
     bundle_folder: Optional[str] = typer.Option(None, "--bundle", metavar="DIR", help=BUNDLE_HELP),
+    plan_file: Optional[str] = typer.Option(
+        None, "--plan", metavar="FILE", help="Exactly what `plan -o FILE` saved; refused when the machine has changed."
+    ),
     host: Optional[str] = typer.Option(None, "--host", help=HOST_HELP),
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask (only a terminal is asked)."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show the plan and the steps, touch nothing."),
@@ -57,15 +67,23 @@ def apply(
 
     if no_confirm and confirm_within is not None:
         raise Usage("--confirm-within and --no-confirm were given", "give one of them")
-    wishes = Wishes(timeout, 0 if no_confirm else confirm_within, allowed_codes(allow))
+    if plan_file is not None and (path or bundle_folder):
+        raise Usage("a plan and something else to apply were given", "give only --plan, PATH or --bundle")
     console = Console(as_json)
     with told(console):
         if not dry_run:
             need_root("change this host's network")
-        bundle = bundle_of_this_host(console, path, host, bundle_folder)
+        saved = read_plan(plan_file) if plan_file is not None else None
+        codes = allowed_codes([*(allow or []), *(saved.allowed if saved else ())])
+        wishes = Wishes(timeout, 0 if no_confirm else confirm_within, codes)
+        if saved is not None:
+            bundle = this_machines([saved.bundle], host)
+        else:
+            bundle = bundle_of_this_host(console, path, host, bundle_folder)
         if dry_run:
             prepared = prepare(bundle, state_path(), wishes, console.waiting)
             console.waiting(None)
+            _require_saved(saved, prepared)
             _tell_plan(console, prepared)
             return
         from kvmnet.transaction.launch import open_transaction, start, state_directory
@@ -73,17 +91,41 @@ def apply(
         with state_directory(state_path()) as state_dir:
             prepared = prepare(bundle, state_dir, wishes, console.waiting)
             console.waiting(None)
+            _require_saved(saved, prepared)
             _tell_plan(console, prepared)
             if prepared.plan.empty:
                 console.event("result", exit=0, outcome="nothing to do")
                 return
-            if console.live and sys.stdin.isatty() and not yes and not typer.confirm("Apply?"):
-                raise typer.Exit(1)
+            if console.live and sys.stdin.isatty() and not yes:
+                asked = time.monotonic()
+                if not typer.confirm("Apply?"):
+                    raise typer.Exit(1)
+                if time.monotonic() - asked > PATIENCE:
+                    again = prepare(bundle, state_dir, wishes, console.waiting)
+                    console.waiting(None)
+                    _require_same(prepared, again)
+                    prepared = again
             # From here on Ctrl-C means: undo it. Until it is followed it waits.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             identity = open_transaction(state_dir, prepared)
             start(state_dir, identity)
     raise typer.Exit(follow_to_end(console, state_dir, identity, watch=prepared.probes.watch))
+
+
+def _require_saved(saved: Optional["SavedPlan"], prepared: "Prepared") -> None:
+    """Raises Refused when the machine is not what a saved plan was made from."""
+    from kvmnet.core.planfile import require_same
+
+    if saved is not None:
+        require_same(saved.plan, saved.basis, prepared.plan, prepared.live)
+
+
+def _require_same(prepared: "Prepared", again: "Prepared") -> None:
+    """Raises Refused when the machine has changed while somebody thought about the question."""
+    from kvmnet.core.basis import basis_of
+    from kvmnet.core.planfile import require_same
+
+    require_same(prepared.plan.to_json(), basis_of(prepared.plan, prepared.live), again.plan, again.live)
 
 
 def _tell_plan(console: Console, prepared: "Prepared") -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -16,6 +16,9 @@ from kvmnet.core.bundle import Bundle
 from kvmnet.core.errors import KvmnetError, Refused, Usage
 from kvmnet.core.problem import REPORTERS
 from kvmnet.rescue import STATE_DIR
+
+if TYPE_CHECKING:
+    from kvmnet.core.planfile import SavedPlan
 
 PROBLEMS, DIFFERENT = 1, 6
 
@@ -80,14 +83,32 @@ def bundle_of_this_host(console: Console, path: Optional[str], host: Optional[st
     Ends with exit code 1 when the definition has problems; raises NotThisHost when it is not about this
     machine, Usage when both are given, KvmnetError when the folder is no bundle.
     """
-    from kvmnet.core.identify import find_host
-    from kvmnet.host.read import hostname, read_links
-
     if folder is not None and path is not None:
         raise Usage("a definition and a bundle were given", "give PATH or --bundle, not both")
     bundles = [_read(folder)] if folder is not None else _render(console, path)
+    return this_machines(bundles, host)
+
+
+def this_machines(bundles: list[Bundle], host: Optional[str]) -> Bundle:
+    """The one of these bundles that is about this machine; raises NotThisHost."""
+    from kvmnet.core.identify import find_host
+    from kvmnet.host.read import hostname, read_links
+
     macs = {link.mac: link.name for link in read_links().values() if link.mac}
     return find_host(bundles, macs, hostname(), host)
+
+
+def read_plan(file: str) -> SavedPlan:
+    """The plan that `plan -o` wrote; raises KvmnetError when the file is none, or was changed."""
+    from kvmnet.core.emit import BundleError
+    from kvmnet.core.planfile import PlanFileError, from_text
+    from kvmnet.files import CannotRead, read_file
+    from kvmnet.pipeline import load_schema
+
+    try:
+        return from_text(read_file(Path(file)).decode("utf-8"), load_schema("state"))
+    except (PlanFileError, BundleError, CannotRead, OSError, UnicodeDecodeError) as error:
+        raise KvmnetError(f"{file} is not a plan that can be applied: {error}") from error
 
 
 def _read(folder: str) -> Bundle:

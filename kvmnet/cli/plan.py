@@ -1,7 +1,8 @@
 """`kvmnet plan`: what would change on this host."""
 
 import json
-from typing import Optional
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -14,9 +15,24 @@ from kvmnet.cli.host import (
     Console,
     allowed_codes,
     bundle_of_this_host,
+    need_root,
     state_path,
     told,
 )
+
+if TYPE_CHECKING:
+    from kvmnet.transaction.prepare import Prepared
+
+
+_FORMAT_HELP = "text for people, json for programs, markdown for a ticket or pull request."
+
+
+class Format(str, Enum):
+    """How a plan is told."""
+
+    text = "text"
+    json = "json"
+    markdown = "markdown"
 
 
 def register(app: typer.Typer) -> None:
@@ -28,23 +44,54 @@ def plan(
     path: PathArgument = None,
     bundle_folder: Optional[str] = typer.Option(None, "--bundle", metavar="DIR", help=BUNDLE_HELP),
     host: Optional[str] = typer.Option(None, "--host", help=HOST_HELP),
+    output: Optional[str] = typer.Option(
+        None,
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Save the plan for `apply --plan FILE`, with what it was made from (root).",
+    ),
     allow: AllowOption = None,
-    as_json: bool = typer.Option(False, "--json", help="For machines: one JSON document."),
+    format: Annotated[Format, typer.Option("--format", help=_FORMAT_HELP)] = Format.text,
+    as_json: bool = typer.Option(False, "--json", help="Short for --format json."),
     exit_code: bool = typer.Option(False, "--exit-code", help="Exit with 6 when something would change."),
 ) -> None:
     """Show what would change on this host. Touches nothing."""
-    from kvmnet.core.report import allowed_text, plan_text
     from kvmnet.transaction.prepare import Wishes, prepare
 
-    console = Console(as_json)
+    form = Format.json if as_json else format
+    console = Console(form is Format.json)
     with told(console):
+        if output is not None:  # what is applied and what is whose only root may read: a plan without would be stale
+            need_root("save a plan")
         codes = allowed_codes(allow)
         bundle = bundle_of_this_host(console, path, host, bundle_folder)
         prepared = prepare(bundle, state_path(), Wishes(allow=codes), console.waiting)
         console.waiting(None)
-    if as_json:
-        print(json.dumps({**prepared.to_json(), "steps": [s["title"] for s in prepared.steps]}, indent=2))
-    else:
-        print(plan_text(prepared.plan) + allowed_text(prepared.allowed), end="")
+        if output is not None:
+            _save(output, prepared)
+    print(_text(form, prepared), end="")
     if exit_code and not prepared.plan.empty:
         raise typer.Exit(DIFFERENT)
+
+
+def _text(form: Format, prepared: "Prepared") -> str:
+    from kvmnet.core.report import allowed_text, plan_markdown, plan_text
+
+    if form is Format.json:
+        return json.dumps({**prepared.to_json(), "steps": [s["title"] for s in prepared.steps]}, indent=2) + "\n"
+    if form is Format.markdown:
+        return plan_markdown(prepared.plan, prepared.allowed)
+    return plan_text(prepared.plan) + allowed_text(prepared.allowed)
+
+
+def _save(file: str, prepared: "Prepared") -> None:
+    from kvmnet.core.errors import KvmnetError
+    from kvmnet.core.planfile import to_text
+    from kvmnet.rescue import write_file
+
+    text = to_text(prepared.plan, prepared.live, {reason.code for reason in prepared.allowed})
+    try:
+        write_file(file, text.encode())
+    except OSError as error:
+        raise KvmnetError(f"{file} cannot be written: {error.strerror}") from error

@@ -51,11 +51,35 @@ def _compare_lists(desired: list[Any], live: list[Any], path: str) -> list[str]:
     surplus: list[Any] = []
     if key == "ip":  # an address that is not in the definition must go; a port that libvirt added must not
         wanted = {_plain(x[key]) for x in desired}
-        surplus = [x for x in live if _plain(x.get(key)) not in wanted and not _kernel_made(x)]
+        surplus = [x for x in live if _plain(x.get(key)) not in wanted and not made_by_itself(x)]
     return [f"{path}: {_text(live)} -> {_text(desired)}"] if missing or surplus else []
 
 
-def _kernel_made(address: Mapping[str, Any]) -> bool:
+def projection(desired: Any, live: Any, path: str = "") -> Any:
+    """As much of a live value as `interface_differences` looks at: equal projections have equal differences.
+    What changes by itself (lifetimes, counters, addresses from DHCP, ports that libvirt added) is not in it."""
+    if isinstance(desired, Mapping):
+        if not isinstance(live, Mapping):
+            return _plain(live)
+        return {str(k): projection(desired[k], live.get(k), f"{path}.{k}") for k in desired}
+    if not isinstance(desired, list):
+        return _plain(live)
+    last, rows = path.rpartition(".")[2], live if isinstance(live, list) else []
+    if last == "port" and all(isinstance(x, str) for x in [*desired, *rows]):
+        return sorted(rows)
+    key = _KEYED.get(last)
+    if key is None or not all(isinstance(x, Mapping) for x in [*desired, *rows]):
+        return [_plain(x) for x in rows]
+    wanted = {_plain(x[key]): x for x in desired}
+    told = [projection(wanted[_plain(x.get(key))], x, path) for x in rows if _plain(x.get(key)) in wanted]
+    if key == "ip":
+        told += [
+            {"ip": _plain(x.get("ip"))} for x in rows if _plain(x.get("ip")) not in wanted and not made_by_itself(x)
+        ]
+    return sorted(told, key=lambda row: str(row.get(key)))
+
+
+def made_by_itself(address: Mapping[str, Any]) -> bool:
     """An IPv6 link-local address comes from the kernel, one with a lifetime from DHCP or a router."""
     if "valid-life-time" in address or "valid-left" in address:
         return True

@@ -32,6 +32,26 @@ def change_lines(change: Change) -> list[str]:
     return [f"  {_SIGNS[change.what]} {change.what} {change.name}", *(f"      {d}" for d in change.details)]
 
 
+def plan_markdown(plan: Plan, allowed: Sequence[Refusal] = ()) -> str:
+    """The plan for a pull request or a ticket: a table of the changes, the state that would be applied."""
+    from kvmnet.core.emit import to_yaml
+
+    if plan.empty:
+        return f"### {plan.bundle.host}: nothing to do, the host is as defined\n"
+    lines = [f"### {plan.bundle.host}: {_count(len(plan.changes))} to make", ""]
+    lines += ["| | what | name | details |", "| --- | --- | --- | --- |"]
+    for change in plan.changes:
+        cells = (f"`{_SIGNS[change.what]}`", change.what, change.name, "; ".join(change.details))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    if allowed:
+        lines += ["", *(f"- allowed, {reason.code}: {reason.message}" for reason in allowed)]
+    if plan.state:
+        state = to_yaml(plan.state).rstrip("\n")
+        lines += ["", "<details><summary>the nmstate state that is applied</summary>", "", "```yaml", state, "```"]
+        lines += ["", "</details>"]
+    return "".join(line + "\n" for line in lines)
+
+
 def _count(number: int) -> str:
     return f"{number} change" + ("" if number == 1 else "s")
 

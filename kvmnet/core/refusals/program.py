@@ -58,6 +58,16 @@ elsewhere(
     """,
 )
 elsewhere(
+    "KVN508",
+    "the machine has changed since the plan was made",
+    """
+    A plan that was saved by `plan -o FILE`, or that was on the screen at the question "Apply?", is applied only
+    to the machine it was made for, in the state that it was made from. What has changed is named. Only what
+    the plan depends on is compared: not lifetimes, counters, indices, or addresses that DHCP gave. Make the
+    plan again, and read it again.
+    """,
+)
+elsewhere(
     "KVN509",
     "the way back does not work on this machine",
     """

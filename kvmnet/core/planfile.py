@@ -1,0 +1,75 @@
+"""A plan as a file: what would be done, the bundle that it would make true, and what it was made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from kvmnet.core import emit
+from kvmnet.core.basis import Basis, basis_of, changed, digest_of
+from kvmnet.core.bundle import Bundle
+from kvmnet.core.errors import KvmnetError, Refused
+from kvmnet.core.live import Live
+from kvmnet.core.plan import Plan
+from kvmnet.core.schema import Schema
+
+#: Version of the file's form.
+FORMAT = 1
+
+
+class PlanFileError(KvmnetError):
+    """A file is not a plan that can be applied; the text says why."""
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """A plan that was read from a file. `allowed` are the codes of the refusals that were overridden for it."""
+
+    bundle: Bundle
+    plan: dict[str, Any]
+    allowed: tuple[str, ...]
+    basis: Basis
+
+
+def to_text(plan: Plan, live: Live, allowed: Collection[str]) -> str:
+    """The file's text."""
+    content = {
+        "kvmnet-plan": FORMAT,
+        "host": plan.bundle.host,
+        "plan": plan.to_json(),
+        "allowed": sorted(allowed),
+        "bundle": emit.files_of(plan.bundle),
+        "made-from": basis_of(plan, live),
+    }
+    return json.dumps({**content, "digest": digest_of(content)}, indent=1) + "\n"
+
+
+def from_text(text: str, state_schema: Schema) -> SavedPlan:
+    """Raises PlanFileError when it is no plan of ours, or was changed by hand."""
+    try:
+        content = json.loads(text)
+        if not isinstance(content, dict) or "kvmnet-plan" not in content:
+            raise PlanFileError("it was not written by kvmnet plan -o")
+        if content["kvmnet-plan"] != FORMAT:
+            raise PlanFileError(f"its form is {content['kvmnet-plan']!r}; this kvmnet knows {FORMAT}")
+        if content.pop("digest", None) != digest_of(content):
+            raise PlanFileError("it was changed after it was written (its digest does not fit): make it again")
+        bundle = emit.read_bundle(content["bundle"], state_schema)
+        return SavedPlan(bundle, content["plan"], tuple(content["allowed"]), content["made-from"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PlanFileError(f"it cannot be read: {type(error).__name__}: {error}") from None
+
+
+def require_same(plan: dict[str, Any], basis: Basis, now: Plan, live: Live) -> None:
+    """Raises Refused when what a plan was made from, or what would be done, is not the same any more; names
+    what has changed."""
+    told = changed(basis, basis_of(now, live)) or changed(plan, json.loads(json.dumps(now.to_json())))
+    if told:
+        more = f" and {len(told) - 8} more" if len(told) > 8 else ""
+        raise Refused(
+            "the machine has changed since the plan was made: " + "; ".join(told[:8]) + more,
+            "look at the machine, make the plan again and read it again",
+            "KVN508",
+        )

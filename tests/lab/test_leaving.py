@@ -1,0 +1,151 @@
+"""What left the definition leaves the host, and only what kvmnet made; what a person made is adopted or refused.
+
+The tests go on from each other: a VLAN and its bridge come by kvmnet beside a bridge that a person made, and go.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.lab import faults, picture
+from tests.lab.machine import Machine, Result
+from tests.lab.outage import reachable
+from tests.lab.seed import HOST_MAC
+
+HEAD = """\
+kvmnet: 1
+cluster: left
+profile: plain
+networks:
+  private: {subnets: [10.1.0.0/16], gateway: 10.1.1.1, mtu: 1496}
+  storage: {subnets: [10.5.0.0/24], vlan: 5, mtu: 1496}
+hosts:
+  host:
+    kvm: true
+    interfaces:
+"""
+NIC = f"      eth0: {{network: private, bridge: false, mac: {HOST_MAC}, addresses: [10.1.255.254]}}\n"
+VLAN = "      eth0.5: {network: storage, bridge: true, addresses: [10.5.0.7]}\n"
+HAND = """\
+interfaces:
+- name: br-hand
+  type: linux-bridge
+  state: up
+  bridge: {options: {stp: {enabled: false}}, port: []}
+  ipv4: {enabled: true, dhcp: false, address: [{ip: 10.77.0.1, prefix-length: 24}]}
+  ipv6: {enabled: false}
+"""
+RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.py"
+
+
+def apply(host: Machine, definition: str, *options: str) -> Result:
+    host.put("/root/cluster.yaml", definition)
+    return host.run(["kvmnet", "apply", "--yes", *options, "/root/cluster.yaml"], check=False, timeout=120)
+
+
+def plan(host: Machine, definition: str) -> dict[str, Any]:
+    host.put("/root/cluster.yaml", definition)
+    found: dict[str, Any] = json.loads(host.out("kvmnet plan --json /root/cluster.yaml"))
+    return found
+
+
+def theirs(host: Machine) -> list[str]:
+    """All of the bridge that a person made: its link, its addresses, its profile with the file's inode."""
+    return [
+        host.out(
+            "ip -d -j link show dev br-hand | python3 -c 'import json,sys; print(json.load(sys.stdin)[0][\"ifindex\"])'"
+        ),
+        host.out("ip -br address show dev br-hand"),
+        host.out("stat -c '%i %Y %n' /etc/NetworkManager/system-connections/br-hand.nmconnection"),
+    ]
+
+
+def test_a_vlan_bridge_comes_beside_one_made_by_hand(host: Machine, peer: Machine) -> None:
+    host.put("/root/hand.yml", HAND)
+    host.run("nmstatectl apply /root/hand.yml", timeout=90)
+    result = apply(host, HEAD + NIC + VLAN)
+    assert result.code == 0, result
+    assert picture.link(host, "eth0.5")["master"] == "br-eth0.5"
+    assert picture.addresses(host, "br-eth0.5") == ["10.5.0.7/24"]
+    assert plan(host, HEAD + NIC + VLAN)["empty"]
+
+
+def test_nmstate_fails_and_both_are_there_again(host: Machine, peer: Machine) -> None:
+    before, hand = picture.whole(host), theirs(host)
+    assert [c["what"] for c in plan(host, HEAD + NIC)["changes"]] == ["remove", "remove"]
+    with faults.nmstatectl(host, '$REAL "$@"; echo "NmstateError: Bug: after all was done" >&2; exit 1'):
+        result = apply(host, HEAD + NIC)
+    assert result.code == 3, result
+    assert picture.whole(host) == before
+    assert theirs(host) == hand
+
+
+def test_what_left_goes_and_the_other_stays(host: Machine, peer: Machine) -> None:
+    hand = theirs(host)
+    result = apply(host, HEAD + NIC)
+    assert result.code == 0, result
+    assert "remove br-eth0.5: the linux-bridge left the definition" in result.stdout
+    assert set(picture.all_addresses(host)) == {"lo", "eth0", "br-hand"}
+    files = host.out("ls /etc/NetworkManager/system-connections /run/NetworkManager/system-connections")
+    assert "eth0.5" not in files
+    assert theirs(host) == hand
+    assert plan(host, HEAD + NIC)["empty"]
+    assert reachable(peer)
+
+
+def test_cut_off_at_its_very_end(host: Machine, peer: Machine) -> None:
+    """Their profiles are deleted already, only the word that it is kept is missing: both come back."""
+    assert apply(host, HEAD + NIC + VLAN).code == 0
+    before = picture.whole(host)
+    assert apply(host, HEAD + NIC).code == 0
+    faults.reopen_last(host)
+    result = host.run(RESCUE, timeout=120, check=False)
+    assert result.code == 3, result
+    assert picture.whole(host) == before
+    assert plan(host, HEAD + NIC + VLAN)["empty"], "the note of what is applied is the earlier one too"
+    assert apply(host, HEAD + NIC).code == 0
+
+
+def test_after_a_reboot_it_has_not_come_back(host: Machine, peer: Machine) -> None:
+    host.power_cut()
+    host.boot()
+    host.run("nm-online -s -q -t 60", timeout=90)
+    assert set(picture.all_addresses(host)) == {"lo", "eth0", "br-hand"}
+    assert plan(host, HEAD + NIC)["empty"]
+
+
+BRIDGED = HEAD + NIC.replace("bridge: false, ", "")
+
+
+@pytest.fixture
+def by_hand(host: Machine) -> None:
+    """A person has bridged the NIC, by another tool and as the definition would have it."""
+    host.put("/root/cluster.yaml", BRIDGED)
+    host.run(
+        "kvmnet render /root/cluster.yaml -o /root/states && nmstatectl apply /root/states/host/nmstate.yml", timeout=90
+    )
+
+
+def test_a_bridge_over_the_nic_that_says_something_else_is_refused(host: Machine, peer: Machine, by_hand: None) -> None:
+    before = picture.whole(host)
+    result = apply(host, BRIDGED.replace("mtu: 1496}", "mtu: 1400}", 1))
+    assert (result.code, "KVN524: the bridge br-eth0 was not made by kvmnet" in result.stderr) == (5, True), result
+    assert "mtu: 1496 -> 1400" in result.stderr
+    result = apply(host, HEAD + NIC)
+    assert (result.code, "KVN530: NIC eth0 is a port of br-eth0" in result.stderr) == (5, True), result
+    assert picture.whole(host) == before
+
+
+def test_one_that_says_the_same_is_adopted(host: Machine, peer: Machine) -> None:
+    before = picture.whole(host)
+    assert [c["what"] for c in plan(host, BRIDGED)["changes"]] == ["record"]
+    assert apply(host, BRIDGED).code == 0
+    assert picture.whole(host) == before
+    result = apply(host, BRIDGED.replace("mtu: 1496}", "mtu: 1400}", 1))
+    assert result.code == 0, result
+    assert picture.link(host, "br-eth0")["mtu"] == 1400
+    result = apply(host, HEAD + NIC)
+    assert (result.code, "KVN530" in result.stderr) == (5, True), "a person made it: it is not kvmnet's to delete"

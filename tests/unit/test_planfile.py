@@ -1,0 +1,237 @@
+"""Saved plans: exactly what was read is applied, to the machine in the state that it was made from."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvmnet.core.basis import basis_of, changed, digest_of
+from kvmnet.core.difference import interface_differences, projection
+from kvmnet.core.emit import BundleError
+from kvmnet.core.errors import Refused
+from kvmnet.core.live import Link, Live, Owned, Profile
+from kvmnet.core.plan import make_plan
+from kvmnet.core.planfile import PlanFileError, from_text, require_same, to_text
+from kvmnet.core.refusals import Refusal
+from kvmnet.core.report import plan_markdown
+from kvmnet.pipeline import load, load_schema
+from tests.unit.test_plan import KEYFILES, after, before
+
+ROCKS = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
+SCHEMA = load_schema("state")
+
+
+def saved(live: Live, allowed: set[str] = frozenset()) -> str:  # type: ignore[assignment]
+    return to_text(make_plan(ROCKS, live), live, allowed)
+
+
+def test_a_plan_comes_back_as_it_was_saved() -> None:
+    text = saved(before(), {"KVN511"})
+    assert text == saved(before(), {"KVN511"}), "the same plan gives the same bytes"
+    found = from_text(text, SCHEMA)
+    assert (found.bundle, found.allowed) == (ROCKS, ("KVN511",))
+    require_same(found.plan, found.basis, make_plan(ROCKS, before()), before())
+
+
+def test_a_plan_that_somebody_edited_is_none() -> None:
+    content = json.loads(saved(before()))
+    content["plan"]["state"]["interfaces"].pop()
+    with pytest.raises(PlanFileError, match="was changed after it was written"):
+        from_text(json.dumps(content), SCHEMA)
+    content = json.loads(saved(before()))
+    del content["digest"]
+    content["bundle"]["nmstate.yml"] = content["bundle"]["nmstate.yml"].replace("10.1.255.254", "10.1.255.250")
+    with pytest.raises(BundleError, match="digest"):
+        from_text(json.dumps({**content, "digest": digest_of(content)}), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "cannot be read"),
+        ("[]", "was not written by kvmnet plan -o"),
+        ('{"kvmnet-plan": 2}', "its form is 2; this kvmnet knows 1"),
+        ('{"kvmnet-plan": 1}', "was changed"),
+        (json.dumps({"kvmnet-plan": 1, "digest": digest_of({"kvmnet-plan": 1})}), "cannot be read: KeyError"),
+    ],
+)
+def test_what_is_no_plan(text: str, words: str) -> None:
+    with pytest.raises(PlanFileError, match=words):
+        from_text(text, SCHEMA)
+
+
+def with_state(live: Live, **changes: Any) -> Live:
+    """The reading with another eth0."""
+    state = copy.deepcopy(live.state)
+    next(i for i in state["interfaces"] if i["name"] == "eth0").update(changes)
+    return replace(live, state=state)
+
+
+ROUTE = {"destination": "10.9.0.0/16", "next-hop-address": "10.1.1.2", "next-hop-interface": "eth0", "table-id": 254}
+ETH0 = before().profiles["eth0"]
+
+CHANGES: dict[str, tuple[Live, str]] = {
+    "promiscuous": (with_state(before(), **{"accept-all-mac-addresses": True}), "interfaces peth0 accept-all"),
+    "an address that would go": (
+        with_state(before(), ipv4={"enabled": True, "address": [{"ip": "10.1.9.9", "prefix-length": 16}]}),
+        'addresses peth0: ["10.1.255.254/16"] -> ["10.1.9.9/16"]',
+    ),
+    "another profile": (
+        replace(before(), profiles={"eth0": replace(ETH0, uuid="u-9")}),
+        "profiles eth0 uuid: u-1 -> u-9",
+    ),
+    "its zone": (
+        replace(before(), profiles={"eth0": replace(ETH0, zone="drop")}),
+        "profiles eth0 zone: trusted -> drop",
+    ),
+    "its altnames": (
+        replace(before(), links={"eth0": replace(before().links["eth0"], altnames=())}),
+        "links eth0 altnames",
+    ),
+    "a name that is taken": (
+        replace(before(), links={**before().links, "peth0": Link("peth0", None, "dummy")}),
+        "links peth0: nothing -> ",
+    ),
+    "an altname that is taken": (
+        replace(before(), links={**before().links, "x": Link("x", None, "dummy", ("peth0",))}),
+        "links x: nothing -> ",
+    ),
+    "a route": (
+        replace(before(), state={**before().state, "routes": {"config": [*before().state["routes"]["config"], ROUTE]}}),
+        "routes: ",
+    ),
+    "a .link file of ours": (replace(before(), link_files={"00-kvmnet-x.link": "x"}), ".link files 00-kvmnet-x.link"),
+    "a file of ours among NetworkManager's settings": (replace(before(), settings={"/etc/x": "x"}), "settings /etc/x"),
+    "another bundle was applied": (replace(before(), applied="sha256:1"), "applied bundle: nothing -> sha256:1"),
+    "something became ours": (replace(before(), owned={"br9": Owned("linux-bridge", True)}), "owned br9: nothing -> "),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_machine_that_has_changed_is_refused_and_the_change_named(name: str) -> None:
+    live, words = CHANGES[name]
+    found = from_text(saved(before()), SCHEMA)
+    with pytest.raises(Refused) as refused:
+        require_same(found.plan, found.basis, make_plan(ROCKS, live), live)
+    assert (refused.value.code, refused.value.exit_code) == ("KVN508", 5)
+    assert words in refused.value.message
+
+
+SAME: dict[str, Live] = {
+    "an interface of nobody's": replace(
+        before(),
+        state={**before().state, "interfaces": [*before().state["interfaces"], {"name": "tun0", "type": "tun"}]},
+    ),
+    "its link": replace(before(), links={**before().links, "tun0": Link("tun0", None, "tun")}),
+    "its profile": replace(
+        before(), profiles={"eth0": ETH0, "tun0": Profile("u-t", "t", "tun", "tun0", f"{KEYFILES}/t")}
+    ),
+    "a route of another interface": replace(
+        before(),
+        state={
+            **before().state,
+            "routes": {
+                "config": [*before().state["routes"]["config"], {**ROUTE, "next-hop-interface": "tun0"}],
+                "running": [{"destination": "0.0.0.0/0", "next-hop-interface": "eth0", "metric": 7}],
+            },
+        },
+    ),
+    "counters and drivers": with_state(before(), driver="x", **{"max-mtu": 9000, "statistics": {"rx": 5}}),
+    "another nmstate": replace(before(), nmstate="2.2.63"),
+    "the hostname, of which the definition says nothing": replace(before(), hostname="other"),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_no_plan_depends_on_is_no_change(name: str) -> None:
+    found = from_text(saved(before()), SCHEMA)
+    require_same(found.plan, found.basis, make_plan(ROCKS, SAME[name]), SAME[name])
+
+
+def test_addresses_that_dhcp_gave_and_ports_of_guests_are_no_change() -> None:
+    """On the bridge of a host that kvmnet has: a lease is renewed, a guest starts, the kernel adds fe80::."""
+    live = after(ROCKS)
+    bridge = {**next(i for i in live.state["interfaces"] if i["name"] == "eth0")}
+    bridge["bridge"] = {**bridge["bridge"], "port": [*bridge["bridge"]["port"], {"name": "vnet0"}]}
+    lease = {"ip": "10.1.7.7", "prefix-length": 16, "valid-life-time": "3600sec"}
+    bridge["ipv4"] = {**bridge["ipv4"], "address": [*bridge["ipv4"]["address"], lease]}
+    bridge["ipv6"] = {**bridge["ipv6"], "address": [{"ip": "fe80::1", "prefix-length": 64}]}
+    now = with_state(live, **bridge)
+    plan = make_plan(ROCKS, live)
+    require_same(plan.to_json(), basis_of(plan, live), make_plan(ROCKS, now), now)
+    bridge["ipv4"] = {
+        **bridge["ipv4"],
+        "address": [*bridge["ipv4"]["address"], {"ip": "10.1.7.8", "prefix-length": 16}],
+    }
+    with pytest.raises(Refused, match=r"addresses eth0: "):
+        now = with_state(live, **bridge)
+        require_same(plan.to_json(), basis_of(plan, live), make_plan(ROCKS, now), now)
+
+
+def test_another_kvmnet_that_plans_otherwise_is_refused() -> None:
+    found = from_text(saved(before()), SCHEMA)
+    with pytest.raises(Refused, match="since the plan was made: changes"):
+        require_same({**found.plan, "changes": []}, found.basis, make_plan(ROCKS, before()), before())
+
+
+def test_changed_names_every_place() -> None:
+    was = {"a": {"b": 1, "c": [1]}, "d": "x"}
+    assert changed(was, was) == []
+    assert changed(was, {"a": {"b": 2, "e": True}, "d": "x"}) == [
+        "a b: 1 -> 2",
+        "a c: [1] -> nothing",
+        "a e: nothing -> true",
+    ]
+
+
+_leaves = st.one_of(st.booleans(), st.integers(0, 2), st.sampled_from(["up", "10.0.0.1", "fe80::1"]))
+_addresses = st.lists(
+    st.fixed_dictionaries(
+        {"ip": st.sampled_from(["10.0.0.1", "10.0.0.2", "fe80::1"]), "prefix-length": st.sampled_from([16, 24])},
+        optional={"valid-life-time": st.just("60sec")},
+    ),
+    max_size=3,
+)
+_ports = st.one_of(
+    st.lists(st.sampled_from(["eth0", "eth1"]), max_size=2),
+    st.lists(st.fixed_dictionaries({"name": st.sampled_from("ab")}, optional={"vlan": _leaves}), max_size=3),
+)
+_interfaces = st.fixed_dictionaries(
+    {},
+    optional={
+        "mtu": _leaves,
+        "ipv4": st.fixed_dictionaries({}, optional={"address": _addresses, "dhcp": _leaves}),
+        "bridge": st.fixed_dictionaries(
+            {}, optional={"port": _ports, "options": st.dictionaries(st.just("x"), _leaves)}
+        ),
+    },
+)
+
+
+@given(_interfaces, _interfaces, _interfaces)
+def test_equal_projections_have_equal_differences(desired: Any, one: Any, two: Any) -> None:
+    """What a plan depends on is all in what is compared."""
+    for live in (two, {**one, **two}, {**two, **one}, {**one, "nobody-asked": 1}):
+        if projection(desired, one) == projection(desired, live):
+            assert bool(interface_differences(desired, one)) == bool(interface_differences(desired, live))
+    assert projection(desired, {**one, "nobody-asked": 1}) == projection(desired, one)
+
+
+def test_markdown() -> None:
+    live = before()
+    plan = make_plan(ROCKS, live)
+    text = plan_markdown(plan, [Refusal("KVN511", "corosync is active", "x")])
+    lines = text.splitlines()
+    assert lines[0] == "### vm-container-0-0: 6 changes to make"
+    assert "| `+` | add | eth0 | absent -> linux-bridge |" in lines
+    assert "| `>` | rename | eth0 | to peth0, the NIC with MAC 00:14:4f:80:de:00 |" in lines
+    assert "- allowed, KVN511: corosync is active" in lines
+    assert text.count("```") == 2 and "  type: linux-bridge\n" in text
+    nothing = plan_markdown(make_plan(ROCKS, after(ROCKS)))
+    assert nothing == "### vm-container-0-0: nothing to do, the host is as defined\n"
