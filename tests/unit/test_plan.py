@@ -278,7 +278,7 @@ def left(bundle: Bundle) -> Live:
         **{i["name"]: Owned(i["type"], i["name"] == "eth0", "") for i in bundle.state["interfaces"]},
         "peth0.5": Owned("vlan", True, uuid["peth0.5"]),
         "br5": Owned("linux-bridge", True, uuid["br5"]),
-        "br-adopted": Owned("linux-bridge", False, profile_uuid(bundle.host, "br-adopted")),
+        "br-adopted": Owned("linux-bridge", False, "u-adopted"),  # only that kvmnet did not make it keeps it
     }
     return replace(live, links=links, profiles={**live.profiles, **profiles}, owned=owned, applied="sha256:old")
 

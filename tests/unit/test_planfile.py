@@ -90,6 +90,7 @@ CHANGES: dict[str, tuple[Live, str]] = {
         replace(before(), profiles={"eth0": replace(ETH0, zone="drop")}),
         "profiles eth0 zone: trusted -> drop",
     ),
+    "firewalld": (replace(before(), zones={"eth0": "drop", "tun0": "x"}), 'zones: nothing -> {"eth0": "drop"}'),
     "its altnames": (
         replace(before(), links={"eth0": replace(before().links["eth0"], altnames=())}),
         "links eth0 altnames",

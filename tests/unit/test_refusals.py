@@ -119,6 +119,17 @@ CASES: list[tuple[str, Live, str]] = [
     ("KVN543", around(cloud_init="/run/cloud-init/enabled"), "cloud-init configures"),
     ("KVN550", around(boot_network=("ip=dhcp in /proc/cmdline",)), "ip=dhcp in /proc/cmdline"),
     ("KVN550", around(boot_network=("ip=eth0:dhcp in /proc/cmdline",)), "ip=eth0:dhcp"),
+    (
+        "KVN550",
+        replace(
+            before(),
+            links=links(OTHER_NIC),
+            surroundings=Surroundings(
+                boot_network=("ip=10.0.0.9::10.0.0.1:255.0.0.0:eth1:eth0:none in /proc/cmdline",)
+            ),
+        ),
+        "eth1:eth0:none",
+    ),
     ("KVN550", around(boot_network=("rd.neednet=1 in /etc/dracut.conf.d/nbde.conf",)), "nbde.conf"),
     ("KVN551", around(network_disks=(NetworkDisk("/", "nfs4", "10.1.1.1", "eth0"),)), "/ comes over the network (nfs4"),
     ("KVN551", around(network_disks=(NetworkDisk("swap on /dev/nbd0", "nbd"),)), "swap on /dev/nbd0 comes"),
