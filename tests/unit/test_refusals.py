@@ -313,6 +313,25 @@ def test_what_nothing_overrides_cannot_be_allowed(code: str) -> None:
         refusals.allowed([code])
 
 
+def test_guests_on_a_vlan_device_that_is_to_be_there_from_boot() -> None:
+    bundle = load("tests/golden/good/attach/cluster.yaml").bundle("a")
+    live = after(ROCKS)
+    device = {"name": "peth0.3", "type": "vlan", "state": "ignore"}
+    alone = replace(
+        live,
+        state={**live.state, "interfaces": [*live.state["interfaces"], device]},
+        links={**live.links, "peth0.3": Link("peth0.3", None, "vlan", base="peth0")},
+    )
+    assert "KVN526" not in [code for code, _ in found(alone, bundle)]
+    guest = Link("macvtap0", None, "macvtap", base="peth0.3")
+    held = replace(alone, links={**alone.links, "macvtap0": guest})
+    words = "peth0.3 is to be there from boot, but running guests are on it by macvtap0"
+    told = found(held, bundle)
+    assert ("KVN526", words) in told and "KVN524" not in [code for code, _ in told]
+    ours = replace(alone, links={**alone.links, "mvt-c00002": replace(guest, name="mvt-c00002")})
+    assert "KVN526" not in [code for code, _ in found(ours, bundle)]
+
+
 def test_every_page_says_whether_it_can_be_overridden() -> None:
     pages = {entry.code: entry.page for entry in codes.all_codes() if entry.code.startswith("KVN5")}
     assert len(pages) >= 25
@@ -323,5 +342,5 @@ def test_every_page_says_whether_it_can_be_overridden() -> None:
             assert page.endswith("Nothing overrides it."), code
         else:
             assert page.endswith(f"`--allow {code}` on plan and apply goes on all the same."), code
-    tested = {case[0] for case in CASES} | {"KVN520", "KVN521", "KVN524", "KVN525", "KVN533"}
+    tested = {case[0] for case in CASES} | {"KVN520", "KVN521", "KVN524", "KVN525", "KVN526", "KVN533"}
     assert set(refusals._REFUSALS) == tested, "a refusal without a test here"

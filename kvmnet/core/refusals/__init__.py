@@ -19,7 +19,7 @@ from kvmnet.core.errors import Refused, Usage
 from kvmnet.core.live import Link, Live
 from kvmnet.core.plan import Plan
 
-_MODULES = ("program", "names", "naming", "nics", "boot")
+_MODULES = ("program", "names", "naming", "nics", "boot", "guests")
 
 #: When a refusal counts: also with an empty plan; when anything is written; when more than a note is.
 ALWAYS, WRITING, TOUCHING = "always", "writing", "touching"

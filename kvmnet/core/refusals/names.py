@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kvmnet.core.difference import interface_differences, renamed
 from kvmnet.core.owned import KINDS, is_ours
 from kvmnet.core.refusals import ALWAYS, Case, Refusal, refusal
+from kvmnet.core.refusals.guests import lent
 
 
 @refusal("KVN520", "a NIC of the definition is not here", when=ALWAYS)
@@ -105,10 +106,17 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
     """
     view = renamed(case.live.state, {r.old: r.new for r in case.plan.renames})
     there = {i["name"]: i for i in view.get("interfaces", [])}
+    told = lent(case)  # KVN526 is about those
     for interface in case.bundle.state.get("interfaces", []):
         name, kind = interface["name"], KINDS.get(interface["type"])
         link = case.live.links.get(name)
-        if kind is None or link is None or link.kind != kind or is_ours(case.bundle.host, name, case.live):
+        if (
+            name in told
+            or kind is None
+            or link is None
+            or link.kind != kind
+            or is_ours(case.bundle.host, name, case.live)
+        ):
             continue
         details = interface_differences(interface, there.get(name))
         if details:

@@ -1,0 +1,38 @@
+"""Guests that run on what the change is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvmnet.core.refusals import Case, Refusal, refusal
+
+
+def lent(case: Case) -> dict[str, list[str]]:
+    """VLAN devices that are to become the host's own while macvtaps of guests, which libvirt made, lie over them
+    (libvirt's hook made the devices, NetworkManager does not manage them): the macvtaps by device."""
+    state = {i["name"]: i for i in case.live.state.get("interfaces", [])}
+    ours = {i["name"] for i in case.bundle.state.get("interfaces", [])}
+    found = {}
+    for interface in case.plan.state.get("interfaces", []):
+        name = interface["name"]
+        if interface["type"] == "vlan" and state.get(name, {}).get("state") == "ignore":
+            over = [n.name for n in case.live.links.values() if n.base == name and n.kind == "macvtap"]
+            if strange := sorted(set(over) - ours):
+                found[name] = strange
+    return found
+
+
+@refusal("KVN526", "guests run on a VLAN device that is to be there from boot")
+def guests_on_demand(case: Case) -> Iterator[Refusal]:
+    """
+    The definition now attaches guests from boot (`attach: always`) where running ones attach on demand: their
+    VLAN device and the macvtaps on it are libvirt's as long as they run. The kernel allows one macvtap of a MAC on
+    a device, so theirs are in the way of those to come; and while NetworkManager takes the device over it is down.
+    Stop these guests (or move them away), apply, give them their new XML (`kvmnet guest xml`), start them.
+    """
+    for name, over in lent(case).items():
+        yield Refusal(
+            "KVN526",
+            f"{name} is to be there from boot, but running guests are on it by {', '.join(over)}",
+            "stop them first; `kvmnet hook status` names them",
+        )
