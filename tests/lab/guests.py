@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Optional
 
 from tests.lab.machine import Machine, Result
 
@@ -38,6 +39,20 @@ _DOMAIN = """<domain type='qemu'>
 _UNUSED = ("qemu-system-i386", "qemu-system-arm", "qemu-system-x86_64-microvm", "qemu-system-amd64")
 
 
+#: A machine whose NICs' boot ROMs ask for DHCP, one after the other: what they are plugged into is left to kvmnet.
+_BOOTING = """<domain type='qemu'>
+  <name>{name}</name>
+  <memory unit='MiB'>64</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+{nics}
+  </devices>
+</domain>
+"""
+
+
 def start_libvirt(machine: Machine) -> None:
     """libvirt as it runs where there are neither cgroups nor security labels; now and after each boot."""
     machine.put("/etc/libvirt/qemu.conf", _QEMU_CONF)
@@ -52,9 +67,15 @@ def domain(name: str) -> str:
     return _DOMAIN.format(name=name)
 
 
-def define(machine: Machine, guest: str, definition: str) -> None:
+def booting(name: str, *macs: str) -> str:
+    """A domain that boots from the network, by its first NIC, then by the next."""
+    nic = "    <interface type='user'><mac address='{}'/><boot order='{}'/></interface>"
+    return _BOOTING.format(name=name, nics="\n".join(nic.format(mac, n) for n, mac in enumerate(macs, 1)))
+
+
+def define(machine: Machine, guest: str, definition: str, xml: Optional[str] = None) -> None:
     """A guest of the definition as a domain, its NICs as kvmnet says."""
-    machine.put(f"/root/{guest}.xml", domain(guest))
+    machine.put(f"/root/{guest}.xml", xml or domain(guest))
     merged = f"kvmnet guest xml {guest} {definition} --domain /root/{guest}.xml > /root/{guest}.merged.xml"
     machine.run(f"{merged} && virsh --quiet define /root/{guest}.merged.xml", timeout=120)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.lab import guests, layers, picture
 from tests.lab.machine import Machine, Nic
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, seed_host
+from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, peer_machine, seed_host, seed_peer
 from tests.lab.wire import Wire
 
 BRIDGED, TAGGED, SECOND, FROM_BOOT = "compute-0-0-0", "hosted-vm-0-0-0", "hosted-vm-0-0-1", "always-0-0-0"
+BOOTING, ON_2, ON_3 = "boots-0-0-0", "36:77:6e:c0:00:12", "36:77:6e:c0:00:13"
 DEFINITION = f"""kvmnet: 1
 cluster: rocks
 profile: rocks
@@ -33,6 +35,9 @@ guests:
     host: vm-container-0-0
     nics: [{{network: tenant-a, mac: 36:77:6e:c0:00:03}}, {{network: tenant-a, mac: 36:77:6e:c0:00:04}}]
   {FROM_BOOT}: {{host: vm-container-0-0, nics: [{{network: tenant-b, mac: 36:77:6e:c0:00:05}}]}}
+  {BOOTING}:
+    host: vm-container-0-0
+    nics: [{{network: tenant-a, mac: "{ON_2}"}}, {{network: tenant-b, mac: "{ON_3}"}}]
 """
 HOOK = "/etc/libvirt/hooks/qemu.d/kvmnet"
 
@@ -55,14 +60,38 @@ print(json.dumps({{name: min(all) for name, all in took.items()}}))
 """
 
 
+#: On the other machine: VLAN 2 and VLAN 3, each with a DHCP server of its own.
+SERVERS = """
+for tag in 2 3; do
+  ip link add link eth0 name eth0.$tag type vlan id $tag
+  ip address add 10.$tag.0.1/24 dev eth0.$tag && ip link set eth0.$tag up
+  dnsmasq --conf-file=/dev/null --port=0 --interface=eth0.$tag --bind-interfaces --no-ping \\
+    --dhcp-range=10.$tag.0.50,10.$tag.0.60,1h --dhcp-leasefile=/run/leases-$tag --pid-file=/run/dnsmasq-$tag
+done
+"""
+
+
 @pytest.fixture(scope="module")
-def machine(lab: None, generation: str, wire: Wire) -> Iterator[Machine]:
-    """The seed's host with libvirt, before kvmnet."""
-    nics = [Nic(HOST_MAC, wire)]
-    with Machine(generation, "host", nics, memory="2G", variant="guests", layers=layers.all_of(generation)) as made:
-        seed_host(made)
-        guests.start_libvirt(made)
-        yield made
+def machines(lab: None, generation: str, wire: Wire) -> Iterator[tuple[Machine, Machine]]:
+    """The seed's host with libvirt, before kvmnet, and its gateway, which is in VLAN 2 and VLAN 3 too."""
+    layer = layers.all_of(generation)
+    host = Machine(generation, "host", [Nic(HOST_MAC, wire)], memory="2G", variant="guests", layers=layer)
+    peer = peer_machine(generation, wire)
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Machine.boot, (host, peer)))
+        seed_peer(peer)
+        seed_host(host)
+        guests.start_libvirt(host)
+        yield host, peer
+    finally:
+        host.close()
+        peer.close()
+
+
+@pytest.fixture(scope="module")
+def machine(machines: tuple[Machine, Machine]) -> Machine:
+    return machines[0]
 
 
 def links(machine: Machine) -> dict[str, dict[str, Any]]:
@@ -126,6 +155,20 @@ def test_the_pictures_of_the_manual(machine: Machine) -> None:
     assert macvtaps_over(machine, "peth0.2") == []
 
 
+def test_a_guest_hears_its_own_vlan_and_no_other(machines: tuple[Machine, Machine]) -> None:
+    """Across the wire, both ways, without a guest system: the boot ROM of a guest's first NIC (VLAN 2, on demand) has
+    an address from the other machine's VLAN 2, that of its second (VLAN 3, from boot) one from VLAN 3."""
+    host, peer = machines
+    peer.run(SERVERS)
+    guests.define(host, BOOTING, "/root/cluster.yaml", guests.booting(BOOTING, ON_2, ON_3))
+    with guests.running(host, BOOTING):
+        peer.until("[ -s /run/leases-2 ] && [ -s /run/leases-3 ]", timeout=240, every=2)
+    for tag, mac, other in ((2, ON_2, ON_3), (3, ON_3, ON_2)):
+        leases = peer.out(f"cat /run/leases-{tag}")
+        assert f" {mac} 10.{tag}.0." in leases and other not in leases
+    until_vlans(host, "peth0.3")
+
+
 def test_two_guests_on_one_tag(machine: Machine) -> None:
     """The device comes with the first, goes with the last; three NICs are there; neither an apply of nmstate nor a
     restart of NetworkManager touches it."""
@@ -186,7 +229,7 @@ def test_from_boot(machine: Machine) -> None:
     machine.reboot()
     machine.run("nm-online -s -q -t 60", timeout=90)
     before = links(machine)
-    assert macvtaps_over(machine, "peth0.3") == [("mvt-c00005", "36:77:6e:c0:00:05", True)]
+    assert macvtaps_over(machine, "peth0.3") == [("mvt-c00005", "36:77:6e:c0:00:05", True), ("mvt-c00013", ON_3, True)]
     assert before["peth0.3"]["linkinfo"]["info_data"]["id"] == 3 and "UP" in before["peth0.3"]["flags"]
     machine.until("virsh list", timeout=120)
     until = f"virsh list --name | grep -x {TAGGED} && ip link show dev peth0.2"
