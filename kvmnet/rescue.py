@@ -43,6 +43,10 @@ PROFILE_DIRS = ("/etc/NetworkManager/system-connections", "/run/NetworkManager/s
 NM = "org.freedesktop.NetworkManager"
 FIREWALLD = "org.fedoraproject.FirewallD1"
 LABEL = "security.selinux"
+#: A file beside the journal whose room the undo has when the disk is full: files are given back whole, by a new
+#: one in the old one's place.
+BALLAST = "ballast"
+BALLAST_SIZE = 1 << 20
 #: How often an undo that could not be verified is tried before a person is needed.
 TRIES = 3
 #: How many ended transactions are remembered, besides those that first took a NIC over.
@@ -645,6 +649,8 @@ def undo(state_dir: Path, why: str, booting: bool = False) -> int:
     if any(e["event"] == "kept" for e in journal.events()):  # cut between the last step and the closing
         close(state_dir, "kept")
         return 0
+    with contextlib.suppress(OSError):
+        (folder / BALLAST).unlink(missing_ok=True)
     journal.try_append("undo", why=why)
     if booting:
         _wait_for_nics(before["macs"])

@@ -1,14 +1,12 @@
 """`kvmnet apply`: the transaction, followed from the terminal."""
 
-import signal
-import sys
-import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 import typer
 
 from kvmnet.cli.common import PathArgument
-from kvmnet.cli.follow import follow_to_end
+from kvmnet.cli.follow import carry_out
 from kvmnet.cli.host import (
     BUNDLE_HELP,
     HOST_HELP,
@@ -18,14 +16,10 @@ from kvmnet.cli.host import (
     bundle_of_this_host,
     need_root,
     read_plan,
-    state_path,
     this_machines,
     told,
 )
 from kvmnet.core.errors import Usage
-
-#: Seconds at the question after which the plan is made anew and compared before anything starts.
-PATIENCE = 5.0
 
 if TYPE_CHECKING:
     from kvmnet.core.planfile import SavedPlan
@@ -80,36 +74,14 @@ def apply(
             bundle = this_machines([saved.bundle], host)
         else:
             bundle = bundle_of_this_host(console, path, host, bundle_folder)
-        if dry_run:
-            prepared = prepare(bundle, state_path(), wishes, console.waiting)
-            console.waiting(None)
-            _require_saved(saved, prepared)
-            _tell_plan(console, prepared)
-            return
-        from kvmnet.transaction.launch import open_transaction, start, state_directory
 
-        with state_directory(state_path()) as state_dir:
+        def make(state_dir: Path) -> "Prepared":
             prepared = prepare(bundle, state_dir, wishes, console.waiting)
-            console.waiting(None)
             _require_saved(saved, prepared)
-            _tell_plan(console, prepared)
-            if prepared.plan.empty:
-                console.event("result", exit=0, outcome="nothing to do")
-                return
-            if console.live and sys.stdin.isatty() and not yes:
-                asked = time.monotonic()
-                if not typer.confirm("Apply?"):
-                    raise typer.Exit(1)
-                if time.monotonic() - asked > PATIENCE:
-                    again = prepare(bundle, state_dir, wishes, console.waiting)
-                    console.waiting(None)
-                    _require_same(prepared, again)
-                    prepared = again
-            # From here on Ctrl-C means: undo it. Until it is followed it waits.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            identity = open_transaction(state_dir, prepared)
-            start(state_dir, identity)
-    raise typer.Exit(follow_to_end(console, state_dir, identity, watch=prepared.probes.watch))
+            return prepared
+
+        code = carry_out(console, make, yes, dry_run)
+    raise typer.Exit(code)
 
 
 def _require_saved(saved: Optional["SavedPlan"], prepared: "Prepared") -> None:
@@ -118,25 +90,3 @@ def _require_saved(saved: Optional["SavedPlan"], prepared: "Prepared") -> None:
 
     if saved is not None:
         require_same(saved.plan, saved.basis, prepared.plan, prepared.live)
-
-
-def _require_same(prepared: "Prepared", again: "Prepared") -> None:
-    """Raises Refused when the machine has changed while somebody thought about the question."""
-    from kvmnet.core.basis import basis_of
-    from kvmnet.core.planfile import require_same
-
-    require_same(prepared.plan.to_json(), basis_of(prepared.plan, prepared.live), again.plan, again.live)
-
-
-def _tell_plan(console: Console, prepared: "Prepared") -> None:
-    from kvmnet.core.report import allowed_text, plan_text
-
-    text = plan_text(prepared.plan) + allowed_text(prepared.allowed)
-    console.event("plan", **prepared.to_json(), steps=[s["title"] for s in prepared.steps])
-    console.line(text.rstrip("\n"))
-    if not prepared.plan.empty and not prepared.probes.must:
-        console.line("note: no gateway answers now, so nothing will be asked after the change")
-    if prepared.confirm:
-        console.line(f"note: within {prepared.confirm} s of the change `kvmnet confirm` must come by a new connection")
-    for gateway in prepared.probes.silent:
-        console.line(f"note: the gateway {gateway} does not answer now, so it is not asked after the change")

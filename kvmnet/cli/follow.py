@@ -1,18 +1,81 @@
-"""What `apply` and its like do while a transaction runs: tell of it, and undo it at Ctrl-C."""
+"""What `apply` and its like do with a transaction: ask, start it, tell of it, undo it at Ctrl-C."""
 
 import signal
+import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
-from kvmnet.cli.host import Console
+import typer
+
+from kvmnet.cli.host import Console, state_path
+
+if TYPE_CHECKING:
+    from kvmnet.transaction.prepare import Prepared
+
+#: Seconds at the question after which the plan is made anew and compared before anything starts.
+PATIENCE = 5.0
 
 
-def follow_to_end(
-    console: Console, state_dir: Path, identity: str, *, watch: Optional[str] = None, on_cancel: bool = True
-) -> int:
+def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, dry_run: bool = False) -> int:
+    """Tell what `make` (given the state directory) has prepared, ask, do it, follow it; the exit code."""
+    from kvmnet.transaction.launch import open_transaction, start, state_directory
+
+    if dry_run:
+        tell_plan(console, make(state_path()))
+        return 0
+    with state_directory(state_path()) as state_dir:
+        prepared = make(state_dir)
+        tell_plan(console, prepared)
+        if prepared.plan.empty:
+            console.event("result", exit=0, outcome="nothing to do")
+            return 0
+        if console.live and sys.stdin.isatty() and not yes:
+            asked = time.monotonic()
+            if not typer.confirm("Apply?"):
+                return 1
+            if time.monotonic() - asked > PATIENCE:
+                again = make(state_dir)
+                console.waiting(None)
+                _require_same(prepared, again)
+                prepared = again
+        # From here on Ctrl-C means: undo it. Until it is followed it waits.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        identity = open_transaction(state_dir, prepared)
+        start(state_dir, identity)
+    return follow_to_end(console, state_dir, identity)
+
+
+def _require_same(prepared: "Prepared", again: "Prepared") -> None:
+    """Raises Refused when the machine has changed while somebody thought about the question."""
+    from kvmnet.core.basis import basis_of
+    from kvmnet.core.planfile import require_same
+
+    require_same(prepared.plan.to_json(), basis_of(prepared.plan, prepared.live), again.plan, again.live)
+
+
+def tell_plan(console: Console, prepared: "Prepared") -> None:
+    """What would change, and who is asked whether the host is still there."""
+    from kvmnet.core.report import allowed_text, plan_text
+
+    console.waiting(None)
+    text = plan_text(prepared.plan) + allowed_text(prepared.allowed)
+    console.event("plan", **prepared.to_json(), steps=[s["title"] for s in prepared.steps])
+    console.line(text.rstrip("\n"))
+    if not prepared.plan.empty and not prepared.probes.must:
+        console.line("note: no gateway answers now, so nothing will be asked after the change")
+    if prepared.confirm:
+        console.line(f"note: within {prepared.confirm} s of the change `kvmnet confirm` must come by a new connection")
+    for gateway in prepared.probes.silent:
+        console.line(f"note: the gateway {gateway} does not answer now, so it is not asked after the change")
+
+
+def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel: bool = True) -> int:
     """Tell what the worker does until the transaction has ended; its exit code. Ctrl-C asks for the undo, and
     waits for it (without `on_cancel` it only ends the telling); so does a dropped session."""
+    from kvmnet import rescue
     from kvmnet.core.report import confirm_text, event_text, outcome_text
     from kvmnet.transaction.launch import cancel, follow, rescue_now, wait_closed
 
@@ -34,11 +97,12 @@ def follow_to_end(
                 console.waiting(None)
                 console.line(text)
 
-    seen = state_dir / "open" / "journal.jsonl"
-    if not seen.exists():  # it was quicker than we
-        seen = state_dir / "history" / identity / "journal.jsonl"
+    try:
+        seen = (state_dir / "open" / "journal.jsonl").open(encoding="utf-8")
+    except FileNotFoundError:  # it was quicker than we
+        seen = (state_dir / "history" / identity / "journal.jsonl").open(encoding="utf-8")
     code: Optional[int] = None
-    with seen.open(encoding="utf-8") as journal:
+    with seen as journal:
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             code = follow(journal, identity, tell)
@@ -58,7 +122,9 @@ def follow_to_end(
     console.waiting(None)
     code = 4 if code is None else code
     wait_closed(state_dir, code)
+    folder = state_dir / ("open" if code == 4 else f"history/{identity}")
+    transaction = rescue.read_json(folder / "transaction.json")
     with suppress(OSError):
         console.event("result", exit=code, away=end.get("away"))
-        console.line(outcome_text(code, end.get("away"), watch))
+        console.line(outcome_text(code, end.get("away"), transaction.get("watch"), bool(transaction.get("removes"))))
     return code

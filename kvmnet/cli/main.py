@@ -14,7 +14,19 @@ from kvmnet.core.errors import KvmnetError
 
 #: Modules of kvmnet.cli, in the order that --help lists them; each has `register(app)`. They import typer
 #: and nothing heavy: what a verb needs it imports when it runs.
-VERBS = ("validate", "explain", "schema", "render", "plan", "apply", "confirm", "status", "guest", "hook")
+VERBS = (
+    "validate",
+    "explain",
+    "schema",
+    "render",
+    "plan",
+    "apply",
+    "confirm",
+    "rollback",
+    "status",
+    "guest",
+    "hook",
+)
 
 app = typer.Typer(
     name="kvmnet",

@@ -84,13 +84,15 @@ def confirm_text(seconds: int) -> str:
     )
 
 
-def outcome_text(code: int, away: Optional[float], probe: Optional[str]) -> str:
+def outcome_text(code: int, away: Optional[float], probe: Optional[str], removed: bool = False) -> str:
     """The last line: how it ended, and for how long the gateway did not answer."""
     words = {
         0: "kept: the host is as defined, and will be after a reboot",
         3: "rolled back: the host is as it was before, read back and compared",
         4: "rolled back, but the host is not as it was before: look at it now",
     }[code]
+    if code == 0 and removed:
+        words = "given back: the host is as it was before kvmnet, read back and compared"
     if away is not None and probe:
         what = f"for {away:.1f} s at most" if code == 0 else f"for {away:.1f} s before the undo began"
         words += f" ({probe} was out of reach {what})"

@@ -66,12 +66,12 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
     known_names = {i["name"] for i in plan.bundle.state.get("interfaces", [])}
     expect = expectations(plan.bundle.state)
     expect += [e for e in expectations(plan.state) if e["name"] not in known_names]  # what left the definition
-    steps.append(_step("read back", "read the kernel back", expect=expect))
+    steps.append(step("read back", "read the kernel back", expect=expect))
     if terms.probes:
-        steps.append(_step("probe", "ask " + ", ".join(terms.probes), targets=list(terms.probes)))
+        steps.append(step("probe", "ask " + ", ".join(terms.probes), targets=list(terms.probes)))
     if terms.confirm and plan.state:
         steps.append(
-            _step(
+            step(
                 "confirm",
                 "wait for a word from outside",
                 limit=terms.confirm + STEP_LIMIT // 2,
@@ -81,7 +81,7 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
     steps += _keep(plan, live)
     if plan.settings:
         steps.append(
-            _step(
+            step(
                 "write files",
                 "have NetworkManager leave guests' devices alone",
                 files=dict(plan.settings),
@@ -90,7 +90,7 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
             )
         )
     steps.append(
-        _step(
+        step(
             "write files",
             "note what is applied",
             files=dict(terms.record),
@@ -119,7 +119,7 @@ def touched_profiles(steps: list[Step]) -> list[str]:
     return sorted(found)
 
 
-def _step(
+def step(
     op: str, title: str, undo: Optional[list[dict[str, Any]]] = None, *, limit: int = STEP_LIMIT, **fields: Any
 ) -> Step:
     return {"op": op, "title": title, **fields, "limit": limit, "undo": undo or []}
@@ -134,14 +134,14 @@ def _name_files(plan: Plan) -> list[Step]:
     files = {f"{RUN_DIR}/{early[name]}": text for name, text in sorted(plan.link_files.items())}
     macs = {early[n.link_file]: n.mac for n in plan.bundle.nics if n.link_file and n.link_file in early}
     return [
-        _step(
+        step(
             "write files",
             "name the NICs for udev, until the next boot",
             files=files,
             reload="udev",
             undo=[{"op": "files", "paths": sorted(files)}],
         ),
-        _step("check links", "ask udev whose file names the NICs", macs={str(m): f for f, m in macs.items()}),
+        step("check links", "ask udev whose file names the NICs", macs={str(m): f for f, m in macs.items()}),
     ]
 
 
@@ -159,7 +159,7 @@ def _rename(rename: Rename, plan: Plan, live: Live) -> list[Step]:
         # A profile that is bound to the old name leaves the NIC without address after a rename; its id must
         # not be a desired interface's name: nmstate (2.2.10 on) takes that interface for this NIC then.
         steps.append(
-            _step(
+            step(
                 "rebind",
                 f"bind the profile of {rename.old} to its MAC",
                 uuid=profile.uuid,
@@ -171,7 +171,7 @@ def _rename(rename: Rename, plan: Plan, live: Live) -> list[Step]:
     if zone and live.zones is not None:
         # Before the name exists: so there is no moment in which the NIC is in the default zone.
         steps.append(
-            _step(
+            step(
                 "zone",
                 f"bind {rename.new} to zone {zone}",
                 interface=rename.new,
@@ -184,7 +184,7 @@ def _rename(rename: Rename, plan: Plan, live: Live) -> list[Step]:
         undo.append({"op": "zone", "interface": rename.old, "zone": live.zones.get(rename.old)})
     undo.append({"op": "rename", "mac": rename.mac, "to": rename.old, "altnames": list(rename.altnames)})
     steps.append(
-        _step(
+        step(
             "rename",
             f"rename {rename.old} to {rename.new}",
             mac=rename.mac,
@@ -210,7 +210,7 @@ def _seeds(plan: Plan, live: Live, known: Known) -> list[Step]:
             continue  # bound by MAC
         identity = profile_uuid(plan.bundle.host, name)
         steps.append(
-            _step(
+            step(
                 "seed",
                 f"make a profile for {name}",
                 uuid=identity,
@@ -231,7 +231,7 @@ def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
     interfaces = [i for state in (plan.bundle.state, plan.state) for i in state.get("interfaces", [])]
     uuids = [live.profiles[i["name"]].uuid for i in interfaces if i["name"] in live.profiles]
     uuids += [uuid for i in interfaces for uuid in known.get((i["name"], NM_TYPES.get(i["type"], "")), ())]
-    return _step(
+    return step(
         "apply",
         f"apply {names}, on trial",
         limit=terms.timeout + STEP_LIMIT // 2,
@@ -248,12 +248,12 @@ def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
 def _keep(plan: Plan, live: Live) -> list[Step]:
     steps: list[Step] = []
     if plan.state:
-        steps.append(_step("commit", "end the trial", log="nmstate.log"))
+        steps.append(step("commit", "end the trial", log="nmstate.log"))
     for rename in plan.renames:
         profile = live.profiles.get(rename.old)
         if profile is not None and profile.saved and profile.file.endswith(".nmconnection"):
             steps.append(
-                _step(
+                step(
                     "write profile",
                     f"bind the profile of {rename.old} to its MAC, on disk",
                     uuid=profile.uuid,
@@ -275,13 +275,13 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
             if nic.link_file in plan.link_files and nic.mac and (link := live.nic(nic.mac)) and link.name == nic.name
         ]
         title = "name the NICs for udev, for good"
-        steps.append(_step("write files", title, files=files, remove=[*gone, *run], reload="udev", undo=undo))
+        steps.append(step("write files", title, files=files, remove=[*gone, *run], reload="udev", undo=undo))
         macs = {n.link_file: n.mac for n in plan.bundle.nics if n.link_file in plan.bundle.links}
-        steps.append(_step("check links", "ask udev once more", macs={str(m): f for f, m in macs.items()}))
+        steps.append(step("check links", "ask udev once more", macs={str(m): f for f, m in macs.items()}))
     if plan.hostname is not None:
         old = live.state.get("hostname", {}).get("config") or ""
         steps.append(
-            _step(
+            step(
                 "hostname",
                 f"set the hostname {plan.hostname}",
                 name=plan.hostname,
@@ -294,7 +294,7 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
         uuids += [live.profiles[n].uuid for n in names if n in live.profiles]
         uuids += [profile_uuid(plan.bundle.host, n) for n in names]
         steps.append(
-            _step(
+            step(
                 "save",
                 "write the profiles to disk: " + ", ".join(names),
                 limit=STEP_LIMIT + 2 * len(names),
@@ -307,7 +307,7 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
     uuids = sorted({live.profiles[n].uuid for n in plan.leaving if n in live.profiles})
     if uuids:
         steps.append(
-            _step(
+            step(
                 "forget",
                 "delete the profiles of " + ", ".join(plan.leaving),
                 uuids=uuids,

@@ -5,6 +5,7 @@ All of it runs the system's Python and needs nothing of kvmnet, whose venv may b
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -54,6 +55,16 @@ def install(state_dir: Path) -> None:
     """Put rescue.py and the units in place before anything is begun. Raises Refused when they do not work."""
     _copy_rescue(state_dir)
     _install_units(state_dir)
+
+
+def uninstall() -> None:
+    """Take the units away: for when the machine is given back."""
+    for name in UNITS:
+        with contextlib.suppress(rescue.Failed):
+            rescue.run("systemctl", "disable", name)
+        rescue.remove_file(str(UNIT_DIR / name))
+    with contextlib.suppress(rescue.Failed):
+        rescue.run("systemctl", "daemon-reload")
 
 
 def arm(state_dir: Path, identity: str) -> None:

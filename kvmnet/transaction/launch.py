@@ -71,6 +71,7 @@ def open_transaction(state_dir: Path, prepared: Prepared) -> str:
                 "watch": prepared.probes.watch,
                 "unit": unit_name(identity),
                 "boot": rescue.boot_id(),
+                "removes": prepared.original is not None,
                 "adopts": sorted(taken - {""} - adopted(state_dir)),
                 "changes": plan.to_json()["changes"],
                 "steps": steps,
@@ -80,6 +81,14 @@ def open_transaction(state_dir: Path, prepared: Prepared) -> str:
         rescue.write_file(str(new / name), json.dumps(data, indent=1).encode(), 0o600)
     titles = [step["title"] for step in steps]
     until = rescue.uptime() + STEP_LIMIT
+    try:
+        rescue.write_file(str(new / rescue.BALLAST), b"\0" * rescue.BALLAST_SIZE, 0o600)
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise Refused(f"there is no room for a transaction in {state_dir}: {error}", "make 10 MB of room") from error
+    if prepared.original is not None:
+        text = json.dumps(prepared.original.snapshot, indent=1)
+        rescue.write_file(str(new / "original" / "snapshot.json"), text.encode(), 0o600)
     rescue.Journal(new).append("begin", id=identity, host=plan.bundle.host, steps=titles, until=until)
     new.rename(state_dir / "open")
     rescue.sync_dir(state_dir)

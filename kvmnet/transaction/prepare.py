@@ -7,14 +7,14 @@ import dataclasses
 import json
 import os
 import subprocess
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 from kvmnet import rescue
 from kvmnet.core import emit
-from kvmnet.core.bundle import Bundle
+from kvmnet.core.bundle import Bundle, State
 from kvmnet.core.confirmation import touches
 from kvmnet.core.errors import Refused
 from kvmnet.core.hook_record import HOOK_FILE, hook_text
@@ -22,7 +22,7 @@ from kvmnet.core.live import Live
 from kvmnet.core.owned import OWNED_FILE, owned_after, to_note
 from kvmnet.core.plan import Plan, make_plan
 from kvmnet.core.probes import Probes, choose_probes
-from kvmnet.core.refusals import Refusal, judge
+from kvmnet.core.refusals import GIVING_BACK, Refusal, judge
 from kvmnet.host.caller import Connection, ssh_connection
 from kvmnet.host.nm import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
@@ -30,6 +30,7 @@ from kvmnet.host.ping import answers
 from kvmnet.host.read import read_live
 from kvmnet.host.surroundings import read_surroundings
 from kvmnet.transaction.compile import Step, Terms, compile_steps
+from kvmnet.transaction.giveback import Original, compile_removal, find_original, plan_removal
 
 #: Seconds for a word from outside, where the caller does not say how many.
 CONFIRM_WITHIN = 120
@@ -51,7 +52,7 @@ class Wishes:
 class Prepared:
     """A plan for this host, what it was made from, and the steps to it (none where there is nothing to do);
     `confirm` is for how many seconds a word from outside is waited for, `allowed` are the refusals that a
-    person overrode."""
+    person overrode, `original` is what a removal gives back."""
 
     plan: Plan
     live: Live
@@ -60,6 +61,7 @@ class Prepared:
     probes: Probes
     confirm: int = 0
     allowed: tuple[Refusal, ...] = ()
+    original: Optional[Original] = None
 
     def to_json(self) -> dict[str, Any]:
         """The plan for machines, and what a person allowed."""
@@ -69,26 +71,61 @@ class Prepared:
 
 def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str], None]) -> Prepared:
     """Read the host and plan. Raises Refused when this host cannot take the change."""
-    try:
+    with _told():
         backend = find_backend()
         with NetworkManager() as manager:
             tell("reading the live state")
             live = _read(backend, manager, state_dir)
             plan = make_plan(bundle, live)
             if not plan.empty:
-                surroundings = read_surroundings(manager, live.links, state_dir)
-                live = dataclasses.replace(live, surroundings=surroundings)
+                live = _with_surroundings(live, manager, state_dir)
             allowed = tuple(judge(plan, live, wishes.allow))
             if plan.empty:
                 return Prepared(plan, live, [], backend.name, Probes((), (), None))
             tell("asking the gateways")
             connection = ssh_connection()
-            callers = [connection.peer] if connection and connection.peer != connection.address else []
-            probes = choose_probes(bundle.state, live.state, _answers, callers)
+            probes = choose_probes(bundle.state, live.state, _answers, _callers(connection))
             confirm = _confirm(wishes, plan, live, connection)
             record = _record(bundle, live, state_dir)
             terms = Terms(wishes.timeout, probes.must, *record, backend.name == "libnmstate", confirm)
             steps = compile_steps(plan, live, manager.interface_profiles(), terms)
+            return Prepared(plan, live, steps, backend.name, probes, confirm, allowed)
+
+
+def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str], None]) -> Prepared:
+    """The same for giving the machine back; `bundle` is what is applied."""
+    with _told():
+        backend = find_backend()
+        with NetworkManager() as manager:
+            tell("reading the live state")
+            live = _read(backend, manager, state_dir)
+            original = find_original(state_dir)
+            plan = plan_removal(bundle, original, live)
+            allowed = tuple(judge(plan, _with_surroundings(live, manager, state_dir), wishes.allow, GIVING_BACK))
+            tell("asking the gateways")
+            connection = ssh_connection()
+            probes = choose_probes(_addressed(original), live.state, _answers, _callers(connection))
+            confirm = _confirm(wishes, plan, live, connection)
+            record = sorted(str(path) for path in (state_dir / "applied").iterdir())
+            steps = compile_removal(plan, original, live, probes.must, record, confirm)
+            return Prepared(plan, live, steps, backend.name, probes, confirm, allowed, original)
+
+
+def _with_surroundings(live: Live, manager: NetworkManager, state_dir: Path) -> Live:
+    return dataclasses.replace(live, surroundings=read_surroundings(manager, live.links, state_dir))
+
+
+def _addressed(original: Original) -> State:
+    """The addresses from before kvmnet, as a state: gateways outside of them need not answer then."""
+    addresses = [a.partition("/") for held in original.snapshot["addresses"].values() for a in held]
+    return {"interfaces": [{"ipv4": {"address": [{"ip": ip, "prefix-length": int(p)} for ip, _, p in addresses]}}]}
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What this host does not say becomes a refusal: nothing was touched."""
+    try:
+        yield
     except NmstateError as error:
         raise Refused(f"nmstate: {error}", error.details, "KVN505") from error
     except NMError as error:
@@ -96,7 +133,10 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
         raise Refused(str(error), hint, "KVN504") from error
     except (rescue.Failed, subprocess.SubprocessError, OSError) as error:
         raise Refused(f"this host could not be read: {error}", None, "KVN512") from error
-    return Prepared(plan, live, steps, backend.name, probes, confirm, allowed)
+
+
+def _callers(connection: Optional[Connection]) -> list[str]:
+    return [connection.peer] if connection and connection.peer != connection.address else []
 
 
 def _confirm(wishes: Wishes, plan: Plan, live: Live, connection: Optional[Connection]) -> int:

@@ -205,6 +205,37 @@ def confirm(context: Context, step: Step) -> str:
     return str(rescue.read_json(file).get("by", ""))
 
 
+def give_back(context: Context, step: Step) -> str:
+    """What an undo does, from the snapshot of the machine before kvmnet that lies beside the journal."""
+    before = context.folder / "original"
+    return "; ".join(rescue.UNDO[spec["op"]](before, spec) for spec in step["specs"])
+
+
+def activate(context: Context, step: Step) -> str:
+    """Activate profiles that are not: by name of the NIC -> UUID."""
+    for name, uuid in step["profiles"].items():
+        if not rescue.wait(lambda name=name: context.manager.activated(name), 0.3):  # type: ignore[misc]
+            rescue.run("nmcli", "-w", "30", "connection", "up", "uuid", uuid, "ifname", name, timeout=40)
+    return ", ".join(step["profiles"])
+
+
+def as_before(context: Context, step: Step) -> str:
+    """Names, altnames and files must be those from before kvmnet, and what was not dynamic of the addresses."""
+    before = rescue.read_json(context.folder / "original" / "snapshot.json")
+
+    def left() -> list[str]:
+        links = rescue.links()
+        return rescue.file_differences(before) + [
+            f"{name}: was {was}, is {links.get(name)}"
+            for name, was in before["links"].items()
+            if links.get(name) != was
+        ]
+
+    if not rescue.wait(lambda: not left(), 25):
+        raise StepFailed("the machine is not as before kvmnet: " + "; ".join(left()))
+    return f"{len(before['links'])} NICs, {len(before['files'])} files as before"
+
+
 def commit(context: Context, step: Step) -> str:
     """Keep the trial; its checkpoint must still be there, else NetworkManager has undone it already."""
     checkpoint = _checkpoint(context, context.folder / step["log"])
@@ -271,6 +302,9 @@ DO: dict[str, Callable[[Context, Step], str]] = {
     "read back": read_back,
     "probe": probe,
     "confirm": confirm,
+    "give back": give_back,
+    "activate": activate,
+    "as before": as_before,
     "commit": commit,
     "write profile": write_profile,
     "hostname": hostname,

@@ -44,7 +44,7 @@ def work(state_dir: Path) -> int:
         except (Exception, Cancelled) as error:  # whatever it was, a bug of ours too: the machine comes first
             _ignore_signals()
             why = str(error) if isinstance(error, (*ERRORS, Cancelled)) else f"a bug in kvmnet: {error!r}"
-            journal.append("failed", error=why, away=outage.seconds() if outage else None)
+            journal.try_append("failed", error=why, away=outage.seconds() if outage else None)
             _become_rescue(state_dir, why)
         _ignore_signals()
         journal.append("kept")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Optional
 
 from tests.lab.machine import Job, Machine
 
@@ -28,6 +30,54 @@ def nmstatectl(machine: Machine, on_apply: str) -> Iterator[None]:
 def wait_for_step(machine: Machine, title: str, *, timeout: float = 60) -> None:
     """Until the open transaction has begun the step of this title."""
     machine.until(f"grep -q '\"do\".*{title}' /var/lib/kvmnet/open/journal.jsonl", timeout=timeout, every=0.1)
+
+
+PAUSE = "/run/lab-pause.json"
+REACHED = "/run/lab-pause.reached"
+GO = "/run/lab-pause.go"
+_PAUSE = """
+import json, os, sys, time
+def pause():
+    words = getattr(sys, "orig_argv", sys.argv)
+    if "kvmnet.transaction.worker" not in words or not os.path.exists("/run/lab-pause.json"):
+        return
+    with open("/run/lab-pause.json") as file:
+        wanted = json.load(file)
+    import kvmnet.rescue
+    append = kvmnet.rescue.Journal.append
+    def paused(self, event, **fields):
+        append(self, event, **fields)
+        if event == wanted["event"] and fields.get("step") == wanted["step"]:
+            os.unlink("/run/lab-pause.json")
+            open("/run/lab-pause.reached", "w").close()
+            end = time.monotonic() + wanted["seconds"]
+            while time.monotonic() < end and not os.path.exists("/run/lab-pause.go"):
+                time.sleep(0.05)
+    kvmnet.rescue.Journal.append = paused
+pause()
+"""
+
+
+def pause(machine: Machine, step: Optional[int], *, event: str = "do", seconds: float = 600) -> None:
+    """The next worker stops right after this word of its journal is on disk, before it does anything more.
+
+    It is put into the machine's own Python of kvmnet by a .pth file: kvmnet itself has no such thing.
+    """
+    packages = machine.out("echo /opt/kvmnet/lib/python3*/site-packages")
+    machine.put(f"{packages}/lab_pause.py", _PAUSE)
+    machine.put(f"{packages}/lab_pause.pth", "import lab_pause\n")
+    machine.run(f"rm -f {REACHED} {GO}")
+    machine.put(PAUSE, json.dumps({"event": event, "step": step, "seconds": seconds}))
+
+
+def wait_paused(machine: Machine, *, timeout: float = 60) -> None:
+    """Until the worker has stopped where `pause` said."""
+    machine.until(f"test -e {REACHED}", timeout=timeout, every=0.1)
+
+
+def go_on(machine: Machine) -> None:
+    """Let the worker that has stopped go on."""
+    machine.run(f"touch {GO}")
 
 
 def kill_unit(machine: Machine, *, rescue_too: bool) -> None:

@@ -11,14 +11,17 @@ _WHOLE = r"""
 import glob, hashlib, json, os, stat, subprocess
 def said(*argv):
     return subprocess.run(argv, capture_output=True, text=True).stdout
-files = {}
+files, settings = {}, {}
 for folder in ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections",
                "/etc/systemd/network", "/run/systemd/network"):
     for path in sorted(glob.glob(folder + "/*") + glob.glob(folder + "/.*")):
         if os.path.basename(path) != "lo.nmconnection":
             about = os.stat(path)
-            content = hashlib.sha256(open(path, "rb").read()).hexdigest()
-            files[path] = [oct(stat.S_IMODE(about.st_mode)), about.st_uid, about.st_gid, content]
+            content = open(path, "rb").read()
+            plain = b"".join(line for line in content.splitlines() if not line.startswith(b"timestamp="))
+            rights = [oct(stat.S_IMODE(about.st_mode)), about.st_uid, about.st_gid]
+            files[path] = [*rights, hashlib.sha256(content).hexdigest()]
+            settings[path] = [*rights, hashlib.sha256(plain).hexdigest()]
 firewall = ["busctl", "--json=short", "call", "org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1",
             "org.fedoraproject.FirewallD1.zone", "getActiveZones"]
 manager = ["org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager", "org.freedesktop.NetworkManager"]
@@ -33,7 +36,10 @@ print(json.dumps({
     "zones": {zone: sorted(held["interfaces"]) for zone, held in json.loads(said(*firewall))["data"][0].items()}
              if "\nactive" in "\n" + said("systemctl", "is-active", "firewalld") else None,
     "files": files,
-    "profiles": sorted(said("nmcli", "-t", "-f", "UUID,NAME,DEVICE,FILENAME", "connection", "show").splitlines()),
+    "settings": settings,  # the same without NetworkManager's note of when a profile was used last
+    # lo's is made anew at each boot
+    "profiles": sorted(line for line in said("nmcli", "-t", "-f", "UUID,NAME,DEVICE,FILENAME", "connection",
+                                             "show").splitlines() if ":lo:lo:" not in line),
     "checkpoints": said("busctl", "get-property", *manager, "Checkpoints"),
     "open": os.path.exists("/var/lib/kvmnet/open"),
 }))

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Callable
+from typing import Callable, Optional
 
 from kvmnet.core import codes
 from kvmnet.core.bundle import Bundle, Nic
@@ -21,6 +21,8 @@ from kvmnet.core.plan import Plan
 
 _MODULES = ("program", "names", "naming", "nics", "boot", "guests")
 
+#: What speaks against giving a machine back: what it asks of the host, not what the definition says of it.
+GIVING_BACK = ("KVN507", "KVN510", "KVN511", "KVN550", "KVN551")
 #: When a refusal counts: also with an empty plan; when anything is written; when more than a note is.
 ALWAYS, WRITING, TOUCHING = "always", "writing", "touching"
 
@@ -99,9 +101,12 @@ def find(plan: Plan, live: Live) -> list[Refusal]:
     return [found for code in sorted(_REFUSALS) if counts[_REFUSALS[code][0]] for found in _REFUSALS[code][1](case)]
 
 
-def judge(plan: Plan, live: Live, allow: Collection[str] = ()) -> list[Refusal]:
-    """The reasons that a person has overridden. Raises Refused, with all of them, when others are left."""
-    found = find(plan, live)
+def judge(
+    plan: Plan, live: Live, allow: Collection[str] = (), among: Optional[Collection[str]] = None
+) -> list[Refusal]:
+    """The reasons that a person has overridden. Raises Refused, with all of them, when others are left. With
+    `among` only these codes count."""
+    found = [reason for reason in find(plan, live) if among is None or reason.code in among]
     left = [refused(r) for r in found if r.code not in allow]
     if left:
         first = left[0]

@@ -1,0 +1,211 @@
+"""`remove`: give the machine back as it was before kvmnet, as a transaction like any other.
+
+What its steps do is what an undo does, by the same functions of rescue.py, from the snapshots of the
+transactions that first took each NIC over; what undoes them is the state of now.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from kvmnet import rescue
+from kvmnet.core.bundle import Bundle
+from kvmnet.core.errors import Refused
+from kvmnet.core.live import Live
+from kvmnet.core.owned import profile_uuid
+from kvmnet.core.plan import Change, Plan, Rename
+from kvmnet.transaction.compile import ETC_DIR, STEP_LIMIT, Step, step
+from kvmnet.transaction.history import ended
+
+#: Those that stand on others go first.
+_ORDER = ("mac-vtap", "linux-bridge", "vlan", "bond")
+
+
+@dataclass(frozen=True)
+class OldNic:
+    """A NIC before kvmnet: its permanent MAC, kernel name, altnames, and the UUID of the connection profile that
+    was active on it (None: none was)."""
+
+    mac: str
+    name: str
+    altnames: tuple[str, ...]
+    profile: Optional[str]
+
+
+@dataclass(frozen=True)
+class Original:
+    """The host before kvmnet: its NICs, the profile (UUID) that was active on each device, and a snapshot as
+    `rescue.snapshot` makes it, of them alone."""
+
+    nics: tuple[OldNic, ...]
+    active: Mapping[str, str]
+    snapshot: rescue.Json
+
+
+def find_original(state_dir: Path) -> Original:
+    """Put it together from the transactions that took the NICs over. Raises Refused when there is none."""
+    nics: dict[str, OldNic] = {}
+    files: dict[str, rescue.Json] = {}
+    links: rescue.Json = {}
+    addresses: rescue.Json = {}
+    zones: rescue.Json = {}
+    devices: dict[str, str] = {}
+    for one in ended(state_dir):
+        folder = state_dir / "history" / one.id
+        transaction, snapshot = (rescue.read_json(folder / name) for name in ("transaction.json", "snapshot.json"))
+        if not one.kept:
+            continue
+        if transaction.get("removes"):
+            nics, files, links, addresses, zones, devices = {}, {}, {}, {}, {}, {}
+            continue
+        for record in snapshot["files"]:
+            if not record["path"].startswith(str(state_dir / "applied")):
+                files.setdefault(record["path"], record)
+        if transaction.get("adopts"):
+            for profile in snapshot["profiles"]:  # also of what a person made and we adopted
+                device = profile["device"]
+                if device and profile["uuid"] != profile_uuid(one.host, device):
+                    devices.setdefault(profile["uuid"], device)
+        for mac in transaction.get("adopts", ()):
+            link = next((n for n in snapshot["links"].values() if n["mac"] == mac), None)
+            if link is None:
+                continue
+            name = link["name"]
+            active = next((p["uuid"] for p in snapshot["profiles"] if p["device"] == name), None)
+            nics[mac] = OldNic(mac, name, tuple(link["altnames"]), active)
+            links[name], addresses[name] = link, snapshot["addresses"].get(name, [])
+            zones[name] = (snapshot["zones"] or {}).get(name)
+    if not nics:
+        raise Refused("kvmnet has not taken over a NIC of this host", "there is nothing to give back")
+    uuids = sorted(devices)
+    kept = [r for r in files.values() if _keyfile_of(r, uuids) or not r["path"].startswith(rescue.PROFILE_DIRS)]
+    return Original(
+        tuple(nics[mac] for mac in sorted(nics)),
+        {device: uuid for uuid, device in devices.items()},
+        {"files": kept, "links": links, "addresses": addresses, "zones": zones, "uuids": uuids},
+    )
+
+
+def _keyfile_of(record: rescue.Json, uuids: list[str]) -> bool:
+    text = base64.b64decode(record.get("data", "")).decode(errors="replace")
+    return any(f"uuid={uuid}" in text for uuid in uuids)
+
+
+def plan_removal(bundle: Bundle, original: Original, live: Live) -> Plan:
+    """What giving back changes. `bundle` is what is applied. Raises Refused when a NIC is gone."""
+    renames = []
+    for nic in original.nics:
+        now = live.nic(nic.mac)
+        if now is None:
+            raise Refused(
+                f"the NIC {nic.mac}, {nic.name} before kvmnet, is not in this machine", "put it back, or adopt the loss"
+            )
+        if now.name != nic.name:
+            renames.append(Rename(nic.mac, now.name, nic.name, now.altnames))
+    made = _made(live)
+    changes = [Change("remove", name, ("made by kvmnet",)) for name in made]
+    changes += [Change("rename", r.old, (f"to {r.new}, the NIC with MAC {r.mac}",)) for r in renames]
+    changes += [
+        Change("change", nic.name, ("its connection profile as it was before kvmnet",))
+        for nic in original.nics
+        if nic.profile
+    ]
+    changes += [Change("remove", f"{ETC_DIR}/{name}") for name in bundle.links]
+    state = {"interfaces": [{"name": name, "state": "absent"} for name in made]}
+    return Plan(bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes))
+
+
+def _made(live: Live) -> list[str]:
+    """The virtual interfaces that are there and that kvmnet made, in the order in which they go."""
+    made = [(name, owned.type) for name, owned in live.owned.items() if owned.made and owned.type in _ORDER]
+    there = [(name, kind) for name, kind in made if (link := live.links.get(name)) is not None and link.kind]
+    return [name for name, kind in sorted(there, key=lambda pair: _ORDER.index(pair[1]))]
+
+
+def compile_removal(
+    plan: Plan, original: Original, live: Live, probes: tuple[str, ...], record: list[str], confirm: int
+) -> list[Step]:
+    """The steps. `record` are the files that say what is applied."""
+    steps = _files(original)
+    made = [i["name"] for i in plan.state["interfaces"]]
+    for name in made:
+        profile = live.profiles.get(name)
+        uuids = [profile.uuid] if profile else []
+        spec = {"op": "profile", "uuid": uuids[0] if uuids else "", "interface": name}
+        steps.append(_give(f"remove {name}", [spec], [{"op": "files", "uuids": uuids}]))
+    for nic in original.nics:
+        now = live.nic(nic.mac)
+        assert now is not None
+        spec = {"op": "rename", "mac": nic.mac, "to": nic.name, "altnames": list(nic.altnames)}
+        undo: list[Step] = [{"op": "rename", "mac": nic.mac, "to": now.name, "altnames": list(now.altnames)}]
+        if live.zones is not None:
+            undo[:0] = [{"op": "zone", "interface": n, "zone": live.zones.get(n)} for n in {nic.name, now.name}]
+        steps.append(_give(f"give {now.name} its name {nic.name}", [spec], undo))
+    uuids = list(original.snapshot["uuids"])
+    now_active = [p.uuid for nic in original.nics if (p := _profile_of(nic, live)) and p.uuid not in uuids]
+    steps.append(
+        _give(
+            "give the connection profiles back",
+            [*({"op": "profile", "uuid": u, "interface": ""} for u in now_active), {"op": "files", "uuids": uuids}],
+            [{"op": "files", "uuids": sorted({*uuids, *now_active})}],
+        )
+    )
+    if live.zones is not None:
+        specs: list[Step] = [
+            {"op": "zone", "interface": n.name, "zone": original.snapshot["zones"].get(n.name)} for n in original.nics
+        ]
+        gone = {n.name for n in original.nics}
+        specs += [
+            {"op": "zone", "interface": name, "zone": None}
+            for name in [*made, *(r.old for r in plan.renames)]
+            if name not in gone
+        ]
+        undo = [{"op": "zone", "interface": s["interface"], "zone": live.zones.get(s["interface"])} for s in specs]
+        steps.append(_give("bind the zones as before", specs, undo))
+    steps += _hostname(original, live)
+    active = dict(original.active)
+    steps.append(step("activate", "activate " + ", ".join(sorted(active)), profiles=active))
+    steps.append(step("as before", "compare with what was before kvmnet"))
+    if probes:
+        steps.append(step("probe", "ask " + ", ".join(probes), targets=list(probes)))
+    if confirm:
+        title = "wait for a word from outside"
+        steps.append(step("confirm", title, limit=confirm + STEP_LIMIT // 2, seconds=confirm))
+    undo = [{"op": "files", "paths": record}]
+    steps.append(step("write files", "forget what was applied", files={}, remove=record, undo=undo))
+    return steps
+
+
+def _profile_of(nic: OldNic, live: Live) -> Any:
+    now = live.nic(nic.mac)
+    return live.profiles.get(now.name) if now else None
+
+
+def _give(title: str, specs: list[dict[str, Any]], undo: list[dict[str, Any]]) -> Step:
+    return step("give back", title, undo, specs=specs)
+
+
+def _files(original: Original) -> list[Step]:
+    """All but profiles and the hostname, which need more than their files: the `.link` files above all."""
+    paths = [r["path"] for r in original.snapshot["files"]]
+    paths = sorted(p for p in paths if not p.startswith(rescue.PROFILE_DIRS) and p != "/etc/hostname")
+    undo = [{"op": "files", "paths": paths}]
+    return [_give("let udev name the NICs as before", [{"op": "files", "paths": paths}], undo)] if paths else []
+
+
+def _hostname(original: Original, live: Live) -> list[Step]:
+    record = next((r for r in original.snapshot["files"] if r["path"] == "/etc/hostname"), None)
+    if record is None:
+        return []
+    old = base64.b64decode(record.get("data", "")).decode(errors="replace").strip()
+    now = str(live.state.get("hostname", {}).get("config") or "")
+    files = {"op": "files", "paths": ["/etc/hostname"]}
+    return [
+        _give(
+            "give the hostname back", [{"op": "hostname", "name": old}, files], [{"op": "hostname", "name": now}, files]
+        )
+    ]

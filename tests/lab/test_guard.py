@@ -1,0 +1,176 @@
+"""What holds when the worker, the session, the power or kvmnet itself is gone; and the way back to the beginning."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from tests.lab import faults, picture
+from tests.lab.machine import Machine, Result
+from tests.lab.outage import reachable
+from tests.lab.seed import HOST_ADDRESS
+from tests.lab.test_undo import TRIAL, apply, same
+
+GUARDED_UNITS = "systemctl list-units --all --no-legend 'kvmnet-watchdog-*' 'kvmnet-apply-*'"
+
+
+@pytest.fixture
+def before(host: Machine, definition: str) -> dict[str, Any]:
+    """The machine as it is before each test, and must be again."""
+    host.put("/root/cluster.yaml", definition)
+    return picture.whole(host)
+
+
+@pytest.fixture(scope="module")
+def ssh(host: Machine, peer: Machine) -> str:
+    """How root on the peer comes to the host."""
+    host.run("systemctl start ssh")
+    peer.run("test -e /root/.ssh/id_ed25519 || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519")
+    host.run("mkdir -p -m 700 /root/.ssh")
+    host.put("/root/.ssh/authorized_keys", peer.get("/root/.ssh/id_ed25519.pub"), mode=0o600)
+    options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=10"
+    return f"ssh {options} -S /run/shared root@{HOST_ADDRESS}"
+
+
+def history(host: Machine) -> str:
+    return host.out("kvmnet history").splitlines()[-1]
+
+
+def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """SIGKILL to the worker, to what systemd runs after it and to the command that follows."""
+    faults.pause(host, 5)
+    job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
+    faults.wait_paused(host)
+    assert picture.link(host, "peth0")
+    status = host.out("kvmnet status")
+    assert "is open" in status
+    assert "the watchdog undoes it in" in status
+    job.stop(signal.SIGKILL)
+    faults.kill_unit(host, rescue_too=True)
+    host.run("mv /opt/kvmnet /opt/gone")
+    try:
+        host.until("! test -e /var/lib/kvmnet/open", timeout=90)
+    finally:
+        host.run("mv /opt/gone /opt/kvmnet")
+    same(host, peer, before)
+    assert "nobody worked on it any more" in history(host)
+    host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=30)
+
+
+def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """And kvmnet is not there any more when it comes back: the boot needs rescue.py alone."""
+    with faults.nmstatectl(host, '$REAL "$@"; code=$?; touch /run/applied; sleep 600; exit $code'):
+        faults.in_background(host, "exec kvmnet apply --yes /root/cluster.yaml", TRIAL)
+        host.until("test -e /run/applied", timeout=60)
+        host.run("mv /opt/kvmnet /opt/gone; sync")
+        host.power_cut()
+        host.boot()
+        host.run("mv /opt/gone /opt/kvmnet")
+    same(host, peer, before)
+    assert "the machine was cut off" in history(host)
+
+
+@pytest.mark.parametrize(("step", "event"), [(11, "done"), (13, "done"), (14, "do")])
+def test_the_power_goes_while_it_is_kept(
+    host: Machine, peer: Machine, before: dict[str, Any], step: int, event: str
+) -> None:
+    """The names on disk are the new ones already: the boot takes them back before NetworkManager starts."""
+    faults.pause(host, step, event=event)
+    host.start("exec kvmnet apply --yes /root/cluster.yaml")
+    faults.wait_paused(host)
+    assert host.run("ls /etc/systemd/network").stdout == "00-kvmnet-peth0.link\n"
+    host.power_cut()
+    host.boot()
+    same(host, peer, before)
+    assert "the machine was cut off" in history(host)
+
+
+def test_a_new_connection_confirms(host: Machine, peer: Machine, before: dict[str, Any], ssh: str) -> None:
+    """Asked for by default, since the operator comes in by the NIC that changes; the old connection proves nothing."""
+    peer.run(f"{ssh} -M -N -f")
+    job = peer.start(f"{ssh} kvmnet apply --yes /root/cluster.yaml")
+    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    old = peer.run(f"{ssh} kvmnet confirm", check=False)
+    assert (old.code, "proves nothing" in old.stderr) == (5, True), old
+    here = host.run("kvmnet confirm", check=False)
+    assert (here.code, "no SSH connection" in here.stderr) == (5, True), here
+    itself = host.run(
+        "test -e /root/.ssh/id || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id; cat /root/.ssh/id.pub >> "
+        f"/root/.ssh/authorized_keys; {ssh} -i /root/.ssh/id kvmnet confirm".replace("-S /run/shared", "-S none"),
+        check=False,
+    )
+    assert (itself.code, "from this host itself" in itself.stderr) == (5, True), itself
+    new = peer.run(f"{ssh} kvmnet confirm".replace("-S /run/shared", "-S none"), check=False)
+    assert new.code == 0, new
+    done = job.wait(60)
+    assert done.code == 0, done
+    assert "open a new connection" in done.stdout
+    peer.run(f"{ssh} -O exit", check=False)
+    assert picture.link(host, "peth0")["master"] == "eth0"
+    gone = host.run("kvmnet confirm", check=False)
+    assert (gone.code, "no change waits" in gone.stderr) == (5, True), gone
+    removed(host, peer, before)
+
+
+def removed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    result = host.run("kvmnet remove --yes", check=False, timeout=120)
+    assert result.code == 0, result
+    assert "given back" in result.stdout
+    same(host, peer, before)
+    assert host.run("ls /etc/systemd/system/kvmnet-*", check=False).code != 0
+    assert host.out("kvmnet status").startswith("nothing is applied on this host")
+
+
+def test_without_a_word_it_is_undone(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    result = apply(host, "--confirm-within", "10")
+    assert result.code == 3, result
+    assert "nobody confirmed within 10 s" in result.stdout
+    same(host, peer, before)
+
+
+def test_rollback_undoes_what_is_open(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    job = host.start("exec kvmnet apply --yes --confirm-within 300 /root/cluster.yaml")
+    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    result = host.run("kvmnet rollback", check=False, timeout=90)
+    assert result.code == 0, result
+    assert job.wait(30).code == 3
+    same(host, peer, before)
+
+
+def test_rollback_goes_back_by_one_and_remove_to_the_beginning(
+    host: Machine, peer: Machine, before: dict[str, Any], definition: str
+) -> None:
+    for name, mtu in (("cluster", 1500), ("second", 1400)):
+        host.put(f"/root/{name}.yaml", definition.replace("  private:\n", f"  private:\n    mtu: {mtu}\n"))
+    assert apply(host).code == 0
+    first = picture.whole(host)
+    assert host.run("kvmnet apply --yes /root/second.yaml", timeout=90).code == 0
+    assert picture.link(host, "eth0")["mtu"] == 1400
+    host.run("ip link set eth0 mtu 1300")
+    drift = host.run("kvmnet status --exit-code", check=False)
+    assert (drift.code, "mtu: 1300 -> 1400" in drift.stdout) == (6, True), drift
+    assert host.run("kvmnet rollback --yes", timeout=90).code == 0
+    now = picture.whole(host)
+    assert {k: now[k] for k in ("links", "addresses", "routes", "zones")} == {
+        k: first[k] for k in ("links", "addresses", "routes", "zones")
+    }
+    removed(host, peer, before)
+    host.reboot()
+    same(host, peer, before)
+
+
+def test_a_removal_that_is_cut_off_is_undone(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    assert apply(host).code == 0
+    applied = picture.whole(host)
+    faults.pause(host, 3, event="done")
+    job = host.start("exec kvmnet remove --yes")
+    faults.wait_paused(host)
+    assert "peth0" not in picture.whole(host)["links"]
+    faults.kill_unit(host, rescue_too=False)
+    result: Result = job.wait(90)
+    assert result.code == 3, result
+    assert picture.whole(host) == applied
+    assert reachable(peer)
+    removed(host, peer, before)

@@ -1,0 +1,137 @@
+"""Giving the machine back: what was before kvmnet is put together from the first transactions, not the last."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from kvmnet import rescue
+from kvmnet.core.errors import Refused
+from kvmnet.core.live import Link, Live, Owned, Profile
+from kvmnet.core.report import plan_text
+from kvmnet.pipeline import load
+from kvmnet.transaction.compile import touched_files, touched_profiles
+from kvmnet.transaction.giveback import compile_removal, find_original, plan_removal
+from kvmnet.transaction.steps import DO
+
+MAC = "00:14:4f:80:de:00"
+KEYFILE = "/etc/NetworkManager/system-connections/eth0.nmconnection"
+LINK = "/etc/systemd/network/00-kvmnet-peth0.link"
+BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
+
+
+def file(path: str, text: Optional[str]) -> dict[str, Any]:
+    if text is None:
+        return {"path": path, "absent": True}
+    return {"path": path, "data": base64.b64encode(text.encode()).decode(), "mode": 384, "owner": [0, 0], "label": None}
+
+
+def link(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "mac": MAC, "altnames": ["enp1s0"], "kind": None, **more}
+
+
+def past(state: Path, name: str, *, kept: bool = True, snapshot: dict[str, Any], **transaction: Any) -> None:
+    folder = state / "history" / name
+    journal = rescue.Journal(folder)
+    folder.mkdir(parents=True)
+    journal.append("begin")
+    journal.append("end", outcome="kept" if kept else "rolled back")
+    empty: dict[str, Any] = {"files": [], "links": {}, "addresses": {}, "zones": None, "profiles": []}
+    for file_name, data in (("transaction.json", transaction), ("snapshot.json", {**empty, **snapshot})):
+        (folder / file_name).write_text(json.dumps(data))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A host that took the NIC over, changed it once more, and failed to once."""
+    first = {
+        "files": [file(KEYFILE, "[connection]\nuuid=u-1\n"), file(LINK, None)],
+        "links": {"eth0": link("eth0")},
+        "addresses": {"eth0": ["10.1.255.254/16"]},
+        "zones": {"eth0": "trusted", "peth0": None},
+        "profiles": [{"uuid": "u-1", "device": "eth0", "file": KEYFILE, "id": "eth0"}],
+    }
+    later = {
+        "files": [
+            file(KEYFILE, "[connection]\nuuid=u-1\ncontroller=eth0\n"),
+            file(LINK, "ours"),
+            file("/etc/NetworkManager/system-connections/bridge.nmconnection", "[connection]\nuuid=u-2\n"),
+            file(str(tmp_path / "applied" / "bundle.json"), "{}"),
+        ],
+        "links": {"peth0": link("peth0")},
+    }
+    past(tmp_path, "0", kept=False, snapshot=later, adopts=[MAC])
+    past(tmp_path, "1", snapshot=first, adopts=[MAC])
+    past(tmp_path, "2", snapshot=later, adopts=[])
+    return tmp_path
+
+
+def live() -> Live:
+    return Live(
+        hostname="h",
+        state={},
+        links={"peth0": Link("peth0", MAC, None), "eth0": Link("eth0", None, "bridge")},
+        profiles={
+            "peth0": Profile("u-1", "peth0", "802-3-ethernet", "peth0", KEYFILE),
+            "eth0": Profile("u-2", "eth0", "bridge", "eth0", "/etc/NetworkManager/system-connections/b.nmconnection"),
+        },
+        zones={"eth0": "trusted", "peth0": "trusted"},
+        owned={"eth0": Owned("linux-bridge", True, "u-2"), "peth0": Owned("ethernet", False, "u-9")},
+    )
+
+
+def test_the_first_snapshot_of_a_nic_counts(state: Path) -> None:
+    original = find_original(state)
+    assert [(n.mac, n.name, n.altnames, n.profile) for n in original.nics] == [(MAC, "eth0", ("enp1s0",), "u-1")]
+    kept = {r["path"]: r for r in original.snapshot["files"]}
+    assert set(kept) == {KEYFILE, LINK}
+    assert base64.b64decode(kept[KEYFILE]["data"]) == b"[connection]\nuuid=u-1\n"
+    assert kept[LINK] == {"path": LINK, "absent": True}
+
+
+def test_after_a_removal_the_count_begins_anew(state: Path) -> None:
+    past(state, "3", snapshot={}, removes=True)
+    with pytest.raises(Refused, match="has not taken over a NIC"):
+        find_original(state)
+
+
+def test_what_is_given_back(state: Path) -> None:
+    plan = plan_removal(BUNDLE, find_original(state), live())
+    assert plan_text(plan).splitlines() == [
+        "vm-container-0-0: 4 changes to make",
+        "  - remove eth0: made by kvmnet",
+        f"  > rename peth0: to eth0, the NIC with MAC {MAC}",
+        "  ~ change eth0: its connection profile as it was before kvmnet",
+        f"  - remove {LINK}",
+    ]
+
+
+def test_a_nic_that_is_gone_is_named(state: Path) -> None:
+    machine = live()
+    without = Live(hostname="h", state={}, links={"eth0": machine.links["eth0"]}, profiles=machine.profiles)
+    with pytest.raises(Refused, match=f"the NIC {MAC}, eth0 before kvmnet"):
+        plan_removal(BUNDLE, find_original(state), without)
+
+
+def test_every_step_can_be_done_and_undone(state: Path) -> None:
+    """The bridge goes before its name is given to the NIC, the probes come before it is forgotten."""
+    original = find_original(state)
+    plan = plan_removal(BUNDLE, original, live())
+    steps = compile_removal(plan, original, live(), ("10.1.1.1",), [str(state / "applied" / "bundle.json")], 60)
+    assert [s["op"] for s in steps] == [*["give back"] * 5, "activate", "as before", "probe", "confirm", "write files"]
+    assert all(s["op"] in DO and s["limit"] > 0 for s in steps)
+    assert all(spec["op"] in rescue.UNDO for s in steps for spec in [*s["undo"], *s.get("specs", [])])
+    titles = [s["title"] for s in steps]
+    assert titles.index("remove eth0") < titles.index("give peth0 its name eth0")
+    assert steps[titles.index("give peth0 its name eth0")]["undo"][-1] == {
+        "op": "rename",
+        "mac": MAC,
+        "to": "peth0",
+        "altnames": [],
+    }
+    assert touched_profiles(steps) == ["u-1", "u-2"]
+    assert touched_files(steps) == sorted([LINK, str(state / "applied" / "bundle.json")])
