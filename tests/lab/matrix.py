@@ -100,6 +100,7 @@ def _kill_all(bench: Bench, job: Job) -> None:
 def _power(bench: Bench, job: Job) -> None:
     bench.host.power_cut()
     bench.host.boot()
+    bench.host.run("nm-online -s -q -t 60", timeout=90)
 
 
 def _nm(verb: str) -> Fault:

@@ -34,6 +34,11 @@ def ssh(host: Machine, peer: Machine) -> str:
     return f"ssh {options} -S /run/shared root@{HOST_ADDRESS}"
 
 
+def online(host: Machine) -> None:
+    """A boot is over before NetworkManager is."""
+    host.run("nm-online -s -q -t 60", timeout=90)
+
+
 def history(host: Machine) -> str:
     return host.out("kvmnet history").splitlines()[-1]
 
@@ -67,6 +72,7 @@ def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[
         host.run("mv /opt/kvmnet /opt/gone; sync")
         host.power_cut()
         host.boot()
+        online(host)
         host.run("mv /opt/gone /opt/kvmnet")
     same(host, peer, before)
     assert "the machine was cut off" in history(host)
@@ -83,6 +89,7 @@ def test_the_power_goes_while_it_is_kept(
     assert host.run("ls /etc/systemd/network").stdout == "00-kvmnet-peth0.link\n"
     host.power_cut()
     host.boot()
+    online(host)
     same(host, peer, before)
     assert "the machine was cut off" in history(host)
 
@@ -158,6 +165,7 @@ def test_rollback_goes_back_by_one_and_remove_to_the_beginning(
     }
     removed(host, peer, before)
     host.reboot()
+    online(host)
     same(host, peer, before)
 
 
