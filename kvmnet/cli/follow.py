@@ -59,6 +59,7 @@ def _require_same(prepared: "Prepared", again: "Prepared") -> None:
 def tell_plan(console: Console, prepared: "Prepared") -> None:
     """What would change, and who is asked whether the host is still there."""
     from kvmnet.core.report import allowed_text, plan_text
+    from kvmnet.host import hooks
 
     console.waiting(None)
     text = plan_text(prepared.plan) + allowed_text(prepared.allowed)
@@ -70,6 +71,8 @@ def tell_plan(console: Console, prepared: "Prepared") -> None:
         console.line(f"note: within {prepared.confirm} s of the change `kvmnet confirm` must come by a new connection")
     for gateway in prepared.probes.silent:
         console.line(f"note: the gateway {gateway} does not answer now, so it is not asked after the change")
+    if prepared.plan.bundle.guests and hooks.wanting():
+        console.line("note: guests attach on demand here, but libvirt's hook is not in place: kvmnet hook install")
 
 
 def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel: bool = True) -> int:

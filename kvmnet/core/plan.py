@@ -36,7 +36,8 @@ class Change:
 @dataclass(frozen=True)
 class Plan:
     """What is to be done on this host: `state` holds only what differs. `leaving` are the interfaces that go
-    with it, `stale_files` our .link files that go."""
+    with it, `stale_files` our .link files that go, `settings` our files among NetworkManager's settings (path to
+    text; None: it goes)."""
 
     bundle: Bundle
     renames: tuple[Rename, ...]
@@ -44,7 +45,7 @@ class Plan:
     state: State
     unsaved: tuple[str, ...]
     hostname: Optional[str]
-    settings: Mapping[str, str]
+    settings: Mapping[str, Optional[str]]
     record: bool
     changes: tuple[Change, ...]
     stale_files: tuple[str, ...] = ()
@@ -115,13 +116,23 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         changes.append(Change("change", "hostname", (f"{_now_named(live.state)} -> {hostname}",)))
     # a NIC that is only renamed was re-bound in memory: its profile is to be saved too
     unsaved += tuple(r.new for r in renames if r.new not in {*sent, *unsaved} and r.old in live.profiles)
-    settings = {path: text for path, text in guest_settings(bundle).items() if live.settings.get(path) != text}
-    changes += [Change("file", path, ("NetworkManager leaves guests' devices alone",)) for path in settings]
+    settings, more = _settings(bundle, live)
+    changes += more
     record = live.applied not in (bundle.digest, UNREADABLE)
     if record and not changes:
         changes.append(Change("record", bundle.host, ("the host already is as defined; kvmnet takes note of it",)))
     gone = (tuple(stale), tuple(left))
     return Plan(bundle, renames, link_files, state, unsaved, hostname, settings, record, tuple(changes), *gone)
+
+
+def _settings(bundle: Bundle, live: Live) -> tuple[dict[str, Optional[str]], list[Change]]:
+    """Our files among NetworkManager's settings that are to be written, or to go (None)."""
+    wanted = guest_settings(bundle)
+    new: dict[str, Optional[str]] = {p: text for p, text in wanted.items() if live.settings.get(p) != text}
+    old: dict[str, Optional[str]] = {p: None for p in live.settings if p not in wanted}
+    changes = [Change("file", path, ("NetworkManager leaves guests' devices alone",)) for path in new]
+    changes += [Change("remove", path, ("no guest can run here any more",)) for path in old]
+    return {**new, **old}, changes
 
 
 def _rename(nic: Nic, live: Live) -> list[Rename]:

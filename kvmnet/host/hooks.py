@@ -63,6 +63,11 @@ class HookStatus:
         return not self.missing and not self.other
 
 
+def wanting() -> bool:
+    """Whether there is a libvirt here that our hook does not serve."""
+    return Path(LIBVIRT).is_dir() and not Path(HOOK).exists()
+
+
 def install(tell: Callable[[str], None], restart: bool = True) -> None:
     """Put the hook and what belongs to it in place; libvirt finds a first hook only when it starts, so with
     `restart` a running daemon is started anew (guests run on). Raises Refused without libvirt."""

@@ -83,8 +83,9 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
         steps.append(
             step(
                 "write files",
-                "have NetworkManager leave guests' devices alone",
-                files=dict(plan.settings),
+                "tell NetworkManager which devices are the guests'",
+                files={path: text for path, text in plan.settings.items() if text is not None},
+                remove=[path for path, text in plan.settings.items() if text is None],
                 reload="NetworkManager",
                 undo=[{"op": "files", "paths": sorted(plan.settings)}],
             )

@@ -274,3 +274,12 @@ def test_a_file_of_the_nics_old_name_never_wins_and_goes_with_the_keeping() -> N
     gone = ["/etc/systemd/network/00-kvmnet-eth0.link", "/run/systemd/network/00-kvmnet--peth0.link"]
     assert late["remove"] == gone
     assert set(gone) <= set(touched_files(found))
+
+
+def test_networkmanagers_settings_go_when_no_guest_can_run_here() -> None:
+    bundle = replace(BUNDLE, guests=None, state={"interfaces": []}, nics=(), links={})
+    live = replace(after(BUNDLE), state={"interfaces": []})
+    found = compile_steps(make_plan(bundle, live), live, set(), Terms(120))
+    step = next(s for s in found if s.get("reload") == "NetworkManager")
+    assert (step["files"], step["remove"]) == ({}, ["/etc/NetworkManager/conf.d/90-kvmnet-guests.conf"])
+    assert step["remove"][0] in touched_files(found)

@@ -54,6 +54,7 @@ def hook_cli(capfdbinary: Any, *words: str) -> tuple[int, str, str]:
 
 
 def test_install_and_again(system: System, tmp_path: Path, capfdbinary: Any) -> None:
+    assert hooks.wanting()
     assert hook_cli(capfdbinary, "status")[0] == 1
     code, out, _ = hook_cli(capfdbinary, "install")
     assert code == 0 and out.count("wrote ") == 3
@@ -63,6 +64,7 @@ def test_install_and_again(system: System, tmp_path: Path, capfdbinary: Any) -> 
     assert put.read_text().startswith("#!/usr/bin/python3 -I\n")
     assert "systemctl restart virtqemud.service" in system.told
     assert "systemctl restart libvirtd.service" not in system.told
+    assert not hooks.wanting()
     system.told.clear()
     assert "wrote" not in hook_cli(capfdbinary, "install")[1]
     assert not [words for words in system.told if "restart" in words]
@@ -105,6 +107,7 @@ def test_remove_names_what_stays(system: System, tmp_path: Path, capfdbinary: An
 
 def test_refused_without_libvirt_or_root(system: System, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     Path(hooks.LIBVIRT).rmdir()
+    assert not hooks.wanting()
     with pytest.raises(Refused, match="no libvirt"):
         hooks.install(lambda _: None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

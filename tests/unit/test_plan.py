@@ -156,9 +156,13 @@ def test_a_missing_link_file_is_a_change(bundle: Bundle) -> None:
 def test_networkmanager_leaves_guests_devices_alone_on_hosts_that_may_have_some(bundle: Bundle) -> None:
     plan = make_plan(bundle, replace(after(bundle), settings={SETTINGS_FILE: "another version's"}))
     assert [(c.what, c.name) for c in plan.changes] == [("file", SETTINGS_FILE)]
-    assert "interface-name:vnet*,interface-name:macvtap*\nmanaged=0\n" in plan.settings[SETTINGS_FILE]
+    assert "interface-name:vnet*,interface-name:macvtap*\nmanaged=0\n" in str(plan.settings[SETTINGS_FILE])
     state = {"interfaces": [i for i in bundle.state["interfaces"] if i["type"] == "ethernet"]}
-    assert guest_settings(replace(bundle, state=state, guests=None)) == {}
+    without = replace(bundle, state=state, guests=None)
+    assert guest_settings(without) == {}
+    gone = make_plan(without, after(bundle))
+    assert gone.settings == {SETTINGS_FILE: None}
+    assert ("remove", SETTINGS_FILE) in [(c.what, c.name) for c in gone.changes]
 
 
 def test_a_bundle_that_was_never_noted_is_noted(bundle: Bundle) -> None:
