@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAB_TESTS := tests/contract tests/lab
 
-.PHONY: help demo test check lint unit pythons lab lab-tests docs fuzz bench bench-outage clean
+.PHONY: help demo test check lint unit pythons lab lab-tests docs fuzz bench bench-outage soak-guests clean
 
 # How many generated definitions `make fuzz` looks at.
 N ?= 10000
@@ -19,6 +19,7 @@ help:
 	@echo "make fuzz          $(N) generated definitions, right and wrong (N=… for another number; 3 min)"
 	@echo "make bench         how long validate and render take, beside netplan (3 min)"
 	@echo "make lab           build the lab's machines (tests/lab/README.md)"
+	@echo "make soak-guests   guests come and go while libvirt is killed, the machine rebooted (15 min; MINUTES=…)"
 	@echo "make bench-outage  how long the address is away, beside the same change by hand (15 min)"
 
 $(VENV)/.ready: pyproject.toml tests/prepare.sh
@@ -70,6 +71,13 @@ bench: $(VENV)/.ready
 bench-outage:
 	@tests/prepare.sh --python
 	@$(PYTHON) -m benchmarks.outage
+
+# How long each generation is under it.
+MINUTES ?= 4
+
+soak-guests:
+	@tests/prepare.sh --python
+	@$(PYTHON) -m tests.lab.soak_guests --minutes $(MINUTES)
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -78,6 +78,38 @@ def uppers(device: str) -> list[str]:
         return []
 
 
+def tap_of(macvtap: str) -> Optional[int]:
+    """The number of the character device by which a process holds a macvtap; None when it is no macvtap."""
+    folder = f"{NET}/{macvtap}/macvtap"
+    try:
+        with open(f"{folder}/{os.listdir(folder)[0]}/dev", encoding="ascii") as file:
+            major, _, minor = file.read().strip().partition(":")
+        return os.makedev(int(major), int(minor))
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def held(number: int) -> bool:
+    """Whether a process has this character device open."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # the process went
+            for descriptor in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    if os.stat(f"/proc/{pid}/fd/{descriptor}").st_rdev == number:
+                        return True
+    return False
+
+
+def abandoned(device: str) -> bool:
+    """Whether all that lies over a device are macvtaps of libvirt's that no process holds: a libvirt that was killed
+    while a guest started leaves one, and no later one knows of it."""
+    for upper in uppers(device):
+        number = tap_of(upper) if upper.startswith("macvtap") else None
+        if number is None or held(number):
+            return False
+    return True
+
+
 def spawn(program: str, arguments: list[str], actions: list[tuple[Any, ...]]) -> int:
     """Start a program of the system; its process number. Raises Refused when it is not there."""
     for folder in PATH.split(":"):
@@ -247,22 +279,22 @@ def remove_behind(devices: list[str], lock: int) -> None:
     spawn("sh", ["-c", script, "sh", *devices], [*nowhere, (os.POSIX_SPAWN_DUP2, lock, 9)])
 
 
-def unneeded(record: Json) -> list[str]:
+def unneeded(record: Json, closely: bool = False) -> list[str]:
     """The devices that we made and nobody needs. What has become the host's own (it is in its state now), or has
-    gone, is forgotten."""
+    gone, is forgotten. What carries something stays, unless one looks closely and it is abandoned."""
     needed = {device for user in entries("users") for device in read_json(f"{RUN_DIR}/users/{user}").get("devices", [])}
     found = []
     for device in entries("vlans"):
         if not exists(device) or device in record.get("own", []):
             forget("vlans", device)
-        elif device not in needed and not uppers(device):
+        elif device not in needed and (not uppers(device) or (closely and abandoned(device))):
             found.append(device)
     return found
 
 
-def sweep(record: Json) -> list[str]:
+def sweep(record: Json, closely: bool = False) -> list[str]:
     """Remove the devices that we made and nobody needs; says what it did."""
-    gone = unneeded(record)
+    gone = unneeded(record, closely)
     for device in gone:
         remove(device)
     return [f"removed {device}" for device in gone]
@@ -365,7 +397,7 @@ def reconcile(record: Json) -> list[str]:
     done = []
     for domain in there.values():
         done += found_running(domain, record)
-    return done + sweep(record)
+    return done + sweep(record, closely=True)
 
 
 def status(record: Json) -> Json:

@@ -242,6 +242,25 @@ def test_reconcile_knows_a_process_that_died(kernel: Kernel, monkeypatch: pytest
     assert reconciled() == [] and kernel.made == []
 
 
+def test_reconcile_removes_what_a_killed_libvirt_left(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The macvtap of a guest that did not come to start, which no process holds, goes with its device."""
+    monkeypatch.setattr(os, "getppid", lambda: 2**22 + 1)
+    call("prepare", domain("one", "peth0.2"), monkeypatch)
+    over, tap = kernel.net / "peth0.2/upper_macvtap0", kernel.net / "macvtap0/macvtap/tap9"
+    over.mkdir()
+    with open("/dev/null", "rb"):  # noqa: PTH123
+        about = os.stat("/dev/null")  # noqa: PTH116
+        tap.mkdir(parents=True)
+        (tap / "dev").write_text(f"{os.major(about.st_rdev)}:{os.minor(about.st_rdev)}\n")
+        assert reconciled() == []  # somebody holds it: we do
+    (tap / "dev").write_text("4095:77\n")
+    over.rename(kernel.net / "peth0.2/upper_mine0")
+    assert reconciled() == []  # not libvirt's
+    (kernel.net / "peth0.2/upper_mine0").rename(over)
+    monkeypatch.setattr(hook, "remove", lambda device: kernel.told.append(f"removed {device}"))
+    assert reconciled() == ["removed peth0.2"] and kernel.told[-1] == "removed peth0.2"
+
+
 def test_status(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     call("prepare", domain("one", "peth0.2"), monkeypatch)
     assert hook.main(["--status"]) == 0
