@@ -8,15 +8,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAB_TESTS := tests/contract tests/lab
 
-.PHONY: help demo test check lint unit pythons lab lab-tests docs fuzz bench bench-outage soak-guests clean
+.PHONY: help demo test check lint unit pythons lab lab-tests docs fuzz faults bench bench-outage soak-guests clean
 
 # How many generated definitions `make fuzz` looks at.
 N ?= 10000
+# Which part of the fault matrix `make faults` runs.
+SHARD ?= 1/1
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "make docs          docs/reference.md anew, from the schemas and the program"
 	@echo "make fuzz          $(N) generated definitions, right and wrong (N=… for another number; 3 min)"
+	@echo "make faults        the fault matrix, SHARD=i/n of it (about 20 s a point and generation)"
 	@echo "make bench         how long validate and render take, beside netplan (3 min)"
 	@echo "make lab           build the lab's machines (tests/lab/README.md)"
 	@echo "make soak-guests   guests come and go while libvirt is killed, the machine rebooted (15 min; MINUTES=…)"
@@ -67,6 +70,10 @@ fuzz: $(VENV)/.ready
 bench: $(VENV)/.ready
 	@echo "bench: the core beside netplan, whole processes in turn (about 3 min)"
 	@$(BIN)/python -m benchmarks.core
+
+faults:
+	@tests/prepare.sh --python
+	@$(PYTHON) -m tests.lab.matrix --shard $(SHARD)
 
 bench-outage:
 	@tests/prepare.sh --python

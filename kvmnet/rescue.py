@@ -711,6 +711,19 @@ def give_macs_back(before: Json) -> None:
                         run("nmcli", "-w", "20", "connection", "up", "uuid", uuids[port], "ifname", port)
 
 
+def give_settings_back(before: Json) -> None:
+    """Give links the promiscuous mode and the MTU that they had: a NetworkManager that was started anew does not
+    know that it changed them, and keeps what a profile does not state."""
+    for name, link in links().items():
+        was = before["links"].get(name, {})
+        if link["kind"] != was.get("kind", link["kind"]):
+            continue
+        if was and link["promiscuous"] != was["promiscuous"]:
+            run("ip", "link", "set", "dev", name, "promisc", "on" if was["promiscuous"] else "off")
+        if was and link["mtu"] != was["mtu"]:
+            run("ip", "link", "set", "dev", name, "mtu", str(was["mtu"]))
+
+
 def settle(before: Json, journal: Journal, patience: float) -> list[str]:
     """Wait until the machine is as the snapshot has it; what still differs when patience (seconds) ends."""
     start = time.monotonic()
@@ -724,6 +737,7 @@ def settle(before: Json, journal: Journal, patience: float) -> list[str]:
                     nudged = True
                     activate_again(before)
                 give_macs_back(before)
+                give_settings_back(before)
         if left != told:
             told = left
             journal.try_append("settling", differences=left)

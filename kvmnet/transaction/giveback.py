@@ -115,7 +115,7 @@ def plan_removal(bundle: Bundle, original: Original, live: Live) -> Plan:
         if nic.profile
     ]
     changes += [Change("remove", f"{ETC_DIR}/{name}") for name in bundle.links]
-    state = {"interfaces": [{"name": name, "state": "absent"} for name in made]}
+    state = {"interfaces": [{"name": n, "type": live.owned[n].type, "state": "absent"} for n in made]}
     return Plan(bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -12,6 +13,7 @@ import pytest
 from kvmnet import rescue
 from kvmnet.core.errors import Refused
 from kvmnet.core.live import Link, Live, Owned, Profile
+from kvmnet.core.refusals import GIVING_BACK, judge
 from kvmnet.core.report import plan_text
 from kvmnet.pipeline import load
 from kvmnet.transaction.compile import touched_files, touched_profiles
@@ -108,6 +110,14 @@ def test_what_is_given_back(state: Path) -> None:
         "  ~ change eth0: its connection profile as it was before kvmnet",
         f"  - remove {LINK}",
     ]
+
+
+def test_nothing_of_the_host_speaks_against_it(state: Path) -> None:
+    machine = live()
+    assert judge(plan_removal(BUNDLE, find_original(state), machine), machine, among=GIVING_BACK) == []
+    plan, held = plan_removal(BUNDLE, find_original(state), machine), replace(machine, checkpoints=("/1",))
+    with pytest.raises(Refused, match="another tool has"):
+        judge(plan, held, among=GIVING_BACK)
 
 
 def test_a_nic_that_is_gone_is_named(state: Path) -> None:

@@ -93,12 +93,13 @@ def load() -> None:
         importlib.import_module(f"{__name__}.{name}")
 
 
-def find(plan: Plan, live: Live) -> list[Refusal]:
-    """Every reason against this plan on this host, in the order of the codes."""
+def find(plan: Plan, live: Live, among: Optional[Collection[str]] = None) -> list[Refusal]:
+    """Every reason (with `among`, of these codes alone) against this plan on this host, in the order of the codes."""
     load()
     case = Case(plan, live)
     counts = {ALWAYS: True, WRITING: not plan.empty, TOUCHING: plan.touches}
-    return [found for code in sorted(_REFUSALS) if counts[_REFUSALS[code][0]] for found in _REFUSALS[code][1](case)]
+    asked = [code for code in sorted(_REFUSALS) if among is None or code in among]
+    return [found for code in asked if counts[_REFUSALS[code][0]] for found in _REFUSALS[code][1](case)]
 
 
 def judge(
@@ -106,7 +107,7 @@ def judge(
 ) -> list[Refusal]:
     """The reasons that a person has overridden. Raises Refused, with all of them, when others are left. With
     `among` only these codes count."""
-    found = [reason for reason in find(plan, live) if among is None or reason.code in among]
+    found = find(plan, live, among)
     left = [refused(r) for r in found if r.code not in allow]
     if left:
         first = left[0]
