@@ -63,6 +63,8 @@ class _Cluster:
         self.data["guests"] = self.guests()
         if self.now(0.3):
             self.data["routes"] = [self.route("10.90.0.0/16"), *self.silenced_routes()]
+        if self.now(0.3):
+            self.data["probes"] = self.probes(everywhere=True)
         self.silences()
 
     def now(self, share: float) -> bool:
@@ -110,7 +112,7 @@ class _Cluster:
             if self.now(0.5):
                 net["gateway"] = f"10.{n}.0.1"
             elif self.now(0.7):
-                net["gateways"] = [f"10.{n}.0.1", f"2001:db8:{n}::1"]
+                net["gateways"] = [f"10.{n}.0.1", self.rng.choice([f"2001:db8:{n}::1", "fe80::1"])]
             if n or self.now(0.3):  # each default route has a metric of its own, so none is in doubt
                 net.update({"metric": 1000 + n} if self.now(0.5) else {"default_route": False})
             if self.now(0.5):
@@ -135,6 +137,8 @@ class _Cluster:
         self.pick(base, "hostname", 0.3, True, False)
         if self.now(0.3):
             base["routes"] = [self.route("10.91.0.0/16")]
+        if self.now(0.3):
+            base["probes"] = self.probes()
         over: Data = {"group": "base"}
         self.pick(over, "profile", 0.3, "rocks", "plain")
         return {"base": base, "over": over, "empty": {}}
@@ -144,6 +148,18 @@ class _Cluster:
         self.pick(route, "metric", 0.4, 7)
         self.pick(route, "table", 0.4, 254)
         return route
+
+    def probes(self, everywhere: bool = False) -> list[Data]:
+        """Of names, or of machines on net-0, where not every host has an address."""
+        found: list[Data] = [
+            {"tcp": "storage.example.org:3260"},
+            {"http": "https://storage.example.org:8443/health?full=1"},
+            {"command": self.rng.choice([["true"], ["ceph", "-s", "--connect-timeout", "5"]])},
+        ]
+        if not everywhere:  # one host may have the address 10.0.1.1 itself
+            tcp = self.rng.choice(["10.0.0.250:22", "10.0.1.1:22"])
+            found += [{"ping": "10.0.0.250"}, {"tcp": tcp}, {"http": "http://10.0.0.250/"}]
+        return self.rng.sample(found, self.rng.randint(1, len(found)))
 
     def silenced_routes(self) -> list[Data]:
         silence = [{"code": "KVN181", "reason": "for hosts to come"}]
@@ -165,6 +181,8 @@ class _Cluster:
         self.pick(host, "hostname", 0.3, True, False, f"name-{number}")
         if self.now(0.3):
             host["routes"] = [self.route("10.93.0.0/16")]
+        if self.now(0.3):
+            host["probes"] = self.probes()
         interfaces = host["interfaces"]
         interfaces["eth0"] = {**self.nic(), **({} if group else {"network": "net-0"})}
         self.addressed(interfaces["eth0"], 0, number, always=True)

@@ -555,6 +555,22 @@ def name_server(rng: Random, data: Data) -> Optional[Path]:
     return "networks", "zz", "dns", "servers", 1
 
 
+@mistake("KVN186")
+def a_probe_of_nobody(rng: Random, data: Data) -> Optional[Path]:
+    kind, target = rng.choice([("ping", "fe80::1"), ("tcp", "239.1.1.1:22"), ("http", "http://0.0.0.0/")])
+    data["hosts"]["zz"] = {"interfaces": {}, "probes": [{"command": ["true"]}, {kind: target}]}
+    return "hosts", "zz", "probes", 1, kind
+
+
+@mistake("KVN187")
+def a_probe_without_a_way(rng: Random, data: Data) -> Optional[Path]:
+    kind, target = rng.choice([("ping", "192.0.2.7"), ("tcp", "192.0.2.7:22"), ("http", "http://[2001:db8:ff::1]/")])
+    data["networks"]["zz"] = {"subnets": ["10.83.0.0/16"]}
+    nic = {"network": "zz", "addresses": ["10.83.0.7"]}
+    data["hosts"]["zz"] = {"interfaces": {"eth0": nic}, "probes": [{"ping": "10.83.0.8"}, {kind: target}]}
+    return "hosts", "zz", "probes", 1, kind
+
+
 @mistake("KVN190")
 def silence_of_nothing(rng: Random, data: Data) -> Optional[Path]:
     name = rng.choice(list(data["networks"]))

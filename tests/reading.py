@@ -151,6 +151,7 @@ class _Reading:
             for r in state.get("routes", {}).get("config", [])
         ]
         self.expect("routes", routes, [(r.destination, r.via, r.device, r.metric, r.table) for r in view.routes])
+        self.expect("probes", self.bundle.probes, view.probes)
         config = state.get("dns-resolver", {}).get("config", {})
         self.expect("name servers", config.get("server", []), list(view.dns_servers))
         self.expect("search domains", config.get("search", []), list(view.dns_search))

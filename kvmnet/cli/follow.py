@@ -58,19 +58,16 @@ def _require_same(prepared: "Prepared", again: "Prepared") -> None:
 
 def tell_plan(console: Console, prepared: "Prepared") -> None:
     """What would change, and who is asked whether the host is still there."""
-    from kvmnet.core.report import allowed_text, plan_text
+    from kvmnet.core.report import allowed_text, plan_text, probes_text
     from kvmnet.host import hooks
 
     console.waiting(None)
     text = plan_text(prepared.plan) + allowed_text(prepared.allowed)
+    text += "" if prepared.plan.empty else probes_text(prepared.probes)
     console.event("plan", **prepared.to_json(), steps=[s["title"] for s in prepared.steps])
     console.line(text.rstrip("\n"))
-    if not prepared.plan.empty and not prepared.probes.must:
-        console.line("note: no gateway answers now, so nothing will be asked after the change")
     if prepared.confirm:
         console.line(f"note: within {prepared.confirm} s of the change `kvmnet confirm` must come by a new connection")
-    for gateway in prepared.probes.silent:
-        console.line(f"note: the gateway {gateway} does not answer now, so it is not asked after the change")
     if prepared.plan.bundle.guests and hooks.wanting():
         console.line("note: guests attach on demand here, but libvirt's hook is not in place: kvmnet hook install")
 

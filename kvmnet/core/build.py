@@ -19,9 +19,11 @@ from kvmnet.core.model import (
     Option,
     Place,
     Placed,
+    PlacedProbe,
     PlacedSubnet,
     Route,
 )
+from kvmnet.core.probe import Probe
 from kvmnet.core.profile import Profile, extend
 
 _VLAN_KEY = re.compile(r"(.+)\.([0-9]{1,5})\Z")
@@ -163,6 +165,7 @@ def _host(name: str, place: Place, tree: Map, groups: Mapping[str, Group], netwo
         hostname=_hostname(name, levels),
         interfaces=interfaces,
         routes=tuple(_routes(levels)),
+        probes=tuple(_probes(levels)),
         place=place,
         profile_mark=speaks.at("profile"),
     )
@@ -198,6 +201,23 @@ def _routes(levels: Sequence[Place]) -> list[Route]:
             mine.setdefault(str(subnet.net), []).append(route)
         found.update(mine)
     return [route for routes in found.values() for route in routes]
+
+
+def _probes(levels: Sequence[Place]) -> Iterator[PlacedProbe]:
+    """The probes of all levels, the cluster's first; each once."""
+    told: set[Probe] = set()
+    for level in reversed(levels):
+        node = level.tree.get("probes")
+        for item in node.items if isinstance(node, Seq) else ():
+            for kind, entry in item.entries.items() if isinstance(item, Map) else ():
+                words = _leaves(item, kind)
+                if kind == "command":
+                    probe = Probe(kind, command=tuple(str(leaf.value) for leaf in words))
+                else:
+                    probe = Probe(kind, str(words[0].value) if words else "")
+                if words and probe not in told:
+                    told.add(probe)
+                    yield PlacedProbe(probe, entry.mark if kind == "command" else words[0].mark)
 
 
 _FAMILIES = {"ipv4": 4, "ipv6": 6}

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from kvmnet.core.probe import Probe
+
 #: Version of the folder's format; a kvmnet that does not know it refuses the bundle by name.
 FORMAT = 1
 
@@ -44,7 +46,8 @@ class Nic:
 
 @dataclass(frozen=True)
 class Bundle:
-    """One host: its nmstate state at rest, what its guests bring, its .link files, its NICs.
+    """One host: its nmstate state at rest, what its guests bring, its .link files, its NICs,
+    and whom its definition wants to be asked after a change.
 
     `digest` is "sha256:<hex>" over the host's own view (no tool version in it): equal views give equal
     digests on every machine and every Python.
@@ -58,3 +61,4 @@ class Bundle:
     guests: Optional[State] = None
     links: dict[str, str] = field(default_factory=dict)
     digest: str = ""
+    probes: tuple[Probe, ...] = ()

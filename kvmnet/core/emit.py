@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Optional
 from kvmnet.core.bundle import FORMAT, Bundle, Nic, State
 from kvmnet.core.document import Leaf, Map, Node, Seq, Source, parse
 from kvmnet.core.errors import KvmnetError
+from kvmnet.core.probe import OWN_KINDS, Probe
 from kvmnet.core.problem import Problem, as_text
 from kvmnet.core.render import digest_of
 from kvmnet.core.schema import Schema
@@ -88,7 +89,7 @@ def files_of(bundle: Bundle) -> dict[str, str]:
 
 
 def _index(bundle: Bundle) -> dict[str, Any]:
-    return {
+    index: dict[str, Any] = {
         "format": FORMAT,
         "cluster": bundle.cluster,
         "host": bundle.host,
@@ -108,6 +109,9 @@ def _index(bundle: Bundle) -> dict[str, Any]:
             for nic in bundle.nics
         ],
     }
+    if bundle.probes:
+        index["probes"] = [probe.to_json() for probe in bundle.probes]
+    return index
 
 
 def _state_head(bundle: Bundle) -> str:
@@ -159,6 +163,7 @@ def read_bundle(files: Mapping[str, str], state_schema: Schema) -> Bundle:
             guests=_state(files, GUESTS_FILE, state_schema) if index["guests"] else None,
             links={name: files[name] for name in links},
             digest=str(index["digest"]),
+            probes=tuple(Probe.from_json(row, OWN_KINDS) for row in index.get("probes", [])),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(f"{BUNDLE_FILE} cannot be read: {type(error).__name__}: {error}") from None

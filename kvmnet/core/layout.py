@@ -8,6 +8,7 @@ from typing import Optional
 
 from kvmnet.core import routing
 from kvmnet.core.model import Cluster, Guest, GuestNic, Host, Interface, Network
+from kvmnet.core.probe import Probe
 from kvmnet.core.view import (
     NO_IP,
     Address,
@@ -86,9 +87,15 @@ class _Layout:
             routes=routes,
             dns_servers=servers,
             dns_search=search,
+            probes=self._probes(),
             unattached=tuple(unattached),
             unrouted=unrouted,
         )
+
+    def _probes(self) -> tuple[Probe, ...]:
+        """The host that is asked need not ask itself."""
+        own = {str(placed.ip) for i in self.host.interfaces.values() for placed in i.addresses}
+        return tuple(p.probe for p in self.host.probes if p.probe.address not in own)
 
     def _network(self, interface: Interface) -> Optional[Network]:
         return self.cluster.networks.get(interface.network or "")

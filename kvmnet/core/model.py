@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Optional, Union
 
 from kvmnet.core.document import Leaf, Map, Node, Seq
+from kvmnet.core.probe import Probe
 from kvmnet.core.problem import Mark
 from kvmnet.core.profile import Profile
 
@@ -144,6 +145,14 @@ class Route:
 
 
 @dataclass(frozen=True)
+class PlacedProbe:
+    """A probe of the cluster, a group or a host, and its place."""
+
+    probe: Probe
+    mark: Mark
+
+
+@dataclass(frozen=True)
 class Group:
     """A template of hosts, itself laid over the group that it names."""
 
@@ -167,6 +176,7 @@ class Host:
     hostname: Optional[str]
     interfaces: Mapping[str, Interface]
     routes: tuple[Route, ...]
+    probes: tuple[PlacedProbe, ...]
     place: Place = field(compare=False, repr=False)
     profile_mark: Mark = field(compare=False, repr=False)
 

@@ -18,7 +18,17 @@ _SAID = ("$schema", "$id", "$defs", "title", "description", "x-code", "default",
 _KNOWN = {
     *_SAID,
     *("$ref", "type", "enum", "const", "pattern", "format", "minimum", "maximum", "minLength", "maxLength"),
-    *("items", "minItems", "required", "properties", "patternProperties", "additionalProperties", "propertyNames"),
+    *(
+        "items",
+        "minItems",
+        "minProperties",
+        "maxProperties",
+        "required",
+        "properties",
+        "patternProperties",
+        "additionalProperties",
+        "propertyNames",
+    ),
     *("if", "then"),
 }
 _TYPES: dict[str, Test] = {
@@ -105,6 +115,8 @@ class _Compiler:
             tests.append(_each(self.test(schema["items"])))
         if "minItems" in schema:
             tests.append(_filled(schema["minItems"]))
+        if "minProperties" in schema or "maxProperties" in schema:
+            tests.append(_many(schema.get("minProperties", 0), schema.get("maxProperties")))
         if "required" in schema:
             tests.append(_having(frozenset(schema["required"])))
         if "propertyNames" in schema:
@@ -189,6 +201,10 @@ def _each(item: Test) -> Test:
 
 def _filled(least: int) -> Test:
     return lambda value: type(value) is not list or len(value) >= least
+
+
+def _many(least: int, most: Optional[int]) -> Test:
+    return lambda value: type(value) is not dict or (len(value) >= least and (most is None or len(value) <= most))
 
 
 def _having(keys: frozenset[str]) -> Test:

@@ -62,6 +62,7 @@ def render(view: HostView) -> Bundle:
         state=state,
         guests={"interfaces": on_demand} if on_demand else None,
         links={_link_name(nic): _link_text(nic) for nic in view.nics if nic.named},
+        probes=view.probes,
     )
     return dataclasses.replace(bundle, digest=digest_of(bundle))
 
@@ -70,6 +71,10 @@ def digest_of(bundle: Bundle) -> str:
     """ "sha256:<hex>" over everything in the bundle but the digest, as JSON with sorted keys."""
     content = {**vars(bundle), "nics": [vars(nic) for nic in bundle.nics]}
     del content["digest"]
+    # without probes as before there were any: what was rendered and committed then stays what it is
+    probes = [probe.to_json() for probe in content.pop("probes")]
+    if probes:
+        content["probes"] = probes
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from kvmnet.core.plan import Change, Plan
+from kvmnet.core.probes import Probes
 from kvmnet.core.refusals import Refusal
 
 _SIGNS = {"add": "+", "remove": "-", "change": "~", "rename": ">", "file": "+", "save": "~", "record": "~"}
@@ -25,6 +26,25 @@ def allowed_text(allowed: Sequence[Refusal]) -> str:
     return "".join(f"note: allowed, {reason.code}: {reason.message}\n" for reason in allowed)
 
 
+def probes_text(probes: Probes) -> str:
+    """Who must answer after the change, and who need not, since nobody answers there now; a line each."""
+    return "".join(line + "\n" for line in probe_lines(probes))
+
+
+def probe_lines(probes: Probes) -> list[str]:
+    """The same, line by line."""
+    if not probes.asked:
+        return ["note: whom to ask after the change only root can find out"]
+    must = ", ".join(probe.text for probe in probes.must)
+    lines = [f"after the change must answer: {must}"] if must else []
+    if not must:
+        lines.append("note: nobody answers now, so nobody will be asked after the change")
+    for probe in probes.silent:
+        who = f"the gateway {probe.text}" if probe.kind == "gateway" else probe.text
+        lines.append(f"note: {who} does not answer now, so it is not asked after the change")
+    return lines
+
+
 def change_lines(change: Change) -> list[str]:
     """A change and its details, indented."""
     if len(change.details) == 1:
@@ -32,7 +52,7 @@ def change_lines(change: Change) -> list[str]:
     return [f"  {_SIGNS[change.what]} {change.what} {change.name}", *(f"      {d}" for d in change.details)]
 
 
-def plan_markdown(plan: Plan, allowed: Sequence[Refusal] = ()) -> str:
+def plan_markdown(plan: Plan, allowed: Sequence[Refusal] = (), probes: Optional[Probes] = None) -> str:
     """The plan for a pull request or a ticket: a table of the changes, the state that would be applied."""
     from kvmnet.core.emit import to_yaml
 
@@ -45,6 +65,8 @@ def plan_markdown(plan: Plan, allowed: Sequence[Refusal] = ()) -> str:
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     if allowed:
         lines += ["", *(f"- allowed, {reason.code}: {reason.message}" for reason in allowed)]
+    if probes is not None:
+        lines += ["", *(f"- {line}" for line in probe_lines(probes))]
     if plan.state:
         state = to_yaml(plan.state).rstrip("\n")
         lines += ["", "<details><summary>the nmstate state that is applied</summary>", "", "```yaml", state, "```"]

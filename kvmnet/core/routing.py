@@ -80,3 +80,17 @@ def on_link(cluster: Cluster, interface: Interface, ip: IP) -> bool:
         placed.prefix is not None and ip in ipaddress.ip_network(f"{placed.ip}/{placed.prefix}", strict=False)
         for placed in interface.addresses
     )
+
+
+def reached(cluster: Cluster, host: Host, routes: Sequence[RouteView], ip: IP) -> bool:
+    """Whether a host has a way to an address: its own wire, a route of its, or one that DHCP or a router brings."""
+    if ip.is_loopback or any(ip in ipaddress.ip_network(r.destination) for r in routes):
+        return True
+    for interface in host.interfaces.values():
+        network = cluster.networks.get(interface.network or "")
+        brings = interface.source(ip.version) in ("dhcp", "auto")
+        if brings and (network is None or network.default_route):
+            return True  # the default route comes with the address
+        if not interface.left_alone and on_link(cluster, interface, ip):
+            return True
+    return False

@@ -14,6 +14,7 @@ from typing import Any, Optional, Union
 
 from kvmnet.core import hints, quick
 from kvmnet.core.document import Entry, Leaf, Map, Node, Seq, Value
+from kvmnet.core.probe import host_port, url_parts
 from kvmnet.core.problem import Mark, Problem, quoted
 
 Data = Any
@@ -291,9 +292,19 @@ def _is_subnet(value: object) -> bool:
     return True
 
 
+def _is_host_port(value: object) -> bool:
+    return not isinstance(value, str) or bool(host_port(value))
+
+
+def _is_url(value: object) -> bool:
+    return not isinstance(value, str) or bool(url_parts(value))
+
+
 #: The formats that our schemas name; each raises ValueError or says no.
 FORMATS = {
     "ip-address": _is_address,
     "ip-address-with-or-without-prefix": _is_interface,
     "ip-subnet": _is_subnet,
+    "host-and-port": _is_host_port,
+    "http-url": _is_url,
 }

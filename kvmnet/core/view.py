@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from kvmnet.core.model import Guest, GuestNic, Option, Route
+from kvmnet.core.probe import Probe
 from kvmnet.core.problem import Mark
 from kvmnet.core.profile import Profile
 
@@ -173,6 +174,8 @@ class HostView:
     routes: tuple[RouteView, ...]
     dns_servers: tuple[str, ...]
     dns_search: tuple[str, ...]
+    probes: tuple[Probe, ...]
+    """The definition's own, but for those of the host's own addresses."""
     unattached: tuple[tuple[Guest, GuestNic], ...] = field(compare=False, repr=False)
     """Guest NICs whose network this host has neither a bridge nor a tag for."""
     unrouted: tuple[Route, ...] = field(compare=False, repr=False)

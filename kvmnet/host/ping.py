@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 import time
-from typing import Optional, Union
+from typing import Optional
 
 ECHO_REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
 ETH_P_ARP = 0x0806
@@ -20,10 +20,10 @@ ECHO_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
 
 class Pinger:
     """ICMP echo to one address over a raw socket (root). Not bound to an interface: it goes as any other
-    traffic of this host would."""
+    traffic of this host would; a link-local address goes by the `device` that it is asked on."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, address: str, device: str = "") -> None:
+        self.address, self.device = address, device
         self.family = socket.AF_INET6 if ":" in address else socket.AF_INET
         protocol = socket.IPPROTO_ICMPV6 if self.family == socket.AF_INET6 else socket.IPPROTO_ICMP
         self._socket = socket.socket(self.family, socket.SOCK_RAW, protocol)
@@ -39,7 +39,8 @@ class Pinger:
         if self.family == socket.AF_INET:  # of ICMPv6 the kernel writes the checksum itself
             head = struct.pack("!BBHHH", 8, 0, _checksum(head), self._id, sequence & 0xFFFF)
         try:
-            self._socket.sendto(head, (self.address, 0))
+            scope = (0, socket.if_nametoindex(self.device)) if self.device else ()
+            self._socket.sendto(head, (self.address, 0, *scope))
         except OSError:
             return False
         return True
@@ -58,26 +59,6 @@ class Pinger:
                     found.append(sequence)
             ready, _, _ = select.select([self._socket], [], [], 0)
         return found
-
-
-def answers(address: str, seconds: float = 1.0) -> bool:
-    """Whether a neighbour answers within so many seconds: an ICMP echo, or for IPv4 an ARP request (a router
-    that drops echo requests still answers that)."""
-    probes: list[Union[Pinger, ArpProbe]] = [Pinger(address)]
-    if ":" not in address:
-        with contextlib.suppress(OSError):  # no way there at all
-            probes.append(ArpProbe(address))
-    try:
-        end = time.monotonic() + seconds
-        for probe in probes:
-            probe.send(1)
-        while (left := end - time.monotonic()) > 0:
-            if any(1 in probe.replies(min(left, 0.05)) for probe in probes):
-                return True
-        return False
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 class ArpProbe:

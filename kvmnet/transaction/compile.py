@@ -18,6 +18,7 @@ from typing import Any, Optional
 from kvmnet.core.live import Live
 from kvmnet.core.owned import profile_uuid
 from kvmnet.core.plan import Plan, Rename, expectations
+from kvmnet.core.probe import Probe
 from kvmnet.transaction.zones import zone_to_be
 
 Step = dict[str, Any]
@@ -42,12 +43,12 @@ Known = Mapping[tuple[str, str], Sequence[str]]
 class Terms:
     """What the caller decides: `timeout` (seconds) is how long the trial may take before NetworkManager
     undoes it by itself, `confirm` for how long (seconds; 0: not at all) it then waits for `kvmnet confirm`,
-    `probes` the addresses that answer now and must answer after, `record` the files (path -> text) that say
+    `probes` what is answered now and must be answered after, `record` the files (path -> text) that say
     what is applied, `stale` those of an earlier bundle, `in_process` whether nmstate is a library that works
     in our process."""
 
     timeout: int
-    probes: tuple[str, ...] = ()
+    probes: tuple[Probe, ...] = ()
     record: Mapping[str, str] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
     in_process: bool = False
@@ -67,8 +68,7 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
     expect = expectations(plan.bundle.state)
     expect += [e for e in expectations(plan.state) if e["name"] not in known_names]  # what left the definition
     steps.append(step("read back", "read the kernel back", expect=expect))
-    if terms.probes:
-        steps.append(step("probe", "ask " + ", ".join(terms.probes), targets=list(terms.probes)))
+    steps += ask_step(terms.probes)
     if terms.confirm and plan.state:
         steps.append(
             step(
@@ -100,6 +100,13 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
         )
     )
     return steps
+
+
+def ask_step(probes: Sequence[Probe]) -> list[Step]:
+    """The step that asks, where there is anybody to be asked."""
+    if not probes:
+        return []
+    return [step("probe", "ask " + ", ".join(p.text for p in probes), targets=[p.to_json() for p in probes])]
 
 
 def touched_files(steps: list[Step]) -> list[str]:

@@ -18,7 +18,8 @@ from kvmnet.core.errors import Refused
 from kvmnet.core.live import Live
 from kvmnet.core.owned import profile_uuid
 from kvmnet.core.plan import Change, Plan, Rename
-from kvmnet.transaction.compile import ETC_DIR, STEP_LIMIT, Step, step
+from kvmnet.core.probe import Probe
+from kvmnet.transaction.compile import ETC_DIR, STEP_LIMIT, Step, ask_step, step
 from kvmnet.transaction.history import ended
 
 #: Those that stand on others go first.
@@ -127,7 +128,7 @@ def _made(live: Live) -> list[str]:
 
 
 def compile_removal(
-    plan: Plan, original: Original, live: Live, probes: tuple[str, ...], record: list[str], confirm: int
+    plan: Plan, original: Original, live: Live, probes: tuple[Probe, ...], record: list[str], confirm: int
 ) -> list[Step]:
     """The steps. `record` are the files that say what is applied."""
     steps = _files(original)
@@ -170,8 +171,7 @@ def compile_removal(
     active = dict(original.active)
     steps.append(step("activate", "activate " + ", ".join(sorted(active)), profiles=active))
     steps.append(step("as before", "compare with what was before kvmnet"))
-    if probes:
-        steps.append(step("probe", "ask " + ", ".join(probes), targets=list(probes)))
+    steps += ask_step(probes)
     if confirm:
         title = "wait for a word from outside"
         steps.append(step("confirm", title, limit=confirm + STEP_LIMIT // 2, seconds=confirm))

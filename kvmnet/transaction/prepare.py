@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 import subprocess
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -21,12 +21,13 @@ from kvmnet.core.hook_record import HOOK_FILE, hook_text
 from kvmnet.core.live import Live
 from kvmnet.core.owned import OWNED_FILE, owned_after, to_note
 from kvmnet.core.plan import Plan, make_plan
+from kvmnet.core.probe import Probe
 from kvmnet.core.probes import Probes, choose_probes
 from kvmnet.core.refusals import GIVING_BACK, Refusal, judge
 from kvmnet.host.caller import Connection, ssh_connection
 from kvmnet.host.nm import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
-from kvmnet.host.ping import answers
+from kvmnet.host.probe import ask
 from kvmnet.host.read import read_live
 from kvmnet.host.surroundings import read_surroundings
 from kvmnet.transaction.compile import Step, Terms, compile_steps
@@ -64,9 +65,11 @@ class Prepared:
     original: Optional[Original] = None
 
     def to_json(self) -> dict[str, Any]:
-        """The plan for machines, and what a person allowed."""
+        """The plan for machines, what a person allowed, and who is asked."""
         told = [{"code": r.code, "reason": r.message} for r in self.allowed]
-        return {**self.plan.to_json(), "allowed": told}
+        asked = {"must": self.probes.must, "silent": self.probes.silent}
+        probes = {key: [p.to_json() for p in found] for key, found in asked.items()}
+        return {**self.plan.to_json(), "allowed": told, "probes": probes}
 
 
 def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str], None]) -> Prepared:
@@ -81,10 +84,10 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
                 live = _with_surroundings(live, manager, state_dir)
             allowed = tuple(judge(plan, live, wishes.allow))
             if plan.empty:
-                return Prepared(plan, live, [], backend.name, Probes((), (), None))
-            tell("asking the gateways")
+                return Prepared(plan, live, [], backend.name, Probes())
+            tell("asking gateways, name servers and the definition's probes")
             connection = ssh_connection()
-            probes = choose_probes(bundle.state, live.state, _answers, _callers(connection))
+            probes = _probes(bundle.state, live, connection, bundle.probes)
             confirm = _confirm(wishes, plan, live, connection)
             record = _record(bundle, live, state_dir)
             terms = Terms(wishes.timeout, probes.must, *record, backend.name == "libnmstate", confirm)
@@ -104,7 +107,7 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Calla
             allowed = tuple(judge(plan, _with_surroundings(live, manager, state_dir), wishes.allow, GIVING_BACK))
             tell("asking the gateways")
             connection = ssh_connection()
-            probes = choose_probes(_addressed(original), live.state, _answers, _callers(connection))
+            probes = _probes(_addressed(original), live, connection)
             confirm = _confirm(wishes, plan, live, connection)
             record = sorted(str(path) for path in (state_dir / "applied").iterdir())
             steps = compile_removal(plan, original, live, probes.must, record, confirm)
@@ -150,10 +153,12 @@ def _read(backend: Backend, manager: NetworkManager, state_dir: Path) -> Live:
     return read_live(backend, manager, state_dir)
 
 
-def _answers(address: str) -> bool:
-    if os.geteuid() != 0:  # a plan may be made by anyone; only root may ping by a raw socket
-        return False
-    return any(answers(address) for _ in range(2))
+def _probes(desired: State, live: Live, connection: Optional[Connection], own: Sequence[Probe] = ()) -> Probes:
+    """A plan may be made by anyone; only root may ask by raw sockets, and run what a definition names."""
+    root = os.geteuid() == 0
+    callers = _callers(connection)
+    chosen = choose_probes(desired, live.state, lambda probes: ask(probes, 1.5) if root else [], callers, own)
+    return dataclasses.replace(chosen, asked=root)
 
 
 def _record(bundle: Bundle, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:

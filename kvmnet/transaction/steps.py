@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 from kvmnet import rescue
+from kvmnet.core.probe import Probe
 from kvmnet.host.nm import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError
-from kvmnet.host.ping import answers
+from kvmnet.host.probe import ask
 
 Step = dict[str, Any]
 
@@ -187,14 +187,13 @@ def missing(expected: list[dict[str, Any]]) -> list[str]:
 
 
 def probe(context: Context, step: Step) -> str:
-    """Whoever must answer is asked for 15 s, since a link may need a moment."""
-    silent = list(step["targets"])
-    end = time.monotonic() + 15
-    while silent:
-        silent = [target for target in silent if not answers(target)]
-        if silent and time.monotonic() > end:
-            raise StepFailed(f"no answer from {', '.join(silent)} after the change")
-    return ", ".join(step["targets"]) + " answered"
+    """Whoever must answer is asked again and again for 15 s, since a link may need a moment."""
+    probes = [Probe.from_json(row) for row in step["targets"]]
+    answered = ask(probes, 15)
+    silent = [p.text for p in probes if p not in answered]
+    if silent:
+        raise StepFailed(f"no answer from {', '.join(silent)} after the change")
+    return ", ".join(p.text for p in probes) + " answered"
 
 
 def confirm(context: Context, step: Step) -> str:

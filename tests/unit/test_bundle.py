@@ -16,6 +16,8 @@ from kvmnet import folders, pipeline
 from kvmnet.core import emit
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.errors import KvmnetError
+from kvmnet.core.probe import Probe
+from kvmnet.core.render import digest_of
 from tests.reading import differences
 
 ROOT = Path(__file__).parents[2]
@@ -260,3 +262,17 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, bundle: Bun
 def test_the_index_is_what_the_documentation_says(bundle: Bundle) -> None:
     index = json.loads(emit.files_of(bundle)["bundle.json"])
     assert list(index) == ["format", "cluster", "host", "profile", "digest", "guests", "links", "nics"]
+
+
+def test_probes_are_in_the_index_and_the_digest_covers_them(bundle: Bundle) -> None:
+    """Without any the files are what they were before there were probes (the golden folders hold that)."""
+    probes = (Probe("tcp", "10.1.1.1:22"), Probe("command", command=("ceph", "-s")))
+    bare = dataclasses.replace(bundle, probes=probes)
+    asking = dataclasses.replace(bare, digest=digest_of(bare))
+    assert asking.digest != bundle.digest
+    files = emit.files_of(asking)
+    assert json.loads(files["bundle.json"])["probes"] == [{"tcp": "10.1.1.1:22"}, {"command": ["ceph", "-s"]}]
+    assert read(files) == asking
+    for old, new in (('"ceph"', '"reboot"'), ('"tcp"', '"dns"'), ('"tcp"', '"ping"')):
+        with pytest.raises(emit.BundleError):
+            read({**files, "bundle.json": files["bundle.json"].replace(old, new)})

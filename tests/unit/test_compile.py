@@ -11,6 +11,7 @@ import pytest
 
 from kvmnet.core.live import Link, Live, Profile
 from kvmnet.core.plan import make_plan
+from kvmnet.core.probe import Probe
 from kvmnet.pipeline import load
 from kvmnet.rescue import UNDO
 from kvmnet.transaction.compile import (
@@ -31,7 +32,7 @@ def steps(zones: bool = True) -> list[Step]:
     live = before()
     if zones:
         live = type(live)(**{**live.__dict__, "zones": {"eth0": "trusted"}})
-    terms = Terms(120, ("10.1.1.1",), {"/var/lib/kvmnet/applied/bundle.json": "{}"})
+    terms = Terms(120, (Probe("gateway", "10.1.1.1"),), {"/var/lib/kvmnet/applied/bundle.json": "{}"})
     return compile_steps(make_plan(BUNDLE, live), live, {("eth0", "802-3-ethernet"): ["u-1"]}, terms)
 
 

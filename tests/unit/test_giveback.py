@@ -13,6 +13,7 @@ import pytest
 from kvmnet import rescue
 from kvmnet.core.errors import Refused
 from kvmnet.core.live import Link, Live, Owned, Profile
+from kvmnet.core.probe import Probe
 from kvmnet.core.refusals import GIVING_BACK, judge
 from kvmnet.core.report import plan_text
 from kvmnet.pipeline import load
@@ -131,7 +132,9 @@ def test_every_step_can_be_done_and_undone(state: Path) -> None:
     """The bridge goes before its name is given to the NIC, the probes come before it is forgotten."""
     original = find_original(state)
     plan = plan_removal(BUNDLE, original, live())
-    steps = compile_removal(plan, original, live(), ("10.1.1.1",), [str(state / "applied" / "bundle.json")], 60)
+    steps = compile_removal(
+        plan, original, live(), (Probe("gateway", "10.1.1.1"),), [str(state / "applied" / "bundle.json")], 60
+    )
     assert [s["op"] for s in steps] == [*["give back"] * 5, "activate", "as before", "probe", "confirm", "write files"]
     assert all(s["op"] in DO and s["limit"] > 0 for s in steps)
     assert all(spec["op"] in rescue.UNDO for s in steps for spec in [*s["undo"], *s.get("specs", [])])

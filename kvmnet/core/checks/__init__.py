@@ -16,7 +16,7 @@ from kvmnet.core.model import Cluster
 from kvmnet.core.problem import Problem
 from kvmnet.core.view import HostView
 
-_MODULES = ("references", "addresses", "macs", "vlans", "names", "guests", "bonds", "sources", "routes")
+_MODULES = ("references", "addresses", "macs", "vlans", "names", "guests", "bonds", "sources", "routes", "probes")
 
 
 @dataclass(frozen=True)

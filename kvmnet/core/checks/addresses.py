@@ -65,7 +65,13 @@ def not_a_host_address(context: Context) -> Iterator[Problem]:
         yield from _reserved(placed, subnet, "an address of a host")
     for network in context.cluster.networks.values():
         for gateway in network.gateways:
-            yield from _reserved(gateway, network.subnet_of(gateway.ip), "a gateway")
+            if not _is_routers_own(gateway):
+                yield from _reserved(gateway, network.subnet_of(gateway.ip), "a gateway")
+
+
+def _is_routers_own(gateway: Placed) -> bool:
+    """An IPv6 link-local address is on every link: routers advertise themselves by it (RFC 4861, section 4.2)."""
+    return gateway.ip.version == 6 and gateway.ip.is_link_local
 
 
 def _reserved(placed: Placed, subnet: Optional[Subnet], what: str) -> Iterator[Problem]:
@@ -106,10 +112,13 @@ def twice(context: Context) -> Iterator[Problem]:
 
 @check("KVN113", "gateway outside its network")
 def gateway_outside(context: Context) -> Iterator[Problem]:
-    """A gateway must lie in one of its network's subnets, or no host can reach it."""
+    """
+    A gateway must lie in one of its network's subnets, or no host can reach it. An IPv6 link-local address
+    (fe80::1) is on every link.
+    """
     for network in context.cluster.networks.values():
         for gateway in network.gateways:
-            if network.subnet_of(gateway.ip) is None:
+            if network.subnet_of(gateway.ip) is None and not _is_routers_own(gateway):
                 words = f"gateway {gateway.ip} is outside network {network.name} ({_subnets(network)})"
                 yield Problem("KVN113", words, gateway.mark)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from kvmnet.core import routing
@@ -65,7 +64,7 @@ def dns_unreachable(context: Context) -> Iterator[Problem]:
     for view in context.views.values():
         host = context.cluster.hosts[view.host]
         for server in _servers(context.cluster, host, view):
-            if server.mark not in told and not _reached(context.cluster, host, view, server):
+            if server.mark not in told and not routing.reached(context.cluster, host, view.routes, server.ip):
                 told.add(server.mark)
                 words = f"{view.host} has no way to name server {server.ip}"
                 yield Problem("KVN184", words, server.mark, severity=WARNING)
@@ -77,16 +76,3 @@ def _servers(cluster: Cluster, host: Host, view: HostView) -> Iterator[Placed]:
         for server in cluster.networks[network].dns_servers if network in cluster.networks else ():
             if str(server.ip) in view.dns_servers:
                 yield server
-
-
-def _reached(cluster: Cluster, host: Host, view: HostView, server: Placed) -> bool:
-    if server.ip.is_loopback or any(server.ip in ipaddress.ip_network(r.destination) for r in view.routes):
-        return True
-    for interface in host.interfaces.values():
-        network = cluster.networks.get(interface.network or "")
-        brings = interface.source(server.ip.version) in ("dhcp", "auto")
-        if brings and (network is None or network.default_route):
-            return True  # the default route comes with the address
-        if not interface.left_alone and routing.on_link(cluster, interface, server.ip):
-            return True
-    return False

@@ -1,0 +1,106 @@
+"""Who answers before a change must answer after it: the definition's probes, name servers, an IPv6 link-local gateway.
+
+The gateway ignores echo requests: ARP and NDP must do. The tests go on from each other.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.lab import picture
+from tests.lab.conftest import Pair
+from tests.lab.machine import Machine
+from tests.lab.outage import reachable
+from tests.lab.seed import HOST_ADDRESS, HOST_MAC, keyfile, seed_host
+
+DEFINITION = f"""kvmnet: 1
+cluster: probes
+profile: rocks
+networks:
+  private:
+    subnets: [10.1.0.0/16, "2001:db8:1::/64"]
+    gateways: [10.1.1.1, "fe80::1"]
+    dns: {{servers: [10.1.1.1, 10.1.1.99]}}
+probes:
+  - tcp: 10.7.0.1:3260
+  - http: http://[2001:db8:1::1]:3260/
+  - ping: 10.1.1.98
+hosts:
+  asks:
+    kvm: true
+    routes: [{{to: 10.7.0.0/16, via: 10.1.1.1}}]
+    probes: [{{command: [sh, -c, 'echo asked >> /root/commands']}}]
+    interfaces:
+      eth0: {{network: private, mac: {HOST_MAC}, addresses: [{HOST_ADDRESS}, "2001:db8:1::7"]}}
+"""
+MUST = (
+    "10.1.1.1, fe80::1%eth0, name server 10.1.1.1, tcp 10.7.0.1:3260, http://[2001:db8:1::1]:3260/, "
+    "command sh -c echo asked >> /root/commands"
+)
+
+
+@pytest.fixture(scope="module")
+def host(pair: Pair) -> Machine:
+    pair.peer.run(
+        """set -e
+        sysctl -qw net.ipv4.icmp_echo_ignore_all=1 net.ipv6.icmp.echo_ignore_all=1
+        ip address add 10.7.0.1/32 dev eth0
+        ip address add fe80::1/64 dev eth0 nodad
+        ip address add 2001:db8:1::1/64 dev eth0 nodad
+        dnsmasq --port=53 --no-resolv --no-hosts --user=root --pid-file=/run/dns.pid
+        """
+    )
+    pair.peer.start("exec python3 -m http.server --bind :: --directory /usr/share/doc 3260")
+    profile = keyfile(zone="trusted", ipv6="manual\naddress1=2001:db8:1::7/64,fe80::1")
+    return seed_host(pair.host, zone="trusted", default_zone="drop", profile=profile)
+
+
+def test_who_will_be_asked_is_told_and_who_not(host: Machine) -> None:
+    host.put("/root/cluster.yaml", DEFINITION)
+    before = picture.whole(host)
+    told = host.out("kvmnet plan /root/cluster.yaml")
+    assert f"after the change must answer: {MUST}" in told.splitlines(), told
+    for silent in ("name server 10.1.1.99", "10.1.1.98"):
+        assert f"note: {silent} does not answer now, so it is not asked after the change" in told.splitlines(), told
+    assert host.out("cat /root/commands") == "asked"
+    host.run("install -m 644 /root/cluster.yaml /tmp/cluster.yaml")
+    told = host.out("setpriv --reuid=nobody --clear-groups kvmnet plan /tmp/cluster.yaml")
+    assert "note: whom to ask after the change only root can find out" in told
+    assert host.out("cat /root/commands") == "asked", "only root's plan runs commands"
+    assert picture.whole(host) == before
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "silent"),
+    [
+        ("via: 10.1.1.1", "via: 10.1.1.2", "tcp 10.7.0.1:3260"),
+        ('"fe80::1"', '"fe80::2"', "fe80::2%eth0"),
+    ],
+    ids=["a mistyped route to what a probe asks", "a mistyped link-local gateway"],
+)
+def test_what_does_not_answer_any_more_undoes_the_change(
+    host: Machine, peer: Machine, right: str, wrong: str, silent: str
+) -> None:
+    """Everything else answers."""
+    host.put("/root/wrong.yaml", DEFINITION.replace(right, wrong))
+    before = picture.whole(host)
+    result = host.run("kvmnet apply --yes --json /root/wrong.yaml", check=False, timeout=180)
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.code == 3, result
+    assert [e["error"] for e in events if e["event"] == "failed"] == [f"no answer from {silent} after the change"]
+    assert picture.whole(host) == before
+    assert reachable(peer)
+
+
+def test_the_right_change_is_kept(host: Machine, peer: Machine) -> None:
+    host.run("rm /root/commands")
+    result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=180)
+    assert result.code == 0, result
+    assert f"ok   ask {MUST} (" in result.stdout, result
+    assert host.out("cat /root/commands") == "asked\nasked"
+    assert picture.addresses(host, "eth0")[0] == f"{HOST_ADDRESS}/16"
+    assert "default via fe80::1 dev eth0" in host.out("ip -6 route")
+    assert reachable(peer)
+    assert host.run("kvmnet plan --exit-code /root/cluster.yaml", check=False).code == 0
