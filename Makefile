@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAB_TESTS := tests/contract tests/lab
 
-.PHONY: help demo test check lint unit pythons lab lab-tests docs fuzz faults bench bench-outage soak-guests clean
+.PHONY: help demo test check lint unit pythons lab lab-tests lab-tests-all docs fuzz faults bench bench-outage soak-guests clean
 
 # How many generated definitions `make fuzz` looks at.
 N ?= 10000
@@ -21,6 +21,7 @@ help:
 	@echo "make fuzz          $(N) generated definitions, right and wrong (N=… for another number; 3 min)"
 	@echo "make faults        the fault matrix, SHARD=i/n of it (about 20 s a point and generation)"
 	@echo "make bench         how long validate and render take, beside netplan (3 min)"
+	@echo "make lab-tests-all every lab test in both generations (an hour)"
 	@echo "make lab           build the lab's machines (tests/lab/README.md)"
 	@echo "make soak-guests   guests come and go while libvirt is killed, the machine rebooted (15 min; MINUTES=…)"
 	@echo "make bench-outage  how long the address is away, beside the same change by hand (15 min)"
@@ -54,9 +55,13 @@ lab:
 	@$(PYTHON) -m tests.lab.build
 
 lab-tests: $(VENV)/.ready
-	@echo "test: contract and lab machines, both generations side by side (about 12 min once the lab is built)"
+	@echo "test: contract and lab machines, the generations side by side (about 20 min once the lab is built)"
 	@$(BIN)/python -m tests.lab.build || [ "$$KVMNET_LAB" != required ]
-	@$(BIN)/python -m tests.lab.side_by_side $(LAB_TESTS)
+	@$(BIN)/python -m tests.lab.side_by_side --take-turns $(LAB_TESTS)
+
+lab-tests-all: $(VENV)/.ready
+	@$(BIN)/python -m tests.lab.build
+	@$(BIN)/python -m tests.lab.side_by_side --durations=20 $(LAB_TESTS)
 
 test: check pythons lab-tests
 

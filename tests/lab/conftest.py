@@ -28,7 +28,24 @@ class Pair(NamedTuple):
     peer: Machine
 
 
+TURNS = {
+    "test_keyfiles": ("trixie",),
+    "test_undo": ("trixie",),
+    "test_two_nics": ("trixie",),
+    "test_planfile": ("trixie",),
+    "test_language": ("bookworm",),
+    "test_guard": ("bookworm",),
+    "test_refusals": ("bookworm",),
+    "test_by_hand": (),
+    "test_leaving": (),
+    "test_management": (),
+}
+"""With --take-turns, as in `make test`, which must not take too long: the generations that a module's tests run in.
+Modules that are not named run in both, as all do in `make lab-tests-all`."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--take-turns", action="store_true", help="spread the modules over the generations (see TURNS)")
     parser.addoption("--generation", choices=roots.GENERATIONS, help="lab machines of this generation only")
 
 
@@ -36,6 +53,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "generation" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--generation", default=None)
         metafunc.parametrize("generation", [chosen] if chosen else roots.GENERATIONS, scope="module")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--take-turns", default=False):
+        return
+    left_out = [item for item in items if not _its_turn(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _its_turn(item: pytest.Item) -> bool:
+    turns = TURNS.get(item.path.stem)
+    call = getattr(item, "callspec", None)
+    return turns is None or call is None or call.params.get("generation") in turns
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
