@@ -33,6 +33,7 @@ TURNS = {
     "test_undo": ("trixie",),
     "test_two_nics": ("trixie",),
     "test_planfile": ("trixie",),
+    "test_probes": ("trixie",),
     "test_language": ("bookworm",),
     "test_guard": ("bookworm",),
     "test_refusals": ("bookworm",),
