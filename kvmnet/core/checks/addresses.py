@@ -88,7 +88,9 @@ def _reserved(placed: Placed, subnet: Optional[Subnet], what: str) -> Iterator[P
         elif ip.version == 4 and ip == subnet.broadcast_address:
             kind = f"the broadcast address of {subnet}"
     if kind is not None:
-        yield Problem("KVN111", f"{ip} is {kind}, not {what}", placed.mark)
+        # Python 3.13 writes a mapped address in dots, those before in hexadecimal: the same words on all of them
+        text = f"::ffff:{ip.ipv4_mapped}" if ip.version == 6 and ip.ipv4_mapped else str(ip)
+        yield Problem("KVN111", f"{text} is {kind}, not {what}", placed.mark)
 
 
 @check("KVN112", "address given twice")
