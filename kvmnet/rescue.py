@@ -419,7 +419,7 @@ def differences(before: Json) -> list[str]:
     found = file_differences(before)
     try:
         after = observe(before["names"], before["macs"], before["uuids"])
-    except Failed as error:
+    except (Failed, OSError, ValueError, KeyError) as error:
         return [*found, f"the machine cannot be read: {error}"]
     for part in ("links", "addresses", "routes", "zones", "profiles"):
         was, now = before[part], after[part]
@@ -472,8 +472,12 @@ class Journal:
     def append(self, event: str, **fields: Any) -> None:
         """Write one event with its time (seconds since the epoch), fsynced."""
         line = json.dumps({"at": round(time.time(), 3), "event": event, **fields}, sort_keys=False)
+        torn = b""
+        with contextlib.suppress(OSError), self.path.open("rb") as before:
+            before.seek(-1, os.SEEK_END)
+            torn = before.read(1)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+            file.write(("\n" if torn not in (b"", b"\n") else "") + line + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -643,7 +647,7 @@ def undo(state_dir: Path, why: str, booting: bool = False) -> int:
         return 0
     journal = Journal(folder)
     transaction, before = read_json(folder / "transaction.json"), read_json(folder / "snapshot.json")
-    if not transaction or not before:  # cut while it was being written: nothing was begun
+    if not (transaction and before) and not journal.begun():
         close(state_dir, "nothing was begun", verified=True)
         return 3
     if any(e["event"] == "kept" for e in journal.events()):  # cut between the last step and the closing
@@ -653,19 +657,13 @@ def undo(state_dir: Path, why: str, booting: bool = False) -> int:
         (folder / BALLAST).unlink(missing_ok=True)
     journal.try_append("undo", why=why)
     if booting:
-        _wait_for_nics(before["macs"])
+        _wait_for_nics(before.get("macs", []))
     else:
         wake_networkmanager()
-    for number in sorted(set(journal.begun()), reverse=True):
-        step = transaction["steps"][number]
-        for spec in step["undo"]:
-            if booting and spec["op"] not in AT_BOOT:
-                continue
-            journal.try_append("undoing", step=number, title=step["title"], op=spec["op"])
-            try:
-                journal.try_append("undone", step=number, result=UNDO[spec["op"]](folder, spec))
-            except (Failed, OSError, KeyError, ValueError) as error:
-                journal.try_append("undo-failed", step=number, error=str(error) or repr(error))
+    _undo_steps(folder, transaction, journal, booting)
+    if not before:  # a damaged disk: what needs no snapshot is undone, a person must see to the rest
+        journal.try_append("not-verified", differences=["the snapshot cannot be read, so nothing can be compared"])
+        return 4
     if booting:
         journal.try_append("restored", differences=file_differences(before))
         return 3
@@ -675,9 +673,8 @@ def undo(state_dir: Path, why: str, booting: bool = False) -> int:
         before = on_disk(before, {spec["mac"] for spec in undone if spec["op"] == "rename"})
     left = settle(before, journal, 60 if rebooted else 25)
     journal.try_append("verified" if not left else "not-verified", differences=left)
-    if left and not (rebooted and not file_differences(before)):
+    if left and not (rebooted and all(_of_the_running(line) for line in left)):
         return 4
-    # after a boot what only the running machine had (an address set by hand) cannot come back: it is told, no more
     close(state_dir, "rolled back", verified=not left, differences=left)
     return 4 if left else 3
 
@@ -722,6 +719,29 @@ def give_settings_back(before: Json) -> None:
             run("ip", "link", "set", "dev", name, "promisc", "on" if was["promiscuous"] else "off")
         if was and link["mtu"] != was["mtu"]:
             run("ip", "link", "set", "dev", name, "mtu", str(was["mtu"]))
+
+
+def _undo_steps(folder: Path, transaction: Json, journal: Journal, booting: bool) -> None:
+    """Undo what was begun, last first; one that fails does not stop the others."""
+    steps = transaction.get("steps", [])
+    for number in sorted({n for n in journal.begun() if n < len(steps)}, reverse=True):
+        step = steps[number]
+        for spec in step["undo"]:
+            if booting and spec["op"] not in AT_BOOT:
+                continue
+            journal.try_append("undoing", step=number, title=step["title"], op=spec["op"])
+            try:
+                journal.try_append("undone", step=number, result=UNDO[spec["op"]](folder, spec))
+            except (Failed, OSError, KeyError, ValueError) as error:
+                journal.try_append("undo-failed", step=number, error=str(error) or repr(error))
+
+
+def _of_the_running(difference: str) -> bool:
+    """Whether this is of what only a running machine had, an address set by hand: after a boot it cannot come back,
+    and is told, no more. A file, a NIC under another name, a profile that is not active are more than that."""
+    return not difference.startswith(("file ", "profiles", "the machine")) and not (
+        difference.startswith("links") and difference.endswith("is nothing")
+    )
 
 
 def settle(before: Json, journal: Journal, patience: float) -> list[str]:
@@ -826,29 +846,36 @@ def watch(state_dir: Path, identity: str) -> int:
         disarm(identity)
         return 0
     events = Journal(folder).events()
-    failed = sum(e["event"] == "not-verified" for e in events)
-    if failed >= TRIES:
+    told = [e["event"] for e in events]
+    if told.count("not-verified") >= TRIES or told.count("undo") >= 2 * TRIES:
         disarm(identity)
         return 4
-    undoing = any(e["event"] == "undo" for e in events)
+    undoing = "undo" in told
     late = not undoing and uptime() > deadline(events)
     if not late and unit_lives(str(transaction["unit"])):
         return 0
     if late:
         with contextlib.suppress(Failed):
             run("systemctl", "kill", "--kill-who=all", "--signal=KILL", str(transaction["unit"]))
-    with locked(state_dir):
-        if read_json(folder / "transaction.json").get("id") != identity:
-            return 0
-        return undo(state_dir, "the watchdog: " + ("a step took too long" if late else "nobody worked on it any more"))
+    try:
+        with locked(state_dir, wait_for=False):
+            if read_json(folder / "transaction.json").get("id") != identity:
+                return 0
+            if not late and unit_lives(str(transaction["unit"])):
+                return 0  # it came between our look and our lock
+            why = "a step took too long" if late else "nobody worked on it any more"
+            return undo(state_dir, f"the watchdog: {why}")
+    except BlockingIOError:  # who was killed is not gone yet, or another undoes it: asked again soon
+        return 0
 
 
 def unit_lives(unit: str) -> bool:
-    """Whether systemd has processes of this unit, or is about to."""
-    with contextlib.suppress(Failed):
+    """Whether systemd has processes of this unit, or is about to; True as well when it does not answer."""
+    try:
         state = run("systemctl", "show", "--property=ActiveState", "--value", unit).strip()
-        return state in ("active", "activating", "deactivating", "reloading")
-    return False
+    except Failed:
+        return True
+    return state in ("active", "activating", "deactivating", "reloading")
 
 
 def disarm(identity: str) -> None:
@@ -872,6 +899,8 @@ def read_json(path: Path) -> Json:
 def close(state_dir: Path, outcome: str, **fields: Any) -> None:
     """Write the end into the journal and move the transaction into the history."""
     folder = state_dir / "open"
+    with contextlib.suppress(OSError):
+        (folder / BALLAST).unlink(missing_ok=True)
     Journal(folder).try_append("end", outcome=outcome, **fields)
     (state_dir / "history").mkdir(exist_ok=True)
     name = read_json(folder / "transaction.json").get("id") or f"{time.time():.0f}"
@@ -884,11 +913,19 @@ def close(state_dir: Path, outcome: str, **fields: Any) -> None:
 
 
 def prune(history: Path, keep: int = HISTORY) -> None:
-    """Forget the oldest ended transactions, never one that first took a NIC over: its snapshot is the machine
-    from before kvmnet."""
-    for folder in sorted(history.iterdir())[:-keep]:
-        if not read_json(folder / "transaction.json").get("adopts"):
-            shutil.rmtree(folder, ignore_errors=True)
+    """Forget the oldest ended transactions, never one that tells of the machine from before kvmnet: that took a
+    NIC over, was the first to write a file, or gave all of it back."""
+    folders = sorted(history.iterdir())
+    seen: set[str] = set()
+    for folder in folders:
+        transaction, first = read_json(folder / "transaction.json"), False
+        if any(e["event"] == "kept" for e in Journal(folder).events()):
+            records = read_json(folder / "snapshot.json").get("files", [])
+            paths = {r["path"] for r in records if "/applied/" not in r["path"]}
+            first, seen = bool(paths - seen), seen | paths
+        if folder in folders[-keep:] or first or transaction.get("adopts") or transaction.get("removes"):
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -910,9 +947,12 @@ def main() -> int:
     parser.add_argument("--after-worker", action="store_true", help="for the unit: leave alone what was tried")
     parser.add_argument("--watchdog", metavar="ID", help="for the timer: undo it if nobody works on it")
     parser.add_argument("--boot", action="store_true", help="for the unit before NetworkManager: files and names")
+    parser.add_argument("--booted", action="store_true", help="for the unit after it: not one of this boot")
     parser.add_argument("--why", default="run by hand", help="the reason that the journal shall give")
     options = parser.parse_args()
     state_dir = Path(options.state)
+    if options.watchdog and not (state_dir / "open").is_dir():
+        disarm(options.watchdog)  # it was closed, and the timer could not be stopped then
     if not (state_dir / "open").is_dir():
         print("kvmnet: no transaction is open")
         return 0
@@ -927,6 +967,8 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)  # it may be run over the very NIC that it takes down
     if options.watchdog:
         return watch(state_dir, options.watchdog)
+    if options.booted and read_json(state_dir / "open" / "transaction.json").get("boot") == boot_id():
+        return 0  # begun since the machine is up: in other hands
     with locked(state_dir):
         tried = any(e["event"] == "not-verified" for e in Journal(state_dir / "open").events())
         if options.accept:

@@ -31,7 +31,11 @@ def confirm(
         who = _who(state_dir, console_here)
         folder = state_dir / "open"
         identity = str(rescue.read_json(folder / "transaction.json").get("id", ""))
-        rescue.write_file(str(folder / "confirmed.json"), json.dumps({"by": who}).encode(), 0o600)
+        try:
+            (folder / ".confirmed").write_text(json.dumps({"by": who}), encoding="utf-8")
+            (folder / ".confirmed").rename(folder / "confirmed.json")
+        except FileNotFoundError as error:
+            raise Refused("the change waits no longer", "kvmnet history tells how it ended") from error
     raise typer.Exit(follow_to_end(console, state_dir, identity, on_cancel=False))
 
 
@@ -58,7 +62,16 @@ def _who(state_dir: Path, console_here: bool) -> str:
     if connection.opened < since:
         age = since - connection.opened
         raise Refused(f"this connection was there {age:.0f} s before the change, so it proves nothing", anew)
+    held = rescue.read_json(state_dir / "open" / "snapshot.json").get("names", [])
+    came = [name for name, addresses in rescue.addresses().items() if _has(addresses, connection.address)]
+    if not set(came) & set(held):
+        where = came[0] if came else connection.address
+        raise Refused(f"this connection came in by {where}, which the change does not touch: it proves nothing", anew)
     ours = {a.partition("/")[0] for addresses in rescue.addresses().values() for a in addresses}
     if connection.peer in ours:
         raise Refused("this connection comes from this host itself, so it proves nothing", anew)
     return connection.peer
+
+
+def _has(addresses: list[str], address: str) -> bool:
+    return any(one.partition("/")[0] == address for one in addresses)

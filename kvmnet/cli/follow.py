@@ -41,10 +41,12 @@ def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, d
                 console.waiting(None)
                 _require_same(prepared, again)
                 prepared = again
-        # From here on Ctrl-C means: undo it. Until it is followed it waits.
+        # From here on Ctrl-C means: undo it. Until it is followed it waits, and a dropped session does too.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         identity = open_transaction(state_dir, prepared)
         start(state_dir, identity)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     return follow_to_end(console, state_dir, identity)
 
 
@@ -75,8 +77,7 @@ def tell_plan(console: Console, prepared: "Prepared") -> None:
 def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel: bool = True) -> int:
     """Tell what the worker does until the transaction has ended; its exit code. Ctrl-C asks for the undo, and
     waits for it (without `on_cancel` it only ends the telling); so does a dropped session."""
-    from kvmnet import rescue
-    from kvmnet.core.report import confirm_text, event_text, outcome_text
+    from kvmnet.core.report import confirm_text, event_text
     from kvmnet.transaction.launch import cancel, follow, rescue_now, wait_closed
 
     titles: list[str] = []
@@ -122,9 +123,19 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel
     console.waiting(None)
     code = 4 if code is None else code
     wait_closed(state_dir, code)
-    folder = state_dir / ("open" if code == 4 else f"history/{identity}")
-    transaction = rescue.read_json(folder / "transaction.json")
+    return _told_end(console, state_dir, identity, code, end.get("away"))
+
+
+def _told_end(console: Console, state_dir: Path, identity: str, code: int, away: Optional[float]) -> int:
+    """Tell how it ended; the exit code, which a later try of the undo may have made better."""
+    from kvmnet import rescue
+    from kvmnet.core.report import outcome_text
+
+    folder = state_dir / "history" / identity
+    if code == 4 and any(e.get("verified") for e in rescue.Journal(folder).events()):
+        code = 3
+    transaction = rescue.read_json((folder if folder.exists() else state_dir / "open") / "transaction.json")
     with suppress(OSError):
-        console.event("result", exit=code, away=end.get("away"))
-        console.line(outcome_text(code, end.get("away"), transaction.get("watch"), bool(transaction.get("removes"))))
+        console.event("result", exit=code, away=away)
+        console.line(outcome_text(code, away, transaction.get("watch"), bool(transaction.get("removes"))))
     return code

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 import typer
 
 from kvmnet.cli.follow import carry_out, follow_to_end
-from kvmnet.cli.host import Console, need_root, state_path, told
+from kvmnet.cli.host import AllowOption, Console, allowed_codes, need_root, state_path, told
 from kvmnet.core.errors import Refused
 
 if TYPE_CHECKING:
     from kvmnet.core.bundle import Bundle
-    from kvmnet.transaction.prepare import Wishes
 
 _YES = typer.Option(False, "--yes", "-y", help="Do not ask (only a terminal is asked).")
 _DRY_RUN = typer.Option(False, "--dry-run", help="Show the plan and the steps, touch nothing.")
 _NO_CONFIRM = typer.Option(False, "--no-confirm", help="Do not ask for `kvmnet confirm`.")
+_TIMEOUT = typer.Option(
+    120, "--timeout", min=20, max=3600, help="Seconds after which NetworkManager undoes the trial by itself."
+)
 _JSON = typer.Option(False, "--json", help="For machines: one event a line.")
 
 
@@ -25,13 +27,20 @@ def register(app: typer.Typer) -> None:
     app.command("remove")(remove)
 
 
-def rollback(yes: bool = _YES, dry_run: bool = _DRY_RUN, no_confirm: bool = _NO_CONFIRM, as_json: bool = _JSON) -> None:
+def rollback(
+    yes: bool = _YES,
+    dry_run: bool = _DRY_RUN,
+    timeout: int = _TIMEOUT,
+    no_confirm: bool = _NO_CONFIRM,
+    allow: AllowOption = None,
+    as_json: bool = _JSON,
+) -> None:
     """Undo the open transaction at once; where none is open, go back to what was applied before the last one that was
     kept, as a new transaction."""
     from kvmnet.core.emit import read_bundle
     from kvmnet.pipeline import load_schema
     from kvmnet.transaction.history import before_the_last, opened
-    from kvmnet.transaction.prepare import prepare
+    from kvmnet.transaction.prepare import Wishes, prepare
 
     console = Console(as_json)
     with told(console):
@@ -40,12 +49,11 @@ def rollback(yes: bool = _YES, dry_run: bool = _DRY_RUN, no_confirm: bool = _NO_
             raise typer.Exit(_undo_open(console, dry_run))
         files = before_the_last(state_path())
         if not files:
-            remove(yes, dry_run, no_confirm, as_json)
+            remove(yes, dry_run, no_confirm, allow, as_json)
             return
         bundle = read_bundle(files, load_schema("state"))
-        code = carry_out(
-            console, lambda state: prepare(bundle, state, _wishes(no_confirm), console.waiting), yes, dry_run
-        )
+        wishes = Wishes(timeout, 0 if no_confirm else None, allowed_codes(allow))
+        code = carry_out(console, lambda state: prepare(bundle, state, wishes, console.waiting), yes, dry_run)
     raise typer.Exit(code)
 
 
@@ -67,18 +75,25 @@ def _undo_open(console: Console, dry_run: bool) -> int:
     return 0 if code == 3 else code
 
 
-def remove(yes: bool = _YES, dry_run: bool = _DRY_RUN, no_confirm: bool = _NO_CONFIRM, as_json: bool = _JSON) -> None:
+def remove(
+    yes: bool = _YES,
+    dry_run: bool = _DRY_RUN,
+    no_confirm: bool = _NO_CONFIRM,
+    allow: AllowOption = None,
+    as_json: bool = _JSON,
+) -> None:
     """Give the machine back: NIC names, altnames and connection profiles as before kvmnet, nothing of what it made."""
     from kvmnet.transaction.guard import uninstall
-    from kvmnet.transaction.prepare import prepare_removal
+    from kvmnet.transaction.prepare import Wishes, prepare_removal
 
     console = Console(as_json)
     with told(console):
         need_root("give this host back")
         bundle = _applied(state_path())
+        wishes = Wishes(confirm=0 if no_confirm else None, allow=allowed_codes(allow))
         code = carry_out(
             console,
-            lambda state: prepare_removal(bundle, state, _wishes(no_confirm), console.waiting),
+            lambda state: prepare_removal(bundle, state, wishes, console.waiting),
             yes,
             dry_run,
         )
@@ -93,9 +108,3 @@ def _applied(state_dir: Path) -> "Bundle":
     if not (state_dir / "applied" / "bundle.json").exists():
         raise Refused("kvmnet has applied nothing on this host", "there is nothing to give back")
     return read_bundle_folder(state_dir / "applied")
-
-
-def _wishes(no_confirm: bool) -> "Wishes":
-    from kvmnet.transaction.prepare import Wishes
-
-    return Wishes(confirm=0 if no_confirm else None)

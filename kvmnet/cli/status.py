@@ -67,12 +67,12 @@ def _open_text(now: "Open") -> list[str]:
 def _drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list[str], bool]:
     from kvmnet.core.report import plan_text
     from kvmnet.pipeline import read_bundle_folder
-    from kvmnet.transaction.prepare import Wishes, prepare
+    from kvmnet.transaction.prepare import drift
 
     if not (state_dir / "applied" / "bundle.json").exists():
         return {"open": None, "applied": None}, ["nothing is applied on this host"], True
     bundle = read_bundle_folder(state_dir / "applied")
-    plan = prepare(bundle, state_dir, Wishes(), console.waiting).plan
+    plan = drift(bundle, state_dir, console.waiting)
     console.waiting(None)
     report = {
         "open": None,

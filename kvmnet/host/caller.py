@@ -20,8 +20,8 @@ class Connection:
 
 
 def ssh_connection(proc: Path = Path("/proc"), pid: Optional[int] = None) -> Optional[Connection]:
-    """The SSH connection that this process came through; None at a console, in a unit, in a screen or tmux
-    (whose server is nobody's child).
+    """The SSH connection that this process came through; None at a console or in a unit. In a screen or tmux,
+    whose server is nobody's child, it is the one that opened it, and as old as can be (0).
 
     Found by walking up to the nearest sshd: sudo drops SSH_CONNECTION from the environment, and a shell that
     was opened over an old multiplexed connection (ControlMaster) has the old connection's sshd above it.
@@ -34,6 +34,10 @@ def ssh_connection(proc: Path = Path("/proc"), pid: Optional[int] = None) -> Opt
                 peer, _, address, _ = (_plain(word) for word in said)
                 return Connection(peer, address, _started(proc, one))
         below = one
+    for one in _ancestors(proc, os.getpid() if pid is None else pid):  # a screen, a tmux: whenever it was opened
+        said = _environment(proc, one).get("SSH_CONNECTION", "").split()
+        if len(said) == 4:
+            return Connection(_plain(said[0]), _plain(said[2]), 0.0)
     return None
 
 

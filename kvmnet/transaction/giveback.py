@@ -55,22 +55,25 @@ def find_original(state_dir: Path) -> Original:
     addresses: rescue.Json = {}
     zones: rescue.Json = {}
     devices: dict[str, str] = {}
+    uuids: set[str] = set()
+    ours: set[str] = set()
     for one in ended(state_dir):
         folder = state_dir / "history" / one.id
         transaction, snapshot = (rescue.read_json(folder / name) for name in ("transaction.json", "snapshot.json"))
         if not one.kept:
             continue
         if transaction.get("removes"):
-            nics, files, links, addresses, zones, devices = {}, {}, {}, {}, {}, {}
+            nics, files, links, addresses, zones, devices, uuids = {}, {}, {}, {}, {}, {}, set()
             continue
         for record in snapshot["files"]:
             if not record["path"].startswith(str(state_dir / "applied")):
                 files.setdefault(record["path"], record)
-        if transaction.get("adopts"):
-            for profile in snapshot["profiles"]:  # also of what a person made and we adopted
-                device = profile["device"]
-                if device and profile["uuid"] != profile_uuid(one.host, device):
-                    devices.setdefault(profile["uuid"], device)
+        ours |= {profile_uuid(one.host, name) for name in snapshot.get("names", ())}
+        for profile in snapshot["profiles"]:  # also of what a person made and we adopted, active or not
+            if profile["uuid"] not in {*ours, *uuids}:
+                uuids.add(profile["uuid"])
+                if transaction.get("adopts") and profile["device"]:
+                    devices[profile["uuid"]] = profile["device"]
         for mac in transaction.get("adopts", ()):
             link = next((n for n in snapshot["links"].values() if n["mac"] == mac), None)
             if link is None:
@@ -82,12 +85,11 @@ def find_original(state_dir: Path) -> Original:
             zones[name] = (snapshot["zones"] or {}).get(name)
     if not nics:
         raise Refused("kvmnet has not taken over a NIC of this host", "there is nothing to give back")
-    uuids = sorted(devices)
-    kept = [r for r in files.values() if _keyfile_of(r, uuids) or not r["path"].startswith(rescue.PROFILE_DIRS)]
+    kept = [r for r in files.values() if _keyfile_of(r, sorted(uuids)) or not r["path"].startswith(rescue.PROFILE_DIRS)]
     return Original(
         tuple(nics[mac] for mac in sorted(nics)),
         {device: uuid for uuid, device in devices.items()},
-        {"files": kept, "links": links, "addresses": addresses, "zones": zones, "uuids": uuids},
+        {"files": kept, "links": links, "addresses": addresses, "zones": zones, "uuids": sorted(uuids)},
     )
 
 
@@ -134,10 +136,8 @@ def compile_removal(
     steps = _files(original)
     made = [i["name"] for i in plan.state["interfaces"]]
     for name in made:
-        profile = live.profiles.get(name)
-        uuids = [profile.uuid] if profile else []
-        spec = {"op": "profile", "uuid": uuids[0] if uuids else "", "interface": name}
-        steps.append(_give(f"remove {name}", [spec], [{"op": "files", "uuids": uuids}]))
+        spec = {"op": "profile", "uuid": live.owned[name].uuid, "interface": name}
+        steps.append(_give(f"remove {name}", [spec], [{"op": "files", "uuids": [live.owned[name].uuid]}]))
     for nic in original.nics:
         now = live.nic(nic.mac)
         assert now is not None
@@ -147,7 +147,7 @@ def compile_removal(
             undo[:0] = [{"op": "zone", "interface": n, "zone": live.zones.get(n)} for n in {nic.name, now.name}]
         steps.append(_give(f"give {now.name} its name {nic.name}", [spec], undo))
     uuids = list(original.snapshot["uuids"])
-    now_active = [p.uuid for nic in original.nics if (p := _profile_of(nic, live)) and p.uuid not in uuids]
+    now_active = [uuid for nic in original.nics if (uuid := _our_profile(plan.bundle.host, nic, live)) not in uuids]
     steps.append(
         _give(
             "give the connection profiles back",
@@ -169,7 +169,8 @@ def compile_removal(
         steps.append(_give("bind the zones as before", specs, undo))
     steps += _hostname(original, live)
     active = dict(original.active)
-    steps.append(step("activate", "activate " + ", ".join(sorted(active)), profiles=active))
+    limit = STEP_LIMIT + 70 * len(active)
+    steps.append(step("activate", "activate " + ", ".join(sorted(active)), profiles=active, limit=limit))
     steps.append(step("as before", "compare with what was before kvmnet"))
     steps += ask_step(probes)
     if confirm:
@@ -180,9 +181,10 @@ def compile_removal(
     return steps
 
 
-def _profile_of(nic: OldNic, live: Live) -> Any:
+def _our_profile(host: str, nic: OldNic, live: Live) -> str:
+    """The UUID of the profile that kvmnet made for a NIC that had none."""
     now = live.nic(nic.mac)
-    return live.profiles.get(now.name) if now else None
+    return profile_uuid(host, now.name if now else nic.name)
 
 
 def _give(title: str, specs: list[dict[str, Any]], undo: list[dict[str, Any]]) -> Step:

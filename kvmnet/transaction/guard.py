@@ -43,7 +43,7 @@ After=kvmnet-boot-undo.service NetworkManager.service firewalld.service
 Type=oneshot
 TimeoutStartSec=600
 SuccessExitStatus=3
-ExecStart={python} -I {state}/rescue.py --state {state} --why "the machine was cut off"
+ExecStart={python} -I {state}/rescue.py --state {state} --booted --why "the machine was cut off"
 
 [Install]
 WantedBy=multi-user.target

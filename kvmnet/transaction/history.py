@@ -43,7 +43,8 @@ def _ended(folder: Path) -> Ended:
     last = next((e for e in reversed(events) if e["event"] == "end"), {})
     reasons = [e.get("error") or e.get("why") for e in events if e["event"] in ("failed", "undo")]
     away = [e["away"] for e in events if e.get("away") is not None]
-    outcome = str(last.get("outcome", "unknown"))
+    kept = any(e["event"] == "kept" for e in events)  # on a full disk the word of the end may be missing
+    outcome = str(last.get("outcome", "kept" if kept else "unknown"))
     return Ended(
         folder.name,
         float(events[0]["at"]) if events else 0.0,

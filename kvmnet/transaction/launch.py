@@ -160,7 +160,10 @@ def follow(journal: TextIO, identity: str, tell: Callable[[dict[str, Any]], None
         place = journal.tell()
         line = journal.readline()
         if line.endswith("\n"):
-            event = json.loads(line)
+            try:
+                event = json.loads(line)
+            except ValueError:  # torn by a full disk
+                continue
             tell(event)
             if event["event"] == "end":
                 return KEPT if event["outcome"] == "kept" else UNDONE

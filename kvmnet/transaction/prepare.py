@@ -108,10 +108,17 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Calla
             tell("asking the gateways")
             connection = ssh_connection()
             probes = _probes(_addressed(original), live, connection)
-            confirm = _confirm(wishes, plan, live, connection)
+            confirm = wishes.confirm if wishes.confirm is not None else CONFIRM_WITHIN if connection else 0
             record = sorted(str(path) for path in (state_dir / "applied").iterdir())
             steps = compile_removal(plan, original, live, probes.must, record, confirm)
             return Prepared(plan, live, steps, backend.name, probes, confirm, allowed, original)
+
+
+def drift(bundle: Bundle, state_dir: Path, tell: Callable[[str], None]) -> Plan:
+    """What would make the host as `bundle` says again: nobody is asked, nothing speaks against it yet."""
+    with _told(), NetworkManager() as manager:
+        tell("reading the live state")
+        return make_plan(bundle, _read(find_backend(), manager, state_dir))
 
 
 def _with_surroundings(live: Live, manager: NetworkManager, state_dir: Path) -> Live:

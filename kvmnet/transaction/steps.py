@@ -100,8 +100,8 @@ def rename(context: Context, step: Step) -> str:
     how = rescue.rename(step["mac"], step["to"], tuple(step["free"]))
     if rescue.nic_of(step["mac"]) != step["to"]:
         raise StepFailed(f"the NIC {step['mac']} is still named {rescue.nic_of(step['mac'])}")
-    if step["active"] and not rescue.wait(lambda: context.manager.activated(step["to"]), 30, 0.02):
-        raise StepFailed(f"NetworkManager did not bring {step['to']} up within 30 s of its renaming")
+    if step["active"] and not rescue.wait(lambda: context.manager.activated(step["to"]), 50, 0.02):
+        raise StepFailed(f"NetworkManager did not bring {step['to']} up within 50 s of its renaming")
     return how
 
 
@@ -214,7 +214,7 @@ def activate(context: Context, step: Step) -> str:
     """Activate profiles that are not: by name of the NIC -> UUID."""
     for name, uuid in step["profiles"].items():
         if not rescue.wait(lambda name=name: context.manager.activated(name), 0.3):  # type: ignore[misc]
-            rescue.run("nmcli", "-w", "30", "connection", "up", "uuid", uuid, "ifname", name, timeout=40)
+            rescue.run("nmcli", "-w", "60", "connection", "up", "uuid", uuid, "ifname", name, timeout=70)
     return ", ".join(step["profiles"])
 
 
@@ -223,16 +223,22 @@ def as_before(context: Context, step: Step) -> str:
     before = rescue.read_json(context.folder / "original" / "snapshot.json")
 
     def left() -> list[str]:
+        rescue.give_settings_back(before)
         links = rescue.links()
         return rescue.file_differences(before) + [
             f"{name}: was {was}, is {links.get(name)}"
             for name, was in before["links"].items()
-            if links.get(name) != was
+            if _unlike(links.get(name), was)
         ]
 
     if not rescue.wait(lambda: not left(), 25):
         raise StepFailed("the machine is not as before kvmnet: " + "; ".join(left()))
     return f"{len(before['links'])} NICs, {len(before['files'])} files as before"
+
+
+def _unlike(link: Optional[rescue.Json], was: rescue.Json) -> bool:
+    """Whether a link differs in what an earlier kvmnet noted of it."""
+    return link is None or any(link.get(key) != value for key, value in was.items())
 
 
 def commit(context: Context, step: Step) -> str:

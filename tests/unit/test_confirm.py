@@ -40,15 +40,19 @@ def test_the_connection_is_found_through_sudo(tmp_path: Path) -> None:
     assert ssh_connection(tmp_path, 50) == Connection("10.1.1.1", "10.1.255.254", 100.5)
 
 
-def test_a_console_and_a_tmux_are_no_connection(tmp_path: Path) -> None:
+def test_a_tmux_is_as_old_as_can_be_and_a_console_is_no_connection(tmp_path: Path) -> None:
+    process(tmp_path, 20, 1, "login")
+    process(tmp_path, 21, 20, "bash")
+    assert ssh_connection(tmp_path, 21) is None
     process(tmp_path, 30, 1, "tmux: server", SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
     process(tmp_path, 40, 30, "bash", SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
-    assert ssh_connection(tmp_path, 40) is None
+    assert ssh_connection(tmp_path, 40) == Connection("10.1.1.1", "10.1.255.254", 0.0)
 
 
 def waiting(folder: Path, *more: dict[str, Any]) -> None:
     (folder / "open").mkdir()
     (folder / "open" / "transaction.json").write_text('{"id": "T", "host": "h"}')
+    (folder / "open" / "snapshot.json").write_text('{"names": ["eth0", "peth0"]}')
     journal = rescue.Journal(folder / "open")
     for event in ({"event": "do", "step": 5, "title": "wait", "op": "confirm", "up": 200.0, "until": 400.0}, *more):
         journal.append(str(event.pop("event")), **event)
@@ -58,7 +62,7 @@ def ask(
     monkeypatch: pytest.MonkeyPatch, state: Path, connection: Optional[Connection], *, console_here: bool = False
 ) -> str:
     monkeypatch.setattr(caller, "ssh_connection", lambda: connection)
-    monkeypatch.setattr(rescue, "addresses", lambda: {"eth0": ["10.1.255.254/16"]})
+    monkeypatch.setattr(rescue, "addresses", lambda: {"eth0": ["10.1.255.254/16"], "eth1": ["192.0.2.7/24"]})
     return confirm._who(state, console_here)
 
 
@@ -68,6 +72,8 @@ def test_only_a_new_connection_from_elsewhere_confirms(tmp_path: Path, monkeypat
     assert ask(monkeypatch, tmp_path, None, console_here=True) == "a person at the console"
     with pytest.raises(Refused, match="there 50 s before the change, so it proves nothing"):
         ask(monkeypatch, tmp_path, Connection("10.1.1.1", "10.1.255.254", 150.0))
+    with pytest.raises(Refused, match="came in by eth1, which the change does not touch"):
+        ask(monkeypatch, tmp_path, Connection("192.0.2.1", "192.0.2.7", 201.0))
     with pytest.raises(Refused, match="from this host itself"):
         ask(monkeypatch, tmp_path, Connection("10.1.255.254", "10.1.255.254", 201.0))
     with pytest.raises(Refused, match="no SSH connection"):
