@@ -49,7 +49,7 @@ STEPS = (
     "name the NICs for udev, for good",
     "ask udev once more",
     "write the profiles to disk: eth0, peth0",
-    "have NetworkManager leave guests' devices alone",
+    "tell NetworkManager which devices are the guests'",
     "note what is applied",
 )
 #: After re-binding, between rename and apply, in the trial, between commit and .link, between .link and Save.

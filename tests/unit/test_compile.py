@@ -284,3 +284,10 @@ def test_networkmanagers_settings_go_when_no_guest_can_run_here() -> None:
     step = next(s for s in found if s.get("reload") == "NetworkManager")
     assert (step["files"], step["remove"]) == ({}, ["/etc/NetworkManager/conf.d/90-kvmnet-guests.conf"])
     assert step["remove"][0] in touched_files(found)
+
+
+def test_the_fault_matrix_knows_the_steps() -> None:
+    """Its points are named by their numbers."""
+    from tests.lab.matrix import STEPS
+
+    assert tuple(s["title"] for s in steps()) == STEPS
