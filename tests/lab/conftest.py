@@ -30,16 +30,17 @@ class Pair(NamedTuple):
 
 TURNS = {
     "test_keyfiles": ("trixie",),
+    "test_language": ("trixie",),
     "test_undo": ("trixie",),
-    "test_two_nics": ("trixie",),
-    "test_planfile": ("trixie",),
-    "test_probes": ("trixie",),
-    "test_language": ("bookworm",),
     "test_guard": ("bookworm",),
-    "test_refusals": ("bookworm",),
+    "test_guests": ("bookworm",),
     "test_by_hand": (),
     "test_leaving": (),
     "test_management": (),
+    "test_planfile": (),
+    "test_probes": (),
+    "test_refusals": (),
+    "test_two_nics": (),
 }
 """With --take-turns, as in `make test`, which must not take too long: the generations that a module's tests run in.
 Modules that are not named run in both, as all do in `make lab-tests-all`."""
