@@ -105,7 +105,8 @@ def plan_removal(bundle: Bundle, original: Original, live: Live) -> Plan:
         now = live.nic(nic.mac)
         if now is None:
             raise Refused(
-                f"the NIC {nic.mac}, {nic.name} before kvmnet, is not in this machine", "put it back, or adopt the loss"
+                f"the NIC {nic.mac}, {nic.name} before kvmnet, is not in this machine",
+                "put it back; or give the rest back by hand, from the snapshots in /var/lib/kvmnet/history",
             )
         if now.name != nic.name:
             renames.append(Rename(nic.mac, now.name, nic.name, now.altnames))
