@@ -34,6 +34,7 @@ TURNS = {
     "test_undo": ("trixie",),
     "test_guard": ("bookworm",),
     "test_guests": ("bookworm",),
+    "test_lab": ("trixie",),
     "test_by_hand": (),
     "test_leaving": (),
     "test_management": (),

@@ -78,7 +78,7 @@ def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[
     assert "the machine was cut off" in history(host)
 
 
-@pytest.mark.parametrize(("step", "event"), [(11, "done"), (13, "done"), (14, "do")])
+@pytest.mark.parametrize(("step", "event"), [(14, "do")])
 def test_the_power_goes_while_it_is_kept(
     host: Machine, peer: Machine, before: dict[str, Any], step: int, event: str
 ) -> None:
