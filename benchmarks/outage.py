@@ -11,14 +11,13 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.lab import build, layers, picture, roots
+from tests.lab import build, picture, roots
 from tests.lab.faults import reopen_last
-from tests.lab.machine import Machine, Nic
+from tests.lab.machine import Machine
 from tests.lab.outage import Pings, by_hand, pings
-from tests.lab.seed import HOST_MAC, peer_machine, seed_host, seed_peer
+from tests.lab.seed import host_and_peer, seed_host
 from tests.lab.wire import Wire
 
 DEFINITION = Path(__file__).parents[1] / "examples" / "rocks" / "cluster.yaml"
@@ -38,39 +37,30 @@ def undo_kvmnet(host: Machine) -> None:
 
 def measure(generation: str, rounds: int) -> tuple[list[Pings], list[Pings]]:
     """The pings of each round, by kvmnet and by hand."""
-    with Wire() as wire:
-        host = Machine(generation, "host", [Nic(HOST_MAC, wire)], layers=layers.all_of(generation))
-        peer = peer_machine(generation, wire)
-        try:
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(Machine.boot, (host, peer)))
-            seed_peer(peer)
-            seed_host(host, zone="trusted", default_zone="drop")
-            host.put("/root/cluster.yaml", DEFINITION.read_text(encoding="utf-8"))
-            before = picture.whole(host)
-            ours: list[Pings] = []
-            hand: list[Pings] = []
-            ways: list[tuple[list[Pings], Callable[[], None], Callable[[], None]]] = [
-                (ours, lambda: by_kvmnet(host), lambda: undo_kvmnet(host)),
-                (hand, lambda: by_hand(host, "do"), lambda: by_hand(host, "undo")),
-            ]
-            for number in range(rounds):
-                for rows, do, undo in ways if number % 2 == 0 else ways[::-1]:
-                    with pings(peer) as seen:
-                        do()
-                    assert seen.received, f"no ping at all was answered: {seen}"
-                    rows.append(seen)
-                    assert picture.link(host, "peth0")["master"] == "eth0"
-                    undo()
-                    _same(host, before)
-                print(
-                    f"{generation}: round {number + 1}: {_told(ours[-1])} by kvmnet, {_told(hand[-1])} by hand",
-                    flush=True,
-                )
-            return ours, hand
-        finally:
-            host.close()
-            peer.close()
+    with Wire() as wire, host_and_peer(generation, wire) as (host, peer):
+        seed_host(host, zone="trusted", default_zone="drop")
+        host.put("/root/cluster.yaml", DEFINITION.read_text(encoding="utf-8"))
+        before = picture.whole(host)
+        ours: list[Pings] = []
+        hand: list[Pings] = []
+        ways: list[tuple[list[Pings], Callable[[], None], Callable[[], None]]] = [
+            (ours, lambda: by_kvmnet(host), lambda: undo_kvmnet(host)),
+            (hand, lambda: by_hand(host, "do"), lambda: by_hand(host, "undo")),
+        ]
+        for number in range(rounds):
+            for rows, do, undo in ways if number % 2 == 0 else ways[::-1]:
+                with pings(peer) as seen:
+                    do()
+                assert seen.received, f"no ping at all was answered: {seen}"
+                rows.append(seen)
+                assert picture.link(host, "peth0")["master"] == "eth0"
+                undo()
+                _same(host, before)
+            print(
+                f"{generation}: round {number + 1}: {_told(ours[-1])} by kvmnet, {_told(hand[-1])} by hand",
+                flush=True,
+            )
+        return ours, hand
 
 
 def _same(host: Machine, before: dict[str, object]) -> None:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.lab import build, layers, roots
+from tests.lab import build, roots
 from tests.lab.cache import LabError
-from tests.lab.machine import Machine, Nic
-from tests.lab.seed import HOST_MAC, peer_machine, seed_host, seed_peer
+from tests.lab.machine import Machine
+from tests.lab.seed import host_and_peer, seed_host
 from tests.lab.wire import Wire
 
 REASON = pytest.StashKey[str]()
@@ -106,17 +105,9 @@ def wire(lab: None) -> Iterator[Wire]:
 
 @pytest.fixture(scope="module")
 def pair(lab: None, generation: str, wire: Wire) -> Iterator[Pair]:
-    """A host without a profile yet and its gateway on one wire, booted at the same time."""
-    host = Machine(generation, "host", [Nic(HOST_MAC, wire)], layers=layers.all_of(generation))
-    peer = peer_machine(generation, wire)
-    try:
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(Machine.boot, (host, peer)))
-        seed_peer(peer)
-        yield Pair(host, peer)
-    finally:
-        host.close()
-        peer.close()
+    """A host without a profile yet and its gateway."""
+    with host_and_peer(generation, wire) as machines:
+        yield Pair(*machines)
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Optional
 
-from tests.lab import build, demo_offline, layers, picture, roots
+from tests.lab import build, demo_offline, picture, roots
 from tests.lab.cache import LabError
 from tests.lab.demo_show import HOST, Show, complete, say, table
-from tests.lab.machine import Machine, Nic
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, peer_machine, seed_host, seed_peer
+from tests.lab.machine import Machine
+from tests.lab.seed import HOST_ADDRESS, host_and_peer, seed_host
 from tests.lab.wire import Wire
 
 ROOT = Path(__file__).parents[2]
@@ -123,13 +123,7 @@ def _boot(host: Machine) -> None:
 
 def start(generation: str, wire: Wire, stack: ExitStack) -> tuple[Machine, Machine]:
     """A host before kvmnet and its gateway on one wire."""
-    host = Machine(generation, "host", [Nic(HOST_MAC, wire)], layers=layers.all_of(generation))
-    stack.callback(host.close)
-    peer = peer_machine(generation, wire)
-    stack.callback(peer.close)
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(Machine.boot, (host, peer)))
-    seed_peer(peer)
+    host, peer = stack.enter_context(host_and_peer(generation, wire))
     return seed_host(host, zone="trusted", default_zone="drop"), peer
 
 

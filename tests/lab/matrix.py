@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import sys
 import time
 import traceback
@@ -20,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from tests.lab import faults, layers, picture, roots
-from tests.lab.machine import Job, Machine, Nic
+from tests.lab import faults, picture, roots
+from tests.lab.machine import Job, Machine
 from tests.lab.outage import reachable
-from tests.lab.seed import HOST_MAC, PEER_ADDRESS, peer_machine, seed_host, seed_peer
+from tests.lab.seed import PEER_ADDRESS, host_and_peer, seed_host
 from tests.lab.wire import Wire
 
 DEFINITION = Path(__file__).parents[2] / "examples" / "rocks" / "cluster.yaml"
@@ -91,8 +92,6 @@ def _kill(bench: Bench, job: Job) -> None:
 
 def _kill_all(bench: Bench, job: Job) -> None:
     """The worker, what systemd starts after it, and the command that follows: the watchdog alone is left."""
-    import signal
-
     job.stop(signal.SIGKILL)
     faults.kill_unit(bench.host, rescue_too=True)
 
@@ -166,8 +165,6 @@ def _second_apply(bench: Bench, job: Job) -> None:
 
 
 def _terminal(bench: Bench, job: Job) -> None:
-    import signal
-
     job.stop(signal.SIGHUP)
     faults.go_on(bench.host)
 
@@ -298,17 +295,8 @@ def _differences(bench: Bench, end: str) -> list[str]:
 @contextlib.contextmanager
 def bench_of(generation: str) -> Iterator[Bench]:
     """The seed's host, bound by name as an installer leaves it, default zone drop; and its gateway."""
-    with Wire() as wire:
-        host = Machine(generation, "host", [Nic(HOST_MAC, wire)], layers=layers.all_of(generation))
-        peer = peer_machine(generation, wire)
-        try:
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(Machine.boot, (host, peer)))
-            seed_peer(peer)
-            yield prepare(seed_host(host, zone="trusted", default_zone="drop"), peer)
-        finally:
-            host.close()
-            peer.close()
+    with Wire() as wire, host_and_peer(generation, wire) as (host, peer):
+        yield prepare(seed_host(host, zone="trusted", default_zone="drop"), peer)
 
 
 def prepare(host: Machine, peer: Machine) -> Bench:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Optional
 
+from tests.lab import layers
 from tests.lab.machine import Machine, Nic
 from tests.lab.wire import Wire
 
@@ -114,3 +118,18 @@ def seed_peer(machine: Machine) -> Machine:
     machine.run("systemctl disable --now NetworkManager", check=False)
     machine.run(f"ip address add {PEER_ADDRESS}/16 dev eth0 && ip link set eth0 up")
     return machine
+
+
+@contextmanager
+def host_and_peer(generation: str, wire: Wire) -> Iterator[tuple[Machine, Machine]]:
+    """A host without a profile yet (see `seed_host`) and its gateway on one wire, booted at the same time."""
+    host = Machine(generation, "host", [Nic(HOST_MAC, wire)], layers=layers.all_of(generation))
+    peer = peer_machine(generation, wire)
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Machine.boot, (host, peer)))
+        seed_peer(peer)
+        yield host, peer
+    finally:
+        host.close()
+        peer.close()
