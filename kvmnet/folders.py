@@ -87,6 +87,7 @@ def _remove(root: Path, surplus: Iterable[str]) -> None:
 
 def _replace(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
+    # os, not pathlib: a cluster has thousands of these files
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".kvmnet-")
     try:
         with os.fdopen(handle, "wb") as stream:

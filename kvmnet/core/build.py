@@ -73,8 +73,9 @@ def _text(tree: Map, key: str) -> Optional[str]:
 
 def _number(tree: Map, key: str) -> Optional[int]:
     node = tree.get(key)
-    whole = isinstance(node, Leaf) and isinstance(node.value, int) and not isinstance(node.value, bool)
-    return node.value if whole else None  # type: ignore[union-attr,return-value]
+    if isinstance(node, Leaf) and isinstance(node.value, int) and not isinstance(node.value, bool):
+        return node.value
+    return None
 
 
 def _switch(tree: Map, key: str) -> Optional[bool]:

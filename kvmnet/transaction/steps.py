@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
@@ -213,13 +214,14 @@ def give_back(context: Context, step: Step) -> str:
 def activate(context: Context, step: Step) -> str:
     """Activate profiles that are not: by name of the NIC -> UUID."""
     for name, uuid in step["profiles"].items():
-        if not rescue.wait(lambda name=name: context.manager.activated(name), 0.3):  # type: ignore[misc]
+        if not rescue.wait(partial(context.manager.activated, name), 0.3):
             rescue.run("nmcli", "-w", "60", "connection", "up", "uuid", uuid, "ifname", name, timeout=70)
     return ", ".join(step["profiles"])
 
 
 def as_before(context: Context, step: Step) -> str:
-    """Names, altnames and files must be those from before kvmnet, and what was not dynamic of the addresses."""
+    """Links (names, altnames, controllers, MTU, …) and files must be those from before kvmnet. Addresses are not
+    compared: the profile that gives them is, byte for byte, and the probes ask whether they serve."""
     before = rescue.read_json(context.folder / "original" / "snapshot.json")
 
     def left() -> list[str]:

@@ -13,7 +13,7 @@ def said(*argv):
     return subprocess.run(argv, capture_output=True, text=True).stdout
 files, settings = {}, {}
 for folder in ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections",
-               "/etc/systemd/network", "/run/systemd/network"):
+               "/etc/systemd/network", "/run/systemd/network", "/etc/NetworkManager/conf.d"):
     for path in sorted(glob.glob(folder + "/*") + glob.glob(folder + "/.*")):
         if os.path.basename(path) != "lo.nmconnection":
             about = os.stat(path)
