@@ -49,6 +49,8 @@ BALLAST = "ballast"
 BALLAST_SIZE = 1 << 20
 #: How often an undo that could not be verified is tried before a person is needed.
 TRIES = 3
+#: Seconds that a machine may need to be as before once all is undone: a bond, a DHCP lease, a busy machine.
+PATIENCE = 60
 #: How many ended transactions are remembered, besides those that first took a NIC over.
 HISTORY = 50
 
@@ -671,7 +673,7 @@ def undo(state_dir: Path, why: str, booting: bool = False) -> int:
     if rebooted:
         undone = [spec for number in journal.begun() for spec in transaction["steps"][number]["undo"]]
         before = on_disk(before, {spec["mac"] for spec in undone if spec["op"] == "rename"})
-    left = settle(before, journal, 60 if rebooted else 25)
+    left = settle(before, journal, PATIENCE)
     journal.try_append("verified" if not left else "not-verified", differences=left)
     if left and not (rebooted and all(_of_the_running(line) for line in left)):
         return 4
@@ -747,15 +749,15 @@ def _of_the_running(difference: str) -> bool:
 def settle(before: Json, journal: Journal, patience: float) -> list[str]:
     """Wait until the machine is as the snapshot has it; what still differs when patience (seconds) ends."""
     start = time.monotonic()
-    nudged = False
+    nudge = start + 3  # most comes back by itself
     told: list[str] = []
     left = differences(before)
     while left and time.monotonic() - start < patience:
-        if time.monotonic() - start > 3:
+        if time.monotonic() > start + 3:
             with contextlib.suppress(Failed):
-                if not nudged:
-                    nudged = True
+                if time.monotonic() > nudge:
                     activate_again(before)
+                    nudge = time.monotonic() + 15  # what was not heard is said again
                 give_macs_back(before)
                 give_settings_back(before)
         if left != told:

@@ -74,6 +74,8 @@ def find_original(state_dir: Path) -> Original:
                 uuids.add(profile["uuid"])
                 if transaction.get("adopts") and profile["device"]:
                     devices[profile["uuid"]] = profile["device"]
+                    if profile["device"] in snapshot["links"]:  # a bond, a VLAN: of a NIC see below
+                        links.setdefault(profile["device"], snapshot["links"][profile["device"]])
         for mac in transaction.get("adopts", ()):
             link = next((n for n in snapshot["links"].values() if n["mac"] == mac), None)
             if link is None:
@@ -89,7 +91,14 @@ def find_original(state_dir: Path) -> Original:
     return Original(
         tuple(nics[mac] for mac in sorted(nics)),
         {device: uuid for uuid, device in devices.items()},
-        {"files": kept, "links": links, "addresses": addresses, "zones": zones, "uuids": sorted(uuids)},
+        {
+            "files": kept,
+            "links": links,
+            "addresses": addresses,
+            "zones": zones,
+            "uuids": sorted(uuids),
+            "profiles": [{"uuid": uuid, "device": device} for uuid, device in devices.items()],
+        },
     )
 
 
@@ -172,7 +181,8 @@ def compile_removal(
     active = dict(original.active)
     limit = STEP_LIMIT + 70 * len(active)
     steps.append(step("activate", "activate " + ", ".join(sorted(active)), profiles=active, limit=limit))
-    steps.append(step("as before", "compare with what was before kvmnet"))
+    limit = STEP_LIMIT + rescue.PATIENCE
+    steps.append(step("as before", "compare with what was before kvmnet", limit=limit))
     steps += ask_step(probes)
     if confirm:
         title = "wait for a word from outside"

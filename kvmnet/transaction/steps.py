@@ -212,10 +212,23 @@ def give_back(context: Context, step: Step) -> str:
 
 
 def activate(context: Context, step: Step) -> str:
-    """Activate profiles that are not: by name of the NIC -> UUID."""
-    for name, uuid in step["profiles"].items():
-        if not rescue.wait(partial(context.manager.activated, name), 0.3):
-            rescue.run("nmcli", "-w", "60", "connection", "up", "uuid", uuid, "ifname", name, timeout=70)
+    """Activate profiles that are not: by name of the device -> UUID. One that stands on another, a VLAN on a bond,
+    fails before that one is there: it is tried again as long as any other succeeds."""
+    todo = dict(step["profiles"])
+    while todo:
+        failures = {}
+        for name, uuid in todo.items():
+            if rescue.wait(partial(context.manager.activated, name), 0.3):
+                continue
+            # a virtual device that is gone comes with its profile, and cannot be named before
+            place = ["ifname", name] if name in rescue.links() else []
+            try:
+                rescue.run("nmcli", "-w", "60", "connection", "up", "uuid", uuid, *place, timeout=70)
+            except rescue.Failed as error:
+                failures[name] = error
+        if len(failures) == len(todo):
+            raise StepFailed("; ".join(str(error) for error in failures.values()))
+        todo = {name: todo[name] for name in failures}
     return ", ".join(step["profiles"])
 
 
@@ -225,6 +238,7 @@ def as_before(context: Context, step: Step) -> str:
     before = rescue.read_json(context.folder / "original" / "snapshot.json")
 
     def left() -> list[str]:
+        rescue.give_macs_back(before)
         rescue.give_settings_back(before)
         links = rescue.links()
         return rescue.file_differences(before) + [
@@ -233,7 +247,7 @@ def as_before(context: Context, step: Step) -> str:
             if _unlike(links.get(name), was)
         ]
 
-    if not rescue.wait(lambda: not left(), 25):
+    if not rescue.wait(lambda: not left(), rescue.PATIENCE, 0.5):
         raise StepFailed("the machine is not as before kvmnet: " + "; ".join(left()))
     return f"{len(before['links'])} NICs, {len(before['files'])} files as before"
 

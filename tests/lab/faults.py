@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Optional
+from contextlib import contextmanager, suppress
+from typing import Any, Optional
 
 from tests.lab.machine import Job, Machine
 
@@ -15,10 +15,12 @@ REAL = "/usr/local/bin/nmstatectl.real"
 
 
 @contextmanager
-def nmstatectl(machine: Machine, on_apply: str) -> Iterator[None]:
-    """`nmstatectl apply` runs these lines of shell instead; $REAL is the real program, "$@" its arguments."""
+def nmstatectl(machine: Machine, on_apply: str, show: str = "true") -> Iterator[None]:
+    """`nmstatectl apply` runs these lines of shell instead; $REAL is the real program, "$@" its arguments. Ahead of
+    `show` others may run."""
     machine.run(f"cp -n {PROGRAM} {REAL}")
-    lines = ["#!/bin/bash", f"REAL={REAL}", 'if [ "$1" != apply ]; then exec $REAL "$@"; fi', on_apply, ""]
+    lines = ["#!/bin/bash", f"REAL={REAL}", f'if [ "$1" = show ]; then {show}; fi']
+    lines += ['if [ "$1" != apply ]; then exec $REAL "$@"; fi', on_apply, ""]
     machine.put(PROGRAM + ".new", "\n".join(lines), mode=0o755)
     machine.run(f"mv {PROGRAM}.new {PROGRAM}")
     try:
@@ -70,14 +72,32 @@ def pause(machine: Machine, step: Optional[int], *, event: str = "do", seconds: 
     machine.put(PAUSE, json.dumps({"event": event, "step": step, "seconds": seconds}))
 
 
-def wait_paused(machine: Machine, *, timeout: float = 60) -> None:
-    """Until the worker has stopped where `pause` said."""
-    machine.until(f"test -e {REACHED}", timeout=timeout, every=0.1)
+def wait_paused(machine: Machine, job: Job, *, timeout: float = 120) -> None:
+    """Until the worker has stopped where `pause` said; the command that was to come there may not end before."""
+    limit = time.monotonic() + timeout
+    while machine.run(f"test -e {REACHED}", check=False).code:
+        assert job.running, f"it ended before it came there: {job.wait()}"
+        assert time.monotonic() < limit, f"it does not come there: {job.output()}"
+        time.sleep(0.1)
 
 
 def go_on(machine: Machine) -> None:
     """Let the worker that has stopped go on."""
     machine.run(f"touch {GO}")
+
+
+def status(machine: Machine) -> dict[str, Any]:
+    """What `kvmnet status` says of the open transaction; empty when there is none, or no kvmnet."""
+    text = machine.run("kvmnet status --json", check=False).stdout
+    with suppress(ValueError, AttributeError):
+        return dict(json.loads(text)["open"] or {})
+    return {}
+
+
+def events(machine: Machine) -> list[dict[str, Any]]:
+    """The open journal."""
+    text = machine.run("cat /var/lib/kvmnet/open/journal.jsonl", check=False).stdout
+    return [json.loads(line) for line in text.splitlines()] or [{"event": "none"}]
 
 
 def kill_unit(machine: Machine, *, rescue_too: bool) -> None:

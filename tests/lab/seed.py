@@ -47,14 +47,20 @@ Restart=always
 WantedBy=multi-user.target
 """
 
-_ANSWER = f"""import socketserver
+_ANSWER = f"""import socket, socketserver
 
 class Answer(socketserver.BaseRequestHandler):
     def handle(self):
         self.request.sendall(b"here\\n")
 
-socketserver.ThreadingTCPServer.allow_reuse_address = True
-socketserver.ThreadingTCPServer(("", {ECHO_PORT}), Answer).serve_forever()
+class Server(socketserver.ThreadingTCPServer):
+    address_family = socket.AF_INET6
+    allow_reuse_address = True
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+Server(("", {ECHO_PORT}), Answer).serve_forever()
 """
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab import matrix, picture, roots
+from tests.lab import matrix, matrix_faults, matrix_hosts, picture, roots
 from tests.lab.machine import Job, Machine
-from tests.lab.matrix import Bench, Point
+from tests.lab.matrix import EITHER, Point
+from tests.lab.matrix_hosts import Bench
 
-EITHER = ("before", "after")
 WORST = (
     Point("everything killed", 4),
     Point("power cut", 4),
@@ -27,7 +27,7 @@ WORST = (
 
 @pytest.fixture(scope="module")
 def bench(host: Machine, peer: Machine) -> Bench:
-    return matrix.prepare(host, peer)
+    return matrix_hosts.prepare(host, peer)
 
 
 def mine(generation: str) -> list[Point]:
@@ -45,10 +45,10 @@ def test_without_its_watchdog_the_matrix_sees_a_lost_machine(bench: Bench, monke
 
     def unwatched(bench: Bench, job: Job) -> None:
         bench.host.run("systemctl stop 'kvmnet-watchdog-*.timer'")
-        matrix.FAULTS["everything killed"](bench, job)
+        matrix_faults.FAULTS["everything killed"](bench, job)
 
-    monkeypatch.setattr(matrix, "PATIENCE", 5)
-    monkeypatch.setitem(matrix.FAULTS, "unwatched", unwatched)
+    monkeypatch.setattr(matrix_faults, "PATIENCE", 5)
+    monkeypatch.setitem(matrix_faults.FAULTS, "unwatched", unwatched)
     with pytest.raises(AssertionError, match="still open"):
         matrix.run(bench, Point("unwatched", 4))
     bench.host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.py", check=False, timeout=120)

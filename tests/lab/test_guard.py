@@ -10,7 +10,7 @@ import pytest
 from tests.lab import faults, picture
 from tests.lab.machine import Machine, Result
 from tests.lab.outage import reachable
-from tests.lab.seed import HOST_ADDRESS
+from tests.lab.ssh import anew, way_in
 from tests.lab.test_undo import TRIAL, apply, same
 
 GUARDED_UNITS = "systemctl list-units --all --no-legend 'kvmnet-watchdog-*' 'kvmnet-apply-*'"
@@ -25,13 +25,7 @@ def before(host: Machine, definition: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def ssh(host: Machine, peer: Machine) -> str:
-    """How root on the peer comes to the host."""
-    host.run("systemctl start ssh")
-    peer.run("test -e /root/.ssh/id_ed25519 || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519")
-    host.run("mkdir -p -m 700 /root/.ssh")
-    host.put("/root/.ssh/authorized_keys", peer.get("/root/.ssh/id_ed25519.pub"), mode=0o600)
-    options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=10"
-    return f"ssh {options} -S /run/shared root@{HOST_ADDRESS}"
+    return way_in(host, peer)
 
 
 def online(host: Machine) -> None:
@@ -47,7 +41,7 @@ def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machin
     """SIGKILL to the worker, to what systemd runs after it and to the command that follows."""
     faults.pause(host, 5)
     job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
-    faults.wait_paused(host)
+    faults.wait_paused(host, job)
     assert picture.link(host, "peth0")
     status = host.out("kvmnet status")
     assert "is open" in status
@@ -84,8 +78,8 @@ def test_the_power_goes_while_it_is_kept(
 ) -> None:
     """The names on disk are the new ones already: the boot takes them back before NetworkManager starts."""
     faults.pause(host, step, event=event)
-    host.start("exec kvmnet apply --yes /root/cluster.yaml")
-    faults.wait_paused(host)
+    job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
+    faults.wait_paused(host, job)
     assert host.run("ls /etc/systemd/network").stdout == "00-kvmnet-peth0.link\n"
     host.power_cut()
     host.boot()
@@ -105,11 +99,11 @@ def test_a_new_connection_confirms(host: Machine, peer: Machine, before: dict[st
     assert (here.code, "no SSH connection" in here.stderr) == (5, True), here
     itself = host.run(
         "test -e /root/.ssh/id || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id; cat /root/.ssh/id.pub >> "
-        f"/root/.ssh/authorized_keys; {ssh} -i /root/.ssh/id kvmnet confirm".replace("-S /run/shared", "-S none"),
+        f"/root/.ssh/authorized_keys; {anew(ssh)} -i /root/.ssh/id kvmnet confirm",
         check=False,
     )
     assert (itself.code, "from this host itself" in itself.stderr) == (5, True), itself
-    new = peer.run(f"{ssh} kvmnet confirm".replace("-S /run/shared", "-S none"), check=False)
+    new = peer.run(f"{anew(ssh)} kvmnet confirm", check=False)
     assert new.code == 0, new
     done = job.wait(60)
     assert done.code == 0, done
@@ -174,7 +168,7 @@ def test_a_removal_that_is_cut_off_is_undone(host: Machine, peer: Machine, befor
     applied = picture.whole(host)
     faults.pause(host, 3, event="done")
     job = host.start("exec kvmnet remove --yes")
-    faults.wait_paused(host)
+    faults.wait_paused(host, job)
     assert "peth0" not in picture.whole(host)["links"]
     faults.kill_unit(host, rescue_too=False)
     result: Result = job.wait(90)

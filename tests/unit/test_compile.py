@@ -288,6 +288,6 @@ def test_networkmanagers_settings_go_when_no_guest_can_run_here() -> None:
 
 def test_the_fault_matrix_knows_the_steps() -> None:
     """Its points are named by their numbers."""
-    from tests.lab.matrix import STEPS
+    from tests.lab.matrix_hosts import STEPS
 
     assert tuple(s["title"] for s in steps()) == STEPS

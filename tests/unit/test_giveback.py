@@ -96,6 +96,19 @@ def test_the_first_snapshot_of_a_nic_counts(state: Path) -> None:
     assert kept[LINK] == {"path": LINK, "absent": True}
 
 
+def test_a_bond_from_before_kvmnet_is_activated_and_compared_too(tmp_path: Path) -> None:
+    bond = {"name": "bond0", "mac": None, "kind": "bond", "address": MAC, "altnames": []}
+    snapshot = {
+        "links": {"eth0": link("eth0", master="bond0"), "bond0": bond},
+        "profiles": [{"uuid": u, "device": d, "file": "", "id": d} for u, d in (("u-1", "eth0"), ("u-2", "bond0"))],
+    }
+    past(tmp_path, "1", snapshot=snapshot, adopts=[MAC])
+    original = find_original(tmp_path)
+    assert original.active == {"eth0": "u-1", "bond0": "u-2"}
+    assert original.snapshot["links"]["bond0"] == bond
+    assert {"uuid": "u-2", "device": "bond0"} in original.snapshot["profiles"]
+
+
 def test_after_a_removal_the_count_begins_anew(state: Path) -> None:
     past(state, "3", snapshot={}, removes=True)
     with pytest.raises(Refused, match="has not taken over a NIC"):
