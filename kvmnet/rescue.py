@@ -276,6 +276,34 @@ def ranked(found: list[Json]) -> list[Json]:
     return sorted(rows, key=lambda r: json.dumps(r, sort_keys=True))
 
 
+#: What a bridge keeps for each port, in the words of `ip -d -j link` and `ip link set … type bridge_slave`.
+PORT_SETTINGS = (
+    *("priority", "cost", "hairpin", "guard", "root_block", "fastleave", "learning", "flood", "proxy_arp"),
+    *("mcast_flood", "bcast_flood", "mcast_to_unicast", "neigh_suppress", "isolated"),
+)
+
+
+def guest_ports() -> dict[str, Json]:
+    """The taps that are a port, with their bridge's settings for them, and the macvtaps, with what they lie over: each
+    with its index, since a moment later the name may be another guest's."""
+    rows = {row["ifname"]: row for row in run_json("ip", "-d", "-j", "link", "show")}
+    found: dict[str, Json] = {}
+    for name, row in rows.items():
+        kind = row.get("linkinfo", {}).get("info_kind")
+        if kind == "tun" and row.get("master"):
+            found[name] = {"kind": "tap", "index": row["ifindex"], "of": row["master"], "settings": _settings(row)}
+        elif kind == "macvtap" and row.get("link") in rows:
+            of = row["link"]
+            found[name] = {"kind": "macvtap", "index": row["ifindex"], "of": of, "of_index": rows[of]["ifindex"]}
+    return found
+
+
+def _settings(row: Json) -> Json:
+    about = row.get("linkinfo", {})
+    told = about.get("info_slave_data", {}) if about.get("info_slave_kind") == "bridge" else {}
+    return {key: told[key] for key in PORT_SETTINGS if key in told}
+
+
 def nic_of(mac: str) -> Optional[str]:
     """The name that the NIC of this permanent MAC has now; None when it is not there."""
     for name, link in links().items():
@@ -387,11 +415,12 @@ def zone_of(interface: str) -> Optional[str]:
 # --- the snapshot -----------------------------------------------------------------------------------
 
 
-def snapshot(names: list[str], macs: list[str], uuids: list[str], files: list[str]) -> Json:
+def snapshot(names: list[str], macs: list[str], uuids: list[str], files: list[str], lost: tuple[str, ...] = ()) -> Json:
     """What the machine is before anything is touched, as far as the transaction may touch it.
 
     `names`: every interface name that is there before or after; `macs`: the permanent MACs of its NICs;
-    `uuids`: profiles that may be changed; `files`: further files that may be written.
+    `uuids`: profiles that may be changed; `files`: further files that may be written; `lost`: the taps and macvtaps
+    of guests that may be cut for good.
     """
     paths = sorted({*files, *profile_files(uuids)})
     return {
@@ -399,6 +428,11 @@ def snapshot(names: list[str], macs: list[str], uuids: list[str], files: list[st
         "macs": sorted(m.lower() for m in macs),
         "uuids": sorted(uuids),
         "files": [record_file(path) for path in paths],
+        "guests": {
+            name: port
+            for name, port in guest_ports().items()
+            if name in lost or (name not in names and port["of"] in names)
+        },
         **observe(sorted(names), sorted(m.lower() for m in macs), sorted(uuids)),
     }
 
@@ -421,6 +455,7 @@ def differences(before: Json) -> list[str]:
     found = file_differences(before)
     try:
         after = observe(before["names"], before["macs"], before["uuids"])
+        found += guest_differences(before)
     except (Failed, OSError, ValueError, KeyError) as error:
         return [*found, f"the machine cannot be read: {error}"]
     for part in ("links", "addresses", "routes", "zones", "profiles"):
@@ -436,6 +471,23 @@ def differences(before: Json) -> list[str]:
             found += [f"{part}: new {_short(x)}" for x in now if x not in was]
         else:
             found.append(f"{part}: was {_short(was)}, is {_short(now)}")
+    return found
+
+
+def guest_differences(before: Json) -> list[str]:
+    """Guests' taps that are no bridge's port any more, and macvtaps that went with their base. What is gone altogether
+    libvirt took away with its guest, and what has another controller somebody gave one: no change's doing."""
+    if not before.get("guests"):
+        return []
+    rows = {row["ifname"]: row for row in run_json("ip", "-d", "-j", "link", "show")}
+    found = []
+    for name, was in before["guests"].items():
+        now, of = rows.get(name, {}), rows.get(was["of"], {})
+        same = now.get("ifindex") == was["index"]
+        if was["kind"] == "tap" and same and not now.get("master"):
+            found.append(f"guests {name}: was a port of {was['of']}, is of nothing")
+        if was["kind"] == "macvtap" and not same and of.get("ifindex", was["of_index"]) != was["of_index"]:
+            found.append(f"guests {name}: went with {was['of']}, which was made anew: start its guest anew")
     return found
 
 
@@ -601,7 +653,34 @@ def undo_hostname(folder: Path, spec: Json) -> str:
     return str(spec["name"])
 
 
+def give_ports_back(before: Json) -> list[str]:
+    """Make guests' taps ports of the bridges that they were ports of, with the bridge's settings for them; the names
+    of those that were none. A tap that has another controller, or is another one of its name, is left alone."""
+    if not before.get("guests"):
+        return []
+    rows = {row["ifname"]: row for row in run_json("ip", "-d", "-j", "link", "show")}
+    done = []
+    for name, was in before["guests"].items():
+        now = rows.get(name, {})
+        if was["kind"] != "tap" or now.get("ifindex") != was["index"] or now.get("master") or was["of"] not in rows:
+            continue
+        run("ip", "link", "set", "dev", name, "master", was["of"])
+        fresh = _settings(run_json("ip", "-d", "-j", "link", "show", "dev", name)[0])
+        for key, value in was["settings"].items():
+            if fresh.get(key, value) != value:
+                word = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+                run("ip", "link", "set", "dev", name, "type", "bridge_slave", key, word)
+        done.append(name)
+    return done
+
+
+def undo_ports(folder: Path, spec: Json) -> str:
+    """Give bridges the guests' taps back that lost them in the trial."""
+    return ", ".join(give_ports_back(read_json(folder / "snapshot.json"))) or "none was lost"
+
+
 UNDO: dict[str, Callable[[Path, Json], str]] = {
+    "ports": undo_ports,
     "checkpoint": undo_checkpoint,
     "profile": undo_profile,
     "rename": undo_rename,
@@ -673,7 +752,13 @@ def undo(state_dir: Path, why: str, booting: bool = False) -> int:
     if rebooted:
         undone = [spec for number in journal.begun() for spec in transaction["steps"][number]["undo"]]
         before = on_disk(before, {spec["mac"] for spec in undone if spec["op"] == "rename"})
-    left = settle(before, journal, PATIENCE)
+    given_up = macvtaps_of(before, transaction.get("lost", []))
+    guests = {name: port for name, port in before.get("guests", {}).items() if name not in given_up}
+    left = settle({**before, "guests": guests}, journal, PATIENCE)
+    with contextlib.suppress(Failed, ValueError):
+        here = guest_ports()
+        if gone := [n for n, port in given_up.items() if here.get(n, {}).get("index") != port["index"]]:
+            journal.try_append("lost", devices=gone)
     journal.try_append("verified" if not left else "not-verified", differences=left)
     if left and not (rebooted and all(_of_the_running(line) for line in left)):
         return 4
@@ -760,6 +845,8 @@ def settle(before: Json, journal: Journal, patience: float) -> list[str]:
                     nudge = time.monotonic() + 15  # what was not heard is said again
                 give_macs_back(before)
                 give_settings_back(before)
+        with contextlib.suppress(Failed, ValueError):  # at once: a guest is without its network until then
+            give_ports_back(before)
         if left != told:
             told = left
             journal.try_append("settling", differences=left)
@@ -778,10 +865,17 @@ def on_disk(before: Json, renamed: set[str]) -> Json:
     }
     return {
         **before,
+        "guests": {},  # they stopped with the machine
         "links": kept,
         "files": [r for r in before["files"] if not r["path"].startswith("/run/")],
         "profiles": [p for p in before["profiles"] if not p["file"].startswith("/run/")],
     }
+
+
+def macvtaps_of(before: Json, lost: list[str]) -> Json:
+    """The macvtaps whose guests a person gave up: nothing can give a guest back the one that it had open. That it is
+    gone is told, and is no reason to keep the transaction open."""
+    return {n: port for n, port in before.get("guests", {}).items() if n in lost and port["kind"] == "macvtap"}
 
 
 def boot_id() -> str:

@@ -12,6 +12,7 @@ from kvmnet.cli.host import (
     HOST_HELP,
     AllowOption,
     Console,
+    LoseOption,
     allowed_codes,
     bundle_of_this_host,
     need_root,
@@ -54,6 +55,7 @@ def apply(
     ),
     no_confirm: bool = typer.Option(False, "--no-confirm", help="Do not ask for `kvmnet confirm`."),
     allow: AllowOption = None,
+    allow_guest_loss: LoseOption = None,
     as_json: bool = typer.Option(False, "--json", help="For machines: one event a line."),
 ) -> None:
     """Make this host as defined, as one transaction: kept when the host is still reachable, else undone."""
@@ -69,7 +71,8 @@ def apply(
             need_root("change this host's network")
         saved = read_plan(plan_file) if plan_file is not None else None
         codes = allowed_codes([*(allow or []), *(saved.allowed if saved else ())])
-        wishes = Wishes(timeout, 0 if no_confirm else confirm_within, codes)
+        lose = frozenset([*(allow_guest_loss or []), *(saved.lose if saved else ())])
+        wishes = Wishes(timeout, 0 if no_confirm else confirm_within, codes, lose)
         if saved is not None:
             bundle = this_machines([saved.bundle], host)
         else:

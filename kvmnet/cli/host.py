@@ -73,6 +73,8 @@ def told(console: Console) -> Iterator[None]:
 BUNDLE_HELP = "A committed bundle instead of a definition: the folder of this host that `render` wrote."
 _ALLOW_HELP = "Go on in spite of this refusal (once for each; `kvmnet explain CODE` says whether it can be)."
 AllowOption = Annotated[Optional[list[str]], typer.Option("--allow", metavar="CODE", help=_ALLOW_HELP)]
+_LOSE_HELP = "Go on although this running guest loses its network for good (once for each guest)."
+LoseOption = Annotated[Optional[list[str]], typer.Option("--allow-guest-loss", metavar="GUEST", help=_LOSE_HELP)]
 HOST_HELP = "The host this machine is, if its MACs leave a doubt."
 
 

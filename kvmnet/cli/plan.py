@@ -13,6 +13,7 @@ from kvmnet.cli.host import (
     HOST_HELP,
     AllowOption,
     Console,
+    LoseOption,
     allowed_codes,
     bundle_of_this_host,
     need_root,
@@ -52,6 +53,7 @@ def plan(
         help="Save the plan for `apply --plan FILE`, with what it was made from (root).",
     ),
     allow: AllowOption = None,
+    allow_guest_loss: LoseOption = None,
     format: Annotated[Format, typer.Option("--format", help=_FORMAT_HELP)] = Format.text,
     as_json: bool = typer.Option(False, "--json", help="Short for --format json."),
     exit_code: bool = typer.Option(False, "--exit-code", help="Exit with 6 when something would change."),
@@ -66,7 +68,9 @@ def plan(
             need_root("save a plan")
         codes = allowed_codes(allow)
         bundle = bundle_of_this_host(console, path, host, bundle_folder)
-        prepared = prepare(bundle, state_path(), Wishes(allow=codes), console.waiting)
+        prepared = prepare(
+            bundle, state_path(), Wishes(allow=codes, lose=frozenset(allow_guest_loss or ())), console.waiting
+        )
         console.waiting(None)
         if output is not None:
             _save(output, prepared)
@@ -76,14 +80,15 @@ def plan(
 
 
 def _text(form: Format, prepared: "Prepared") -> str:
-    from kvmnet.core.report import allowed_text, plan_markdown, plan_text, probes_text
+    from kvmnet.core.report import allowed_text, guest_lines, plan_markdown, plan_text, probes_text
 
     if form is Format.json:
         return json.dumps({**prepared.to_json(), "steps": [s["title"] for s in prepared.steps]}, indent=2) + "\n"
+    guests = guest_lines(prepared.impacts, prepared.guests_unknown)
     if form is Format.markdown:
-        return plan_markdown(prepared.plan, prepared.allowed, prepared.probes)
+        return plan_markdown(prepared.plan, prepared.allowed, prepared.probes, guests)
     asked = "" if prepared.plan.empty else probes_text(prepared.probes)
-    return plan_text(prepared.plan) + allowed_text(prepared.allowed) + asked
+    return plan_text(prepared.plan, guests) + allowed_text(prepared.allowed) + asked
 
 
 def _save(file: str, prepared: "Prepared") -> None:
@@ -91,7 +96,9 @@ def _save(file: str, prepared: "Prepared") -> None:
     from kvmnet.core.planfile import to_text
     from kvmnet.rescue import write_file
 
-    text = to_text(prepared.plan, prepared.live, {reason.code for reason in prepared.allowed})
+    allowed = {reason.code for reason in prepared.allowed if reason.guest is None}
+    lose = {reason.guest for reason in prepared.allowed if reason.guest is not None}
+    text = to_text(prepared.plan, prepared.live, allowed, lose)
     try:
         write_file(file, text.encode())
     except OSError as error:

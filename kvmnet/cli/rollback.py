@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from kvmnet.cli.follow import carry_out, follow_to_end
-from kvmnet.cli.host import AllowOption, Console, allowed_codes, need_root, state_path, told
+from kvmnet.cli.host import AllowOption, Console, LoseOption, allowed_codes, need_root, state_path, told
 from kvmnet.core.errors import Refused
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def rollback(
     timeout: int = _TIMEOUT,
     no_confirm: bool = _NO_CONFIRM,
     allow: AllowOption = None,
+    allow_guest_loss: LoseOption = None,
     as_json: bool = _JSON,
 ) -> None:
     """Undo the open transaction at once; where none is open, go back to what was applied before the last one that was
@@ -49,10 +50,11 @@ def rollback(
             raise typer.Exit(_undo_open(console, dry_run))
         files = before_the_last(state_path())
         if not files:
-            remove(yes, dry_run, no_confirm, allow, as_json)
+            remove(yes, dry_run, no_confirm, allow, allow_guest_loss, as_json)
             return
         bundle = read_bundle(files, load_schema("state"))
-        wishes = Wishes(timeout, 0 if no_confirm else None, allowed_codes(allow))
+        lose = frozenset(allow_guest_loss or ())
+        wishes = Wishes(timeout, 0 if no_confirm else None, allowed_codes(allow), lose)
         code = carry_out(console, lambda state: prepare(bundle, state, wishes, console.waiting), yes, dry_run)
     raise typer.Exit(code)
 
@@ -80,6 +82,7 @@ def remove(
     dry_run: bool = _DRY_RUN,
     no_confirm: bool = _NO_CONFIRM,
     allow: AllowOption = None,
+    allow_guest_loss: LoseOption = None,
     as_json: bool = _JSON,
 ) -> None:
     """Give the machine back: NIC names, altnames and connection profiles as before kvmnet, nothing of what it made."""
@@ -90,7 +93,8 @@ def remove(
     with told(console):
         need_root("give this host back")
         bundle = _applied(state_path())
-        wishes = Wishes(confirm=0 if no_confirm else None, allow=allowed_codes(allow))
+        lose = frozenset(allow_guest_loss or ())
+        wishes = Wishes(confirm=0 if no_confirm else None, allow=allowed_codes(allow), lose=lose)
         code = carry_out(
             console,
             lambda state: prepare_removal(bundle, state, wishes, console.waiting),

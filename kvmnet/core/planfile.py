@@ -11,6 +11,7 @@ from kvmnet.core import emit
 from kvmnet.core.basis import Basis, basis_of, changed, digest_of
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.errors import KvmnetError, Refused
+from kvmnet.core.impact import impacts
 from kvmnet.core.live import Live
 from kvmnet.core.plan import Plan
 from kvmnet.core.schema import Schema
@@ -25,21 +26,26 @@ class PlanFileError(KvmnetError):
 
 @dataclass(frozen=True)
 class SavedPlan:
-    """A plan that was read from a file. `allowed` are the codes of the refusals that were overridden for it."""
+    """A plan that was read from a file. `allowed` are the codes of the refusals that were overridden for it, `lose`
+    the guests that may be cut for good by it."""
 
     bundle: Bundle
     plan: dict[str, Any]
     allowed: tuple[str, ...]
     basis: Basis
+    lose: tuple[str, ...] = ()
 
 
-def to_text(plan: Plan, live: Live, allowed: Collection[str]) -> str:
-    """The file's text."""
+def to_text(plan: Plan, live: Live, allowed: Collection[str], lose: Collection[str] = ()) -> str:
+    """The file's text. What happens to guests is told in it, and not compared when it is applied: they come and go,
+    and one that would be cut for good is refused then as well."""
     content = {
         "kvmnet-plan": FORMAT,
         "host": plan.bundle.host,
         "plan": plan.to_json(),
         "allowed": sorted(allowed),
+        "may-lose": sorted(lose),
+        "guests": [impact.to_json() for impact in impacts(plan, live)],
         "bundle": emit.files_of(plan.bundle),
         "made-from": basis_of(plan, live),
     }
@@ -57,7 +63,8 @@ def from_text(text: str, state_schema: Schema) -> SavedPlan:
         if content.pop("digest", None) != digest_of(content):
             raise PlanFileError("it was changed after it was written (its digest does not fit): make it again")
         bundle = emit.read_bundle(content["bundle"], state_schema)
-        return SavedPlan(bundle, content["plan"], tuple(content["allowed"]), content["made-from"])
+        allowed, lose = (tuple(content.get(key, ())) for key in ("allowed", "may-lose"))
+        return SavedPlan(bundle, content["plan"], allowed, content["made-from"], lose)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PlanFileError(f"it cannot be read: {type(error).__name__}: {error}") from None
 

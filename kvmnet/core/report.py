@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from kvmnet.core.impact import UNTOUCHED, Impact
 from kvmnet.core.plan import Change, Plan
 from kvmnet.core.probes import Probes
 from kvmnet.core.refusals import Refusal
@@ -12,13 +13,31 @@ from kvmnet.core.refusals import Refusal
 _SIGNS = {"add": "+", "remove": "-", "change": "~", "rename": ">", "file": "+", "save": "~", "record": "~"}
 
 
-def plan_text(plan: Plan) -> str:
-    """The plan in plain lines: `+` comes, `-` goes, `~` changes, `>` gets another name."""
+def plan_text(plan: Plan, guests: Sequence[str] = ()) -> str:
+    """The plan in plain lines: `+` comes, `-` goes, `~` changes, `>` gets another name; then what is said of guests
+    (`guest_lines`)."""
     if plan.empty:
         return f"{plan.bundle.host}: nothing to do, the host is as defined\n"
     lines = [f"{plan.bundle.host}: {_count(len(plan.changes))} to make"]
     lines += [line for change in plan.changes for line in change_lines(change)]
+    lines += guests
     return "".join(line + "\n" for line in lines)
+
+
+def guest_lines(impacts: Sequence[Impact], unknown: str = "") -> list[str]:
+    """What happens to running guests, a line for each NIC that is cut, one for all that are untouched; `unknown` is
+    why libvirt did not tell of them."""
+    lines = []
+    for impact in impacts:
+        if impact.how != UNTOUCHED:
+            who = f"guest {impact.guest}, {impact.device}" if impact.guest else f"{impact.device} (no libvirt domain's)"
+            lines.append(f"{who} on {impact.over}: {impact.how}: {impact.why}")
+    cut = {impact.name for impact in impacts if impact.how != UNTOUCHED}
+    if names := [name for name in dict.fromkeys(i.name for i in impacts) if name not in cut]:
+        lines.append(f"guests that it does not touch: {', '.join(names)}")
+    if unknown:
+        lines.append(f"note: libvirt does not tell what runs here ({unknown}): guests are known by their devices alone")
+    return lines
 
 
 def allowed_text(allowed: Sequence[Refusal]) -> str:
@@ -52,7 +71,9 @@ def change_lines(change: Change) -> list[str]:
     return [f"  {_SIGNS[change.what]} {change.what} {change.name}", *(f"      {d}" for d in change.details)]
 
 
-def plan_markdown(plan: Plan, allowed: Sequence[Refusal] = (), probes: Optional[Probes] = None) -> str:
+def plan_markdown(
+    plan: Plan, allowed: Sequence[Refusal] = (), probes: Optional[Probes] = None, guests: Sequence[str] = ()
+) -> str:
     """The plan for a pull request or a ticket: a table of the changes, the state that would be applied."""
     from kvmnet.core.emit import to_yaml
 
@@ -63,6 +84,8 @@ def plan_markdown(plan: Plan, allowed: Sequence[Refusal] = (), probes: Optional[
     for change in plan.changes:
         cells = (f"`{_SIGNS[change.what]}`", change.what, change.name, "; ".join(change.details))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    if guests:
+        lines += ["", *(f"- {line}" for line in guests)]
     if allowed:
         lines += ["", *(f"- allowed, {reason.code}: {reason.message}" for reason in allowed)]
     if probes is not None:
@@ -91,6 +114,8 @@ def event_text(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
         return f"undo {steps[event['step']]}: {event['result']}"
     if kind == "undo-failed":
         return f"undo {steps[event['step']]} FAILED: {event['error']}"
+    if kind == "lost":
+        return f"note: start their guests anew, which held the ones that went: {', '.join(event['devices'])}"
     if kind == "verified":
         return "ok   the machine is as it was before"
     if kind == "not-verified":

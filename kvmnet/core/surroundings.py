@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
+from kvmnet.core.running import Running
+
 
 @dataclass(frozen=True)
 class LinkFile:
@@ -49,7 +51,7 @@ class Room:
 class Surroundings:
     """`unmanaged` are NICs that NetworkManager leaves alone, `link_files` in the order that udev takes them,
     `cloud_init` what shows that cloud-init configures the network (empty: it does not), `boot_network` what
-    shows that an initramfs does, `cluster` the active services that may fence this node."""
+    shows that an initramfs does, `cluster` the active services that may fence this node, `running` the guests."""
 
     unmanaged: tuple[str, ...] = ()
     link_files: tuple[LinkFile, ...] = ()
@@ -59,6 +61,7 @@ class Surroundings:
     network_disks: tuple[NetworkDisk, ...] = ()
     cluster: tuple[str, ...] = ()
     room: tuple[Room, ...] = field(default_factory=tuple)
+    running: Running = field(default_factory=Running)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Surroundings:
@@ -74,6 +77,7 @@ class Surroundings:
             network_disks=tuple(NetworkDisk(**d) for d in data.get("network_disks", ())),
             cluster=tuple(data.get("cluster", ())),
             room=tuple(Room(**r) for r in data.get("room", ())),
+            running=Running.from_json(data.get("running", {})),
         )
 
     def to_json(self) -> dict[str, Any]:

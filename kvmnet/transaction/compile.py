@@ -248,6 +248,7 @@ def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
         log="nmstate.log",
         undo=[
             {"op": "checkpoint", "log": "nmstate.log", "in_process": terms.in_process},
+            {"op": "ports"},
             {"op": "files", "uuids": sorted(set(uuids))},
         ],
     )

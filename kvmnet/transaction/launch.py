@@ -15,6 +15,7 @@ from typing import Any, Optional, TextIO
 
 from kvmnet import __version__, rescue
 from kvmnet.core.errors import Refused
+from kvmnet.core.impact import GOOD
 from kvmnet.transaction import guard
 from kvmnet.transaction.compile import STEP_LIMIT, touched_files, touched_profiles
 from kvmnet.transaction.guard import SYSTEM_PYTHON
@@ -54,7 +55,8 @@ def open_transaction(state_dir: Path, prepared: Prepared) -> str:
     names |= {r.old for r in plan.renames} | {r.new for r in plan.renames}
     macs = [r.mac for r in plan.renames]
     taken = {nic.mac or live.links[nic.name].mac or "" for nic in plan.bundle.nics}
-    before = rescue.snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps))
+    lost = [impact.device for impact in prepared.impacts if impact.how == GOOD]
+    before = rescue.snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost))
     new = state_dir / "open.new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
@@ -74,6 +76,7 @@ def open_transaction(state_dir: Path, prepared: Prepared) -> str:
                 "removes": prepared.original is not None,
                 "adopts": sorted(taken - {""} - adopted(state_dir)),
                 "changes": plan.to_json()["changes"],
+                "lost": lost,
                 "steps": steps,
             },
         ),

@@ -9,6 +9,7 @@ import os
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
@@ -18,6 +19,7 @@ from kvmnet.core.bundle import Bundle, State
 from kvmnet.core.confirmation import touches
 from kvmnet.core.errors import Refused
 from kvmnet.core.hook_record import HOOK_FILE, hook_text
+from kvmnet.core.impact import Impact, impacts
 from kvmnet.core.live import Live
 from kvmnet.core.owned import OWNED_FILE, owned_after, to_note
 from kvmnet.core.plan import Plan, make_plan
@@ -29,6 +31,7 @@ from kvmnet.host.nm import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
 from kvmnet.host.probe import ask
 from kvmnet.host.read import read_live
+from kvmnet.host.running import read_running
 from kvmnet.host.surroundings import read_surroundings
 from kvmnet.transaction.compile import Step, Terms, compile_steps
 from kvmnet.transaction.giveback import Original, compile_removal, find_original, plan_removal
@@ -42,11 +45,12 @@ class Wishes:
     """What the caller asks for: `timeout`, the seconds that the trial may take before NetworkManager undoes
     it; `confirm`, the seconds to wait for `kvmnet confirm` then (0: do not; None: where the change touches the
     interface by which the caller's SSH connection comes in); `allow`, the codes of refusals that a person
-    overrides."""
+    overrides; `lose`, the guests that may be cut for good."""
 
     timeout: int = 120
     confirm: Optional[int] = None
     allow: Collection[str] = frozenset()
+    lose: Collection[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,23 @@ class Prepared:
     allowed: tuple[Refusal, ...] = ()
     original: Optional[Original] = None
 
+    @cached_property
+    def impacts(self) -> tuple[Impact, ...]:
+        """What the plan does to each NIC of each running guest."""
+        return tuple(impacts(self.plan, self.live)) if not self.plan.empty else ()
+
+    @property
+    def guests_unknown(self) -> str:
+        """Why libvirt did not tell of its guests; empty when it did, or when there is none."""
+        return self.live.surroundings.running.problem
+
     def to_json(self) -> dict[str, Any]:
-        """The plan for machines, what a person allowed, and who is asked."""
+        """The plan for machines, what a person allowed, who is asked, and what happens to guests."""
         told = [{"code": r.code, "reason": r.message} for r in self.allowed]
         asked = {"must": self.probes.must, "silent": self.probes.silent}
         probes = {key: [p.to_json() for p in found] for key, found in asked.items()}
-        return {**self.plan.to_json(), "allowed": told, "probes": probes}
+        guests = {"guests": [i.to_json() for i in self.impacts], "guests_unknown": self.guests_unknown or None}
+        return {**self.plan.to_json(), "allowed": told, "probes": probes, **guests}
 
 
 def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str], None]) -> Prepared:
@@ -82,7 +97,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
             plan = make_plan(bundle, live)
             if not plan.empty:
                 live = _with_surroundings(live, manager, state_dir)
-            allowed = tuple(judge(plan, live, wishes.allow))
+            allowed = tuple(judge(plan, live, wishes.allow, lose=wishes.lose))
             if plan.empty:
                 return Prepared(plan, live, [], backend.name, Probes())
             tell("asking gateways, name servers and the definition's probes")
@@ -104,7 +119,8 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Calla
             live = _read(backend, manager, state_dir)
             original = find_original(state_dir)
             plan = plan_removal(bundle, original, live)
-            allowed = tuple(judge(plan, _with_surroundings(live, manager, state_dir), wishes.allow, GIVING_BACK))
+            live = _with_surroundings(live, manager, state_dir)
+            allowed = tuple(judge(plan, live, wishes.allow, GIVING_BACK, wishes.lose))
             tell("asking the gateways")
             connection = ssh_connection()
             probes = _probes(_addressed(original), live, connection)
@@ -122,7 +138,8 @@ def drift(bundle: Bundle, state_dir: Path, tell: Callable[[str], None]) -> Plan:
 
 
 def _with_surroundings(live: Live, manager: NetworkManager, state_dir: Path) -> Live:
-    return dataclasses.replace(live, surroundings=read_surroundings(manager, live.links, state_dir))
+    found = dataclasses.replace(read_surroundings(manager, live.links, state_dir), running=read_running(live.links))
+    return dataclasses.replace(live, surroundings=found)
 
 
 def _addressed(original: Original) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable
@@ -141,6 +142,8 @@ def apply(context: Context, step: Step) -> str:
     log = context.folder / step["log"]
     log.touch(mode=0o600)
     context.backend.apply(step["state"], step["timeout"], log)
+    with contextlib.suppress(rescue.Failed):  # a guest that stops in this moment; reading back tells
+        rescue.give_ports_back(_guests(context))
     checkpoint = _checkpoint(context, log)
     if checkpoint is None:
         raise StepFailed("NetworkManager does not hold the checkpoint of the trial")
@@ -154,10 +157,25 @@ def _checkpoint(context: Context, log: Path) -> Optional[str]:
 
 
 def read_back(context: Context, step: Step) -> str:
-    """The kernel must show what was asked for; addresses may take a moment."""
-    if not rescue.wait(lambda: not missing(step["expect"]), 10):
-        raise StepFailed("the kernel does not show what was applied: " + "; ".join(missing(step["expect"])))
-    return f"{len(step['expect'])} interfaces as defined"
+    """The kernel must show what was asked for, and guests' taps as ports of what stays; addresses may take a moment."""
+    before = _guests(context)
+
+    def left() -> list[str]:
+        with contextlib.suppress(rescue.Failed):
+            rescue.give_ports_back(before)
+        return missing(step["expect"]) + rescue.guest_differences(before)
+
+    if not rescue.wait(lambda: not left(), 10):
+        raise StepFailed("the kernel does not show what was applied: " + "; ".join(left()))
+    guests = f", {len(before['guests'])} guests' ports as before" if before["guests"] else ""
+    return f"{len(step['expect'])} interfaces as defined{guests}"
+
+
+def _guests(context: Context) -> rescue.Json:
+    """The taps and macvtaps of the snapshot, less those of guests that a person gave up."""
+    lost = rescue.read_json(context.folder / "transaction.json").get("lost", [])
+    ports = rescue.read_json(context.folder / "snapshot.json").get("guests", {})
+    return {"guests": {name: port for name, port in ports.items() if name not in lost}}
 
 
 def missing(expected: list[dict[str, Any]]) -> list[str]:

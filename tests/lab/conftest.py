@@ -33,6 +33,7 @@ TURNS = {
     "test_undo": ("trixie",),
     "test_guard": ("bookworm",),
     "test_guests": ("bookworm",),
+    "test_impact": ("trixie",),
     "test_lab": ("trixie",),
     "test_by_hand": (),
     "test_leaving": (),

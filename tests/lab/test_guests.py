@@ -189,6 +189,41 @@ def test_two_guests_on_one_tag(machine: Machine) -> None:
     until_vlans(machine, "peth0.3")
 
 
+def planned(machine: Machine, definition: str) -> dict[str, Any]:
+    machine.put("/root/other.yaml", definition)
+    found: dict[str, Any] = json.loads(machine.out("kvmnet plan --json /root/other.yaml", timeout=120))
+    return found
+
+
+def test_a_plan_names_the_guests_that_it_touches(machine: Machine) -> None:
+    """Both by the names of their domains; by their devices alone where libvirt hangs, which is not waited for."""
+    smaller = DEFINITION.replace("subnets: [10.1.0.0/16]", "subnets: [10.1.0.0/16], mtu: 1400")
+    with guests.running(machine, BRIDGED, TAGGED):
+        told = planned(machine, smaller)
+        taps = {row["guest"]: row.pop("device") for row in told["guests"]}
+        assert [(row["guest"], row["over"], row["mac"], row["how"]) for row in told["guests"]] == [
+            (BRIDGED, "eth0", "36:77:6e:c0:00:01", "cut for a moment"),
+            (TAGGED, "peth0.2", "36:77:6e:c0:00:02", "cut for a moment"),
+        ]
+        assert "mtu" in told["guests"][0]["why"] and told["guests_unknown"] is None
+        alone = DEFINITION[: DEFINITION.index("guests:")].replace("kvm: true", "kvm: false")
+        machine.put("/root/other.yaml", alone)
+        result = machine.run("kvmnet apply --yes /root/other.yaml", check=False, timeout=120)
+        assert result.code == 5, result
+        lost = f"KVN527: the guest {BRIDGED} would lose its network for good ({taps[BRIDGED]} on eth0: eth0 is removed)"
+        assert lost in result.stderr and f"--allow-guest-loss {BRIDGED}" in result.stderr
+        assert TAGGED not in result.stderr
+        machine.run("systemctl kill -s STOP libvirtd")
+        try:
+            told = planned(machine, smaller)
+        finally:
+            machine.run("systemctl kill -s CONT libvirtd")
+        assert told["guests_unknown"] == "no answer within 8 s"
+        assert {row["device"] for row in told["guests"]} == set(taps.values())
+        assert {row["guest"] for row in told["guests"]} == {None}
+    until_vlans(machine, "peth0.3")
+
+
 def test_what_the_definition_does_not_allow_is_said_by_virsh(machine: Machine) -> None:
     xml = machine.out(f"cat /root/{TAGGED}.merged.xml").replace("peth0.2", "peth0.7").replace(TAGGED, "stray")
     machine.put("/root/stray.xml", xml)

@@ -39,6 +39,16 @@ def test_a_plan_comes_back_as_it_was_saved() -> None:
     require_same(found.plan, found.basis, make_plan(ROCKS, before()), before())
 
 
+def test_which_guests_may_be_lost_is_kept_and_guests_that_come_and_go_make_no_plan_stale() -> None:
+    found = from_text(to_text(make_plan(ROCKS, before()), before(), (), {"g"}), SCHEMA)
+    assert found.lose == ("g",)
+    tap = {"br9": Link("br9", None, "bridge"), "vnet0": Link("vnet0", None, "tun", (), "br9")}
+    now = replace(before(), links={**before().links, **tap})
+    require_same(found.plan, found.basis, make_plan(ROCKS, now), now)
+    told = json.loads(to_text(make_plan(ROCKS, now), now, ()))["guests"]
+    assert [(row["device"], row["how"]) for row in told] == [("vnet0", "untouched")]
+
+
 def test_a_plan_that_somebody_edited_is_none() -> None:
     content = json.loads(saved(before()))
     content["plan"]["state"]["interfaces"].pop()

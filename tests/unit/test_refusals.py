@@ -276,18 +276,28 @@ def test_a_bridge_that_says_something_else_is_refused_until_it_is_kvmnets() -> N
     assert [r.code for r in refusals.judge(plan, live, {"KVN524"})] == ["KVN524"]
 
 
-def test_a_guest_on_what_would_go_is_named() -> None:
+def test_what_stands_on_what_would_go_is_named() -> None:
+    """A guest's tap as a guest's (test_impact.py has more of them), what else is there as somebody's."""
     live = replace(
         after(ROCKS),
         links={
             **after(ROCKS).links,
             "old": Link("old", None, "bridge"),
             "vnet0": Link("vnet0", None, "tun", (), "old"),
+            "veth0": Link("veth0", None, "veth", (), "old"),
         },
         owned={"old": Owned("linux-bridge", True, "u-old")},
         profiles={**after(ROCKS).profiles, "old": Profile("u-old", "old", "bridge", "old", f"{KEYFILES}/old")},
     )
-    assert found(live) == [("KVN525", "old left the definition, but vnet0 would lose its network with it")]
+    lost = "vnet0, which is no libvirt domain's, would lose its network for good (vnet0 on old: old is removed)"
+    assert found(live) == [
+        ("KVN525", "old left the definition, but veth0 would lose its network with it"),
+        ("KVN527", lost),
+    ]
+    plan = make_plan(ROCKS, live)
+    assert [r.code for r in refusals.judge(plan, live, {"KVN525"}, lose={"vnet0"})] == ["KVN525", "KVN527"]
+    with pytest.raises(Refused, match="vnet0, which is no"):
+        refusals.judge(plan, live, {"KVN525"}, lose={"vnet1"})
 
 
 # ---- telling them, allowing them
@@ -339,8 +349,9 @@ def test_every_page_says_whether_it_can_be_overridden() -> None:
         try:
             refusals.allowed([code])
         except Usage:
-            assert page.endswith("Nothing overrides it."), code
+            option = "`--allow-guest-loss GUEST` on plan and apply goes on all the same."
+            assert page.endswith(option if code == "KVN527" else "Nothing overrides it."), code
         else:
             assert page.endswith(f"`--allow {code}` on plan and apply goes on all the same."), code
-    tested = {case[0] for case in CASES} | {"KVN520", "KVN521", "KVN524", "KVN525", "KVN526", "KVN533"}
+    tested = {case[0] for case in CASES} | {"KVN520", "KVN521", "KVN524", "KVN525", "KVN526", "KVN527", "KVN533"}
     assert set(refusals._REFUSALS) == tested, "a refusal without a test here"

@@ -326,3 +326,98 @@ def test_a_bond_that_went_with_its_bridge_comes_back_before_its_ports(monkeypatc
     monkeypatch.setattr(rescue, "run", run)
     rescue.activate_again(before)
     assert ran == ["connection up uuid u-bond0", "connection up uuid u-eth0 ifname eth0"]
+
+
+# ---- guests' ports
+
+
+class Ports:
+    """A kernel with a bridge and guests' devices, as far as `ip` tells of it and changes it."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.done: list[str] = []
+        self.add("br0", 3, "bridge")
+        self.add("vnet0", 7, "tun", master="br0", isolated=True, learning=False)
+        self.add("bond0.2", 4, "vlan")
+        self.add("macvtap0", 8, "macvtap", link="bond0.2")
+
+    def add(self, name: str, index: int, kind: str, *, master: str = "", link: str = "", **settings: Any) -> None:
+        row: dict[str, Any] = {"ifname": name, "ifindex": index, "linkinfo": {"info_kind": kind}}
+        self.rows[name] = {**row, **({"link": link} if link else {})}
+        if master:
+            self.attach(name, master, settings)
+
+    def attach(self, name: str, master: str, settings: dict[str, Any]) -> None:
+        told = {"isolated": False, "learning": True, "flood": True, "state": "forwarding", **settings}
+        about = {"info_slave_kind": "bridge", "info_slave_data": told}
+        self.rows[name].update({"master": master, "linkinfo": {**self.rows[name]["linkinfo"], **about}})
+
+    def detach(self, name: str) -> None:
+        del self.rows[name]["master"]
+        self.rows[name]["linkinfo"] = {"info_kind": "tun"}
+
+    def run_json(self, *argv: str) -> Any:
+        return [row for row in self.rows.values() if "dev" not in argv or row["ifname"] == argv[-1]]
+
+    def run(self, *argv: str) -> str:
+        assert argv[:4] == ("ip", "link", "set", "dev")
+        if argv[5] == "master":
+            self.attach(argv[4], argv[6], {})
+        self.done.append(" ".join(argv[4:]))
+        return ""
+
+
+@pytest.fixture
+def ports(monkeypatch: pytest.MonkeyPatch) -> Ports:
+    kernel = Ports()
+    monkeypatch.setattr(rescue, "run_json", kernel.run_json)
+    monkeypatch.setattr(rescue, "run", kernel.run)
+    return kernel
+
+
+def test_a_tap_that_lost_its_bridge_gets_it_back_with_the_bridges_settings(ports: Ports) -> None:
+    before = {"guests": rescue.guest_ports()}
+    assert set(before["guests"]) == {"vnet0", "macvtap0"}
+    assert (rescue.guest_differences(before), rescue.give_ports_back(before), ports.done) == ([], [], [])
+    ports.detach("vnet0")
+    assert rescue.guest_differences(before) == ["guests vnet0: was a port of br0, is of nothing"]
+    bridge = ports.rows.pop("br0")
+    assert rescue.give_ports_back(before) == [], "the bridge is not back yet"
+    ports.rows["br0"] = {**bridge, "ifindex": 99}
+    assert rescue.give_ports_back(before) == ["vnet0"]
+    assert ports.done == [
+        "vnet0 master br0",
+        "vnet0 type bridge_slave learning off",
+        "vnet0 type bridge_slave isolated on",
+    ]
+    assert rescue.guest_differences(before) == []
+
+
+def test_what_libvirt_does_to_guests_meanwhile_is_no_difference(ports: Ports) -> None:
+    """A guest that stopped, another one that got the name, one that libvirt plugged in elsewhere."""
+    before = {"guests": rescue.guest_ports()}
+    gone = ports.rows.pop("vnet0")
+    del ports.rows["macvtap0"]
+    assert (rescue.guest_differences(before), rescue.give_ports_back(before)) == ([], [])
+    ports.rows["vnet0"] = {"ifname": "vnet0", "ifindex": 30, "linkinfo": {"info_kind": "tun"}}
+    assert (rescue.guest_differences(before), rescue.give_ports_back(before)) == ([], [])
+    ports.rows["vnet0"] = {**gone, "master": "br1"}
+    assert (rescue.guest_differences(before), rescue.give_ports_back(before)) == ([], [])
+    assert ports.done == []
+
+
+def test_a_macvtap_that_went_with_its_base_cannot_be_given_back(ports: Ports) -> None:
+    before = {"guests": rescue.guest_ports()}
+    del ports.rows["macvtap0"]
+    ports.rows["bond0.2"]["ifindex"] = 40
+    assert rescue.guest_differences(before) == [
+        "guests macvtap0: went with bond0.2, which was made anew: start its guest anew"
+    ]
+    assert set(rescue.macvtaps_of(before, ["macvtap0", "vnet0"])) == {"macvtap0"}
+
+
+def test_a_snapshot_without_guests_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rescue, "run_json", lambda *_: pytest.fail("ip was asked"))
+    for before in ({}, {"guests": {}}):
+        assert (rescue.guest_differences(before), rescue.give_ports_back(before)) == ([], [])

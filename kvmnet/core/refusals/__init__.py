@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Callable, Optional
@@ -16,24 +16,26 @@ from typing import Callable, Optional
 from kvmnet.core import codes
 from kvmnet.core.bundle import Bundle, Nic
 from kvmnet.core.errors import Refused, Usage
+from kvmnet.core.impact import Impact, impacts
 from kvmnet.core.live import Link, Live
 from kvmnet.core.plan import Plan
 
 _MODULES = ("program", "names", "naming", "nics", "boot", "guests")
 
 #: What speaks against giving a machine back: what it asks of the host, not what the definition says of it.
-GIVING_BACK = ("KVN507", "KVN510", "KVN511", "KVN550", "KVN551")
+GIVING_BACK = ("KVN507", "KVN510", "KVN511", "KVN527", "KVN550", "KVN551")
 #: When a refusal counts: also with an empty plan; when anything is written; when more than a note is.
 ALWAYS, WRITING, TOUCHING = "always", "writing", "touching"
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One reason, with what would mend it."""
+    """One reason, with what would mend it. `guest` is whose loss a person may allow, where it is about that."""
 
     code: str
     message: str
     hint: str
+    guest: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,16 @@ class Case:
                 found.append((nic, link))
         return found
 
+    @cached_property
+    def impacts(self) -> Sequence[Impact]:
+        """What the plan does to running guests."""
+        return impacts(self.plan, self.live)
+
+    def users(self, devices: Collection[str]) -> str:
+        """Devices in order, with the guests that use them: `macvtap0 (compute-0-0-0), macvtap1`."""
+        of = {i.device: i.guest for i in self.impacts if i.guest}
+        return ", ".join(f"{d} ({of[d]})" if d in of else d for d in sorted(devices))
+
     def now(self, name: str) -> str:
         """What an interface of the bundle is called before the renaming."""
         return next((r.old for r in self.plan.renames if r.new == name), name)
@@ -68,20 +80,23 @@ _REFUSALS: dict[str, tuple[str, Function]] = {}
 _ALLOWABLE: set[str] = set()
 
 
-def refusal(code: str, title: str, *, when: str = TOUCHING, allow: bool = False) -> Callable[[Function], Function]:
-    """Register a refusal under its code; with `allow` a person may go on with `--allow CODE`."""
+def refusal(
+    code: str, title: str, *, when: str = TOUCHING, allow: bool = False, option: str = ""
+) -> Callable[[Function], Function]:
+    """Register a refusal under its code; with `allow` a person may go on with `--allow CODE`, with `option` by that."""
 
     def register(function: Function) -> Function:
-        elsewhere(code, title, function.__doc__ or "", allow=allow)
+        elsewhere(code, title, function.__doc__ or "", allow=allow, option=option)
         _REFUSALS[code] = (when, function)
         return function
 
     return register
 
 
-def elsewhere(code: str, title: str, page: str, *, allow: bool = False) -> None:
+def elsewhere(code: str, title: str, page: str, *, allow: bool = False, option: str = "") -> None:
     """Register the page of a refusal that is not told by a plan and a reading alone (the lock, root)."""
-    words = f"`--allow {code}` on plan and apply goes on all the same." if allow else "Nothing overrides it."
+    option = f"--allow {code}" if allow else option
+    words = f"`{option}` on plan and apply goes on all the same." if option else "Nothing overrides it."
     codes.register(code, title, f"{inspect.cleandoc(page)}\n\nRefused with exit code 5, nothing is touched. {words}")
     if allow:
         _ALLOWABLE.add(code)
@@ -103,12 +118,16 @@ def find(plan: Plan, live: Live, among: Optional[Collection[str]] = None) -> lis
 
 
 def judge(
-    plan: Plan, live: Live, allow: Collection[str] = (), among: Optional[Collection[str]] = None
+    plan: Plan,
+    live: Live,
+    allow: Collection[str] = (),
+    among: Optional[Collection[str]] = None,
+    lose: Collection[str] = (),
 ) -> list[Refusal]:
-    """The reasons that a person has overridden. Raises Refused, with all of them, when others are left. With
-    `among` only these codes count."""
+    """The reasons that a person has overridden: by their codes (`allow`), by the guests whose loss is accepted
+    (`lose`). Raises Refused, with all of them, when others are left. With `among` only these codes count."""
     found = find(plan, live, among)
-    left = [refused(r) for r in found if r.code not in allow]
+    left = [refused(r) for r in found if r.code not in allow and r.guest not in lose]
     if left:
         first = left[0]
         raise Refused(first.message, first.hint, first.code, allow=first.allow, more=tuple(left[1:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.impact import GOOD, Impact
 from kvmnet.core.refusals import Case, Refusal, refusal
 
 
@@ -33,6 +34,26 @@ def guests_on_demand(case: Case) -> Iterator[Refusal]:
     for name, over in lent(case).items():
         yield Refusal(
             "KVN526",
-            f"{name} is to be there from boot, but running guests are on it by {', '.join(over)}",
+            f"{name} is to be there from boot, but running guests are on it by {case.users(over)}",
             "stop them first; `kvmnet hook status` names them",
         )
+
+
+@refusal("KVN527", "a running guest would lose its network", option="--allow-guest-loss GUEST")
+def guest_loss(case: Case) -> Iterator[Refusal]:
+    """
+    The change takes away for good what a NIC of a running guest is plugged into, or the last way out of it: its bridge
+    or VLAN device goes or is made anew under its macvtap, leads to another VLAN, is taken down, or the NIC below it is.
+    Stop the guest, or move it to another host first (`kvmnet guest can-move`). `kvmnet plan` shows what happens to each
+    guest. Taps and macvtaps that are no libvirt domain's are called by the device. Where libvirt does not answer all of
+    them are.
+    """
+    lost: dict[str, list[Impact]] = {}
+    for impact in case.impacts:
+        if impact.how == GOOD and impact.told_by == "KVN527":
+            lost.setdefault(impact.name, []).append(impact)
+    for name, found in lost.items():
+        what = f"the guest {name}" if found[0].guest else f"{name}, which is no libvirt domain's,"
+        nics = "; ".join(f"{i.device} on {i.over}: {i.why}" for i in found)
+        hint = f"stop it or move it away first; --allow-guest-loss {name} goes on all the same"
+        yield Refusal("KVN527", f"{what} would lose its network for good ({nics})", hint, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmnet.core.difference import interface_differences, renamed
+from kvmnet.core.impact import GUESTS_KINDS
 from kvmnet.core.owned import KINDS, is_ours
 from kvmnet.core.refusals import ALWAYS, Case, Refusal, refusal
 from kvmnet.core.refusals.guests import lent
@@ -130,17 +131,17 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
 @refusal("KVN525", "something of others' stands on what would go", allow=True)
 def in_use(case: Case) -> Iterator[Refusal]:
     """
-    An interface that kvmnet made and that left the definition is to go, but others' ports or devices are on it:
-    a guest's tap or macvtap, an interface that a person added. They would lose their network. Move the guests
-    away or stop them first.
+    An interface that kvmnet made and that left the definition is to go, but what a person or another program made is
+    on it: a port, a VLAN, a container's link. It would lose its network. Take it out first. Guests' taps and macvtaps
+    are told apart, with their guests: KVN527.
     """
     mine = {i["name"] for state in (case.bundle.state, case.plan.state) for i in state.get("interfaces", [])}
     mine |= {r.old for r in case.plan.renames}
     for name in case.plan.leaving:
-        users = [n.name for n in case.live.links.values() if name in (n.master, n.base) and n.name not in mine]
-        if users:
+        users = [n.name for n in case.live.links.values() if name in (n.master, n.base) and n.kind not in GUESTS_KINDS]
+        if users := sorted(set(users) - mine):
             yield Refusal(
                 "KVN525",
-                f"{name} left the definition, but {', '.join(sorted(users))} would lose its network with it",
-                "stop or move the guests that use it, or take out what was added by hand",
+                f"{name} left the definition, but {', '.join(users)} would lose its network with it",
+                "take out what was added by hand, or what another program added",
             )

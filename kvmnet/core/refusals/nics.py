@@ -83,27 +83,28 @@ def shared_profile(case: Case) -> Iterator[Refusal]:
             )
 
 
-@refusal("KVN534", "a macvtap stands on what is to become a bridge's port")
-def macvtap_under_bridge(case: Case) -> Iterator[Refusal]:
+@refusal("KVN534", "a macvtap stands on what is to become a port")
+def macvtap_under_port(case: Case) -> Iterator[Refusal]:
     """
-    A device has one receive handler: what carries a macvtap, macvlan or ipvlan cannot become the port of a bridge
-    (EBUSY). Stop the guest that uses it, or move it to the bridge (`kvmnet plan` again after that).
+    A device has one receive handler: what carries a macvtap, macvlan or ipvlan cannot become the port of a bridge or
+    bond (EBUSY). Stop the guest that uses it, or move it to the bridge (`kvmnet plan` again after that).
     """
     ports = {
         (p["name"] if isinstance(p, dict) else p): i["name"]
         for i in case.bundle.state.get("interfaces", [])
-        for p in i.get("bridge", {}).get("port", [])
+        for kind in ("bridge", "link-aggregation")
+        for p in i.get(kind, {}).get("port", [])
     }
-    for port, bridge in ports.items():
+    for port, controller in ports.items():
         name = case.now(port)
-        users = [
-            f"{n.kind} {n.name}"
-            for n in case.live.links.values()
-            if n.base == name and n.kind in ("macvtap", "macvlan", "ipvlan", "ipvtap")
-        ]
-        if users:
+        kinds = {n.name: n.kind for n in case.live.links.values() if n.base == name and n.kind in _ONE_HANDLER}
+        if kinds:
+            users = [f"{kind} {case.users([user])}" for user, kind in sorted(kinds.items())]
             yield Refusal(
                 "KVN534",
-                f"{name} is to become a port of {bridge}, but carries {', '.join(sorted(users))}",
+                f"{name} is to become a port of {controller}, but carries {', '.join(users)}",
                 "stop the guests that use it, or remove it: one device cannot serve both",
             )
+
+
+_ONE_HANDLER = ("macvtap", "macvlan", "ipvlan", "ipvtap")

@@ -1,0 +1,128 @@
+"""Guests under a change: whose frames go on, what is refused, whose tap is put back. The tests go on from each other;
+a namespace behind a tap stands for the inside of a guest (test_guests.py has real domains)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab import behind_tap, faults, outage, picture
+from tests.lab.machine import Machine, Result
+from tests.lab.seed import HOST_MAC
+
+DEFINITION = f"""\
+kvmnet: 1
+cluster: impact
+profile: plain
+networks:
+  private: {{subnets: [10.1.0.0/16], gateway: 10.1.1.1, mtu: 1496}}
+  storage: {{subnets: [10.5.0.0/24], vlan: 5, mtu: 1496}}
+hosts:
+  host:
+    kvm: true
+    interfaces:
+      eth0: {{network: private, mac: {HOST_MAC}, addresses: [10.1.255.254]}}
+"""
+WITH_VLAN = DEFINITION + "      eth0.5: {network: storage, bridge: true, addresses: [10.5.0.7]}\n"
+INSIDE = "10.1.0.77"
+
+
+def apply(host: Machine, definition: str, *options: str) -> Result:
+    host.put("/root/cluster.yaml", definition)
+    return host.run(["kvmnet", "apply", "--yes", *options, "/root/cluster.yaml"], check=False, timeout=180)
+
+
+def plan(host: Machine, definition: str, *options: str) -> dict[str, Any]:
+    host.put("/root/cluster.yaml", definition)
+    found: dict[str, Any] = json.loads(host.out(["kvmnet", "plan", "--json", *options, "/root/cluster.yaml"]))
+    return found
+
+
+def read_back(result: Result) -> str:
+    """What the step that reads the kernel back has noted."""
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    steps = next(e["steps"] for e in events if e["event"] == "begin")
+    return str(next(e["result"] for e in events if e["event"] == "done" and steps[e["step"]] == "read the kernel back"))
+
+
+@pytest.fixture(scope="module")
+def guest(host: Machine) -> Iterator[Machine]:
+    """The host, bridged, with a guest on its bridge: vnet0."""
+    assert apply(host, DEFINITION).code == 0
+    with behind_tap.guest(host, "vnet0", "br-eth0", f"{INSIDE}/16"):
+        yield host
+
+
+@pytest.fixture(scope="module")
+def on_vlan(guest: Machine) -> Machine:
+    """Another one's tap, vnet5, on the VLAN's bridge, which keeps it from other guests."""
+    guest.run("ip tuntap add dev vnet5 mode tap && ip link set vnet5 master br-eth0.5 up")
+    guest.run("ip link set vnet5 type bridge_slave isolated on")
+    return guest
+
+
+def test_no_frame_is_lost_by_an_unrelated_apply(guest: Machine, peer: Machine) -> None:
+    """A VLAN and its bridge come over the very NIC that the guest's frames go through."""
+    assert [(g["device"], g["how"]) for g in plan(guest, WITH_VLAN)["guests"]] == [("vnet0", "untouched")]
+    lost, result = outage.lost_during(peer, lambda: apply(guest, WITH_VLAN, "--json"), INSIDE)
+    assert result.code == 0, result
+    assert lost == 0
+    assert read_back(result) == "4 interfaces as defined, 1 guests' ports as before"
+
+
+def test_what_would_cut_a_guest_for_good_is_refused(on_vlan: Machine, peer: Machine) -> None:
+    before, history = picture.whole(on_vlan), on_vlan.out("ls /var/lib/kvmnet/history")
+    result = apply(on_vlan, DEFINITION)
+    assert (result.code, result.stdout) == (5, ""), result
+    assert "kvmnet: KVN527: vnet5, which is no libvirt domain's, would lose its network for good" in result.stderr
+    assert "vnet5 on br-eth0.5: br-eth0.5 is removed" in result.stderr
+    assert "--allow-guest-loss vnet5" in result.stderr and "vnet0" not in result.stderr
+    assert apply(on_vlan, DEFINITION, "--allow-guest-loss", "vnet0").code == 5
+    assert picture.whole(on_vlan) == before
+    assert on_vlan.out("ls /var/lib/kvmnet/history") == history
+
+
+def test_a_forced_rollback_puts_back_the_tap_that_lost_its_bridge(on_vlan: Machine, peer: Machine) -> None:
+    before = picture.whole(on_vlan)
+    seen = "ip -d -o link show dev vnet5 > /root/seen; ls -d /sys/class/net/br-eth0.5 >> /root/seen 2>&1"
+    with faults.nmstatectl(on_vlan, f'$REAL "$@"; {seen}; echo "NmstateError: Bug: not today" >&2; exit 1'):
+        lost, result = outage.lost_during(
+            peer, lambda: apply(on_vlan, DEFINITION, "--allow-guest-loss", "vnet5"), INSIDE
+        )
+    assert result.code == 3, result
+    told = on_vlan.out("cat /root/seen")
+    assert "master" not in told and "No such file" in told, "the bridge was gone, so its tap was a port of nothing"
+    assert picture.whole(on_vlan) == before
+    assert picture.link(on_vlan, "vnet5")["master"] == "br-eth0.5"
+    assert picture.link(on_vlan, "vnet5")["linkinfo"]["info_slave_data"]["isolated"] is True
+    assert lost == 0, "the other guest has seen nothing of it"
+    journal = on_vlan.out("cat /var/lib/kvmnet/history/$(ls /var/lib/kvmnet/history | tail -n 1)/journal.jsonl")
+    assert '"event": "undone"' in journal and '"result": "vnet5"' in journal, "it was not NetworkManager's doing"
+
+
+def test_what_a_person_allows_goes_through(on_vlan: Machine, peer: Machine) -> None:
+    """Also as a plan that was saved: it keeps what was allowed."""
+    on_vlan.put("/root/cluster.yaml", DEFINITION)
+    saved = on_vlan.out("kvmnet plan --allow-guest-loss vnet5 -o /root/plan.json /root/cluster.yaml")
+    assert "vnet5 (no libvirt domain's) on br-eth0.5: cut for good: br-eth0.5 is removed\n" in saved
+    assert "guests that it does not touch: vnet0\n" in saved
+    result = on_vlan.run("kvmnet apply --yes --plan /root/plan.json", check=False, timeout=180)
+    assert result.code == 0, result
+    assert "br-eth0.5" not in picture.all_addresses(on_vlan)
+    assert "master" not in picture.link(on_vlan, "vnet5")
+    assert picture.link(on_vlan, "vnet0")["master"] == "br-eth0"
+
+
+def test_a_tap_that_a_change_detaches_is_put_back_by_it(on_vlan: Machine, peer: Machine) -> None:
+    """Something took the guest's tap out of the bridge that stays: the transaction itself puts it back."""
+    with faults.nmstatectl(on_vlan, '$REAL "$@" || exit; ip link set vnet0 nomaster'):
+        result = apply(on_vlan, WITH_VLAN, "--json")
+    assert result.code == 0, result
+    assert read_back(result).endswith("1 guests' ports as before")
+    assert picture.link(on_vlan, "vnet0")["master"] == "br-eth0"
+    with outage.pings(peer, INSIDE) as seen:
+        pass
+    assert seen.received and not seen.lost
