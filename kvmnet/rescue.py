@@ -664,14 +664,19 @@ def give_ports_back(before: Json) -> list[str]:
         now = rows.get(name, {})
         if was["kind"] != "tap" or now.get("ifindex") != was["index"] or now.get("master") or was["of"] not in rows:
             continue
-        run("ip", "link", "set", "dev", name, "master", was["of"])
-        fresh = _settings(run_json("ip", "-d", "-j", "link", "show", "dev", name)[0])
-        for key, value in was["settings"].items():
-            if fresh.get(key, value) != value:
-                word = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
-                run("ip", "link", "set", "dev", name, "type", "bridge_slave", key, word)
-        done.append(name)
+        with contextlib.suppress(Failed):  # it stopped in this moment; the others are to be put back all the same
+            run("ip", "link", "set", "dev", name, "master", was["of"])
+            done.append(name)
+            _give_settings(name, was["settings"])
     return done
+
+
+def _give_settings(port: str, wanted: Json) -> None:
+    fresh = _settings(run_json("ip", "-d", "-j", "link", "show", "dev", port)[0])
+    for key, value in wanted.items():
+        if fresh.get(key, value) != value:
+            word = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+            run("ip", "link", "set", "dev", port, "type", "bridge_slave", key, word)
 
 
 def undo_ports(folder: Path, spec: Json) -> str:
@@ -846,7 +851,8 @@ def settle(before: Json, journal: Journal, patience: float) -> list[str]:
                 give_macs_back(before)
                 give_settings_back(before)
         with contextlib.suppress(Failed, ValueError):  # at once: a guest is without its network until then
-            give_ports_back(before)
+            if ports := give_ports_back(before):
+                journal.try_append("ports", given_back=ports)
         if left != told:
             told = left
             journal.try_append("settling", differences=left)
