@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LAB_TESTS := tests/contract tests/lab
 
-.PHONY: help demo test check lint unit pythons lab lab-tests lab-tests-all docs fuzz faults bench bench-outage soak-guests clean
+.PHONY: help demo test check lint unit pythons lab lab-tests lab-tests-all docs fuzz faults bench bench-outage bench-lab contract-versions soak-guests clean
 
 # How many generated definitions `make fuzz` looks at.
 N ?= 10000
@@ -25,6 +25,8 @@ help:
 	@echo "make lab-tests-all every lab test in both generations (an hour)"
 	@echo "make lab           build the lab's machines (tests/lab/README.md)"
 	@echo "make soak-guests   guests come and go while libvirt is killed, the machine rebooted (15 min; MINUTES=…)"
+	@echo "make contract-versions  the contract with nmstate of older versions too, and its library (builds 15 min, then 10)"
+	@echo "make bench-lab     many VLAN bridges, beside bare nmstatectl (20 min)"
 	@echo "make bench-outage  how long the address is away, beside the same change by hand (15 min)"
 
 $(VENV)/.ready: pyproject.toml tests/prepare.sh
@@ -80,6 +82,14 @@ bench: $(VENV)/.ready
 faults:
 	@tests/prepare.sh --python
 	@$(PYTHON) -m tests.lab.matrix --shard $(SHARD) --pairs $(PAIRS)
+
+bench-lab:
+	@tests/prepare.sh --python
+	@$(PYTHON) -m benchmarks.lab
+
+contract-versions: $(VENV)/.ready
+	@$(BIN)/python -m tests.lab.build --versions
+	@$(BIN)/python -m tests.lab.side_by_side --backends all tests/contract
 
 bench-outage:
 	@tests/prepare.sh --python

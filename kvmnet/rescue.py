@@ -102,15 +102,17 @@ def sync_dir(path: Path) -> None:
         os.close(handle)
 
 
-def sync_file(path: str) -> None:
-    """Make a file that another program wrote survive a power cut, with its name and with what the program
-    did to its neighbours' names."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    sync_dir(Path(path).parent)
+def sync_files(paths: list[str]) -> None:
+    """Make files that another program wrote survive a power cut, with their names and with what the program
+    did to their neighbours' names."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    for folder in sorted({Path(path).parent for path in paths}):
+        sync_dir(folder)
 
 
 def make_dir(path: Path) -> None:
@@ -412,6 +414,14 @@ def zone_of(interface: str) -> Optional[str]:
     return firewalld("getZoneOfInterface", interface) or None
 
 
+def zones() -> dict[str, str]:
+    """The same for all interfaces that are bound to one, by one call: each is a process."""
+    path = "/" + FIREWALLD.replace(".", "/")
+    words = ("busctl", "--json=short", "call", FIREWALLD, path, f"{FIREWALLD}.zone", "getActiveZones")
+    held = run_json(*words)["data"][0]
+    return {name: zone for zone, of in held.items() for name in of.get("interfaces", [])}
+
+
 # --- the snapshot -----------------------------------------------------------------------------------
 
 
@@ -440,12 +450,12 @@ def snapshot(names: list[str], macs: list[str], uuids: list[str], files: list[st
 def observe(names: list[str], macs: list[str], uuids: list[str]) -> Json:
     """The live half of a snapshot, and what is compared with it after an undo."""
     here = {n: link for n, link in links().items() if n in names or link["mac"] in macs}
-    zones = {n: zone_of(n) for n in names} if firewalld_runs() else None
+    bound = zones() if firewalld_runs() else None
     return {
         "links": here,
         "addresses": {n: a for n, a in addresses().items() if n in here},
         "routes": [r for r in ranked(routes()) if r["dev"] in names],
-        "zones": zones,
+        "zones": {n: bound.get(n) for n in names} if bound is not None else None,
         "profiles": [p for p in profiles() if p["uuid"] in uuids or p["device"] in here],
     }
 
@@ -581,17 +591,35 @@ def undo_checkpoint(folder: Path, spec: Json) -> str:
     return "no checkpoint of ours is left"
 
 
+def undo_profiles(folder: Path, spec: Json) -> str:
+    """Delete profiles that we made (UUID -> interface), and the virtual links that they brought. All at once: a host
+    of hundreds of VLANs must be back as soon as one of two."""
+    made: dict[str, str] = spec["profiles"]
+    with contextlib.suppress(Failed):  # without NetworkManager the links must go all the same
+        here = {p["uuid"] for p in profiles()}
+        there = [uuid for uuid in reversed(list(made)) if uuid in here]
+        if there:
+            words = [word for uuid in there for word in ("uuid", uuid)]
+            run("nmcli", "-w", f"{15 + len(there)}", "connection", "delete", *words, timeout=30 + len(there))
+    before = read_json(folder / "snapshot.json").get("links", {})
+    brought = [name for name in made.values() if not before.get(name, {}).get("kind")]
+
+    def left() -> list[str]:
+        now = links()
+        return [name for name in brought if now.get(name, {}).get("kind")]
+
+    if not wait(lambda: not left(), 5):
+        for name in reversed(left()):
+            with contextlib.suppress(Failed):  # it may go with the one before
+                run("ip", "link", "delete", "dev", name)
+        if left():
+            raise Failed(f"still there: {', '.join(left())}")
+    return f"{len(made)} deleted"
+
+
 def undo_profile(folder: Path, spec: Json) -> str:
-    """Delete a profile that we made, and the virtual link that it brought."""
-    uuid, name = spec["uuid"], spec["interface"]
-    with contextlib.suppress(Failed):  # without NetworkManager the link must go all the same
-        if any(p["uuid"] == uuid for p in profiles()):
-            run("nmcli", "-w", "15", "connection", "delete", "uuid", uuid)
-    if read_json(folder / "snapshot.json").get("links", {}).get(name, {}).get("kind"):
-        return "deleted; the link was there before"
-    if not wait(lambda: not links().get(name, {}).get("kind"), 5):
-        run("ip", "link", "delete", "dev", name)
-    return "deleted"
+    """The same for one."""
+    return undo_profiles(folder, {"profiles": {spec["uuid"]: spec["interface"]}})
 
 
 def undo_rename(folder: Path, spec: Json) -> str:
@@ -688,6 +716,7 @@ UNDO: dict[str, Callable[[Path, Json], str]] = {
     "ports": undo_ports,
     "checkpoint": undo_checkpoint,
     "profile": undo_profile,
+    "profiles": undo_profiles,
     "rename": undo_rename,
     "files": undo_files,
     "zone": undo_zone,

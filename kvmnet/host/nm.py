@@ -1,18 +1,18 @@
 """NetworkManager by D-Bus: what nmstate cannot say.
 
-One connection for all calls: starting `nmcli` for each costs a tenth of a second and more. Read in
-NetworkManager's D-Bus reference; flags in `NMSettingsUpdate2Flags` and `NMSettingsAddConnection2Flags`.
+One connection for all calls: starting `nmcli` for each costs a tenth of a second and more. What is asked of each of
+many profiles is asked at once, not one after the other. Read in NetworkManager's D-Bus reference; flags in
+`NMSettingsUpdate2Flags` and `NMSettingsAddConnection2Flags`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Optional
 
-from jeepney import DBusAddress, new_method_call
+from jeepney import DBusAddress, HeaderFields, Message, new_method_call
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
 from jeepney.low_level import MessageType
-
-from kvmnet.core.live import Profile
 
 BUS = "org.freedesktop.NetworkManager"
 ROOT = "/org/freedesktop/NetworkManager"
@@ -24,8 +24,38 @@ Settings = dict[str, dict[str, tuple[str, Any]]]
 """A connection profile as D-Bus has it: setting -> key -> (signature, value)."""
 
 
+#: Calls under way at once: the system bus has no more than 128 answers of a connection pending (dbus-daemon(1)).
+WINDOW = 64
+
+
 class NMError(Exception):
     """NetworkManager refused a call, or does not answer."""
+
+
+class Call(NamedTuple):
+    """A method call: of which object, by which interface, with which arguments."""
+
+    path: str
+    interface: str
+    method: str
+    signature: str = ""
+    body: tuple[Any, ...] = ()
+
+
+def _get(path: str, interface: str, name: str) -> Call:
+    return Call(path, "org.freedesktop.DBus.Properties", "Get", "ss", (interface, name))
+
+
+def _settings_of(path: str) -> Call:
+    return Call(path, f"{BUS}.Settings.Connection", "GetSettings")
+
+
+def _file_of(path: str) -> Call:
+    return _get(path, f"{BUS}.Settings.Connection", "Filename")
+
+
+def _path_of(uuid: str) -> Call:
+    return Call(f"{ROOT}/Settings", f"{BUS}.Settings", "GetConnectionByUuid", "s", (uuid,))
 
 
 class NetworkManager:
@@ -44,21 +74,40 @@ class NetworkManager:
         self._bus.close()
 
     def _call(self, path: str, interface: str, method: str, signature: str = "", body: tuple[Any, ...] = ()) -> Any:
-        address = DBusAddress(path, bus_name=BUS, interface=interface)
-        message = new_method_call(address, method, signature or None, body)
-        # Asking must not start a NetworkManager that the operator has stopped.
-        message.header.flags |= 2
-        try:
-            reply = self._bus.send_and_get_reply(message, timeout=30)
-        except (OSError, TimeoutError) as error:
-            raise NMError(f"NetworkManager does not answer {method}: {error}") from error
-        if reply.header.message_type is MessageType.error:
-            text = reply.body[0] if reply.body else reply.header.fields
-            raise NMError(f"NetworkManager refused {method}: {text}")
-        return reply.body[0] if len(reply.body) == 1 else reply.body
+        return self._all([Call(path, interface, method, signature, body)])[0]
+
+    def _all(self, calls: Sequence[Call]) -> list[Any]:
+        """The answers to all calls, in their order; raises the first refusal, when all have been answered."""
+        answers = self._each(calls)
+        for answer in answers:
+            if isinstance(answer, NMError):
+                raise answer
+        return answers
+
+    def _each(self, calls: Sequence[Call]) -> list[Any]:
+        """The same, with the refusals in their places. NetworkManager takes them in this order. Raises NMError when
+        it does not answer."""
+        answers: list[Any] = [None] * len(calls)
+        waiting: dict[int, int] = {}
+        sent = 0
+        while sent < len(calls) or waiting:
+            method = calls[min(waiting.values(), default=sent)].method
+            try:
+                while sent < len(calls) and len(waiting) < WINDOW:
+                    serial = next(self._bus.outgoing_serial)
+                    self._bus.send(_message(calls[sent]), serial=serial)
+                    waiting[serial] = sent
+                    sent += 1
+                reply = self._bus.receive(timeout=30)
+            except (OSError, TimeoutError) as error:
+                raise NMError(f"NetworkManager does not answer {method}: {error}") from error
+            number = waiting.pop(reply.header.fields.get(HeaderFields.reply_serial, -1), None)
+            if number is not None:
+                answers[number] = _answer(reply, calls[number].method)
+        return answers
 
     def _get(self, path: str, interface: str, name: str) -> Any:
-        return self._call(path, "org.freedesktop.DBus.Properties", "Get", "ss", (interface, name))[1]
+        return self._all([_get(path, interface, name)])[0][1]
 
     def version(self) -> str:
         """NetworkManager's version; raises NMError when it does not run."""
@@ -72,47 +121,18 @@ class NetworkManager:
         """Keep what was done since this checkpoint was made."""
         self._call(ROOT, BUS, "CheckpointDestroy", "o", (path,))
 
-    def active_profiles(self) -> dict[str, Profile]:
-        """The profile of each device that has an active one, by device name."""
-        found = {}
-        for path in self._get(ROOT, BUS, "ActiveConnections"):
-            try:
-                properties = self._call(
-                    path, "org.freedesktop.DBus.Properties", "GetAll", "s", (f"{BUS}.Connection.Active",)
-                )
-                devices = properties["Devices"][1]
-                if not devices:
-                    continue
-                name = str(self._get(devices[0], f"{BUS}.Device", "Interface"))
-                found[name] = self._profile(properties["Connection"][1], name)
-            except NMError:  # it went while it was read
-                continue
-        return found
-
-    def _profile(self, path: str, device: str) -> Profile:
-        connection = self.settings(path)["connection"]
-        return Profile(
-            uuid=connection["uuid"][1],
-            id=connection["id"][1],
-            type=connection["type"][1],
-            device=device,
-            file=str(self._get(path, f"{BUS}.Settings.Connection", "Filename")),
-            interface_name=connection.get("interface-name", ("s", ""))[1],
-            zone=connection.get("zone", ("s", ""))[1],
-        )
-
     def settings(self, path: str) -> Settings:
         """A profile's settings, without its secrets."""
-        found: Settings = self._call(path, f"{BUS}.Settings.Connection", "GetSettings")
+        found: Settings = self._all([_settings_of(path)])[0]
         return found
 
     def profile_path(self, uuid: str) -> str:
         """The object path of a saved or in-memory profile; raises NMError when there is none."""
-        return str(self._call(f"{ROOT}/Settings", f"{BUS}.Settings", "GetConnectionByUuid", "s", (uuid,)))
+        return str(self._all([_path_of(uuid)])[0])
 
     def profile_file(self, uuid: str) -> str:
         """The keyfile of a profile, wherever it is."""
-        return str(self._get(self.profile_path(uuid), f"{BUS}.Settings.Connection", "Filename"))
+        return str(self._all([_file_of(self.profile_path(uuid))])[0][1])
 
     def has_profile(self, uuid: str) -> bool:
         """Whether there is a profile of this UUID."""
@@ -121,19 +141,6 @@ class NetworkManager:
         except NMError:
             return False
         return True
-
-    def interface_profiles(self) -> dict[tuple[str, str], list[str]]:
-        """The UUIDs of all profiles that are bound to a name, active or not, by interface name and type."""
-        found: dict[tuple[str, str], list[str]] = {}
-        for path in self._call(f"{ROOT}/Settings", f"{BUS}.Settings", "ListConnections"):
-            try:
-                connection = self.settings(path)["connection"]
-            except NMError:
-                continue
-            if "interface-name" in connection:
-                key = str(connection["interface-name"][1]), str(connection["type"][1])
-                found.setdefault(key, []).append(str(connection["uuid"][1]))
-        return found
 
     def change_in_memory(self, uuid: str, changes: dict[str, dict[str, Optional[tuple[str, Any]]]]) -> None:
         """Change keys of a profile (None removes one) without touching its file or its device: what is on
@@ -155,20 +162,19 @@ class NetworkManager:
                     target[key] = value
         self._call(path, f"{BUS}.Settings.Connection", "Update2", "a{sa{sv}}ua{sv}", (settings, IN_MEMORY, {}))
 
-    def add_in_memory(self, settings: Settings) -> None:
-        """Add a profile that no file holds and that does not start by itself."""
-        self._call(
-            f"{ROOT}/Settings",
-            f"{BUS}.Settings",
-            "AddConnection2",
-            "a{sa{sv}}ua{sv}",
-            (settings, IN_MEMORY | BLOCK_AUTOCONNECT, {}),
-        )
+    def add_in_memory(self, profiles: Iterable[Settings]) -> None:
+        """Add profiles that no file holds and that do not start by themselves."""
+        flags = IN_MEMORY | BLOCK_AUTOCONNECT
+        path, interface, signature = f"{ROOT}/Settings", f"{BUS}.Settings", "a{sa{sv}}ua{sv}"
+        self._all([Call(path, interface, "AddConnection2", signature, (p, flags, {})) for p in profiles])
 
-    def save(self, uuid: str) -> str:
-        """Move an in-memory profile to disk without touching its device; the file it is in then."""
-        self._call(self.profile_path(uuid), f"{BUS}.Settings.Connection", "Save")
-        return self.profile_file(uuid)
+    def save(self, uuids: Sequence[str]) -> list[str]:
+        """Move in-memory profiles to disk, in this order, without touching a device; the files they are in then.
+        NetworkManager does not sync them."""
+        paths = self._all([_path_of(uuid) for uuid in uuids])
+        self._all([Call(path, f"{BUS}.Settings.Connection", "Save") for path in paths])
+        paths = self._all([_path_of(uuid) for uuid in uuids])
+        return [str(file[1]) for file in self._all([_file_of(path) for path in paths])]
 
     def delete(self, uuid: str) -> str:
         """Delete a profile, on disk too, if there is one; the file that it was in (else nothing)."""
@@ -190,3 +196,18 @@ class NetworkManager:
             return bool(self._get(device, f"{BUS}.Device", "State") == ACTIVATED)
         except NMError:
             return False
+
+
+def _message(call: Call) -> Message:
+    address = DBusAddress(call.path, bus_name=BUS, interface=call.interface)
+    message = new_method_call(address, call.method, call.signature or None, call.body)
+    # Asking must not start a NetworkManager that the operator has stopped.
+    message.header.flags |= 2
+    return message
+
+
+def _answer(reply: Message, method: str) -> Any:
+    if reply.header.message_type is MessageType.error:
+        text = reply.body[0] if reply.body else reply.header.fields
+        return NMError(f"NetworkManager refused {method}: {text}")
+    return reply.body[0] if len(reply.body) == 1 else reply.body

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import shutil
 import subprocess
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional, Protocol
 
 from kvmnet.core.bundle import State
+from kvmnet.host.nm import NetworkManager, NMError
 
 
 class NmstateError(Exception):
@@ -83,6 +89,20 @@ def _reason(said: str) -> str:
     return lines[-1].strip() if lines else ""
 
 
+#: What the binding calls an error that nmstate gives another name (libnmstate/clib_wrapper.py, 2.2.9 to 2.2.38).
+_KINDS = {
+    "NmstateVerificationError": "VerificationError",
+    "NmstateValueError": "InvalidArgument",
+    "NmstateInternalError": "Bug",
+    "NmstatePluginError": "PluginFailure",
+    "NmstateNotImplementedError": "NotImplementedError",
+    "NmstateKernelIntegerRoundedError": "KernelIntegerRoundedError",
+    "NmstateNotSupportedError": "NotSupportedError",
+    "NmstateDependencyError": "DependencyError",
+    "NmstatePermissionError": "PermissionError",
+}
+
+
 class Libnmstate:
     """The Python binding that the distribution ships (`dnf install python3-libnmstate`)."""
 
@@ -95,24 +115,80 @@ class Libnmstate:
         return str(self._module.__version__)
 
     def show(self) -> State:
-        try:
-            state: State = self._module.show()
-        except Exception as error:  # the binding's own classes
-            raise NmstateError(str(error).splitlines()[0] if str(error) else repr(error), str(error)) from error
+        with _library_log(None):
+            try:
+                state: State = self._module.show()
+            except Exception as error:
+                raise _told(error) from error
         return state
 
     def apply(self, state: State, timeout: int, log: Path) -> None:
-        from kvmnet.host.nm import NetworkManager
+        """The library tells what it did at its end and cannot be interrupted: it works in a thread, while this one
+        waits where a signal reaches it, and writes the checkpoint down as soon as NetworkManager has it. Whoever
+        gives up waiting must end the process, and the thread with it; the worker does, when it becomes rescue.py."""
+        failures: list[Exception] = []
 
-        with NetworkManager() as manager:
-            before = manager.checkpoints()
+        def work() -> None:
             try:
                 self._module.apply(state, save_to_disk=False, commit=False, rollback_timeout=timeout)
-            except Exception as error:  # NmstateError and its kin: the binding's own classes
-                raise NmstateError(str(error).splitlines()[0] if str(error) else repr(error), str(error)) from error
-            made = [c for c in manager.checkpoints() if c not in before]
-        with log.open("a", encoding="utf-8") as file:
-            file.writelines(f"Created checkpoint {path}\n" for path in made)
+            except Exception as error:
+                failures.append(error)
+
+        with NetworkManager() as manager, _library_log(log):
+            before = manager.checkpoints()
+            thread = threading.Thread(target=work, daemon=True)
+            thread.start()
+            end = time.monotonic() + timeout + 60  # it tries more than once, and re-arms the checkpoint each time
+            told = False
+            while thread.is_alive() and time.monotonic() < end:
+                thread.join(0.05 if not told else 0.5)
+                told = told or _note_checkpoint(manager, before, log)
+            if thread.is_alive():
+                raise NmstateError(f"libnmstate has not ended within {timeout + 60} s")
+        if failures:
+            raise _told(failures[0]) from failures[0]
+
+
+def _note_checkpoint(manager: NetworkManager, before: list[str], log: Path) -> bool:
+    """Write down which checkpoint came, in the words of nmstate's own log; whether there is one."""
+    try:
+        made = [path for path in manager.checkpoints() if path not in before]
+    except NMError:  # it is asked again, and at the end by who wants to keep the change
+        return False
+    with log.open("a", encoding="utf-8") as file:
+        file.writelines(f"Created checkpoint {path}\n" for path in made)
+    return bool(made)
+
+
+def _told(error: Exception) -> NmstateError:
+    """An error of the binding in the words of the program: both say the same of one mistake."""
+    kind, text = type(error).__name__, str(error).strip() or repr(error)
+    words = [] if kind == "NmstateError" else [_KINDS.get(kind, kind)]  # where it knows no class the kind is told
+    return NmstateError(": ".join(["NmstateError", *words, text.splitlines()[0]]), text)
+
+
+@contextlib.contextmanager
+def _library_log(log: Optional[Path]) -> Iterator[None]:
+    """The binding gives what the library says to Python's root logger, which writes warnings to the terminal where
+    nobody listens: into `log`, as the program's are, or nowhere."""
+    root = logging.getLogger()
+    level = root.level
+    handler: logging.Handler = logging.FileHandler(log, encoding="utf-8") if log else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("[%(levelname)s] %(message)s"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
+
+
+def _on_the_library(module: Any) -> bool:
+    """Whether this libnmstate is a binding of nmstate 2.x, written in Rust: PyPI's package of that name is an old
+    one in Python, as is EL 8's."""
+    return bool(getattr(module, "BASE_ON_RUST", False)) or hasattr(module, "clib_wrapper")
 
 
 def find_backend(wanted: Optional[str] = None) -> Backend:
@@ -123,8 +199,7 @@ def find_backend(wanted: Optional[str] = None) -> Backend:
             import libnmstate
         except (ImportError, OSError):
             libnmstate = None
-        # PyPI's old package of that name has no library behind it and another interface
-        if libnmstate is not None and hasattr(libnmstate, "generate_configurations"):
+        if libnmstate is not None and _on_the_library(libnmstate):
             return Libnmstate(libnmstate)
     if wanted in (None, "nmstatectl"):
         program = shutil.which("nmstatectl")

@@ -12,6 +12,7 @@ from kvmnet.core.live import UNREADABLE, Link, Live, Owned
 from kvmnet.core.owned import OWNED_FILE, from_note
 from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import Backend
+from kvmnet.host.profiles import active_profiles
 
 LINK_DIR = Path("/etc/systemd/network")
 OURS = "00-kvmnet-*.link"
@@ -70,12 +71,12 @@ def read_live(backend: Backend, manager: NetworkManager, state_dir: Path) -> Liv
     links = read_links()
     zones = None
     if rescue.firewalld_runs():
-        zones = {name: zone for name in links if (zone := rescue.zone_of(name))}
+        zones = {name: zone for name, zone in rescue.zones().items() if name in links}
     return Live(
         hostname=hostname(),
         state=backend.show(),
         links=links,
-        profiles=manager.active_profiles(),
+        profiles=active_profiles(),
         link_files={p.name: p.read_text(encoding="utf-8", errors="replace") for p in sorted(LINK_DIR.glob(OURS))},
         zones=zones,
         applied=applied_digest(state_dir),

@@ -123,7 +123,7 @@ def touched_profiles(steps: list[Step]) -> list[str]:
     found = {step["uuid"] for step in steps if "uuid" in step}
     for step in steps:
         for spec in step["undo"]:
-            found.update(spec.get("uuids", []))
+            found.update(spec.get("uuids", []), spec.get("profiles", {}))
     return sorted(found)
 
 
@@ -208,7 +208,7 @@ def _rename(rename: Rename, plan: Plan, live: Live) -> list[Step]:
 def _seeds(plan: Plan, live: Live, known: Known) -> list[Step]:
     """A profile in memory for each interface that has none, so that nmstate finds one: it keeps the zone,
     of which it knows nothing, and the UUID, by which we know what is ours."""
-    steps = []
+    rows = []
     old = {r.new: r.old for r in plan.renames}
     for interface in plan.state.get("interfaces", []):
         name, kind = interface["name"], NM_TYPES.get(interface["type"])
@@ -216,20 +216,27 @@ def _seeds(plan: Plan, live: Live, known: Known) -> list[Step]:
             continue
         if interface["type"] == "ethernet" and old.get(name, name) in live.profiles:
             continue  # bound by MAC
-        identity = profile_uuid(plan.bundle.host, name)
-        steps.append(
-            step(
-                "seed",
-                f"make a profile for {name}",
-                uuid=identity,
-                interface=name,
-                type=kind,
-                zone=zone_to_be(name, plan, live),
-                over=interface.get(interface["type"]) if interface["type"] in ("vlan", "mac-vtap") else None,
-                undo=[{"op": "profile", "uuid": identity, "interface": name}],
-            )
+        rows.append(
+            {
+                "uuid": profile_uuid(plan.bundle.host, name),
+                "interface": name,
+                "type": kind,
+                "zone": zone_to_be(name, plan, live),
+                "over": interface.get(interface["type"]) if interface["type"] in ("vlan", "mac-vtap") else None,
+            }
         )
-    return steps
+    if not rows:
+        return []
+    names = ", ".join(row["interface"] for row in rows)
+    return [
+        step(
+            "seed",
+            f"make a profile for {names}" if len(rows) == 1 else f"make profiles for {names}",
+            limit=STEP_LIMIT + len(rows),
+            profiles=rows,
+            undo=[{"op": "profiles", "profiles": {row["uuid"]: row["interface"] for row in rows}}],
+        )
+    ]
 
 
 def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
@@ -297,7 +304,8 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
                 undo=[{"op": "hostname", "name": old}, {"op": "files", "paths": ["/etc/hostname"]}],
             )
         )
-    names = _save_order(plan)
+    kinds = _save_order(plan)
+    names = [name for kind in kinds for name in kind]
     if names:
         uuids = [live.profiles[r.old].uuid for r in plan.renames if r.old in live.profiles]
         uuids += [live.profiles[n].uuid for n in names if n in live.profiles]
@@ -307,7 +315,7 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
                 "save",
                 "write the profiles to disk: " + ", ".join(names),
                 limit=STEP_LIMIT + 2 * len(names),
-                interfaces=names,
+                interfaces=kinds,
                 undo=[{"op": "files", "uuids": sorted(set(uuids))}],
             )
         )
@@ -326,13 +334,12 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
     return steps
 
 
-def _save_order(plan: Plan) -> list[str]:
+def _save_order(plan: Plan) -> list[list[str]]:
     """Controllers before their ports, so bridges, then bonds and VLANs, then NICs: a bridge without its port
     is harmless on disk beside a port that still has the address; a port without its bridge is not."""
     up = [i["name"] for i in plan.state.get("interfaces", []) if i.get("state") == "up"]
-    interfaces = up + list(plan.unsaved)
-    kinds = {i["name"]: i["type"] for i in plan.bundle.state.get("interfaces", [])}
-    return sorted(
-        dict.fromkeys(interfaces),
-        key=lambda name: {"linux-bridge": 0, "ethernet": 2}.get(kinds.get(name, "ethernet"), 1),
-    )
+    types = {i["name"]: i["type"] for i in plan.bundle.state.get("interfaces", [])}
+    kinds: list[list[str]] = [[], [], []]
+    for name in dict.fromkeys([*up, *plan.unsaved]):
+        kinds[{"linux-bridge": 0, "ethernet": 2}.get(types.get(name, "ethernet"), 1)].append(name)
+    return [kind for kind in kinds if kind]

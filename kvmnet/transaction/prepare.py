@@ -30,6 +30,7 @@ from kvmnet.host.caller import Connection, ssh_connection
 from kvmnet.host.nm import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
 from kvmnet.host.probe import ask
+from kvmnet.host.profiles import bound_profiles
 from kvmnet.host.read import read_live
 from kvmnet.host.running import read_running
 from kvmnet.host.surroundings import read_surroundings
@@ -106,7 +107,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
             confirm = _confirm(wishes, plan, live, connection)
             record = _record(bundle, live, state_dir)
             terms = Terms(wishes.timeout, probes.must, *record, backend.name == "libnmstate", confirm)
-            steps = compile_steps(plan, live, manager.interface_profiles(), terms)
+            steps = compile_steps(plan, live, bound_profiles(), terms)
             return Prepared(plan, live, steps, backend.name, probes, confirm, allowed)
 
 

@@ -13,9 +13,10 @@ from typing import Any, Optional
 
 from kvmnet import rescue
 from kvmnet.core.probe import Probe
-from kvmnet.host.nm import NetworkManager, NMError
+from kvmnet.host.nm import NetworkManager, NMError, Settings
 from kvmnet.host.nmstate import Backend, NmstateError
 from kvmnet.host.probe import ask
+from kvmnet.host.profiles import active_profiles
 
 Step = dict[str, Any]
 
@@ -108,33 +109,38 @@ def rename(context: Context, step: Step) -> str:
 
 
 def seed(context: Context, step: Step) -> str:
-    """Give nmstate a profile to find (see compile)."""
-    settings = {
+    """Give nmstate profiles to find (see compile)."""
+    context.manager.add_in_memory([_profile(row) for row in step["profiles"]])
+    return f"{len(step['profiles'])} made"
+
+
+def _profile(row: Step) -> Settings:
+    """A profile that says little more than whose it is: the rest is nmstate's."""
+    settings: Settings = {
         "connection": {
-            "id": ("s", step["interface"]),
-            "uuid": ("s", step["uuid"]),
-            "type": ("s", step["type"]),
-            "interface-name": ("s", step["interface"]),
+            "id": ("s", row["interface"]),
+            "uuid": ("s", row["uuid"]),
+            "type": ("s", row["type"]),
+            "interface-name": ("s", row["interface"]),
             "autoconnect": ("b", False),
-            "zone": ("s", step["zone"]),
+            "zone": ("s", row["zone"]),
         },
         "ipv4": {"method": ("s", "disabled")},
         "ipv6": {"method": ("s", "disabled")},
     }
-    if step["type"] == "bridge":
+    if row["type"] == "bridge":
         settings["bridge"] = {"stp": ("b", False)}
-    if step["type"] == "vlan":
-        settings["vlan"] = {"id": ("u", step["over"]["id"]), "parent": ("s", step["over"]["base-iface"])}
-    if step["type"] == "macvlan":
-        mode = MACVLAN_MODES[step["over"]["mode"]]
-        parent = step["over"]["base-iface"]
+    if row["type"] == "vlan":
+        settings["vlan"] = {"id": ("u", row["over"]["id"]), "parent": ("s", row["over"]["base-iface"])}
+    if row["type"] == "macvlan":
+        mode = MACVLAN_MODES[row["over"]["mode"]]
+        parent = row["over"]["base-iface"]
         settings["macvlan"] = {"parent": ("s", parent), "mode": ("u", mode), "tap": ("b", True)}
-    if step["type"] == "802-3-ethernet":
+    if row["type"] == "802-3-ethernet":
         settings["802-3-ethernet"] = {}
-    if step["type"] == "bond":
+    if row["type"] == "bond":
         settings["bond"] = {}
-    context.manager.add_in_memory(settings)
-    return str(step["uuid"])
+    return settings
 
 
 def apply(context: Context, step: Step) -> str:
@@ -298,26 +304,28 @@ def hostname(context: Context, step: Step) -> str:
     rescue.run("hostnamectl", "set-hostname", "--static", "--transient", step["name"])
     if os.uname().nodename != step["name"]:
         raise StepFailed(f"the hostname is {os.uname().nodename}, not {step['name']}")
-    rescue.sync_file("/etc/hostname")
+    rescue.sync_files(["/etc/hostname"])
     return str(step["name"])
 
 
 def save(context: Context, step: Step) -> str:
-    """Move the profiles from memory to disk, without touching a device (Save()).
+    """Move the profiles from memory to disk, without touching a device (Save()), one kind after the other.
 
     NetworkManager does not sync what it writes: without ours a power cut within seconds loses it (seen in
     both generations, NetworkManager 1.42 and 1.52).
     """
-    profiles = context.manager.active_profiles()
+    profiles = active_profiles()
+    missing = [name for kind in step["interfaces"] for name in kind if name not in profiles]
+    if missing:
+        raise StepFailed(f"no active connection profile has {', '.join(missing)}")
     files = []
-    for interface in step["interfaces"]:
-        if interface not in profiles:
-            raise StepFailed(f"{interface} has no active connection profile")
-        file = context.manager.save(profiles[interface].uuid)
-        if file.startswith("/run/"):
-            raise StepFailed(f"NetworkManager did not write the profile of {interface} to disk")
-        rescue.sync_file(file)
-        files.append(file)
+    for kind in step["interfaces"]:
+        saved = context.manager.save([profiles[name].uuid for name in kind])
+        for name, file in zip(kind, saved):
+            if file.startswith("/run/"):
+                raise StepFailed(f"NetworkManager did not write the profile of {name} to disk")
+        rescue.sync_files(saved)
+        files += saved
     return ", ".join(files)
 
 

@@ -1,11 +1,75 @@
-"""The lab's fixtures serve the contract too."""
+"""The lab's fixtures serve the contract too, and each way to nmstate is a backend of its suite.
 
-from tests.lab.conftest import (  # noqa: F401 - pytest finds fixtures and hooks by their names here
+Without an option that is the program of today; --backends all adds those of older versions and the library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import tools
+from tests.lab.conftest import (  # noqa: F401 - pytest finds fixtures by their names here
     definition,
     host,
     lab,
     pair,
     peer,
-    pytest_generate_tests,
+    pytest_configure,
     wire,
 )
+from tests.lab.conftest import pytest_addoption as lab_options
+from tests.lab.conftest import pytest_generate_tests as generations
+from tests.lab.machine import Machine
+
+TODAY = f"nmstatectl-{tools.NMSTATE}"
+PROGRAMS = (TODAY, *(f"nmstatectl-{version}" for version in tools.OLDER))
+BACKENDS = (*PROGRAMS, f"libnmstate-{tools.NMSTATE}")
+PROGRAM = "/usr/local/bin/nmstatectl"
+LIBRARY = "/usr/local/lib/libnmstate.so.2"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    words = "the program of today alone, or also older ones and the library"
+    lab_options(parser)
+    parser.addoption("--backends", choices=["today", "all"], default="today", help=words)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    everything = metafunc.config.getoption("--backends") == "all"
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", BACKENDS if everything else [TODAY], indirect=True, scope="module")
+    if "version" in metafunc.fixturenames:
+        older = tools.OLDER if everything else ()
+        metafunc.parametrize("version", [tools.NMSTATE, tools.EARLY, *older])
+    generations(metafunc)
+
+
+@pytest.fixture(scope="module")
+def backend(host: Machine, request: pytest.FixtureRequest) -> Iterator[str]:  # noqa: F811
+    """The backend's name as kvmnet has it; of its version there is nothing else on the machine."""
+    name, _, version = str(request.param).partition("-")
+    host.run(f"cp -n {PROGRAM} {PROGRAM}.today && rm {PROGRAM}")
+    if name == "nmstatectl":
+        host.put(PROGRAM, tools.program(version).read_bytes(), mode=0o755)
+    else:
+        install_binding(host)
+    assert host.out(f"test -e {PROGRAM} && echo there || echo gone") == ("there" if name == "nmstatectl" else "gone")
+    yield name
+    host.run(f"mv {PROGRAM}.today {PROGRAM}; rm -f {LIBRARY} {packages(host)}/libnmstate.py")
+
+
+def install_binding(host: Machine) -> None:  # noqa: F811
+    """The binding where the system has it; else the library and the stand-in for the binding alone."""
+    if host.run(["/opt/kvmnet/bin/python", "-c", "import libnmstate"], check=False).code == 0:
+        return
+    host.put(LIBRARY, tools.library().read_bytes(), mode=0o755)
+    text = Path(__file__).with_name("libnmstate_stand_in.py").read_text().replace("@VERSION@", tools.NMSTATE)
+    host.put(f"{packages(host)}/libnmstate.py", text)
+    host.run("ldconfig")
+
+
+def packages(host: Machine) -> str:  # noqa: F811
+    return host.out("echo /opt/kvmnet/lib/python3*/site-packages")

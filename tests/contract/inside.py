@@ -2,12 +2,14 @@
 
 python inside.py BACKEND version|show
 python inside.py BACKEND apply STATE.json SECONDS LOG
+python inside.py BACKEND commit CHECKPOINT        as the transaction ends its trial
 """
 
 import json
 import sys
 from pathlib import Path
 
+from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import NmstateError, find_backend
 
 name, verb, *arguments = sys.argv[1:]
@@ -18,6 +20,9 @@ try:
         answer = backend.version()
     elif verb == "show":
         answer = backend.show()
+    elif verb == "commit":
+        with NetworkManager() as manager:
+            manager.destroy_checkpoint(arguments[0])
     else:
         backend.apply(json.loads(Path(arguments[0]).read_text()), int(arguments[1]), Path(arguments[2]))
     print(json.dumps({"answer": answer}))

@@ -1,7 +1,6 @@
-"""What kvmnet relies on in nmstate, asked of the real thing: one suite for every backend.
+"""What kvmnet relies on in nmstate, asked of the real thing: one suite for every backend and version.
 
-Every test takes its backend from one fixture. The lab's machines have the program alone: the Python binding comes with
-EL, so over that the suite has not run yet.
+`make test` asks the program of today; `make contract-versions` also older ones, and the library.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import pytest
 
 from tests.lab import picture
 from tests.lab.machine import Machine
+from tests.lab.outage import reachable
 
 STATE = {
     "interfaces": [
@@ -27,11 +27,7 @@ STATE = {
     ]
 }
 LOG = "/root/contract.log"
-
-
-@pytest.fixture(params=["nmstatectl"])
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
 
 
 def ask(host: Machine, backend: str, *words: str) -> dict[str, Any]:
@@ -48,7 +44,15 @@ def apply(host: Machine, backend: str, state: dict[str, Any], seconds: int) -> d
 
 
 def checkpoint_in_log(host: Machine) -> str:
-    return host.out(f"sed -n 's/.*Created checkpoint //p' {LOG}")
+    """The one that the log names; the library's own log may name it again."""
+    (path,) = set(host.out(f"sed -n 's/.*Created checkpoint //p' {LOG}").splitlines())
+    return path
+
+
+def rolled_back(host: Machine, checkpoint: str) -> None:
+    """As rescue.py does it."""
+    host.run(f"busctl call {MANAGER} CheckpointRollback o {checkpoint}")
+    host.until("! ip link show dummy7")
 
 
 def test_version_is_three_numbers(host: Machine, backend: str) -> None:
@@ -75,9 +79,7 @@ def test_an_uncommitted_apply_names_its_checkpoint_and_writes_no_file(host: Mach
     after = picture.whole(host)
     etc = {path: v for path, v in after["files"].items() if path.startswith("/etc/")}
     assert etc == {path: v for path, v in before["files"].items() if path.startswith("/etc/")}
-    manager = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
-    host.run(f"busctl call {manager} CheckpointRollback o {checkpoint}")
-    host.until("! ip link show dummy7")
+    rolled_back(host, checkpoint)
     assert picture.whole(host) == before
 
 
@@ -94,3 +96,57 @@ def test_what_nmstate_refuses_is_an_error_with_its_reason(host: Machine, backend
     answer = apply(host, backend, {"interfaces": [{**STATE["interfaces"][0], "colour": "red"}]}, 30)
     assert "colour" in answer["error"], answer
     assert picture.whole(host) == before
+    assert answer["error"].startswith("NmstateError: InvalidArgument: ")
+
+
+@pytest.mark.long
+def test_what_cannot_be_verified_is_an_error_and_undone(host: Machine, backend: str) -> None:
+    """No VLAN has a larger MTU than what it is over: the kernel refuses it, and NetworkManager goes on without."""
+    before = picture.whole(host)
+    vlan = {"base-iface": "eth0", "id": 7}
+    state = {"interfaces": [{"name": "eth0.7", "type": "vlan", "state": "up", "mtu": 1600, "vlan": vlan}]}
+    answer = apply(host, backend, state, 40)
+    assert answer["error"].startswith("NmstateError: VerificationError: "), answer
+    assert "mtu" in answer["error"]
+    host.until("! ip link show eth0.7")
+    assert picture.whole(host) == before
+
+
+@pytest.mark.long
+def test_a_committed_trial_stays_and_is_in_memory_still(host: Machine, backend: str) -> None:
+    before = picture.whole(host)
+    assert "error" not in apply(host, backend, STATE, 12)
+    assert "error" not in ask(host, backend, "commit", checkpoint_in_log(host))
+    host.run("sleep 15")
+    assert picture.addresses(host, "dummy7") == ["10.77.0.1/24"]
+    after = picture.whole(host)
+    assert (after["checkpoints"], after["files"].keys() - before["files"].keys()) == (
+        "ao 0",
+        {path for path in after["files"] if path.startswith("/run/") and "dummy7" in path},
+    )
+    host.run("nmcli --wait 30 connection delete dummy7")
+    host.until("! ip link show dummy7")
+    assert picture.whole(host) == before
+
+
+@pytest.mark.long
+def test_a_whole_apply_and_its_way_back(host: Machine, peer: Machine, definition: str, backend: str) -> None:
+    """Renamed, bridged, probed, kept; with a mistake undone; and given back."""
+    before = picture.whole(host)
+    host.put("/root/cluster.yaml", definition)
+    host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
+    result = host.run("kvmnet apply --yes /root/bad.yaml", check=False, timeout=240)
+    assert (result.code, "no answer from" in result.stdout) == (3, True), result
+    assert picture.whole(host) == before
+    result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=240)
+    assert result.code == 0, result
+    told = json.loads(host.out("cat $(ls -d /var/lib/kvmnet/history/* | tail -n 1)/transaction.json"))
+    assert told["backend"] == backend
+    assert picture.link(host, "peth0")["master"] == "eth0"
+    assert reachable(peer)
+    assert host.run("kvmnet apply /root/cluster.yaml", timeout=120).stdout.endswith("as defined\n")
+    result = host.run("kvmnet remove --yes", check=False, timeout=240)
+    assert result.code == 0, result
+    assert reachable(peer)
+    after = picture.whole(host)
+    assert [after[part] for part in ("links", "settings")] == [before[part] for part in ("links", "settings")]

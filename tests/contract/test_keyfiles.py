@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
 import yaml
 
 from kvmnet import pipeline
@@ -111,7 +110,6 @@ def differences(cases: list[Case], program: Path, generation: str, folder: Path)
     return wrong
 
 
-@pytest.mark.parametrize("version", [tools.NMSTATE, tools.EARLY])
 def test_every_golden_state_becomes_the_keyfiles_of_its_view(
     lab: None, generation: str, version: str, tmp_path: Path
 ) -> None:
@@ -120,7 +118,6 @@ def test_every_golden_state_becomes_the_keyfiles_of_its_view(
     assert differences(cases, tools.offline(version), generation, tmp_path) == []
 
 
-@pytest.mark.parametrize("version", [tools.NMSTATE, tools.EARLY])
 def test_generated_states_too(lab: None, generation: str, version: str, tmp_path: Path) -> None:
     assert differences(list(generated()), tools.offline(version), generation, tmp_path) == []
 

@@ -3,6 +3,7 @@ nothing is missing; every slow step says what it does and how long it usually ta
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
@@ -55,8 +56,15 @@ def _found(program: str) -> Optional[str]:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--versions", action="store_true", help="older versions of nmstate too, and its library")
+    options = parser.parse_args()
     try:
-        prepare(variants=tuple(roots.VARIANTS))
+        prepare(variants=() if options.versions else tuple(roots.VARIANTS))
+        if options.versions:
+            tools.library()
+            for version in tools.OLDER:
+                tools.program(version)
     except cache.LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

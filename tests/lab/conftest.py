@@ -6,6 +6,7 @@ KVMNET_LAB=required makes a lab that cannot run a failure; otherwise its tests a
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,8 +49,14 @@ Modules that are not named run in both, as all do in `make lab-tests-all`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--take-turns", action="store_true", help="spread the modules over the generations (see TURNS)")
-    parser.addoption("--generation", choices=roots.GENERATIONS, help="lab machines of this generation only")
+    with contextlib.suppress(ValueError):  # tests/contract has them too, and was read first
+        words = "spread the modules over the generations (see TURNS), without the tests marked `long`"
+        parser.addoption("--take-turns", action="store_true", help=words)
+        parser.addoption("--generation", choices=roots.GENERATIONS, help="lab machines of this generation only")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: not with --take-turns, so not in `make test`")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -67,6 +74,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _its_turn(item: pytest.Item) -> bool:
+    if item.get_closest_marker("long"):
+        return False
     turns = TURNS.get(item.path.stem)
     call = getattr(item, "callspec", None)
     return turns is None or call is None or call.params.get("generation") in turns

@@ -7,19 +7,9 @@ import signal
 
 from tests.lab import faults, picture
 from tests.lab.machine import Machine
+from tests.lab.monitor import MONITOR, seen_writes
 from tests.lab.outage import connections, reachable
 from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS
-
-MONITOR = "exec dbus-monitor --system \"destination='org.freedesktop.NetworkManager',type='method_call'\""
-WRITES = (
-    "Update2", "Update", "UpdateUnsaved", "AddConnection", "AddConnection2", "AddConnectionUnsaved", "AddAndActivate",
-    "AddAndActivate2", "Save", "Delete", "Reapply", "ActivateConnection", "DeactivateConnection", "Disconnect",
-    "CheckpointCreate", "CheckpointDestroy", "CheckpointRollback", "ReloadConnections", "LoadConnections",
-)  # fmt: skip
-
-
-def seen_writes(log: str) -> set[str]:
-    return {name for name in WRITES if f"member={name}\n" in log}
 
 
 def check_picture(host: Machine, peer: Machine) -> None:

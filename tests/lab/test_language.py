@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.lab import faults, layers, neighbour, picture
 from tests.lab.machine import Machine, Nic
+from tests.lab.monitor import MONITOR, seen_writes
 from tests.lab.outage import reachable
 from tests.lab.seed import HOST_ADDRESS, PEER_ADDRESS, keyfile, seed_host, seed_peer
 from tests.lab.wire import Wire
@@ -222,6 +224,60 @@ def test_it_comes_up_as_defined(machines: tuple[Machine, Machine], before: dict[
 
 def test_a_second_apply_has_nothing_to_do(machines: tuple[Machine, Machine]) -> None:
     assert machines[0].run("kvmnet apply /root/cluster.yaml").stdout == NOTHING
+
+
+@dataclass(frozen=True)
+class Others:
+    """All but one VLAN and its bridge: their keyfiles (inode, time, length), the paths of their activations, and of
+    their links the index and how often the carrier changed."""
+
+    files: list[str]
+    active: list[str]
+    links: list[str]
+
+    @classmethod
+    def read(cls, host: Machine) -> Others:
+        def lines(command: str) -> list[str]:
+            return sorted(line for line in host.out(command).splitlines() if "eth0.11" not in line)
+
+        return cls(
+            lines("stat -c '%n %i %y %z %s' /etc/NetworkManager/system-connections/* /run/NetworkManager/*/* || :"),
+            lines("nmcli -t -f UUID,DEVICE,ACTIVE-PATH connection show --active"),
+            lines("cd /sys/class/net && grep -H . */ifindex */operstate */carrier_changes"),
+        )
+
+
+EXTRA = "  extra: {subnets: [10.11.0.0/24], vlan: 11, mtu: 1400}\n"
+ONE_MORE = "      eth0.11: {network: extra, bridge: true, addresses: [10.11.0.7]}\n"
+
+
+def test_a_difference_of_one_vlan_touches_one_vlan(machines: tuple[Machine, Machine]) -> None:
+    """Added, changed in MTU and address, gone again: of bridges, bonds, VLANs and leases beside it nothing is touched,
+    and what is persisted touches no device."""
+    host, peer = machines
+    text = host.get("/root/cluster.yaml").decode()
+    more = text.replace("  tenant-a:", EXTRA + "  tenant-a:").replace("      eth0.7:", ONE_MORE + "      eth0.7:")
+    other = more.replace("vlan: 11, mtu: 1400", "vlan: 11, mtu: 1300").replace("10.11.0.7", "10.11.0.8")
+    before, lease = Others.read(host), lease_of(host, "eth1")
+    assert (len(before.files) >= 15, len(before.active) >= 15, len(before.links) >= 45) == (True, True, True)
+    for definition, mtu, address in ((more, 1400, ["10.11.0.7/24"]), (other, 1300, ["10.11.0.8/24"]), (text, 0, [])):
+        host.put("/root/one.yaml", definition)
+        calls, links = host.start(MONITOR), host.start("exec ip -o monitor link")
+        result = host.run("kvmnet apply --yes /root/one.yaml", check=False, timeout=240)
+        assert result.code == 0, result
+        said, seen = calls.stop().stdout, links.stop().stdout
+        assert Others.read(host) == before
+        assert "eth0.11" in seen
+        assert [line for line in seen.splitlines() if "eth0.11" not in line] == []
+        kept = said.rindex("member=CheckpointDestroy\n")
+        assert seen_writes(said[kept:]) <= {"CheckpointDestroy", "Save", "Delete", "Reload"}
+        found = {name: held for name, held in picture.all_addresses(host).items() if name.endswith("eth0.11")}
+        assert found.get("eth0.11", []) == address
+        if mtu:
+            assert {picture.link(host, name)["mtu"] for name in ("eth0.11", "peth0.11")} == {mtu}
+        else:
+            assert found == {}
+    check(host, peer, lease)
 
 
 def test_it_is_the_same_after_a_power_cut(machines: tuple[Machine, Machine]) -> None:

@@ -1,4 +1,4 @@
-"""nmstatectl, which Debian does not carry: built by cargo, kept as a layer of the machines' root."""
+"""nmstate, which Debian does not carry: its program, a layer of the machines' root, and its C library, by cargo."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from tests.lab import cache, outside
 NMSTATE = "2.2.62"
 EARLY = "2.2.24"
 """That of EL 9.3, for what needs no running machine: the first that wants NetworkManager 1.40, as kvmnet does."""
+OLDER = ("2.2.33", "2.2.54")
+"""Those of EL 9.4 and of EL 10: what `make contract-versions` asks besides."""
 CARGO = (1, 88)
 """The oldest cargo that builds this nmstate."""
 
@@ -25,27 +27,65 @@ def layer() -> Path:
 
 def offline(version: str) -> Path:
     """The program nmstatectl of a version, at least with what `gc` needs."""
-    made = layer() if version == NMSTATE else _built(version, 90, "--no-default-features", "--features", "gen_conf")
-    return made / "usr/local/bin/nmstatectl"
+    if version != EARLY:
+        return program(version)
+    return _built(version, 90, "--no-default-features", "--features", "gen_conf") / "usr/local/bin/nmstatectl"
+
+
+def program(version: str) -> Path:
+    """The whole program nmstatectl of a version."""
+    return _built(version, expect=280) / "usr/local/bin/nmstatectl"
+
+
+LIBRARY = f"""[package]
+name = "library"
+version = "0.0.0"
+edition = "2021"
+
+[dependencies]
+nmstate = "={NMSTATE}"
+nmstate-clib = "={NMSTATE}"
+"""
+
+
+def library() -> Path:
+    """nmstate's C library, under the name that the Python binding looks for."""
+
+    def make(path: Path) -> None:
+        project = path / "build"
+        (project / "src").mkdir(parents=True)
+        (project / "Cargo.toml").write_text(LIBRARY)
+        (project / "src/lib.rs").touch()
+        _cargo(project, "build", "--release", "-p", "nmstate-clib")
+        shutil.move(project / "target/release/libnmstate.so", path / "libnmstate.so.2")
+        shutil.rmtree(project)
+        outside.call(["strip", path / "libnmstate.so.2"])
+
+    name = f"libnmstate-{NMSTATE}"
+    return cache.entry(name, make, says=f"building {name} with cargo", expect=280) / "libnmstate.so.2"
 
 
 def _built(version: str, expect: float, *features: str) -> Path:
     def make(path: Path) -> None:
-        cargo = find_cargo() or _install_cargo()
-        if not shutil.which("cc"):
-            outside.apt_install("gcc", "libc6-dev")
-        target = path / "build"
-        env = {
-            **os.environ,
-            "PATH": f"{cargo.parent}:{os.environ['PATH']}",  # so that cargo calls the rustc that lies beside it
-            "CARGO_TARGET_DIR": str(target),
-        }
         options = ["--version", version, "--locked", "--no-track", *features, "--root", path / "usr/local"]
-        outside.call([cargo, "install", "nmstatectl", *options], env=env, cwd=path)
-        shutil.rmtree(target)
+        _cargo(path, "install", "nmstatectl", *options)
+        shutil.rmtree(path / "target")
 
     name = f"nmstatectl-{version}{'-gc' if features else ''}"
     return cache.entry(name, make, says=f"building {name} with cargo", expect=expect)
+
+
+def _cargo(folder: Path, *words: str | Path) -> None:
+    """cargo in a folder, building into its subfolder `target`."""
+    cargo = find_cargo() or _install_cargo()
+    if not shutil.which("cc"):
+        outside.apt_install("gcc", "libc6-dev")
+    env = {
+        **os.environ,
+        "PATH": f"{cargo.parent}:{os.environ['PATH']}",  # so that cargo calls the rustc that lies beside it
+        "CARGO_TARGET_DIR": str(folder / "target"),
+    }
+    outside.call([cargo, *words], env=env, cwd=folder)
 
 
 def find_cargo() -> Optional[Path]:

@@ -70,12 +70,12 @@ def test_nothing_is_written_to_etc_before_the_commit() -> None:
 
 def test_bridges_are_saved_before_their_ports() -> None:
     found = steps()
-    assert found[place("save", found)]["interfaces"] == ["eth0", "peth0"]
+    assert found[place("save", found)]["interfaces"] == [["eth0"], ["peth0"]]
 
 
 def test_the_bridge_inherits_the_zone_before_it_exists() -> None:
     found = steps()
-    seed = found[place("seed", found)]
+    (seed,) = found[place("seed", found)]["profiles"]
     assert (seed["zone"], seed["uuid"]) == ("trusted", profile_uuid("vm-container-0-0", "eth0"))
 
 
@@ -170,7 +170,7 @@ def bond_seeds(
         nmstate="2.2.62",
     )
     found = compile_steps(make_plan(bundle, live), live, known or {}, Terms(120))
-    return {step["interface"]: step for step in found if step["op"] == "seed"}
+    return {row["interface"]: row for step in found if step["op"] == "seed" for row in step["profiles"]}
 
 
 def zones_of(seeds: dict[str, Step]) -> dict[str, str]:
@@ -218,9 +218,9 @@ def test_a_bond_is_saved_after_its_bridge_and_before_its_ports(tmp_path: Path) -
     live = replace(live, links={**live.links, "eth1": Link("eth1", "02:00:00:00:00:02", None)})
     found = compile_steps(make_plan(load(tmp_path / "cluster.yaml").bundle("hv"), live), live, {}, Terms(120))
     assert found[place("save", found)]["interfaces"] == [
-        *("br-bond0", "br-bond0.5"),
-        *("bond0", "bond0.5", "bond0.2", "mvt-c00002"),
-        *("eth0", "eth1"),
+        ["br-bond0", "br-bond0.5"],
+        ["bond0", "bond0.5", "bond0.2", "mvt-c00002"],
+        ["eth0", "eth1"],
     ]
 
 

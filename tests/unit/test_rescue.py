@@ -421,3 +421,68 @@ def test_a_snapshot_without_guests_asks_nobody(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(rescue, "run_json", lambda *_: pytest.fail("ip was asked"))
     for before in ({}, {"guests": {}}):
         assert (rescue.guest_differences(before), rescue.give_ports_back(before)) == ([], [])
+
+
+class Profiles:
+    """A machine's profiles and links; a virtual link goes with its profile where NetworkManager runs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, brings: dict[str, str], running: bool = True) -> None:
+        self.brings, self.running = dict(brings), running
+        self.links = {"eth0": {"kind": None}, **{name: {"kind": "bridge"} for name in brings.values()}}
+        self.calls: list[str] = []
+        monkeypatch.setattr(rescue, "run", self.run)
+        monkeypatch.setattr(rescue, "profiles", self.profiles)
+        monkeypatch.setattr(rescue, "links", lambda: dict(self.links))
+        monkeypatch.setattr(rescue, "wait", lambda what, *_: what())
+
+    def profiles(self) -> list[dict[str, Any]]:
+        if not self.running:
+            raise rescue.Failed("nmcli: NetworkManager is not running")
+        return [{"uuid": uuid} for uuid in self.brings]
+
+    def run(self, *words: str, timeout: float = 30) -> str:
+        self.calls.append(" ".join(words))
+        if words[0] == "nmcli":
+            for uuid in words[words.index("uuid") + 1 :: 2]:
+                del self.links[self.brings.pop(uuid)]
+        else:
+            del self.links[words[-1]]
+        return ""
+
+
+def test_the_profiles_that_were_made_go_at_once_with_their_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Profiles(monkeypatch, {"u-1": "br1", "u-2": "br2", "u-3": "mine"})
+    rescue.write_file(str(tmp_path / "snapshot.json"), json.dumps({"links": {}}).encode())
+    spec = {"op": "profiles", "profiles": {"u-1": "br1", "u-2": "br2", "u-9": "never-made"}}
+    assert rescue.UNDO["profiles"](tmp_path, spec) == "3 deleted"
+    assert machine.calls == ["nmcli -w 17 connection delete uuid u-2 uuid u-1"]
+    assert set(machine.links) == {"eth0", "mine"}
+
+
+def test_without_networkmanager_their_links_go_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Profiles(monkeypatch, {"u-1": "br1", "u-2": "br2"}, running=False)
+    rescue.write_file(str(tmp_path / "snapshot.json"), json.dumps({"links": {"br2": {"kind": "bridge"}}}).encode())
+    rescue.UNDO["profiles"](tmp_path, {"profiles": {"u-1": "br1", "u-2": "br2"}})
+    assert machine.calls == ["ip link delete dev br1"], "br2 was there before"
+
+
+def test_a_link_that_does_not_go_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Profiles(monkeypatch, {"u-1": "br1", "u-2": "br2"}, running=False)
+
+    def refuse(*words: str, **_: object) -> str:
+        raise rescue.Failed("busy")
+
+    monkeypatch.setattr(rescue, "run", refuse)
+    with pytest.raises(rescue.Failed, match="still there: br1, br2"):
+        rescue.UNDO["profiles"](tmp_path, {"profiles": {"u-1": "br1", "u-2": "br2"}})
+    assert "br1" in machine.links
+
+
+def test_all_zones_are_told_by_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = [
+        {"trusted": {"interfaces": ["eth0", "peth0"]}, "drop": {"sources": ["10.0.0.0/8"]}, "dmz": {"interfaces": []}}
+    ]
+    monkeypatch.setattr(rescue, "run", lambda *words: json.dumps({"type": "a{sa{sas}}", "data": data}))
+    assert rescue.zones() == {"eth0": "trusted", "peth0": "trusted"}

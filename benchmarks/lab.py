@@ -1,0 +1,192 @@
+"""python3 -m benchmarks.lab: what kvmnet costs on a host of many VLAN bridges, beside bare nmstatectl.
+
+In each lab machine, in turn and in one run, the same states by both: nothing to do beside `nmstatectl show`; the first
+apply of all bridges, with trial, probes and persistence, beside `nmstatectl apply`; one more bridge on a host that has
+the others, beside `nmstatectl apply` of the whole. Profile `plain`, which renames nothing, so that bare nmstatectl can
+do the same; firewalld runs. Times are taken inside the machine, where programs are several times slower than outside:
+what counts is the ratio. Exits with 1 when a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.lab import build, picture, roots
+from tests.lab.machine import Machine
+from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PROFILE, host_and_peer, seed_host
+from tests.lab.wire import Wire
+
+DEFINITION, MORE, STATE, MORE_STATE, LESS_STATE = (
+    f"/root/{name}" for name in ("cluster.yaml", "more.yaml", "state.json", "more.json", "less.json")
+)
+#: Of a host that is given back: all that either of the two made.
+CLEAR = """
+nmcli -t -f UUID,TYPE connection show | grep -v :loopback | cut -d: -f1 | xargs -r nmcli --wait 60 connection delete
+rm -rf /var/lib/kvmnet /etc/systemd/network/00-kvmnet-* /etc/NetworkManager/conf.d/90-kvmnet-*
+"""
+
+
+class Row(NamedTuple):
+    """Seconds of each round, by kvmnet and by what stands beside it; `goal` is the largest ratio of the medians."""
+
+    what: str
+    ours: list[float]
+    theirs: list[float]
+    goal: float
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ours) / statistics.median(self.theirs)
+
+
+def definition(vlans: int) -> str:
+    lines = ["kvmnet: 1", "cluster: bench", "profile: plain", "networks:"]
+    lines += ["  private: {subnets: [10.1.0.0/16], gateway: 10.1.1.1}"]
+    lines += [f"  vlan-{tag}: {{vlan: {tag}, mtu: 1496}}" for tag in range(2, 2 + vlans)]
+    lines += ["hosts:", "  host:", "    kvm: true", "    interfaces:"]
+    lines += [f"      eth0: {{network: private, mac: {HOST_MAC}, addresses: [{HOST_ADDRESS}]}}"]
+    lines += [f"      eth0.{tag}: {{network: vlan-{tag}, bridge: true}}" for tag in range(2, 2 + vlans)]
+    return "\n".join(lines) + "\n"
+
+
+class Bench:
+    """A host, and the same work by kvmnet and by nmstatectl alone."""
+
+    def __init__(self, host: Machine, vlans: int) -> None:
+        self.host, self.vlans = host, vlans
+        self.before = picture.whole(host)
+        self.profile = host.get(PROFILE)
+        for path, text in ((DEFINITION, definition(vlans)), (MORE, definition(vlans + 1))):
+            host.put(path, text)
+        for path, target in ((DEFINITION, STATE), (MORE, MORE_STATE)):
+            host.put(target, json.dumps(self._state(path)))
+        gone = {f"{prefix}eth0.{vlans + 2}" for prefix in ("br-", "")}
+        absent = [i for i in self._state(MORE)["interfaces"] if i["name"] in gone]
+        assert len(absent) == len(gone), absent
+        rows = [{"name": i["name"], "type": i["type"], "state": "absent"} for i in absent]
+        host.put(LESS_STATE, json.dumps({"interfaces": rows}))
+
+    def _state(self, path: str) -> dict[str, list[dict[str, str]]]:
+        """The state that kvmnet renders, as JSON."""
+        self.host.run(f"rm -rf /root/states && kvmnet render {path} -o /root/states", timeout=120)
+        state: dict[str, list[dict[str, str]]] = json.loads(
+            self.host.out(
+                [
+                    *("/opt/kvmnet/bin/python", "-c"),
+                    "import json, yaml; print(json.dumps(yaml.safe_load(open('/root/states/host/nmstate.yml'))))",
+                ]
+            )
+        )
+        return state
+
+    def timed(self, command: str) -> float:
+        """Seconds that a command takes, by the machine's own clock."""
+        told = self.host.out(f"b=$EPOCHREALTIME; {command} >/root/said 2>&1; echo $b $EPOCHREALTIME $?", timeout=600)
+        begin, end, code = told.split()
+        assert code == "0", f"{command}: {self.host.out('tail -n 30 /root/said')}"
+        return float(end) - float(begin)
+
+    def clear(self) -> None:
+        """The host as it was before both."""
+        self.host.run(CLEAR, timeout=300)
+        self.host.put(PROFILE, self.profile, mode=0o600)
+        self.host.run("nmcli connection reload && nmcli --wait 60 connection up eth0", timeout=120)
+        self.host.until("test $(ls /sys/class/net | grep -c eth0) = 1", timeout=120)
+        self.host.run("nm-online -s -q -t 60; udevadm settle; sync", timeout=120)
+        now = picture.whole(self.host)
+        parts = ("links", "addresses", "routes", "zones")
+        assert [now[part] for part in parts] == [self.before[part] for part in parts], now
+
+    def check(self, vlans: int) -> None:
+        """Both must have done the whole work."""
+        ports = {link["ifname"]: link.get("master") for link in json.loads(self.host.out("ip -j link show"))}
+        wanted = {f"eth0.{tag}": f"br-eth0.{tag}" for tag in range(2, 2 + vlans)}
+        assert {name: master for name, master in ports.items() if name.startswith("eth0.")} == wanted
+        saved = "ls /etc/NetworkManager/system-connections | grep -c eth0"
+        assert int(self.host.out(saved)) == 2 * vlans + 2, self.host.out("ls /etc/NetworkManager/system-connections")
+
+    def first(self) -> tuple[float, float]:
+        """All bridges, from the host before both; it is left with those of kvmnet."""
+        self.clear()
+        theirs = self.timed(f"nmstatectl apply {STATE}")
+        self.check(self.vlans)
+        self.clear()
+        ours = self.timed(f"kvmnet apply --yes {DEFINITION}")
+        self.check(self.vlans)
+        return ours, theirs
+
+    def nothing(self) -> tuple[float, float]:
+        """On a host that is as defined."""
+        ours = self.timed(f"kvmnet apply --yes {DEFINITION}")
+        assert "nothing to do" in self.host.out("cat /root/said")
+        return ours, self.timed("nmstatectl show")
+
+    def one_more(self) -> tuple[float, float]:
+        """One bridge more, and away again."""
+        ours = self.timed(f"kvmnet apply --yes {MORE}")
+        self.check(self.vlans + 1)
+        self.timed(f"kvmnet apply --yes {DEFINITION}")
+        self.check(self.vlans)
+        theirs = self.timed(f"nmstatectl apply {MORE_STATE}")
+        self.check(self.vlans + 1)
+        self.timed(f"nmstatectl apply {LESS_STATE}")
+        self.check(self.vlans)
+        return ours, theirs
+
+    def steps(self) -> list[tuple[float, str]]:
+        """What the steps of the last transaction took, the longest first."""
+        journal = self.host.out("cat $(ls -d /var/lib/kvmnet/history/* | tail -n 1)/journal.jsonl").splitlines()
+        events = [json.loads(line) for line in journal]
+        titles = next(e["steps"] for e in events if e["event"] == "begin")
+        return sorted(((e["seconds"], titles[e["step"]]) for e in events if e["event"] == "done"), reverse=True)
+
+
+def measure(generation: str, rounds: int, vlans: int, tell: Callable[[str], None]) -> list[Row]:
+    """The three rows of a generation."""
+    with Wire() as wire, host_and_peer(generation, wire) as (host, _):
+        bench = Bench(seed_host(host, zone="trusted", default_zone="drop"), vlans)
+        first = Row(f"first apply of {vlans} VLAN bridges, `nmstatectl apply`", [], [], 1.15)
+        nothing = Row("nothing to do, `nmstatectl show`", [], [], 1.2)
+        more = Row("one VLAN bridge more, `nmstatectl apply` of all", [], [], 0.8)
+        for number in range(rounds):
+            for row, way in ((first, bench.first), (nothing, bench.nothing), (more, bench.one_more)):
+                for _ in range(3 if row is nothing else 1):
+                    ours, theirs = way()
+                    row.ours.append(ours)
+                    row.theirs.append(theirs)
+                if row is first and number == rounds - 1:
+                    longest = ", ".join(f"{title[:40]} {seconds:.1f}" for seconds, title in bench.steps()[:6])
+                    tell(f"{generation}: the longest steps of the first apply: {longest}")
+                told = f"{row.ours[-1]:.1f} s by kvmnet, {row.theirs[-1]:.1f} s beside it"
+                tell(f"{generation}: round {number + 1}: {row.what}: {told}")
+        return [first, nothing, more]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--vlans", type=int, default=30)
+    parser.add_argument("--generation", choices=roots.GENERATIONS)
+    options = parser.parse_args()
+    chosen = [options.generation] if options.generation else list(roots.GENERATIONS)
+    build.prepare(chosen)
+    lines, good = [], True
+    for generation in chosen:
+        for row in measure(generation, options.rounds, options.vlans, lambda words: print(words, flush=True)):
+            medians = [f"{statistics.median(seconds):.2f} s" for seconds in (row.ours, row.theirs)]
+            missed = "" if row.ratio <= row.goal else " missed"
+            good = good and not missed
+            cells = (generation, row.what, *medians, f"{row.ratio:.2f}", f"{row.goal:g}{missed}")
+            lines.append(f"| {' | '.join(cells)} |")
+    print("\n| machine | what, beside | kvmnet | beside it | ratio | goal |\n| --- | --- | --- | --- | --- | --- |")
+    print("\n".join(lines))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""A stand-in for the Python binding of nmstate, and for the binding alone: under it is the real C library.
+
+The binding comes with EL (`python3-libnmstate`) and from nowhere else; the lab's machines are Debian. This has the
+names, signatures, defaults and errors of what kvmnet calls in it (libnmstate 2.2.9 to 2.2.38), over the calls that
+nmstate.h describes. It is put into a machine as the module `libnmstate`, and never where the real one can be imported.
+"""
+
+import ctypes
+import json
+import logging
+
+__version__ = "@VERSION@"
+BASE_ON_RUST = True
+
+KERNEL_ONLY, NO_VERIFY, STATUS_DATA, SECRETS, NO_COMMIT, MEMORY_ONLY = (1 << bit for bit in range(1, 7))
+
+
+class NmstateError(Exception):
+    pass
+
+
+class NmstateDependencyError(NmstateError):
+    pass
+
+
+class NmstateValueError(NmstateError, ValueError):
+    pass
+
+
+class NmstatePermissionError(NmstateError, PermissionError):
+    pass
+
+
+class NmstateVerificationError(NmstateError):
+    pass
+
+
+class NmstateKernelIntegerRoundedError(NmstateVerificationError):
+    pass
+
+
+class NmstateNotImplementedError(NmstateError, NotImplementedError):
+    pass
+
+
+class NmstateInternalError(NmstateError):
+    pass
+
+
+class NmstateNotSupportedError(NmstateError):
+    pass
+
+
+class NmstatePluginError(NmstateError):
+    pass
+
+
+_ERRORS = {
+    "VerificationError": NmstateVerificationError,
+    "InvalidArgument": NmstateValueError,
+    "Bug": NmstateInternalError,
+    "PluginFailure": NmstatePluginError,
+    "NotImplementedError": NmstateNotImplementedError,
+    "KernelIntegerRoundedError": NmstateKernelIntegerRoundedError,
+    "NotSupportedError": NmstateNotSupportedError,
+    "DependencyError": NmstateDependencyError,
+    "PermissionError": NmstatePermissionError,
+}
+
+_library = ctypes.CDLL("libnmstate.so.2")
+_text = ctypes.POINTER(ctypes.c_char_p)
+_library.nmstate_net_state_retrieve.argtypes = (ctypes.c_uint32, _text, _text, _text, _text)
+_library.nmstate_net_state_apply.argtypes = (ctypes.c_uint32, ctypes.c_char_p, ctypes.c_uint32, _text, _text, _text)
+_library.nmstate_checkpoint_commit.argtypes = (ctypes.c_char_p, _text, _text, _text)
+_library.nmstate_checkpoint_rollback.argtypes = (ctypes.c_char_p, _text, _text, _text)
+_library.nmstate_cstring_free.argtypes = (ctypes.c_char_p,)
+_library.nmstate_cstring_free.restype = None
+
+
+def show(*, kernel_only=False, include_status_data=False, include_secrets=False):
+    flags = kernel_only * KERNEL_ONLY | include_status_data * STATUS_DATA | include_secrets * SECRETS
+    state = ctypes.c_char_p()
+    try:
+        _call(_library.nmstate_net_state_retrieve, flags, ctypes.byref(state), mapped=False)
+        return json.loads(state.value)
+    finally:
+        _library.nmstate_cstring_free(state)
+
+
+def apply(desired_state, *, kernel_only=False, verify_change=True, save_to_disk=True, commit=True, rollback_timeout=60):
+    flags = kernel_only * KERNEL_ONLY | (not verify_change) * NO_VERIFY
+    flags |= (not commit) * NO_COMMIT | (not save_to_disk) * MEMORY_ONLY
+    _call(_library.nmstate_net_state_apply, flags, json.dumps(desired_state).encode(), rollback_timeout)
+
+
+def commit(*, checkpoint=None):
+    _call(_library.nmstate_checkpoint_commit, checkpoint)
+
+
+def rollback(*, checkpoint=None):
+    _call(_library.nmstate_checkpoint_rollback, checkpoint)
+
+
+def _call(function, *arguments, mapped=True):
+    """Every call has a log, an error's kind and its text behind its own arguments. Of `show` the binding maps no
+    errors, and shows their bytes."""
+    log, kind, message = ctypes.c_char_p(), ctypes.c_char_p(), ctypes.c_char_p()
+    failed = function(*arguments, ctypes.byref(log), ctypes.byref(kind), ctypes.byref(message))
+    said, why, words = log.value, kind.value, message.value
+    for pointer in (log, kind, message):
+        _library.nmstate_cstring_free(pointer)
+    for entry in json.loads(said or b"[]"):
+        level = {"ERROR": logging.ERROR, "WARN": logging.WARNING, "INFO": logging.INFO}.get(
+            entry["level"], logging.DEBUG
+        )
+        logging.log(level, "%s:%s: %s", entry["time"], entry["file"], entry["msg"])
+    if not failed:
+        return
+    if not mapped:
+        raise NmstateError(f"{why}: {words}")
+    name = why.decode()
+    raise _ERRORS[name](words.decode()) if name in _ERRORS else NmstateError(f"{name}: {words.decode()}")

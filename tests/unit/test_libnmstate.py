@@ -1,0 +1,145 @@
+"""The binding as a backend, with a library that does what a test needs."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Callable, ClassVar
+
+import pytest
+
+from kvmnet.host import nmstate
+from kvmnet.host.nm import NMError
+from kvmnet.host.nmstate import Libnmstate, NmstateError
+
+STATE: dict[str, Any] = {"interfaces": []}
+
+
+class NmstateValueError(Exception):
+    """As the binding names it."""
+
+
+class Manager:
+    """A NetworkManager whose checkpoints a test sets."""
+
+    checkpoints_now: ClassVar[list[str]] = []
+    silent = False
+
+    def __enter__(self) -> Manager:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def checkpoints(self) -> list[str]:
+        if Manager.silent:
+            raise NMError("no answer")
+        return list(Manager.checkpoints_now)
+
+
+@pytest.fixture(autouse=True)
+def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(nmstate, "NetworkManager", Manager)
+    Manager.checkpoints_now, Manager.silent = ["/Checkpoint/1"], False
+    handlers = list(logging.getLogger().handlers)
+    yield
+    assert logging.getLogger().handlers == handlers
+
+
+def binding(apply: Callable[[], None]) -> tuple[Libnmstate, list[dict[str, Any]]]:
+    calls: list[dict[str, Any]] = []
+
+    def applied(state: Any, **options: Any) -> None:
+        calls.append({"state": state, **options})
+        apply()
+
+    return Libnmstate(SimpleNamespace(apply=applied, show=lambda: STATE, __version__="2.2.38")), calls
+
+
+def test_it_applies_in_memory_uncommitted_and_notes_the_checkpoint_while_it_works(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    seen: list[str] = []
+
+    def work() -> None:
+        Manager.checkpoints_now.append("/Checkpoint/2")
+        end = time.monotonic() + 10
+        while time.monotonic() < end and not seen:
+            seen.extend(log.read_text().splitlines() if log.exists() else [])
+        logging.info("what the library tells at its end")
+        logging.debug("and what nobody asks for")
+
+    library, calls = binding(work)
+    library.apply(STATE, 30, log)
+    assert calls == [{"state": STATE, "save_to_disk": False, "commit": False, "rollback_timeout": 30}]
+    assert seen == ["Created checkpoint /Checkpoint/2"]
+    assert log.read_text().splitlines() == [*seen, "[INFO] what the library tells at its end"]
+
+
+def test_its_errors_read_as_the_programs(tmp_path: Path) -> None:
+    def work() -> None:
+        raise NmstateValueError("unknown field `colour`\nat line 1")
+
+    with pytest.raises(NmstateError, match=r"^NmstateError: InvalidArgument: unknown field `colour`$") as raised:
+        binding(work)[0].apply(STATE, 30, tmp_path / "log")
+    assert "line 1" in raised.value.details
+
+
+def test_an_error_without_a_class_tells_its_kind_once(tmp_path: Path) -> None:
+    class NmstateError(Exception):
+        pass
+
+    def work() -> None:
+        raise NmstateError("b'PluginFailure': b'no bus'")
+
+    with pytest.raises(nmstate.NmstateError, match=r"^NmstateError: b'PluginFailure': b'no bus'$"):
+        binding(work)[0].apply(STATE, 30, tmp_path / "log")
+
+
+def test_a_networkmanager_that_does_not_answer_for_a_moment_ends_nothing(tmp_path: Path) -> None:
+    def work() -> None:
+        Manager.silent = True
+        time.sleep(0.2)
+        Manager.silent = False
+        Manager.checkpoints_now.append("/Checkpoint/2")
+        time.sleep(0.2)
+
+    binding(work)[0].apply(STATE, 30, tmp_path / "log")
+    assert "Checkpoint/2" in (tmp_path / "log").read_text()
+
+
+def test_a_hanging_library_is_not_waited_for(tmp_path: Path) -> None:
+    with pytest.raises(NmstateError, match="has not ended within 0 s"):
+        binding(lambda: time.sleep(5))[0].apply(STATE, -60, tmp_path / "log")
+
+
+def test_a_signal_reaches_who_waits_for_it(tmp_path: Path) -> None:
+    class Cancelled(BaseException):
+        pass
+
+    def cancel(*_: object) -> None:
+        raise Cancelled
+
+    before = signal.signal(signal.SIGALRM, cancel)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(Cancelled):
+            binding(lambda: time.sleep(5))[0].apply(STATE, 30, tmp_path / "log")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    ("module", "good"),
+    [
+        (SimpleNamespace(BASE_ON_RUST=True), True),
+        (SimpleNamespace(clib_wrapper=object()), True),
+        (SimpleNamespace(generate_configurations=object(), __version__="2.0.0"), False),
+    ],
+)
+def test_an_old_libnmstate_in_python_is_no_backend(module: Any, good: bool) -> None:
+    assert nmstate._on_the_library(module) is good

@@ -1,0 +1,80 @@
+"""Many calls to NetworkManager at once, over a bus that answers as it likes."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import pytest
+from jeepney import HeaderFields, Message, new_error, new_method_return
+
+from kvmnet.host import nm
+from kvmnet.host.nm import WINDOW, Call, NetworkManager, NMError
+
+
+class Bus:
+    """Answers the newest first, and now and then with what nobody asked for."""
+
+    def __init__(self) -> None:
+        self.outgoing_serial = count(1)
+        self.waiting: list[Message] = []
+        self.order: list[str] = []
+        self.most = 0
+        self.silent = False
+
+    def send(self, message: Message, serial: int) -> None:
+        message.header.serial = serial
+        self.order.append(message.body[0])
+        self.waiting.append(message)
+        self.most = max(self.most, len(self.waiting))
+
+    def receive(self, timeout: float) -> Message:
+        if self.silent:
+            raise TimeoutError
+        asked = self.waiting.pop()
+        word = asked.body[0]
+        answer = new_error(asked, "org.x.No", "s", (f"no {word}",)) if word == "bad" else None
+        answer = answer or new_method_return(asked, "s", (f"got {word}",))
+        answer.header.fields[HeaderFields.reply_serial] = asked.header.serial
+        return answer
+
+
+@pytest.fixture
+def bus(monkeypatch: pytest.MonkeyPatch) -> Bus:
+    made = Bus()
+    monkeypatch.setattr(nm, "open_dbus_connection", lambda bus: made)
+    return made
+
+
+def calls(*words: str) -> list[Call]:
+    return [Call("/x", "org.x", "Do", "s", (word,)) for word in words]
+
+
+def test_answers_stand_in_the_order_of_their_calls(bus: Bus) -> None:
+    words = [str(n) for n in range(3 * WINDOW)]
+    assert NetworkManager()._all(calls(*words)) == [f"got {word}" for word in words]
+    assert bus.order == words
+    assert bus.most == WINDOW
+
+
+def test_a_refusal_is_raised_when_all_have_been_answered(bus: Bus) -> None:
+    with pytest.raises(NMError, match="refused Do: no bad"):
+        NetworkManager()._all(calls("a", "bad", "b"))
+    assert bus.waiting == []
+    found: list[Any] = NetworkManager()._each(calls("a", "bad"))
+    assert (found[0], type(found[1])) == ("got a", NMError)
+
+
+def test_one_that_does_not_answer_is_named(bus: Bus) -> None:
+    bus.silent = True
+    with pytest.raises(NMError, match="does not answer Do"):
+        NetworkManager()._all(calls("a"))
+
+
+def test_an_answer_to_an_earlier_question_is_nobodys(bus: Bus) -> None:
+    late = new_method_return(nm._message(calls("late")[0]), "s", ("late",))
+    late.header.fields[HeaderFields.reply_serial] = 4711
+    answers = [late]
+    receive = bus.receive
+    bus.receive = lambda timeout: answers.pop() if answers else receive(timeout)  # type: ignore[method-assign]
+    assert NetworkManager()._all(calls("a")) == ["got a"]
