@@ -623,7 +623,10 @@ def undo_profile(folder: Path, spec: Json) -> str:
 
 
 def undo_rename(folder: Path, spec: Json) -> str:
-    """Give the NIC its old name back, and its old altnames."""
+    """Give the NIC its old name back, and its old altnames. A temporary one only on the way: not to a NIC that has
+    the name from before (`unless`) already."""
+    if spec.get("unless") and nic_of(spec["mac"]) == spec["unless"]:
+        return "already"
     how = rename(spec["mac"], spec["to"])
     was = read_json(folder / "snapshot.json").get("links", {}).get(spec["to"], {})
     if was.get("up") and not links()[spec["to"]]["up"]:  # cut between its down and its up

@@ -9,6 +9,8 @@ from kvmnet.cli.follow import follow_to_end
 from kvmnet.cli.host import Console, need_root, state_path, told
 from kvmnet.core.errors import Refused
 
+NO_CHANGE, NO_PROOF = "KVN560", "KVN561"
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -35,7 +37,7 @@ def confirm(
             (folder / ".confirmed").write_text(json.dumps({"by": who}), encoding="utf-8")
             (folder / ".confirmed").rename(folder / "confirmed.json")
         except FileNotFoundError as error:
-            raise Refused("the change waits no longer", "kvmnet history tells how it ended") from error
+            raise Refused("the change waits no longer", "kvmnet history tells how it ended", NO_CHANGE) from error
     raise typer.Exit(follow_to_end(console, state_dir, identity, on_cancel=False))
 
 
@@ -48,8 +50,9 @@ def _who(state_dir: Path, console_here: bool) -> str:
     since = waits_since(state_dir)
     if since is None:
         if opened(state_dir) is None:
-            raise Refused("no change waits for a word", "kvmnet history tells how the last one ended")
-        raise Refused("the change does not wait for a word (yet, or any more)", "kvmnet status tells how far it is")
+            raise Refused("no change waits for a word", "kvmnet history tells how the last one ended", NO_CHANGE)
+        words = "the change does not wait for a word (yet, or any more)"
+        raise Refused(words, "kvmnet status tells how far it is", NO_CHANGE)
     if console_here:
         return "a person at the console"
     connection = ssh_connection()
@@ -58,18 +61,20 @@ def _who(state_dir: Path, console_here: bool) -> str:
         raise Refused(
             "this is no SSH connection, so it proves nothing",
             f"{anew}; or add --at-the-console if you sit there",
+            NO_PROOF,
         )
     if connection.opened < since:
         age = since - connection.opened
-        raise Refused(f"this connection was there {age:.0f} s before the change, so it proves nothing", anew)
+        raise Refused(f"this connection was there {age:.0f} s before the change, so it proves nothing", anew, NO_PROOF)
     held = rescue.read_json(state_dir / "open" / "snapshot.json").get("names", [])
     came = [name for name, addresses in rescue.addresses().items() if _has(addresses, connection.address)]
     if not set(came) & set(held):
         where = came[0] if came else connection.address
-        raise Refused(f"this connection came in by {where}, which the change does not touch: it proves nothing", anew)
+        words = f"this connection came in by {where}, which the change does not touch: it proves nothing"
+        raise Refused(words, anew, NO_PROOF)
     ours = {a.partition("/")[0] for addresses in rescue.addresses().values() for a in addresses}
     if connection.peer in ours:
-        raise Refused("this connection comes from this host itself, so it proves nothing", anew)
+        raise Refused("this connection comes from this host itself, so it proves nothing", anew, NO_PROOF)
     return connection.peer
 
 

@@ -78,7 +78,7 @@ def tell_plan(console: Console, prepared: "Prepared") -> None:
 def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel: bool = True) -> int:
     """Tell what the worker does until the transaction has ended; its exit code. Ctrl-C asks for the undo, and
     waits for it (without `on_cancel` it only ends the telling); so does a dropped session."""
-    from kvmnet.core.report import confirm_text, event_text
+    from kvmnet.core.report import confirm_text, event_text, patience_text
     from kvmnet.transaction.launch import cancel, follow, rescue_now, wait_closed
 
     titles: list[str] = []
@@ -93,6 +93,8 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel
             if event["event"] == "do":
                 if event.get("op") == "confirm":
                     console.line(confirm_text(event["seconds"]))
+                if event.get("link_went_down"):
+                    console.line(patience_text(event["seconds"]))
                 console.waiting(event["title"])
             text = event_text(event, titles)
             if text:

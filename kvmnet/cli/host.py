@@ -94,10 +94,10 @@ def bundle_of_this_host(console: Console, path: Optional[str], host: Optional[st
 def this_machines(bundles: list[Bundle], host: Optional[str]) -> Bundle:
     """The one of these bundles that is about this machine; raises NotThisHost."""
     from kvmnet.core.identify import find_host
-    from kvmnet.host.read import hostname, read_links
+    from kvmnet.host.read import hostname, read_links, read_note
 
     macs = {link.mac: link.name for link in read_links().values() if link.mac}
-    return find_host(bundles, macs, hostname(), host)
+    return find_host(bundles, macs, hostname(), host, read_note(state_path()).first_names)
 
 
 def read_plan(file: str) -> SavedPlan:

@@ -110,5 +110,5 @@ def _applied(state_dir: Path) -> "Bundle":
     from kvmnet.pipeline import read_bundle_folder
 
     if not (state_dir / "applied" / "bundle.json").exists():
-        raise Refused("kvmnet has applied nothing on this host", "there is nothing to give back")
+        raise Refused("kvmnet has applied nothing on this host", "there is nothing to give back", "KVN562")
     return read_bundle_folder(state_dir / "applied")

@@ -14,7 +14,7 @@ def touches(plan: Plan, live: State, address: str) -> bool:
     changed by the plan; True as well where no interface has it: then nobody can say."""
     there = {str(i["name"]): i for i in live.get("interfaces", [])}
     names = [name for name, interface in there.items() if address in _addresses(interface)]
-    changed = {r.old for r in plan.renames} | {str(i["name"]) for i in plan.state.get("interfaces", [])}
+    changed = set(plan.touched)
     changed |= {str(r["next-hop-interface"]) for r in plan.state.get("routes", {}).get("config", [])}
     seen: set[str] = set()
     while names:

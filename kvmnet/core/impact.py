@@ -133,6 +133,8 @@ def _effect(world: World, end: _End, over: str) -> _Effect:
         return _Effect(GOOD, f"{over} is removed")
     if start in after.down:
         return _Effect(GOOD, f"{over} is taken down")
+    if before.kinds[start] != after.kinds[start]:
+        return _Effect(GOOD, world.remade.get(start, f"{over} is made anew"))
     if end.kind == "macvtap" and (lost := _macvtap_lost(world, end.device, start)):
         return lost
     ways, left = before.ways(start), after.ways(start)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
-from kvmnet.core.bundle import State
+from kvmnet.core.bundle import Nic, State
 from kvmnet.core.surroundings import Surroundings
 
 UNREADABLE = "unreadable"
@@ -60,7 +60,8 @@ class Live:
     /etc/systemd/network by name; `zones` are firewalld's by interface (None: firewalld does not run);
     `settings` are kvmnet's files among NetworkManager's own settings by path;
     `applied` is the digest of the bundle that was applied last, UNREADABLE for one who may not look, `owned`
-    its interfaces by name."""
+    its interfaces by name, `applied_state` its state; `first_names` are the kernel names that NICs had before
+    kvmnet, by permanent MAC."""
 
     hostname: str
     state: State
@@ -74,11 +75,25 @@ class Live:
     networkmanager: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     owned: Mapping[str, Owned] = field(default_factory=dict)
+    applied_state: State = field(default_factory=dict)
+    first_names: Mapping[str, str] = field(default_factory=dict)
     surroundings: Surroundings = field(default_factory=Surroundings)
 
     def nic(self, mac: str) -> Optional[Link]:
         """The NIC of this permanent MAC."""
         return next((n for n in self.links.values() if n.mac == mac.lower()), None)
+
+    def find(self, nic: Nic) -> Optional[Link]:
+        """The link of a definition's NIC: by its permanent MAC; without one by its kernel name, which a NIC has or
+        had before kvmnet."""
+        if nic.mac is not None:
+            return self.nic(nic.mac)
+        link = self.links.get(nic.name)
+        if link is not None and link.kind is None:
+            return link
+        return next(
+            (here for mac, name in self.first_names.items() if name == nic.name and (here := self.nic(mac))), None
+        )
 
     def macs(self) -> dict[str, str]:
         """Kernel names of the NICs by permanent MAC."""
@@ -104,6 +119,8 @@ class Live:
             networkmanager=data["networkmanager"],
             settings=data.get("settings", {}),
             owned={name: Owned(**row) for name, row in data.get("owned", {}).items()},
+            applied_state=data.get("applied_state", {}),
+            first_names=data.get("first_names", {}),
             surroundings=Surroundings.from_json(data.get("surroundings", {})),
         )
 
@@ -143,5 +160,7 @@ class Live:
             "networkmanager": self.networkmanager,
             "settings": dict(self.settings),
             "owned": {name: asdict(owned) for name, owned in self.owned.items()},
+            "applied_state": self.applied_state,
+            "first_names": dict(self.first_names),
             "surroundings": self.surroundings.to_json(),
         }

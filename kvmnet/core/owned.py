@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.live import Live, Owned
+from kvmnet.core.bundle import Bundle, State
+from kvmnet.core.live import Link, Live, Owned
 
 #: The note's file, beside the bundle's.
 OWNED_FILE = "interfaces.json"
@@ -27,6 +27,14 @@ def profile_uuid(host: str, interface: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{host}/{interface}"))
 
 
+def new_uuid(host: str, name: str, kind: str, live: Live) -> str:
+    """The UUID of a profile to come: another one where something of another type, which goes in the same change,
+    has the interface's own."""
+    identity, before = profile_uuid(host, name), live.owned.get(name)
+    taken = before is not None and before.type != kind and before.uuid == identity
+    return profile_uuid(host, f"{name} {kind}") if taken else identity
+
+
 def is_ours(host: str, name: str, live: Live) -> bool:
     """Whether kvmnet may change this interface: it is of the applied bundle, or has a profile of ours."""
     profile = live.profiles.get(name)
@@ -36,11 +44,11 @@ def is_ours(host: str, name: str, live: Live) -> bool:
 def leaving(bundle: Bundle, live: Live) -> dict[str, str]:
     """Virtual interfaces that kvmnet made, that are still there and that the bundle does not have any more:
     name to nmstate's type. One whose profile is not the one we made is somebody else's of the same name."""
-    known = {i["name"] for i in bundle.state.get("interfaces", [])}
+    known = {(i["name"], i["type"]) for i in bundle.state.get("interfaces", [])}
     found = {}
     for name, owned in live.owned.items():
         link, profile = live.links.get(name), live.profiles.get(name)
-        if name in known or not owned.made or link is None or link.kind != KINDS.get(owned.type):
+        if (name, owned.type) in known or not owned.made or link is None or link.kind != KINDS.get(owned.type):
             continue
         if profile is not None and profile.uuid == owned.uuid:
             found[name] = owned.type
@@ -50,10 +58,13 @@ def leaving(bundle: Bundle, live: Live) -> dict[str, str]:
 def owned_after(bundle: Bundle, live: Live) -> dict[str, Owned]:
     """What is kvmnet's once the bundle is applied: made is what was not there before."""
     found = {}
+    was = {nic.name: link.name for nic in bundle.nics if (link := live.find(nic))}
     for interface in bundle.state.get("interfaces", []):
         name, kind = interface["name"], interface["type"]
-        before = live.owned.get(name)
-        identity, profile = profile_uuid(bundle.host, name), live.profiles.get(name)
+        before = live.owned.get(was.get(name, name) if kind == "ethernet" else name)
+        identity, profile = new_uuid(bundle.host, name, kind, live), live.profiles.get(name)
+        if before is not None and before.type == kind and before.uuid:
+            identity = before.uuid  # made under another name of the host, or of the NIC
         new = name not in live.links or live.links[name].kind != KINDS.get(kind)
         ours = (before is not None and before.made and before.type == kind) or (
             profile is not None and profile.uuid == identity
@@ -62,14 +73,36 @@ def owned_after(bundle: Bundle, live: Live) -> dict[str, Owned]:
     return found
 
 
-def from_note(data: Mapping[str, Any]) -> dict[str, Owned]:
-    """The note as it was read; raises KeyError or TypeError when it is not one."""
-    return {
+@dataclass(frozen=True)
+class Note:
+    """What is noted beside the applied bundle: its interfaces by name, its state, and the kernel names that NICs had
+    before kvmnet, by permanent MAC."""
+
+    owned: Mapping[str, Owned] = field(default_factory=dict)
+    state: State = field(default_factory=dict)
+    first_names: Mapping[str, str] = field(default_factory=dict)
+
+
+def note_after(bundle: Bundle, live: Live) -> Note:
+    """The note once the bundle is applied. A NIC that leaves the definition is still remembered."""
+    links: list[Link] = [link for nic in bundle.nics if (link := live.find(nic)) is not None]
+    names = {link.mac: link.name for link in links if link.mac}
+    return Note(owned_after(bundle, live), bundle.state, {**names, **live.first_names})
+
+
+def from_note(data: Mapping[str, Any]) -> Note:
+    """The note as it was read; raises KeyError, AttributeError or TypeError when it is not one."""
+    owned = {
         str(name): Owned(str(row["type"]), bool(row["made"]), str(row["uuid"]))
         for name, row in data["interfaces"].items()
     }
+    return Note(owned, dict(data.get("state", {})), {str(m): str(n) for m, n in data.get("first-names", {}).items()})
 
 
-def to_note(owned: Mapping[str, Owned]) -> dict[str, Any]:
+def to_note(note: Note) -> dict[str, Any]:
     """The note as JSON takes it."""
-    return {"interfaces": {name: asdict(o) for name, o in sorted(owned.items())}}
+    return {
+        "interfaces": {name: asdict(o) for name, o in sorted(note.owned.items())},
+        "state": note.state,
+        "first-names": dict(sorted(note.first_names.items())),
+    }

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from kvmnet.core.bundle import Bundle, Nic, State
+from kvmnet.core.defaults import completed, dropped_options
 from kvmnet.core.difference import interface_differences, renamed, route_key, route_text
 from kvmnet.core.guest_settings import guest_settings
 from kvmnet.core.live import UNREADABLE, Live
+from kvmnet.core.order import Rename, cleared, clearing
 from kvmnet.core.owned import leaving
-
-
-@dataclass(frozen=True)
-class Rename:
-    """A NIC, found by its permanent MAC, that gets another kernel name."""
-
-    mac: str
-    old: str
-    new: str
-    altnames: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,7 +29,9 @@ class Change:
 class Plan:
     """What is to be done on this host: `state` holds only what differs. `leaving` are the interfaces that go
     with it, `stale_files` our .link files that go, `settings` our files among NetworkManager's settings (path to
-    text; None: it goes)."""
+    text; None: it goes). `first` is a state that is applied before the NICs are renamed, where something is in the
+    way of what comes; `desired` the bundle's state with the defaults of what left it, `dropped` the options that
+    left a bond."""
 
     bundle: Bundle
     renames: tuple[Rename, ...]
@@ -50,6 +44,20 @@ class Plan:
     changes: tuple[Change, ...]
     stale_files: tuple[str, ...] = ()
     leaving: tuple[str, ...] = ()
+    first: State = field(default_factory=dict)
+    desired: State = field(default_factory=dict)
+    dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def goes_first(self) -> set[str]:
+        """The interfaces that are removed before the NICs are renamed."""
+        return {i["name"] for i in self.first.get("interfaces", []) if i["state"] == "absent"}
+
+    @property
+    def touched(self) -> set[str]:
+        """Every interface that is changed, by its names before and after."""
+        states = [i["name"] for state in (self.state, self.first) for i in state.get("interfaces", [])]
+        return {*states, *self.leaving, *(name for r in self.renames for name in (r.old, r.new))}
 
     @property
     def empty(self) -> bool:
@@ -69,13 +77,18 @@ class Plan:
             "empty": self.empty,
             "changes": [{"what": c.what, "name": c.name, "details": list(c.details)} for c in self.changes],
             "state": self.state,
+            **({"first": self.first} if self.first else {}),
         }
 
 
 def make_plan(bundle: Bundle, live: Live) -> Plan:
     """Compare a bundle with a live reading. Whether the host can take it is for core/refusals to say."""
     renames = tuple(r for nic in bundle.nics for r in _rename(nic, live))
-    view = renamed(live.state, {r.old: r.new for r in renames})
+    left = leaving(bundle, live)
+    first = clearing(bundle, renames, left, live)
+    desired = completed(bundle.state, live.applied_state)
+    dropped = dropped_options(bundle.state, live.applied_state)
+    view = renamed(cleared(live.state, first), {r.old: r.new for r in renames})
     changes = [Change("rename", r.old, (f"to {r.new}, the NIC with MAC {r.mac}",)) for r in renames]
 
     link_files = {name: text for name, text in bundle.links.items() if live.link_files.get(name) != text}
@@ -84,17 +97,22 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     stale = _stale_files(bundle, live)
     changes += [Change("remove", f"/etc/systemd/network/{name}", ("it names no NIC any more",)) for name in stale]
 
-    interfaces, more = _interfaces(bundle.state, view)
+    new_names = {r.old: r.new for r in renames}
+    carriers = {new_names.get(i["name"], i["name"]) for i in first.get("interfaces", []) if i["state"] == "up"}
+    anew = dict.fromkeys(carriers, "keeps the address that it has got from what goes")
+    masters = {new_names.get(n.name, n.name): n.master for n in live.links.values() if n.master not in left}
+    anew.update(_joining(desired, view, masters))
+    interfaces, more = _interfaces(desired, view, dropped, anew)
     changes += more
-    left = leaving(bundle, live)
     released = _released(bundle, live, left)
     interfaces += [_free(name) for name in released]
-    interfaces += [{"name": name, "type": kind, "state": "absent"} for name, kind in left.items()]
+    if not first:
+        interfaces += [{"name": name, "type": kind, "state": "absent"} for name, kind in left.items()]
     changes += [Change("change", name, ("left the definition: no port of anything, no address",)) for name in released]
     changes += [Change("remove", name, (f"the {kind} left the definition",)) for name, kind in left.items()]
     routes, more = _routes(bundle.state, view, {i["name"] for i in bundle.state.get("interfaces", [])})
     changes += more
-    dns, more = _dns(bundle.state, view)
+    dns, more = _dns(desired, view)
     changes += more
     state: State = {}
     if interfaces:
@@ -121,8 +139,22 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     record = live.applied not in (bundle.digest, UNREADABLE)
     if record and not changes:
         changes.append(Change("record", bundle.host, ("the host already is as defined; kvmnet takes note of it",)))
-    gone = (tuple(stale), tuple(left))
-    return Plan(bundle, renames, link_files, state, unsaved, hostname, settings, record, tuple(changes), *gone)
+    return Plan(
+        bundle,
+        renames,
+        link_files,
+        state,
+        unsaved,
+        hostname,
+        settings,
+        record,
+        tuple(changes),
+        tuple(stale),
+        tuple(left),
+        first,
+        desired,
+        dropped,
+    )
 
 
 def _settings(bundle: Bundle, live: Live) -> tuple[dict[str, Optional[str]], list[Change]]:
@@ -136,9 +168,12 @@ def _settings(bundle: Bundle, live: Live) -> tuple[dict[str, Optional[str]], lis
 
 
 def _rename(nic: Nic, live: Live) -> list[Rename]:
-    """None where the NIC is not here or may not be renamed: that is refused (KVN510, KVN511)."""
-    link = live.nic(nic.mac) if nic.mac is not None else None
-    if link is None or link.name == nic.name or nic.link_file is None:
+    """None where the NIC is not here or may not be renamed: that is refused (KVN520, KVN521). Under a profile that
+    renames nothing it may get the name back that it had before kvmnet."""
+    link = live.find(nic)
+    if link is None or link.name == nic.name:
+        return []
+    if nic.link_file is None and live.first_names.get(link.mac or "") != nic.name:
         return []
     return [Rename(link.mac or "", link.name, nic.name, link.altnames)]
 
@@ -146,7 +181,7 @@ def _rename(nic: Nic, live: Live) -> list[Rename]:
 def _released(bundle: Bundle, live: Live, left: Mapping[str, str]) -> list[str]:
     """NICs that left the definition and are ports of what leaves with them: free they are, without address."""
     known = {i["name"] for i in bundle.state.get("interfaces", [])} | {nic.name for nic in bundle.nics}
-    here = {nic.mac for nic in bundle.nics}
+    here = {link.mac for nic in bundle.nics if (link := live.find(nic))}
     return sorted(
         link.name
         for link in live.links.values()
@@ -162,7 +197,7 @@ def _stale_files(bundle: Bundle, live: Live) -> list[str]:
     """Our .link files that name no NIC any more: of a NIC that the definition names otherwise, or that is
     neither in the definition nor in this machine. One of a NIC that left the definition and is still here
     stays: another name at the next boot is nothing that anybody asked for. `kvmnet remove` takes it back."""
-    known, here = {nic.mac for nic in bundle.nics if nic.mac}, live.macs()
+    known, here = {link.mac for nic in bundle.nics if (link := live.find(nic))}, live.macs()
     stale = []
     for name, text in live.link_files.items():
         mac = _LINK_MAC.search(text)
@@ -186,16 +221,37 @@ def _free(name: str) -> dict[str, Any]:
     }
 
 
-def _interfaces(desired: State, view: State) -> tuple[list[dict[str, Any]], list[Change]]:
+def _interfaces(
+    desired: State, view: State, dropped: Mapping[str, tuple[str, ...]], anew: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], list[Change]]:
     there = {i["name"]: i for i in view.get("interfaces", [])}
     send, changes = [], []
     for interface in desired.get("interfaces", []):
         live: Optional[dict[str, Any]] = there.get(interface["name"])
         details = interface_differences(interface, live)
+        if live is not None:
+            said = live.get("link-aggregation", {}).get("options", {})
+            details += [f"{o}: {said.get(o)} -> its default" for o in dropped.get(interface["name"], ())]
+        if not details and interface["name"] in anew:
+            details = [anew[interface["name"]]]
         if details:
             send.append(interface)
             changes.append(Change("change" if live else "add", interface["name"], tuple(details)))
     return send, changes
+
+
+def _joining(desired: State, view: State, masters: Mapping[str, Optional[str]]) -> dict[str, str]:
+    """Ports that come to a bridge or bond which is sent: nmstate changes their profiles whether they are sent or not,
+    and only of what is sent the profile is saved."""
+    there = {i["name"]: i for i in view.get("interfaces", [])}
+    found = {}
+    for interface in desired.get("interfaces", []):
+        name = interface["name"]
+        ports = [p["name"] for p in interface.get("bridge", {}).get("port", [])]
+        ports += interface.get("link-aggregation", {}).get("port", [])
+        if ports and interface_differences(interface, there.get(name)):
+            found.update({p: f"becomes a port of {name}" for p in ports if masters.get(p) != name})
+    return found
 
 
 def _routes(desired: State, view: State, ours: set[str]) -> tuple[list[dict[str, Any]], list[Change]]:

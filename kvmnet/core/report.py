@@ -131,6 +131,11 @@ def confirm_text(seconds: int) -> str:
     )
 
 
+def patience_text(seconds: int) -> str:
+    """Why the probes may take long."""
+    return f"     a link went down, and a switch may be silent for 30 s after that: asking for up to {seconds} s"
+
+
 def outcome_text(code: int, away: Optional[float], probe: Optional[str], removed: bool = False) -> str:
     """The last line: how it ended, and for how long the gateway did not answer."""
     words = {

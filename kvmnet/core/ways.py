@@ -125,10 +125,14 @@ class _Builder:
         self.sent = {self._key(i): i for i in plan.state.get("interfaces", [])}
 
     def build(self) -> World:
+        for name in sorted(self.plan.goes_first & set(self.before.kinds)):
+            self.after.drop(name)
         for device, interface in self.sent.items():
             self._plan(device, interface)
         current = {link.name: self._live_key(link.name) for link in self.live.links.values()}
         future = {plain(device): device for device in self.after.kinds}
+        for name in self.plan.goes_first & set(self.after.kinds):
+            self.remade[name] = f"{name} is removed, and something else gets its name"
         lent = {
             d
             for d, i in self.sent.items()

@@ -162,6 +162,12 @@ class NetworkManager:
                     target[key] = value
         self._call(path, f"{BUS}.Settings.Connection", "Update2", "a{sa{sv}}ua{sv}", (settings, IN_MEMORY, {}))
 
+    def drop_in_memory(self, uuid: str, setting: str, key: str, names: Sequence[str]) -> None:
+        """Take entries out of a key that is a mapping (a bond's options), like `change_in_memory`."""
+        signature, value = self.settings(self.profile_path(uuid))[setting][key]
+        kept = {name: text for name, text in value.items() if name not in names}
+        self.change_in_memory(uuid, {setting: {key: (signature, kept)}})
+
     def add_in_memory(self, profiles: Iterable[Settings]) -> None:
         """Add profiles that no file holds and that do not start by themselves."""
         flags = IN_MEMORY | BLOCK_AUTOCONNECT

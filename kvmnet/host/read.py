@@ -8,8 +8,8 @@ from pathlib import Path
 
 from kvmnet import rescue
 from kvmnet.core.guest_settings import SETTINGS_FILE
-from kvmnet.core.live import UNREADABLE, Link, Live, Owned
-from kvmnet.core.owned import OWNED_FILE, from_note
+from kvmnet.core.live import UNREADABLE, Link, Live
+from kvmnet.core.owned import OWNED_FILE, Note, from_note
 from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import Backend
 from kvmnet.host.profiles import active_profiles
@@ -46,12 +46,12 @@ def _base(name: str) -> str | None:
     return lower[0].partition("_")[2] if lower else None
 
 
-def read_owned(state_dir: Path) -> dict[str, Owned]:
+def read_note(state_dir: Path) -> Note:
     """What of the host is kvmnet's; nothing before the first apply, or for one who may not look."""
     try:
         return from_note(json.loads((state_dir / "applied" / OWNED_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return Note()
 
 
 def applied_digest(state_dir: Path) -> str | None:
@@ -68,7 +68,7 @@ def applied_digest(state_dir: Path) -> str | None:
 def read_live(backend: Backend, manager: NetworkManager, state_dir: Path) -> Live:
     """Everything that a plan is made from; the surroundings, which only a change asks for, are read apart.
     Raises NmstateError or NMError when one of them does not answer."""
-    links = read_links()
+    links, note = read_links(), read_note(state_dir)
     zones = None
     if rescue.firewalld_runs():
         zones = {name: zone for name, zone in rescue.zones().items() if name in links}
@@ -84,7 +84,9 @@ def read_live(backend: Backend, manager: NetworkManager, state_dir: Path) -> Liv
         nmstate=backend.version(),
         networkmanager=manager.version(),
         settings={p: text for p in (SETTINGS_FILE,) if (text := _text(Path(p))) is not None},
-        owned=read_owned(state_dir),
+        owned=note.owned,
+        applied_state=note.state,
+        first_names=note.first_names,
     )
 
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from kvmnet.core.live import Live
-from kvmnet.core.owned import profile_uuid
-from kvmnet.core.plan import Plan, Rename, expectations
+from kvmnet.core.order import Hop, hops
+from kvmnet.core.owned import new_uuid
+from kvmnet.core.plan import Plan, expectations
 from kvmnet.core.probe import Probe
 from kvmnet.transaction.zones import zone_to_be
 
@@ -35,6 +36,10 @@ NM_TYPES = {
 }
 #: Seconds that a step may take before the watchdog undoes it all.
 STEP_LIMIT = 60
+#: For how many seconds those that must answer are asked, and for how many where a link went down.
+ASK, AFTER_LINK_LOSS = 15, 60
+#: What of the trial's seconds is left for reading back and for the last try of a probe.
+ROOM = 30
 Known = Mapping[tuple[str, str], Sequence[str]]
 """The UUIDs of the profiles that NetworkManager has, active or not, by interface name and type."""
 
@@ -58,17 +63,18 @@ class Terms:
 def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[Step]:
     """The steps, in order."""
     steps: list[Step] = []
-    steps += _name_files(plan)
-    for rename in plan.renames:
-        steps += _rename(rename, plan, live)
+    steps += _name_files(plan, live)
+    steps += _first(plan, live, known, terms)
+    steps += _renames(plan, live)
     steps += _seeds(plan, live, known)
+    steps += _drops(plan, live)
     if plan.state:
         steps.append(_trial(plan, live, known, terms))
     known_names = {i["name"] for i in plan.bundle.state.get("interfaces", [])}
-    expect = expectations(plan.bundle.state)
+    expect = expectations(plan.desired)
     expect += [e for e in expectations(plan.state) if e["name"] not in known_names]  # what left the definition
     steps.append(step("read back", "read the kernel back", expect=expect))
-    steps += ask_step(terms.probes)
+    steps += ask_step(terms.probes, terms.timeout)
     if terms.confirm and plan.state:
         steps.append(
             step(
@@ -79,6 +85,7 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
             )
         )
     steps += _keep(plan, live)
+    steps += _unbind(plan, live)
     if plan.settings:
         steps.append(
             step(
@@ -102,11 +109,23 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
     return steps
 
 
-def ask_step(probes: Sequence[Probe]) -> list[Step]:
-    """The step that asks, where there is anybody to be asked."""
+def ask_step(probes: Sequence[Probe], timeout: Optional[int] = None) -> list[Step]:
+    """The step that asks, where there is anybody to be asked. A link that went down may need long: a switch's port
+    with spanning tree and no portfast passes nothing on for 30 s, LACP or a slow PHY may take their time on top. The
+    trial, which NetworkManager ends after `timeout` seconds, leaves room for the reading back and the last try."""
     if not probes:
         return []
-    return [step("probe", "ask " + ", ".join(p.text for p in probes), targets=[p.to_json() for p in probes])]
+    patience = AFTER_LINK_LOSS if timeout is None else min(AFTER_LINK_LOSS, max(ASK, timeout - ROOM))
+    return [
+        step(
+            "probe",
+            "ask " + ", ".join(p.text for p in probes),
+            limit=patience + STEP_LIMIT,
+            targets=[p.to_json() for p in probes],
+            seconds=ASK,
+            patience=patience,
+        )
+    ]
 
 
 def touched_files(steps: list[Step]) -> list[str]:
@@ -133,12 +152,12 @@ def step(
     return {"op": op, "title": title, **fields, "limit": limit, "undo": undo or []}
 
 
-def _name_files(plan: Plan) -> list[Step]:
+def _name_files(plan: Plan, live: Live) -> list[Step]:
     """The .link files first: udev handles the rename's `move` event by the file that matches then, and
     99-default.link would give the NIC its old name back as an altname (udev 252)."""
     if not plan.link_files:
         return []
-    early = _early_names(plan)
+    early = _early_names(plan, live)
     files = {f"{RUN_DIR}/{early[name]}": text for name, text in sorted(plan.link_files.items())}
     macs = {early[n.link_file]: n.mac for n in plan.bundle.nics if n.link_file and n.link_file in early}
     return [
@@ -153,16 +172,59 @@ def _name_files(plan: Plan) -> list[Step]:
     ]
 
 
-def _early_names(plan: Plan) -> dict[str, str]:
-    """What the .link files are called in /run: a file of ours in /etc that is going to go, and may sort before
-    the one that comes, must not win while it is still there."""
+def _early_names(plan: Plan, live: Live) -> dict[str, str]:
+    """What the .link files are called in /run: a file of ours in /etc that is going to go or to change, and may sort
+    before the one that comes or hide it (one of the same name in /etc does), must not win while it is still there."""
     first = "00-kvmnet-"
-    return {n: n.replace(first, first + "-", 1) if plan.stale_files else n for n in plan.link_files}
+    changed = plan.stale_files or set(plan.link_files) & set(live.link_files)
+    return {n: n.replace(first, first + "-", 1) if changed else n for n in plan.link_files}
 
 
-def _rename(rename: Rename, plan: Plan, live: Live) -> list[Step]:
-    steps = []
-    profile, zone = live.profiles.get(rename.old), zone_to_be(rename.new, plan, live)
+def _first(plan: Plan, live: Live, known: Known, terms: Terms) -> list[Step]:
+    """What is in the way goes, in a trial of its own: NetworkManager has one checkpoint over a device, and what is
+    renamed then would not be in it. From its end to the next one the way back is the journal's alone."""
+    if not plan.first:
+        return []
+    uuids = _held(plan.first["interfaces"], live, known)
+    return [
+        step(
+            "clear",
+            "make room: " + ", ".join(sorted(plan.goes_first)) + " must go first",
+            limit=terms.timeout + STEP_LIMIT // 2,
+            state=plan.first,
+            timeout=terms.timeout,
+            log="nmstate-first.log",
+            gone=sorted(plan.goes_first),
+            undo=[
+                {"op": "checkpoint", "log": "nmstate-first.log", "in_process": terms.in_process},
+                {"op": "files", "uuids": uuids},
+            ],
+        )
+    ]
+
+
+def _held(interfaces: Sequence[Mapping[str, Any]], live: Live, known: Known) -> list[str]:
+    """The UUIDs of the profiles that these interfaces have, active or not."""
+    found = {live.profiles[i["name"]].uuid for i in interfaces if i["name"] in live.profiles}
+    for interface in interfaces:
+        found.update(known.get((interface["name"], NM_TYPES.get(interface["type"], "")), ()))
+    return sorted(found)
+
+
+def _renames(plan: Plan, live: Live) -> list[Step]:
+    steps: list[Step] = []
+    done: set[str] = set()
+    for hop in hops(plan.renames, set(live.links) - plan.goes_first):
+        if hop.rename.mac not in done:
+            steps += _rebind(hop, live)
+            done.add(hop.rename.mac)
+        steps += _hop(hop, plan, live)
+    return steps
+
+
+def _rebind(hop: Hop, live: Live) -> list[Step]:
+    rename, steps = hop.rename, []
+    profile = live.profiles.get(rename.old)
     if profile is not None:
         # A profile that is bound to the old name leaves the NIC without address after a rename; its id must
         # not be a desired interface's name: nmstate (2.2.10 on) takes that interface for this NIC then.
@@ -176,33 +238,75 @@ def _rename(rename: Rename, plan: Plan, live: Live) -> list[Step]:
                 undo=[{"op": "files", "uuids": [profile.uuid]}],
             )
         )
+    return steps
+
+
+def _hop(hop: Hop, plan: Plan, live: Live) -> list[Step]:
+    rename, steps = hop.rename, []
+    zone = zone_to_be(rename.new, plan, live)
     if zone and live.zones is not None:
-        # Before the name exists: so there is no moment in which the NIC is in the default zone.
+        # Before the NIC has the name: so there is no moment in which it is in the default zone.
         steps.append(
             step(
                 "zone",
-                f"bind {rename.new} to zone {zone}",
-                interface=rename.new,
+                f"bind {hop.new} to zone {zone}",
+                interface=hop.new,
                 zone=zone,
-                undo=[{"op": "zone", "interface": rename.new, "zone": live.zones.get(rename.new)}],
+                undo=[{"op": "zone", "interface": hop.new, "zone": live.zones.get(hop.new)}],
             )
         )
     undo: list[dict[str, Any]] = []
     if live.zones is not None:
-        undo.append({"op": "zone", "interface": rename.old, "zone": live.zones.get(rename.old)})
-    undo.append({"op": "rename", "mac": rename.mac, "to": rename.old, "altnames": list(rename.altnames)})
+        undo.append({"op": "zone", "interface": hop.old, "zone": live.zones.get(hop.old)})
+    back: dict[str, Any] = {"op": "rename", "mac": rename.mac, "to": hop.old}
+    # back from a temporary name: an undo that is done twice must not go that way again
+    back |= {"altnames": list(rename.altnames)} if hop.old == rename.old else {"altnames": [], "unless": rename.old}
+    undo.append(back)
     steps.append(
         step(
             "rename",
-            f"rename {rename.old} to {rename.new}",
+            f"rename {hop.old} to {hop.new}",
             mac=rename.mac,
-            to=rename.new,
-            free=[i["name"] for i in plan.state.get("interfaces", []) if i["name"] != rename.new],
-            active=profile is not None,
+            to=hop.new,
+            free=[i["name"] for i in plan.state.get("interfaces", []) if i["name"] != hop.new],
+            active=rename.old in live.profiles,
             undo=undo,
         )
     )
     return steps
+
+
+def _unbind(plan: Plan, live: Live) -> list[Step]:
+    """firewalld goes on with a name that no interface has any more: NetworkManager forgets it at a renaming."""
+    if live.zones is None:
+        return []
+    names = {i["name"] for i in plan.bundle.state.get("interfaces", [])} | {nic.name for nic in plan.bundle.nics}
+    left = {hop.old for hop in hops(plan.renames, set(live.links) - plan.goes_first)} - names
+    return [
+        step(
+            "unbind zone",
+            f"unbind {name}, which is no more, from its zone",
+            interface=name,
+            undo=[{"op": "zone", "interface": name, "zone": live.zones.get(name)}],
+        )
+        for name in sorted(left)
+    ]
+
+
+def _drops(plan: Plan, live: Live) -> list[Step]:
+    """Options that left a bond are taken out of its profile, in memory: nmstate, which merges into the profile that
+    it finds, has no word for the default of every option."""
+    return [
+        step(
+            "drop options",
+            f"take {', '.join(options)} out of the profile of {name}",
+            uuid=live.profiles[name].uuid,
+            options=list(options),
+            undo=[{"op": "files", "uuids": [live.profiles[name].uuid]}],
+        )
+        for name, options in plan.dropped.items()
+        if name in live.profiles and live.profiles[name].type == "bond"
+    ]
 
 
 def _seeds(plan: Plan, live: Live, known: Known) -> list[Step]:
@@ -218,7 +322,7 @@ def _seeds(plan: Plan, live: Live, known: Known) -> list[Step]:
             continue  # bound by MAC
         rows.append(
             {
-                "uuid": profile_uuid(plan.bundle.host, name),
+                "uuid": new_uuid(plan.bundle.host, name, interface["type"], live),
                 "interface": name,
                 "type": kind,
                 "zone": zone_to_be(name, plan, live),
@@ -244,8 +348,7 @@ def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
     # NetworkManager's rollback gives a profile its settings back, but leaves it in memory, over its file.
     # Of those that are not active nmstate takes one too, where there is no other.
     interfaces = [i for state in (plan.bundle.state, plan.state) for i in state.get("interfaces", [])]
-    uuids = [live.profiles[i["name"]].uuid for i in interfaces if i["name"] in live.profiles]
-    uuids += [uuid for i in interfaces for uuid in known.get((i["name"], NM_TYPES.get(i["type"], "")), ())]
+    uuids = _held(interfaces, live, known)
     return step(
         "apply",
         f"apply {names}, on trial",
@@ -256,7 +359,7 @@ def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
         undo=[
             {"op": "checkpoint", "log": "nmstate.log", "in_process": terms.in_process},
             {"op": "ports"},
-            {"op": "files", "uuids": sorted(set(uuids))},
+            {"op": "files", "uuids": uuids},
         ],
     )
 
@@ -278,7 +381,7 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
                 )
             )
     if plan.link_files or plan.stale_files:
-        early = _early_names(plan)
+        early = _early_names(plan, live)
         run = [f"{RUN_DIR}/{early[n]}" for n in sorted(plan.link_files)]
         gone = [f"{ETC_DIR}/{n}" for n in plan.stale_files]
         etc = [*(f"{ETC_DIR}/{n}" for n in sorted(plan.link_files)), *gone]
@@ -309,7 +412,8 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
     if names:
         uuids = [live.profiles[r.old].uuid for r in plan.renames if r.old in live.profiles]
         uuids += [live.profiles[n].uuid for n in names if n in live.profiles]
-        uuids += [profile_uuid(plan.bundle.host, n) for n in names]
+        types = {i["name"]: i["type"] for i in plan.bundle.state.get("interfaces", [])}
+        uuids += [new_uuid(plan.bundle.host, n, types.get(n, "ethernet"), live) for n in names]
         steps.append(
             step(
                 "save",

@@ -16,10 +16,11 @@ from kvmnet import rescue
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.errors import Refused
 from kvmnet.core.live import Live
+from kvmnet.core.order import Rename, hops
 from kvmnet.core.owned import profile_uuid
-from kvmnet.core.plan import Change, Plan, Rename
+from kvmnet.core.plan import Change, Plan
 from kvmnet.core.probe import Probe
-from kvmnet.transaction.compile import ETC_DIR, STEP_LIMIT, Step, ask_step, step
+from kvmnet.transaction.compile import ETC_DIR, NM_TYPES, STEP_LIMIT, Step, ask_step, step
 from kvmnet.transaction.history import ended
 
 #: Those that stand on others go first.
@@ -40,11 +41,13 @@ class OldNic:
 @dataclass(frozen=True)
 class Original:
     """The host before kvmnet: its NICs, the profile (UUID) that was active on each device, and a snapshot as
-    `rescue.snapshot` makes it, of them alone."""
+    `rescue.snapshot` makes it, of them alone. `seeded` are the profiles (UUIDs) that kvmnet made for NICs that had
+    none."""
 
     nics: tuple[OldNic, ...]
     active: Mapping[str, str]
     snapshot: rescue.Json
+    seeded: tuple[str, ...] = ()
 
 
 def find_original(state_dir: Path) -> Original:
@@ -57,18 +60,22 @@ def find_original(state_dir: Path) -> Original:
     devices: dict[str, str] = {}
     uuids: set[str] = set()
     ours: set[str] = set()
+    seeded: set[str] = set()
     for one in ended(state_dir):
         folder = state_dir / "history" / one.id
         transaction, snapshot = (rescue.read_json(folder / name) for name in ("transaction.json", "snapshot.json"))
         if not one.kept:
             continue
         if transaction.get("removes"):
-            nics, files, links, addresses, zones, devices, uuids = {}, {}, {}, {}, {}, {}, set()
+            nics, files, links, addresses, zones, devices, uuids, seeded = {}, {}, {}, {}, {}, {}, set(), set()
             continue
         for record in snapshot["files"]:
             if not record["path"].startswith(str(state_dir / "applied")):
                 files.setdefault(record["path"], record)
         ours |= {profile_uuid(one.host, name) for name in snapshot.get("names", ())}
+        seeds = [p for s in transaction.get("steps", ()) if s["op"] == "seed" for p in s["profiles"]]
+        ours |= {s["uuid"] for s in seeds}
+        seeded |= {s["uuid"] for s in seeds if s["type"] == NM_TYPES["ethernet"]}
         for profile in snapshot["profiles"]:  # also of what a person made and we adopted, active or not
             if profile["uuid"] not in {*ours, *uuids}:
                 uuids.add(profile["uuid"])
@@ -86,7 +93,7 @@ def find_original(state_dir: Path) -> Original:
             links[name], addresses[name] = link, snapshot["addresses"].get(name, [])
             zones[name] = (snapshot["zones"] or {}).get(name)
     if not nics:
-        raise Refused("kvmnet has not taken over a NIC of this host", "there is nothing to give back")
+        raise Refused("kvmnet has not taken over a NIC of this host", "there is nothing to give back", "KVN562")
     kept = [r for r in files.values() if _keyfile_of(r, sorted(uuids)) or not r["path"].startswith(rescue.PROFILE_DIRS)]
     return Original(
         tuple(nics[mac] for mac in sorted(nics)),
@@ -99,6 +106,7 @@ def find_original(state_dir: Path) -> Original:
             "uuids": sorted(uuids),
             "profiles": [{"uuid": uuid, "device": device} for uuid, device in devices.items()],
         },
+        tuple(sorted(seeded - uuids)),
     )
 
 
@@ -116,6 +124,7 @@ def plan_removal(bundle: Bundle, original: Original, live: Live) -> Plan:
             raise Refused(
                 f"the NIC {nic.mac}, {nic.name} before kvmnet, is not in this machine",
                 "put it back; or give the rest back by hand, from the snapshots in /var/lib/kvmnet/history",
+                "KVN562",
             )
         if now.name != nic.name:
             renames.append(Rename(nic.mac, now.name, nic.name, now.altnames))
@@ -148,16 +157,10 @@ def compile_removal(
     for name in made:
         spec = {"op": "profile", "uuid": live.owned[name].uuid, "interface": name}
         steps.append(_give(f"remove {name}", [spec], [{"op": "files", "uuids": [live.owned[name].uuid]}]))
-    for nic in original.nics:
-        now = live.nic(nic.mac)
-        assert now is not None
-        spec = {"op": "rename", "mac": nic.mac, "to": nic.name, "altnames": list(nic.altnames)}
-        undo: list[Step] = [{"op": "rename", "mac": nic.mac, "to": now.name, "altnames": list(now.altnames)}]
-        if live.zones is not None:
-            undo[:0] = [{"op": "zone", "interface": n, "zone": live.zones.get(n)} for n in {nic.name, now.name}]
-        steps.append(_give(f"give {now.name} its name {nic.name}", [spec], undo))
+    steps += _names(plan, original, live)
     uuids = list(original.snapshot["uuids"])
-    now_active = [uuid for nic in original.nics if (uuid := _our_profile(plan.bundle.host, nic, live)) not in uuids]
+    ours = {uuid for nic in original.nics if (uuid := _our_profile(plan.bundle.host, nic, live)) not in uuids}
+    now_active = sorted({*ours, *original.seeded})
     steps.append(
         _give(
             "give the connection profiles back",
@@ -172,7 +175,7 @@ def compile_removal(
         gone = {n.name for n in original.nics}
         specs += [
             {"op": "zone", "interface": name, "zone": None}
-            for name in [*made, *(r.old for r in plan.renames)]
+            for name in [*made, *sorted({hop.old for hop in hops(plan.renames, set(live.links) - set(made))})]
             if name not in gone
         ]
         undo = [{"op": "zone", "interface": s["interface"], "zone": live.zones.get(s["interface"])} for s in specs]
@@ -180,7 +183,9 @@ def compile_removal(
     steps += _hostname(original, live)
     active = dict(original.active)
     limit = STEP_LIMIT + 70 * len(active)
-    steps.append(step("activate", "activate " + ", ".join(sorted(active)), profiles=active, limit=limit))
+    again = [n.name for n in original.nics if (link := live.nic(n.mac)) and link.name == n.name and not link.master]
+    title = "activate " + ", ".join(sorted(active))
+    steps.append(step("activate", title, profiles=active, again=again, limit=limit))
     limit = STEP_LIMIT + rescue.PATIENCE
     steps.append(step("as before", "compare with what was before kvmnet", limit=limit))
     steps += ask_step(probes)
@@ -194,8 +199,31 @@ def compile_removal(
 
 def _our_profile(host: str, nic: OldNic, live: Live) -> str:
     """The UUID of the profile that kvmnet made for a NIC that had none."""
-    now = live.nic(nic.mac)
-    return profile_uuid(host, now.name if now else nic.name)
+    name = now.name if (now := live.nic(nic.mac)) else nic.name
+    noted = live.owned.get(name)
+    return noted.uuid if noted is not None and noted.uuid else profile_uuid(host, name)
+
+
+def _names(plan: Plan, original: Original, live: Live) -> list[Step]:
+    """The NICs' names, in an order in which each is free; of those that keep theirs the altnames."""
+    nics = {nic.mac: nic for nic in original.nics}
+    free = set(live.links) - {i["name"] for i in plan.state["interfaces"]}
+    steps = []
+    for hop in hops(plan.renames, free):
+        nic, now = nics[hop.rename.mac], hop.rename
+        spec = {"op": "rename", "mac": nic.mac, "to": hop.new, "altnames": list(nic.altnames) if hop.last else []}
+        back: dict[str, Any] = {"op": "rename", "mac": nic.mac, "to": hop.old}
+        back |= {"altnames": list(now.altnames)} if hop.old == now.old else {"altnames": [], "unless": now.old}
+        zones = live.zones if live.zones is not None else {}
+        bound = [{"op": "zone", "interface": n, "zone": zones.get(n)} for n in (hop.new, hop.old)]
+        undo = [*bound, back] if live.zones is not None else [back]
+        steps.append(_give(f"give {hop.old} its name {hop.new}", [spec], undo))
+    for nic in original.nics:
+        link = live.nic(nic.mac)
+        if link is not None and link.name == nic.name:
+            spec = {"op": "rename", "mac": nic.mac, "to": nic.name, "altnames": list(nic.altnames)}
+            steps.append(_give(f"give {nic.name} its names", [spec], [{**spec, "altnames": list(link.altnames)}]))
+    return steps
 
 
 def _give(title: str, specs: list[dict[str, Any]], undo: list[dict[str, Any]]) -> Step:

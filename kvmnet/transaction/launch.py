@@ -51,10 +51,9 @@ def open_transaction(state_dir: Path, prepared: Prepared) -> str:
     guard.install(state_dir)
     plan, live, steps = prepared.plan, prepared.live, prepared.steps
     identity = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
-    names = {i["name"] for state in (plan.bundle.state, plan.state) for i in state.get("interfaces", [])}
-    names |= {r.old for r in plan.renames} | {r.new for r in plan.renames}
+    names = {i["name"] for i in plan.bundle.state.get("interfaces", [])} | plan.touched
     macs = [r.mac for r in plan.renames]
-    taken = {nic.mac or live.links[nic.name].mac or "" for nic in plan.bundle.nics}
+    taken = {link.mac or "" for nic in plan.bundle.nics if (link := live.find(nic))}
     lost = [impact.device for impact in prepared.impacts if impact.how == GOOD]
     before = rescue.snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost))
     new = state_dir / "open.new"

@@ -21,7 +21,7 @@ from kvmnet.core.errors import Refused
 from kvmnet.core.hook_record import HOOK_FILE, hook_text
 from kvmnet.core.impact import Impact, impacts
 from kvmnet.core.live import Live
-from kvmnet.core.owned import OWNED_FILE, owned_after, to_note
+from kvmnet.core.owned import OWNED_FILE, note_after, to_note
 from kvmnet.core.plan import Plan, make_plan
 from kvmnet.core.probe import Probe
 from kvmnet.core.probes import Probes, choose_probes
@@ -190,7 +190,7 @@ def _record(bundle: Bundle, live: Live, state_dir: Path) -> tuple[Mapping[str, s
     folder = state_dir / "applied"
     files = {str(folder / name): text for name, text in emit.files_of(bundle).items()}
     files[str(folder / HOOK_FILE)] = hook_text(bundle)
-    files[str(folder / OWNED_FILE)] = json.dumps(to_note(owned_after(bundle, live)), indent=1) + "\n"
+    files[str(folder / OWNED_FILE)] = json.dumps(to_note(note_after(bundle, live)), indent=1) + "\n"
     there: list[str] = []
     with contextlib.suppress(OSError):  # not there yet; or a plan made by somebody who may not look
         there = [str(p) for p in folder.iterdir()]

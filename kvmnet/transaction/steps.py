@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Optional
@@ -24,6 +24,10 @@ Step = dict[str, Any]
 MACVLAN_MODES = {"vepa": 1, "bridge": 2, "private": 3, "passthru": 4}
 
 
+#: How a NIC was renamed whose kernel renames none that is up (rescue.rename)
+DOWN_UP = "down-up"
+
+
 class StepFailed(Exception):
     """A step did not do what it should: the transaction is undone."""
 
@@ -35,6 +39,22 @@ class Context:
     folder: Path
     backend: Backend
     manager: NetworkManager
+    carriers: Mapping[str, int] = field(default_factory=dict)
+    taken_down: set[str] = field(default_factory=set)
+
+    def links_went_down(self) -> bool:
+        """Whether we took a NIC down, or the kernel has counted a change of one's carrier since the beginning."""
+        return bool(self.taken_down) or any(self.carriers.get(i, n) != n for i, n in carriers().items())
+
+
+def carriers() -> dict[str, int]:
+    """How often each NIC's carrier has changed, by the NIC's index, which a renaming does not alter."""
+    found = {}
+    for link in Path("/sys/class/net").glob("*/device"):
+        with contextlib.suppress(OSError, ValueError):
+            index, changes = ((link.parent / name).read_text("ascii") for name in ("ifindex", "carrier_changes"))
+            found[index.strip()] = int(changes)
+    return found
 
 
 def write_files(context: Context, step: Step) -> str:
@@ -98,14 +118,39 @@ def zone(context: Context, step: Step) -> str:
     return str(step["zone"])
 
 
+def unbind_zone(context: Context, step: Step) -> str:
+    """Take a name out of whatever zone it is in."""
+    was = rescue.zone_of(step["interface"])
+    if was:
+        rescue.firewalld("removeInterface", was, step["interface"])
+    return was or "none"
+
+
 def rename(context: Context, step: Step) -> str:
     """Rename the NIC; then NetworkManager must have it up again under the new name."""
     how = rescue.rename(step["mac"], step["to"], tuple(step["free"]))
     if rescue.nic_of(step["mac"]) != step["to"]:
         raise StepFailed(f"the NIC {step['mac']} is still named {rescue.nic_of(step['mac'])}")
+    if how == DOWN_UP:
+        context.taken_down.add(step["mac"])
     if step["active"] and not rescue.wait(lambda: context.manager.activated(step["to"]), 50, 0.02):
         raise StepFailed(f"NetworkManager did not bring {step['to']} up within 50 s of its renaming")
     return how
+
+
+def clear(context: Context, step: Step) -> str:
+    """What is in the way of names to come goes, in memory; its checkpoint ends here, since the next is over the same
+    devices. NetworkManager may need a moment to remove a device."""
+    apply(context, step)
+    if not rescue.wait(lambda: not set(step["gone"]) & set(rescue.links()), 15):
+        raise StepFailed(f"still there: {', '.join(sorted(set(step['gone']) & set(rescue.links())))}")
+    return commit(context, step)
+
+
+def drop_options(context: Context, step: Step) -> str:
+    """Take options out of a bond's profile, in memory."""
+    context.manager.drop_in_memory(step["uuid"], "bond", "options", step["options"])
+    return ", ".join(step["options"])
 
 
 def seed(context: Context, step: Step) -> str:
@@ -212,9 +257,9 @@ def missing(expected: list[dict[str, Any]]) -> list[str]:
 
 
 def probe(context: Context, step: Step) -> str:
-    """Whoever must answer is asked again and again for 15 s, since a link may need a moment."""
+    """Whoever must answer is asked again and again, since a link may need a moment; one that went down much longer."""
     probes = [Probe.from_json(row) for row in step["targets"]]
-    answered = ask(probes, 15)
+    answered = ask(probes, step["patience"] if context.links_went_down() else step["seconds"])
     silent = [p.text for p in probes if p not in answered]
     if silent:
         raise StepFailed(f"no answer from {', '.join(silent)} after the change")
@@ -232,17 +277,25 @@ def confirm(context: Context, step: Step) -> str:
 def give_back(context: Context, step: Step) -> str:
     """What an undo does, from the snapshot of the machine before kvmnet that lies beside the journal."""
     before = context.folder / "original"
-    return "; ".join(rescue.UNDO[spec["op"]](before, spec) for spec in step["specs"])
+    told = [rescue.UNDO[spec["op"]](before, spec) for spec in step["specs"]]
+    context.taken_down.update(spec["mac"] for spec, how in zip(step["specs"], told) if how == DOWN_UP)
+    return "; ".join(told)
 
 
 def activate(context: Context, step: Step) -> str:
     """Activate profiles that are not: by name of the device -> UUID. One that stands on another, a VLAN on a bond,
-    fails before that one is there: it is tried again as long as any other succeeds."""
+    fails before that one is there: it is tried again as long as any other succeeds. A profile that was active all the
+    time (`again`) is not applied by being read again."""
     todo = dict(step["profiles"])
+    for name in set(step["again"]) & set(todo):
+        with contextlib.suppress(rescue.Failed):  # it may need more than that
+            rescue.run("nmcli", "-w", "30", "device", "reapply", name, timeout=40)
+            del todo[name]
+    again = set(step["again"])
     while todo:
         failures = {}
         for name, uuid in todo.items():
-            if rescue.wait(partial(context.manager.activated, name), 0.3):
+            if name not in again and rescue.wait(partial(context.manager.activated, name), 0.3):
                 continue
             # a virtual device that is gone comes with its profile, and cannot be named before
             place = ["ifname", name] if name in rescue.links() else []
@@ -343,7 +396,10 @@ DO: dict[str, Callable[[Context, Step], str]] = {
     "check links": check_links,
     "rebind": rebind,
     "zone": zone,
+    "unbind zone": unbind_zone,
     "rename": rename,
+    "clear": clear,
+    "drop options": drop_options,
     "seed": seed,
     "apply": apply,
     "read back": read_back,

@@ -21,7 +21,7 @@ from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import find_backend
 from kvmnet.host.ping import Outage
 from kvmnet.transaction.guard import SYSTEM_PYTHON
-from kvmnet.transaction.steps import DO, ERRORS, Context, Step
+from kvmnet.transaction.steps import DO, ERRORS, Context, Step, carriers
 
 
 class Cancelled(BaseException):
@@ -54,19 +54,21 @@ def work(state_dir: Path) -> int:
 
 def _run_steps(steps: list[Step], folder: Path, journal: rescue.Journal, backend: str) -> None:
     with NetworkManager() as manager:
-        context = Context(folder, find_backend(backend), manager)
+        context = Context(folder, find_backend(backend), manager, carriers())
         for number, step in enumerate(steps):
             start = time.monotonic()
             now = rescue.uptime()
-            limits = {"up": now, "until": now + step["limit"], **_more(step)}
+            limits = {"up": now, "until": now + step["limit"], **_more(step, context)}
             journal.append("do", step=number, title=step["title"], op=step["op"], **limits)
             result = DO[step["op"]](context, step)
             journal.append("done", step=number, seconds=round(time.monotonic() - start, 2), result=result)
 
 
-def _more(step: Step) -> Step:
+def _more(step: Step, context: Context) -> Step:
     """What whoever follows must know of a step beforehand."""
-    return {"seconds": step["seconds"]} if step["op"] == "confirm" else {}
+    if step["op"] == "probe" and context.links_went_down():
+        return {"seconds": step["patience"], "link_went_down": True}
+    return {"seconds": step["seconds"]} if step["op"] in ("confirm", "probe") else {}
 
 
 def _watch(transaction: rescue.Json) -> Optional[Outage]:

@@ -37,6 +37,7 @@ TURNS = {
     "test_impact": ("trixie",),
     "test_lab": ("trixie",),
     "test_by_hand": (),
+    "test_examples": (),
     "test_leaving": (),
     "test_management": (),
     "test_planfile": (),

@@ -123,7 +123,7 @@ class Show:
     def command(self, line: str, expect: int = 0, *, title: Optional[str] = None) -> str:
         """Run a command in the host, as a person would, and show it with all that it says."""
         self.say(f"\n{HOST}# {title or line}")
-        result = self.host.run(f"cd /root; {line}", check=False, timeout=150)
+        result = self.host.run(f"cd /root; {line}", check=False, timeout=210)
         self.say(*(f"  {text}" for text in (result.stdout + result.stderr).splitlines()))
         if expect or result.code:
             other = "" if result.code == expect else f", not {result.code}"

@@ -25,7 +25,7 @@ def before(host: Machine, definition: str) -> dict[str, Any]:
 
 
 def apply(host: Machine, *options: str) -> Result:
-    return host.run(["kvmnet", "apply", "--yes", *options, "/root/cluster.yaml"], check=False, timeout=120)
+    return host.run(["kvmnet", "apply", "--yes", *options, "/root/cluster.yaml"], check=False, timeout=180)
 
 
 def same(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
@@ -38,7 +38,7 @@ def same(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
 def test_a_bad_change_undoes_itself(host: Machine, peer: Machine, before: dict[str, Any], definition: str) -> None:
     """A mistyped network: everything applies, but its gateway is not there."""
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
-    result = host.run("kvmnet apply --json /root/bad.yaml", check=False, timeout=120)
+    result = host.run("kvmnet apply --json /root/bad.yaml", check=False, timeout=180)
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.code == 3, result
     told = [event for event in events if event["event"] == "failed"]

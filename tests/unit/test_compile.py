@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kvmnet.core.live import Link, Live, Profile
+from kvmnet.core.owned import profile_uuid
 from kvmnet.core.plan import make_plan
 from kvmnet.core.probe import Probe
 from kvmnet.pipeline import load
@@ -18,7 +19,6 @@ from kvmnet.transaction.compile import (
     Step,
     Terms,
     compile_steps,
-    profile_uuid,
     touched_files,
     touched_profiles,
 )

@@ -14,7 +14,8 @@ from kvmnet.cli import confirm
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.confirmation import touches
 from kvmnet.core.errors import Refused
-from kvmnet.core.plan import Plan, Rename
+from kvmnet.core.order import Rename
+from kvmnet.core.plan import Plan
 from kvmnet.host import caller
 from kvmnet.host.caller import Connection, ssh_connection
 
@@ -70,24 +71,30 @@ def test_only_a_new_connection_from_elsewhere_confirms(tmp_path: Path, monkeypat
     waiting(tmp_path)
     assert ask(monkeypatch, tmp_path, Connection("10.1.1.1", "10.1.255.254", 201.0)) == "10.1.1.1"
     assert ask(monkeypatch, tmp_path, None, console_here=True) == "a person at the console"
-    with pytest.raises(Refused, match="there 50 s before the change, so it proves nothing"):
+    with pytest.raises(Refused, match="there 50 s before the change, so it proves nothing") as told:
         ask(monkeypatch, tmp_path, Connection("10.1.1.1", "10.1.255.254", 150.0))
-    with pytest.raises(Refused, match="came in by eth1, which the change does not touch"):
+    assert told.value.code == "KVN561"
+    with pytest.raises(Refused, match="came in by eth1, which the change does not touch") as told:
         ask(monkeypatch, tmp_path, Connection("192.0.2.1", "192.0.2.7", 201.0))
-    with pytest.raises(Refused, match="from this host itself"):
+    assert told.value.code == "KVN561"
+    with pytest.raises(Refused, match="from this host itself") as told:
         ask(monkeypatch, tmp_path, Connection("10.1.255.254", "10.1.255.254", 201.0))
-    with pytest.raises(Refused, match="no SSH connection"):
+    assert told.value.code == "KVN561"
+    with pytest.raises(Refused, match="no SSH connection") as told:
         ask(monkeypatch, tmp_path, None)
+    assert told.value.code == "KVN561"
 
 
 def test_nothing_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new = Connection("10.1.1.1", "10.1.255.254", 201.0)
-    with pytest.raises(Refused, match="no change waits"):
+    with pytest.raises(Refused, match="no change waits") as told:
         ask(monkeypatch, tmp_path, new)
+    assert told.value.code == "KVN560"
     monkeypatch.setattr(rescue, "unit_lives", lambda unit: True)
     waiting(tmp_path, {"event": "failed", "error": "nobody confirmed"})
-    with pytest.raises(Refused, match="does not wait for a word"):
+    with pytest.raises(Refused, match="does not wait for a word") as told:
         ask(monkeypatch, tmp_path, new)
+    assert told.value.code == "KVN560"
 
 
 def state(*interfaces: dict[str, Any]) -> dict[str, Any]:

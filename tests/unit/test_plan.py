@@ -15,7 +15,7 @@ from kvmnet.core.bundle import Bundle
 from kvmnet.core.difference import interface_differences, renamed, route_key
 from kvmnet.core.guest_settings import SETTINGS_FILE, guest_settings
 from kvmnet.core.live import Link, Live, Owned, Profile
-from kvmnet.core.owned import from_note, owned_after, profile_uuid, to_note
+from kvmnet.core.owned import from_note, note_after, owned_after, profile_uuid, to_note
 from kvmnet.core.plan import expectations, make_plan
 from kvmnet.core.report import plan_text
 from kvmnet.pipeline import load
@@ -76,7 +76,7 @@ def after(bundle: Bundle) -> Live:
     return Live(
         hostname=live.hostname,
         state={**copy.deepcopy(bundle.state)},
-        links={"peth0": Link("peth0", MAC, None), "eth0": Link("eth0", None, "bridge")},
+        links={"peth0": Link("peth0", MAC, None, (), "eth0"), "eth0": Link("eth0", None, "bridge")},
         profiles={
             name: Profile(f"u-{name}", name, "x", name, f"{KEYFILES}/{name}.nmconnection", name)
             for name in ("eth0", "peth0")
@@ -357,5 +357,9 @@ def test_what_is_owned_after_the_first_apply_and_after_an_adoption(bundle: Bundl
     profile = replace(after(bundle).profiles["eth0"], uuid=uuid)
     lost = replace(after(bundle), profiles={"eth0": profile})
     assert owned_after(bundle, lost)["eth0"].made is True, "its profile says so, though the note is lost"
-    owned = owned_after(bundle, before())
-    assert from_note(json.loads(json.dumps(to_note(owned)))) == owned
+    note = note_after(bundle, before())
+    assert (note.owned["eth0"].uuid, note.state, note.first_names) == (uuid, bundle.state, {MAC: "eth0"})
+    assert from_note(json.loads(json.dumps(to_note(note)))) == note
+    later = replace(after(bundle), owned=note.owned, first_names=note.first_names)
+    assert note_after(replace(bundle, host="another"), later).owned["eth0"].uuid == uuid, "its profile has it still"
+    assert note_after(bundle, later).first_names == {MAC: "eth0"}

@@ -153,7 +153,7 @@ def test_refused(code: str, live: Live, words: str) -> None:
 HARMLESS: dict[str, Live] = {
     "its own altname": replace(before(), links=links(nic=Link("eth0", MAC, None, ("peth0",)))),
     "a macvtap on another NIC": replace(before(), links=links(OTHER_NIC, Link("m", None, "macvtap", base="eth1"))),
-    "a VLAN on the NIC": replace(before(), links=links(Link("eth0.9", None, "vlan", base="eth0"))),
+    "a VLAN on another NIC": replace(before(), links=links(OTHER_NIC, Link("eth1.9", None, "vlan", base="eth1"))),
     "a later .link file": around(link_files=(LinkFile("/etc/systemd/network/10-x.link", {"OriginalName": "*"}),)),
     "another NIC's .link file": around(link_files=(LinkFile("/e/00-a.link", {"MACAddress": "00:00:00:00:00:09"}),)),
     "a .link file of bonds": around(link_files=(LinkFile("/e/00-a.link", {"Type": "bond"}),)),
@@ -353,5 +353,15 @@ def test_every_page_says_whether_it_can_be_overridden() -> None:
             assert page.endswith(option if code == "KVN527" else "Nothing overrides it."), code
         else:
             assert page.endswith(f"`--allow {code}` on plan and apply goes on all the same."), code
-    tested = {case[0] for case in CASES} | {"KVN520", "KVN521", "KVN524", "KVN525", "KVN526", "KVN527", "KVN533"}
+    tested = {case[0] for case in CASES} | {
+        "KVN520",
+        "KVN521",
+        "KVN524",
+        "KVN525",
+        "KVN526",
+        "KVN527",
+        "KVN528",
+        "KVN529",
+        "KVN533",
+    }
     assert set(refusals._REFUSALS) == tested, "a refusal without a test here"

@@ -20,7 +20,7 @@ from kvmnet.core.impact import Impact, impacts
 from kvmnet.core.live import Link, Live
 from kvmnet.core.plan import Plan
 
-_MODULES = ("program", "names", "naming", "nics", "boot", "guests")
+_MODULES = ("program", "names", "naming", "nics", "boot", "guests", "words")
 
 #: What speaks against giving a machine back: what it asks of the host, not what the definition says of it.
 GIVING_BACK = ("KVN507", "KVN510", "KVN511", "KVN527", "KVN550", "KVN551")
@@ -55,7 +55,7 @@ class Case:
         """The definition's NICs that are here, with their links as they are now."""
         found = []
         for nic in self.bundle.nics:
-            link = self.live.nic(nic.mac) if nic.mac else self.live.links.get(nic.name)
+            link = self.live.find(nic)
             if link is not None:
                 found.append((nic, link))
         return found

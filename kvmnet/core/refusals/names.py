@@ -18,7 +18,7 @@ def missing_nic(case: Case) -> Iterator[Refusal]:
     the hardware: `ip -d link` shows what is here.
     """
     for nic in case.bundle.nics:
-        if nic.mac is None and nic.name not in case.live.links:
+        if nic.mac is None and case.live.find(nic) is None:
             yield Refusal(
                 "KVN520",
                 f"NIC {nic.interface} is not here: no interface is named {nic.name}",
@@ -37,11 +37,12 @@ def missing_nic(case: Case) -> Iterator[Refusal]:
 def other_name(case: Case) -> Iterator[Refusal]:
     """
     Under a profile that renames nothing (`plain`) a NIC's key in the definition must be the name that the
-    kernel gives it. Call the interface by that name, or choose a profile that renames. On a host that kvmnet
-    renamed before, give the machine back first: `kvmnet remove`.
+    kernel gives it. Call the interface by that name, or choose a profile that renames. A NIC that kvmnet renamed
+    may be called what it was called before: it gets that name back.
     """
+    renaming = {r.old for r in case.plan.renames}
     for nic, link in case.nics:
-        if link.name != nic.name and nic.link_file is None:
+        if link.name != nic.name and nic.link_file is None and link.name not in renaming:
             yield Refusal(
                 "KVN521",
                 f"NIC {nic.interface} ({nic.mac}) is named {link.name} here, and the profile does not rename",
@@ -56,7 +57,7 @@ def taken_name(case: Case) -> Iterator[Refusal]:
     kernel knows no difference between the two. A NIC's own alternative names are no obstacle. Rename or remove
     the other one (`ip link property del dev DEV altname NAME`), or choose another name.
     """
-    leaving = {r.old for r in case.plan.renames}
+    leaving = {r.old for r in case.plan.renames} | case.plan.goes_first
     ours = {nic.mac for nic in case.bundle.nics}
     wanted = {r.new: None for r in case.plan.renames}
     interfaces = case.bundle.state.get("interfaces", [])
@@ -136,7 +137,7 @@ def in_use(case: Case) -> Iterator[Refusal]:
     are told apart, with their guests: KVN527.
     """
     mine = {i["name"] for state in (case.bundle.state, case.plan.state) for i in state.get("interfaces", [])}
-    mine |= {r.old for r in case.plan.renames}
+    mine |= case.plan.touched
     for name in case.plan.leaving:
         users = [n.name for n in case.live.links.values() if name in (n.master, n.base) and n.kind not in GUESTS_KINDS]
         if users := sorted(set(users) - mine):
@@ -145,3 +146,50 @@ def in_use(case: Case) -> Iterator[Refusal]:
                 f"{name} left the definition, but {', '.join(users)} would lose its network with it",
                 "take out what was added by hand, or what another program added",
             )
+
+
+@refusal("KVN528", "something stands on a NIC that is to be renamed", allow=True)
+def stands_on_renamed(case: Case) -> Iterator[Refusal]:
+    """
+    A VLAN device (or a macvlan with a connection profile) that the definition does not know is on a NIC that gets
+    another name. Its profile names what is below by the NIC's old name: at the next boot that is a bridge, or nothing.
+    Write it into the definition and remove it (`nmcli connection delete NAME`). One that libvirt's hook made is gone
+    when the guests on it are stopped.
+    """
+    known = {i["name"] for i in case.bundle.state.get("interfaces", [])} | set(case.plan.leaving)
+    for rename in case.plan.renames:
+        for link in case.live.links.values():
+            if link.base != rename.old or link.name in known:
+                continue
+            if link.kind == "vlan" or link.name in case.live.profiles:
+                yield Refusal(
+                    "KVN528",
+                    f"{link.kind} {link.name} stands on {rename.old}, which is to become {rename.new}, and the "
+                    "definition does not know it",
+                    "write it into the definition and remove it, or stop the guests that use it",
+                )
+
+
+@refusal("KVN529", "a VLAN of this tag is there under another name")
+def taken_tag(case: Case) -> Iterator[Refusal]:
+    """
+    The kernel has one VLAN device of a tag over a device. One that kvmnet did not make has the tag of a VLAN of the
+    definition, under another name than the definition's profile gives it: remove it (`nmcli connection delete NAME`)
+    in the same hour as you apply, or choose a profile whose pattern gives it that name, so that it is adopted.
+    """
+    going = set(case.plan.leaving)
+    there = {
+        (i["vlan"].get("base-iface"), i["vlan"].get("id")): i["name"]
+        for i in case.live.state.get("interfaces", [])
+        if "vlan" in i and i["name"] not in going
+    }
+    for interface in case.bundle.state.get("interfaces", []):
+        if interface["type"] == "vlan":
+            base, tag = case.now(interface["vlan"]["base-iface"]), interface["vlan"]["id"]
+            name = there.get((base, tag), interface["name"])
+            if name != interface["name"]:
+                yield Refusal(
+                    "KVN529",
+                    f"{name} has tag {tag} over {base} already; the definition's {interface['name']} could not be made",
+                    f"remove {name}: nmcli connection delete {name}",
+                )

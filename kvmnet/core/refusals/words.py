@@ -1,0 +1,35 @@
+"""A word from outside that cannot be taken, and a way back that is not there: told by the verbs, not by a plan."""
+
+from __future__ import annotations
+
+from kvmnet.core.refusals import elsewhere
+
+elsewhere(
+    "KVN560",
+    "no change waits for a word",
+    """
+    `kvmnet confirm` was called while no transaction waits: none is open, the open one has not come so far, or its
+    time was over and it is being undone. `kvmnet status` tells how far an open one is, `kvmnet history` how the last
+    one ended.
+    """,
+)
+elsewhere(
+    "KVN561",
+    "this connection proves nothing",
+    """
+    A change is kept only by a word over a connection that could not have been made if it had cut the host off: an SSH
+    connection that was opened after the change, from another machine, to an address of an interface that the change
+    touches. A shell on the host is none, and an older connection goes on by what the firewall and the routers
+    remember of it. Open a new one: `ssh HOST kvmnet confirm`, with `-S none` where your ssh shares connections. Who
+    sits at the machine's console says so: `kvmnet confirm --at-the-console`.
+    """,
+)
+elsewhere(
+    "KVN562",
+    "there is nothing to give back",
+    """
+    `kvmnet remove` and `kvmnet rollback` go back by what was written down when kvmnet took a NIC over: it has
+    applied nothing here, has given everything back already, or a NIC of then is not in the machine any more. The
+    snapshots are in /var/lib/kvmnet/history.
+    """,
+)

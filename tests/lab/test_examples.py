@@ -1,0 +1,261 @@
+"""Each example's hosts, one after the other on the same machine without `remove` in between, in every order; then the
+machine is given back as it was before the first.
+
+What a host is after a change is read from its kernel and judged by the rendered state: an interface for each of the
+definition's, with its kind, controller, MAC, MTU, addresses and routes, and none besides that kvmnet made.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvmnet.core.bundle import Bundle
+from kvmnet.core.guest_settings import SETTINGS_FILE
+from kvmnet.pipeline import load
+from tests.lab import faults, layers, neighbour, picture
+from tests.lab.machine import Machine, Nic
+from tests.lab.outage import reachable
+from tests.lab.seed import HOST_MAC, keyfile, seed_host, seed_peer
+from tests.lab.wire import Wire
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MACS = [HOST_MAC, "00:14:4f:80:de:01", "00:14:4f:80:de:02"]
+PROFILES = "/etc/NetworkManager/system-connections"
+KINDS = {"linux-bridge": "bridge", "bond": "bond", "vlan": "vlan", "mac-vtap": "macvtap", "ethernet": None}
+
+FIT = {
+    "rocks": {},
+    "bonded": {
+        # the lab machine's NICs; a tagged interface has an MTU of 1496 or less on its wires; 10.1.1.1 is the gateway
+        # of the other example, and one machine is the gateway of both
+        "      eno1: {network": "      eno1: {match: {name: eth2}, network",
+        "      ens1f0: {}": "      ens1f0: {match: {name: eth0}}",
+        "      ens1f1: {}": "      ens1f1: {match: {name: eth1}}",
+        # the lab's NICs know no speed and no duplex, without which a bond by LACP has no carrier
+        "        mode: 802.3ad\n": "",
+        "        options: {lacp_rate: fast, xmit_hash_policy: layer3+4}\n": "",
+        "mtu: 9000": "mtu: 1496",
+        "addresses: [10.1.1.1,": "addresses: [10.1.2.1,",
+    },
+}
+"""What is written otherwise in an example so that the lab machine fits it."""
+
+
+def definition(name: str) -> str:
+    text = (EXAMPLES / name / "cluster.yaml").read_text(encoding="utf-8")
+    for old, new in FIT[name].items():
+        assert text.count(old) == 1, f"{name} has not {old!r}"
+        text = text.replace(old, new)
+    return text
+
+
+def all_hosts() -> list[tuple[str, str]]:
+    """(example, host) of each host of each example."""
+    names = sorted(path.parent.name for path in EXAMPLES.glob("*/cluster.yaml"))
+    return [(name, host) for name in names for host in load(str(EXAMPLES / name / "cluster.yaml")).hosts]
+
+
+def in_every_order(things: list[Any]) -> list[Any]:
+    """A walk over them in which each comes right after each other one."""
+    left = {(a, b) for a in things for b in things if a != b}
+    walk = [things[0]]
+    while left:
+        here = walk[-1]
+        steps = [b for a, b in sorted(left) if a == here]
+        if not steps:
+            walk.append(sorted(left)[0][0])
+        else:  # where most is left to go
+            walk.append(max(steps, key=lambda b: sum(1 for a, _ in left if a == b)))
+        left.discard((here, walk[-1]))
+    return walk
+
+
+@pytest.fixture(scope="module")
+def machines(lab: None, generation: str) -> Iterator[tuple[Machine, Machine]]:
+    """A host with three NICs: two on the wire with both gateways, one on a wire with a DHCP server."""
+    wires = [Wire(), Wire()]
+    host = Machine(
+        generation,
+        "host",
+        [Nic(mac, wires[number // 2]) for number, mac in enumerate(MACS)],
+        layers=layers.all_of(generation),
+    )
+    peer = Machine(
+        generation, "peer", [Nic("00:14:4f:80:ee:01", wires[0]), Nic("00:14:4f:80:ee:02", wires[1])], disk=False
+    )
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Machine.boot, (host, peer)))
+        seed_peer(peer)
+        neighbour.speak(
+            peer,
+            {
+                "eth0": ["10.1.0.1/16", "10.1.0.3/16", "2001:db8:1::1/64"],
+                "eth0.5": ["10.5.0.1/24"],
+                "eth1": ["10.3.0.1/24"],
+            },
+        )
+        neighbour.serve_leases(peer, "eth1", "10.3.0.100", "10.3.0.200")
+        host.put("/etc/sysctl.d/lab.conf", "net.ipv4.conf.all.arp_ignore = 1\n")
+        host.run("sysctl --quiet --system")
+        leased = keyfile("eth2", uuid="5f8e1a0c-3f6e-4a53-9d1b-2f0c6a8f7e12", zone="trusted")
+        leased = re.sub(r"address1=.*\nmethod=manual", "method=auto", leased).replace(
+            "method=auto\n\n[proxy]", "method=disabled\n\n[proxy]"
+        )
+        host.put(f"{PROFILES}/eth2.nmconnection", leased, mode=0o600)
+        seed_host(host, zone="trusted", default_zone="drop")
+        host.run("nmcli --wait 30 connection up eth2", timeout=60)
+        yield host, peer
+    finally:
+        host.close()
+        peer.close()
+        for wire in wires:
+            wire.close()
+
+
+@pytest.fixture(scope="module")
+def before(machines: tuple[Machine, Machine]) -> dict[str, Any]:
+    return whole(machines[0])
+
+
+def whole(host: Machine) -> dict[str, Any]:
+    """The picture without what NetworkManager counts anew, and when it used a profile last."""
+    found = picture.whole(host)
+    return {**found, "routes": sorted(re.sub(r" metric \d+", "", route) for route in found["routes"])}
+
+
+def as_defined(host: Machine, bundle: Bundle) -> None:
+    """The kernel's links, addresses and routes are the state's."""
+    links = {link["ifname"]: link for link in json.loads(host.out("ip -d -j link show"))}
+    addresses = picture.all_addresses(host)
+    masters: dict[str, str] = {}
+    for interface in bundle.state["interfaces"]:
+        name, link = interface["name"], links[interface["name"]]
+        assert link.get("linkinfo", {}).get("info_kind") == KINDS[interface["type"]], name
+        assert "UP" in link["flags"], name
+        if "mtu" in interface:
+            assert link["mtu"] == interface["mtu"], name
+        if "mac-address" in interface:
+            assert link["address"] == interface["mac-address"].lower(), name
+        assert ("PROMISC" in link["flags"]) == interface.get("accept-all-mac-addresses", False), name
+        ports = interface.get("bridge", {}).get("port", []) or interface.get("link-aggregation", {}).get("port", [])
+        masters.update({port["name"] if isinstance(port, dict) else port: name for port in ports})
+        if "vlan" in interface:
+            assert (link["link"], link["linkinfo"]["info_data"]["id"]) == tuple(
+                interface["vlan"][key] for key in ("base-iface", "id")
+            )
+        if "link-aggregation" in interface:
+            mode = host.out(f"cat /sys/class/net/{name}/bonding/mode").split()[0]
+            assert mode == interface["link-aggregation"]["mode"], name
+        wanted = sorted(
+            f"{a['ip']}/{a['prefix-length']}" for f in ("ipv4", "ipv6") for a in interface[f].get("address", [])
+        )
+        if interface["ipv4"].get("dhcp"):
+            host.until(f"ip -4 address show dev {name} | grep -q 10.3.0.", timeout=30)
+        else:
+            assert sorted(addresses[name]) == wanted, name
+    assert {name: link["master"] for name, link in links.items() if "master" in link} == masters
+    virtual = {name for name, link in links.items() if KINDS_OF_OURS & {link.get("linkinfo", {}).get("info_kind")}}
+    assert virtual == {i["name"] for i in bundle.state["interfaces"] if i["type"] != "ethernet"}
+    for nic in bundle.nics:
+        assert nic.name in links, nic
+    there = {
+        (route["dst"].replace("default", "::/0" if family == "-6" else "0.0.0.0/0"), route["gateway"], route["dev"])
+        for family in ("-4", "-6")
+        for route in json.loads(host.out(f"ip {family} -j route show"))
+        if "gateway" in route and route.get("protocol") == "static"
+    }
+    assert there == {
+        (r["destination"], r["next-hop-address"], r["next-hop-interface"]) for r in bundle.state["routes"]["config"]
+    }
+    files = host.out("ls /etc/systemd/network/00-kvmnet-* 2>/dev/null; true").split()
+    assert [Path(file).name for file in files] == sorted(bundle.links)
+    assert host.run(f"test -e {SETTINGS_FILE}", check=False).code == 0, "guests run on each of them"
+
+
+KINDS_OF_OURS = {"bridge", "bond", "vlan", "macvtap"}
+
+
+def address_of(bundle: Bundle) -> str:
+    """The host's own address in the network of its gateway."""
+    return next(
+        str(a["ip"])
+        for i in bundle.state["interfaces"]
+        for a in i.get("ipv4", {}).get("address", [])
+        if str(a["ip"]).startswith("10.1.")
+    )
+
+
+def test_the_walk_has_every_pair() -> None:
+    hosts = all_hosts()
+    walk = in_every_order(hosts)
+    assert {(a, b) for a in hosts for b in hosts if a != b} <= set(zip(walk, walk[1:]))
+    assert {name for name, _ in hosts} == set(FIT), "a new example: say here how the lab machine fits it"
+
+
+def undone(host: Machine, command: str) -> None:
+    """Room is made and the NIC renamed, then nmstate fails; then the power goes when half of it is on disk."""
+    before = whole(host)
+    second = 'test -e /run/once || { touch /run/once; exec $REAL "$@"; }; echo "NmstateError: not today" >&2; exit 1'
+    with faults.nmstatectl(host, second):
+        result = host.run(command, check=False, timeout=300)
+    assert (result.code, "ok   rename peth0 to eth0" in result.stdout) == (3, True), result
+    assert told_apart(whole(host), before) == [], "after a fault"
+    steps = json.loads(host.out(command.replace("apply --yes", "plan --json")))["steps"]
+    saving = next(number for number, title in enumerate(steps) if title.startswith("write the profiles"))
+    faults.pause(host, saving, event="done")
+    host.start(f"exec {command}")
+    faults.wait_paused(host, timeout=200)
+    host.power_cut()
+    host.boot()
+    host.run("nm-online -s -q -t 60", timeout=90)
+    host.until("! test -e /var/lib/kvmnet/open", timeout=90)
+    # NetworkManager notes in a profile's file when it was used last
+    assert told_apart({**whole(host), "files": before["files"]}, before) == [], "after a power cut"
+
+
+def told_apart(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
+    """A line for each place in which two pictures differ."""
+    found = []
+    for key, was in before.items():
+        if isinstance(was, dict) and isinstance(now[key], dict):
+            names = sorted({*was, *now[key]})
+            found += [f"{key} {n}: {was.get(n)} -> {now[key].get(n)}" for n in names if was.get(n) != now[key].get(n)]
+        elif was != now[key]:
+            found.append(f"{key}: {was} -> {now[key]}")
+    return found
+
+
+def test_each_after_each_other_one(machines: tuple[Machine, Machine], before: dict[str, Any], tmp_path: Path) -> None:
+    host, peer = machines
+    assert before["links"].keys() >= {"eth0", "eth1", "eth2"}
+    for name in FIT:
+        host.put(f"/root/{name}.yaml", definition(name))
+        (tmp_path / f"{name}.yaml").write_text(definition(name), encoding="utf-8")
+    told = "nobody"
+    for name, wanted in in_every_order(all_hosts()):
+        bundle = load(str(tmp_path / f"{name}.yaml")).bundle(wanted)
+        if (told, wanted) == ("vm-container-0-0", "hv1"):
+            undone(host, f"kvmnet apply --yes --host {wanted} /root/{name}.yaml")
+        result = host.run(f"kvmnet apply --yes --host {wanted} /root/{name}.yaml", check=False, timeout=300)
+        assert result.code == 0, f"{wanted} after {told}: {result.stdout}\n{result.stderr}"
+        try:
+            as_defined(host, bundle)
+        except AssertionError as error:
+            raise AssertionError(f"{wanted} after {told}: {error}") from error
+        assert reachable(peer, address_of(bundle)), f"{wanted} after {told}"
+        again = host.run(f"kvmnet apply --yes --host {wanted} /root/{name}.yaml", check=False, timeout=120)
+        assert again.stdout == f"{wanted}: nothing to do, the host is as defined\n", f"{wanted} after {told}: {again}"
+        told = wanted
+    result = host.run("kvmnet remove --yes", check=False, timeout=200)
+    assert result.code == 0, result
+    host.until("ip -4 route show default | grep -q 10.3.0.1", timeout=30)
+    assert told_apart(whole(host), before) == []
+    assert reachable(peer)
