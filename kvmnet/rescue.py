@@ -347,6 +347,12 @@ def rename(mac: str, to: str, free: tuple[str, ...] = ()) -> str:
     return "down-up"
 
 
+def set_bond_option(name: str, option: str, value: str) -> str:
+    """Write an option of a bond that runs; the kernel takes an empty line for none."""
+    Path(f"/sys/class/net/{name}/bonding/{option}").write_text(value + "\n", encoding="ascii")
+    return value or "none"
+
+
 def wait(what: Callable[[], bool], seconds: float, pause: float = 0.1) -> bool:
     """Whether `what` came true within so many seconds; asked every `pause` seconds."""
     end = time.monotonic() + seconds
@@ -675,6 +681,11 @@ def undo_zone(folder: Path, spec: Json) -> str:
     return was or "none"
 
 
+def undo_bond_option(folder: Path, spec: Json) -> str:
+    """Give a bond an option back."""
+    return set_bond_option(spec["interface"], spec["option"], spec["value"])
+
+
 def undo_hostname(folder: Path, spec: Json) -> str:
     """Give the machine its old static hostname; the file itself is given back after it."""
     try:
@@ -723,6 +734,7 @@ UNDO: dict[str, Callable[[Path, Json], str]] = {
     "rename": undo_rename,
     "files": undo_files,
     "zone": undo_zone,
+    "bond option": undo_bond_option,
     "hostname": undo_hostname,
 }
 #: What is left to undo before NetworkManager starts: what was in memory has gone with the power.

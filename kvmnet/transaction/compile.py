@@ -70,6 +70,7 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
     steps += _drops(plan, live)
     if plan.state:
         steps.append(_trial(plan, live, known, terms))
+    steps += _no_primary(plan, live)
     known_names = {i["name"] for i in plan.bundle.state.get("interfaces", [])}
     expect = expectations(plan.desired)
     expect += [e for e in expectations(plan.state) if e["name"] not in known_names]  # what left the definition
@@ -307,6 +308,19 @@ def _drops(plan: Plan, live: Live) -> list[Step]:
         for name, options in plan.dropped.items()
         if name in live.profiles and live.profiles[name].type == "bond"
     ]
+
+
+def _no_primary(plan: Plan, live: Live) -> list[Step]:
+    """A bond that runs keeps its primary port when its profile has none any more (NetworkManager 1.42 and 1.52)."""
+    there = {i["name"]: i for i in live.state.get("interfaces", [])}
+    steps = []
+    for name, options in plan.dropped.items():
+        primary = there.get(name, {}).get("link-aggregation", {}).get("options", {}).get("primary")
+        if "primary" in options and primary:
+            title = f"take the primary port from {name}"
+            undo = [{"op": "bond option", "interface": name, "option": "primary", "value": str(primary)}]
+            steps.append(step("bond option", title, undo, interface=name, option="primary", value=""))
+    return steps
 
 
 def _seeds(plan: Plan, live: Live, known: Known) -> list[Step]:

@@ -153,6 +153,11 @@ def drop_options(context: Context, step: Step) -> str:
     return ", ".join(step["options"])
 
 
+def bond_option(context: Context, step: Step) -> str:
+    """Set an option of a bond that runs."""
+    return rescue.set_bond_option(step["interface"], step["option"], step["value"])
+
+
 def seed(context: Context, step: Step) -> str:
     """Give nmstate profiles to find (see compile)."""
     context.manager.add_in_memory([_profile(row) for row in step["profiles"]])
@@ -400,6 +405,7 @@ DO: dict[str, Callable[[Context, Step], str]] = {
     "rename": rename,
     "clear": clear,
     "drop options": drop_options,
+    "bond option": bond_option,
     "seed": seed,
     "apply": apply,
     "read back": read_back,

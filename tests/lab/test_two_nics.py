@@ -130,3 +130,51 @@ def swapped(host: Machine, peer: Machine) -> None:
     assert picture.default_routes(host) == [(PEER_ADDRESS, "eth1", 100)]
     assert not [name for name in picture.all_addresses(host) if name.startswith("kvmnet")]
     assert reachable(peer)
+
+
+BOND = f"""kvmnet: 1
+cluster: two
+profile: plain
+networks:
+  private: {{subnets: [10.1.0.0/16], gateway: {PEER_ADDRESS}}}
+hosts:
+  two:
+    interfaces:
+      eth0: {{mac: {HOST_MAC}}}
+      eth1: {{mac: {SECOND_MAC}}}
+      bond0: {{network: private, ports: [eth0, eth1], addresses: [{HOST_ADDRESS}]OPTIONS}}
+"""
+
+
+def test_options_that_left_a_bond(pair: tuple[Machine, Machine]) -> None:
+    """Also one that nmstate has no word to take away (primary), and one that excludes another (arp_interval). The
+    definition before it had the NICs by each other's names, under bridges: they get their own back."""
+    host, peer = pair
+
+    def options() -> list[str]:
+        names = ("primary", "miimon", "arp_interval", "arp_ip_target")
+        return [host.out(f"cat /sys/class/net/bond0/bonding/{name}") for name in names]
+
+    host.put("/root/bond.yaml", BOND.replace("OPTIONS", ", options: {primary: eth0, miimon: 50}"))
+    host.put(
+        "/root/less.yaml", BOND.replace("OPTIONS", f", options: {{arp_interval: 500, arp_ip_target: [{PEER_ADDRESS}]}}")
+    )
+    result = host.run("kvmnet apply --yes /root/bond.yaml", check=False, timeout=240)
+    assert result.code == 0, result
+    assert options() == ["eth0", "50", "0", ""]
+    links = [picture.link(host, name) for name in ("eth0", "eth1")]
+    assert [link.get("permaddr", link["address"]) for link in links] == [HOST_MAC, SECOND_MAC]
+    before = without_metrics(picture.whole(host))
+    with faults.nmstatectl(host, '$REAL "$@"; echo "NmstateError: after all was done" >&2; exit 1'):
+        assert host.run("kvmnet apply --yes /root/less.yaml", check=False, timeout=240).code == 3
+    assert options() == ["eth0", "50", "0", ""]
+    assert without_metrics(picture.whole(host)) == before
+    result = host.run("kvmnet apply --yes /root/less.yaml", check=False, timeout=240)
+    assert result.code == 0, result
+    assert options() == ["", "0", "500", PEER_ADDRESS]
+    assert host.run("kvmnet apply /root/less.yaml").stdout == "two: nothing to do, the host is as defined\n"
+    host.power_cut()
+    host.boot()
+    host.run("nm-online -s -q -t 60")
+    assert options() == ["", "0", "500", PEER_ADDRESS]
+    assert reachable(peer)

@@ -349,3 +349,21 @@ def test_a_port_that_comes_to_a_bond_is_sent_and_saved_though_nothing_else_of_it
     saved = next(s for s in steps_of(plan, live) if s["op"] == "save")["interfaces"]
     assert ["eth0", "eth1"] in saved
     assert make_plan(bundle, applied(bundle, live)).empty
+
+
+def test_names_that_the_kernel_gives_others_at_boot_are_refused(tmp_path: Path) -> None:
+    """udev cannot rename a NIC to a name that another one still has (seen in the lab: File exists, NIC ignored)."""
+    text = HEAD.format(profile="rocks") + (
+        f"      eth0: {{network: private, bridge: false, mac: {MACS[1]}, addresses: [10.1.255.254]}}\n"
+        f"      eth1: {{network: servers, mac: {MACS[0]}, addresses: [10.6.0.7]}}\n"
+    )
+    live = bare()
+    found = find(make_plan(bundle_of(tmp_path, text), live), live)
+    assert [r.code for r in found] == ["KVN544"]
+    assert f"the NIC {MACS[1]} is to be eth0, but at boot the kernel calls the NIC {MACS[0]} so" in found[0].message
+    lan = text.replace("eth0:", "lan0:")
+    assert find(make_plan(bundle_of(tmp_path, lan), live), live) == []
+    right = text.replace(MACS[0], "x").replace(MACS[1], MACS[0]).replace("x", MACS[1])
+    assert find(make_plan(bundle_of(tmp_path, right), live), live) == []
+    later = applied(bundle_of(tmp_path, right), live)
+    assert [r.code for r in find(make_plan(bundle_of(tmp_path, text), later), later)] == ["KVN544"]

@@ -363,5 +363,6 @@ def test_every_page_says_whether_it_can_be_overridden() -> None:
         "KVN528",
         "KVN529",
         "KVN533",
+        "KVN544",
     }
     assert set(refusals._REFUSALS) == tested, "a refusal without a test here"

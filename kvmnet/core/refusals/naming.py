@@ -13,6 +13,7 @@ from kvmnet.core.refusals import Case, Refusal, refusal
 from kvmnet.core.surroundings import LinkFile
 
 _FIRST_NAMES = tuple(f"eth{number}" for number in range(16))
+_KERNELS = re.compile(r"eth[0-9]+\Z")
 _TOKEN = re.compile(r'([A-Z_]+(?:\{[^}]*\})?)\s*(==|!=|\+=|-=|:=|=)\s*"((?:[^"\\]|\\.)*)"')
 
 
@@ -141,3 +142,25 @@ def cloud_init(case: Case) -> Iterator[Refusal]:
             f"cloud-init configures this machine's network ({case.live.surroundings.cloud_init})",
             "switch that off: echo 'network: {config: disabled}' > /etc/cloud/cloud.cfg.d/99-network.cfg",
         )
+
+
+@refusal("KVN544", "a NIC is to get the name that the kernel gives another one")
+def kernels_name(case: Case) -> Iterator[Refusal]:
+    """
+    The kernel calls NICs eth0, eth1, … in the order in which it finds them, and udev renames each when it sees it. A
+    NIC that is to be eth1 while the kernel calls another one so cannot be renamed at boot, whatever that other one is
+    to be called: udev (252 to 257) gives up with "File exists" and leaves the NIC unprepared. While the machine runs it
+    would work, so it would be lost at the next boot. Let the NIC have the name that the kernel gives it, or one that
+    the kernel gives none (`lan0`); the names of bridges and of NICs under them (peth0) are no obstacle.
+    """
+    boot = {link.mac: case.live.first_names.get(link.mac, link.name) for link in case.live.links.values() if link.mac}
+    for nic, link in case.nics:
+        if nic.link_file is None or not _KERNELS.match(nic.name):
+            continue
+        other = next((mac for mac, name in boot.items() if name == nic.name and mac != link.mac), None)
+        if other is not None:
+            yield Refusal(
+                "KVN544",
+                f"the NIC {link.mac} is to be {nic.name}, but at boot the kernel calls the NIC {other} so",
+                "swap the two keys in the definition, or choose names that the kernel does not give (lan0)",
+            )
