@@ -41,6 +41,8 @@ NET = "/sys/class/net"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 #: Seconds between the call for a guest that starts and libvirt's note that it runs.
 STARTING = 60.0
+#: Seconds between two looks at a macvtap that nobody holds.
+LOOK_AGAIN = 0.2
 
 Json = dict[str, Any]
 
@@ -100,12 +102,23 @@ def held(number: int) -> bool:
     return False
 
 
+def left_behind(upper: str) -> bool:
+    """Whether this is a macvtap of libvirt's that no process holds: a libvirt that was killed while a guest started
+    leaves one, and no later one knows of it."""
+    number = tap_of(upper) if upper.startswith("macvtap") else None
+    return number is not None and not held(number)
+
+
 def abandoned(device: str) -> bool:
-    """Whether all that lies over a device are macvtaps of libvirt's that no process holds: a libvirt that was killed
-    while a guest started leaves one, and no later one knows of it."""
-    for upper in uppers(device):
-        number = tap_of(upper) if upper.startswith("macvtap") else None
-        if number is None or held(number):
+    """Whether all that lies over a device was left behind. Looked at twice: one that is plugged into a running guest
+    (virsh attach-interface) is there for a moment before somebody holds it."""
+    for look in range(2):
+        over = uppers(device)
+        if not over:
+            return True
+        if look:
+            time.sleep(LOOK_AGAIN)
+        if not all(left_behind(upper) for upper in over):
             return False
     return True
 
@@ -199,6 +212,15 @@ def started(pid: int) -> Optional[str]:
         return None
 
 
+def mac_of(device: str) -> str:
+    """A device's MAC, in lower case."""
+    try:
+        with open(f"{NET}/{device}/address", encoding="ascii") as file:
+            return file.read().strip().lower()
+    except OSError:
+        return ""
+
+
 # --- guests and devices -------------------------------------------------------------------------------
 
 
@@ -279,22 +301,32 @@ def remove_behind(devices: list[str], lock: int) -> None:
     spawn("sh", ["-c", script, "sh", *devices], [*nowhere, (os.POSIX_SPAWN_DUP2, lock, 9)])
 
 
-def unneeded(record: Json, closely: bool = False) -> list[str]:
+def clear(domain: ET.Element, devices: list[str]) -> None:
+    """Remove what an earlier start of this guest left behind over its devices: the kernel lets no second macvtap of a
+    MAC on a device be up."""
+    macs = {str(mac.get("address")).lower() for mac in domain.iterfind("devices/interface[@type='direct']/mac")}
+    for device in devices:
+        for upper in uppers(device):
+            if mac_of(upper) in macs and left_behind(upper):
+                ip(f"link delete dev {upper}")
+
+
+def unneeded(record: Json) -> list[str]:
     """The devices that we made and nobody needs. What has become the host's own (it is in its state now), or has
-    gone, is forgotten. What carries something stays, unless one looks closely and it is abandoned."""
+    gone, is forgotten. What carries something stays, unless that was left behind."""
     needed = {device for user in entries("users") for device in read_json(f"{RUN_DIR}/users/{user}").get("devices", [])}
     found = []
     for device in entries("vlans"):
         if not exists(device) or device in record.get("own", []):
             forget("vlans", device)
-        elif device not in needed and (not uppers(device) or (closely and abandoned(device))):
+        elif device not in needed and abandoned(device):
             found.append(device)
     return found
 
 
-def sweep(record: Json, closely: bool = False) -> list[str]:
+def sweep(record: Json) -> list[str]:
     """Remove the devices that we made and nobody needs; says what it did."""
-    gone = unneeded(record, closely)
+    gone = unneeded(record)
     for device in gone:
         remove(device)
     return [f"removed {device}" for device in gone]
@@ -317,6 +349,7 @@ def begin(domain: ET.Element, record: Json) -> None:
     daemon = os.getppid()
     note(domain, needed, starting={"daemon": daemon, "began": started(daemon), "at": _now()})
     try:
+        clear(domain, needed)
         for device in needed:
             make(device, record["vlans"][device])
     except Refused:
@@ -397,7 +430,7 @@ def reconcile(record: Json) -> list[str]:
     done = []
     for domain in there.values():
         done += found_running(domain, record)
-    return done + sweep(record, closely=True)
+    return done + sweep(record)
 
 
 def status(record: Json) -> Json:

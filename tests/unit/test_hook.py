@@ -261,6 +261,39 @@ def test_reconcile_removes_what_a_killed_libvirt_left(kernel: Kernel, monkeypatc
     assert reconciled() == ["removed peth0.2"] and kernel.told[-1] == "removed peth0.2"
 
 
+def left(kernel: Kernel, name: str, device: str, mac: str = "") -> None:
+    """A macvtap that no process holds."""
+    (kernel.net / device / f"upper_{name}").mkdir()
+    tap = kernel.net / name / "macvtap/tap9"
+    tap.mkdir(parents=True)
+    (tap / "dev").write_text("4095:77\n")
+    (kernel.net / name / "address").write_text(f"{mac}\n")
+
+
+def test_what_was_left_behind_goes_with_the_last_guest_too(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When libvirt was back its device was needed by another guest, so it outlived the look at that time."""
+    removed: list[str] = []
+    monkeypatch.setattr(hook, "remove_behind", lambda devices, lock: removed.extend(devices))
+    call("prepare", domain("one", "peth0.2"), monkeypatch)
+    left(kernel, "macvtap0", "peth0.2")
+    call("release", domain("one", "peth0.2"), monkeypatch)
+    assert removed == ["peth0.2"]
+
+
+def test_a_guest_that_starts_again_finds_nothing_of_its_last_start(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel lets no second macvtap of a MAC on a device be up."""
+    call("prepare", domain("one", "peth0.2"), monkeypatch)
+    for number in (1, 2):
+        left(kernel, f"macvtap{number}", "peth0.2", f"36:77:6e:c0:00:0{number}")
+    told: list[str] = []
+    monkeypatch.setattr(hook, "ip", lambda *commands: told.extend(commands))
+    nic = "<interface type='direct'><mac address='36:77:6E:C0:00:02'/><source dev='peth0.2'/></interface>"
+    assert call("prepare", domain("two", extra=nic), monkeypatch) == 0
+    assert told == ["link delete dev macvtap2"]
+
+
 def test_status(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     call("prepare", domain("one", "peth0.2"), monkeypatch)
     assert hook.main(["--status"]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from kvmnet.core.report import event_text, outcome_text
 from kvmnet.host import nmstate
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
 from kvmnet.host.ping import _checksum, longest_gap
-from kvmnet.transaction import launch
+from kvmnet.transaction import launch, steps
 from kvmnet.transaction.steps import missing, without_meta
 
 
@@ -147,3 +148,48 @@ def test_a_worker_that_systemd_does_not_start_leaves_nothing_open(
     with pytest.raises(Refused, match="does not start the worker"):
         launch.start(tmp_path, "T")
     assert not (tmp_path / "open").exists()
+
+
+# ---- guests' ports
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An open transaction with two guests' taps in its snapshot; the loss of vnet1's guest was allowed."""
+    tap = {"kind": "tap", "index": 7, "of": "br0", "settings": {}}
+    (tmp_path / "snapshot.json").write_text(json.dumps({"guests": {"vnet0": tap, "vnet1": {**tap, "index": 8}}}))
+    (tmp_path / "transaction.json").write_text(json.dumps({"lost": ["vnet1"]}))
+    monkeypatch.setattr(steps, "missing", lambda _: [])
+    monkeypatch.setattr(rescue, "wait", lambda what, *_: what() or what())
+    return SimpleNamespace(folder=tmp_path)
+
+
+def kernel(monkeypatch: pytest.MonkeyPatch, *, refuses: bool) -> list[str]:
+    """Both taps are of nothing; returns what is asked of the kernel."""
+    rows = [{"ifname": n, "ifindex": i, "linkinfo": {}} for n, i in (("br0", 3), ("vnet0", 7), ("vnet1", 8))]
+    done: list[str] = []
+
+    def run(*argv: str) -> str:
+        if refuses:
+            raise rescue.Failed("no")
+        done.append(" ".join(argv[4:]))
+        rows[1]["master"] = "br0"
+        return ""
+
+    monkeypatch.setattr(rescue, "run", run)
+    monkeypatch.setattr(rescue, "run_json", lambda *argv: rows[1:2] if "dev" in argv else rows)
+    return done
+
+
+def test_a_guests_tap_that_a_change_detached_is_put_back_and_read_back(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = kernel(monkeypatch, refuses=False)
+    assert steps.read_back(context, {"expect": []}) == "0 interfaces as defined, 1 guests' ports as before"
+    assert done == ["vnet0 master br0"], "vnet1's guest was given up"
+
+
+def test_a_guests_tap_that_cannot_be_put_back_undoes_the_change(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel(monkeypatch, refuses=True)
+    with pytest.raises(steps.StepFailed, match=r"guests vnet0: was a port of br0, is of nothing$"):
+        steps.read_back(context, {"expect": []})
