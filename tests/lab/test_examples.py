@@ -211,8 +211,7 @@ def undone(host: Machine, command: str) -> None:
     steps = json.loads(host.out(command.replace("apply --yes", "plan --json")))["steps"]
     saving = next(number for number, title in enumerate(steps) if title.startswith("write the profiles"))
     faults.pause(host, saving, event="done")
-    host.start(f"exec {command}")
-    faults.wait_paused(host, timeout=200)
+    faults.wait_paused(host, host.start(f"exec {command}"), timeout=200)
     host.power_cut()
     host.boot()
     host.run("nm-online -s -q -t 60", timeout=90)
