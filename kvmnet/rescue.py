@@ -759,8 +759,11 @@ def activate_again(before: Json) -> None:
 
 def _active_as_before(before: Json, uuid: str, device: str) -> bool:
     now = observe(before["names"], before["macs"], before["uuids"])
+    was_port_of, port_of = (seen["links"].get(device, {}).get("master") for seen in (before, now))
     return (
         any(p["uuid"] == uuid and p["device"] == device for p in now["profiles"])
+        # NetworkManager's rollback of a bond (1.52) may leave its ports waiting for ever for a bond that is up
+        and was_port_of == port_of
         and before["addresses"].get(device) == now["addresses"].get(device)
         and [r for r in before["routes"] if r["dev"] == device] == [r for r in now["routes"] if r["dev"] == device]
     )
