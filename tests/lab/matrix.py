@@ -114,7 +114,7 @@ def settled(bench: Bench, ends: tuple[str, ...]) -> str:
 def back(bench: Bench, ended: str) -> None:
     """From the new state to the old one, for the next point."""
     if ended == "after":
-        bench.host.run("kvmnet remove --yes", timeout=120)
+        bench.host.run("kvmnet remove --yes", timeout=240)
     assert bench.look(bench.host) == bench.before
 
 

@@ -108,10 +108,10 @@ def both_ends(
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, int]]:
     """Make the change once and give it back: so both ends are known, and where its critical places are."""
     before = look(host)
-    host.run(f"kvmnet apply --yes {allow} /root/cluster.yaml", timeout=120)
+    host.run(f"kvmnet apply --yes {allow} /root/cluster.yaml", timeout=240)
     after = look(host)
     steps = json.loads(host.out("cat /var/lib/kvmnet/history/*/transaction.json"))["steps"]
-    host.run("kvmnet remove --yes", timeout=120)
+    host.run("kvmnet remove --yes", timeout=240)
     assert look(host) == before
     places: dict[str, int] = {}
     for place, word in PLACES.items():
