@@ -44,9 +44,12 @@ TURNS = {
     "test_probes": (),
     "test_refusals": (),
     "test_two_nics": (),
+    # the fault matrix has these too
+    "test_guard::test_without_worker_and_unit_the_watchdog_undoes": (),
+    "test_guard::test_the_power_goes_in_the_trial": (),
 }
-"""With --take-turns, as in `make test`, which must not take too long: the generations that a module's tests run in.
-Modules that are not named run in both, as all do in `make lab-tests-all`."""
+"""With --take-turns, as in `make test`, which must not take too long: the generations that a module's tests, or one of
+them, run in. What is not named runs in both, as all does in `make lab-tests-all`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,7 +80,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _its_turn(item: pytest.Item) -> bool:
     if item.get_closest_marker("long"):
         return False
-    turns = TURNS.get(item.path.stem)
+    module = item.path.stem
+    turns = TURNS.get(f"{module}::{item.originalname}" if isinstance(item, pytest.Function) else "", TURNS.get(module))
     call = getattr(item, "callspec", None)
     return turns is None or call is None or call.params.get("generation") in turns
 

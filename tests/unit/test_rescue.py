@@ -310,22 +310,24 @@ def test_what_has_its_mac_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_bond_that_went_with_its_bridge_comes_back_before_its_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It cannot be named as a device, since it is gone; that one fails does not keep the others down."""
+    """It cannot be named as a device, since it is gone; that one fails does not keep the others down. A port that is
+    active but waits for its bond for ever is activated again."""
     ran: list[str] = []
 
     def run(*argv: str) -> str:
         ran.append(" ".join(argv[3:]))
         raise rescue.Failed("no")
 
-    profiles = [{"uuid": f"u-{name}", "device": name} for name in ("eth0", "bond0", "eth9")]
+    profiles = [{"uuid": f"u-{name}", "device": name} for name in ("eth0", "bond0", "eth1", "eth9")]
     before = {"names": [], "macs": [], "uuids": [], "links": Network("02::1", False).links(), "routes": []}
     before |= {"profiles": profiles, "addresses": {"eth9": ["10.0.0.9/24"]}}
-    here = {"profiles": profiles[2:], "addresses": {"eth9": ["10.0.0.9/24"]}, "routes": []}
+    here = {"profiles": profiles[2:], "addresses": {"eth9": ["10.0.0.9/24"]}, "routes": [], "links": {"eth1": {}}}
     monkeypatch.setattr(rescue, "observe", lambda *_: here)
-    monkeypatch.setattr(rescue, "links", lambda: {"eth0": {}, "eth9": {}})
+    monkeypatch.setattr(rescue, "links", lambda: {"eth0": {}, "eth1": {}, "eth9": {}})
     monkeypatch.setattr(rescue, "run", run)
     rescue.activate_again(before)
-    assert ran == ["connection up uuid u-bond0", "connection up uuid u-eth0 ifname eth0"]
+    ports = [f"connection up uuid u-eth{n} ifname eth{n}" for n in (0, 1)]
+    assert ran == ["connection up uuid u-bond0", *ports]
 
 
 # ---- guests' ports
