@@ -81,8 +81,9 @@ def pings(peer: Machine, address: str = HOST_ADDRESS, *, lead: float = 1.0) -> I
         text = job.stop(signal.SIGINT).stdout
         found = re.search(r"(\d+) packets transmitted", text)
         if found:
-            seen.sent = int(found[1])
             seen.answered = {int(number) for number in re.findall(r"bytes from .* icmp_seq=(\d+)", text)}
+            # the last one may have been on its way when ping was stopped
+            seen.sent = int(found[1]) if int(found[1]) in seen.answered else int(found[1]) - 1
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def test_no_frame_is_lost_by_an_unrelated_apply(guest: Machine, peer: Machine) -
     assert [(g["device"], g["how"]) for g in plan(guest, WITH_VLAN)["guests"]] == [("vnet0", "untouched")]
     lost, result = outage.lost_during(peer, lambda: apply(guest, WITH_VLAN, "--json"), INSIDE)
     assert result.code == 0, result
-    assert lost == 0
+    assert lost == 0, result
     assert read_back(result) == "4 interfaces as defined, 1 guests' ports as before"
 
 
@@ -125,3 +125,15 @@ def test_a_tap_that_a_change_detaches_is_put_back_by_it(on_vlan: Machine, peer: 
     with outage.pings(peer, INSIDE) as seen:
         pass
     assert seen.received and not seen.lost
+
+
+def test_a_change_below_a_guest_is_said_to_cut_it_for_a_moment(guest: Machine, peer: Machine) -> None:
+    """Its bridge and NIC get another MTU: the tap stays where it is, and frames go on."""
+    other = DEFINITION.replace("gateway: 10.1.1.1, mtu: 1496", "gateway: 10.1.1.1, mtu: 1400")
+    told = plan(guest, other)["guests"]
+    assert ("vnet0", "cut for a moment") in [(g["device"], g["how"]) for g in told]
+    lost, result = outage.lost_during(peer, lambda: apply(guest, other, "--allow-guest-loss", "vnet5"), INSIDE)
+    assert result.code == 0, result
+    assert picture.link(guest, "br-eth0")["mtu"] == 1400
+    assert picture.link(guest, "vnet0")["master"] == "br-eth0"
+    assert lost <= 20, "of ten a second"
