@@ -86,15 +86,16 @@ class Bench:
 
     def timed(self, command: str) -> float:
         """Seconds that a command takes, by the machine's own clock."""
-        told = self.host.out(f"b=$EPOCHREALTIME; {command} >/root/said 2>&1; echo $b $EPOCHREALTIME $?", timeout=600)
-        begin, end, code = told.split()
+        timed = f"b=$EPOCHREALTIME; {command} >/root/said 2>&1; c=$?; echo $b $EPOCHREALTIME $c"
+        begin, end, code = self.host.out(timed, timeout=1200).split()
         assert code == "0", f"{command}: {self.host.out('tail -n 30 /root/said')}"
         return float(end) - float(begin)
 
     def clear(self) -> None:
         """The host as it was before both."""
-        self.host.run(CLEAR, timeout=300)
+        self.host.run(CLEAR, timeout=600)
         self.host.put(PROFILE, self.profile, mode=0o600)
+        self.host.run("ip link set dev eth0 promisc off mtu 1500")  # NetworkManager does not take it back
         self.host.run("nmcli connection reload && nmcli --wait 60 connection up eth0", timeout=120)
         self.host.until("test $(ls /sys/class/net | grep -c eth0) = 1", timeout=120)
         self.host.run("nm-online -s -q -t 60; udevadm settle; sync", timeout=120)
@@ -113,28 +114,28 @@ class Bench:
     def first(self) -> tuple[float, float]:
         """All bridges, from the host before both; it is left with those of kvmnet."""
         self.clear()
-        theirs = self.timed(f"nmstatectl apply {STATE}")
+        theirs = self.timed(f"nmstatectl apply --timeout 900 {STATE}")
         self.check(self.vlans)
         self.clear()
-        ours = self.timed(f"kvmnet apply --yes {DEFINITION}")
+        ours = self.timed(f"kvmnet apply --yes --timeout 900 {DEFINITION}")
         self.check(self.vlans)
         return ours, theirs
 
     def nothing(self) -> tuple[float, float]:
         """On a host that is as defined."""
-        ours = self.timed(f"kvmnet apply --yes {DEFINITION}")
+        ours = self.timed(f"kvmnet apply --yes --timeout 900 {DEFINITION}")
         assert "nothing to do" in self.host.out("cat /root/said")
         return ours, self.timed("nmstatectl show")
 
     def one_more(self) -> tuple[float, float]:
         """One bridge more, and away again."""
-        ours = self.timed(f"kvmnet apply --yes {MORE}")
+        ours = self.timed(f"kvmnet apply --yes --timeout 900 {MORE}")
         self.check(self.vlans + 1)
-        self.timed(f"kvmnet apply --yes {DEFINITION}")
+        self.timed(f"kvmnet apply --yes --timeout 900 {DEFINITION}")
         self.check(self.vlans)
-        theirs = self.timed(f"nmstatectl apply {MORE_STATE}")
+        theirs = self.timed(f"nmstatectl apply --timeout 900 {MORE_STATE}")
         self.check(self.vlans + 1)
-        self.timed(f"nmstatectl apply {LESS_STATE}")
+        self.timed(f"nmstatectl apply --timeout 900 {LESS_STATE}")
         self.check(self.vlans)
         return ours, theirs
 

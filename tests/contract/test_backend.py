@@ -96,7 +96,6 @@ def test_what_nmstate_refuses_is_an_error_with_its_reason(host: Machine, backend
     answer = apply(host, backend, {"interfaces": [{**STATE["interfaces"][0], "colour": "red"}]}, 30)
     assert "colour" in answer["error"], answer
     assert picture.whole(host) == before
-    assert answer["error"].startswith("NmstateError: InvalidArgument: ")
 
 
 @pytest.mark.long
@@ -120,7 +119,7 @@ def test_a_committed_trial_stays_and_is_in_memory_still(host: Machine, backend: 
     host.run("sleep 15")
     assert picture.addresses(host, "dummy7") == ["10.77.0.1/24"]
     after = picture.whole(host)
-    assert (after["checkpoints"], after["files"].keys() - before["files"].keys()) == (
+    assert (after["checkpoints"].strip(), after["files"].keys() - before["files"].keys()) == (
         "ao 0",
         {path for path in after["files"] if path.startswith("/run/") and "dummy7" in path},
     )
