@@ -35,7 +35,7 @@ TURNS = {
     "test_guard": ("bookworm",),
     "test_guests": ("bookworm",),
     "test_impact": ("trixie",),
-    "test_lab": ("trixie",),
+    "test_lab": (),
     "test_by_hand": (),
     "test_examples": (),
     "test_leaving": (),

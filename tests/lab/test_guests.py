@@ -212,8 +212,11 @@ def test_a_plan_names_the_guests_that_it_touches(machine: Machine) -> None:
         machine.put("/root/other.yaml", down)
         result = machine.run("kvmnet apply --yes /root/other.yaml", check=False, timeout=120)
         assert result.code == 5, result
-        for guest, over in ((BRIDGED, "eth0"), (TAGGED, "peth0.2")):
-            lost = f"the guest {guest} would lose its network for good ({taps[guest]} on {over}: nothing leads out of "
+        for guest, why in (
+            (BRIDGED, "eth0: eth0 is removed"),
+            (TAGGED, "peth0.2: nothing leads out of peth0.2 any more (eth0 is taken down)"),
+        ):
+            lost = f"the guest {guest} would lose its network for good ({taps[guest]} on {why})"
             assert f"KVN527: {lost}" in result.stderr and f"--allow-guest-loss {guest} goes on" in result.stderr, result
         machine.run("systemctl kill -s STOP libvirtd")
         try:
