@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from kvmnet.core.expectations import expectations
 from kvmnet.core.live import Live
 from kvmnet.core.order import Hop, hops
 from kvmnet.core.owned import new_uuid
-from kvmnet.core.plan import Plan, expectations
+from kvmnet.core.plan import Plan
 from kvmnet.core.probe import Probe
 from kvmnet.transaction.zones import zone_to_be
 

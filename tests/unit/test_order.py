@@ -11,12 +11,13 @@ import pytest
 
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.defaults import completed, dropped_options
+from kvmnet.core.expectations import expectations
 from kvmnet.core.guest_settings import guest_settings
 from kvmnet.core.impact import GOOD, impacts
 from kvmnet.core.live import Link, Live, Owned, Profile
 from kvmnet.core.order import Rename, hops
 from kvmnet.core.owned import KINDS, new_uuid, note_after, profile_uuid
-from kvmnet.core.plan import Plan, expectations, make_plan
+from kvmnet.core.plan import Plan, make_plan
 from kvmnet.core.refusals import find
 from kvmnet.pipeline import load
 from kvmnet.transaction.compile import Step, Terms, compile_steps

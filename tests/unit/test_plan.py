@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.difference import interface_differences, renamed, route_key
+from kvmnet.core.expectations import expectations
 from kvmnet.core.guest_settings import SETTINGS_FILE, guest_settings
 from kvmnet.core.live import Link, Live, Owned, Profile
 from kvmnet.core.owned import from_note, note_after, owned_after, profile_uuid, to_note
-from kvmnet.core.plan import expectations, make_plan
+from kvmnet.core.plan import make_plan
 from kvmnet.core.report import plan_text
 from kvmnet.pipeline import load
 
