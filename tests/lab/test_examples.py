@@ -216,8 +216,15 @@ def undone(host: Machine, command: str) -> None:
     host.boot()
     host.run("nm-online -s -q -t 60", timeout=90)
     host.until("! test -e /var/lib/kvmnet/open", timeout=90)
-    # NetworkManager notes in a profile's file when it was used last
-    assert told_apart({**whole(host), "files": before["files"]}, before) == [], "after a power cut"
+    # NetworkManager notes in a profile's file when it was used last, and binds to the default zone what it activates
+    # once firewalld is there: at a boot that may be before
+    now = {**bound(whole(host)), "files": before["files"]}
+    assert told_apart(now, bound(before)) == [], "after a power cut"
+
+
+def bound(seen: dict[str, Any]) -> dict[str, Any]:
+    """A picture whose zones have only what is in another than the default one."""
+    return {**seen, "zones": {zone: names for zone, names in seen["zones"].items() if zone != "drop"}}
 
 
 def told_apart(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
