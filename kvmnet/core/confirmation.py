@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kvmnet.core.bundle import State
+from kvmnet.core.bundle import State, port_names
 from kvmnet.core.plan import Plan
 
 
@@ -30,6 +30,5 @@ def _addresses(interface: Mapping[str, Any]) -> list[str]:
 
 
 def _below(interface: Mapping[str, Any]) -> list[str]:
-    ports = [p for kind in ("bridge", "link-aggregation") for p in interface.get(kind, {}).get("port", [])]
     bases = [interface[kind].get("base-iface") for kind in ("vlan", "mac-vtap", "mac-vlan") if kind in interface]
-    return [str(p["name"] if isinstance(p, Mapping) else p) for p in ports] + [str(b) for b in bases if b]
+    return port_names(interface) + [str(b) for b in bases if b]

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from kvmnet.core.bundle import State
+from kvmnet.core.bundle import State, port_names
 
 
 def expectations(state: State) -> list[dict[str, Any]]:
     """What the kernel must show once a state is applied, one entry an interface: to be read back, since no
     return code is believed about the network."""
-    controllers = {
-        (p["name"] if isinstance(p, Mapping) else p): i["name"]
-        for i in state.get("interfaces", [])
-        for kind in ("bridge", "link-aggregation")
-        for p in i.get(kind, {}).get("port", [])
-    }
+    controllers = {port: i["name"] for i in state.get("interfaces", []) for port in port_names(i)}
     found = []
     for interface in state.get("interfaces", []):
         if interface.get("state") == "absent":

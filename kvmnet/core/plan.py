@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from kvmnet.core.bundle import Bundle, Nic, State
+from kvmnet.core.bundle import Bundle, Nic, State, port_names
 from kvmnet.core.defaults import completed, dropped_options
 from kvmnet.core.difference import interface_differences, renamed, route_key, route_text
 from kvmnet.core.guest_settings import guest_settings
@@ -247,8 +247,7 @@ def _joining(desired: State, view: State, masters: Mapping[str, Optional[str]]) 
     found = {}
     for interface in desired.get("interfaces", []):
         name = interface["name"]
-        ports = [p["name"] for p in interface.get("bridge", {}).get("port", [])]
-        ports += interface.get("link-aggregation", {}).get("port", [])
+        ports = port_names(interface)
         if ports and interface_differences(interface, there.get(name)):
             found.update({p: f"becomes a port of {name}" for p in ports if masters.get(p) != name})
     return found

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from kvmnet.core.bundle import port_names
 from kvmnet.core.difference import interface_differences, renamed
 from kvmnet.core.live import Live
 from kvmnet.core.owned import KINDS
@@ -186,8 +187,7 @@ class _Builder:
             self._plan_base(device, kind, interface[interface["type"]], there)
         section = {"bridge": "bridge", "bond": "link-aggregation"}.get(kind or "", "")
         if "port" in interface.get(section, {}):
-            ports = interface[section]["port"]
-            wanted = [self._named(str(p["name"] if isinstance(p, Mapping) else p)) for p in ports]
+            wanted = [self._named(port) for port in port_names(interface)]
             for port in [p for p in self.after.below(device) if p not in wanted]:
                 self.after.master[port] = None
             for port in wanted:

@@ -260,10 +260,7 @@ def _hop(hop: Hop, plan: Plan, live: Live) -> list[Step]:
     undo: list[dict[str, Any]] = []
     if live.zones is not None:
         undo.append({"op": "zone", "interface": hop.old, "zone": live.zones.get(hop.old)})
-    back: dict[str, Any] = {"op": "rename", "mac": rename.mac, "to": hop.old}
-    # back from a temporary name: an undo that is done twice must not go that way again
-    back |= {"altnames": list(rename.altnames)} if hop.old == rename.old else {"altnames": [], "unless": rename.old}
-    undo.append(back)
+    undo.append(way_back(hop))
     steps.append(
         step(
             "rename",
@@ -276,6 +273,14 @@ def _hop(hop: Hop, plan: Plan, live: Live) -> list[Step]:
         )
     )
     return steps
+
+
+def way_back(hop: Hop) -> dict[str, Any]:
+    """The undo of one renaming. To a temporary name only where the NIC has not the one from before already: an undo
+    that is done twice must not go that way again."""
+    rename = hop.rename
+    more = {"altnames": list(rename.altnames)} if hop.old == rename.old else {"altnames": [], "unless": rename.old}
+    return {"op": "rename", "mac": rename.mac, "to": hop.old, **more}
 
 
 def _unbind(plan: Plan, live: Live) -> list[Step]:

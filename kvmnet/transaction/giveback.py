@@ -20,7 +20,7 @@ from kvmnet.core.order import Rename, hops
 from kvmnet.core.owned import profile_uuid
 from kvmnet.core.plan import Change, Plan
 from kvmnet.core.probe import Probe
-from kvmnet.transaction.compile import ETC_DIR, NM_TYPES, STEP_LIMIT, Step, ask_step, step
+from kvmnet.transaction.compile import ETC_DIR, NM_TYPES, STEP_LIMIT, Step, ask_step, step, way_back
 from kvmnet.transaction.history import ended
 
 #: Those that stand on others go first.
@@ -210,13 +210,11 @@ def _names(plan: Plan, original: Original, live: Live) -> list[Step]:
     free = set(live.links) - {i["name"] for i in plan.state["interfaces"]}
     steps = []
     for hop in hops(plan.renames, free):
-        nic, now = nics[hop.rename.mac], hop.rename
+        nic = nics[hop.rename.mac]
         spec = {"op": "rename", "mac": nic.mac, "to": hop.new, "altnames": list(nic.altnames) if hop.last else []}
-        back: dict[str, Any] = {"op": "rename", "mac": nic.mac, "to": hop.old}
-        back |= {"altnames": list(now.altnames)} if hop.old == now.old else {"altnames": [], "unless": now.old}
         zones = live.zones if live.zones is not None else {}
         bound = [{"op": "zone", "interface": n, "zone": zones.get(n)} for n in (hop.new, hop.old)]
-        undo = [*bound, back] if live.zones is not None else [back]
+        undo = [*bound, way_back(hop)] if live.zones is not None else [way_back(hop)]
         steps.append(_give(f"give {hop.old} its name {hop.new}", [spec], undo))
     for nic in original.nics:
         link = live.nic(nic.mac)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kvmnet.core.bundle import port_names
 from kvmnet.core.difference import is_link_local
 from kvmnet.core.live import Live
 from kvmnet.core.plan import Plan
@@ -41,11 +42,10 @@ def _zone(name: str, interfaces: Mapping[str, Mapping[str, Any]], old: Mapping[s
     link = live.links.get(name)
     if link is not None and link.kind == kind:
         return live_zone(name, live)
+    ports = port_names(interfaces[name])
     if kind == "bridge":
-        ports = [p["name"] for p in interfaces[name].get("bridge", {}).get("port", [])]
         return next((_zone(port, interfaces, old, live) for port in ports), "")
     if kind == "bond":
-        ports = list(interfaces[name].get("link-aggregation", {}).get("port", []))
         speaking = [port for port in ports if _has_address(old.get(port, port), live)]
         zones = [_zone(port, interfaces, old, live) for port in speaking or ports]
         return zones[0] if speaking else next(filter(None, zones), "")

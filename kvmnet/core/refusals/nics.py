@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.bundle import port_names
 from kvmnet.core.difference import is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
 
@@ -89,12 +90,7 @@ def macvtap_under_port(case: Case) -> Iterator[Refusal]:
     A device has one receive handler: what carries a macvtap, macvlan or ipvlan cannot become the port of a bridge or
     bond (EBUSY). Stop the guest that uses it, or move it to the bridge (`kvmnet plan` again after that).
     """
-    ports = {
-        (p["name"] if isinstance(p, dict) else p): i["name"]
-        for i in case.bundle.state.get("interfaces", [])
-        for kind in ("bridge", "link-aggregation")
-        for p in i.get(kind, {}).get("port", [])
-    }
+    ports = {port: i["name"] for i in case.bundle.state.get("interfaces", []) for port in port_names(i)}
     for port, controller in ports.items():
         name = case.now(port)
         kinds = {n.name: n.kind for n in case.live.links.values() if n.base == name and n.kind in _ONE_HANDLER}
