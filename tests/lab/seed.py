@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Optional
+from typing import Any, Optional
 
 from tests.lab import layers
 from tests.lab.machine import Machine, Nic
@@ -114,9 +114,9 @@ def seed_host(
     return machine
 
 
-def peer_machine(generation: str, wire: Wire, *, name: str = "peer", **options: object) -> Machine:
+def peer_machine(generation: str, wire: Wire) -> Machine:
     """A machine that will be the host's gateway; it is quick and forgets all at power off. See `seed_peer`."""
-    return Machine(generation, name, [Nic(PEER_MAC, wire)], disk=False, **options)  # type: ignore[arg-type]
+    return Machine(generation, "peer", [Nic(PEER_MAC, wire)], disk=False)
 
 
 def seed_peer(machine: Machine) -> Machine:
@@ -127,15 +127,29 @@ def seed_peer(machine: Machine) -> Machine:
 
 
 @contextmanager
-def host_and_peer(generation: str, wire: Wire) -> Iterator[tuple[Machine, Machine]]:
-    """A host without a profile yet (see `seed_host`) and its gateway on one wire, booted at the same time."""
-    host = Machine(generation, "host", [Nic(HOST_MAC, wire)], layers=layers.all_of(generation))
-    peer = peer_machine(generation, wire)
+def two_machines(
+    generation: str, nics: Sequence[Nic], doors: Sequence[Nic], **options: Any
+) -> Iterator[tuple[Machine, Machine]]:
+    """A host with these NICs, without a profile yet (see `seed_host`), and its gateway with the NICs `doors`, booted at
+    the same time. A host of several NICs answers ARP for an address by the NIC that has it alone: they may be on one
+    wire. `options` are the host's (see Machine)."""
+    host = Machine(generation, "host", nics, layers=layers.all_of(generation), **options)
+    peer = Machine(generation, "peer", doors, disk=False)
     try:
         with ThreadPoolExecutor() as pool:
             list(pool.map(Machine.boot, (host, peer)))
         seed_peer(peer)
+        if len(nics) > 1:
+            host.put("/etc/sysctl.d/lab.conf", "net.ipv4.conf.all.arp_ignore = 1\n")
+            host.run("sysctl --quiet --system")
         yield host, peer
     finally:
         host.close()
         peer.close()
+
+
+@contextmanager
+def host_and_peer(generation: str, wire: Wire, **options: Any) -> Iterator[tuple[Machine, Machine]]:
+    """The same with one NIC each, on one wire."""
+    with two_machines(generation, [Nic(HOST_MAC, wire)], [Nic(PEER_MAC, wire)], **options) as machines:
+        yield machines

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ import pytest
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.guest_settings import SETTINGS_FILE
 from kvmnet.pipeline import load
-from tests.lab import faults, layers, neighbour, picture
+from tests.lab import faults, neighbour, picture
 from tests.lab.machine import Machine, Nic
 from tests.lab.outage import reachable
-from tests.lab.seed import HOST_MAC, keyfile, seed_host, seed_peer
+from tests.lab.seed import HOST_MAC, keyfile, seed_host, two_machines
 from tests.lab.wire import Wire
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -80,44 +80,28 @@ def in_every_order(things: list[Any]) -> list[Any]:
 @pytest.fixture(scope="module")
 def machines(lab: None, generation: str) -> Iterator[tuple[Machine, Machine]]:
     """A host with three NICs: two on the wire with both gateways, one on a wire with a DHCP server."""
-    wires = [Wire(), Wire()]
-    host = Machine(
-        generation,
-        "host",
-        [Nic(mac, wires[number // 2]) for number, mac in enumerate(MACS)],
-        layers=layers.all_of(generation),
-    )
-    peer = Machine(
-        generation, "peer", [Nic("00:14:4f:80:ee:01", wires[0]), Nic("00:14:4f:80:ee:02", wires[1])], disk=False
-    )
-    try:
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(Machine.boot, (host, peer)))
-        seed_peer(peer)
-        neighbour.speak(
-            peer,
-            {
-                "eth0": ["10.1.0.1/16", "10.1.0.3/16", "2001:db8:1::1/64"],
-                "eth0.5": ["10.5.0.1/24"],
-                "eth1": ["10.3.0.1/24"],
-            },
-        )
-        neighbour.serve_leases(peer, "eth1", "10.3.0.100", "10.3.0.200")
-        host.put("/etc/sysctl.d/lab.conf", "net.ipv4.conf.all.arp_ignore = 1\n")
-        host.run("sysctl --quiet --system")
-        leased = keyfile("eth2", uuid="5f8e1a0c-3f6e-4a53-9d1b-2f0c6a8f7e12", zone="trusted")
-        leased = re.sub(r"address1=.*\nmethod=manual", "method=auto", leased).replace(
-            "method=auto\n\n[proxy]", "method=disabled\n\n[proxy]"
-        )
-        host.put(f"{PROFILES}/eth2.nmconnection", leased, mode=0o600)
-        seed_host(host, zone="trusted", default_zone="drop")
-        host.run("nmcli --wait 30 connection up eth2", timeout=60)
-        yield host, peer
-    finally:
-        host.close()
-        peer.close()
-        for wire in wires:
-            wire.close()
+    with ExitStack() as stack:
+        wires = [stack.enter_context(Wire()) for _ in range(2)]
+        nics = [Nic(mac, wires[number // 2]) for number, mac in enumerate(MACS)]
+        doors = [Nic(f"00:14:4f:80:ee:0{number + 1}", wire) for number, wire in enumerate(wires)]
+        with two_machines(generation, nics, doors) as (host, peer):
+            neighbour.speak(
+                peer,
+                {
+                    "eth0": ["10.1.0.1/16", "10.1.0.3/16", "2001:db8:1::1/64"],
+                    "eth0.5": ["10.5.0.1/24"],
+                    "eth1": ["10.3.0.1/24"],
+                },
+            )
+            neighbour.serve_leases(peer, "eth1", "10.3.0.100", "10.3.0.200")
+            leased = keyfile("eth2", uuid="5f8e1a0c-3f6e-4a53-9d1b-2f0c6a8f7e12", zone="trusted")
+            leased = re.sub(r"address1=.*\nmethod=manual", "method=auto", leased).replace(
+                "method=auto\n\n[proxy]", "method=disabled\n\n[proxy]"
+            )
+            host.put(f"{PROFILES}/eth2.nmconnection", leased, mode=0o600)
+            seed_host(host, zone="trusted", default_zone="drop")
+            host.run("nmcli --wait 30 connection up eth2", timeout=60)
+            yield host, peer
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +111,7 @@ def before(machines: tuple[Machine, Machine]) -> dict[str, Any]:
 
 def whole(host: Machine) -> dict[str, Any]:
     """The picture without what NetworkManager counts anew, and when it used a profile last."""
-    found = picture.whole(host)
-    return {**found, "routes": sorted(re.sub(r" metric \d+", "", route) for route in found["routes"])}
+    return picture.without_metrics(picture.whole(host))
 
 
 def as_defined(host: Machine, bundle: Bundle) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from tests.lab import guests, layers, picture
-from tests.lab.machine import Machine, Nic
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, peer_machine, seed_host, seed_peer
+from tests.lab import guests, picture
+from tests.lab.machine import Machine
+from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, host_and_peer, seed_host
 from tests.lab.wire import Wire
 
 BRIDGED, TAGGED, SECOND, FROM_BOOT = "compute-0-0-0", "hosted-vm-0-0-0", "hosted-vm-0-0-1", "always-0-0-0"
@@ -74,19 +73,10 @@ done
 @pytest.fixture(scope="module")
 def machines(lab: None, generation: str, wire: Wire) -> Iterator[tuple[Machine, Machine]]:
     """The seed's host with libvirt, before kvmnet, and its gateway, which is in VLAN 2 and VLAN 3 too."""
-    layer = layers.all_of(generation)
-    host = Machine(generation, "host", [Nic(HOST_MAC, wire)], memory="2G", variant="guests", layers=layer)
-    peer = peer_machine(generation, wire)
-    try:
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(Machine.boot, (host, peer)))
-        seed_peer(peer)
+    with host_and_peer(generation, wire, memory="2G", variant="guests") as (host, peer):
         seed_host(host)
         guests.start_libvirt(host)
         yield host, peer
-    finally:
-        host.close()
-        peer.close()
 
 
 @pytest.fixture(scope="module")

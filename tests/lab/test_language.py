@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab import faults, layers, neighbour, picture
+from tests.lab import faults, neighbour, picture
 from tests.lab.machine import Machine, Nic
 from tests.lab.monitor import MONITOR, seen_writes
 from tests.lab.outage import reachable
-from tests.lab.seed import HOST_ADDRESS, PEER_ADDRESS, keyfile, seed_host, seed_peer
+from tests.lab.seed import HOST_ADDRESS, PEER_ADDRESS, keyfile, seed_host, two_machines
 from tests.lab.wire import Wire
 
 MACS = [f"00:14:4f:80:de:0{number}" for number in range(6)]
@@ -46,43 +46,31 @@ NOTHING = "everything: nothing to do, the host is as defined\n"
 def machines(lab: None, generation: str) -> Iterator[tuple[Machine, Machine]]:
     """A host with six NICs on three wires: one with its gateway, one with a DHCP server, one for bonds. The first
     three NICs have profiles in zone trusted; the default zone is drop."""
-    wires = [Wire() for _ in range(3)]
-    nics = [Nic(mac, wires[min(number, 2)]) for number, mac in enumerate(MACS)]
-    host = Machine(generation, "host", nics, layers=layers.all_of(generation))
-    doors = [Nic(f"00:14:4f:80:ee:0{number + 1}", wire) for number, wire in enumerate(wires)]
-    peer = Machine(generation, "peer", doors, disk=False)
-    try:
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(Machine.boot, (host, peer)))
-        seed_peer(peer)
-        neighbour.speak(
-            peer,
-            {
-                "eth0": ["10.1.1.2/16", "2001:db8:1::1/64"],
-                "eth0.2": ["10.2.0.1/24"],
-                "eth0.5": ["10.5.0.1/24", "2001:db8:5::1/64"],
-                "eth0.7": ["10.7.0.1/24"],
-                "eth1": ["10.4.0.1/24", "fe80::1/64", "2001:db8:4::1/64"],
-                "eth2": ["10.6.0.1/24", "10.8.0.1/24", "10.8.0.2/24", "2001:db8:6::1/64"],
-                "eth2.9": ["10.9.0.1/24"],
-            },
-        )
-        neighbour.serve_leases(peer, "eth1", "10.4.0.100", "10.4.0.200", prefix="2001:db8:4::")
-        # NICs without addresses, on one wire with one that has some, would answer ARP for it
-        host.put("/etc/sysctl.d/lab.conf", "net.ipv4.conf.all.arp_ignore = 1\n")
-        host.run("sysctl --quiet --system")
-        host.put(f"{PROFILES}/leased.nmconnection", LEASED, mode=0o600)
-        host.put(f"{PROFILES}/eth2.nmconnection", SERVER, mode=0o600)
-        seed_host(host, zone="trusted", default_zone="drop")
-        host.run("nmcli --wait 30 connection up leased && nmcli --wait 30 connection up eth2", timeout=90)
-        host.until(f"ip -6 address show dev eth1 | grep -q {AUTOCONF}", timeout=60)
-        host.put("/root/cluster.yaml", (Path(__file__).parent / "language.yaml").read_bytes())
-        yield host, peer
-    finally:
-        host.close()
-        peer.close()
-        for wire in wires:
-            wire.close()
+    with ExitStack() as stack:
+        wires = [stack.enter_context(Wire()) for _ in range(3)]
+        nics = [Nic(mac, wires[min(number, 2)]) for number, mac in enumerate(MACS)]
+        doors = [Nic(f"00:14:4f:80:ee:0{number + 1}", wire) for number, wire in enumerate(wires)]
+        with two_machines(generation, nics, doors) as (host, peer):
+            neighbour.speak(
+                peer,
+                {
+                    "eth0": ["10.1.1.2/16", "2001:db8:1::1/64"],
+                    "eth0.2": ["10.2.0.1/24"],
+                    "eth0.5": ["10.5.0.1/24", "2001:db8:5::1/64"],
+                    "eth0.7": ["10.7.0.1/24"],
+                    "eth1": ["10.4.0.1/24", "fe80::1/64", "2001:db8:4::1/64"],
+                    "eth2": ["10.6.0.1/24", "10.8.0.1/24", "10.8.0.2/24", "2001:db8:6::1/64"],
+                    "eth2.9": ["10.9.0.1/24"],
+                },
+            )
+            neighbour.serve_leases(peer, "eth1", "10.4.0.100", "10.4.0.200", prefix="2001:db8:4::")
+            host.put(f"{PROFILES}/leased.nmconnection", LEASED, mode=0o600)
+            host.put(f"{PROFILES}/eth2.nmconnection", SERVER, mode=0o600)
+            seed_host(host, zone="trusted", default_zone="drop")
+            host.run("nmcli --wait 30 connection up leased && nmcli --wait 30 connection up eth2", timeout=90)
+            host.until(f"ip -6 address show dev eth1 | grep -q {AUTOCONF}", timeout=60)
+            host.put("/root/cluster.yaml", (Path(__file__).parent / "language.yaml").read_bytes())
+            yield host, peer
 
 
 @pytest.fixture(scope="module")

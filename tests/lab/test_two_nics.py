@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
-from tests.lab import faults, layers, picture
+from tests.lab import faults, picture
 from tests.lab.machine import Machine, Nic
 from tests.lab.outage import reachable
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, keyfile, peer_machine, seed_host, seed_peer
+from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, PEER_MAC, keyfile, seed_host, two_machines
 from tests.lab.wire import Wire
 
 SECOND_MAC = "00:14:4f:80:de:01"
@@ -35,39 +32,25 @@ hosts:
 @pytest.fixture(scope="module")
 def pair(lab: None, generation: str, wire: Wire) -> Iterator[tuple[Machine, Machine]]:
     """The seed's host with a second NIC, and its gateway."""
-    other = Wire()  # nobody else is on it
-    nics = [Nic(HOST_MAC, wire), Nic(SECOND_MAC, other)]
-    host = Machine(generation, "host", nics, layers=layers.all_of(generation))
-    peer = peer_machine(generation, wire)
-    try:
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(Machine.boot, (host, peer)))
-        seed_peer(peer)
-        uuid = "5f8e1a0c-3f6e-4a53-9d1b-2f0c6a8f7e11"
-        second = keyfile("eth1", "192.0.2.7", prefix=24, gateway=None, uuid=uuid, zone="trusted")
-        host.put("/etc/NetworkManager/system-connections/eth1.nmconnection", second, mode=0o600)
-        seed_host(host, zone="trusted", default_zone="drop")
-        host.run("nmcli --wait 30 connection up eth1")
-        host.put("/root/cluster.yaml", DEFINITION)
-        yield host, peer
-    finally:
-        host.close()
-        peer.close()
-        other.close()
-
-
-def without_metrics(found: dict[str, Any]) -> dict[str, Any]:
-    """NetworkManager counts the metrics up in the order in which devices come up, where no profile states one."""
-    return {**found, "routes": [re.sub(r" metric \d+", "", route) for route in found["routes"]]}
+    with Wire() as other:  # nobody else is on it
+        nics = [Nic(HOST_MAC, wire), Nic(SECOND_MAC, other)]
+        with two_machines(generation, nics, [Nic(PEER_MAC, wire)]) as (host, peer):
+            uuid = "5f8e1a0c-3f6e-4a53-9d1b-2f0c6a8f7e11"
+            second = keyfile("eth1", "192.0.2.7", prefix=24, gateway=None, uuid=uuid, zone="trusted")
+            host.put("/etc/NetworkManager/system-connections/eth1.nmconnection", second, mode=0o600)
+            seed_host(host, zone="trusted", default_zone="drop")
+            host.run("nmcli --wait 30 connection up eth1")
+            host.put("/root/cluster.yaml", DEFINITION)
+            yield host, peer
 
 
 def test_a_bad_change_of_two_undoes_both(pair: tuple[Machine, Machine]) -> None:
     host, peer = pair
-    before = without_metrics(picture.whole(host))
+    before = picture.without_metrics(picture.whole(host))
     host.put("/root/bad.yaml", DEFINITION.replace("10.1.", "10.2."))
     result = host.run("kvmnet apply /root/bad.yaml", check=False, timeout=210)
     assert result.code == 3, result
-    assert without_metrics(picture.whole(host)) == before
+    assert picture.without_metrics(picture.whole(host)) == before
     assert reachable(peer)
 
 
@@ -103,12 +86,12 @@ SWAPPED = (
 def test_nics_that_take_each_others_names(pair: tuple[Machine, Machine]) -> None:
     """By a temporary name; undone after a fault in the trial, kept the second time, also after a power cut."""
     host, peer = pair
-    before = without_metrics(picture.whole(host))
+    before = picture.without_metrics(picture.whole(host))
     host.put("/root/swapped.yaml", SWAPPED)
     with faults.nmstatectl(host, 'echo "NmstateError: not today" >&2; exit 1'):
         result = host.run("kvmnet apply --yes /root/swapped.yaml", check=False, timeout=240)
     assert result.code == 3, result
-    assert without_metrics(picture.whole(host)) == before
+    assert picture.without_metrics(picture.whole(host)) == before
     result = host.run("kvmnet apply --yes /root/swapped.yaml", check=False, timeout=240)
     assert result.code == 0, result
     swapped(host, peer)
@@ -164,12 +147,12 @@ def test_options_that_left_a_bond(pair: tuple[Machine, Machine]) -> None:
     assert options() == ["eth0", "50", "0", ""]
     links = [picture.link(host, name) for name in ("eth0", "eth1")]
     assert [link.get("permaddr", link["address"]) for link in links] == [HOST_MAC, SECOND_MAC]
-    before = without_metrics(picture.whole(host))
+    before = picture.without_metrics(picture.whole(host))
     with faults.nmstatectl(host, '$REAL "$@"; echo "NmstateError: after all was done" >&2; exit 1'):
         assert host.run("kvmnet apply --yes /root/less.yaml", check=False, timeout=240).code == 3
     # NetworkManager's rollback leaves the target, which means nothing without an interval
     assert options()[:3] == ["eth0", "50", "0"]
-    assert without_metrics(picture.whole(host)) == before
+    assert picture.without_metrics(picture.whole(host)) == before
     result = host.run("kvmnet apply --yes /root/less.yaml", check=False, timeout=240)
     assert result.code == 0, result
     assert options() == ["", "0", "500", PEER_ADDRESS]

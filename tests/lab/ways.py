@@ -3,17 +3,15 @@ address from DHCP, IPv6 alone."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.lab import layers, neighbour, picture
+from tests.lab import neighbour, picture
 from tests.lab.machine import Machine, Nic
 from tests.lab.outage import reachable
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, PEER_MAC, keyfile, seed_host, seed_peer
+from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, PEER_MAC, keyfile, seed_host, two_machines
 from tests.lab.wire import Wire
 
 SECOND_MAC = "00:14:4f:80:de:01"
@@ -127,28 +125,17 @@ WAYS = {
 @contextmanager
 def host_and_peer(generation: str) -> Iterator[tuple[Machine, Machine]]:
     """A host with two NICs on one wire; its gateway is one also on VLAN 5 and for IPv6, and leases addresses."""
-    wire = Wire()
-    host = Machine(generation, "host", [Nic(HOST_MAC, wire), Nic(SECOND_MAC, wire)], layers=layers.all_of(generation))
-    peer = Machine(generation, "peer", [Nic(PEER_MAC, wire)], disk=False)
-    try:
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(Machine.boot, (host, peer)))
-        seed_peer(peer)
-        neighbour.speak(peer, {"eth0": [f"{PEER6}/64"], "eth0.5": ["10.5.1.1/16"]})
-        neighbour.serve_leases(peer, "eth0", "10.1.4.100", "10.1.4.200")
-        # The second NIC is on the same wire, and without this would answer ARP for the first one's address
-        host.put("/etc/sysctl.d/lab.conf", "net.ipv4.conf.all.arp_ignore = 1\n")
-        host.run("sysctl --quiet --system")
-        # As on EL: a bond without a stated MAC has its first port's, not one of udev's making
-        policy = "[Match]\nKind=bond\n[Link]\nMACAddressPolicy=none\n"
-        host.put("/etc/systemd/network/98-default-mac-none.link", policy)
-        host.run("udevadm control --reload")
-        seed_host(host, zone="trusted", default_zone="drop")
-        yield host, peer
-    finally:
-        host.close()
-        peer.close()
-        wire.close()
+    with Wire() as wire:
+        nics = [Nic(HOST_MAC, wire), Nic(SECOND_MAC, wire)]
+        with two_machines(generation, nics, [Nic(PEER_MAC, wire)]) as (host, peer):
+            neighbour.speak(peer, {"eth0": [f"{PEER6}/64"], "eth0.5": ["10.5.1.1/16"]})
+            neighbour.serve_leases(peer, "eth0", "10.1.4.100", "10.1.4.200")
+            # As on EL: a bond without a stated MAC has its first port's, not one of udev's making
+            policy = "[Match]\nKind=bond\n[Link]\nMACAddressPolicy=none\n"
+            host.put("/etc/systemd/network/98-default-mac-none.link", policy)
+            host.run("udevadm control --reload")
+            seed_host(host, zone="trusted", default_zone="drop")
+            yield host, peer
 
 
 def lay_out(host: Machine, peer: Machine, way: Way) -> Way:
@@ -176,5 +163,4 @@ def lay_out(host: Machine, peer: Machine, way: Way) -> Way:
 
 def whole(host: Machine) -> dict[str, Any]:
     """The picture without the metrics, which NetworkManager counts anew."""
-    found = picture.whole(host)
-    return {**found, "routes": sorted(re.sub(r" metric \d+", "", route) for route in found["routes"])}
+    return picture.without_metrics(picture.whole(host))

@@ -15,7 +15,7 @@ from kvmnet.core.bundle import Bundle
 from kvmnet.core.confirmation import touches
 from kvmnet.core.errors import Refused
 from kvmnet.core.order import Rename
-from kvmnet.core.plan import Plan
+from kvmnet.core.plan import Change, Plan
 from kvmnet.host import caller
 from kvmnet.host.caller import Connection, ssh_connection
 
@@ -128,7 +128,8 @@ def test_a_change_below_the_operators_feet(
 ) -> None:
     bundle = Bundle("c", "h", "rocks", (), {})
     sent = {"interfaces": [{"name": name} for name in changed]}
-    plan = Plan(bundle, renames, {}, sent, (), None, {}, False, ("something",) if changed or renames else ())  # type: ignore[arg-type]
+    something = (Change("change", "something"),) if changed or renames else ()
+    plan = Plan(bundle, renames, {}, sent, (), None, {}, False, something)
     assert touches(plan, state(BRIDGE, VLAN, BOND), address) is expected
 
 

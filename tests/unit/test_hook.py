@@ -248,8 +248,8 @@ def test_reconcile_removes_what_a_killed_libvirt_left(kernel: Kernel, monkeypatc
     call("prepare", domain("one", "peth0.2"), monkeypatch)
     over, tap = kernel.net / "peth0.2/upper_macvtap0", kernel.net / "macvtap0/macvtap/tap9"
     over.mkdir()
-    with open("/dev/null", "rb"):  # noqa: PTH123
-        about = os.stat("/dev/null")  # noqa: PTH116
+    with Path("/dev/null").open("rb"):
+        about = Path("/dev/null").stat()
         tap.mkdir(parents=True)
         (tap / "dev").write_text(f"{os.major(about.st_rdev)}:{os.minor(about.st_rdev)}\n")
         assert reconciled() == []  # somebody holds it: we do

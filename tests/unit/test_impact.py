@@ -58,7 +58,10 @@ def bundle(tmp_path: Path) -> Any:
     return make
 
 
-def live_of(bundle: Bundle, *more: Link, running: Running = Running()) -> Live:  # noqa: B008
+NOBODY = Running()
+
+
+def live_of(bundle: Bundle, *more: Link, running: Running = NOBODY) -> Live:
     """The host as a bundle has it, all of it made by kvmnet, and what else is there."""
     interfaces = bundle.state["interfaces"]
     master = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from hypothesis import given
@@ -27,8 +27,8 @@ ROCKS = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 SCHEMA = load_schema("state")
 
 
-def saved(live: Live, allowed: set[str] = frozenset()) -> str:  # type: ignore[assignment]
-    return to_text(make_plan(ROCKS, live), live, allowed)
+def saved(live: Live, allowed: Optional[set[str]] = None) -> str:
+    return to_text(make_plan(ROCKS, live), live, allowed or set())
 
 
 def test_a_plan_comes_back_as_it_was_saved() -> None:
