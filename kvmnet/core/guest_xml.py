@@ -7,6 +7,7 @@ reading into a tree and writing out again does (figures and reasons in docs/arch
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
@@ -15,8 +16,9 @@ from xml.parsers import expat
 from kvmnet.core.errors import KvmnetError
 from kvmnet.core.view import GuestPortView
 
-#: What says where a NIC is plugged in; everything else of an <interface> is the administrator's.
-_PLUG = ("source", "target", "virtualport")
+#: What says where a NIC is plugged in; everything else of an <interface> is the administrator's. The tag of another
+#: switch's port (<vlan>) belongs to that: libvirt starts no guest with one on a bridge (before 11.0) or a macvtap.
+_PLUG = ("source", "target", "virtualport", "vlan")
 
 
 class DomainError(KvmnetError):
@@ -33,7 +35,8 @@ def interface_xml(port: GuestPortView, indent: str = "", *, note: bool = False) 
     lines += [f"  {element}" for element in _plugged(port)]
     lines += ["  <model type='virtio'/>", "</interface>"]
     if note:
-        lines.insert(0, f"<!-- {_escaped(_words(port)).replace('--', '- -')} -->")
+        words = re.sub("-(?=-)", "- ", _escaped(_words(port)))  # a comment has no two dashes side by side
+        lines.insert(0, f"<!-- {words} -->")
     return "".join(f"{indent}{line}\n" for line in lines)
 
 
@@ -105,7 +108,7 @@ class Merged:
 def merge(domain: bytes, ports: Sequence[GuestPortView]) -> Merged:
     """A domain's XML (UTF-8) with these NICs, found by their MACs.
 
-    A NIC that is there keeps all but what says where it is plugged in (the type, source, target, virtualport);
+    A NIC that is there keeps all but what says where it is plugged in (the type, source, target, virtualport, vlan);
     its model too. New ones come behind those that are there; the definition's order counts. NICs with other MACs
     are left alone. Raises DomainError for what is no domain.
     """
@@ -197,12 +200,12 @@ def _replugged(domain: bytes, interface: _Element, port: GuestPortView) -> bytes
 
 
 def _is_plugged(interface: _Element, port: GuestPortView) -> bool:
-    if interface.attributes.get("type") != _type(port):
+    if interface.attributes.get("type") != _type(port) or interface.child("virtualport") is not None:
         return False
     source, target = interface.child("source"), interface.child("target")
     has = {"source": source.attributes if source else {}, "target": target.attributes if target else {}}
     if port.macvtap is None:
-        return has["source"].get("bridge") == port.device and interface.child("virtualport") is None
+        return has["source"].get("bridge") == port.device
     if port.always:
         return (has["target"].get("dev"), has["target"].get("managed")) == (port.macvtap, "no")
     wanted = (port.device, port.mode)

@@ -98,8 +98,9 @@ def test_two_nics_on_one_tag_are_both_there_and_in_order() -> None:
     assert [nic.get("source dev") for nic in found] == [None, "peth0.2", None, "peth0.2"]
 
 
-def test_names_are_escaped_and_comments_are_comments() -> None:
-    port = GuestPortView("g", M1, "a--b<&'", "x'<&>", None)
+@pytest.mark.parametrize("network", ["a--b<&'", "a---b", "a----", "-"])
+def test_names_are_escaped_and_comments_are_comments(network: str) -> None:
+    port = GuestPortView("g", M1, network, "x'<&>", None)
     text = interface_xml(port, note=True)
     assert nics(f"<domain><devices>{text}</devices></domain>".encode())[0]["source bridge"] == "x'<&>"
 
@@ -125,6 +126,19 @@ def test_a_merge_that_changes_the_kind() -> None:
     assert nics(back)[0] == {
         "type": "bridge", "mac address": "36:77:6E:C0:00:01", "source bridge": "eth0", "model type": "e1000",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("port", [BRIDGE, ON_DEMAND, FROM_BOOT])
+def test_a_merge_takes_out_what_belongs_to_another_switch(port: GuestPortView) -> None:
+    """The port profile and the tag of an Open vSwitch or of SR-IOV: with them libvirt would not start the guest."""
+    other = "<virtualport type='openvswitch'/><vlan><tag id='42'/></vlan>"
+    nic = (
+        f"<interface type='bridge'><mac address='{port.mac}'/><source bridge='ovs'/>{other}<mtu size='9'/></interface>"
+    )
+    text = merge(f"<domain><devices>{nic}</devices></domain>".encode(), [port]).text
+    assert b"virtualport" not in text and b"vlan" not in text and b"<mtu size='9'/>" in text
+    plugged = interface_xml(port).replace("</interface>", "<virtualport type='802.1Qbh'/></interface>")
+    assert b"virtualport" not in merge(f"<domain><devices>{plugged}</devices></domain>".encode(), [port]).text
 
 
 def test_new_nics_come_behind_those_there_in_the_definitions_order() -> None:
