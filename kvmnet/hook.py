@@ -473,7 +473,7 @@ def main(arguments: list[str]) -> int:
             else:
                 for line in found_running(domain, record):
                     print(f"kvmnet: {line}", file=sys.stderr)
-    except (Refused, ET.ParseError, OSError, KeyError, TypeError, ValueError) as error:
+    except (Refused, ET.ParseError, OSError, LookupError, TypeError, ValueError) as error:
         print(f"kvmnet: {error}", file=sys.stderr)
         return 1 if operation in ("prepare", "migrate") else 0
     return 0

@@ -180,9 +180,10 @@ def test_a_running_guest_is_never_failed(kernel: Kernel, monkeypatch: pytest.Mon
     assert kernel.made == ["peth0.2"]
     kernel.fails = "link"
     assert call("reconnect", domain("two", "peth0.2"), monkeypatch) == 0
-    assert call("reconnect", "<not xml", monkeypatch) == 0
+    for broken in ("<not xml", "", "<?xml version='1.0' encoding='none-such'?><domain/>"):
+        assert call("reconnect", broken, monkeypatch) == 0
+        assert call("prepare", broken, monkeypatch) == 1
     assert call("release", "<domain/>", monkeypatch) == 0
-    assert call("prepare", "<not xml", monkeypatch) == 1
 
 
 def test_a_tag_that_left_the_definition_stays_for_who_has_it(
