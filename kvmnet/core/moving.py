@@ -94,6 +94,7 @@ def move_of(cluster: Cluster, guest: Guest, host: Host) -> Move:
             notes.append(
                 f"its devices have other names on {host.name} than on {', '.join(other)}: "
                 f"migrate it with the XML that `kvmnet guest xml {guest.name} --host {host.name}` makes"
+                + ("" if expected else ", once the definition has it there")
             )
     return Move(guest.name, host.name, nics, tuple(notes))
 
