@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kvmnet import rescue
+from kvmnet.core.running import guest_of
 
 URI = "qemu:///system"
 #: Seconds that libvirt has for its answer.
@@ -39,20 +40,17 @@ class Told:
 
 
 def running_guests() -> list[str] | None:
-    """The names of the guests that run here; None on a machine without libvirt. Raises LibvirtError."""
-    if shutil.which("virsh", path=rescue.PROGRAMS) is None:
+    """The names of the guests that run here; None on a machine where no libvirt listens. Raises LibvirtError."""
+    told = ask_libvirt()
+    if not told.domains and not _listens():
         return None
-    try:
-        text = rescue.run("virsh", "--readonly", "--connect", URI, "list", "--name", timeout=15)
-    except rescue.Failed as error:
-        raise LibvirtError(str(error)) from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [guest.name for text in told.domains if (guest := guest_of(text)) is not None]
 
 
 def ask_libvirt(seconds: float = PATIENCE) -> Told:
     """What runs here; empty on a machine where no libvirt listens. Raises LibvirtError, after `seconds` at most, when
     it does not answer, or when guests run and nobody is there to tell of them."""
-    if not any(Path(path).exists() for path in SOCKETS):
+    if not _listens():
         if list(Path(STATUS_DIR).glob("*.xml")):
             raise LibvirtError("guests run here, but libvirt does not")
         return Told()
@@ -62,6 +60,10 @@ def ask_libvirt(seconds: float = PATIENCE) -> Told:
     if shutil.which("virsh", path=rescue.PROGRAMS) is None:
         raise LibvirtError("libvirt is here, but neither its Python binding nor virsh")
     return _by_virsh(seconds)
+
+
+def _listens() -> bool:
+    return any(Path(path).exists() for path in SOCKETS)
 
 
 def _binding() -> Any:

@@ -167,6 +167,16 @@ def test_a_libvirt_that_does_not_answer_is_told_and_not_waited_for(here: Path, m
     assert "neither its Python binding nor virsh" in running.read_running({}).problem
 
 
+def test_the_names_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked in the same way, so by the binding too; not known where no libvirt listens."""
+    monkeypatch.setattr(libvirt, "ask_libvirt", lambda: libvirt.Told((DOMAIN, "<torn")))
+    assert libvirt.running_guests() == ["compute-0-0-0"]
+    monkeypatch.setattr(libvirt, "ask_libvirt", libvirt.Told)
+    assert libvirt.running_guests() == []
+    (here / "socket").unlink()
+    assert libvirt.running_guests() is None
+
+
 class LibvirtError(Exception):
     """What the binding raises."""
 
