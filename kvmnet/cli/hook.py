@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kvmnet.cli.common import out
+from kvmnet.cli.common import err, out
 from kvmnet.core.errors import Refused
 
 _RESTART_HELP = "Restart libvirt's daemon where a file changed: it sees a new hook only when it starts."
@@ -35,6 +35,7 @@ def install(restart: Annotated[bool, typer.Option("--restart/--no-restart", help
     with _as_root():
         hooks.install(_line, restart)
     _line("the hook is installed")
+    _warn_confined()
 
 
 def remove() -> None:
@@ -63,6 +64,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For machines: o
         for path in found.other:
             _line(f"  another version's: {path}")
         _tell(found.says or {})
+        _warn_confined()
     if not found.installed:
         raise typer.Exit(1)
 
@@ -83,6 +85,13 @@ def _tell(says: dict[str, Any]) -> None:
     for device, about in says["devices"].items():
         words = ", ".join(about["guests"]) or "no known guest"
         _line(f"  {device}{'' if about['there'] else ' (gone)'}: {words}")
+
+
+def _warn_confined() -> None:
+    from kvmnet.host import hooks
+
+    if hooks.confined():
+        err("kvmnet: SELinux lets the hook make no device: setsebool -P virt_hooks_unconfined on\n")
 
 
 def _line(text: str) -> None:

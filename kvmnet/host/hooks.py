@@ -19,6 +19,7 @@ UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 #: The daemon that runs guests: one of all drivers (Debian, EL 8), or that of qemu alone (EL 9 and later).
 DAEMONS = ("libvirtd.service", "virtqemud.service")
 SYSTEM_PYTHON = "/usr/bin/python3"
+SELINUX = "/sys/fs/selinux"
 
 #: Before udev has run its rules NetworkManager does not look at a new device, and what udev knows of it outlives a
 #: restart of NetworkManager; a profile in memory would be something for nmstate to change.
@@ -61,6 +62,15 @@ class HookStatus:
     def installed(self) -> bool:
         """Whether it is whole and of this version."""
         return not self.missing and not self.other
+
+
+def confined() -> bool:
+    """Whether SELinux keeps hooks of libvirt's from changing links: no guest on demand would start."""
+    try:
+        enforced = Path(SELINUX, "enforce").read_text(encoding="ascii").strip() == "1"
+        return enforced and Path(SELINUX, "booleans/virt_hooks_unconfined").read_text(encoding="ascii")[:1] == "0"
+    except OSError:  # no SELinux, or a policy without it
+        return False
 
 
 def wanting() -> bool:

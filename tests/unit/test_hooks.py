@@ -82,6 +82,22 @@ def test_the_unit_and_the_rule(system: System) -> None:
     assert not [words for words in system.told if "restart" in words]
 
 
+@pytest.mark.parametrize(
+    ("enforce", "allowed", "told"), [("1", "0 0", True), ("1", "1 1", False), ("0", "0 0", False), ("1", None, False)]
+)
+def test_selinux_that_would_stop_the_hook_is_told(
+    system: System, tmp_path: Path, capfdbinary: Any, monkeypatch: Any, enforce: str, allowed: Any, told: bool
+) -> None:
+    monkeypatch.setattr(hooks, "SELINUX", str(tmp_path))
+    (tmp_path / "booleans").mkdir()
+    (tmp_path / "enforce").write_text(enforce)
+    if allowed is not None:
+        (tmp_path / "booleans/virt_hooks_unconfined").write_text(allowed)
+    for verb in ("install", "status"):
+        code, _, err = hook_cli(capfdbinary, verb)
+        assert code == 0 and ("setsebool -P virt_hooks_unconfined on" in err) is told
+
+
 def test_another_versions_file_is_known(system: System, capfdbinary: Any) -> None:
     hooks.install(lambda _: None)
     Path(hooks.HOOK).write_text("#!/bin/sh\n")
