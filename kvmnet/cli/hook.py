@@ -81,7 +81,12 @@ def reconcile() -> None:
 def _tell(says: dict[str, Any]) -> None:
     if not says:
         return
-    _line(f"may come with guests of this host: {', '.join(sorted(says['allowed'])) or 'none'}")
+    if says["host"] is not None:
+        _line(f"may come with guests of this host: {', '.join(sorted(says['allowed'])) or 'none'}")
+    elif os.geteuid() == 0:
+        _line("nothing was applied here: the hook leaves every guest alone")
+    else:  # /var/lib/kvmnet is root's
+        _line("which devices may come with guests only root sees")
     for device, about in says["devices"].items():
         words = ", ".join(about["guests"]) or "no known guest"
         _line(f"  {device}{'' if about['there'] else ' (gone)'}: {words}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -21,6 +21,7 @@ class System:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.active = "virtqemud.service"
+        self.host: Optional[str] = "a"
 
     def run(self, *argv: str, timeout: float = 30.0) -> str:
         self.told.append(" ".join(argv))
@@ -30,7 +31,8 @@ class System:
             return "removed peth0.2\n"
         if argv[-1] == "--status":
             device = {"there": True, "guests": ["one"], "uppers": []}
-            return json.dumps({"host": "a", "allowed": {"peth0.2": {}}, "devices": {"peth0.2": device}})
+            allowed = {"peth0.2": {}} if self.host else {}
+            return json.dumps({"host": self.host, "allowed": allowed, "devices": {"peth0.2": device}})
         return ""
 
 
@@ -96,6 +98,16 @@ def test_selinux_that_would_stop_the_hook_is_told(
     for verb in ("install", "status"):
         code, _, err = hook_cli(capfdbinary, verb)
         assert code == 0 and ("setsebool -P virt_hooks_unconfined on" in err) is told
+
+
+def test_status_says_why_it_knows_no_definition(system: System, capfdbinary: Any, monkeypatch: Any) -> None:
+    hooks.install(lambda _: None)
+    assert "may come with guests of this host: peth0.2\n" in hook_cli(capfdbinary, "status")[1]
+    system.host = None
+    assert "nothing was applied here" in hook_cli(capfdbinary, "status")[1]
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    out = hook_cli(capfdbinary, "status")[1]
+    assert "only root sees\n" in out and "none" not in out
 
 
 def test_another_versions_file_is_known(system: System, capfdbinary: Any) -> None:
