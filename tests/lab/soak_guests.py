@@ -44,7 +44,7 @@ class Soak:
     """One machine and what is done to it."""
 
     def __init__(self, machine: Machine, rng: random.Random) -> None:
-        self.machine, self.rng, self.events = machine, rng, 0
+        self.machine, self.rng, self.events, self.slowest = machine, rng, 0, 0.0
 
     def prepare(self) -> None:
         seed_host(self.machine)
@@ -63,15 +63,18 @@ class Soak:
     def rest(self, what: str) -> None:
         """Wait until the devices are those that are needed; raises LabError when they never are."""
         self.events += 1
-        limit = time.monotonic() + PATIENCE
+        began = time.monotonic()
         while True:
             running = self.running()
             needed = sorted(f"peth0.{tag}" for tag in {tag for name in running for tag in GUESTS[name]})
             there = sorted(self.machine.out("ls /proc/net/vlan | grep -v config || true").split())
+            took = time.monotonic() - began
             if there == needed:
-                print(f"{self.events:4} {what}: {len(running)} run, {', '.join(there) or 'no device'}", flush=True)
+                self.slowest = max(self.slowest, took)
+                words = f"{len(running)} run, {', '.join(there) or 'no device'}"
+                print(f"{self.events:4} {what}: {words} (after {took:.1f} s)", flush=True)
                 return
-            if time.monotonic() > limit:
+            if took > PATIENCE:
                 words = f"after {what}: {', '.join(running)} run and need {needed}, but there are {there}"
                 raise LabError(f"{words}\n{self.machine.out('kvmnet hook status; ip -br link')}")
             time.sleep(0.3)
@@ -144,7 +147,8 @@ def soak(generation: str, minutes: float, seed: int) -> None:
             run = Soak(machine, random.Random(seed))
             run.prepare()
             run.go(minutes * 60)
-            print(f"soak: {generation}: {run.events} events, after each the devices were those needed", flush=True)
+            words = f"after each the devices were those needed, at the latest after {run.slowest:.1f} s"
+            print(f"soak: {generation}: {run.events} events, {words}", flush=True)
 
 
 def main() -> int:
