@@ -259,13 +259,14 @@ def _looks_ours(device: str, record: Json) -> bool:
 
 
 def make(device: str, vlan: Json) -> None:
-    """Make a VLAN device, or take the one that is there as it is. Raises Refused."""
+    """Make a VLAN device, or take the one that is there: as it is, when we did not make it. Raises Refused."""
     base, tag = vlan["base"], vlan["tag"]
     if exists(device):
         if vlan_of(device) != (base, tag):
             raise Refused(
                 f"{device} is there, but it is not VLAN {tag} over {base}: remove it (ip link delete {device})"
             )
+        widen(device, vlan)
         return
     if not exists(base):
         raise Refused(f"{base} is not there, so VLAN {tag} has nothing to lie over: `kvmnet plan` says what differs")
@@ -283,6 +284,15 @@ def make(device: str, vlan: Json) -> None:
     except (Refused, OSError) as error:
         remove(device)
         raise Refused(f"VLAN {tag} over {base} could not be made: {error}") from None
+
+
+def widen(device: str, vlan: Json) -> None:
+    """Give a device that we made for an earlier guest the MTU that the definition has by now, where it is larger:
+    frames of the next guest's that are too large would be dropped without a word. Raises Refused."""
+    mtu = vlan.get("mtu") or 0
+    if device in entries("vlans") and mtu > (read_json(f"{RUN_DIR}/vlans/{device}").get("mtu") or 0):
+        ip(f"link set dev {device} mtu {mtu}")
+        write_json(f"{RUN_DIR}/vlans/{device}", vlan)
 
 
 def remove(device: str) -> None:

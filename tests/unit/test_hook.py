@@ -116,6 +116,25 @@ def test_the_mtu_is_the_definitions(kernel: Kernel, monkeypatch: pytest.MonkeyPa
     assert "link set dev peth0.2 arp off addrgenmode none mtu 9000" in kernel.told
 
 
+def test_a_larger_mtu_is_the_next_guests_too(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The definition has changed under a guest that runs. What we did not make is left as it is."""
+
+    def defined(mtu: Optional[int]) -> None:
+        record = {**RECORD, "vlans": {"peth0.2": {"base": "peth0", "tag": 2, "mtu": mtu}}}
+        (tmp_path / "hook.json").write_text(json.dumps(record))
+
+    assert call("prepare", domain("one", "peth0.2"), monkeypatch) == 0
+    made = len(kernel.told)
+    for number, mtu in enumerate((9000, 9000, 1500, None)):
+        defined(mtu)
+        assert call("prepare", domain(f"more-{number}", "peth0.2"), monkeypatch) == 0
+    assert kernel.told[made:] == ["link set dev peth0.2 mtu 9000"]
+    hook.forget("vlans", "peth0.2")
+    defined(9216)
+    assert call("prepare", domain("last", "peth0.2"), monkeypatch) == 0
+    assert len(kernel.told) == made + 1
+
+
 @pytest.mark.parametrize("operation", ["prepare", "migrate"])
 def test_what_the_definition_does_not_have_is_an_error(
     operation: str, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
