@@ -14,6 +14,10 @@ MAX_NAME = 15
 #: (sysctl_dev_name_is_allowed), "bonding_masters" is a file of /sys/class/net beside them.
 _REFUSED = (".", "..", "all", "default", "lo", "bonding_masters")
 
+#: libvirt's own prefixes: on a host that may run guests NetworkManager leaves such devices alone
+#: (core/guest_settings.py), so one of the definition's would never come.
+_LIBVIRTS = ("vnet", "macvtap")
+
 
 def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
     """Every kernel name that a host gets, what it is, and the place it comes from."""
@@ -36,11 +40,13 @@ def refused(context: Context) -> Iterator[Problem]:
     """
     An interface's name has at most 15 characters (IFNAMSIZ). Some names are taken: all, default, lo and
     bonding_masters. One of digits alone is refused by udev, since programs take it for an interface's index.
-    (The kernel refuses blanks, slashes and colons too; the definition's form has none in a name.) Mind what
-    the profile adds: under rocks a NIC gets a p before its name, a VLAN a dot and its tag.
+    (The kernel refuses blanks, slashes and colons too; the definition's form has none in a name.) On a host that
+    may run guests names that begin with vnet or macvtap are libvirt's, and NetworkManager leaves them alone. Mind
+    what the profile adds: under rocks a NIC gets a p before its name, a VLAN a dot and its tag.
     """
     told: set[tuple[str, Mark]] = set()
     for view in context.views.values():
+        for_guests = bool(view.bridges or view.macvtaps)
         for name, what, mark in _names(view):
             if (name, mark) in told:  # the same name of a template on 200 hosts is one mistake
                 continue
@@ -50,6 +56,9 @@ def refused(context: Context) -> Iterator[Problem]:
                 yield Problem("KVN150", words, mark)
             elif name in _REFUSED or name.isdigit():
                 yield Problem("KVN150", f"{view.host}: {what} cannot be named {name}", mark)
+            elif for_guests and name.startswith(_LIBVIRTS):
+                words = f"{view.host}: {what} cannot be named {name}: names that begin so are libvirt's"
+                yield Problem("KVN150", words, mark)
 
 
 @check("KVN151", "two interfaces with one name")
