@@ -42,6 +42,13 @@ class Call(NamedTuple):
     body: tuple[Any, ...] = ()
 
 
+class NameServers(NamedTuple):
+    """Addresses, and the domains that names are looked for in."""
+
+    servers: list[str]
+    domains: list[str]
+
+
 def _get(path: str, interface: str, name: str) -> Call:
     return Call(path, "org.freedesktop.DBus.Properties", "Get", "ss", (interface, name))
 
@@ -189,6 +196,18 @@ class NetworkManager:
         path, file = self.profile_path(uuid), self.profile_file(uuid)
         self._call(path, f"{BUS}.Settings.Connection", "Delete")
         return file
+
+    def name_servers(self) -> Optional[NameServers]:
+        """What it resolves names with, of all connections and its global settings; None where resolving is not its
+        business (`dns=none` in NetworkManager.conf(5))."""
+        if self._get(f"{ROOT}/DnsManager", f"{BUS}.DnsManager", "Mode") == "none":
+            return None
+        rows = self._get(f"{ROOT}/DnsManager", f"{BUS}.DnsManager", "Configuration")
+
+        def told(key: str) -> list[str]:
+            return [str(value) for row in rows for value in row.get(key, ("as", []))[1]]
+
+        return NameServers(told("nameservers"), told("domains"))
 
     def manages(self, interface: str) -> bool:
         """Whether NetworkManager manages the device of this name; raises NMError when it does not know it."""

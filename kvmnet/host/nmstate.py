@@ -37,8 +37,9 @@ class Backend(Protocol):
         """The live state."""
 
     def apply(self, state: State, timeout: int, log: Path) -> None:
-        """Apply in memory only, uncommitted: NetworkManager undoes it after `timeout` seconds. The line
-        `Created checkpoint PATH` is in `log` (appended to) as soon as nmstate has made it."""
+        """Apply in memory only, uncommitted: NetworkManager undoes it after `timeout` seconds. Unverified: what came
+        of it is for the caller to read back. The line `Created checkpoint PATH` is in `log` (appended to) as soon as
+        nmstate has made it."""
 
 
 class Nmstatectl:
@@ -57,7 +58,8 @@ class Nmstatectl:
         return state
 
     def apply(self, state: State, timeout: int, log: Path) -> None:
-        command = [self._program, "apply", "--no-commit", "--memory-only", "--timeout", str(timeout), "-"]
+        flags = ("--no-verify", "--no-commit", "--memory-only")
+        command = [self._program, "apply", *flags, "--timeout", str(timeout), "-"]
         with log.open("ab") as errors:
             start = errors.tell()
             # The log goes to the file directly: the checkpoint's path is there even if we are killed.
@@ -130,7 +132,8 @@ class Libnmstate:
 
         def work() -> None:
             try:
-                self._module.apply(state, save_to_disk=False, commit=False, rollback_timeout=timeout)
+                how = {"verify_change": False, "save_to_disk": False, "commit": False}
+                self._module.apply(state, **how, rollback_timeout=timeout)
             except Exception as error:
                 failures.append(error)
 

@@ -33,6 +33,22 @@ def bound_profiles() -> dict[tuple[str, str], list[str]]:
     return found
 
 
+def device_states() -> dict[str, int]:
+    """How far each device is, by its name (NMDeviceState; 100: activated); raises NMError."""
+    try:
+        objects = _objects()
+    except (rescue.Failed, ValueError, LookupError) as error:
+        raise NMError(f"NetworkManager does not tell its devices: {error}") from error
+    devices = [found[f"{BUS}.Device"] for found in objects.values() if f"{BUS}.Device" in found]
+    return {str(about["Interface"]["data"]): int(about["State"]["data"]) for about in devices}
+
+
+def _objects() -> dict[str, Any]:
+    words = ("busctl", "--json=short", "call", BUS, "/org/freedesktop", "org.freedesktop.DBus.ObjectManager")
+    objects: dict[str, Any] = rescue.run_json(*words, "GetManagedObjects")["data"][0]
+    return objects
+
+
 def _profiles() -> list[Profile]:
     """Every profile, with the device that it is active on (once for each, where there are several), or none."""
     error = ""
@@ -45,8 +61,7 @@ def _profiles() -> list[Profile]:
 
 
 def _read() -> Iterator[Profile]:
-    words = ("busctl", "--json=short", "call", BUS, "/org/freedesktop", "org.freedesktop.DBus.ObjectManager")
-    objects: dict[str, Any] = rescue.run_json(*words, "GetManagedObjects")["data"][0]
+    objects = _objects()
     files: dict[str, str] = {}
     names: dict[str, str] = {}
     devices: dict[str, list[str]] = {}

@@ -75,7 +75,10 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
     known_names = {i["name"] for i in plan.bundle.state.get("interfaces", [])}
     expect = expectations(plan.desired)
     expect += [e for e in expectations(plan.state) if e["name"] not in known_names]  # what left the definition
-    steps.append(step("read back", "read the kernel back", expect=expect))
+    sent = [i["name"] for i in plan.state.get("interfaces", []) if i["state"] == "up"]
+    dns = plan.state.get("dns-resolver", {}).get("config", {})
+    limit = STEP_LIMIT + len(expect)
+    steps.append(step("read back", "read the kernel back", limit=limit, expect=expect, sent=sent, dns=dns))
     steps += ask_step(terms.probes, terms.timeout)
     if terms.confirm and plan.state:
         steps.append(
@@ -196,7 +199,7 @@ def _first(plan: Plan, live: Live, known: Known, terms: Terms) -> list[Step]:
             state=plan.first,
             timeout=terms.timeout,
             log="nmstate-first.log",
-            gone=sorted(plan.goes_first),
+            expect=expectations(plan.first),
             undo=[
                 {"op": "checkpoint", "log": "nmstate-first.log", "in_process": terms.in_process},
                 {"op": "files", "uuids": uuids},

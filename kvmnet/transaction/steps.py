@@ -17,6 +17,7 @@ from kvmnet.host.nm import NetworkManager, NMError, Settings
 from kvmnet.host.nmstate import Backend, NmstateError
 from kvmnet.host.probe import ask
 from kvmnet.host.profiles import active_profiles
+from kvmnet.transaction.readback import missing, not_active, unknown_servers
 
 Step = dict[str, Any]
 
@@ -142,8 +143,8 @@ def clear(context: Context, step: Step) -> str:
     """What is in the way of names to come goes, in memory; its checkpoint ends here, since the next is over the same
     devices. NetworkManager may need a moment to remove a device."""
     apply(context, step)
-    if not rescue.wait(lambda: not set(step["gone"]) & set(rescue.links()), 15):
-        raise StepFailed(f"still there: {', '.join(sorted(set(step['gone']) & set(rescue.links())))}")
+    if not rescue.wait(lambda: not missing(step["expect"]), 15):
+        raise StepFailed("there is no room: " + "; ".join(missing(step["expect"])))
     return commit(context, step)
 
 
@@ -213,16 +214,19 @@ def _checkpoint(context: Context, log: Path) -> Optional[str]:
 
 
 def read_back(context: Context, step: Step) -> str:
-    """The kernel must show what was asked for, and guests' taps as ports of what stays; addresses may take a moment."""
+    """The kernel must show what was asked for, and guests' taps as ports of what stays; NetworkManager must have
+    brought up what it was sent. Addresses and ports may take a moment, of many interfaces more than one."""
     before = _guests(context)
 
     def left() -> list[str]:
         with contextlib.suppress(rescue.Failed):
             rescue.give_ports_back(before)
-        return missing(step["expect"]) + rescue.guest_differences(before)
+        found = missing(step["expect"]) + rescue.guest_differences(before)
+        return found or not_active(step["sent"]) + unknown_servers(context.manager, step["dns"])
 
-    if not rescue.wait(lambda: not left(), 10):
-        raise StepFailed("the kernel does not show what was applied: " + "; ".join(left()))
+    patience = 10 + len(step["expect"]) / 2
+    if not rescue.wait(lambda: not left(), patience):
+        raise StepFailed("what was applied is not there: " + "; ".join(left()))
     guests = f", {len(before['guests'])} guests' ports as before" if before["guests"] else ""
     return f"{len(step['expect'])} interfaces as defined{guests}"
 
@@ -232,33 +236,6 @@ def _guests(context: Context) -> rescue.Json:
     lost = rescue.read_json(context.folder / "transaction.json").get("lost", [])
     ports = rescue.read_json(context.folder / "snapshot.json").get("guests", {})
     return {"guests": {name: port for name, port in ports.items() if name not in lost}}
-
-
-def missing(expected: list[dict[str, Any]]) -> list[str]:
-    """What the kernel lacks of what is expected, one line each."""
-    links, addresses = rescue.links(), rescue.addresses()
-    routes = {(r["to"], r["via"], r["dev"]) for r in rescue.routes()}
-    found = []
-    for want in expected:
-        name = want["name"]
-        link = links.get(name)
-        if want.get("absent"):
-            found += [f"{name} is still there"] if link is not None else []
-            continue
-        if link is None:
-            found.append(f"{name} is not there")
-            continue
-        for key in ("kind", "master", "promiscuous", "address", "mtu"):
-            if key in want and link[key] != want[key]:
-                found.append(f"{name}: {key} is {link[key]}, not {want[key]}")
-        found += [f"{name}: has not the address {a}" for a in want["addresses"] if a not in addresses.get(name, [])]
-        for route in want["routes"]:
-            to = "default" if route["to"] in ("0.0.0.0/0", "::/0") else route["to"]
-            if (to, route["via"], name) not in routes:
-                found.append(f"{name}: has not the route to {route['to']} via {route['via']}")
-        if not link["up"]:
-            found.append(f"{name} is down")
-    return found
 
 
 def probe(context: Context, step: Step) -> str:

@@ -12,6 +12,8 @@ from tests.lab.machine import Job, Machine
 
 PROGRAM = "/usr/local/bin/nmstatectl"
 REAL = "/usr/local/bin/nmstatectl.real"
+#: For `nmstatectl`: it applies another state than the one it got.
+DOES_OTHERWISE = """sed 's/"stp": {"enabled": false}/"stp": {"enabled": true}/' | $REAL "$@\""""
 
 
 @contextmanager

@@ -222,6 +222,7 @@ STORIES: dict[str, Story] = {
     "nmstate fails after its work": _nmstate(f'$REAL "$@"; touch {HAPPENED}; echo broken >&2; exit 1'),
     "nmstate hangs before its work": _nmstate(f"touch {HAPPENED}; exec sleep 600"),
     "nmstate hangs after its work": _nmstate(f'$REAL "$@"; touch {HAPPENED}; exec sleep 600'),
+    "nmstate does not do what it says": _nmstate(f"touch {HAPPENED}; {faults.DOES_OTHERWISE}"),
     "nmstate shows nothing": _no_show,
     "rename refused while up": _rename_refused("up"),
     "rename refused up and down": _rename_refused("always"),

@@ -63,6 +63,15 @@ def test_nmstate_fails(host: Machine, peer: Machine, before: dict[str, Any], fau
     same(host, peer, before)
 
 
+def test_nmstate_does_not_do_what_it_says(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """Its verification is not asked for: the kernel is read back."""
+    with faults.nmstatectl(host, faults.DOES_OTHERWISE):
+        result = apply(host)
+    assert result.code == 3, result
+    assert "what was applied is not there: eth0: stp is 1, not 0" in result.stdout
+    same(host, peer, before)
+
+
 def test_control_c(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     with faults.nmstatectl(host, HANG_AFTER):
         job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)

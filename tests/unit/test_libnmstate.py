@@ -72,9 +72,10 @@ def test_it_applies_in_memory_uncommitted_and_notes_the_checkpoint_while_it_work
         logging.info("what the library tells at its end")
         logging.debug("and what nobody asks for")
 
+    memory = {"verify_change": False, "save_to_disk": False, "commit": False}
     library, calls = binding(work)
     library.apply(STATE, 30, log)
-    assert calls == [{"state": STATE, "save_to_disk": False, "commit": False, "rollback_timeout": 30}]
+    assert calls == [{**memory, "state": STATE, "rollback_timeout": 30}]
     assert seen == ["Created checkpoint /Checkpoint/2"]
     assert log.read_text().splitlines() == [*seen, "[INFO] what the library tells at its end"]
 

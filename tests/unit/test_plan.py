@@ -197,12 +197,21 @@ def test_renamed_follows_ports_bases_and_next_hops_but_not_namesakes() -> None:
 
 def test_expectations_name_controllers_and_flags(bundle: Bundle) -> None:
     assert expectations(bundle.state) == [
-        {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": [], "routes": []},
+        {
+            "name": "peth0",
+            "master": "eth0",
+            "promiscuous": True,
+            "addresses": [],
+            "without": [4, 6],
+            "routes": [],
+        },
         {
             "name": "eth0",
             "kind": "bridge",
+            "stp": 0,
             "address": MAC,
             "addresses": ["10.1.255.254/16"],
+            "without": [6],
             "routes": [{"to": "0.0.0.0/0", "via": "10.1.1.1"}],
         },
     ]

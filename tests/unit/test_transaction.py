@@ -14,10 +14,12 @@ from kvmnet import rescue
 from kvmnet.core.errors import Refused
 from kvmnet.core.report import event_text, outcome_text
 from kvmnet.host import nmstate
+from kvmnet.host.nm import NameServers
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
 from kvmnet.host.ping import _checksum, longest_gap
-from kvmnet.transaction import launch, steps
-from kvmnet.transaction.steps import missing, without_meta
+from kvmnet.transaction import launch, readback, steps
+from kvmnet.transaction.readback import missing, not_active, unknown_servers
+from kvmnet.transaction.steps import without_meta
 
 
 def test_networkmanagers_own_notes_are_left_out() -> None:
@@ -25,19 +27,18 @@ def test_networkmanagers_own_notes_are_left_out() -> None:
     assert without_meta(text) == "[connection]\nid=peth0\n\n[ipv4]\nmethod=auto\n"
 
 
-def test_what_the_kernel_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    link = {
-        "name": "peth0",
-        "kind": None,
-        "master": None,
-        "promiscuous": True,
-        "address": "x",
-        "mtu": 1500,
-        "up": False,
-    }
-    monkeypatch.setattr(rescue, "links", lambda: {"peth0": link})
-    monkeypatch.setattr(rescue, "addresses", lambda: {"peth0": []})
+def shows(monkeypatch: pytest.MonkeyPatch, *shown: dict[str, Any], addresses: dict[str, list[str]]) -> None:
+    plain = {"kind": None, "master": None, "promiscuous": False, "address": "x", "mtu": 1500, "up": True}
+    links = {row["name"]: {**plain, **{k: v for k, v in row.items() if k in (*plain, "name")}} for row in shown}
+    kinds = [{"ifname": r["name"], "link": r.get("over"), "linkinfo": {"info_data": r.get("data", {})}} for r in shown]
+    monkeypatch.setattr(rescue, "links", lambda: links)
+    monkeypatch.setattr(rescue, "run_json", lambda *_: kinds)
+    monkeypatch.setattr(rescue, "addresses", lambda: addresses)
     monkeypatch.setattr(rescue, "routes", list)
+
+
+def test_what_the_kernel_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    shows(monkeypatch, {"name": "peth0", "promiscuous": True, "up": False}, addresses={"peth0": []})
     wanted = [
         {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": ["10.0.0.1/8"], "routes": []},
         {"name": "eth0", "addresses": [], "routes": []},
@@ -47,6 +48,65 @@ def test_what_the_kernel_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         "peth0: has not the address 10.0.0.1/8",
         "peth0 is down",
         "eth0 is not there",
+    ]
+
+
+def test_what_is_there_but_otherwise_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    shows(
+        monkeypatch,
+        {"name": "br0", "kind": "bridge", "data": {"stp_state": 1}},
+        {"name": "eth0.2", "kind": "vlan", "over": "eth0", "data": {"id": 2}},
+        {"name": "mvt0", "kind": "macvtap", "over": "eth0.2", "data": {"mode": "vepa"}},
+        addresses={"br0": ["10.0.0.1/8", "fe80::1/64"], "eth0.2": ["fe80::2/64"]},
+    )
+    plain: dict[str, Any] = {"addresses": [], "routes": []}
+    assert missing(
+        [
+            {"name": "br0", "kind": "bridge", "stp": 0, "without": [4, 6], **plain},
+            {"name": "eth0.2", "kind": "vlan", "base": "eth1", "tag": 3, "without": [4, 6], **plain},
+            {"name": "mvt0", "kind": "macvtap", "base": "eth0.2", "mode": "bridge", **plain},
+        ]
+    ) == [
+        "br0: stp is 1, not 0",
+        "br0: has still the address 10.0.0.1/8",
+        "eth0.2: base is eth0, not eth1",
+        "eth0.2: tag is 2, not 3",
+        "mvt0: mode is vepa, not bridge",
+    ]
+
+
+def test_a_bonds_options_are_read_in_the_kernels_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shows(monkeypatch, {"name": "bond0", "kind": "bond"}, addresses={})
+    shown = {
+        "mode": "active-backup 1\n",
+        "miimon": "100\n",
+        "arp_ip_target": "10.0.0.1 10.0.0.2\n",
+        "use_carrier": "1\n",
+    }
+    for option, text in {**shown, "primary": "\n", "lacp_rate": "slow 0\n"}.items():
+        (tmp_path / option).write_text(text)
+    monkeypatch.setattr(readback, "BONDING", str(tmp_path))
+    wanted = {"mode": "active-backup", "miimon": 100, "arp_ip_target": "10.0.0.2,10.0.0.1", "use_carrier": True}
+    want = {"name": "bond0", "addresses": [], "routes": []}
+    assert missing([{**want, "bond": {**wanted, "balance_slb": True}}]) == []
+    wrong = {"primary": "eth0", "lacp_rate": "fast", "mode": "802.3ad"}
+    assert missing([{**want, "bond": wrong}]) == [
+        "bond0: primary is not set, not eth0",
+        "bond0: lacp_rate is slow 0, not fast",
+        "bond0: mode is active-backup 1, not 802.3ad",
+    ]
+
+
+def test_what_networkmanager_does_not_have_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = SimpleNamespace(name_servers=lambda: NameServers(["10.0.0.1"], ["example.org"]))
+    assert unknown_servers(used, {"server": ["10.0.0.1", "10.0.0.2"], "search": ["a.org"]}) == [  # type: ignore[arg-type]
+        "NetworkManager does not use the name server 10.0.0.2",
+        "NetworkManager does not use the search domain a.org",
+    ]
+    monkeypatch.setattr(readback, "device_states", lambda: {"a": 100, "b": 70, "c": 50})
+    assert not_active(["a", "b", "c", "d"]) == [
+        "NetworkManager has not brought c up",
+        "NetworkManager has not brought d up",
     ]
 
 
@@ -161,7 +221,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "transaction.json").write_text(json.dumps({"lost": ["vnet1"]}))
     monkeypatch.setattr(steps, "missing", lambda _: [])
     monkeypatch.setattr(rescue, "wait", lambda what, *_: what() or what())
-    return SimpleNamespace(folder=tmp_path)
+    return SimpleNamespace(folder=tmp_path, manager=None)
 
 
 def kernel(monkeypatch: pytest.MonkeyPatch, *, refuses: bool) -> list[str]:
@@ -185,11 +245,14 @@ def test_a_guests_tap_that_a_change_detached_is_put_back_and_read_back(
     context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = kernel(monkeypatch, refuses=False)
-    assert steps.read_back(context, {"expect": []}) == "0 interfaces as defined, 1 guests' ports as before"
+    assert (
+        steps.read_back(context, {"expect": [], "sent": [], "dns": {}})
+        == "0 interfaces as defined, 1 guests' ports as before"
+    )
     assert done == ["vnet0 master br0"], "vnet1's guest was given up"
 
 
 def test_a_guests_tap_that_cannot_be_put_back_undoes_the_change(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel(monkeypatch, refuses=True)
     with pytest.raises(steps.StepFailed, match=r"guests vnet0: was a port of br0, is of nothing$"):
-        steps.read_back(context, {"expect": []})
+        steps.read_back(context, {"expect": [], "sent": [], "dns": {}})
