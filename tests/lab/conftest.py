@@ -28,12 +28,17 @@ class Pair(NamedTuple):
     peer: Machine
 
 
-TURNS = {
+TURNS: dict[str, tuple[str, ...]] = {
     "test_keyfiles": ("trixie",),
     "test_language": ("trixie",),
     "test_undo": ("trixie",),
     "test_guard": ("bookworm",),
     "test_guests": ("bookworm",),
+    # the manual's two pictures, and what the hook is for, in both
+    "test_guests::test_apply_and_the_hook": roots.GENERATIONS,
+    "test_guests::test_the_pictures_of_the_manual": roots.GENERATIONS,
+    "test_guests::test_two_guests_on_one_tag": roots.GENERATIONS,
+    "test_guests::test_what_the_definition_does_not_allow_is_said_by_virsh": roots.GENERATIONS,
     "test_impact": ("trixie",),
     "test_lab": (),
     "test_by_hand": (),
