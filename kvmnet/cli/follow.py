@@ -60,12 +60,11 @@ def _require_same(prepared: "Prepared", again: "Prepared") -> None:
 
 def tell_plan(console: Console, prepared: "Prepared") -> None:
     """What would change, and who is asked whether the host is still there."""
-    from kvmnet.core.report import allowed_text, guest_lines, plan_text, probes_text
+    from kvmnet.core.report import allowed_text, plan_text, probes_text
     from kvmnet.host import hooks
 
     console.waiting(None)
-    guests = guest_lines(prepared.impacts, prepared.guests_unknown)
-    text = plan_text(prepared.plan, guests) + allowed_text(prepared.allowed)
+    text = plan_text(prepared.plan, prepared.told) + allowed_text(prepared.allowed)
     text += "" if prepared.plan.empty else probes_text(prepared.probes)
     console.event("plan", **prepared.to_json(), steps=[s["title"] for s in prepared.steps])
     console.line(text.rstrip("\n"))

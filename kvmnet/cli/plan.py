@@ -80,15 +80,14 @@ def plan(
 
 
 def _text(form: Format, prepared: "Prepared") -> str:
-    from kvmnet.core.report import allowed_text, guest_lines, plan_markdown, plan_text, probes_text
+    from kvmnet.core.report import allowed_text, plan_markdown, plan_text, probes_text
 
     if form is Format.json:
         return json.dumps({**prepared.to_json(), "steps": [s["title"] for s in prepared.steps]}, indent=2) + "\n"
-    guests = guest_lines(prepared.impacts, prepared.guests_unknown)
     if form is Format.markdown:
-        return plan_markdown(prepared.plan, prepared.allowed, prepared.probes, guests)
+        return plan_markdown(prepared.plan, prepared.allowed, prepared.probes, prepared.told)
     asked = "" if prepared.plan.empty else probes_text(prepared.probes)
-    return plan_text(prepared.plan, guests) + allowed_text(prepared.allowed) + asked
+    return plan_text(prepared.plan, prepared.told) + allowed_text(prepared.allowed) + asked
 
 
 def _save(file: str, prepared: "Prepared") -> None:

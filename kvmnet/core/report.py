@@ -13,14 +13,14 @@ from kvmnet.core.refusals import Refusal
 _SIGNS = {"add": "+", "remove": "-", "change": "~", "rename": ">", "file": "+", "save": "~", "record": "~"}
 
 
-def plan_text(plan: Plan, guests: Sequence[str] = ()) -> str:
-    """The plan in plain lines: `+` comes, `-` goes, `~` changes, `>` gets another name; then what is said of guests
-    (`guest_lines`)."""
+def plan_text(plan: Plan, told: Sequence[str] = ()) -> str:
+    """The plan in plain lines: `+` comes, `-` goes, `~` changes, `>` gets another name; then what more is told
+    (core/notes, `guest_lines`)."""
     if plan.empty:
         return f"{plan.bundle.host}: nothing to do, the host is as defined\n"
     lines = [f"{plan.bundle.host}: {_count(len(plan.changes))} to make"]
     lines += [line for change in plan.changes for line in change_lines(change)]
-    lines += guests
+    lines += told
     return "".join(line + "\n" for line in lines)
 
 
@@ -72,7 +72,7 @@ def change_lines(change: Change) -> list[str]:
 
 
 def plan_markdown(
-    plan: Plan, allowed: Sequence[Refusal] = (), probes: Optional[Probes] = None, guests: Sequence[str] = ()
+    plan: Plan, allowed: Sequence[Refusal] = (), probes: Optional[Probes] = None, told: Sequence[str] = ()
 ) -> str:
     """The plan for a pull request or a ticket: a table of the changes, the state that would be applied."""
     from kvmnet.core.emit import to_yaml
@@ -84,8 +84,8 @@ def plan_markdown(
     for change in plan.changes:
         cells = (f"`{_SIGNS[change.what]}`", change.what, change.name, "; ".join(change.details))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    if guests:
-        lines += ["", *(f"- {line}" for line in guests)]
+    if told:
+        lines += ["", *(f"- {line}" for line in told)]
     if allowed:
         lines += ["", *(f"- allowed, {reason.code}: {reason.message}" for reason in allowed)]
     if probes is not None:

@@ -21,11 +21,13 @@ from kvmnet.core.errors import Refused
 from kvmnet.core.hook_record import HOOK_FILE, hook_text
 from kvmnet.core.impact import Impact, impacts
 from kvmnet.core.live import Live
+from kvmnet.core.notes import notes
 from kvmnet.core.owned import OWNED_FILE, note_after, to_note
 from kvmnet.core.plan import Plan, make_plan
 from kvmnet.core.probe import Probe
 from kvmnet.core.probes import Probes, choose_probes
 from kvmnet.core.refusals import GIVING_BACK, Refusal, judge
+from kvmnet.core.report import guest_lines
 from kvmnet.host.caller import Connection, ssh_connection
 from kvmnet.host.nm import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
@@ -75,6 +77,13 @@ class Prepared:
         return tuple(impacts(self.plan, self.live)) if not self.plan.empty else ()
 
     @property
+    def told(self) -> list[str]:
+        """What beside the changes a person is told of them, a line each: notes, and what happens to guests."""
+        return [f"note: {line}" for line in notes(self.plan, self.live)] + guest_lines(
+            self.impacts, self.guests_unknown
+        )
+
+    @property
     def guests_unknown(self) -> str:
         """Why libvirt did not tell of its guests; empty when it did, or when there is none."""
         return self.live.surroundings.running.problem
@@ -85,7 +94,8 @@ class Prepared:
         asked = {"must": self.probes.must, "silent": self.probes.silent}
         probes = {key: [p.to_json() for p in found] for key, found in asked.items()}
         guests = {"guests": [i.to_json() for i in self.impacts], "guests_unknown": self.guests_unknown or None}
-        return {**self.plan.to_json(), "allowed": told, "probes": probes, **guests}
+        more = {"notes": notes(self.plan, self.live), "allowed": told}
+        return {**self.plan.to_json(), **more, "probes": probes, **guests}
 
 
 def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str], None]) -> Prepared:

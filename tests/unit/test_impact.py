@@ -270,7 +270,7 @@ def test_what_a_person_reads(bundle: Any) -> None:
         "note: libvirt does not tell what runs here (no answer within 8 s): guests are known by their devices alone",
     ]
     assert plan_text(plan, lines).endswith("".join(f"{line}\n" for line in lines))
-    assert f"\n- {lines[0]}\n" in plan_markdown(plan, guests=lines)
+    assert f"\n- {lines[0]}\n" in plan_markdown(plan, told=lines)
     assert json.loads(json.dumps([i.to_json() for i in impacts(plan, live)]))[0] == {
         **{"guest": "a", "device": "vnet5", "over": "br-eth0.5", "mac": ""},
         **{"how": "cut for good", "why": "br-eth0.5 is removed"},

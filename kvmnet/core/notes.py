@@ -1,0 +1,30 @@
+"""What a person should know of a plan before it is made, and what nothing is refused for."""
+
+from __future__ import annotations
+
+from kvmnet.core.difference import is_link_local, made_by_itself
+from kvmnet.core.live import Live
+from kvmnet.core.plan import Plan
+
+
+def notes(plan: Plan, live: Live) -> list[str]:
+    """A line each."""
+    return _addresses_that_change(plan, live)
+
+
+def _addresses_that_change(plan: Plan, live: Live) -> list[str]:
+    """An address from a router's prefix and a secret of the connection profile (RFC 7217) is another one once nmstate
+    has made the profile: by its default it is from the prefix and the MAC (nmstate 2.2.62)."""
+    sent = [i for i in plan.state.get("interfaces", []) if i.get("state") == "up"]
+    if not any(i.get("ipv6", {}).get("autoconf") for i in sent):
+        return []
+    found = []
+    for interface in live.state.get("interfaces", []):
+        ipv6 = interface.get("ipv6", {})
+        if interface["name"] not in plan.touched or ipv6.get("addr-gen-mode") != "stable-privacy":
+            continue
+        for address in ipv6.get("address", []):
+            if made_by_itself(address) and not is_link_local(str(address["ip"])):
+                how = f"{interface['name']} has it by addr-gen-mode=stable-privacy, and will have one from its MAC"
+                found.append(f"the address {address['ip']} may change: {how}")
+    return found

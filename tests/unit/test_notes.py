@@ -1,0 +1,50 @@
+"""What a plan says beside its changes."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kvmnet.core.bundle import Bundle
+from kvmnet.core.notes import notes
+from kvmnet.core.plan import make_plan
+from tests.unit.test_plan import (
+    before,
+    bundle,  # noqa: F401 - a fixture
+)
+
+BY_ITSELF = {"ip": "2001:db8::7a31", "prefix-length": 64, "valid-left": "86400sec"}
+FIXED = {"ip": "2001:db8::1", "prefix-length": 64}
+LINK_LOCAL = {"ip": "fe80::7a31", "prefix-length": 64}
+
+
+@pytest.mark.parametrize(
+    ("mode", "address", "autoconf", "told"),
+    [
+        ("stable-privacy", BY_ITSELF, True, True),
+        ("stable-privacy", BY_ITSELF, False, False),
+        ("stable-privacy", FIXED, True, False),
+        ("stable-privacy", LINK_LOCAL, True, False),
+        ("eui64", BY_ITSELF, True, False),
+    ],
+)
+def test_an_address_by_a_secret_is_told(
+    bundle: Bundle,  # noqa: F811
+    mode: str,
+    address: dict[str, Any],
+    autoconf: bool,
+    told: bool,
+) -> None:
+    live = before()
+    state = copy.deepcopy(live.state)
+    nic = next(i for i in state["interfaces"] if i["name"] == "eth0")
+    nic["ipv6"] = {"enabled": True, "autoconf": True, "addr-gen-mode": mode, "address": [address]}
+    desired = copy.deepcopy(bundle.state)
+    desired["interfaces"][1]["ipv6"] = {"enabled": True, "dhcp": False, "autoconf": autoconf}
+    live = replace(live, state=state)
+    found = notes(make_plan(replace(bundle, state=desired), live), live)
+    words = "the address 2001:db8::7a31 may change: eth0 has it by addr-gen-mode=stable-privacy, and will have one"
+    assert found == ([f"{words} from its MAC"] if told else [])
