@@ -20,8 +20,10 @@ from kvmnet.core.order import Rename, hops
 from kvmnet.core.owned import profile_uuid
 from kvmnet.core.plan import Change, Plan
 from kvmnet.core.probe import Probe
-from kvmnet.transaction.compile import ETC_DIR, NM_TYPES, STEP_LIMIT, Step, ask_step, step, way_back
+from kvmnet.transaction.compile import NM_TYPES, ask_step
 from kvmnet.transaction.history import ended
+from kvmnet.transaction.naming import ETC_DIR, way_back
+from kvmnet.transaction.stepdata import STEP_LIMIT, Step, step
 
 #: Those that stand on others go first.
 _ORDER = ("mac-vtap", "linux-bridge", "vlan", "bond")

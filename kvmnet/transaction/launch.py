@@ -17,10 +17,10 @@ from kvmnet import __version__, rescue
 from kvmnet.core.errors import Refused
 from kvmnet.core.impact import GOOD
 from kvmnet.transaction import guard
-from kvmnet.transaction.compile import STEP_LIMIT, touched_files, touched_profiles
 from kvmnet.transaction.guard import SYSTEM_PYTHON
 from kvmnet.transaction.history import adopted
 from kvmnet.transaction.prepare import Prepared
+from kvmnet.transaction.stepdata import STEP_LIMIT, touched_files, touched_profiles
 
 #: journal events that end a transaction, and the exit code of each
 KEPT, UNDONE, NOT_VERIFIED = 0, 3, 4

@@ -36,8 +36,9 @@ from kvmnet.host.profiles import bound_profiles
 from kvmnet.host.read import read_live
 from kvmnet.host.running import read_running
 from kvmnet.host.surroundings import read_surroundings
-from kvmnet.transaction.compile import Step, Terms, compile_steps
+from kvmnet.transaction.compile import Terms, compile_steps
 from kvmnet.transaction.giveback import Original, compile_removal, find_original, plan_removal
+from kvmnet.transaction.stepdata import Step
 
 #: Seconds for a word from outside, where the caller does not say how many.
 CONFIRM_WITHIN = 120

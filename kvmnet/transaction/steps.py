@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from kvmnet import rescue
 from kvmnet.core.probe import Probe
@@ -18,8 +18,7 @@ from kvmnet.host.nmstate import Backend, NmstateError
 from kvmnet.host.probe import ask
 from kvmnet.host.profiles import active_profiles
 from kvmnet.transaction.readback import missing, not_active, unknown_servers
-
-Step = dict[str, Any]
+from kvmnet.transaction.stepdata import Step
 
 #: NetworkManager's numbers for what nmstate calls a macvtap's mode (NMSettingMacvlanMode)
 MACVLAN_MODES = {"vepa": 1, "bridge": 2, "private": 3, "passthru": 4}

@@ -21,7 +21,8 @@ from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import find_backend
 from kvmnet.host.ping import Outage
 from kvmnet.transaction.guard import SYSTEM_PYTHON
-from kvmnet.transaction.steps import DO, ERRORS, Context, Step, carriers
+from kvmnet.transaction.stepdata import Step
+from kvmnet.transaction.steps import DO, ERRORS, Context, carriers
 
 
 class Cancelled(BaseException):

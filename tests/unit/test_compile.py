@@ -15,13 +15,8 @@ from kvmnet.core.plan import make_plan
 from kvmnet.core.probe import Probe
 from kvmnet.pipeline import load
 from kvmnet.rescue import UNDO
-from kvmnet.transaction.compile import (
-    Step,
-    Terms,
-    compile_steps,
-    touched_files,
-    touched_profiles,
-)
+from kvmnet.transaction.compile import Terms, compile_steps
+from kvmnet.transaction.stepdata import Step, touched_files, touched_profiles
 from kvmnet.transaction.steps import DO
 from tests.unit.test_plan import KEYFILES, after, before, left
 

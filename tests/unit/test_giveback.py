@@ -17,8 +17,8 @@ from kvmnet.core.probe import Probe
 from kvmnet.core.refusals import GIVING_BACK, judge
 from kvmnet.core.report import plan_text
 from kvmnet.pipeline import load
-from kvmnet.transaction.compile import touched_files, touched_profiles
 from kvmnet.transaction.giveback import compile_removal, find_original, plan_removal
+from kvmnet.transaction.stepdata import touched_files, touched_profiles
 from kvmnet.transaction.steps import DO
 
 MAC = "00:14:4f:80:de:00"

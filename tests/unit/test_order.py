@@ -20,7 +20,8 @@ from kvmnet.core.owned import KINDS, new_uuid, note_after, profile_uuid
 from kvmnet.core.plan import Plan, make_plan
 from kvmnet.core.refusals import find
 from kvmnet.pipeline import load
-from kvmnet.transaction.compile import Step, Terms, compile_steps
+from kvmnet.transaction.compile import Terms, compile_steps
+from kvmnet.transaction.stepdata import Step
 from tests.unit.test_plan import KEYFILES
 
 MACS = ("00:14:4f:80:de:00", "00:14:4f:80:de:01")
