@@ -36,10 +36,10 @@ class Backend(Protocol):
     def show(self) -> State:
         """The live state."""
 
-    def apply(self, state: State, timeout: int, log: Path) -> None:
-        """Apply in memory only, uncommitted: NetworkManager undoes it after `timeout` seconds. Unverified: what came
-        of it is for the caller to read back. The line `Created checkpoint PATH` is in `log` (appended to) as soon as
-        nmstate has made it."""
+    def apply(self, state: State, timeout: int, log: Path, *, verify: bool = False) -> None:
+        """Apply in memory only, uncommitted: NetworkManager undoes it after `timeout` seconds. Without `verify` what
+        came of it is for the caller to wait for and to read back. The line `Created checkpoint PATH` is in `log`
+        (appended to) as soon as nmstate has made it."""
 
 
 class Nmstatectl:
@@ -57,8 +57,8 @@ class Nmstatectl:
         state: State = json.loads(self._run("show", "--json"))
         return state
 
-    def apply(self, state: State, timeout: int, log: Path) -> None:
-        flags = ("--no-verify", "--no-commit", "--memory-only")
+    def apply(self, state: State, timeout: int, log: Path, *, verify: bool = False) -> None:
+        flags = ["--no-commit", "--memory-only", *([] if verify else ["--no-verify"])]
         command = [self._program, "apply", *flags, "--timeout", str(timeout), "-"]
         with log.open("ab") as errors:
             start = errors.tell()
@@ -124,7 +124,7 @@ class Libnmstate:
                 raise _told(error) from error
         return state
 
-    def apply(self, state: State, timeout: int, log: Path) -> None:
+    def apply(self, state: State, timeout: int, log: Path, *, verify: bool = False) -> None:
         """The library tells what it did at its end and cannot be interrupted: it works in a thread, while this one
         waits where a signal reaches it, and writes the checkpoint down as soon as NetworkManager has it. Whoever
         gives up waiting must end the process, and the thread with it; the worker does, when it becomes rescue.py."""
@@ -132,7 +132,7 @@ class Libnmstate:
 
         def work() -> None:
             try:
-                how = {"verify_change": False, "save_to_disk": False, "commit": False}
+                how = {"verify_change": verify, "save_to_disk": False, "commit": False}
                 self._module.apply(state, **how, rollback_timeout=timeout)
             except Exception as error:
                 failures.append(error)

@@ -39,8 +39,13 @@ def device_states() -> dict[str, int]:
         objects = _objects()
     except (rescue.Failed, ValueError, LookupError) as error:
         raise NMError(f"NetworkManager does not tell its devices: {error}") from error
-    devices = [found[f"{BUS}.Device"] for found in objects.values() if f"{BUS}.Device" in found]
-    return {str(about["Interface"]["data"]): int(about["State"]["data"]) for about in devices}
+    states: dict[str, int] = {}
+    for found in objects.values():
+        if about := found.get(f"{BUS}.Device"):
+            name, state = str(about["Interface"]["data"]), int(about["State"]["data"])
+            # a bridge that is gone, but whose profile is not, has an object still: of the NIC's name that it had
+            states[name] = max(state, states.get(name, 0))
+    return states
 
 
 def _objects() -> dict[str, Any]:

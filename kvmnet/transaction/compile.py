@@ -140,6 +140,7 @@ def _first(plan: Plan, live: Live, known: Known, terms: Terms) -> list[Step]:
             "make room: " + ", ".join(sorted(plan.goes_first)) + " must go first",
             limit=terms.timeout + STEP_LIMIT // 2,
             state=plan.first,
+            verify=True,  # the renaming that comes next must not meet what NetworkManager is still doing
             timeout=terms.timeout,
             log="nmstate-first.log",
             expect=expectations(plan.first),

@@ -197,7 +197,7 @@ def apply(context: Context, step: Step) -> str:
     """The trial: in memory, uncommitted; NetworkManager undoes it by itself when nobody commits."""
     log = context.folder / step["log"]
     log.touch(mode=0o600)
-    context.backend.apply(step["state"], step["timeout"], log)
+    context.backend.apply(step["state"], step["timeout"], log, verify=step.get("verify", False))
     with contextlib.suppress(rescue.Failed):  # a guest that stops in this moment; reading back tells
         rescue.give_ports_back(_guests(context))
     checkpoint = _checkpoint(context, log)

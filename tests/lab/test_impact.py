@@ -87,7 +87,8 @@ def test_what_would_cut_a_guest_for_good_is_refused(on_vlan: Machine, peer: Mach
 
 def test_a_forced_rollback_puts_back_the_tap_that_lost_its_bridge(on_vlan: Machine, peer: Machine) -> None:
     before = picture.whole(on_vlan)
-    seen = "ip -d -o link show dev vnet5 > /root/seen; ls -d /sys/class/net/br-eth0.5 >> /root/seen 2>&1"
+    gone = "for _ in {1..100}; do ls -d /sys/class/net/br-eth0.5 || break; sleep 0.1; done"  # nmstate waits for nothing
+    seen = f"{gone}; ip -d -o link show dev vnet5 > /root/seen; ls -d /sys/class/net/br-eth0.5 >> /root/seen 2>&1"
     with faults.nmstatectl(on_vlan, f'$REAL "$@"; {seen}; echo "NmstateError: Bug: not today" >&2; exit 1'):
         lost, result = outage.lost_during(
             peer, lambda: apply(on_vlan, DEFINITION, "--allow-guest-loss", "vnet5"), INSIDE

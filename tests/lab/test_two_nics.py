@@ -143,7 +143,7 @@ def test_options_that_left_a_bond(pair: tuple[Machine, Machine]) -> None:
         "/root/less.yaml", BOND.replace("OPTIONS", f", options: {{arp_interval: 500, arp_ip_target: [{PEER_ADDRESS}]}}")
     )
     result = host.run("kvmnet apply --yes /root/bond.yaml", check=False, timeout=240)
-    assert result.code == 0, result
+    assert result.code == 0, result.stdout
     assert options() == ["eth0", "50", "0", ""]
     links = [picture.link(host, name) for name in ("eth0", "eth1")]
     assert [link.get("permaddr", link["address"]) for link in links] == [HOST_MAC, SECOND_MAC]

@@ -10,7 +10,7 @@ import pytest
 from kvmnet import rescue
 from kvmnet.core.live import Profile
 from kvmnet.host.nm import BUS, NMError
-from kvmnet.host.profiles import active_profiles, bound_profiles
+from kvmnet.host.profiles import active_profiles, bound_profiles, device_states
 
 ROOT = "/org/freedesktop/NetworkManager"
 FILES = {"1": "/etc/NetworkManager/system-connections/eth0.nmconnection", "2": "/run/x/a.nmconnection", "3": "/etc/b"}
@@ -30,8 +30,8 @@ def objects(gone: str = "") -> str:
     for number, file in FILES.items():
         if number != gone:
             found[f"{ROOT}/Settings/{number}"] = {f"{BUS}.Settings.Connection": {"Filename": value(file)}}
-    for number, name in (("7", "eth0"), ("8", "br0")):
-        found[f"{ROOT}/Devices/{number}"] = {f"{BUS}.Device": {"Interface": value(name)}}
+    for number, name, state in (("7", "eth0", 100), ("8", "br0", 70), ("9", "eth0", 10)):
+        found[f"{ROOT}/Devices/{number}"] = {f"{BUS}.Device": {"Interface": value(name), "State": value(state)}}
     for number, connection, devices in (("1", "1", ["7"]), ("2", "2", ["8"]), ("9", "3", [])):
         held = {
             "Connection": value(f"{ROOT}/Settings/{connection}"),
@@ -66,6 +66,11 @@ def test_the_active_ones_are_told_by_their_devices(told: list[str]) -> None:
         "eth0": Profile("u-1", "eth0: the first", "802-3-ethernet", "eth0", FILES["1"], "", "trusted"),
         "br0": Profile("u-2", "br0", "bridge", "br0", FILES["2"], "br0", ""),
     }
+
+
+def test_of_two_devices_of_a_name_the_one_that_is_there_counts(told: list[str]) -> None:
+    told.append(objects())
+    assert device_states() == {"eth0": 100, "br0": 70}
 
 
 def test_those_bound_to_a_name_are_told_active_or_not(told: list[str]) -> None:
