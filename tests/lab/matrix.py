@@ -14,6 +14,7 @@ import json
 import sys
 import time
 import traceback
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -61,6 +62,13 @@ def points(generation: str) -> list[Point]:
     found += _critical(SEED, RENAMES)
     others = [point for kind, places in OTHERS.items() for point in _critical(kind, places)]
     return found + others[roots.GENERATIONS.index(generation) :: len(roots.GENERATIONS)]
+
+
+def share_of(found: list[Point], part: int, parts: int) -> list[Point]:
+    """One of equal parts, in their order; spread so that no part has the same faults at every place."""
+    spread = sorted(found, key=lambda point: zlib.crc32(point.name.encode()))
+    chosen = set(spread[part - 1 :: parts])
+    return [point for point in found if point in chosen]
 
 
 def _critical(kind: str, places: tuple[str, ...]) -> list[Point]:
@@ -137,7 +145,7 @@ def main() -> int:
     part, parts = (int(word) for word in options.shard.split("/"))
     tasks = []
     for generation in options.generation or roots.GENERATIONS:
-        chosen = [point for point in points(generation) if options.only in point.name][part - 1 :: parts]
+        chosen = share_of([p for p in points(generation) if options.only in p.name], part, parts)
         # those of one host together: a pair of machines is made for each
         share = -(-len(chosen) // options.pairs) or 1
         tasks += [(generation, chosen[n : n + share], options.results) for n in range(0, len(chosen), share)]
