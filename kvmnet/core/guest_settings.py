@@ -6,11 +6,14 @@ from kvmnet.core.bundle import Bundle
 
 SETTINGS_FILE = "/etc/NetworkManager/conf.d/90-kvmnet-guests.conf"
 
+#: libvirt keeps these to itself.
+PREFIXES = ("vnet", "macvtap")
+
 #: A section of its own: `unmanaged-devices` of [keyfile] would replace the list of another file
-#: (NetworkManager.conf(5)). libvirt keeps the prefixes vnet and macvtap to itself.
-_TEXT = """# Written by kvmnet: the devices that libvirt makes for guests are not NetworkManager's.
+#: (NetworkManager.conf(5)).
+_TEXT = f"""# Written by kvmnet: the devices that libvirt makes for guests are not NetworkManager's.
 [device-kvmnet-guests]
-match-device=interface-name:vnet*,interface-name:macvtap*
+match-device={",".join(f"interface-name:{prefix}*" for prefix in PREFIXES)}
 managed=0
 """
 

@@ -1,7 +1,8 @@
 """Reading back: what the kernel and NetworkManager show of what was applied.
 
-nmstate's own verification is not asked for: it reads the whole host by NetworkManager once more for each look, two
-or three times in an apply (7 s each on a host of 64 interfaces in the lab), and says the same.
+nmstate's own verification is asked for only before a renaming (compile, "clear"): it reads the whole host by
+NetworkManager once more for each look, two or three times in an apply (7 s each on a host of 64 interfaces in the
+lab), and says the same.
 """
 
 from __future__ import annotations

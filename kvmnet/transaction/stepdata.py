@@ -13,6 +13,8 @@ STEP_LIMIT = 60
 def step(
     op: str, title: str, undo: Optional[list[dict[str, Any]]] = None, *, limit: int = STEP_LIMIT, **fields: Any
 ) -> Step:
+    """A step: what steps.DO is asked for by `op` and `fields`, what rescue.UNDO is by each of `undo`, and for how many
+    seconds the watchdog leaves it alone."""
     return {"op": op, "title": title, **fields, "limit": limit, "undo": undo or []}
 
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.bundle import Bundle
 from kvmnet.core.notes import notes
 from kvmnet.core.plan import make_plan
-from tests.unit.test_plan import (
-    before,
-    bundle,  # noqa: F401 - a fixture
-)
+from kvmnet.pipeline import load
+from tests.unit.test_plan import before
+
+BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 
 BY_ITSELF = {"ip": "2001:db8::7a31", "prefix-length": 64, "valid-left": "86400sec"}
 FIXED = {"ip": "2001:db8::1", "prefix-length": 64}
@@ -32,7 +31,6 @@ LINK_LOCAL = {"ip": "fe80::7a31", "prefix-length": 64}
     ],
 )
 def test_an_address_by_a_secret_is_told(
-    bundle: Bundle,  # noqa: F811
     mode: str,
     address: dict[str, Any],
     autoconf: bool,
@@ -42,9 +40,9 @@ def test_an_address_by_a_secret_is_told(
     state = copy.deepcopy(live.state)
     nic = next(i for i in state["interfaces"] if i["name"] == "eth0")
     nic["ipv6"] = {"enabled": True, "autoconf": True, "addr-gen-mode": mode, "address": [address]}
-    desired = copy.deepcopy(bundle.state)
+    desired = copy.deepcopy(BUNDLE.state)
     desired["interfaces"][1]["ipv6"] = {"enabled": True, "dhcp": False, "autoconf": autoconf}
     live = replace(live, state=state)
-    found = notes(make_plan(replace(bundle, state=desired), live), live)
+    found = notes(make_plan(replace(BUNDLE, state=desired), live), live)
     words = "the address 2001:db8::7a31 may change: eth0 has it by addr-gen-mode=stable-privacy, and will have one"
     assert found == ([f"{words} from its MAC"] if told else [])

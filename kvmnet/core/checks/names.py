@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmnet.core.checks import Context, check
+from kvmnet.core.guest_settings import PREFIXES
 from kvmnet.core.problem import Mark, Problem, Related
 from kvmnet.core.view import HostView
 
@@ -13,10 +14,6 @@ MAX_NAME = 15
 #: Names that are taken: "all" and "default" are folders of /proc/sys/net/ipv4/conf beside the interfaces'
 #: (sysctl_dev_name_is_allowed), "bonding_masters" is a file of /sys/class/net beside them.
 _REFUSED = (".", "..", "all", "default", "lo", "bonding_masters")
-
-#: libvirt's own prefixes: on a host that may run guests NetworkManager leaves such devices alone
-#: (core/guest_settings.py), so one of the definition's would never come.
-_LIBVIRTS = ("vnet", "macvtap")
 
 
 def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
@@ -56,7 +53,7 @@ def refused(context: Context) -> Iterator[Problem]:
                 yield Problem("KVN150", words, mark)
             elif name in _REFUSED or name.isdigit():
                 yield Problem("KVN150", f"{view.host}: {what} cannot be named {name}", mark)
-            elif for_guests and name.startswith(_LIBVIRTS):
+            elif for_guests and name.startswith(PREFIXES):  # NetworkManager is told to leave those alone
                 words = f"{view.host}: {what} cannot be named {name}: names that begin so are libvirt's"
                 yield Problem("KVN150", words, mark)
 
