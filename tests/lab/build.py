@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-from tests.lab import cache, layers, outside, roots, tools
+from tests.lab import cache, layers, outside, registers, roots, tools
 
 PROGRAMS = {"mmdebstrap": "mmdebstrap", "uml_switch": "uml-utilities", "mkfs.ext4": "e2fsprogs"}
 """Programs of this machine that the lab runs, and the Debian packages they come in."""
@@ -45,6 +45,7 @@ def prepare(generations: Sequence[str] = roots.GENERATIONS, variants: Sequence[s
     for generation in generations:
         for variant in variants:
             roots.root(generation, variant)
+    registers.library()
     tools.layer()
     tools.offline(tools.EARLY)
     for generation in generations:

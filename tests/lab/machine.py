@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
-from tests.lab import outside, roots, scratch, spawn
+from tests.lab import outside, registers, roots, scratch, spawn
 from tests.lab.cache import LabError
 from tests.lab.desk import Desk, MachineGone, Request, Silent
 from tests.lab.wire import Wire
@@ -128,6 +128,7 @@ class Machine:
         self.console.touch()
         self.share = self.folder / "share"
         shutil.copytree(INSIDE, self.share / "inside")
+        shutil.copy(registers.library(), self.share)
         self.disk: Optional[Path] = None
         if disk:
             self.disk = self.folder / "disk"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,3 +50,9 @@ def apt_install(*packages: str) -> None:
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     call(["apt-get", "update", "-q"], env=env)
     call(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages], env=env)
+
+
+def c_compiler() -> None:
+    """See to it that this machine has `cc`."""
+    if not shutil.which("cc"):
+        apt_install("gcc", "libc6-dev")

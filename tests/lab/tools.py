@@ -78,8 +78,7 @@ def _built(version: str, expect: float, *features: str) -> Path:
 def _cargo(folder: Path, *words: str | Path) -> None:
     """cargo in a folder, building into its subfolder `target`."""
     cargo = find_cargo() or _install_cargo()
-    if not shutil.which("cc"):
-        outside.apt_install("gcc", "libc6-dev")
+    outside.c_compiler()
     env = {
         **os.environ,
         "PATH": f"{cargo.parent}:{os.environ['PATH']}",  # so that cargo calls the rustc that lies beside it
