@@ -59,6 +59,7 @@ class Bench:
 
     def __init__(self, host: Machine, vlans: int) -> None:
         self.host, self.vlans = host, vlans
+        self.longest: list[tuple[float, str]] = []
         self.before = picture.whole(host)
         self.profile = host.get(PROFILE)
         for path, text in ((DEFINITION, definition(vlans)), (MORE, definition(vlans + 1))):
@@ -118,6 +119,7 @@ class Bench:
         self.check(self.vlans)
         self.clear()
         ours = self.timed(f"kvmnet apply --yes --timeout 900 {DEFINITION}")
+        self.longest = self.steps()[:6]
         self.check(self.vlans)
         return ours, theirs
 
@@ -130,6 +132,7 @@ class Bench:
     def one_more(self) -> tuple[float, float]:
         """One bridge more, and away again."""
         ours = self.timed(f"kvmnet apply --yes --timeout 900 {MORE}")
+        self.longest = self.steps()[:6]
         self.check(self.vlans + 1)
         self.timed(f"kvmnet apply --yes --timeout 900 {DEFINITION}")
         self.check(self.vlans)
@@ -160,9 +163,9 @@ def measure(generation: str, rounds: int, vlans: int, tell: Callable[[str], None
                     ours, theirs = way()
                     row.ours.append(ours)
                     row.theirs.append(theirs)
-                if row is first and number == rounds - 1:
-                    longest = ", ".join(f"{title[:40]} {seconds:.1f}" for seconds, title in bench.steps()[:6])
-                    tell(f"{generation}: the longest steps of the first apply: {longest}")
+                if row is not nothing and number == rounds - 1:
+                    longest = ", ".join(f"{title[:40]} {seconds:.1f}" for seconds, title in bench.longest)
+                    tell(f"{generation}: the longest steps: {longest}")
                 told = f"{row.ours[-1]:.1f} s by kvmnet, {row.theirs[-1]:.1f} s beside it"
                 tell(f"{generation}: round {number + 1}: {row.what}: {told}")
         return [first, nothing, more]
