@@ -172,14 +172,15 @@ def _appended(domain: bytes, devices: _Element, ports: Sequence[GuestPortView]) 
 
 def _replugged(domain: bytes, interface: _Element, port: GuestPortView) -> bytes:
     """The text of a NIC's element, plugged in anew; the same bytes where it is so already."""
-    if _is_plugged(interface, port):
+    right = _right(interface, port)
+    if right is not None and not any(interface.child(name) for name in ("virtualport", "vlan")):
         return domain[interface.begin : interface.end]
     changes: list[tuple[int, int, bytes]] = [_typed(domain, interface, _type(port))]
     kind = interface.attributes.get("type")
-    new = "".join(_plugged(port))
+    new = "".join(_plugged(port)) if right is None else ""
     keeps_target = not port.always and kind != "ethernet"
     for child in interface.children:
-        if child.name not in _PLUG or (child.name == "target" and keeps_target):
+        if child.name not in _PLUG or child is right or (child.name == "target" and keeps_target):
             continue
         if new:
             changes.append((child.begin, child.end, new.encode()))
@@ -199,17 +200,19 @@ def _replugged(domain: bytes, interface: _Element, port: GuestPortView) -> bytes
     return _spliced(domain, interface.begin, interface.end, changes)
 
 
-def _is_plugged(interface: _Element, port: GuestPortView) -> bool:
-    if interface.attributes.get("type") != _type(port) or interface.child("virtualport") is not None:
-        return False
-    source, target = interface.child("source"), interface.child("target")
-    has = {"source": source.attributes if source else {}, "target": target.attributes if target else {}}
+def _right(interface: _Element, port: GuestPortView) -> Optional[_Element]:
+    """The child that says already where the NIC is to be plugged in, under the right type; None where none does."""
+    if interface.attributes.get("type") != _type(port):
+        return None
+    child = interface.child("target" if port.always else "source")
+    has = child.attributes if child is not None else {}
     if port.macvtap is None:
-        return has["source"].get("bridge") == port.device
-    if port.always:
-        return (has["target"].get("dev"), has["target"].get("managed")) == (port.macvtap, "no")
-    wanted = (port.device, port.mode)
-    return (has["source"].get("dev"), has["source"].get("mode", "vepa")) == wanted
+        says = has.get("bridge") == port.device
+    elif port.always:
+        says = (has.get("dev"), has.get("managed")) == (port.macvtap, "no")
+    else:
+        says = (has.get("dev"), has.get("mode", "vepa")) == (port.device, port.mode)
+    return child if says else None
 
 
 def _typed(domain: bytes, interface: _Element, kind: str) -> tuple[int, int, bytes]:

@@ -137,8 +137,14 @@ def test_a_merge_takes_out_what_belongs_to_another_switch(port: GuestPortView) -
     )
     text = merge(f"<domain><devices>{nic}</devices></domain>".encode(), [port]).text
     assert b"virtualport" not in text and b"vlan" not in text and b"<mtu size='9'/>" in text
-    plugged = interface_xml(port).replace("</interface>", "<virtualport type='802.1Qbh'/></interface>")
-    assert b"virtualport" not in merge(f"<domain><devices>{plugged}</devices></domain>".encode(), [port]).text
+
+
+@pytest.mark.parametrize("other", ["<virtualport type='802.1Qbh'/>", "<vlan><tag id='42'/></vlan>"])
+@pytest.mark.parametrize("port", [BRIDGE, ON_DEMAND, FROM_BOOT])
+def test_of_a_nic_that_is_plugged_right_only_what_is_another_switchs_goes(port: GuestPortView, other: str) -> None:
+    domain = f"<domain><devices>{interface_xml(port)}</devices></domain>".replace("'", '"').encode()
+    with_it = domain.replace(b"</interface>", f"  {other}\n</interface>".encode())
+    assert merge(with_it, [port]).text == domain
 
 
 def test_new_nics_come_behind_those_there_in_the_definitions_order() -> None:
