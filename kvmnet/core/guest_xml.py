@@ -145,8 +145,12 @@ def merge(domain: bytes, ports: Sequence[GuestPortView]) -> Merged:
 
 
 def _mac(interface: _Element) -> str:
+    """A NIC's MAC in the form of the definition: libvirt takes one digit for a part that begins with a 0."""
     mac = interface.child("mac")
-    return mac.attributes.get("address", "").lower() if mac is not None else ""
+    text = mac.attributes.get("address", "").lower() if mac is not None else ""
+    parts = text.split(":")
+    is_mac = len(parts) == 6 and all(re.fullmatch("[0-9a-f]{1,2}", part) for part in parts)
+    return ":".join(part.zfill(2) for part in parts) if is_mac else text
 
 
 def _indent_of(text: bytes, at: int) -> str:

@@ -111,6 +111,18 @@ def test_a_merge_changes_only_where_the_nic_is_plugged_in() -> None:
     assert merged.text == DOMAIN.replace(b"bridge='br-old'", b"bridge='eth0'")
 
 
+def test_a_mac_with_short_parts_is_the_same_mac() -> None:
+    short = DOMAIN.replace(b"36:77:6E:C0:00:01", b"36:77:6E:c0:0:1")
+    assert merge(short, [BRIDGE]).text == short.replace(b"bridge='br-old'", b"bridge='eth0'")
+
+
+@pytest.mark.parametrize("text", ["", "36:77:6e:c0:0", "36:77:6e:c0:0:001", "36:77:6e:c0:0:+1", "36-77-6e-c0-00-01"])
+def test_what_is_no_mac_is_a_text(text: str) -> None:
+    domain = DOMAIN.replace(b"36:77:6E:C0:00:01", text.encode())
+    assert merge(domain, []).unknown == (text, "52:54:00:00:00:99")
+    assert len(nics(merge(domain, [BRIDGE]).text)) == 3
+
+
 def test_a_merge_that_changes_the_kind() -> None:
     port = GuestPortView("g", M1, "tenant", "peth0.2", 2, "mvt-c00001", "bridge", False)
     wanted = DOMAIN.replace(b"<source bridge='br-old'/>", b"<source dev='peth0.2' mode='bridge'/>")
