@@ -108,9 +108,9 @@ class Merged:
 def merge(domain: bytes, ports: Sequence[GuestPortView]) -> Merged:
     """A domain's XML (UTF-8) with these NICs, found by their MACs.
 
-    A NIC that is there keeps all but what says where it is plugged in (the type, source, target, virtualport, vlan);
-    its model too. New ones come behind those that are there; the definition's order counts. NICs with other MACs
-    are left alone. Raises DomainError for what is no domain.
+    A NIC that is there keeps all but what says where it is plugged in (the type, source, target, virtualport, vlan)
+    and what libvirt takes under the old type alone; its model too. New ones come behind those that are there; the
+    definition's order counts. NICs with other MACs are left alone. Raises DomainError for what is no domain.
     """
     devices = _devices(domain)
     there: dict[str, _Element] = {}
@@ -179,8 +179,8 @@ def _replugged(domain: bytes, interface: _Element, port: GuestPortView) -> bytes
     right = _right(interface, port)
     if right is not None and not any(interface.child(name) for name in ("virtualport", "vlan")):
         return domain[interface.begin : interface.end]
-    changes: list[tuple[int, int, bytes]] = [_typed(domain, interface, _type(port))]
-    kind = interface.attributes.get("type")
+    kind = interface.attributes["type"]
+    changes = _typed(domain, interface, _type(port)) if kind != _type(port) else []
     new = "".join(_plugged(port)) if right is None else ""
     keeps_target = not port.always and kind != "ethernet"
     for child in interface.children:
@@ -219,19 +219,39 @@ def _right(interface: _Element, port: GuestPortView) -> Optional[_Element]:
     return child if says else None
 
 
-def _typed(domain: bytes, interface: _Element, kind: str) -> tuple[int, int, bytes]:
-    """The change of the type attribute in a start tag: the one place where attributes are looked for by hand,
-    quotes and all."""
-    at = interface.begin + len(b"<interface")
-    while at < interface.inside:
+def _typed(domain: bytes, interface: _Element, kind: str) -> list[tuple[int, int, bytes]]:
+    """The changes that make another type of a NIC: what libvirt knows under the old type alone goes, since it refuses
+    the domain otherwise."""
+    _, value, close = _attribute(domain, interface, "type")
+    changes = [(value, close, kind.encode())]
+    if "managed" in interface.attributes:
+        before, _, close = _attribute(domain, interface, "managed")
+        changes.append((before, close + 1, b""))
+    for child in interface.children:
+        if _is_of_type(child, interface.attributes["type"]):
+            changes.append((_before(domain, child.begin), child.end, b""))
+    return changes
+
+
+def _is_of_type(child: _Element, kind: str) -> bool:
+    """Whether an element belongs to this type of NIC: who drives a PCI function (a virtio NIC's driver is its own),
+    passt and the ports that it forwards."""
+    if child.name == "backend":
+        return child.attributes.get("type") == "passt"
+    return (child.name, kind) == ("driver", "hostdev") or child.name == "portForward"
+
+
+def _attribute(domain: bytes, element: _Element, name: str) -> tuple[int, int, int]:
+    """Where an attribute stands in a start tag: the blanks before it, its value, the quote after that. The one place
+    where attributes are looked for by hand, quotes and all."""
+    at = element.begin + 1 + len(element.name.encode())
+    while True:
         equals = domain.index(b"=", at)
-        name = domain[at:equals].strip()
-        quote = next(i for i in range(equals, interface.inside) if domain[i : i + 1] in (b"'", b'"'))
+        quote = next(i for i in range(equals, element.inside) if domain[i : i + 1] in (b"'", b'"'))
         close = domain.index(domain[quote : quote + 1], quote + 1)
-        if name == b"type":
-            return quote + 1, close, kind.encode()
+        if domain[at:equals].strip() == name.encode():
+            return at, quote + 1, close
         at = close + 1
-    raise AssertionError("libvirt's interfaces have a type")
 
 
 def _before(text: bytes, at: int) -> int:

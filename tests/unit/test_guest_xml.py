@@ -159,6 +159,57 @@ def test_of_a_nic_that_is_plugged_right_only_what_is_another_switchs_goes(port: 
     assert merge(with_it, [port]).text == domain
 
 
+def in_domain(nic: str, port: GuestPortView) -> bytes:
+    return f"<domain><devices>{nic.format(mac=port.mac)}</devices></domain>".encode()
+
+
+HOSTDEV = """<interface managed = 'yes' type='hostdev'>
+      <driver name='vfio'/>
+      <source><address type='pci' domain='0x0000' bus='0x00' slot='0x07' function='0x0'/></source>
+      <mac address='{mac}'/>
+      <model type='virtio'/>
+      <boot order='1'/>
+    </interface>"""
+PASST = """<interface type='user'>
+      <source dev='eth0'/>
+      <mac address='{mac}'/>
+      <portForward proto='tcp'><range start='22' to='2022'/></portForward>
+      <portForward proto='udp'/>
+      <backend type='passt' logFile='/x'/> <!-- mine -->
+      <model type='virtio'/>
+      <driver name='vhost' queues='4'/>
+    </interface>"""
+
+
+@pytest.mark.parametrize("port", [BRIDGE, ON_DEMAND, FROM_BOOT])
+def test_what_belongs_to_the_old_type_goes_with_it(port: GuestPortView) -> None:
+    """With managed, vfio or passt on a NIC of another type libvirt refuses the domain."""
+    tag, _, plug = (line.strip() for line in interface_xml(port).splitlines()[:3])
+    assert merge(in_domain(HOSTDEV, port), [port]).text == in_domain(
+        f"""{tag}
+      {plug}
+      <mac address='{{mac}}'/>
+      <model type='virtio'/>
+      <boot order='1'/>
+    </interface>""",
+        port,
+    )
+    assert merge(in_domain(PASST, port), [port]).text == in_domain(
+        f"""{tag}
+      {plug}
+      <mac address='{{mac}}'/> <!-- mine -->
+      <model type='virtio'/>
+      <driver name='vhost' queues='4'/>
+    </interface>""",
+        port,
+    )
+
+
+def test_a_backend_of_taps_stays() -> None:
+    nic = "<interface type='ethernet'><mac address='{mac}'/><backend tap='/dev/net/tun'/></interface>"
+    assert b"<backend tap='/dev/net/tun'/>" in merge(in_domain(nic, ON_DEMAND), [ON_DEMAND]).text
+
+
 def test_new_nics_come_behind_those_there_in_the_definitions_order() -> None:
     text = merge(DOMAIN, [BRIDGE, ON_DEMAND, FROM_BOOT]).text
     assert [nic["mac address"].lower() for nic in nics(text)] == [M1, M2, M3, "52:54:00:00:00:99"]
