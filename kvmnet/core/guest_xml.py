@@ -86,6 +86,7 @@ class _Element:
     closing: int = 0
     end: int = 0
     children: list[_Element] = field(default_factory=list)
+    comments: list[tuple[int, int]] = field(default_factory=list)  # at any depth
 
     def child(self, name: str) -> Optional[_Element]:
         return next((c for c in self.children if c.name == name), None)
@@ -186,11 +187,8 @@ def _replugged(domain: bytes, interface: _Element, port: GuestPortView) -> bytes
     for child in interface.children:
         if child.name not in _PLUG or child is right or (child.name == "target" and keeps_target):
             continue
-        if new:
-            changes.append((child.begin, child.end, new.encode()))
-            new = ""
-        else:  # with the blanks before it
-            changes.append((_before(domain, child.begin), child.end, b""))
+        changes.append(_taken_out(domain, child, new))
+        new = ""
     if new:
         mac = interface.child("mac")
         assert mac is not None
@@ -227,10 +225,8 @@ def _typed(domain: bytes, interface: _Element, kind: str) -> list[tuple[int, int
     if "managed" in interface.attributes:
         before, _, close = _attribute(domain, interface, "managed")
         changes.append((before, close + 1, b""))
-    for child in interface.children:
-        if _is_of_type(child, interface.attributes["type"]):
-            changes.append((_before(domain, child.begin), child.end, b""))
-    return changes
+    old = interface.attributes["type"]
+    return changes + [_taken_out(domain, child) for child in interface.children if _is_of_type(child, old)]
 
 
 def _is_of_type(child: _Element, kind: str) -> bool:
@@ -252,6 +248,13 @@ def _attribute(domain: bytes, element: _Element, name: str) -> tuple[int, int, i
         if domain[at:equals].strip() == name.encode():
             return at, quote + 1, close
         at = close + 1
+
+
+def _taken_out(domain: bytes, element: _Element, new: str = "") -> tuple[int, int, bytes]:
+    """The change that takes an element out, for a new one or with the blanks before it; the comments in it stay."""
+    left = [new.encode()] if new else []
+    left += [domain[begin:end] for begin, end in element.comments]
+    return element.begin if left else _before(domain, element.begin), element.end, b" ".join(left)
 
 
 def _before(text: bytes, at: int) -> int:
@@ -302,11 +305,16 @@ def _parsed(text: bytes) -> _Element:
         else:
             element.end = _tag_end(text, element.closing)
 
+    def comment(_: str) -> None:
+        begin = parser.CurrentByteIndex
+        for element in opened:
+            element.comments.append((begin, text.index(b"-->", begin + len("<!--")) + 3))
+
     def doctype(*_: object) -> None:
         raise DomainError("a domain's XML has no DOCTYPE", "virsh dumpxml GUEST prints it without one")
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.StartDoctypeDeclHandler = doctype
+    parser.CommentHandler, parser.StartDoctypeDeclHandler = comment, doctype
     try:
         text.decode("utf-8")
         parser.Parse(text, True)

@@ -205,6 +205,30 @@ def test_what_belongs_to_the_old_type_goes_with_it(port: GuestPortView) -> None:
     )
 
 
+def test_comments_in_what_goes_stay() -> None:
+    nic = """<interface type='network'>
+      <mac address='{mac}'/>
+      <vlan>
+        <!-- of the - ->, not ours --><tag id='42'/>
+      </vlan>
+      <source network='default'>
+        <!--> here --> <x><!--and > here--></x>
+      </source>
+      <portForward><!-- ssh --></portForward>
+      <model type='e1000'/>
+    </interface>"""
+    assert merge(in_domain(nic, BRIDGE), [BRIDGE]).text == in_domain(
+        """<interface type='bridge'>
+      <mac address='{mac}'/>
+      <source bridge='eth0'/> <!-- of the - ->, not ours -->
+      <!--> here --> <!--and > here-->
+      <!-- ssh -->
+      <model type='e1000'/>
+    </interface>""",
+        BRIDGE,
+    )
+
+
 def test_a_backend_of_taps_stays() -> None:
     nic = "<interface type='ethernet'><mac address='{mac}'/><backend tap='/dev/net/tun'/></interface>"
     assert b"<backend tap='/dev/net/tun'/>" in merge(in_domain(nic, ON_DEMAND), [ON_DEMAND]).text
