@@ -1,6 +1,7 @@
 """kvmnet guest: what the definition means to libvirt."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -9,7 +10,9 @@ import typer
 from kvmnet.cli.common import PathArgument, err, load_definition, out
 
 if TYPE_CHECKING:
+    from kvmnet.core.guest_xml import Merged
     from kvmnet.core.model import Guest, Host
+    from kvmnet.core.view import GuestPortView
     from kvmnet.pipeline import Definition
 
 GuestArgument = Annotated[str, typer.Argument(help="A guest of the definition.", show_default=False)]
@@ -48,7 +51,7 @@ def xml(
     chosen = _guest(definition, guest)
     ports = definition.views[_host_for(definition, chosen, host)].ports_of(guest)
     if domain is not None:
-        merged = guest_xml.merge(_domain(domain), ports)
+        merged = _merged(domain, ports)
         for mac in merged.unknown:
             which = f"NIC {mac}" if mac else "NIC without a MAC"
             err(f"kvmnet: the domain's {which} is not in the definition: left as it is\n")
@@ -196,9 +199,15 @@ def _host_for(definition: "Definition", guest: "Guest", host: Optional[str]) -> 
     return hosts[0]
 
 
-def _domain(name: str) -> bytes:
+def _merged(name: str, ports: Sequence["GuestPortView"]) -> "Merged":
+    """The domain's XML in a file (- is stdin), with these NICs; an error names the file."""
     import sys
 
+    from kvmnet.core.guest_xml import DomainError, merge
     from kvmnet.files import read_file
 
-    return sys.stdin.buffer.read() if name == "-" else read_file(Path(name))
+    domain = sys.stdin.buffer.read() if name == "-" else read_file(Path(name))
+    try:
+        return merge(domain, ports)
+    except DomainError as error:
+        raise DomainError(f"{'standard input' if name == '-' else name}: {error.message}", error.hint) from None

@@ -19,6 +19,7 @@ from kvmnet.core.view import GuestPortView
 #: What says where a NIC is plugged in; everything else of an <interface> is the administrator's. The tag of another
 #: switch's port (<vlan>) belongs to that: libvirt starts no guest with one on a bridge (before 11.0) or a macvtap.
 _PLUG = ("source", "target", "virtualport", "vlan")
+_WHAT_PRINTS_IT = "`virsh dumpxml --inactive GUEST` prints a domain's XML"
 
 
 class DomainError(KvmnetError):
@@ -276,10 +277,10 @@ def _devices(domain: bytes) -> _Element:
     """The <devices> of a domain, with its elements down to what is in an interface."""
     root = _parsed(domain)
     if root.name != "domain":
-        raise DomainError(f"this is not a domain's XML: it begins with <{root.name}>", "virsh dumpxml GUEST prints it")
+        raise DomainError(f"this is not a domain's XML: it begins with <{root.name}>", _WHAT_PRINTS_IT)
     devices = [c for c in root.children if c.name == "devices"]
     if len(devices) != 1:
-        raise DomainError("the domain has no <devices>, or several")
+        raise DomainError("the domain has no <devices>, or several", _WHAT_PRINTS_IT)
     for element in devices[0].children:
         if element.name == "interface" and "type" not in element.attributes:
             raise DomainError("the domain has an <interface> without a type")
@@ -311,17 +312,20 @@ def _parsed(text: bytes) -> _Element:
             element.comments.append((begin, text.index(b"-->", begin + len("<!--")) + 3))
 
     def doctype(*_: object) -> None:
-        raise DomainError("a domain's XML has no DOCTYPE", "virsh dumpxml GUEST prints it without one")
+        raise DomainError("a domain's XML has no DOCTYPE", f"{_WHAT_PRINTS_IT} without one")
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CommentHandler, parser.StartDoctypeDeclHandler = comment, doctype
+    if not text.strip():
+        raise DomainError("there is nothing in it", _WHAT_PRINTS_IT)
     try:
         text.decode("utf-8")
         parser.Parse(text, True)
     except expat.ExpatError as error:
-        raise DomainError(f"not XML: line {error.lineno}, column {error.offset + 1}: {error}") from None
+        words = expat.errors.messages[error.code]  # the error's own text has a place too, with columns from 0
+        raise DomainError(f"not XML: line {error.lineno}, column {error.offset + 1}: {words}") from None
     except UnicodeDecodeError:
-        raise DomainError("the domain's XML is not UTF-8") from None
+        raise DomainError("the domain's XML is not UTF-8", f"{_WHAT_PRINTS_IT} in UTF-8") from None
     return roots[0]
 
 

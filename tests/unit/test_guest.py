@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,15 @@ def test_xml_in_a_domain(run: Any, tmp_path: Path) -> None:
     assert f"<domain><!-- mine --><devices>{nic}" in out and "<source bridge='eth0'/>" in out
     assert run("xml", "untagged", "PATH", "--domain", str(tmp_path / "none"))[0] == 1
     assert run("xml", "untagged", "PATH", "--domain", str(tmp_path / "d.xml"), "--json")[0] == 2
+
+
+def test_an_error_in_a_domain_names_the_file(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d.xml").write_text("<domain>")
+    code, out, err = run("xml", "untagged", "PATH", "--domain", str(tmp_path / "d.xml"))
+    assert (code, out) == (1, "") and err == f"kvmnet: {tmp_path}/d.xml: not XML: line 1, column 9: no element found\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    code, out, err = run("xml", "untagged", "PATH", "--domain", "-")
+    assert (code, out) == (1, "") and err.startswith("kvmnet: standard input: there is nothing in it\n  hint: ")
 
 
 def test_list(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -270,8 +270,10 @@ def test_a_nic_of_a_mac_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"", "not XML: line 1"),
-        (b"<domain>", "not XML"),
+        (b"", "^there is nothing in it$"),
+        (b" \n", "^there is nothing in it$"),
+        (b"<domain>\n", "^not XML: line 2, column 1: no element found$"),
+        (b"<domain><a></b></domain>", "^not XML: line 1, column 14: mismatched tag$"),
         (b"<network/>", "begins with <network>"),
         (b"<domain/>", "no <devices>"),
         (b"<!DOCTYPE d [<!ENTITY a 'b'>]><domain><devices/></domain>", "DOCTYPE"),
@@ -286,6 +288,13 @@ def test_a_nic_of_a_mac_alone() -> None:
 def test_what_is_no_domain_is_refused(text: bytes, words: str) -> None:
     with pytest.raises(DomainError, match=words):
         merge(text, [BRIDGE])
+
+
+@pytest.mark.parametrize("text", [b"", b"<network/>", b"<domain/>", b"<domain name='\xff'/>", b"<!DOCTYPE d><domain/>"])
+def test_who_has_no_domains_xml_is_told_what_prints_it(text: bytes) -> None:
+    with pytest.raises(DomainError) as told:
+        merge(text, [BRIDGE])
+    assert told.value.hint is not None and told.value.hint.startswith("`virsh dumpxml --inactive GUEST` prints")
 
 
 TEXTS = st.sampled_from(["", " ", "\n    ", "\t", "<!-- a > b -->", "<x y='>'/>", '\n<a><b c="\'">t</b></a>\n'])
