@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from kvmnet.core.difference import is_link_local, made_by_itself
-from kvmnet.core.live import Live
+from kvmnet.core.live import UNREADABLE, Live
 from kvmnet.core.plan import Plan
 
 
 def notes(plan: Plan, live: Live) -> list[str]:
     """A line each."""
-    return _addresses_that_change(plan, live)
+    return [*_not_seen(live), *_addresses_that_change(plan, live)]
+
+
+def _not_seen(live: Live) -> list[str]:
+    """Whoever may not look at what is applied does not see what left the definition since, nor what is kvmnet's."""
+    if live.applied != UNREADABLE:
+        return []
+    return ["what has left the definition is not in this plan, as only root may read what is applied: run it with sudo"]
 
 
 def _addresses_that_change(plan: Plan, live: Live) -> list[str]:

@@ -17,7 +17,7 @@ def plan_text(plan: Plan, told: Sequence[str] = ()) -> str:
     """The plan in plain lines: `+` comes, `-` goes, `~` changes, `>` gets another name; then what more is told
     (core/notes, `guest_lines`)."""
     if plan.empty:
-        return f"{plan.bundle.host}: nothing to do, the host is as defined\n"
+        return "".join(line + "\n" for line in [_nothing(plan, told), *told])
     lines = [f"{plan.bundle.host}: {_count(len(plan.changes))} to make"]
     lines += [line for change in plan.changes for line in change_lines(change)]
     lines += told
@@ -78,7 +78,8 @@ def plan_markdown(
     from kvmnet.core.emit import to_yaml
 
     if plan.empty:
-        return f"### {plan.bundle.host}: nothing to do, the host is as defined\n"
+        lines = [f"### {_nothing(plan, told)}", *([""] if told else []), *(f"- {line}" for line in told)]
+        return "".join(line + "\n" for line in lines)
     lines = [f"### {plan.bundle.host}: {_count(len(plan.changes))} to make", ""]
     lines += ["| | what | name | details |", "| --- | --- | --- | --- |"]
     for change in plan.changes:
@@ -95,6 +96,12 @@ def plan_markdown(
         lines += ["", "<details><summary>the nmstate state that is applied</summary>", "", "```yaml", state, "```"]
         lines += ["", "</details>"]
     return "".join(line + "\n" for line in lines)
+
+
+def _nothing(plan: Plan, told: Sequence[str]) -> str:
+    """An empty plan; what is told beside one is what could not be seen, so it promises no more than that."""
+    known = ", as far as can be seen" if told else ", the host is as defined"
+    return f"{plan.bundle.host}: nothing to do{known}"
 
 
 def _count(number: int) -> str:

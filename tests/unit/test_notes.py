@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from kvmnet.core.live import UNREADABLE
 from kvmnet.core.notes import notes
 from kvmnet.core.plan import make_plan
+from kvmnet.core.report import plan_markdown, plan_text
 from kvmnet.pipeline import load
-from tests.unit.test_plan import before
+from tests.unit.test_plan import after, before
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 
@@ -46,3 +48,18 @@ def test_an_address_by_a_secret_is_told(
     found = notes(make_plan(replace(BUNDLE, state=desired), live), live)
     words = "the address 2001:db8::7a31 may change: eth0 has it by addr-gen-mode=stable-privacy, and will have one"
     assert found == ([f"{words} from its MAC"] if told else [])
+
+
+def test_what_only_root_may_read_is_told() -> None:
+    live = replace(after(BUNDLE), applied=UNREADABLE)
+    plan = make_plan(BUNDLE, live)
+    words = "what has left the definition is not in this plan, as only root may read what is applied: run it with sudo"
+    assert plan.empty and notes(plan, live) == [words]
+    told = [f"note: {words}"]
+    assert plan_text(plan, told) == f"vm-container-0-0: nothing to do, as far as can be seen\nnote: {words}\n"
+    assert plan_markdown(plan, told=told) == (
+        f"### vm-container-0-0: nothing to do, as far as can be seen\n\n- note: {words}\n"
+    )
+    first = replace(before(), applied=UNREADABLE)
+    assert notes(make_plan(BUNDLE, first), first) == [words]
+    assert notes(make_plan(BUNDLE, before()), before()) == []

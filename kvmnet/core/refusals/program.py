@@ -13,7 +13,7 @@ elsewhere(
     "only root can change a host's network",
     """
     `apply` and `plan -o` need root: run them with sudo. `plan` alone shows the change to anybody; what only
-    root may read (the applied bundle) it leaves out.
+    root may read (the applied bundle, so what has left the definition since) it leaves out, and says so.
     """,
 )
 elsewhere(
