@@ -349,10 +349,11 @@ def test_every_page_says_whether_it_can_be_overridden() -> None:
         try:
             refusals.allowed([code])
         except Usage:
-            option = "`--allow-guest-loss GUEST` on plan and apply goes on all the same."
+            option = "`--allow-guest-loss GUEST` on plan, apply, rollback and remove goes on all the same."
             assert page.endswith(option if code == "KVN527" else "Nothing overrides it."), code
         else:
-            assert page.endswith(f"`--allow {code}` on plan and apply goes on all the same."), code
+            verbs = "plan, apply, rollback and remove" if code in refusals.GIVING_BACK else "plan, apply and rollback"
+            assert page.endswith(f"`--allow {code}` on {verbs} goes on all the same."), code
     tested = {case[0] for case in CASES} | {
         "KVN520",
         "KVN521",

@@ -96,7 +96,8 @@ def refusal(
 def elsewhere(code: str, title: str, page: str, *, allow: bool = False, option: str = "") -> None:
     """Register the page of a refusal that is not told by a plan and a reading alone (the lock, root)."""
     option = f"--allow {code}" if allow else option
-    words = f"`{option}` on plan and apply goes on all the same." if option else "Nothing overrides it."
+    verbs = "plan, apply, rollback and remove" if code in GIVING_BACK else "plan, apply and rollback"
+    words = f"`{option}` on {verbs} goes on all the same." if option else "Nothing overrides it."
     codes.register(code, title, f"{inspect.cleandoc(page)}\n\nRefused with exit code 5, nothing is touched. {words}")
     if allow:
         _ALLOWABLE.add(code)
