@@ -669,6 +669,14 @@ def undo_files(folder: Path, spec: Json) -> str:
     return f"{len(changed)} given back"
 
 
+def undo_unbind_name(folder: Path, spec: Json) -> str:
+    """Take the interface's name out of a profile, in memory: the NIC is going to be renamed under it."""
+    if spec["uuid"] not in {p["uuid"] for p in profiles()}:
+        return "the profile is gone"
+    run("nmcli", "connection", "modify", "--temporary", "uuid", spec["uuid"], "connection.interface-name", "")
+    return "unbound"
+
+
 def undo_zone(folder: Path, spec: Json) -> str:
     """Bind an interface to the zone it had, or to none."""
     if not firewalld_runs():
@@ -733,6 +741,7 @@ UNDO: dict[str, Callable[[Path, Json], str]] = {
     "profiles": undo_profiles,
     "rename": undo_rename,
     "files": undo_files,
+    "unbind name": undo_unbind_name,
     "zone": undo_zone,
     "bond option": undo_bond_option,
     "hostname": undo_hostname,

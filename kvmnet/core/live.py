@@ -164,3 +164,13 @@ class Live:
             "first_names": dict(self.first_names),
             "surroundings": self.surroundings.to_json(),
         }
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """A program's version as numbers that can be compared; empty when it is not known."""
+    numbers = []
+    for part in text.split("-", maxsplit=1)[0].split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers[:3])

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from kvmnet.core.expectations import expectations
-from kvmnet.core.live import Live
+from kvmnet.core.live import Live, version_of
 from kvmnet.core.owned import new_uuid
 from kvmnet.core.plan import Plan
 from kvmnet.core.probe import Probe
@@ -32,6 +32,9 @@ NM_TYPES = {
     "bond": "bond",
     "mac-vtap": "macvlan",
 }
+#: The oldest nmstate that was seen to take the profile that is active on a NIC. Older ones (2.2.24, 2.2.33) know a
+#: profile by its interface-name alone, and make a second one beside a profile that is bound by MAC.
+TAKES_THE_ACTIVE = (2, 2, 54)
 #: For how many seconds those that must answer are asked, and for how many where a link went down.
 ASK, AFTER_LINK_LOSS = 15, 60
 #: What of the trial's seconds is left for reading back and for the last try of a probe.
@@ -62,6 +65,7 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
     steps += names_until_boot(plan, live)
     steps += _first(plan, live, known, terms)
     steps += renames(plan, live)
+    steps += _names_bound(plan, live)
     steps += _seeds(plan, live, known)
     steps += _drops(plan, live)
     if plan.state:
@@ -187,6 +191,28 @@ def _no_primary(plan: Plan, live: Live) -> list[Step]:
             undo = [{"op": "bond option", "interface": name, "option": "primary", "value": str(primary)}]
             steps.append(step("bond option", title, undo, interface=name, option="primary", value=""))
     return steps
+
+
+def _names_bound(plan: Plan, live: Live) -> list[Step]:
+    """For an older nmstate a NIC's profile that is bound by MAC gets the NIC's name too, in memory. It loses it again
+    before the NIC is renamed back: under another name the profile would leave it without address."""
+    version = version_of(live.nmstate)
+    if not version or version >= TAKES_THE_ACTIVE:
+        return []
+    old = {r.new: r.old for r in plan.renames}
+    names = [i["name"] for i in plan.state.get("interfaces", []) if i["type"] == "ethernet" and i["state"] == "up"]
+    found = [(name, live.profiles.get(old.get(name, name))) for name in names]
+    return [
+        step(
+            "bind name",
+            f"bind the profile of {name} to its name too",
+            uuid=profile.uuid,
+            interface=name,
+            undo=[{"op": "unbind name", "uuid": profile.uuid}],
+        )
+        for name, profile in found
+        if profile is not None and (name in old or profile.interface_name != name)
+    ]
 
 
 def _seeds(plan: Plan, live: Live, known: Known) -> list[Step]:

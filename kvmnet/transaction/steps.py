@@ -98,6 +98,12 @@ def rebind(context: Context, step: Step) -> str:
     return held
 
 
+def bind_name(context: Context, step: Step) -> str:
+    """Bind a profile to an interface's name, in memory, beside what it is bound to."""
+    context.manager.change_in_memory(step["uuid"], {"connection": {"interface-name": ("s", step["interface"])}})
+    return str(step["interface"])
+
+
 def without_meta(text: str) -> str:
     """A keyfile without the group in which NetworkManager notes what a file under /run stands in for."""
     kept, skip = [], False
@@ -376,6 +382,7 @@ DO: dict[str, Callable[[Context, Step], str]] = {
     "write files": write_files,
     "check links": check_links,
     "rebind": rebind,
+    "bind name": bind_name,
     "zone": zone,
     "unbind zone": unbind_zone,
     "rename": rename,

@@ -159,6 +159,7 @@ def test_a_whole_apply_and_its_way_back(host: Machine, peer: Machine, definition
     told = json.loads(host.out("cat $(ls -d /var/lib/kvmnet/history/* | tail -n 1)/transaction.json"))
     assert told["backend"] == backend
     assert picture.link(host, "peth0")["master"] == "eth0"
+    assert sorted(host.out("nmcli -g NAME connection").split()) == ["eth0", "lo", "peth0"], "each has one profile"
     assert reachable(peer)
     assert host.run("kvmnet apply /root/cluster.yaml", timeout=120).stdout.endswith("as defined\n")
     result = host.run("kvmnet remove --yes", check=False, timeout=240)

@@ -56,6 +56,32 @@ def test_the_order() -> None:
     ]
 
 
+@pytest.mark.parametrize(("version", "bound"), [("2.2.24", True), ("2.2.33", True), ("2.2.54", False), ("", False)])
+def test_an_older_nmstate_finds_the_profile_by_the_interfaces_name(version: str, bound: bool) -> None:
+    live = replace(before(), nmstate=version)
+    found = compile_steps(make_plan(BUNDLE, live), live, {("eth0", "802-3-ethernet"): ["u-1"]}, Terms(120))
+    ops = [s["op"] for s in found]
+    assert ("bind name" in ops) is bound
+    if bound:
+        assert ops.index("rename") < ops.index("bind name") < ops.index("apply")
+        step = found[place("bind name", found)]
+        assert (step["uuid"], step["interface"]) == ("u-1", "peth0")
+        assert step["undo"] == [{"op": "unbind name", "uuid": "u-1"}]
+        assert {s["op"] for s in found} <= set(DO)
+        assert "unbind name" in UNDO
+
+
+@pytest.mark.parametrize("name", ["peth0", ""])
+def test_a_nic_that_keeps_its_name_needs_it_only_where_its_profile_has_it_not(name: str) -> None:
+    live = replace(after(BUNDLE), nmstate="2.2.33")
+    live.state["interfaces"][0]["accept-all-mac-addresses"] = False
+    profiles = {**live.profiles, "peth0": replace(live.profiles["peth0"], interface_name=name)}
+    plan = make_plan(BUNDLE, replace(live, profiles=profiles))
+    found = compile_steps(plan, replace(live, profiles=profiles), {}, Terms(120))
+    assert [i["name"] for i in plan.state["interfaces"]] == ["peth0"]
+    assert ("bind name" in [s["op"] for s in found]) is (name == "")
+
+
 def test_nothing_is_written_to_etc_before_the_commit() -> None:
     found = steps()
     early = json.dumps(found[: place("commit", found)])

@@ -463,6 +463,18 @@ def test_the_profiles_that_were_made_go_at_once_with_their_links(
     assert set(machine.links) == {"eth0", "mine"}
 
 
+def test_a_profile_loses_the_name_that_it_got_in_memory_before_its_nic_is_renamed_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr(rescue, "profiles", lambda: [{"uuid": "u-1"}])
+    monkeypatch.setattr(rescue, "run", lambda *words, **_: calls.append(words) or "")
+    assert rescue.UNDO["unbind name"](tmp_path, {"uuid": "u-1"}) == "unbound"
+    assert calls == [("nmcli", "connection", "modify", "--temporary", "uuid", "u-1", "connection.interface-name", "")]
+    assert rescue.UNDO["unbind name"](tmp_path, {"uuid": "u-9"}) == "the profile is gone"
+    assert len(calls) == 1
+
+
 def test_without_networkmanager_their_links_go_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Profiles(monkeypatch, {"u-1": "br1", "u-2": "br2"}, running=False)
     rescue.write_file(str(tmp_path / "snapshot.json"), json.dumps({"links": {"br2": {"kind": "bridge"}}}).encode())

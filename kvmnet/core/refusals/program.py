@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Callable, NamedTuple, Optional
 
 from kvmnet.core.bundle import State
+from kvmnet.core.live import version_of
 from kvmnet.core.refusals import WRITING, Case, Refusal, elsewhere, refusal
 
 elsewhere(
@@ -121,7 +122,7 @@ def too_old(case: Case) -> Iterator[Refusal]:
     arp_missed_max needs nmstate 2.2.13 and NetworkManager 1.44, balance_slb NetworkManager 1.42. Update the
     host, or leave the option out.
     """
-    nmstate, manager = _version(case.live.nmstate), _version(case.live.networkmanager)
+    nmstate, manager = version_of(case.live.nmstate), version_of(case.live.networkmanager)
     needs = [(f.what, f.nmstate, f.manager) for f in FEATURES if f.used(case.bundle.state)]
     if nmstate >= (2, 2, 24):
         needs.append((f"nmstate {case.live.nmstate}", (2, 2, 24), (1, 40)))
@@ -132,15 +133,6 @@ def too_old(case: Case) -> Iterator[Refusal]:
         elif manager and least_manager is not None and manager < least_manager:
             words = f"NetworkManager {case.live.networkmanager} is too old for {what}"
             yield Refusal("KVN506", words, f"it needs NetworkManager {_text(least_manager)} or later")
-
-
-def _version(text: str) -> tuple[int, ...]:
-    numbers = []
-    for part in text.split("-", maxsplit=1)[0].split("."):
-        if not part.isdigit():
-            break
-        numbers.append(int(part))
-    return tuple(numbers[:3])
 
 
 def _text(version: tuple[int, ...]) -> str:
