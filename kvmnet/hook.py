@@ -72,6 +72,25 @@ def vlan_of(device: str) -> Optional[tuple[str, int]]:
     return (found["base"], int(found["tag"])) if len(found) == 2 else None
 
 
+def mtu_of(device: str) -> int:
+    """A device's MTU in bytes; 0 when it is not there."""
+    try:
+        with open(f"{NET}/{device}/mtu", encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0
+
+
+def vlan_named_otherwise(base: str, tag: int) -> Optional[str]:
+    """The device that is this VLAN already, whatever its name."""
+    with contextlib.suppress(OSError), open("/proc/net/vlan/config", encoding="ascii") as file:
+        for line in file:
+            words = [word.strip() for word in line.split("|")]
+            if words[1:] == [str(tag), base]:
+                return words[0]
+    return None
+
+
 def uppers(device: str) -> list[str]:
     """What lies over a device, such as the macvtap of a guest that nobody told us of."""
     try:
@@ -169,6 +188,34 @@ def read_json(path: str) -> Json:
     return found if isinstance(found, dict) else {}
 
 
+def read_record() -> Json:
+    """What this host allows, from RECORD; empty where nothing was applied. `damaged` says what is wrong with it,
+    `unreadable` that only root may look."""
+    try:
+        with open(RECORD, encoding="utf-8") as file:
+            record = json.load(file)
+    except PermissionError:
+        return {"unreadable": True}
+    except FileNotFoundError:
+        # beside the bundle that is applied it always is
+        return {"damaged": f"{RECORD} is gone"} if os.path.exists(f"{os.path.dirname(RECORD)}/bundle.json") else {}
+    except (OSError, ValueError):
+        return {"damaged": f"{RECORD} is damaged"}
+    return record if _whole(record) else {"damaged": f"{RECORD} is damaged"}
+
+
+def _whole(record: Any) -> bool:
+    """Whether a record has what is asked of it."""
+    try:
+        vlans = all(
+            isinstance(v["base"], str) and isinstance(v["tag"], int) and isinstance(v.get("mtu") or 0, int)
+            for v in record["vlans"].values()
+        )
+        return vlans and all(isinstance(name, str) for name in record["own"] + record["bases"])
+    except (LookupError, TypeError, AttributeError):
+        return False
+
+
 def write_json(path: str, data: Json) -> None:
     """Replace a file whole."""
     with open(path + ".new", "w", encoding="utf-8") as file:
@@ -242,6 +289,8 @@ def judge(devices: list[str], record: Json) -> list[str]:
     for device in devices:
         if device in allowed:
             needed.append(device)
+        elif "damaged" in record and (not exists(device) or device in entries("vlans")):
+            raise Refused(f"{record['damaged']}, so nobody knows whether {device} is allowed: `kvmnet apply` mends it")
         elif device in record.get("own", []) or (exists(device) and device not in entries("vlans")):
             continue
         elif _looks_ours(device, record) or device in entries("vlans"):
@@ -282,17 +331,31 @@ def make(device: str, vlan: Json) -> None:
             with open(f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6", "w", encoding="ascii") as file:
                 file.write("1")
     except (Refused, OSError) as error:
+        other = vlan_named_otherwise(base, tag)
         remove(device)
-        raise Refused(f"VLAN {tag} over {base} could not be made: {error}") from None
+        there = f"; it is there as {other} (ip link delete {other})" if other not in (None, device) else ""
+        raise Refused(f"VLAN {tag} over {base} could not be made: {error}{there}{_too_small(base, vlan)}") from None
 
 
 def widen(device: str, vlan: Json) -> None:
-    """Give a device that we made for an earlier guest the MTU that the definition has by now, where it is larger:
-    frames of the next guest's that are too large would be dropped without a word. Raises Refused."""
-    mtu = vlan.get("mtu") or 0
-    if device in entries("vlans") and mtu > (read_json(f"{RUN_DIR}/vlans/{device}").get("mtu") or 0):
-        ip(f"link set dev {device} mtu {mtu}")
-        write_json(f"{RUN_DIR}/vlans/{device}", vlan)
+    """Give a device that we made for an earlier guest the MTU that the definition has by now (none: that of the base),
+    where it is larger: frames of the next guest's that are too large would be dropped without a word. Those of a
+    guest that runs on it stay as large as they may be. Raises Refused."""
+    if device not in entries("vlans"):
+        return
+    mtu = vlan.get("mtu") or mtu_of(vlan["base"])
+    if mtu > mtu_of(device):
+        try:
+            ip(f"link set dev {device} mtu {mtu}")
+        except Refused as error:
+            raise Refused(f"{device} could not get the MTU {mtu}: {error}{_too_small(vlan['base'], vlan)}") from None
+    write_json(f"{RUN_DIR}/vlans/{device}", vlan)
+
+
+def _too_small(base: str, vlan: Json) -> str:
+    """The cure where it is the base's MTU that is in the way."""
+    has = mtu_of(base)
+    return f" ({base} has the MTU {has}: `kvmnet plan` says what differs)" if has < (vlan.get("mtu") or 0) else ""
 
 
 def remove(device: str) -> None:
@@ -323,7 +386,10 @@ def clear(domain: ET.Element, devices: list[str]) -> None:
 
 def unneeded(record: Json) -> list[str]:
     """The devices that we made and nobody needs. What has become the host's own (it is in its state now), or has
-    gone, is forgotten. What carries something stays, unless that was left behind."""
+    gone, is forgotten. What carries something stays, unless that was left behind. By a damaged record nothing goes:
+    it does not say what is the host's own."""
+    if "damaged" in record:
+        return []
     needed = {device for user in entries("users") for device in read_json(f"{RUN_DIR}/users/{user}").get("devices", [])}
     found = []
     for device in entries("vlans"):
@@ -454,17 +520,22 @@ def status(record: Json) -> Json:
         }
         for device in entries("vlans")
     }
-    return {"host": record.get("host"), "allowed": record.get("vlans", {}), "devices": devices}
+    known: Json = {key: record[key] for key in ("damaged", "unreadable") if key in record}
+    return {"host": record.get("host"), "allowed": record.get("vlans", {}), "devices": devices, **known}
 
 
 def main(arguments: list[str]) -> int:
     if arguments == ["--status"]:
-        print(json.dumps(status(read_json(RECORD))))
+        print(json.dumps(status(read_record())))
         return 0
     if arguments == ["--reconcile"]:
-        with locked():
-            for line in reconcile(read_json(RECORD)):
-                print(line)
+        try:
+            with locked():
+                for line in reconcile(read_record()):
+                    print(line)
+        except (Refused, OSError) as error:
+            print(f"kvmnet: {error}", file=sys.stderr)
+            return 1
         return 0
     operation = arguments[1] if len(arguments) > 1 else ""
     text = sys.stdin.buffer.read()
@@ -472,7 +543,7 @@ def main(arguments: list[str]) -> int:
         return 0
     try:
         domain = ET.fromstring(text)
-        record = read_json(RECORD)
+        record = read_record()
         with locked() as lock:
             if operation == "prepare":
                 begin(domain, record)

@@ -48,12 +48,17 @@ def remove() -> None:
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON document.")] = False) -> None:
-    """Say whether the hook is here, which devices it has made and for whom. Exit 1: not here, or not this version's."""
+    """Say whether the hook is here, which devices it has made and for whom. Exit 1: not in working order."""
     from kvmnet.host import hooks
 
     found = hooks.status()
     if as_json:
-        about = {"installed": found.installed, "missing": list(found.missing), "other_version": list(found.other)}
+        about = {
+            "installed": found.installed,
+            "missing": list(found.missing),
+            "other_version": list(found.other),
+            "enabled": found.enabled,
+        }
         out(json.dumps({**about, **(found.says or {})}, indent=2) + "\n")
     else:
         _line(
@@ -62,10 +67,12 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For machines: o
         for path in found.missing:
             _line(f"  missing: {path}")
         for path in found.other:
-            _line(f"  another version's: {path}")
+            _line(f"  not as this version installs it: {path}")
+        if not found.enabled:
+            _line("  its unit does not run when libvirt starts")
         _tell(found.says or {})
         _warn_confined()
-    if not found.installed:
+    if not found.installed or "damaged" in (found.says or {}):
         raise typer.Exit(1)
 
 
@@ -83,10 +90,12 @@ def _tell(says: dict[str, Any]) -> None:
         return
     if says["host"] is not None:
         _line(f"may come with guests of this host: {', '.join(sorted(says['allowed'])) or 'none'}")
-    elif os.geteuid() == 0:
-        _line("nothing was applied here: the hook leaves every guest alone")
-    else:  # /var/lib/kvmnet is root's
+    elif "damaged" in says:
+        _line(f"{says['damaged']}: `kvmnet apply` writes it anew; until then no guest on our VLAN devices starts")
+    elif "unreadable" in says:  # /var/lib/kvmnet is root's
         _line("which devices may come with guests only root sees")
+    else:
+        _line("nothing was applied here: the hook leaves every guest alone")
     for device, about in says["devices"].items():
         words = ", ".join(about["guests"]) or "no known guest"
         _line(f"  {device}{'' if about['there'] else ' (gone)'}: {words}")

@@ -66,7 +66,7 @@ def told(console: Console) -> Iterator[None]:
         console.waiting(None)
         more = [{"code": e.code, "reason": e.message, "hint": e.hint} for e in getattr(error, "more", ())]
         fields = {"code": error.code, "reason": error.message, "hint": error.hint, "more": more}
-        console.event("failed", **fields, exit=error.exit_code)
+        console.event("failed", **fields, **getattr(error, "data", {}), exit=error.exit_code)
         raise
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 
 class KvmnetError(Exception):
@@ -25,7 +25,8 @@ class Refused(KvmnetError):
     """Nothing was touched, and nothing will be until a person has looked.
 
     `code` has a page that `kvmnet explain` prints; `allow` says whether `--allow CODE` goes on all the same;
-    `more` are further reasons, found at the same time.
+    `more` are further reasons, found at the same time; `also` is what a person is told besides, a line each, and
+    `data` the same for machines.
     """
 
     exit_code = 5
@@ -41,13 +42,15 @@ class Refused(KvmnetError):
     ) -> None:
         super().__init__(message, hint, code)
         self.allow, self.more = allow, more
+        self.also: list[str] = []
+        self.data: dict[str, Any] = {}
 
     def lines(self) -> list[str]:
         """Every reason with its hint."""
         told = super().lines()
         if self.allow:
             told[-1] += f"; --allow {self.code} goes on all the same"
-        return told + [line for other in self.more for line in other.lines()]
+        return told + [line for other in self.more for line in other.lines()] + self.also
 
 
 class Usage(KvmnetError):

@@ -324,7 +324,7 @@ def _parsed(text: bytes) -> _Element:
     except expat.ExpatError as error:
         words = expat.errors.messages[error.code]  # the error's own text has a place too, with columns from 0
         raise DomainError(f"not XML: line {error.lineno}, column {error.offset + 1}: {words}") from None
-    except UnicodeDecodeError:
+    except (ValueError, LookupError):  # it is not, or says of itself that it is something that expat does not read
         raise DomainError("the domain's XML is not UTF-8", f"{_WHAT_PRINTS_IT} in UTF-8") from None
     return roots[0]
 

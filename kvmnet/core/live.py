@@ -59,9 +59,9 @@ class Live:
     """The whole reading. `state` is nmstate's `show`; `link_files` are kvmnet's own files in
     /etc/systemd/network by name; `zones` are firewalld's by interface (None: firewalld does not run);
     `settings` are kvmnet's files among NetworkManager's own settings by path;
-    `applied` is the digest of the bundle that was applied last, UNREADABLE for one who may not look, `owned`
-    its interfaces by name, `applied_state` its state; `first_names` are the kernel names that NICs had before
-    kvmnet, by permanent MAC."""
+    `applied` is the digest of the bundle that was applied last, `hook` the text of what libvirt's hook may make by it
+    (None: there is none), both UNREADABLE for one who may not look; `owned` are its interfaces by name,
+    `applied_state` its state; `first_names` are the kernel names that NICs had before kvmnet, by permanent MAC."""
 
     hostname: str
     state: State
@@ -70,6 +70,7 @@ class Live:
     link_files: Mapping[str, str] = field(default_factory=dict)
     zones: Optional[Mapping[str, str]] = None
     applied: Optional[str] = None
+    hook: Optional[str] = UNREADABLE
     checkpoints: tuple[str, ...] = ()
     nmstate: str = ""
     networkmanager: str = ""
@@ -114,6 +115,7 @@ class Live:
             link_files=data["link_files"],
             zones=data["zones"],
             applied=data["applied"],
+            hook=data.get("hook", UNREADABLE),
             checkpoints=tuple(data["checkpoints"]),
             nmstate=data["nmstate"],
             networkmanager=data["networkmanager"],
@@ -155,6 +157,7 @@ class Live:
             "link_files": dict(self.link_files),
             "zones": dict(self.zones) if self.zones is not None else None,
             "applied": self.applied,
+            "hook": self.hook,
             "checkpoints": list(self.checkpoints),
             "nmstate": self.nmstate,
             "networkmanager": self.networkmanager,

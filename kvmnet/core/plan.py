@@ -11,6 +11,7 @@ from kvmnet.core.bundle import Bundle, Nic, State, port_names
 from kvmnet.core.defaults import completed, dropped_options
 from kvmnet.core.difference import interface_differences, renamed, route_key, route_text
 from kvmnet.core.guest_settings import guest_settings
+from kvmnet.core.hook_record import hook_text
 from kvmnet.core.live import UNREADABLE, Live
 from kvmnet.core.order import Rename, cleared, clearing
 from kvmnet.core.owned import leaving
@@ -136,7 +137,9 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     unsaved += tuple(r.new for r in renames if r.new not in {*sent, *unsaved} and r.old in live.profiles)
     settings, more = _settings(bundle, live)
     changes += more
-    record = live.applied not in (bundle.digest, UNREADABLE)
+    # what libvirt's hook reads may be lost or damaged, while the host is as defined
+    noted = live.applied == bundle.digest and live.hook in (hook_text(bundle), UNREADABLE)
+    record = live.applied != UNREADABLE and not noted
     if record and not changes:
         changes.append(Change("record", bundle.host, ("the host already is as defined; kvmnet takes note of it",)))
     return Plan(

@@ -30,13 +30,15 @@ def guest_lines(impacts: Sequence[Impact], unknown: str = "") -> list[str]:
     lines = []
     for impact in impacts:
         if impact.how != UNTOUCHED:
-            who = f"guest {impact.guest}, {impact.device}" if impact.guest else f"{impact.device} (no libvirt domain's)"
+            nobody = "whose it is libvirt does not tell" if unknown else "no libvirt domain's"
+            who = f"guest {impact.guest}, {impact.device}" if impact.guest else f"{impact.device} ({nobody})"
             lines.append(f"{who} on {impact.over}: {impact.how}: {impact.why}")
     cut = {impact.name for impact in impacts if impact.how != UNTOUCHED}
     if names := [name for name in dict.fromkeys(i.name for i in impacts) if name not in cut]:
         lines.append(f"guests that it does not touch: {', '.join(names)}")
     if unknown:
-        lines.append(f"note: libvirt does not tell what runs here ({unknown}): guests are known by their devices alone")
+        known = "its notes of them (/run/libvirt/qemu)" if any(i.guest for i in impacts) else "their devices alone"
+        lines.append(f"note: libvirt does not tell what runs here ({unknown}): guests are known by {known}")
     return lines
 
 

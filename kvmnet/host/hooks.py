@@ -51,17 +51,18 @@ def _files() -> dict[str, tuple[bytes, int]]:
 
 @dataclass(frozen=True)
 class HookStatus:
-    """What of the hook is here: the files that are missing, those that are another version's, and what the hook
-    itself says (None: it does not run, or there is none)."""
+    """What of the hook is here: the files that are missing, those that are not as this version installs them, what
+    the hook itself says (None: it does not run, or there is none), and whether its unit is started with libvirt."""
 
     missing: tuple[str, ...]
     other: tuple[str, ...]
     says: Optional[dict[str, Any]]
+    enabled: bool
 
     @property
     def installed(self) -> bool:
         """Whether it is whole and of this version."""
-        return not self.missing and not self.other
+        return not self.missing and not self.other and self.enabled
 
 
 def confined() -> bool:
@@ -86,13 +87,15 @@ def install(tell: Callable[[str], None], restart: bool = True) -> None:
     changed = False
     for path, (data, mode) in _files().items():
         target = Path(path)
-        if not target.is_file() or target.read_bytes() != data or target.stat().st_mode & 0o777 != mode:
+        if not target.is_file() or not _as_installed(target, data, mode):
             rescue.write_file(path, data, mode)
             tell(f"wrote {path}")
             changed = True
     rescue.run("udevadm", "control", "--reload")
     rescue.run("systemctl", "daemon-reload")
-    rescue.run("systemctl", "enable", UNIT)
+    if not _says_yes("is-enabled", UNIT):
+        rescue.run("systemctl", "enable", UNIT)
+        tell(f"enabled {UNIT}")
     for daemon in _active() if changed else ():
         if restart:
             rescue.run("systemctl", "restart", daemon, timeout=120)
@@ -129,11 +132,11 @@ def reconcile() -> list[str]:
 def status() -> HookStatus:
     """What is here; reads only."""
     missing, other = [], []
-    for path, (data, _) in _files().items():
+    for path, (data, mode) in _files().items():
         target = Path(path)
         if not target.is_file():
             missing.append(path)
-        elif target.read_bytes() != data:
+        elif not _as_installed(target, data, mode):
             other.append(path)
     says = None
     if HOOK not in missing:
@@ -141,15 +144,20 @@ def status() -> HookStatus:
             says = json.loads(rescue.run(SYSTEM_PYTHON, "-I", HOOK, "--status"))
         except (rescue.Failed, ValueError):
             says = None
-    return HookStatus(tuple(missing), tuple(other), says)
+    return HookStatus(tuple(missing), tuple(other), says, UNIT_FILE in missing or _says_yes("is-enabled", UNIT))
+
+
+def _as_installed(target: Path, data: bytes, mode: int) -> bool:
+    return target.read_bytes() == data and target.stat().st_mode & 0o777 == mode
 
 
 def _active() -> list[str]:
-    found = []
-    for daemon in DAEMONS:
-        try:
-            rescue.run("systemctl", "is-active", "--quiet", daemon)
-        except rescue.Failed:
-            continue
-        found.append(daemon)
-    return found
+    return [daemon for daemon in DAEMONS if _says_yes("is-active", daemon)]
+
+
+def _says_yes(question: str, unit: str) -> bool:
+    try:
+        rescue.run("systemctl", question, "--quiet", unit)
+    except rescue.Failed:
+        return False
+    return True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kvmnet import rescue
 from kvmnet.core.guest_settings import SETTINGS_FILE
+from kvmnet.core.hook_record import HOOK_FILE
 from kvmnet.core.live import UNREADABLE, Link, Live
 from kvmnet.core.owned import OWNED_FILE, Note, from_note
 from kvmnet.host.nm import NetworkManager
@@ -80,6 +81,7 @@ def read_live(backend: Backend, manager: NetworkManager, state_dir: Path) -> Liv
         link_files={p.name: p.read_text(encoding="utf-8", errors="replace") for p in sorted(LINK_DIR.glob(OURS))},
         zones=zones,
         applied=applied_digest(state_dir),
+        hook=_hook(state_dir),
         checkpoints=tuple(manager.checkpoints()),
         nmstate=backend.version(),
         networkmanager=manager.version(),
@@ -88,6 +90,13 @@ def read_live(backend: Backend, manager: NetworkManager, state_dir: Path) -> Liv
         applied_state=note.state,
         first_names=note.first_names,
     )
+
+
+def _hook(state_dir: Path) -> str | None:
+    try:
+        return _text(state_dir / "applied" / HOOK_FILE)
+    except PermissionError:
+        return UNREADABLE
 
 
 def _text(path: Path) -> str | None:

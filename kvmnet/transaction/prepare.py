@@ -109,7 +109,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
             plan = make_plan(bundle, live)
             if not plan.empty:
                 live = _with_surroundings(live, manager, state_dir)
-            allowed = tuple(judge(plan, live, wishes.allow, lose=wishes.lose))
+            allowed = judged(plan, live, wishes)
             if plan.empty:
                 return Prepared(plan, live, [], backend.name, Probes())
             tell("asking gateways, name servers and the definition's probes")
@@ -132,7 +132,7 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Calla
             original = find_original(state_dir)
             plan = plan_removal(bundle, original, live)
             live = _with_surroundings(live, manager, state_dir)
-            allowed = tuple(judge(plan, live, wishes.allow, GIVING_BACK, wishes.lose))
+            allowed = judged(plan, live, wishes, GIVING_BACK)
             tell("asking the gateways")
             connection = ssh_connection()
             probes = _probes(_addressed(original), live, connection)
@@ -140,6 +140,18 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Calla
             record = sorted(str(path) for path in (state_dir / "applied").iterdir())
             steps = compile_removal(plan, original, live, probes.must, record, confirm)
             return Prepared(plan, live, steps, backend.name, probes, confirm, allowed, original)
+
+
+def judged(plan: Plan, live: Live, wishes: Wishes, among: Optional[Collection[str]] = None) -> tuple[Refusal, ...]:
+    """What a person has overridden. Raises Refused, which tells as well what the plan would do to guests."""
+    try:
+        return tuple(judge(plan, live, wishes.allow, among, wishes.lose))
+    except Refused as error:
+        found = [] if plan.empty else impacts(plan, live)
+        unknown = live.surroundings.running.problem
+        error.also = guest_lines(found, unknown)
+        error.data = {"guests": [i.to_json() for i in found], "guests_unknown": unknown or None}
+        raise
 
 
 def drift(bundle: Bundle, state_dir: Path, tell: Callable[[str], None]) -> Plan:

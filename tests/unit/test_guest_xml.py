@@ -278,6 +278,8 @@ def test_a_nic_of_a_mac_alone() -> None:
         (b"<domain/>", "no <devices>"),
         (b"<!DOCTYPE d [<!ENTITY a 'b'>]><domain><devices/></domain>", "DOCTYPE"),
         (b"<domain><devices>\xff</devices></domain>", "not UTF-8|not XML"),
+        (b"<?xml version='1.0' encoding='foo'?><domain><devices/></domain>", "not UTF-8"),
+        (b"<?xml version='1.0' encoding='euc-jp'?><domain><devices/></domain>", "not UTF-8"),
         (b"<domain><devices><interface/></devices></domain>", "without a type"),
         (
             f"<domain><devices>{interface_xml(BRIDGE)}{interface_xml(BRIDGE)}</devices></domain>".encode(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ class Kernel:
         self.vlans: dict[str, tuple[str, int]] = {}
         for name in ("peth0", "eth0", "peth0.3"):
             (net / name).mkdir()
+            (net / name / "mtu").write_text("1500")
 
     def ip(self, *commands: str) -> None:
         for command in commands:
@@ -36,10 +38,13 @@ class Kernel:
                 raise hook.Refused("RTNETLINK answers: Numerical result out of range")
             if words[:2] == ["link", "add"]:
                 (self.net / words[5]).mkdir()
+                (self.net / words[5] / "mtu").write_text((self.net / words[3] / "mtu").read_text())
                 self.vlans[words[5]] = (words[3], int(words[9]))
             elif words[:2] == ["link", "delete"]:
-                (self.net / words[3]).rmdir()
+                shutil.rmtree(self.net / words[3])
                 del self.vlans[words[3]]
+            elif "mtu" in words:
+                (self.net / words[3] / "mtu").write_text(words[words.index("mtu") + 1])
 
     @property
     def made(self) -> list[str]:
@@ -116,23 +121,94 @@ def test_the_mtu_is_the_definitions(kernel: Kernel, monkeypatch: pytest.MonkeyPa
     assert "link set dev peth0.2 arp off addrgenmode none mtu 9000" in kernel.told
 
 
-def test_a_larger_mtu_is_the_next_guests_too(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The definition has changed under a guest that runs. What we did not make is left as it is."""
+def defined(tmp_path: Path, mtu: Optional[int]) -> None:
+    """The definition as apply has noted it by now."""
+    record = {**RECORD, "vlans": {"peth0.2": {"base": "peth0", "tag": 2, "mtu": mtu}}}
+    (tmp_path / "hook.json").write_text(json.dumps(record))
 
-    def defined(mtu: Optional[int]) -> None:
-        record = {**RECORD, "vlans": {"peth0.2": {"base": "peth0", "tag": 2, "mtu": mtu}}}
-        (tmp_path / "hook.json").write_text(json.dumps(record))
 
+@pytest.mark.parametrize(
+    ("first", "then", "is_then"),
+    [(1400, 9000, 9000), (9000, 1400, 9000), (None, 1400, 1500), (1400, None, 1500), (9000, None, 9000)],
+)
+def test_a_larger_mtu_is_the_next_guests_too(
+    kernel: Kernel,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    first: Optional[int],
+    then: Optional[int],
+    is_then: int,
+) -> None:
+    """The definition has changed under a guest that runs, which goes on sending frames as large as before."""
+    defined(tmp_path, first)
     assert call("prepare", domain("one", "peth0.2"), monkeypatch) == 0
-    made = len(kernel.told)
-    for number, mtu in enumerate((9000, 9000, 1500, None)):
-        defined(mtu)
-        assert call("prepare", domain(f"more-{number}", "peth0.2"), monkeypatch) == 0
-    assert kernel.told[made:] == ["link set dev peth0.2 mtu 9000"]
-    hook.forget("vlans", "peth0.2")
-    defined(9216)
-    assert call("prepare", domain("last", "peth0.2"), monkeypatch) == 0
-    assert len(kernel.told) == made + 1
+    assert hook.mtu_of("peth0.2") == (first or 1500)
+    defined(tmp_path, then)
+    assert call("prepare", domain("two", "peth0.2"), monkeypatch) == 0
+    assert hook.mtu_of("peth0.2") == is_then
+    hook.forget("vlans", "peth0.2")  # as what a person made
+    defined(tmp_path, 9216)
+    assert call("prepare", domain("three", "peth0.2"), monkeypatch) == 0
+    assert hook.mtu_of("peth0.2") == is_then
+
+
+def test_an_mtu_that_the_base_is_too_small_for_names_place_and_cure(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.fails = "mtu 9000"
+    defined(tmp_path, 9000)
+    assert call("prepare", domain("one", "peth0.2"), monkeypatch) == 1
+    said = (
+        "RTNETLINK answers: Numerical result out of range (peth0 has the MTU 1500: `kvmnet plan` says what differs)\n"
+    )
+    assert capsys.readouterr().err == "kvmnet: VLAN 2 over peth0 could not be made: " + said
+    defined(tmp_path, None)
+    assert call("prepare", domain("one", "peth0.2"), monkeypatch) == 0
+    defined(tmp_path, 9000)
+    assert call("prepare", domain("two", "peth0.2"), monkeypatch) == 1
+    assert capsys.readouterr().err == "kvmnet: peth0.2 could not get the MTU 9000: " + said
+
+
+def test_a_vlan_that_is_there_under_another_name_is_named(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel.fails = "link add"
+    monkeypatch.setattr(hook, "vlan_named_otherwise", lambda base, tag: {("peth0", 2): "foo"}.get((base, tag)))
+    assert call("prepare", domain("one", "peth0.2"), monkeypatch) == 1
+    assert "; it is there as foo (ip link delete foo)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", '{"format": 1, "host": "a", "vla', "null", "[]", '{"vlans": null}', None])
+def test_without_a_whole_record_no_guest_of_ours_starts_and_none_loses_its_device(
+    kernel: Kernel,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: Optional[str],
+) -> None:
+    assert call("prepare", domain("one", "peth0.2"), monkeypatch) == 0
+    (tmp_path / "bundle.json").write_text("{}")
+    if text is None:
+        (tmp_path / "hook.json").unlink()
+    else:
+        (tmp_path / "hook.json").write_text(text)
+    for device in ("peth0.2", "peth0.7"):
+        assert call("prepare", domain("two", device), monkeypatch) == 1
+        assert f"hook.json is {'gone' if text is None else 'damaged'}" in (said := capsys.readouterr().err)
+        assert "`kvmnet apply` mends it" in said
+    assert call("prepare", domain("theirs", "peth0.3"), monkeypatch) == 0, "it is there, and none of ours"
+    assert call("release", domain("one", "peth0.2"), monkeypatch) == 0
+    assert kernel.made == ["peth0.2"], "it could have become the host's own"
+    assert "hook.json" in hook.status(hook.read_record())["damaged"]
+    (tmp_path / "hook.json").write_text(json.dumps(RECORD))
+    assert hook.main(["--reconcile"]) == 0
+    assert kernel.made == []
+
+
+def test_a_reconcile_that_fails_says_why(kernel: Kernel, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run/users/a-folder").mkdir(parents=True)
+    assert hook.main(["--reconcile"]) == 1
+    assert "a-folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("operation", ["prepare", "migrate"])
@@ -165,7 +241,7 @@ def test_a_device_that_cannot_be_made_leaves_nothing(
     assert call("prepare", domain("one", "peth0.2"), monkeypatch) == 1
     assert "VLAN 2 over peth0 could not be made: RTNETLINK answers: Numerical" in capsys.readouterr().err
     assert kernel.made == [] and hook.entries("users") == [] and hook.entries("vlans") == []
-    (kernel.net / "peth0").rmdir()
+    shutil.rmtree(kernel.net / "peth0")
     assert call("prepare", domain("one", "peth0.2"), monkeypatch) == 1
     assert "peth0 is not there" in capsys.readouterr().err
 

@@ -22,17 +22,22 @@ class System:
         self.told: list[str] = []
         self.active = "virtqemud.service"
         self.host: Optional[str] = "a"
+        self.enabled = False
+        self.more: dict[str, Any] = {}
 
     def run(self, *argv: str, timeout: float = 30.0) -> str:
         self.told.append(" ".join(argv))
         if argv[:2] == ("systemctl", "is-active") and argv[-1] != self.active:
             raise rescue.Failed("inactive")
+        if argv[:2] == ("systemctl", "is-enabled") and not self.enabled:
+            raise rescue.Failed("disabled")
+        self.enabled |= argv[:2] == ("systemctl", "enable")
         if argv[-1] == "--reconcile":
             return "removed peth0.2\n"
         if argv[-1] == "--status":
             device = {"there": True, "guests": ["one"], "uppers": []}
             allowed = {"peth0.2": {}} if self.host else {}
-            return json.dumps({"host": self.host, "allowed": allowed, "devices": {"peth0.2": device}})
+            return json.dumps({"host": self.host, "allowed": allowed, "devices": {"peth0.2": device}, **self.more})
         return ""
 
 
@@ -105,16 +110,35 @@ def test_status_says_why_it_knows_no_definition(system: System, capfdbinary: Any
     assert "may come with guests of this host: peth0.2\n" in hook_cli(capfdbinary, "status")[1]
     system.host = None
     assert "nothing was applied here" in hook_cli(capfdbinary, "status")[1]
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    out = hook_cli(capfdbinary, "status")[1]
-    assert "only root sees\n" in out and "none" not in out
+    system.more = {"unreadable": True}
+    code, out, _ = hook_cli(capfdbinary, "status")
+    assert code == 0 and "only root sees\n" in out and "none" not in out
+    assert json.loads(hook_cli(capfdbinary, "status", "--json")[1])["unreadable"] is True
+    system.more = {"damaged": "/x/hook.json is damaged"}
+    code, out, _ = hook_cli(capfdbinary, "status")
+    assert code == 1 and "/x/hook.json is damaged: `kvmnet apply` writes it anew" in out
+
+
+def test_a_hook_that_cannot_work_is_not_called_installed(system: System, capfdbinary: Any) -> None:
+    hooks.install(lambda _: None)
+    assert hook_cli(capfdbinary, "status")[0] == 0
+    Path(hooks.HOOK).chmod(0o644)
+    code, out, _ = hook_cli(capfdbinary, "status")
+    assert code == 1 and f"not as this version installs it: {hooks.HOOK}\n" in out
+    assert f"wrote {hooks.HOOK}\n" in hook_cli(capfdbinary, "install")[1]
+    assert hook_cli(capfdbinary, "status")[0] == 0
+    system.enabled = False
+    code, out, _ = hook_cli(capfdbinary, "status")
+    assert code == 1 and "its unit does not run when libvirt starts" in out
+    assert f"enabled {hooks.UNIT}\n" in hook_cli(capfdbinary, "install")[1]
+    assert hook_cli(capfdbinary, "status")[0] == 0
 
 
 def test_another_versions_file_is_known(system: System, capfdbinary: Any) -> None:
     hooks.install(lambda _: None)
     Path(hooks.HOOK).write_text("#!/bin/sh\n")
     code, out, _ = hook_cli(capfdbinary, "status")
-    assert code == 1 and f"another version's: {hooks.HOOK}\n" in out
+    assert code == 1 and f"not as this version installs it: {hooks.HOOK}\n" in out
     found = json.loads(hook_cli(capfdbinary, "status", "--json")[1])
     assert (found["installed"], found["other_version"], found["missing"]) == (False, [hooks.HOOK], [])
 

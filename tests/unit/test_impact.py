@@ -22,6 +22,7 @@ from kvmnet.core.running import GuestNic, RoutedNetwork, Running, RunningGuest
 from kvmnet.core.surroundings import Surroundings
 from kvmnet.pipeline import load
 from kvmnet.transaction.giveback import OldNic, Original, plan_removal
+from kvmnet.transaction.prepare import Wishes, judged
 
 KEYFILES = "/etc/NetworkManager/system-connections"
 MACS = {"eth0": "00:14:4f:80:de:00", "eth1": "00:14:4f:80:de:01"}
@@ -259,6 +260,28 @@ def test_giving_the_machine_back_takes_the_bridge_away(bundle: Any) -> None:
     assert error.value.code == "KVN527"
 
 
+def test_a_refusal_tells_what_would_happen_to_every_guest(bundle: Any) -> None:
+    nics = (RunningGuest("a", (GuestNic("bridge", "vnet5"),)), RunningGuest("b", (GuestNic("bridge", "vnet0"),)))
+    live = live_of(bundle(), VNET0, VNET5, running=Running(guests=nics))
+    with pytest.raises(Refused) as error:
+        judged(make_plan(bundle(NIC), live), live, Wishes())
+    assert error.value.lines()[-2:] == [
+        "guest a, vnet5 on br-eth0.5: cut for good: br-eth0.5 is removed",
+        "guests that it does not touch: b",
+    ]
+    assert [g["guest"] for g in error.value.data["guests"]] == ["a", "b"]
+
+
+def test_where_libvirt_does_not_answer_nobody_says_that_a_device_is_nobodys(bundle: Any) -> None:
+    live = live_of(bundle(), VNET0, VNET5, running=Running(problem="no answer within 8 s"))
+    with pytest.raises(Refused) as error:
+        judged(make_plan(bundle(NIC), live), live, Wishes())
+    assert "vnet5, whose guest libvirt does not tell, would lose its network" in error.value.message
+    told = "\n".join(error.value.also)
+    assert "vnet5 (whose it is libvirt does not tell) on br-eth0.5" in told
+    assert "guests are known by their devices alone" in told and "no libvirt domain" not in told
+
+
 def test_what_a_person_reads(bundle: Any) -> None:
     nics = (RunningGuest("a", (GuestNic("bridge", "vnet5"),)), RunningGuest("b", (GuestNic("bridge", "vnet0"),)))
     live = live_of(bundle(), VNET0, VNET5, running=Running(guests=nics, problem="no answer within 8 s"))
@@ -267,7 +290,10 @@ def test_what_a_person_reads(bundle: Any) -> None:
     assert lines == [
         "guest a, vnet5 on br-eth0.5: cut for good: br-eth0.5 is removed",
         "guests that it does not touch: b",
-        "note: libvirt does not tell what runs here (no answer within 8 s): guests are known by their devices alone",
+        (
+            "note: libvirt does not tell what runs here (no answer within 8 s): "
+            "guests are known by its notes of them (/run/libvirt/qemu)"
+        ),
     ]
     assert plan_text(plan, lines).endswith("".join(f"{line}\n" for line in lines))
     assert f"\n- {lines[0]}\n" in plan_markdown(plan, told=lines)

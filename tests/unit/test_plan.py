@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,7 @@ from kvmnet.core.bundle import Bundle
 from kvmnet.core.difference import interface_differences, renamed, route_key
 from kvmnet.core.expectations import expectations
 from kvmnet.core.guest_settings import SETTINGS_FILE, guest_settings
+from kvmnet.core.hook_record import hook_text
 from kvmnet.core.live import Link, Live, Owned, Profile
 from kvmnet.core.owned import from_note, note_after, owned_after, profile_uuid, to_note
 from kvmnet.core.plan import make_plan
@@ -169,6 +170,14 @@ def test_networkmanager_leaves_guests_devices_alone_on_hosts_that_may_have_some(
 def test_a_bundle_that_was_never_noted_is_noted(bundle: Bundle) -> None:
     plan = make_plan(bundle, Live(**{**after(bundle).__dict__, "applied": None}))
     assert [c.what for c in plan.changes] == ["record"]
+
+
+@pytest.mark.parametrize("text", [None, "", '{"format": 1, "hos'])
+def test_what_libvirts_hook_reads_is_written_anew_where_it_is_lost(bundle: Bundle, text: Optional[str]) -> None:
+    whole = replace(after(bundle), hook=hook_text(bundle))
+    assert make_plan(bundle, whole).empty
+    plan = make_plan(bundle, replace(whole, hook=text))
+    assert (plan.record, plan.touches, [c.what for c in plan.changes]) == (True, False, ["record"])
 
 
 def test_a_reading_survives_its_recording(bundle: Bundle) -> None:

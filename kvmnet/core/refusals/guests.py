@@ -53,7 +53,9 @@ def guest_loss(case: Case) -> Iterator[Refusal]:
         if impact.how == GOOD and impact.told_by == "KVN527":
             lost.setdefault(impact.name, []).append(impact)
     for name, found in lost.items():
-        what = f"the guest {name}" if found[0].guest else f"{name}, which is no libvirt domain's,"
+        unknown = case.live.surroundings.running.problem
+        nobody = "whose guest libvirt does not tell" if unknown else "which is no libvirt domain's"
+        what = f"the guest {name}" if found[0].guest else f"{name}, {nobody},"
         nics = "; ".join(f"{i.device} on {i.over}: {i.why}" for i in found)
         hint = f"stop it or move it away first; --allow-guest-loss {name} goes on all the same"
         yield Refusal("KVN527", f"{what} would lose its network for good ({nics})", hint, name)

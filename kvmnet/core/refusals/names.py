@@ -122,10 +122,13 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
             continue
         details = interface_differences(interface, there.get(name))
         if details:
+            hint = "make the definition say what it is, or remove it"
+            if kind == "vlan" and there.get(name, {}).get("state") == "ignore":
+                hint += "; one that libvirt's hook made for a guest goes by `kvmnet hook reconcile`"
             yield Refusal(
                 "KVN524",
                 f"the {kind} {name} was not made by kvmnet and is not as defined ({'; '.join(details)})",
-                "make the definition say what it is, or remove it",
+                hint,
             )
 
 
