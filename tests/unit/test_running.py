@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kvmnet import rescue
+from kvmnet import hook, rescue
 from kvmnet.core.running import GuestNic, RoutedNetwork, Running, RunningGuest, guest_of, network_of
 from kvmnet.host import libvirt, running
 
@@ -165,6 +166,19 @@ def test_a_libvirt_that_does_not_answer_is_told_and_not_waited_for(here: Path, m
     assert running.read_running({}).problem == "no answer within 8 s"
     monkeypatch.setattr(libvirt.shutil, "which", lambda *_, **__: None)
     assert "neither its Python binding nor virsh" in running.read_running({}).problem
+
+
+def test_without_an_answer_its_own_notes_tell_the_guests(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those whose process is there still."""
+    monkeypatch.setattr(libvirt, "_binding", lambda: None)
+    monkeypatch.setattr(libvirt.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(hook, "STATUS_DIR", str(here))
+    (here / "g.xml").write_text(f"<domstatus pid='{os.getpid()}'>{DOMAIN}</domstatus>")
+    gone = DOMAIN.replace("compute-0-0-0", "gone")
+    (here / "gone.xml").write_text(f"<domstatus pid='{2**22 + 1}'>{gone}</domstatus>")
+    found = running.read_running({})
+    assert ([guest.name for guest in found.guests], bool(found.problem)) == (["compute-0-0-0"], True)
+    assert found.guests == (guest_of(DOMAIN),)
 
 
 def test_the_names_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
