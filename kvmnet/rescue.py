@@ -354,13 +354,17 @@ def set_bond_option(name: str, option: str, value: str) -> str:
 
 
 def wait(what: Callable[[], bool], seconds: float, pause: float = 0.1) -> bool:
-    """Whether `what` came true within so many seconds; asked every `pause` seconds."""
+    """Whether `what` came true within so many seconds; asked every `pause` seconds, and less often when the answer
+    takes longer: who is waited for may need the processor that the question takes."""
     end = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > end:
+    while True:
+        asked = time.monotonic()
+        if what():
+            return True
+        now = time.monotonic()
+        if now > end:
             return False
-        time.sleep(pause)
-    return True
+        time.sleep(max(pause, 2 * (now - asked)))
 
 
 # --- NetworkManager and firewalld -------------------------------------------------------------------

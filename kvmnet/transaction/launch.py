@@ -22,6 +22,9 @@ from kvmnet.transaction.history import adopted
 from kvmnet.transaction.prepare import Prepared
 from kvmnet.transaction.stepdata import STEP_LIMIT, touched_files, touched_profiles
 
+#: Seconds between two questions to systemd whether the worker lives: a process each, beside work that needs the
+#: processor.
+LOOK = 5.0
 #: journal events that end a transaction, and the exit code of each
 KEPT, UNDONE, NOT_VERIFIED = 0, 3, 4
 
@@ -173,7 +176,7 @@ def follow(journal: TextIO, identity: str, tell: Callable[[dict[str, Any]], None
                 return NOT_VERIFIED
             continue
         journal.seek(place)  # nothing, or half a line
-        if time.monotonic() - looked > 2:
+        if time.monotonic() - looked > LOOK:
             looked = time.monotonic()
             if not rescue.unit_lives(unit_name(identity)) and not journal.read(1):
                 return None
