@@ -33,8 +33,8 @@ class Backend(Protocol):
     def version(self) -> str:
         """nmstate's version."""
 
-    def show(self) -> State:
-        """The live state."""
+    def show(self, kernel_only: bool = False) -> State:
+        """The live state; with `kernel_only` without what NetworkManager is asked for."""
 
     def apply(self, state: State, timeout: int, log: Path, *, verify: bool = False) -> None:
         """Apply in memory only, uncommitted: NetworkManager undoes it after `timeout` seconds. Without `verify` what
@@ -53,8 +53,8 @@ class Nmstatectl:
     def version(self) -> str:
         return self._run("--version").split()[-1]
 
-    def show(self) -> State:
-        state: State = json.loads(self._run("show", "--json"))
+    def show(self, kernel_only: bool = False) -> State:
+        state: State = json.loads(self._run("show", "--json", *(["--kernel"] if kernel_only else [])))
         return state
 
     def apply(self, state: State, timeout: int, log: Path, *, verify: bool = False) -> None:
@@ -116,10 +116,10 @@ class Libnmstate:
     def version(self) -> str:
         return str(self._module.__version__)
 
-    def show(self) -> State:
+    def show(self, kernel_only: bool = False) -> State:
         with _library_log(None):
             try:
-                state: State = self._module.show()
+                state: State = self._module.show(kernel_only=kernel_only)
             except Exception as error:
                 raise _told(error) from error
         return state

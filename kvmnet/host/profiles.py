@@ -7,27 +7,49 @@ Python took longer than nmstate's own reading of the whole host (12 s to its 11 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from kvmnet import rescue
 from kvmnet.core.live import Profile
+from kvmnet.core.showing import Managed
 from kvmnet.host.nm import BUS, NMError
 
 #: How often it is tried when profiles come and go while they are read.
 TRIES = 3
-_KEYS = ("uuid", "id", "type", "interface-name", "zone")
+_FIELDS = (
+    *(f"connection.{key}" for key in ("uuid", "id", "type", "interface-name", "zone")),
+    "ipv4.method",
+    "ipv6.method",
+)
+#: NM_ACTIVATION_STATE_FLAG_EXTERNAL
+EXTERNAL = 0x80
+
+
+@dataclass(frozen=True)
+class Manager:
+    """NetworkManager in one look: every `profile`, with the device that it is active on (once for each, where there are
+    several), or none; and its `devices` by name."""
+
+    profiles: tuple[Profile, ...]
+    devices: dict[str, Managed]
+
+    @property
+    def active(self) -> dict[str, Profile]:
+        """The profile of each device that has an active one, by device name."""
+        return {p.device: p for p in self.profiles if p.device}
 
 
 def active_profiles() -> dict[str, Profile]:
     """The profile of each device that has an active one, by device name; raises NMError."""
-    return {p.device: p for p in _profiles() if p.device}
+    return read_manager().active
 
 
-def bound_profiles() -> dict[tuple[str, str], list[str]]:
-    """The UUIDs of all profiles that are bound to a name, active or not, by interface name and type; raises NMError."""
+def bound_profiles(profiles: Iterable[Profile]) -> dict[tuple[str, str], list[str]]:
+    """The UUIDs of profiles that are bound to a name, active or not, by interface name and type."""
     found: dict[tuple[str, str], list[str]] = {}
-    for profile in _profiles():
+    for profile in profiles:
         if profile.interface_name and profile.uuid not in found.get((profile.interface_name, profile.type), []):
             found.setdefault((profile.interface_name, profile.type), []).append(profile.uuid)
     return found
@@ -54,55 +76,61 @@ def _objects() -> dict[str, Any]:
     return objects
 
 
-def _profiles() -> list[Profile]:
-    """Every profile, with the device that it is active on (once for each, where there are several), or none."""
+def read_manager() -> Manager:
+    """The look; raises NMError."""
     error = ""
     for _ in range(TRIES):
         try:
-            return list(_read())
+            return _read()
         except (rescue.Failed, ValueError, LookupError) as why:
             error = str(why) or repr(why)
     raise NMError(f"NetworkManager does not tell its profiles: {error}")
 
 
-def _read() -> Iterator[Profile]:
+def _read() -> Manager:
     objects = _objects()
     files: dict[str, str] = {}
-    names: dict[str, str] = {}
-    devices: dict[str, list[str]] = {}
+    states: dict[str, tuple[str, int]] = {}
+    active: dict[str, list[tuple[str, bool]]] = {}
     for path, interfaces in objects.items():
         if f"{BUS}.Settings.Connection" in interfaces:
             files[path] = str(interfaces[f"{BUS}.Settings.Connection"]["Filename"]["data"])
-        if f"{BUS}.Device" in interfaces:
-            names[path] = str(interfaces[f"{BUS}.Device"]["Interface"]["data"])
+        if about := interfaces.get(f"{BUS}.Device"):
+            states[path] = str(about["Interface"]["data"]), int(about["State"]["data"])
     for interfaces in objects.values():
-        active = interfaces.get(f"{BUS}.Connection.Active")
-        if active:
-            for device in active["Devices"]["data"][:1]:
-                devices.setdefault(active["Connection"]["data"], []).append(names[device])
-    settings = _settings(list(files))
-    for path, held in settings.items():
-        for device in devices.get(path, [""]):
-            yield Profile(
-                held["uuid"], held["id"], held["type"], device, files[path], held["interface-name"], held["zone"]
-            )
+        if about := interfaces.get(f"{BUS}.Connection.Active"):
+            external = bool(int(about["StateFlags"]["data"]) & EXTERNAL)
+            for device in about["Devices"]["data"][:1]:
+                active.setdefault(about["Connection"]["data"], []).append((states[device][0], external))
+    profiles = []
+    devices: dict[str, Managed] = {}
+    for name, state in states.values():
+        # a bridge that is gone, but whose profile is not, has an object still: of the NIC's name that it had
+        if state > devices.get(name, Managed(-1)).state:
+            devices[name] = Managed(state)
+    for path, held in _settings(list(files)).items():
+        methods = held.get("ipv4.method", ""), held.get("ipv6.method", "")
+        uuid, name, kind, bound, zone = (held[field] for field in _FIELDS[:5])
+        for device, external in active.get(path, [("", False)]):
+            profiles.append(Profile(uuid, name, kind, device, files[path], bound, zone))
+            if device:
+                devices[device] = Managed(devices[device].state, methods, external)
+    return Manager(tuple(profiles), devices)
 
 
 def _settings(paths: list[str]) -> dict[str, dict[str, str]]:
-    """What `connection` says in each of these profiles; raises Failed when one of them is gone."""
+    """What each of these profiles says; raises Failed when one of them is gone."""
     if not paths:
         return {}
-    fields = ",".join(f"connection.{key}" for key in _KEYS)
-    told = rescue.run(
-        "nmcli", "-t", "-e", "no", "-f", fields, "connection", "show", *(w for p in paths for w in ("path", p))
-    )
+    words = (word for path in paths for word in ("path", path))
+    told = rescue.run("nmcli", "-t", "-e", "no", "-f", ",".join(_FIELDS), "connection", "show", *words)
     rows: list[dict[str, str]] = []
     for line in told.splitlines():
         key, _, value = line.partition(":")
-        if key == "connection.uuid":
+        if key == _FIELDS[0]:
             rows.append({})
         if line:
-            rows[-1][key.partition(".")[2]] = value
+            rows[-1][key] = value
     if len(rows) != len(paths):
         raise ValueError(f"{len(paths)} profiles, of which nmcli tells {len(rows)}")
     return dict(zip(paths, rows))

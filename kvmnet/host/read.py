@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from typing import Optional
 
 from kvmnet import rescue
+from kvmnet.core.bundle import State
+from kvmnet.core.defaults import completed
 from kvmnet.core.guest_settings import SETTINGS_FILE
 from kvmnet.core.hook_record import HOOK_FILE
 from kvmnet.core.live import UNREADABLE, Link, Live
 from kvmnet.core.owned import OWNED_FILE, Note, from_note
+from kvmnet.core.showing import all_static, asks_only_the_kernel, lasting, with_manager
 from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import Backend
-from kvmnet.host.profiles import active_profiles
+from kvmnet.host.profiles import Manager
 
 LINK_DIR = Path("/etc/systemd/network")
 OURS = "00-kvmnet-*.link"
@@ -66,18 +70,21 @@ def applied_digest(state_dir: Path) -> str | None:
     return str(data.get("digest"))
 
 
-def read_live(backend: Backend, manager: NetworkManager, state_dir: Path) -> Live:
-    """Everything that a plan is made from; the surroundings, which only a change asks for, are read apart.
-    Raises NmstateError or NMError when one of them does not answer."""
+def read_live(
+    backend: Backend, manager: NetworkManager, state_dir: Path, held: Manager, wanted: Optional[State] = None
+) -> Live:
+    """Everything that a plan is made from; the surroundings, which only a change asks for, are read apart. `held` is
+    NetworkManager's part, `wanted` the state that is asked for, where one is (see core/showing). Raises NmstateError or
+    NMError when one of them does not answer."""
     links, note = read_links(), read_note(state_dir)
     zones = None
     if rescue.firewalld_runs():
         zones = {name: zone for name, zone in rescue.zones().items() if name in links}
     return Live(
         hostname=hostname(),
-        state=backend.show(),
+        state=_show(backend, held, completed(wanted, note.state) if wanted is not None else None),
         links=links,
-        profiles=active_profiles(),
+        profiles=held.active,
         link_files={p.name: p.read_text(encoding="utf-8", errors="replace") for p in sorted(LINK_DIR.glob(OURS))},
         zones=zones,
         applied=applied_digest(state_dir),
@@ -90,6 +97,15 @@ def read_live(backend: Backend, manager: NetworkManager, state_dir: Path) -> Liv
         applied_state=note.state,
         first_names=note.first_names,
     )
+
+
+def _show(backend: Backend, held: Manager, wanted: Optional[State]) -> State:
+    """nmstate's `show`, or as much of it as a plan to `wanted` looks at."""
+    if wanted is not None and asks_only_the_kernel(wanted) and all_static(held.devices):
+        kernel = backend.show(kernel_only=True)
+        if lasting(kernel):
+            return with_manager(kernel, held.devices)
+    return backend.show()
 
 
 def _hook(state_dir: Path) -> str | None:

@@ -32,7 +32,7 @@ from kvmnet.host.caller import Connection, ssh_connection
 from kvmnet.host.nm import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
 from kvmnet.host.probe import ask
-from kvmnet.host.profiles import bound_profiles
+from kvmnet.host.profiles import Manager, bound_profiles, read_manager
 from kvmnet.host.read import read_live
 from kvmnet.host.running import read_running
 from kvmnet.host.surroundings import read_surroundings
@@ -105,7 +105,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
         backend = find_backend()
         with NetworkManager() as manager:
             tell("reading the live state")
-            live = _read(backend, manager, state_dir)
+            held, live = _read(backend, manager, state_dir, bundle.state)
             plan = make_plan(bundle, live)
             if not plan.empty:
                 live = _with_surroundings(live, manager, state_dir)
@@ -118,7 +118,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
             confirm = _confirm(wishes, plan, live, connection)
             record = _record(bundle, live, state_dir)
             terms = Terms(wishes.timeout, probes.must, *record, backend.name == "libnmstate", confirm)
-            steps = compile_steps(plan, live, bound_profiles(), terms)
+            steps = compile_steps(plan, live, bound_profiles(held.profiles), terms)
             return Prepared(plan, live, steps, backend.name, probes, confirm, allowed)
 
 
@@ -128,7 +128,7 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Calla
         backend = find_backend()
         with NetworkManager() as manager:
             tell("reading the live state")
-            live = _read(backend, manager, state_dir)
+            _, live = _read(backend, manager, state_dir)
             original = find_original(state_dir)
             plan = plan_removal(bundle, original, live)
             live = _with_surroundings(live, manager, state_dir)
@@ -158,7 +158,7 @@ def drift(bundle: Bundle, state_dir: Path, tell: Callable[[str], None]) -> Plan:
     """What would make the host as `bundle` says again: nobody is asked, nothing speaks against it yet."""
     with _told(), NetworkManager() as manager:
         tell("reading the live state")
-        return make_plan(bundle, _read(find_backend(), manager, state_dir))
+        return make_plan(bundle, _read(find_backend(), manager, state_dir, bundle.state)[1])
 
 
 def _with_surroundings(live: Live, manager: NetworkManager, state_dir: Path) -> Live:
@@ -196,9 +196,12 @@ def _confirm(wishes: Wishes, plan: Plan, live: Live, connection: Optional[Connec
     return CONFIRM_WITHIN if connection and touches(plan, live.state, connection.address) else 0
 
 
-def _read(backend: Backend, manager: NetworkManager, state_dir: Path) -> Live:
+def _read(
+    backend: Backend, manager: NetworkManager, state_dir: Path, wanted: Optional[State] = None
+) -> tuple[Manager, Live]:
     manager.version()  # first: when NetworkManager does not run, nmstate's own message is of no help
-    return read_live(backend, manager, state_dir)
+    held = read_manager()
+    return held, read_live(backend, manager, state_dir, held, wanted)
 
 
 def _probes(desired: State, live: Live, connection: Optional[Connection], own: Sequence[Probe] = ()) -> Probes:

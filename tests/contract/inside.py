@@ -1,6 +1,6 @@
 """Runs inside a lab machine, by the Python that has kvmnet: one question to a backend, the answer as JSON.
 
-python inside.py BACKEND version|show
+python inside.py BACKEND version|show|kernel    kernel: its part, with what one look at NetworkManager adds
 python inside.py BACKEND apply STATE.json SECONDS LOG
 python inside.py BACKEND commit CHECKPOINT        as the transaction ends its trial
 """
@@ -9,8 +9,10 @@ import json
 import sys
 from pathlib import Path
 
+from kvmnet.core.showing import with_manager
 from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import NmstateError, find_backend
+from kvmnet.host.profiles import read_manager
 
 name, verb, *arguments = sys.argv[1:]
 try:
@@ -20,6 +22,8 @@ try:
         answer = backend.version()
     elif verb == "show":
         answer = backend.show()
+    elif verb == "kernel":
+        answer = with_manager(backend.show(kernel_only=True), read_manager().devices)
     elif verb == "commit":
         with NetworkManager() as manager:
             manager.destroy_checkpoint(arguments[0])

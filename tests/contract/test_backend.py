@@ -84,6 +84,60 @@ def test_show_has_what_plans_are_made_from(host: Machine, backend: str) -> None:
     assert (route["next-hop-address"], route["next-hop-interface"], route["table-id"]) == ("10.1.1.1", "eth0", 254)
 
 
+#: What the reading of a plan is not made for, or what runs on by itself.
+NOT_ASKED = {
+    "lldp",
+    "identifier",
+    "wait-ip",
+    "addr-gen-mode",
+    "prefix-route-metric",
+    "auto-route-metric",
+    "gc-timer",
+    "hello-timer",
+}
+
+
+def _asked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _asked(held) for key, held in value.items() if key not in NOT_ASKED}
+    return [_asked(held) for held in value] if isinstance(value, list) else value
+
+
+def test_on_a_static_host_the_kernel_and_one_look_say_what_show_says(host: Machine, backend: str) -> None:
+    """With ports, VLANs, a device that NetworkManager leaves alone, one that it only watches, one that is down."""
+    before = picture.whole(host)
+    off: dict[str, Any] = {"ipv4": {"enabled": False}, "ipv6": {"enabled": False}}
+    v6 = [{"ip": "fd00:77::1", "prefix-length": 64}]
+    bridge = {
+        **{"name": "br7", "type": "linux-bridge", "state": "up"},
+        "bridge": {"options": {"stp": {"enabled": False}}, "port": [{"name": "eth0.7"}]},
+        "ipv4": {"enabled": True, "dhcp": False, "address": [{"ip": "10.77.0.1", "prefix-length": 24}]},
+        "ipv6": {"enabled": True, "dhcp": False, "autoconf": False, "address": v6},
+    }
+    vlan = {"name": "eth0.7", "type": "vlan", "state": "up", "vlan": {"base-iface": "eth0", "id": 7}, **off}
+    routes = [{"destination": "10.78.0.0/16", "next-hop-address": "10.77.0.2", "next-hop-interface": "br7"}]
+    assert "error" not in apply(host, backend, {"interfaces": [bridge, vlan], "routes": {"config": routes}}, 120)
+    host.run("ip link add virbr9 type bridge && ip address add 192.168.9.1/24 dev virbr9 && ip link set virbr9 up")
+    host.run("ip link add left9 type dummy && nmcli device set left9 managed no && ip link set left9 up")
+    host.run("ip link add down9 type dummy && nmcli device set down9 managed yes")
+    host.until("nmcli -t -f DEVICE,STATE device | grep -q 'virbr9:connected (externally)'")
+    host.until("nmcli -t -f DEVICE,STATE device | grep -q 'down9:disconnected'")
+    host.until("ip -br -6 address show dev br7 | grep -q fd00:77::1/64 && ! ip -6 address show | grep -q tentative")
+    shown, kernel = (_asked(ask(host, backend, verb)["answer"]) for verb in ("show", "kernel"))
+    states = {i["name"]: i["state"] for i in shown["interfaces"]}
+    assert [states[name] for name in ("br7", "eth0.7", "virbr9", "left9", "down9")] == ["up"] * 3 + ["ignore", "down"]
+    left = {"lo", "eth0"}  # eth0 asks for router advertisements
+    by_name = [{i["name"]: i for i in told["interfaces"] if i["name"] not in left} for told in (shown, kernel)]
+    assert by_name[1] == by_name[0]
+    assert (kernel["routes"], kernel.get("hostname")) == (shown["routes"], shown.get("hostname"))
+    host.run(
+        "ip link delete virbr9; ip link delete left9; ip link delete down9; nmcli connection delete down9", check=False
+    )
+    host.run(f"busctl call {MANAGER} CheckpointRollback o {checkpoint_in_log(host)}")
+    host.until("! ip link show br7")
+    as_it_was(host, before)
+
+
 def test_an_uncommitted_apply_names_its_checkpoint_and_writes_no_file(host: Machine, backend: str) -> None:
     before = picture.whole(host)
     assert "error" not in apply(host, backend, STATE, 60)

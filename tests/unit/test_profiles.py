@@ -9,14 +9,15 @@ import pytest
 
 from kvmnet import rescue
 from kvmnet.core.live import Profile
+from kvmnet.core.showing import Managed
 from kvmnet.host.nm import BUS, NMError
-from kvmnet.host.profiles import active_profiles, bound_profiles, device_states
+from kvmnet.host.profiles import active_profiles, bound_profiles, device_states, read_manager
 
 ROOT = "/org/freedesktop/NetworkManager"
 FILES = {"1": "/etc/NetworkManager/system-connections/eth0.nmconnection", "2": "/run/x/a.nmconnection", "3": "/etc/b"}
 SETTINGS = {
-    "1": ("u-1", "eth0: the first", "802-3-ethernet", "", "trusted"),
-    "2": ("u-2", "br0", "bridge", "br0", ""),
+    "1": ("u-1", "eth0: the first", "802-3-ethernet", "", "trusted", "manual", "auto"),
+    "2": ("u-2", "br0", "bridge", "br0", "", "disabled", "disabled"),
     "3": ("u-3", "other", "bridge", "br0", ""),
 }
 
@@ -34,6 +35,7 @@ def objects(gone: str = "") -> str:
         found[f"{ROOT}/Devices/{number}"] = {f"{BUS}.Device": {"Interface": value(name), "State": value(state)}}
     for number, connection, devices in (("1", "1", ["7"]), ("2", "2", ["8"]), ("9", "3", [])):
         held = {
+            "StateFlags": value(0x5C | (0x80 if number == "2" else 0)),
             "Connection": value(f"{ROOT}/Settings/{connection}"),
             "Devices": value([f"{ROOT}/Devices/{d}" for d in devices]),
         }
@@ -53,8 +55,9 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked = [path.rpartition("/")[2] for path in words[words.index("path") + 1 :: 2]]
         if gone in asked and answers:
             raise rescue.Failed(f"no such connection: {gone}")
-        keys = ("uuid", "id", "type", "interface-name", "zone")
-        return "\n".join("".join(f"connection.{k}:{v}\n" for k, v in zip(keys, SETTINGS[n])) for n in asked)
+        keys = [f"connection.{key}" for key in ("uuid", "id", "type", "interface-name", "zone")]
+        keys += ["ipv4.method", "ipv6.method"]
+        return "\n".join("".join(f"{k}:{v}\n" for k, v in zip(keys, SETTINGS[n])) for n in asked)
 
     monkeypatch.setattr(rescue, "run", run)
     return answers
@@ -75,12 +78,20 @@ def test_of_two_devices_of_a_name_the_one_that_is_there_counts(told: list[str]) 
 
 def test_those_bound_to_a_name_are_told_active_or_not(told: list[str]) -> None:
     told.append(objects())
-    assert bound_profiles() == {("br0", "bridge"): ["u-2", "u-3"]}
+    assert bound_profiles(read_manager().profiles) == {("br0", "bridge"): ["u-2", "u-3"]}
+
+
+def test_devices_have_the_methods_of_their_profiles(told: list[str]) -> None:
+    told.append(objects())
+    assert read_manager().devices == {
+        "eth0": Managed(100, ("manual", "auto")),
+        "br0": Managed(70, ("disabled", "disabled"), external=True),
+    }
 
 
 def test_one_that_goes_while_they_are_read_has_both_asked_again(told: list[str]) -> None:
     told.extend([objects(), objects(gone="3")])
-    assert bound_profiles() == {("br0", "bridge"): ["u-2"]}
+    assert bound_profiles(read_manager().profiles) == {("br0", "bridge"): ["u-2"]}
     assert told == []
 
 
