@@ -577,6 +577,10 @@ class Journal:
 # --- undo -------------------------------------------------------------------------------------------
 
 
+#: What uptime() rounds to, in seconds.
+CLOCK_STEP = 0.01
+
+
 def checkpoints_in(log: Path) -> list[str]:
     """The checkpoints that nmstate says it made, in its log (INFO, on stderr, nmstate 2.2)."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
@@ -587,18 +591,26 @@ def checkpoints_in(log: Path) -> list[str]:
 def undo_checkpoint(folder: Path, spec: Json) -> str:
     """Roll back the checkpoint that our apply made, if NetworkManager still has it.
 
-    Its path is in the log of the program that made it, written at once. The library writes none while it
-    works: then it is whatever came since the transaction began, which no checkpoint was there for.
+    Its path is in the log of the program that made it, written at once. The library writes none while it works, and
+    a full disk takes none: then it is what came since our apply began. Left alone it would be rolled back by
+    NetworkManager after everything was given back.
     """
     there = checkpoints()
-    ours = checkpoints_in(folder / spec["log"])
-    if not ours and spec["in_process"]:
-        ours = there
+    ours = checkpoints_in(folder / spec["log"]) or [path for path in there if _came_with_us(path, folder)]
     for path in ours:
         if path in there:
             run("busctl", "call", NM, "/" + NM.replace(".", "/"), NM, "CheckpointRollback", "o", path, timeout=60)
             return f"rolled back {path}"
     return "no checkpoint of ours is left"
+
+
+def _came_with_us(checkpoint: str, folder: Path) -> bool:
+    """Whether it was made after the first of our applies was announced; both times are of the same clock."""
+    begun = [e["up"] for e in Journal(folder).events() if e["event"] == "do" and e.get("op") in ("apply", "clear")]
+    with contextlib.suppress(Failed, ValueError, IndexError):  # it has just ended
+        made = run("busctl", "get-property", NM, checkpoint, f"{NM}.Checkpoint", "Created").split()[1]
+        return bool(begun) and int(made) / 1000 >= begun[0] - CLOCK_STEP
+    return False
 
 
 def undo_profiles(folder: Path, spec: Json) -> str:

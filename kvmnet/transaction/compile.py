@@ -48,14 +48,12 @@ class Terms:
     """What the caller decides: `timeout` (seconds) is how long the trial may take before NetworkManager
     undoes it by itself, `confirm` for how long (seconds; 0: not at all) it then waits for `kvmnet confirm`,
     `probes` what is answered now and must be answered after, `record` the files (path -> text) that say
-    what is applied, `stale` those of an earlier bundle, `in_process` whether nmstate is a library that works
-    in our process."""
+    what is applied, `stale` those of an earlier bundle."""
 
     timeout: int
     probes: tuple[Probe, ...] = ()
     record: Mapping[str, str] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
-    in_process: bool = False
     confirm: int = 0
 
 
@@ -149,7 +147,7 @@ def _first(plan: Plan, live: Live, known: Known, terms: Terms) -> list[Step]:
             log="nmstate-first.log",
             expect=expectations(plan.first),
             undo=[
-                {"op": "checkpoint", "log": "nmstate-first.log", "in_process": terms.in_process},
+                {"op": "checkpoint", "log": "nmstate-first.log"},
                 {"op": "files", "uuids": uuids},
             ],
         )
@@ -263,7 +261,7 @@ def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
         timeout=terms.timeout + terms.confirm,
         log="nmstate.log",
         undo=[
-            {"op": "checkpoint", "log": "nmstate.log", "in_process": terms.in_process},
+            {"op": "checkpoint", "log": "nmstate.log"},
             {"op": "ports"},
             {"op": "files", "uuids": uuids},
         ],

@@ -117,7 +117,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
             probes = _probes(bundle.state, live, connection, bundle.probes)
             confirm = _confirm(wishes, plan, live, connection)
             record = _record(bundle, live, state_dir)
-            terms = Terms(wishes.timeout, probes.must, *record, backend.name == "libnmstate", confirm)
+            terms = Terms(wishes.timeout, probes.must, *record, confirm)
             steps = compile_steps(plan, live, bound_profiles(held.profiles), terms)
             return Prepared(plan, live, steps, backend.name, probes, confirm, allowed)
 

@@ -245,6 +245,37 @@ def test_what_took_a_nic_over_is_never_forgotten(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["T1", "T4", "T5"]
 
 
+@pytest.mark.parametrize(
+    ("log", "created", "rolled_back"),
+    [
+        ("Created checkpoint /C/1\n", {"/C/1": 50_000, "/C/2": 300_000}, ["/C/1"]),
+        ("", {"/C/1": 50_000, "/C/2": 300_004}, ["/C/2"]),  # a full disk took no log; the other was there before
+        ("Nmstate version\n", {"/C/1": 50_000}, []),
+        ("", {"/C/gone": None}, []),
+    ],
+)
+def test_the_trials_checkpoint_is_known_without_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, created: dict[str, Any], rolled_back: list[str]
+) -> None:
+    """Left alone NetworkManager would roll it back after the undo."""
+    calls: list[str] = []
+
+    def run(*words: str, **_: Any) -> str:
+        if "CheckpointRollback" in words:
+            calls.append(words[-1])
+        elif created[words[3]] is None:
+            raise rescue.Failed("no such object")
+        return f"x {created.get(words[3])}\n"
+
+    monkeypatch.setattr(rescue, "run", run)
+    monkeypatch.setattr(rescue, "checkpoints", lambda: list(created))
+    (tmp_path / "nmstate.log").write_text(log)
+    for number, (op, up) in enumerate((("rename", 40.0), ("apply", 300.0))):
+        rescue.Journal(tmp_path).append("do", step=number, op=op, up=up)
+    rescue.UNDO["checkpoint"](tmp_path, {"log": "nmstate.log"})
+    assert calls == rolled_back
+
+
 def test_checkpoints_are_read_from_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert rescue.checkpoints_in(log) == []
