@@ -6,11 +6,10 @@ Without an option that is the program of today; --backends all adds those of old
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.lab import tools
+from tests.lab import library, tools
 from tests.lab.conftest import (  # noqa: F401 - pytest finds fixtures by their names here
     definition,
     host,
@@ -28,7 +27,6 @@ TODAY = f"nmstatectl-{tools.NMSTATE}"
 PROGRAMS = (TODAY, *(f"nmstatectl-{version}" for version in tools.OLDER))
 BACKENDS = (*PROGRAMS, f"libnmstate-{tools.NMSTATE}")
 PROGRAM = "/usr/local/bin/nmstatectl"
-LIBRARY = "/usr/local/lib/libnmstate.so.2"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,21 +53,8 @@ def backend(host: Machine, request: pytest.FixtureRequest) -> Iterator[str]:  # 
     if name == "nmstatectl":
         host.put(PROGRAM, tools.program(version).read_bytes(), mode=0o755)
     else:
-        install_binding(host)
+        library.install(host)
     assert host.out(f"test -e {PROGRAM} && echo there || echo gone") == ("there" if name == "nmstatectl" else "gone")
     yield name
-    host.run(f"mv {PROGRAM}.today {PROGRAM}; rm -f {LIBRARY} {packages(host)}/libnmstate.py")
-
-
-def install_binding(host: Machine) -> None:  # noqa: F811
-    """The binding where the system has it; else the library and the stand-in for the binding alone."""
-    if host.run(["/opt/kvmnet/bin/python", "-c", "import libnmstate"], check=False).code == 0:
-        return
-    host.put(LIBRARY, tools.library().read_bytes(), mode=0o755)
-    text = Path(__file__).with_name("libnmstate_stand_in.py").read_text().replace("@VERSION@", tools.NMSTATE)
-    host.put(f"{packages(host)}/libnmstate.py", text)
-    host.run("ldconfig")
-
-
-def packages(host: Machine) -> str:  # noqa: F811
-    return host.out("echo /opt/kvmnet/lib/python3*/site-packages")
+    host.run(f"mv {PROGRAM}.today {PROGRAM}")
+    library.remove(host)
