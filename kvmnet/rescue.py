@@ -885,6 +885,19 @@ def give_settings_back(before: Json) -> None:
             run("ip", "link", "set", "dev", name, "mtu", str(was["mtu"]))
 
 
+def give_zones_back(before: Json) -> None:
+    """Bind names to firewalld's zones as they were: a NetworkManager that was stopped in between takes a bridge that it
+    made out of its zone no more."""
+    if before.get("zones") is None or not firewalld_runs():
+        return
+    now = zones()
+    for name, was in before["zones"].items():
+        if was and now.get(name) != was:
+            firewalld("changeZoneOfInterface", was, name)
+        elif not was and name in now:
+            firewalld("removeInterface", now[name], name)
+
+
 def _undo_steps(folder: Path, transaction: Json, journal: Journal, booting: bool) -> None:
     """Undo what was begun, last first; one that fails does not stop the others."""
     steps = transaction.get("steps", [])
@@ -922,6 +935,7 @@ def settle(before: Json, journal: Journal, patience: float) -> list[str]:
                     nudge = time.monotonic() + 15  # what was not heard is said again
                 give_macs_back(before)
                 give_settings_back(before)
+                give_zones_back(before)
         with contextlib.suppress(Failed, ValueError):  # at once: a guest is without its network until then
             if ports := give_ports_back(before):
                 journal.try_append("ports", given_back=ports)

@@ -276,6 +276,24 @@ def test_the_trials_checkpoint_is_known_without_its_log(
     assert calls == rolled_back
 
 
+def test_zones_that_nobody_gives_back_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    bound = {"eth0": "trusted", "br0": "trusted", "eth1": "public", "vnet0": "drop"}
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr(rescue, "firewalld_runs", lambda: True)
+    monkeypatch.setattr(rescue, "zones", lambda: bound)
+    monkeypatch.setattr(rescue, "firewalld", lambda *words: calls.append(words) or "")
+    rescue.give_zones_back(
+        {"zones": {"eth0": "trusted", "br0": None, "eth1": "internal", "eth2": "work", "eth3": None}}
+    )
+    assert calls == [
+        ("removeInterface", "trusted", "br0"),
+        ("changeZoneOfInterface", "internal", "eth1"),
+        ("changeZoneOfInterface", "work", "eth2"),
+    ]
+    rescue.give_zones_back({"zones": None})
+    assert len(calls) == 3
+
+
 def test_checkpoints_are_read_from_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert rescue.checkpoints_in(log) == []
