@@ -81,7 +81,7 @@ def _clock(jump: str) -> Fault:
 
 def _silence(bench: Bench, job: Job) -> None:
     """The gateway is silent from here on; it answers again when all is over."""
-    bench.peer.run("ip link set eth0 down")
+    bench.peer.run(bench.silence)
     try:
         faults.go_on(bench.host)
         until_closed(bench)

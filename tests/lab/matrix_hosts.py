@@ -53,7 +53,7 @@ NO_RENAME = ("the seeding", "the trial", "the commit", "the .link files", "the s
 OTHERS = {
     "a bond becomes a port of a bridge": NO_RENAME,
     "a VLAN becomes a port of a bridge": NO_RENAME,
-    "an address from DHCP": RENAMES,
+    ways.DHCP: RENAMES,
     "IPv6 alone": RENAMES,
 }
 
@@ -61,8 +61,8 @@ OTHERS = {
 @dataclass(frozen=True)
 class Bench:
     """A host and its peer, and what the host is before and after the change. `places` are the numbers of the steps
-    that the critical places come after, `look` makes a picture of a machine, `wake` is how the peer's NIC comes up
-    again with what it had."""
+    that the critical places come after, `look` makes a picture of a machine, `silence` is how the peer stops to answer,
+    `wake` how its NIC comes up again with what it had."""
 
     host: Machine
     peer: Machine
@@ -72,6 +72,7 @@ class Bench:
     address: str = HOST_ADDRESS
     allow: str = ""
     look: Callable[[Machine], dict[str, Any]] = picture.whole
+    silence: str = "ip link set eth0 down"
     wake: str = f"ip link set eth0 up; ip address replace {PEER_ADDRESS}/16 dev eth0"
 
     def apply(self, options: str = "") -> str:
@@ -92,7 +93,11 @@ def bench_of(generation: str, kind: str = SEED) -> Iterator[Bench]:
         wake = f"{Bench.wake}; {peer_has}; ip address replace 10.5.1.1/16 dev eth0.5"
         before, after, places = both_ends(host, way.allow, ways.whole)
         assert tuple(p for p in places if p in OTHERS[kind]) == OTHERS[kind], places
-        yield Bench(host, peer, before, after, places, way.address, way.allow, ways.whole, wake)
+        silence = Bench.silence
+        if kind == ways.DHCP:  # as a gateway that is silent; without the server there is no address to come back
+            silence = "sysctl -q net.ipv4.conf.all.arp_ignore=8 net.ipv4.icmp_echo_ignore_all=1"
+            wake = "sysctl -q net.ipv4.conf.all.arp_ignore=0 net.ipv4.icmp_echo_ignore_all=0"
+        yield Bench(host, peer, before, after, places, way.address, way.allow, ways.whole, silence, wake)
 
 
 def prepare(host: Machine, peer: Machine) -> Bench:

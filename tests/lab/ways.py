@@ -70,6 +70,7 @@ def profile(kind: str, name: str, number: int, more: str, ip: str = "method=disa
 
 STATIC = f"address1={HOST_ADDRESS}/16,{PEER_ADDRESS}\nmethod=manual"
 PORT = "master=bond0\nslave-type=bond\n[ethernet]\n"  # NetworkManager 1.42 knows no other words
+DHCP = "an address from DHCP"
 WAYS = {
     "a NIC becomes a port of a bond": Way({"eth0": keyfile(zone="trusted")}, BOND, "br-bond0"),
     "a bond becomes a port of a bridge": Way(
@@ -97,7 +98,7 @@ WAYS = {
         ("10.5.", "10.3."),
         VLAN_ADDRESS,
     ),
-    "an address from DHCP": Way(
+    DHCP: Way(
         {"eth0": profile("ethernet", "eth0", 41, "zone=trusted\n[ethernet]\n", "method=auto")},
         f"      eth0: {{network: leased, mac: {HOST_MAC}, ipv4: dhcp}}",
         "eth0",
