@@ -9,14 +9,14 @@ from typing import Any
 from tests.lab.machine import Machine
 
 _WHOLE = r"""
-import glob, hashlib, json, os, stat, subprocess
+import glob, hashlib, json, os, re, stat, subprocess
 def said(*argv):
     return subprocess.run(argv, capture_output=True, text=True).stdout
 files, settings = {}, {}
 for folder in ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections",
                "/etc/systemd/network", "/run/systemd/network", "/etc/NetworkManager/conf.d"):
     for path in sorted(glob.glob(folder + "/*") + glob.glob(folder + "/.*")):
-        if os.path.basename(path) != "lo.nmconnection":
+        if not re.fullmatch("lo(-[0-9a-f-]+)?[.]nmconnection", os.path.basename(path)):
             about = os.stat(path)
             content = open(path, "rb").read()
             plain = b"".join(line for line in content.splitlines() if not line.startswith(b"timestamp="))
