@@ -94,6 +94,8 @@ class Agent:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self.desk / f"{number}.data", target)
         target.chmod(mode)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())  # what a test itself wrote is there after its power cut
         return {}
 
     def do_get(self, number: str, path: str) -> dict[str, object]:
