@@ -79,7 +79,8 @@ def test_what_would_cut_a_guest_for_good_is_refused(on_vlan: Machine, peer: Mach
     assert (result.code, result.stdout) == (5, ""), result
     assert "kvmnet: KVN527: vnet5, which is no libvirt domain's, would lose its network for good" in result.stderr
     assert "vnet5 on br-eth0.5: br-eth0.5 is removed" in result.stderr
-    assert "--allow-guest-loss vnet5" in result.stderr and "vnet0" not in result.stderr
+    assert "--allow-guest-loss vnet5" in result.stderr and "--allow-guest-loss vnet0" not in result.stderr
+    assert "guests that it does not touch: vnet0\n" in result.stderr
     assert apply(on_vlan, DEFINITION, "--allow-guest-loss", "vnet0").code == 5
     assert picture.whole(on_vlan) == before
     assert on_vlan.out("ls /var/lib/kvmnet/history") == history
