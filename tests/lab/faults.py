@@ -28,7 +28,7 @@ def nmstatectl(machine: Machine, on_apply: str, show: str = "true") -> Iterator[
     try:
         yield
     finally:
-        machine.run(f"mv {REAL} {PROGRAM}")
+        machine.run(f"mv {REAL} {PROGRAM}; sync")  # a later power cut must not take the program
 
 
 def wait_for_step(machine: Machine, title: str, *, timeout: float = 60) -> None:

@@ -65,7 +65,7 @@ def _gone(bench: Bench, job: Job) -> None:
         faults.kill_unit(bench.host, rescue_too=False)
         until_closed(bench)
     finally:
-        bench.host.run("mv /opt/gone /opt/kvmnet")
+        bench.host.run("mv /opt/gone /opt/kvmnet; sync")  # a later power cut must not take it
 
 
 def _clock(jump: str) -> Fault:

@@ -52,7 +52,7 @@ def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machin
     try:
         host.until("! test -e /var/lib/kvmnet/open", timeout=90)
     finally:
-        host.run("mv /opt/gone /opt/kvmnet")
+        host.run("mv /opt/gone /opt/kvmnet; sync")
     same(host, peer, before)
     assert "nobody worked on it any more" in history(host)
     host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=30)
@@ -67,7 +67,7 @@ def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[
         host.power_cut()
         host.boot()
         online(host)
-        host.run("mv /opt/gone /opt/kvmnet")
+        host.run("mv /opt/gone /opt/kvmnet; sync")
     same(host, peer, before)
     assert "the machine was cut off" in history(host)
 

@@ -116,7 +116,7 @@ def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], ti
     try:
         result = host.run(RESCUE, timeout=120, check=False)
     finally:
-        host.run("mv /opt/gone /opt/kvmnet")
+        host.run("mv /opt/gone /opt/kvmnet; sync")
     assert result.code == 3, result
     same(host, peer, before)
     assert host.run(RESCUE).stdout == "kvmnet: no transaction is open\n"
