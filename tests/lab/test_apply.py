@@ -36,7 +36,12 @@ def test_first_apply(host: Machine, peer: Machine, definition: str) -> None:
     host.put("/root/cluster.yaml", definition)
     host.run("sync")
     monitor = host.start(MONITOR)
-    slow = '$REAL "$@"; code=$?; date +%s.%N > /root/trial; sleep 3; date +%s.%N >> /root/trial; exit $code'
+    # nmstate, which is not asked to verify, does not wait for the bridge to come up
+    there = (
+        "for _ in {1..100}; do ip -br -4 address show dev eth0 | grep -q ' UP .*10.1.255.254' && break; sleep 0.1; done"
+    )
+    trial = "date +%s.%N > /root/trial; sleep 3; date +%s.%N >> /root/trial"
+    slow = f'$REAL "$@"; code=$?; {there}; sleep 1; {trial}; exit $code'
     with faults.nmstatectl(host, slow), connections(peer) as tried:
         result = host.run("kvmnet apply /root/cluster.yaml", check=False, timeout=120)
     assert result.code == 0, result
