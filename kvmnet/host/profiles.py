@@ -61,13 +61,21 @@ def device_states() -> dict[str, int]:
         objects = _objects()
     except (rescue.Failed, ValueError, LookupError) as error:
         raise NMError(f"NetworkManager does not tell its devices: {error}") from error
+    return _states(objects)
+
+
+def _states(objects: dict[str, Any]) -> dict[str, int]:
     states: dict[str, int] = {}
-    for found in objects.values():
-        if about := found.get(f"{BUS}.Device"):
-            name, state = str(about["Interface"]["data"]), int(about["State"]["data"])
-            # a bridge that is gone, but whose profile is not, has an object still: of the NIC's name that it had
-            states[name] = max(state, states.get(name, 0))
+    for name, state in _devices(objects).values():
+        # a bridge that is gone, but whose profile is not, has an object still: of the NIC's name that it had
+        states[name] = max(state, states.get(name, 0))
     return states
+
+
+def _devices(objects: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    """The name and state of every device, by its object's path."""
+    found = {path: held[f"{BUS}.Device"] for path, held in objects.items() if f"{BUS}.Device" in held}
+    return {path: (str(about["Interface"]["data"]), int(about["State"]["data"])) for path, about in found.items()}
 
 
 def _objects() -> dict[str, Any]:
@@ -90,24 +98,18 @@ def read_manager() -> Manager:
 def _read() -> Manager:
     objects = _objects()
     files: dict[str, str] = {}
-    states: dict[str, tuple[str, int]] = {}
+    there = _devices(objects)
     active: dict[str, list[tuple[str, bool]]] = {}
     for path, interfaces in objects.items():
         if f"{BUS}.Settings.Connection" in interfaces:
             files[path] = str(interfaces[f"{BUS}.Settings.Connection"]["Filename"]["data"])
-        if about := interfaces.get(f"{BUS}.Device"):
-            states[path] = str(about["Interface"]["data"]), int(about["State"]["data"])
     for interfaces in objects.values():
         if about := interfaces.get(f"{BUS}.Connection.Active"):
             external = bool(int(about["StateFlags"]["data"]) & EXTERNAL)
             for device in about["Devices"]["data"][:1]:
-                active.setdefault(about["Connection"]["data"], []).append((states[device][0], external))
+                active.setdefault(about["Connection"]["data"], []).append((there[device][0], external))
     profiles = []
-    devices: dict[str, Managed] = {}
-    for name, state in states.values():
-        # a bridge that is gone, but whose profile is not, has an object still: of the NIC's name that it had
-        if state > devices.get(name, Managed(-1)).state:
-            devices[name] = Managed(state)
+    devices = {name: Managed(state) for name, state in _states(objects).items()}
     for path, held in _settings(list(files)).items():
         methods = held.get("ipv4.method", ""), held.get("ipv6.method", "")
         uuid, name, kind, bound, zone = (held[field] for field in _FIELDS[:5])
