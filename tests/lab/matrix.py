@@ -1,6 +1,7 @@
 """The fault matrix: at every step of a change something terrible happens, and the machine is there again.
 
-    python -m tests.lab.matrix [--generation G] [--shard 1/4] [--pairs N] [--only WORDS] [--list] [--results FILE]
+    python -m tests.lab.matrix [--generation G] [--shard 1/4] [--pairs N] [--only WORDS] [--list]
+                               [--results FILE [--rest]]
 
 A point is a place in the transaction (the worker is stopped right there) and a fault, or the story of a change that
 goes wrong in its own way. After it the machine must be wholly as before or wholly as defined within a time limit, and
@@ -21,9 +22,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Optional, Union
 
-from tests.lab import faults, matrix_faults, roots
+from tests.lab import faults, matrix_faults, matrix_table, roots
 from tests.lab.matrix_faults import FAULTS, KEPT, STORIES
 from tests.lab.matrix_hosts import NO_RENAME, OTHERS, RENAMES, SEED, STEPS, Bench, bench_of
+from tests.lab.matrix_table import LOST
 from tests.lab.outage import reachable
 
 BEFORE_THE_COMMIT = ("the re-binding", "the rename", "the seeding", "the trial")
@@ -140,12 +142,15 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=1, help="pairs of machines side by side in each generation")
     parser.add_argument("--only", default="", help="points whose name has these words")
     parser.add_argument("--results", help="a file that each result is appended to, a line of JSON each")
+    parser.add_argument("--rest", action="store_true", help="only what that file has no result of")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
+    known = matrix_table.read([options.results]) if options.rest and Path(options.results).exists() else {}
     part, parts = (int(word) for word in options.shard.split("/"))
     tasks = []
     for generation in options.generation or roots.GENERATIONS:
         chosen = share_of([p for p in points(generation) if options.only in p.name], part, parts)
+        chosen = [p for p in chosen if known.get((p.kind, p.fault, p.place, generation), LOST) == LOST]
         # those of one host together: a pair of machines is made for each
         share = -(-len(chosen) // options.pairs) or 1
         tasks += [(generation, chosen[n : n + share], options.results) for n in range(0, len(chosen), share)]

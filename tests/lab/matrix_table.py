@@ -14,7 +14,8 @@ from tests.lab.matrix_hosts import OTHERS, RENAMES, SEED, STEPS
 from tests.lab.roots import GENERATIONS
 
 Results = dict[tuple[str, str, str, str], str]
-"""(kind of host, fault, place, generation) -> "before", "after" or "LOST"."""
+"""(kind of host, fault, place, generation) -> "before", "after" or LOST."""
+LOST = "LOST"
 
 
 def read(paths: list[str]) -> Results:
@@ -22,12 +23,12 @@ def read(paths: list[str]) -> Results:
     for path in paths:
         for line in Path(path).read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            found[row["kind"], row["fault"], row["place"], row["generation"]] = row["ended"] or "LOST"
+            found[row["kind"], row["fault"], row["place"], row["generation"]] = row["ended"] or LOST
     return found
 
 
 def table(results: Results) -> str:
-    lost = sum(ended == "LOST" for ended in results.values())
+    lost = sum(ended == LOST for ended in results.values())
     counts = ", ".join(f"{g} {sum(key[3] == g for key in results)}" for g in GENERATIONS)
     lines = [f"{len(results)} points ({counts}), {lost} lost.", ""]
     steps = [f"{where} '{title}'" for title in STEPS for where in ("before", "after")]
