@@ -181,7 +181,7 @@ def follow(journal: TextIO, identity: str, tell: Callable[[dict[str, Any]], None
             if not rescue.unit_lives(unit_name(identity)) and not journal.read(1):
                 return None
             journal.seek(place)
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def wait_closed(state_dir: Path, code: int) -> None:
