@@ -1,0 +1,67 @@
+"""From where a neighbour is asked by ARP; the sockets themselves are seen at work in the lab."""
+
+from __future__ import annotations
+
+import socket
+from unittest.mock import Mock
+
+import pytest
+
+from kvmnet.host import ping
+
+ADDRESS, OTHER = socket.inet_aton("10.1.255.254"), socket.inet_aton("10.2.0.1")
+
+
+class Probe(ping.ArpProbe):
+    """A probe without sockets: `held` are the host's NICs with their addresses, `down` those that do not send."""
+
+    def __init__(self) -> None:
+        self._source, self._target, self._last = ADDRESS, socket.inet_aton("10.1.1.1"), ""
+        self._socket = Mock(sendto=self._sendto)
+        self.held: dict[str, bytes] = {}
+        self.down: set[str] = set()
+        self.asked: list[str] = []
+        self.listed = 0
+
+    def _sendto(self, data: bytes, place: tuple[str, int, int, int, bytes]) -> None:
+        if place[0] in self.down:
+            raise OSError("Network is down")
+        self.asked.append(place[0])
+
+    def _get(self, name: str, request: int, part: slice) -> bytes:
+        return self.held.get(name, b"") if request == ping.SIOCGIFADDR else bytes(6)
+
+    def names(self) -> list[tuple[int, str]]:
+        self.listed += 1
+        return list(enumerate(self.held, 1))
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
+    probe = Probe()
+    monkeypatch.setattr(socket, "if_nameindex", probe.names)
+    return probe
+
+
+def test_whoever_had_the_address_last_is_asked_without_a_list(probe: Probe) -> None:
+    probe.held = {"lo": b"", "eth0": ADDRESS, "eth1": OTHER}
+    assert all(probe.send(number) for number in range(5))
+    assert (probe.asked, probe.listed) == (["eth0"] * 5, 1)
+
+
+def test_the_address_is_found_where_it_went(probe: Probe) -> None:
+    probe.held = {"eth0": ADDRESS}
+    assert probe.send(1)
+    probe.held = {"peth0": b"", "eth0": b""}
+    assert not probe.send(2)
+    probe.held = {"peth0": b"", "br-eth0": ADDRESS}
+    assert probe.send(3)
+    assert probe.asked == ["eth0", "br-eth0"]
+
+
+def test_of_two_that_have_it_the_one_that_sends(probe: Probe) -> None:
+    probe.held = {"eth0": ADDRESS, "br-eth0": ADDRESS}
+    assert probe.send(1)
+    probe.down = {"eth0"}
+    assert probe.send(2)
+    assert probe.asked == ["eth0", "br-eth0"]
