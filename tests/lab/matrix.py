@@ -145,6 +145,8 @@ def main() -> int:
     parser.add_argument("--rest", action="store_true", help="only what that file has no result of")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
+    if options.rest and not options.results:
+        parser.error("--rest needs --results FILE")
     known = matrix_table.read([options.results]) if options.rest and Path(options.results).exists() else {}
     part, parts = (int(word) for word in options.shard.split("/"))
     tasks = []
