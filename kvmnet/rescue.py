@@ -13,7 +13,7 @@ what is there before it acts.
 Exit codes: 0 nothing was open; 3 undone and verified; 4 undone, not verified: a person is needed.
 
 Who calls it: the worker, when a step fails; systemd, when the worker was killed (ExecStopPost=); a timer,
-every few seconds while a transaction is open (--watchdog); a unit before NetworkManager at boot (--boot), and
+which keeps one running while a transaction is open (--watchdog); a unit before NetworkManager at boot (--boot), and
 one after it; a person.
 
 The transaction itself uses the functions here for files, links and snapshots, so that what was written
@@ -49,6 +49,8 @@ BALLAST = "ballast"
 BALLAST_SIZE = 1 << 20
 #: How often an undo that could not be verified is tried before a person is needed.
 TRIES = 3
+#: Seconds between two looks of the watchdog.
+LOOK = 2
 #: Seconds that a machine may need to be as before once all is undone: a bond, a DHCP lease, a busy machine.
 PATIENCE = 60
 #: How many ended transactions are remembered, besides those that first took a NIC over.
@@ -1023,38 +1025,58 @@ def watchdog_unit(identity: str) -> str:
 
 
 def watch(state_dir: Path, identity: str) -> int:
-    """What the timer asks every few seconds: is the transaction `identity` still in good hands?
+    """What the timer starts, and again whenever it has ended: is the transaction `identity` still in good hands?
 
-    It undoes it when nobody works on it (the worker and what systemd starts after it are gone), and when a
-    step takes longer than it may: then the worker is killed first.
+    It undoes it when nobody works on it (the worker and what systemd starts after it are gone), and when a step takes
+    longer than it may: then the worker is killed first. It stays until the transaction is closed: a process every few
+    seconds would take the processor from NetworkManager where many interfaces come up. Whoever works has the lock, so
+    that a look is a few system calls.
     """
     folder = state_dir / "open"
-    transaction = read_json(folder / "transaction.json")
-    if transaction.get("id") != identity:
-        disarm(identity)
-        return 0
-    events = Journal(folder).events()
-    told = [e["event"] for e in events]
-    if told.count("not-verified") >= TRIES or told.count("undo") >= 2 * TRIES:
-        disarm(identity)
-        return 4
-    undoing = "undo" in told
-    late = not undoing and uptime() > deadline(events)
-    if not late and unit_lives(str(transaction["unit"])):
-        return 0
-    if late:
-        with contextlib.suppress(Failed):
-            run("systemctl", "kill", "--kill-who=all", "--signal=KILL", str(transaction["unit"]))
+    while True:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a shutdown: the worker undoes it then
+        transaction = read_json(folder / "transaction.json")
+        if transaction.get("id") != identity:
+            disarm(identity)
+            return 0
+        events = Journal(folder).events()
+        told = [e["event"] for e in events]
+        if told.count("not-verified") >= TRIES or told.count("undo") >= 2 * TRIES:
+            disarm(identity)
+            return 4
+        late = "undo" not in told and uptime() > deadline(events)
+        if late or not (_lock_taken(state_dir) or unit_lives(str(transaction["unit"]))):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            code = _take_over(state_dir, transaction, late)
+            if code is not None:
+                return code
+        time.sleep(LOOK)
+
+
+def _lock_taken(state_dir: Path) -> bool:
     try:
         with locked(state_dir, wait_for=False):
-            if read_json(folder / "transaction.json").get("id") != identity:
-                return 0
-            if not late and unit_lives(str(transaction["unit"])):
-                return 0  # it came between our look and our lock
+            return False
+    except BlockingIOError:
+        return True
+
+
+def _take_over(state_dir: Path, transaction: Json, late: bool) -> Optional[int]:
+    """Undo it; None when it is in other hands after all."""
+    unit = str(transaction["unit"])
+    if late:
+        with contextlib.suppress(Failed):
+            run("systemctl", "kill", "--kill-who=all", "--signal=KILL", unit)
+    try:
+        with locked(state_dir, wait_for=False):
+            if read_json(state_dir / "open" / "transaction.json").get("id") != transaction["id"]:
+                return None
+            if not late and unit_lives(unit):
+                return None  # it came between our look and our lock
             why = "a step took too long" if late else "nobody worked on it any more"
             return undo(state_dir, f"the watchdog: {why}")
     except BlockingIOError:  # who was killed is not gone yet, or another undoes it: asked again soon
-        return 0
+        return None
 
 
 def unit_lives(unit: str) -> bool:
@@ -1133,7 +1155,7 @@ def main() -> int:
     parser.add_argument("--status", action="store_true", help="say what is open, change nothing")
     parser.add_argument("--accept", action="store_true", help="close what was undone but not verified")
     parser.add_argument("--after-worker", action="store_true", help="for the unit: leave alone what was tried")
-    parser.add_argument("--watchdog", metavar="ID", help="for the timer: undo it if nobody works on it")
+    parser.add_argument("--watchdog", metavar="ID", help="for the timer: undo it once nobody works on it")
     parser.add_argument("--boot", action="store_true", help="for the unit before NetworkManager: files and names")
     parser.add_argument("--booted", action="store_true", help="for the unit after it: not one of this boot")
     parser.add_argument("--why", default="run by hand", help="the reason that the journal shall give")

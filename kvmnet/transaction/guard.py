@@ -68,8 +68,8 @@ def uninstall() -> None:
 
 
 def arm(state_dir: Path, identity: str) -> None:
-    """Start the watchdog: a timer of systemd's that asks rescue.py every few seconds whether the transaction
-    is still in good hands. Raises Refused when systemd does not start it."""
+    """Start the watchdog: rescue.py, which looks every few seconds whether the transaction is still in good hands, by a
+    timer of systemd's that starts it again whenever it has ended. Raises Refused when systemd does not start it."""
     command = [
         "systemd-run",
         "--quiet",

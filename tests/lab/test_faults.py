@@ -44,7 +44,7 @@ def test_without_its_watchdog_the_matrix_sees_a_lost_machine(bench: Bench, monke
     """Everything of kvmnet's is killed and the watchdog is off: so nobody undoes it, and that must be told."""
 
     def unwatched(bench: Bench, job: Job) -> None:
-        bench.host.run("systemctl stop 'kvmnet-watchdog-*.timer'")
+        bench.host.run("systemctl stop 'kvmnet-watchdog-*'")
         matrix_faults.FAULTS["everything killed"](bench, job)
 
     monkeypatch.setattr(matrix_faults, "PATIENCE", 5)

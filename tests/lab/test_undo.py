@@ -103,7 +103,7 @@ def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], ti
         if title == TRIAL:
             host.until("test -e /sys/class/net/peth0/master", timeout=30)
         job.stop(signal.SIGKILL)
-        host.run("systemctl stop 'kvmnet-watchdog-*.timer'")  # else it would do what a person does here
+        host.run("systemctl stop 'kvmnet-watchdog-*'")  # else it would do what a person does here
         faults.kill_unit(host, rescue_too=True)
     left = picture.whole(host)
     assert left["open"], "the transaction must still be open for this test to show anything"

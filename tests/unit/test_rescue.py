@@ -172,8 +172,17 @@ def test_at_boot_files_and_names_come_first_and_nothing_is_closed(
 
 @pytest.fixture
 def watched(opened: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the watchdog does to the open transaction T, whose unit lives and whose clock says 100."""
+    """What the watchdog does to the open transaction T, whose unit lives and whose clock says 100; it is closed while
+    the watchdog sleeps for the third time."""
     done: list[str] = []
+
+    def sleep(seconds: float) -> None:
+        done.append("sleep")
+        if done.count("sleep") == 3:
+            (opened / "open").rename(opened / "closed")
+
+    monkeypatch.setattr(rescue.time, "sleep", sleep)
+    monkeypatch.setattr(rescue.signal, "signal", lambda number, how: None)
     transaction = {"id": "T", "unit": "T.service", "steps": [{"title": "x", "undo": []}]}
     rescue.write_file(str(opened / "open" / "transaction.json"), json.dumps(transaction).encode())
     monkeypatch.setattr(rescue, "run", lambda *argv, **_: done.append(" ".join(argv)) or "")
@@ -186,7 +195,16 @@ def watched(opened: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_watchdog_leaves_good_hands_alone(opened: Path, watched: list[str]) -> None:
     rescue.Journal(opened / "open").append("do", step=0, until=110.0)
-    assert (rescue.watch(opened, "T"), watched) == (0, [])
+    assert (rescue.watch(opened, "T"), watched) == (0, [*["sleep"] * 3, "disarm T"])
+
+
+def test_the_watchdog_asks_no_program_while_somebody_has_the_lock(
+    opened: Path, watched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rescue.Journal(opened / "open").append("do", step=0, until=110.0)
+    monkeypatch.setattr(rescue, "unit_lives", lambda unit: pytest.fail("a process each time"))
+    with rescue.locked(opened):
+        assert (rescue.watch(opened, "T"), watched) == (0, [*["sleep"] * 3, "disarm T"])
 
 
 def test_the_watchdog_kills_what_takes_too_long(opened: Path, watched: list[str]) -> None:
@@ -204,7 +222,7 @@ def test_the_watchdog_lets_an_undo_take_its_time(opened: Path, watched: list[str
     journal = rescue.Journal(opened / "open")
     journal.append("do", step=0, until=50.0)
     journal.append("undo", why="failed")
-    assert (rescue.watch(opened, "T"), watched) == (0, [])
+    assert (rescue.watch(opened, "T"), watched) == (0, [*["sleep"] * 3, "disarm T"])
 
 
 def test_the_watchdog_takes_up_what_nobody_works_on(
