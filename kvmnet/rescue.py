@@ -205,11 +205,17 @@ def restore_file(record: Json) -> bool:
 # --- links ------------------------------------------------------------------------------------------
 
 
-def links() -> dict[str, Json]:
-    """Every link by name, as the kernel has it (`ip -d -j link`), with its permanent MAC as `mac`: iproute2
+def shown_links() -> list[Json]:
+    """Every link in iproute2's own words."""
+    shown: list[Json] = run_json("ip", "-d", "-j", "link", "show")
+    return shown
+
+
+def links(shown: Optional[list[Json]] = None) -> dict[str, Json]:
+    """Every link by name, as the kernel has it (now, or as it was `shown`), with its permanent MAC as `mac`: iproute2
     prints `permaddr` only where it differs from the address in use."""
     found = {}
-    for link in run_json("ip", "-d", "-j", "link", "show"):
+    for link in shown_links() if shown is None else shown:
         kind = link.get("linkinfo", {}).get("info_kind")
         found[link["ifname"]] = {
             "name": link["ifname"],
@@ -290,7 +296,7 @@ PORT_SETTINGS = (
 def guest_ports() -> dict[str, Json]:
     """The taps that are a port, with their bridge's settings for them, and the macvtaps, with what they lie over: each
     with its index, since a moment later the name may be another guest's."""
-    rows = {row["ifname"]: row for row in run_json("ip", "-d", "-j", "link", "show")}
+    rows = {row["ifname"]: row for row in shown_links()}
     found: dict[str, Json] = {}
     for name, row in rows.items():
         kind = row.get("linkinfo", {}).get("info_kind")
@@ -501,7 +507,7 @@ def guest_differences(before: Json) -> list[str]:
     libvirt took away with its guest, and what has another controller somebody gave one: no change's doing."""
     if not before.get("guests"):
         return []
-    rows = {row["ifname"]: row for row in run_json("ip", "-d", "-j", "link", "show")}
+    rows = {row["ifname"]: row for row in shown_links()}
     found = []
     for name, was in before["guests"].items():
         now, of = rows.get(name, {}), rows.get(was["of"], {})
@@ -726,7 +732,7 @@ def give_ports_back(before: Json) -> list[str]:
     of those that were none. A tap that has another controller, or is another one of its name, is left alone."""
     if not before.get("guests"):
         return []
-    rows = {row["ifname"]: row for row in run_json("ip", "-d", "-j", "link", "show")}
+    rows = {row["ifname"]: row for row in shown_links()}
     done = []
     for name, was in before["guests"].items():
         now = rows.get(name, {})

@@ -217,10 +217,30 @@ class NetworkManager:
     def activated(self, interface: str) -> bool:
         """Whether NetworkManager knows a device of this name and has brought it up wholly."""
         try:
-            device = self._call(ROOT, BUS, "GetDeviceByIpIface", "s", (interface,))
-            return bool(self._get(device, f"{BUS}.Device", "State") == ACTIVATED)
+            return self.states([interface]) == {interface: ACTIVATED}
         except NMError:
             return False
+
+    def states(self, names: Iterable[str]) -> dict[str, int]:
+        """How far each device is (NMDeviceState), by its name; of those that are there."""
+        return {name: int(state) for name, state in self._of_each(self._devices(names), f"{BUS}.Device", "State")}
+
+    def active(self, names: Iterable[str]) -> dict[str, str]:
+        """The UUID of the profile that is active on each device, by its name; of those that have one."""
+        found = self._of_each(self._devices(names), f"{BUS}.Device", "ActiveConnection")
+        active = {name: path for name, path in found if path != "/"}
+        return dict(self._of_each(active, f"{BUS}.Connection.Active", "Uuid"))
+
+    def _devices(self, names: Iterable[str]) -> dict[str, str]:
+        """The object path of each device that is there, by its name: not of those whose profile alone is."""
+        asked = list(dict.fromkeys(names))
+        paths = self._each([Call(ROOT, BUS, "GetDeviceByIpIface", "s", (name,)) for name in asked])
+        return {name: str(path) for name, path in zip(asked, paths) if not isinstance(path, NMError)}
+
+    def _of_each(self, paths: dict[str, str], interface: str, name: str) -> list[tuple[str, Any]]:
+        """A property of each object, beside what the object is called here; less those that are gone meanwhile."""
+        values = self._each([_get(path, interface, name) for path in paths.values()])
+        return [(called, value[1]) for called, value in zip(paths, values) if not isinstance(value, NMError)]
 
 
 def _message(call: Call) -> Message:

@@ -41,11 +41,6 @@ class Manager:
         return {p.device: p for p in self.profiles if p.device}
 
 
-def active_profiles() -> dict[str, Profile]:
-    """The profile of each device that has an active one, by device name; raises NMError."""
-    return read_manager().active
-
-
 def bound_profiles(profiles: Iterable[Profile]) -> dict[tuple[str, str], list[str]]:
     """The UUIDs of profiles that are bound to a name, active or not, by interface name and type."""
     found: dict[tuple[str, str], list[str]] = {}
@@ -55,16 +50,8 @@ def bound_profiles(profiles: Iterable[Profile]) -> dict[tuple[str, str], list[st
     return found
 
 
-def device_states() -> dict[str, int]:
-    """How far each device is, by its name (NMDeviceState; 100: activated); raises NMError."""
-    try:
-        objects = _objects()
-    except (rescue.Failed, ValueError, LookupError) as error:
-        raise NMError(f"NetworkManager does not tell its devices: {error}") from error
-    return _states(objects)
-
-
 def _states(objects: dict[str, Any]) -> dict[str, int]:
+    """How far each device is, by its name (NMDeviceState; 100: activated)."""
     states: dict[str, int] = {}
     for name, state in _devices(objects).values():
         # a bridge that is gone, but whose profile is not, has an object still: of the NIC's name that it had

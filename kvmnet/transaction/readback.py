@@ -15,7 +15,6 @@ from typing import Any
 
 from kvmnet import rescue
 from kvmnet.host.nm import NetworkManager, NMError
-from kvmnet.host.profiles import device_states
 
 Expected = Mapping[str, Any]
 BONDING = "/sys/class/net/{bond}/bonding"
@@ -25,8 +24,9 @@ _KIND_DATA = {"tag": "id", "mode": "mode", "stp": "stp_state"}
 
 def missing(expected: Iterable[Expected]) -> list[str]:
     """What the kernel lacks of what is expected, one line each."""
-    links, addresses = rescue.links(), rescue.addresses()
-    kinds = {link["ifname"]: link for link in rescue.run_json("ip", "-d", "-j", "link", "show")}
+    shown_links = rescue.shown_links()
+    links, addresses = rescue.links(shown_links), rescue.addresses()
+    kinds = {link["ifname"]: link for link in shown_links}
     routes = {(r["to"], r["via"], r["dev"]) for r in rescue.routes()}
     found = []
     for want in expected:
@@ -94,11 +94,11 @@ def unknown_servers(manager: NetworkManager, wanted: Mapping[str, Any]) -> list[
     return [f"NetworkManager does not use the {what}" for what in missing]
 
 
-def not_active(names: Sequence[str]) -> list[str]:
+def not_active(manager: NetworkManager, names: Sequence[str]) -> list[str]:
     """Devices that NetworkManager has not configured, one line each: one whose address is still asked for
     (NM_DEVICE_STATE_IP_CONFIG) has all but that."""
     try:
-        states = device_states() if names else {}
+        states = manager.states(names) if names else {}
     except NMError as error:
         return [str(error)]
     return [f"NetworkManager has not brought {name} up" for name in names if not 70 <= states.get(name, 0) <= 100]

@@ -16,7 +16,6 @@ from kvmnet.core.probe import Probe
 from kvmnet.host.nm import NetworkManager, NMError, Settings
 from kvmnet.host.nmstate import Backend, NmstateError
 from kvmnet.host.probe import ask
-from kvmnet.host.profiles import active_profiles
 from kvmnet.transaction.readback import missing, not_active, unknown_servers
 from kvmnet.transaction.stepdata import Step
 
@@ -220,17 +219,21 @@ def _checkpoint(context: Context, log: Path) -> Optional[str]:
 
 def read_back(context: Context, step: Step) -> str:
     """The kernel must show what was asked for, and guests' taps as ports of what stays; NetworkManager must have
-    brought up what it was sent. Addresses and ports may take a moment, of many interfaces more than one."""
+    brought up what it was sent. Addresses and ports may take a moment, of many interfaces more than one: NetworkManager
+    is asked first, which costs less than a look at the kernel, and the processor is what it needs itself."""
     before = _guests(context)
 
     def left() -> list[str]:
+        found = missing(step["expect"]) + rescue.guest_differences(before)
+        return found or waiting() + unknown_servers(context.manager, step["dns"])
+
+    def waiting() -> list[str]:
         with contextlib.suppress(rescue.Failed):
             rescue.give_ports_back(before)
-        found = missing(step["expect"]) + rescue.guest_differences(before)
-        return found or not_active(step["sent"]) + unknown_servers(context.manager, step["dns"])
+        return not_active(context.manager, step["sent"])
 
     patience = 10 + len(step["expect"]) / 2
-    if not rescue.wait(lambda: not left(), patience):
+    if not rescue.wait(lambda: not waiting() and not left(), patience):
         raise StepFailed("what was applied is not there: " + "; ".join(left()))
     guests = f", {len(before['guests'])} guests' ports as before" if before["guests"] else ""
     return f"{len(step['expect'])} interfaces as defined{guests}"
@@ -354,13 +357,13 @@ def save(context: Context, step: Step) -> str:
     NetworkManager does not sync what it writes: without ours a power cut within seconds loses it (seen in
     both generations, NetworkManager 1.42 and 1.52).
     """
-    profiles = active_profiles()
-    missing = [name for kind in step["interfaces"] for name in kind if name not in profiles]
-    if missing:
-        raise StepFailed(f"no active connection profile has {', '.join(missing)}")
+    names = [name for kind in step["interfaces"] for name in kind]
+    profiles = context.manager.active(names)
+    if lacking := [name for name in names if name not in profiles]:
+        raise StepFailed(f"no active connection profile has {', '.join(lacking)}")
     files = []
     for kind in step["interfaces"]:
-        saved = context.manager.save([profiles[name].uuid for name in kind])
+        saved = context.manager.save([profiles[name] for name in kind])
         for name, file in zip(kind, saved):
             if file.startswith("/run/"):
                 raise StepFailed(f"NetworkManager did not write the profile of {name} to disk")

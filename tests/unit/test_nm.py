@@ -78,3 +78,42 @@ def test_an_answer_to_an_earlier_question_is_nobodys(bus: Bus) -> None:
     receive = bus.receive
     bus.receive = lambda timeout: answers.pop() if answers else receive(timeout)  # type: ignore[method-assign]
     assert NetworkManager()._all(calls("a")) == ["got a"]
+
+
+class Devices:
+    """A bus on which NetworkManager has these devices: name -> (state, UUID of the active profile, or none)."""
+
+    def __init__(self, **held: tuple[int, str]) -> None:
+        self.outgoing_serial = count(1)
+        self.held = held
+        self.waiting: list[Message] = []
+
+    def send(self, message: Message, serial: int) -> None:
+        message.header.serial = serial
+        self.waiting.append(message)
+
+    def receive(self, timeout: float) -> Message:
+        asked = self.waiting.pop(0)
+        answer = self.answer(asked.header.fields[HeaderFields.path], *asked.body)
+        made = new_method_return(asked, *answer) if answer else new_error(asked, "org.x.UnknownDevice", "s", ("no",))
+        made.header.fields[HeaderFields.reply_serial] = asked.header.serial
+        return made
+
+    def answer(self, path: str, word: str, name: str = "") -> tuple[str, tuple[Any, ...]] | None:
+        kind, _, device = path.rpartition("/")
+        if path.endswith("/NetworkManager"):
+            return ("o", (f"/device/{word}",)) if word in self.held else None
+        state, uuid = self.held[device]
+        if state < 0:  # gone since its path was told
+            return None
+        values = {"State": ("u", state), "ActiveConnection": ("o", f"/active/{device}" if uuid else "/")}
+        return ("v", (values[name] if kind == "/device" else ("s", uuid),))
+
+
+def test_devices_are_asked_for_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Devices(eth0=(100, "u-1"), br0=(70, "u-2"), eth1=(30, ""), late=(-1, ""))
+    monkeypatch.setattr(nm, "open_dbus_connection", lambda bus: held)
+    manager = NetworkManager()
+    assert manager.states(["eth0", "none", "br0", "eth1", "late"]) == {"eth0": 100, "br0": 70, "eth1": 30}
+    assert manager.active(["eth0", "none", "br0", "eth1", "late"]) == {"eth0": "u-1", "br0": "u-2"}
+    assert [manager.activated(name) for name in ("eth0", "br0", "none")] == [True, False, False]

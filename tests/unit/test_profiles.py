@@ -11,7 +11,7 @@ from kvmnet import rescue
 from kvmnet.core.live import Profile
 from kvmnet.core.showing import Managed
 from kvmnet.host.nm import BUS, NMError
-from kvmnet.host.profiles import active_profiles, bound_profiles, device_states, read_manager
+from kvmnet.host.profiles import bound_profiles, read_manager
 
 ROOT = "/org/freedesktop/NetworkManager"
 FILES = {"1": "/etc/NetworkManager/system-connections/eth0.nmconnection", "2": "/run/x/a.nmconnection", "3": "/etc/b"}
@@ -65,15 +65,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_active_ones_are_told_by_their_devices(told: list[str]) -> None:
     told.append(objects())
-    assert active_profiles() == {
+    assert read_manager().active == {
         "eth0": Profile("u-1", "eth0: the first", "802-3-ethernet", "eth0", FILES["1"], "", "trusted"),
         "br0": Profile("u-2", "br0", "bridge", "br0", FILES["2"], "br0", ""),
     }
-
-
-def test_of_two_devices_of_a_name_the_one_that_is_there_counts(told: list[str]) -> None:
-    told.append(objects())
-    assert device_states() == {"eth0": 100, "br0": 70}
 
 
 def test_those_bound_to_a_name_are_told_active_or_not(told: list[str]) -> None:
@@ -98,4 +93,4 @@ def test_one_that_goes_while_they_are_read_has_both_asked_again(told: list[str])
 def test_nothing_but_confusion_is_told(told: list[str]) -> None:
     told.extend([objects()] * 5)
     with pytest.raises(NMError, match="no such connection"):
-        active_profiles()
+        read_manager()

@@ -31,8 +31,8 @@ def shows(monkeypatch: pytest.MonkeyPatch, *shown: dict[str, Any], addresses: di
     plain = {"kind": None, "master": None, "promiscuous": False, "address": "x", "mtu": 1500, "up": True}
     links = {row["name"]: {**plain, **{k: v for k, v in row.items() if k in (*plain, "name")}} for row in shown}
     kinds = [{"ifname": r["name"], "link": r.get("over"), "linkinfo": {"info_data": r.get("data", {})}} for r in shown]
-    monkeypatch.setattr(rescue, "links", lambda: links)
-    monkeypatch.setattr(rescue, "run_json", lambda *_: kinds)
+    monkeypatch.setattr(rescue, "links", lambda shown: links)
+    monkeypatch.setattr(rescue, "shown_links", lambda: kinds)
     monkeypatch.setattr(rescue, "addresses", lambda: addresses)
     monkeypatch.setattr(rescue, "routes", list)
 
@@ -103,8 +103,8 @@ def test_what_networkmanager_does_not_have_is_named(monkeypatch: pytest.MonkeyPa
         "NetworkManager does not use the name server 10.0.0.2",
         "NetworkManager does not use the search domain a.org",
     ]
-    monkeypatch.setattr(readback, "device_states", lambda: {"a": 100, "b": 70, "c": 50})
-    assert not_active(["a", "b", "c", "d"]) == [
+    held = SimpleNamespace(states=lambda names: {"a": 100, "b": 70, "c": 50})
+    assert not_active(held, ["a", "b", "c", "d"]) == [  # type: ignore[arg-type]
         "NetworkManager has not brought c up",
         "NetworkManager has not brought d up",
     ]
