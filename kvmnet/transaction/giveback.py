@@ -7,6 +7,7 @@ transactions that first took each NIC over; what undoes them is the state of now
 from __future__ import annotations
 
 import base64
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,42 @@ def plan_removal(bundle: Bundle, original: Original, live: Live) -> Plan:
     return Plan(bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes))
 
 
+def _removals(made: list[str], live: Live) -> list[Step]:
+    """All at once, but what carries the host's addresses, and what that stands on, at last: NetworkManager takes a
+    second for each of many, and the host would be away meanwhile."""
+    late = _beneath(_addressed(live), live)
+    steps = []
+    for names in ([n for n in made if n not in late], [n for n in made if n in late]):
+        if names:
+            profiles = {live.owned[name].uuid or name: name for name in reversed(names)}  # the undo begins at the end
+            limit = STEP_LIMIT + 2 * len(names)
+            files = {"op": "files", "uuids": list(profiles)}
+            title = f"remove {', '.join(names)}"
+            steps.append(_give(title, [{"op": "profiles", "profiles": profiles}], [files], limit=limit))
+    return steps
+
+
+def _addressed(live: Live) -> set[str]:
+    """The interfaces by which the host may be reached."""
+    found = set()
+    for interface in live.state.get("interfaces", []):
+        held = [a for family in ("ipv4", "ipv6") for a in interface.get(family, {}).get("address", [])]
+        if any(not ipaddress.ip_address(a["ip"]).is_link_local for a in held):
+            found.add(interface["name"])
+    return found
+
+
+def _beneath(names: set[str], live: Live) -> set[str]:
+    """These interfaces, their ports, what they lie over, and so on."""
+    found: set[str] = set()
+    new = set(names)
+    while new:
+        found |= new
+        below = {link.base for link in live.links.values() if link.name in new and link.base}
+        new = (below | {link.name for link in live.links.values() if link.master in new}) - found
+    return found
+
+
 def _made(live: Live) -> list[str]:
     """The virtual interfaces that are there and that kvmnet made, in the order in which they go."""
     made = [(name, owned.type) for name, owned in live.owned.items() if owned.made and owned.type in _ORDER]
@@ -156,9 +193,7 @@ def compile_removal(
     """The steps. `record` are the files that say what is applied."""
     steps = _files(original)
     made = [i["name"] for i in plan.state["interfaces"]]
-    for name in made:
-        spec = {"op": "profile", "uuid": live.owned[name].uuid, "interface": name}
-        steps.append(_give(f"remove {name}", [spec], [{"op": "files", "uuids": [live.owned[name].uuid]}]))
+    steps += _removals(made, live)
     steps += _names(plan, original, live)
     uuids = list(original.snapshot["uuids"])
     ours = {uuid for nic in original.nics if (uuid := _our_profile(plan.bundle.host, nic, live)) not in uuids}
@@ -226,8 +261,8 @@ def _names(plan: Plan, original: Original, live: Live) -> list[Step]:
     return steps
 
 
-def _give(title: str, specs: list[dict[str, Any]], undo: list[dict[str, Any]]) -> Step:
-    return step("give back", title, undo, specs=specs)
+def _give(title: str, specs: list[dict[str, Any]], undo: list[dict[str, Any]], limit: int = STEP_LIMIT) -> Step:
+    return step("give back", title, undo, specs=specs, limit=limit)
 
 
 def _files(original: Original) -> list[Step]:

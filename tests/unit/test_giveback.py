@@ -161,3 +161,32 @@ def test_every_step_can_be_done_and_undone(state: Path) -> None:
     }
     assert {"u-1", "u-2"} <= set(touched_profiles(steps))
     assert touched_files(steps) == sorted([LINK, str(state / "applied" / "bundle.json")])
+
+
+def test_what_carries_the_hosts_addresses_goes_last(state: Path) -> None:
+    """All others at once before it: the management address is away for one removal, not for sixty."""
+    machine = live()
+    vlans = {f"peth0.{tag}": Link(f"peth0.{tag}", None, "vlan", master=f"br{tag}", base="peth0") for tag in (2, 3)}
+    bridges = {f"br{tag}": Link(f"br{tag}", None, "bridge") for tag in (2, 3)}
+    shown = [
+        {"name": "eth0", "ipv6": {"address": [{"ip": "fe80::1", "prefix-length": 64}]}},
+        {"name": "br2", "ipv6": {"address": [{"ip": "fe80::2", "prefix-length": 64}]}},
+        {"name": "br3", "ipv4": {"address": [{"ip": "10.1.0.3", "prefix-length": 16}]}},
+    ]
+    machine = replace(
+        machine,
+        state={"interfaces": shown},
+        links={**machine.links, **vlans, **bridges},
+        owned={
+            **machine.owned,
+            **{name: Owned("vlan", True, f"u-{name}") for name in vlans},
+            **{name: Owned("linux-bridge", True, f"u-{name}") for name in bridges},
+        },
+    )
+    original = find_original(state)
+    steps = compile_removal(plan_removal(BUNDLE, original, machine), original, machine, (), [], 0)
+    gone = [s for s in steps if s["title"].startswith("remove ")]
+    assert [s["title"] for s in gone] == ["remove eth0, br2, peth0.2", "remove br3, peth0.3"]
+    assert gone[0]["specs"][0]["profiles"] == {"u-peth0.2": "peth0.2", "u-br2": "br2", "u-2": "eth0"}
+    assert set(gone[0]["undo"][0]["uuids"]) == {"u-peth0.2", "u-br2", "u-2"}
+    assert gone[0]["limit"] > gone[1]["limit"]
