@@ -26,7 +26,7 @@ help:
 	@echo "make lab           build the lab's machines (tests/lab/README.md)"
 	@echo "make soak-guests   guests come and go while libvirt is killed, the machine rebooted (15 min; MINUTES=…)"
 	@echo "make contract-versions  the contract with nmstate of older versions too, and its library (builds 15 min, then 10)"
-	@echo "make bench-lab     many VLAN bridges, beside bare nmstatectl (20 min)"
+	@echo "make bench-lab     many VLAN bridges, beside bare nmstatectl; then bench-outage (40 min)"
 	@echo "make bench-outage  how long the address is away, beside the same change by hand (15 min)"
 
 $(VENV)/.ready: pyproject.toml tests/prepare.sh
@@ -85,7 +85,7 @@ faults:
 
 bench-lab:
 	@tests/prepare.sh --python
-	@$(PYTHON) -m benchmarks.lab
+	@$(PYTHON) -m benchmarks.lab; lab=$$?; $(PYTHON) -m benchmarks.outage && exit $$lab
 
 contract-versions: $(VENV)/.ready
 	@$(BIN)/python -m tests.lab.build --versions

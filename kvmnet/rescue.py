@@ -34,6 +34,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -228,8 +229,22 @@ def links(shown: Optional[list[Json]] = None) -> dict[str, Json]:
             "up": "UP" in link.get("flags", []),
             "promiscuous": "PROMISC" in link.get("flags", []),
             "altnames": sorted(link.get("altnames", [])),
+            "over": link.get("link"),
+            "options": _options(link.get("linkinfo", {})),
         }
     return found
+
+
+#: What is set of a link of this kind, of all that `ip -d -j link` shows; of a bond all but what it does.
+OPTIONS = {"vlan": ("protocol", "id"), "bridge": ("stp_state", "priority", "vlan_filtering"), "macvtap": ("mode",)}
+DOINGS = ("active_slave", "ad_info")
+
+
+def _options(about: Json) -> Json:
+    kind, held = about.get("info_kind"), about.get("info_data", {})
+    if kind == "bond":
+        return {key: value for key, value in held.items() if key not in DOINGS}
+    return {key: held[key] for key in OPTIONS.get(str(kind), ()) if key in held}
 
 
 def addresses() -> dict[str, list[str]]:
@@ -294,13 +309,13 @@ PORT_SETTINGS = (
 
 
 def guest_ports() -> dict[str, Json]:
-    """The taps that are a port, with their bridge's settings for them, and the macvtaps, with what they lie over: each
-    with its index, since a moment later the name may be another guest's."""
+    """The taps that are a port (of containers: one end of a veth pair), with their bridge's settings for them, and the
+    macvtaps, with what they lie over: each with its index, since a moment later the name may be another guest's."""
     rows = {row["ifname"]: row for row in shown_links()}
     found: dict[str, Json] = {}
     for name, row in rows.items():
         kind = row.get("linkinfo", {}).get("info_kind")
-        if kind == "tun" and row.get("master"):
+        if kind in ("tun", "veth") and row.get("master"):
             found[name] = {"kind": "tap", "index": row["ifindex"], "of": row["master"], "settings": _settings(row)}
         elif kind == "macvtap" and row.get("link") in rows:
             of = row["link"]
@@ -443,6 +458,18 @@ def zones() -> dict[str, str]:
 # --- the snapshot -----------------------------------------------------------------------------------
 
 
+def name_servers() -> dict[str, Json]:
+    """The name servers and domains that NetworkManager has from each interface."""
+    path = "/" + NM.replace(".", "/") + "/DnsManager"
+    words = ("busctl", "--json=short", "get-property", NM, path, f"{NM}.DnsManager", "Configuration")
+    found: dict[str, Json] = {}
+    for row in run_json(*words)["data"]:
+        held = {key: row[key]["data"] for key in ("nameservers", "domains") if row.get(key, {}).get("data")}
+        if held and "interface" in row:
+            found[row["interface"]["data"]] = held
+    return found
+
+
 def snapshot(names: list[str], macs: list[str], uuids: list[str], files: list[str], lost: tuple[str, ...] = ()) -> Json:
     """What the machine is before anything is touched, as far as the transaction may touch it.
 
@@ -475,6 +502,7 @@ def observe(names: list[str], macs: list[str], uuids: list[str]) -> Json:
         "routes": [r for r in ranked(routes()) if r["dev"] in names],
         "zones": {n: bound.get(n) for n in names} if bound is not None else None,
         "profiles": [p for p in profiles() if p["uuid"] in uuids or p["device"] in here],
+        "dns": {n: held for n, held in name_servers().items() if n in here},
     }
 
 
@@ -486,9 +514,9 @@ def differences(before: Json) -> list[str]:
         found += guest_differences(before)
     except (Failed, OSError, ValueError, KeyError) as error:
         return [*found, f"the machine cannot be read: {error}"]
-    for part in ("links", "addresses", "routes", "zones", "profiles"):
-        was, now = before[part], after[part]
-        if was == now:
+    for part in ("links", "addresses", "routes", "zones", "profiles", "dns"):
+        was, now = before.get(part), after[part]
+        if was == now or part not in before:
             continue
         if isinstance(was, dict) and isinstance(now, dict):
             for key in sorted({*was, *now}):
@@ -540,6 +568,58 @@ def _file_difference(was: Json, now: Json) -> str:
 
 def _short(value: Any) -> str:
     return json.dumps(value, sort_keys=True) if value is not None else "nothing"
+
+
+def mends(before: Json, state_dir: Path) -> list[str]:
+    """Commands that would make the machine as the snapshot has it, for a person, in the order in which they serve: what
+    an undo has tried itself, and what it cannot know whether it may."""
+    try:
+        now = observe(before["names"], before["macs"], before["uuids"])
+        files = file_differences(before)
+    except (Failed, OSError, ValueError, KeyError):
+        return ["systemctl restart NetworkManager", f"/usr/bin/python3 -I {state_dir}/rescue.py"]
+    found = [f"/usr/bin/python3 -I {state_dir}/rescue.py"] if files else []  # it gives them back, and reloads them
+    names = {link["mac"]: name for name, link in now["links"].items() if link["mac"]}
+    for name, was in before["links"].items():
+        found += _link_mends(name, was, names.get(was["mac"], name), now["links"])
+    for profile in before["profiles"]:
+        device = profile["device"]
+        if device and _given(before, device) != _given(now, device):
+            place = f" ifname {device}" if not before["links"].get(device, {}).get("kind") else ""
+            found.append(f"nmcli connection up uuid {profile['uuid']}{place}")
+    for name, zone in (before.get("zones") or {}).items():
+        bound = (now["zones"] or {}).get(name)
+        if zone and bound != zone:
+            found.append(f"firewall-cmd --zone={zone} --change-interface={name}")
+        elif bound and not zone:
+            found.append(f"firewall-cmd --zone={bound} --remove-interface={name}")
+    here = guest_ports()
+    for name, port in before.get("guests", {}).items():
+        if port["kind"] == "tap" and name not in here and Path(f"/sys/class/net/{name}").exists():
+            found.append(f"ip link set dev {name} master {port['of']}")
+    return found
+
+
+def _link_mends(name: str, was: Json, called: str, links_now: Json) -> Iterator[str]:
+    """Of one link: `called` is its name now."""
+    now = links_now.get(called)
+    if now is None:
+        return  # a virtual one comes with its profile
+    if called != name:
+        if name in now["altnames"]:
+            yield f"ip link property del dev {called} altname {name}"
+        yield f"ip link set dev {called} name {name}"
+    for altname in sorted({*was["altnames"], *now["altnames"]} - {name}):
+        if (altname in was["altnames"]) != (altname in now["altnames"]):
+            yield f"ip link property {'add' if altname in was['altnames'] else 'del'} dev {name} altname {altname}"
+    if was["address"] != now["address"]:
+        yield f"ip link set dev {name} address {was['address']}"
+    if was["mtu"] != now["mtu"]:
+        yield f"ip link set dev {name} mtu {was['mtu']}"
+    if was["promiscuous"] != now["promiscuous"]:
+        yield f"ip link set dev {name} promisc {'on' if was['promiscuous'] else 'off'}"
+    if was["up"] and not now["up"]:
+        yield f"ip link set dev {name} up"
 
 
 # --- the journal ------------------------------------------------------------------------------------
@@ -613,11 +693,15 @@ def undo_checkpoint(folder: Path, spec: Json) -> str:
 
 
 def _came_with_us(checkpoint: str, folder: Path) -> bool:
-    """Whether it was made after the first of our applies was announced; both times are of the same clock."""
-    begun = [e["up"] for e in Journal(folder).events() if e["event"] == "do" and e.get("op") in ("apply", "clear")]
+    """Whether it was made after the first of our applies was announced (both times are of the same clock), and lasts
+    for as long as that asks for or, since nmstate renews it, longer: another tool's has its own time."""
+    steps = read_json(folder / "transaction.json").get("steps", [])
+    announced = [e for e in Journal(folder).events() if e["event"] == "do" and e.get("op") in ("apply", "clear")]
+    lasting = [steps[e["step"]]["timeout"] for e in announced if e["step"] < len(steps)]
     with contextlib.suppress(Failed, ValueError, IndexError):  # it has just ended
-        made = run("busctl", "get-property", NM, checkpoint, f"{NM}.Checkpoint", "Created").split()[1]
-        return bool(begun) and int(made) / 1000 >= begun[0] - CLOCK_STEP
+        words = ("busctl", "get-property", NM, checkpoint, f"{NM}.Checkpoint", "Created", "RollbackTimeout")
+        made, lasts = (int(line.split()[1]) for line in run(*words).splitlines())
+        return bool(lasting) and made / 1000 >= announced[0]["up"] - CLOCK_STEP and lasts >= min(lasting)
     return False
 
 
@@ -719,12 +803,16 @@ def undo_bond_option(folder: Path, spec: Json) -> str:
 
 
 def undo_hostname(folder: Path, spec: Json) -> str:
-    """Give the machine its old static hostname; the file itself is given back after it."""
+    """Give the machine its old static hostname; the file itself is given back after it. One that had none has a name
+    from elsewhere, as from DHCP."""
+    running = spec["name"] or spec.get("running") or "localhost"
     try:
         run("hostnamectl", "set-hostname", "--static", "--transient", spec["name"])
+        if not spec["name"]:
+            run("hostnamectl", "set-hostname", "--transient", running)
     except Failed:  # early at boot nobody answers it
-        Path("/proc/sys/kernel/hostname").write_text(spec["name"] or "localhost", encoding="utf-8")
-    return str(spec["name"])
+        Path("/proc/sys/kernel/hostname").write_text(running, encoding="utf-8")
+    return str(running)
 
 
 def give_ports_back(before: Json) -> list[str]:
@@ -792,13 +880,19 @@ def activate_again(before: Json) -> None:
 
 def _active_as_before(before: Json, uuid: str, device: str) -> bool:
     now = observe(before["names"], before["macs"], before["uuids"])
-    was_port_of, port_of = (seen["links"].get(device, {}).get("master") for seen in (before, now))
+    active = any(p["uuid"] == uuid and p["device"] == device for p in now["profiles"])
+    return active and _given(before, device) == _given(now, device)
+
+
+def _given(seen: Json, device: str) -> Any:
+    """What a device has from its profile. Of whom it is a port too: NetworkManager's rollback of a bond (1.52) may
+    leave its ports waiting for ever for a bond that is up."""
+    link = seen["links"].get(device, {})
     return (
-        any(p["uuid"] == uuid and p["device"] == device for p in now["profiles"])
-        # NetworkManager's rollback of a bond (1.52) may leave its ports waiting for ever for a bond that is up
-        and was_port_of == port_of
-        and before["addresses"].get(device) == now["addresses"].get(device)
-        and [r for r in before["routes"] if r["dev"] == device] == [r for r in now["routes"] if r["dev"] == device]
+        [link.get(key) for key in ("master", "over", "options")],
+        seen["addresses"].get(device),
+        [route for route in seen["routes"] if route["dev"] == device],
+        seen.get("dns", {}).get(device),
     )
 
 
@@ -844,7 +938,10 @@ def undo(state_dir: Path, why: str, booting: bool = False) -> int:
         here = guest_ports()
         if gone := [n for n, port in given_up.items() if here.get(n, {}).get("index") != port["index"]]:
             journal.try_append("lost", devices=gone)
-    journal.try_append("verified" if not left else "not-verified", differences=left)
+    if left:
+        journal.try_append("not-verified", differences=left, mends=mends(before, state_dir))
+    else:
+        journal.try_append("verified", differences=[])
     if left and not (rebooted and all(_of_the_running(line) for line in left)):
         return 4
     close(state_dir, "rolled back", verified=not left, differences=left)
@@ -1218,6 +1315,8 @@ def _tell(state_dir: Path, code: int) -> None:
         if not before:
             return  # closed: after a boot nothing more can be given back
         print("\n".join("  " + line for line in differences(before)), file=sys.stderr)
+        if commands := mends(before, state_dir):
+            print("\n".join(["What would mend it:", *("  " + line for line in commands)]), file=sys.stderr)
         print("Mend that, then run this again; or, if it is right as it is, run it with --accept.", file=sys.stderr)
     else:
         print("kvmnet: " + ("undone; the machine is as it was before" if code == 3 else "nothing to undo"))

@@ -61,6 +61,8 @@ def _open_text(now: "Open") -> list[str]:
         lines.append("  nobody works on it: `kvmnet rollback` undoes it")
     if now.differences:
         lines += ["  not as it was before:", *(f"    {line}" for line in now.differences)]
+    if now.mends:
+        lines += ["  what would mend it:", *(f"    {line}" for line in now.mends)]
     return lines
 
 

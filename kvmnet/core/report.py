@@ -128,7 +128,10 @@ def event_text(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
     if kind == "verified":
         return "ok   the machine is as it was before"
     if kind == "not-verified":
-        return "\n".join(["FAIL the machine is not as it was before:", *(f"       {d}" for d in event["differences"])])
+        lines = ["FAIL the machine is not as it was before:", *(f"       {d}" for d in event["differences"])]
+        if event.get("mends"):
+            lines += ["     what would mend it:", *(f"       {command}" for command in event["mends"])]
+        return "\n".join(lines)
     return None
 
 

@@ -124,6 +124,10 @@ class NetworkManager:
         """Object paths of all checkpoints, other tools' too."""
         return [str(c) for c in self._get(ROOT, BUS, "Checkpoints")]
 
+    def lasts(self, path: str) -> int:
+        """Seconds after which NetworkManager rolls this checkpoint back by itself, from its beginning; 0: never."""
+        return int(self._get(path, f"{BUS}.Checkpoint", "RollbackTimeout"))
+
     def destroy_checkpoint(self, path: str) -> None:
         """Keep what was done since this checkpoint was made."""
         self._call(ROOT, BUS, "CheckpointDestroy", "o", (path,))

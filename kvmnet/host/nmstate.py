@@ -145,17 +145,19 @@ class Libnmstate:
             told = False
             while thread.is_alive() and time.monotonic() < end:
                 thread.join(0.05 if not told else 0.5)
-                told = told or _note_checkpoint(manager, before, log)
+                told = told or _note_checkpoint(manager, before, log, timeout)
             if thread.is_alive():
                 raise NmstateError(f"libnmstate has not ended within {timeout + 60} s")
         if failures:
             raise _told(failures[0]) from failures[0]
 
 
-def _note_checkpoint(manager: NetworkManager, before: list[str], log: Path) -> bool:
-    """Write down which checkpoint came, in the words of nmstate's own log; whether there is one."""
+def _note_checkpoint(manager: NetworkManager, before: list[str], log: Path, timeout: int) -> bool:
+    """Write down which checkpoint came, in the words of nmstate's own log; whether there is one. One that does not last
+    for as long as was asked for is another tool's (nmstate renews its own, so it may last longer)."""
     try:
-        made = [path for path in manager.checkpoints() if path not in before]
+        came = [path for path in manager.checkpoints() if path not in before]
+        made = [path for path in came if manager.lasts(path) >= timeout]
     except NMError:  # it is asked again, and at the end by who wants to keep the change
         return False
     with log.open("a", encoding="utf-8") as file:

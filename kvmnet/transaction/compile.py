@@ -77,7 +77,7 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
     limit = STEP_LIMIT + len(expect)
     steps.append(step("read back", "read the kernel back", limit=limit, expect=expect, sent=sent, dns=dns))
     steps += ask_step(terms.probes, terms.timeout)
-    if terms.confirm and plan.state:
+    if terms.confirm:
         steps.append(
             step(
                 "confirm",
@@ -292,7 +292,10 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
                 "hostname",
                 f"set the hostname {plan.hostname}",
                 name=plan.hostname,
-                undo=[{"op": "hostname", "name": old}, {"op": "files", "paths": ["/etc/hostname"]}],
+                undo=[
+                    {"op": "hostname", "name": old, "running": live.hostname},
+                    {"op": "files", "paths": ["/etc/hostname"]},
+                ],
             )
         )
     kinds = _save_order(plan)

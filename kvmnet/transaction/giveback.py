@@ -282,6 +282,8 @@ def _hostname(original: Original, live: Live) -> list[Step]:
     files = {"op": "files", "paths": ["/etc/hostname"]}
     return [
         _give(
-            "give the hostname back", [{"op": "hostname", "name": old}, files], [{"op": "hostname", "name": now}, files]
+            "give the hostname back",
+            [{"op": "hostname", "name": old}, files],
+            [{"op": "hostname", "name": now, "running": live.hostname}, files],
         )
     ]

@@ -61,7 +61,7 @@ def _ended(folder: Path) -> Ended:
 class Open:
     """One that is open. `left` is for how many seconds its step may still take before the watchdog undoes it
     (None while it is being undone); `step` is what goes on now; `works` whether a process works on it;
-    `differences` what an undo that could not be verified has left."""
+    `differences` what an undo that could not be verified has left, `mends` the commands that would mend it."""
 
     id: str
     host: str
@@ -71,6 +71,7 @@ class Open:
     works: bool
     undoing: bool
     differences: tuple[str, ...]
+    mends: tuple[str, ...] = ()
 
 
 def opened(state_dir: Path) -> Optional[Open]:
@@ -91,6 +92,7 @@ def opened(state_dir: Path) -> Optional[Open]:
         rescue.unit_lives(str(transaction.get("unit", ""))),
         undoing,
         tuple(last.get("differences", ())),
+        tuple(last.get("mends", ())),
     )
 
 

@@ -7,9 +7,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
-from tests.lab import faults
+from tests.lab import faults, ways
 from tests.lab.machine import Job
 from tests.lab.matrix_hosts import Bench
+from tests.lab.seed import PEER_ADDRESS
 from tests.lab.ssh import anew, way_in
 
 MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
@@ -18,6 +19,8 @@ OVERLAPPING = 8
 #: Seconds, after the deadline that `status` shows, in which the machine must be there again.
 PATIENCE = 60
 HAPPENED = "/run/lab-happened"
+#: Of all the hosts of the matrix.
+GATEWAYS = (PEER_ADDRESS, ways.VLAN_PEER, ways.PEER6)
 
 Fault = Callable[[Bench, Job], None]
 """Happens to a worker that has stopped at a place; it lets the worker go on, or ends it."""
@@ -83,6 +86,9 @@ def _silence(bench: Bench, job: Job) -> None:
     """The gateway is silent from here on; it answers again when all is over."""
     bench.peer.run(bench.silence)
     try:
+        for gateway in GATEWAYS:
+            answered = bench.host.run(f"ping -c 1 -W 1 {gateway}", check=False)
+            assert answered.code != 0, f"the gateway is not silent: {answered.stdout}"
         faults.go_on(bench.host)
         until_closed(bench)
     finally:
@@ -170,6 +176,7 @@ def _rename_refused(when: str) -> Story:
         with _ip(bench, when):
             result = bench.host.run(bench.apply(), check=False, timeout=240)
             assert result.code == (0 if when == "up" else 3), result
+        _in_time(bench)
         _happened(bench)
 
     return story
@@ -197,6 +204,7 @@ def _ip(bench: Bench, when: str) -> Iterator[None]:
 def _no_word(bench: Bench) -> None:
     result = bench.host.run(bench.apply("--confirm-within 10"), check=False, timeout=120)
     assert (result.code, "nobody confirmed" in result.stdout) == (3, True), result
+    _in_time(bench)
 
 
 def _late_word(bench: Bench) -> None:
@@ -241,7 +249,16 @@ def _undone(bench: Bench, command: str) -> None:
     bench.host.run(f"rm -f {HAPPENED}")
     result = bench.host.run(command, check=False, timeout=240)
     assert result.code == 3, result
+    _in_time(bench)
     _happened(bench)
+
+
+def _in_time(bench: Bench) -> None:
+    """The change that has just ended was over at most PATIENCE after the deadline of its last step."""
+    told = faults.last_events(bench.host)
+    last = [event for event in told if event["event"] == "do"][-1]
+    late = told[-1]["at"] - last["at"] - (last["until"] - last["up"])
+    assert late < PATIENCE, f"it was over {late:.0f} s after its deadline: {told[-4:]}"
 
 
 def _happened(bench: Bench) -> None:

@@ -90,7 +90,7 @@ def bench_of(generation: str, kind: str = SEED) -> Iterator[Bench]:
     with ways.host_and_peer(generation) as (host, peer):
         way = ways.lay_out(host, peer, ways.WAYS[kind])
         peer_has = "ip -6 address replace fd00:1::1/64 dev eth0 nodad; ip link set eth0.5 up"
-        wake = f"{Bench.wake}; {peer_has}; ip address replace 10.5.1.1/16 dev eth0.5"
+        wake = f"{Bench.wake}; {peer_has}; ip address replace {ways.VLAN_PEER}/16 dev eth0.5"
         before, after, places = both_ends(host, way.allow, ways.whole)
         assert tuple(p for p in places if p in OTHERS[kind]) == OTHERS[kind], places
         silence = Bench.silence

@@ -38,7 +38,8 @@ def history(host: Machine) -> str:
 
 
 def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """SIGKILL to the worker, to what systemd runs after it and to the command that follows."""
+    """SIGKILL to the worker, to what systemd runs after it and to the command that follows; and to the watchdog itself,
+    which systemd starts again."""
     faults.pause(host, 5)
     job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
     faults.wait_paused(host, job)
@@ -46,6 +47,11 @@ def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machin
     status = host.out("kvmnet status")
     assert "is open" in status
     assert "the watchdog undoes it in" in status
+    watchdog = "pgrep -f 'rescue.py.*--watchdog'"
+    host.until(watchdog, timeout=30)
+    old = host.out(watchdog)
+    host.run(f"kill -KILL {old}")
+    host.until(f"{watchdog} && test $({watchdog}) != {old}", timeout=30)
     job.stop(signal.SIGKILL)
     faults.kill_unit(host, rescue_too=True)
     host.run("mv /opt/kvmnet /opt/gone")

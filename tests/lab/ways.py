@@ -16,14 +16,14 @@ from tests.lab.wire import Wire
 
 SECOND_MAC = "00:14:4f:80:de:01"
 PROFILES = "/etc/NetworkManager/system-connections"
-VLAN_ADDRESS = "10.5.255.254"
+VLAN_ADDRESS, VLAN_PEER = "10.5.255.254", "10.5.1.1"
 ADDRESS6, PEER6 = "fd00:1::fe", "fd00:1::1"
 DEFINITION = """kvmnet: 1
 cluster: management
 profile: rocks
 networks:
   private: {{subnets: [10.1.0.0/16], gateway: 10.1.1.1}}
-  tagged: {{subnets: [10.5.0.0/16], vlan: 5, mtu: 1496, gateway: 10.5.1.1}}
+  tagged: {{subnets: [10.5.0.0/16], vlan: 5, mtu: 1496, gateway: {vlan_peer}}}
   leased: {{}}
   nowhere: {{vlan: 6, mtu: 1496}}
   six: {{subnets: ["fd00:1::/64"], gateway: "fd00:1::1"}}
@@ -54,7 +54,7 @@ class Way:
 
     @property
     def definition(self) -> str:
-        return DEFINITION.format(interfaces=self.interfaces)
+        return DEFINITION.format(interfaces=self.interfaces, vlan_peer=VLAN_PEER)
 
     @property
     def mistaken(self) -> str:
@@ -90,7 +90,7 @@ WAYS = {
                 "eth0.5",
                 32,
                 "zone=trusted\n[ethernet]\nmtu=1496\n[vlan]\nid=5\nparent=eth0\n",
-                f"address1={VLAN_ADDRESS}/16,10.5.1.1\nmethod=manual",
+                f"address1={VLAN_ADDRESS}/16,{VLAN_PEER}\nmethod=manual",
             ),
         },
         NIC + f"      eth0.5: {{network: tagged, bridge: true, addresses: [{VLAN_ADDRESS}]}}",
@@ -129,7 +129,7 @@ def host_and_peer(generation: str) -> Iterator[tuple[Machine, Machine]]:
     with Wire() as wire:
         nics = [Nic(HOST_MAC, wire), Nic(SECOND_MAC, wire)]
         with two_machines(generation, nics, [Nic(PEER_MAC, wire)]) as (host, peer):
-            neighbour.speak(peer, {"eth0": [f"{PEER6}/64"], "eth0.5": ["10.5.1.1/16"]})
+            neighbour.speak(peer, {"eth0": [f"{PEER6}/64"], "eth0.5": [f"{VLAN_PEER}/16"]})
             neighbour.serve_leases(peer, "eth0", "10.1.4.100", "10.1.4.200")
             # As on EL: a bond without a stated MAC has its first port's, not one of udev's making
             policy = "[Match]\nKind=bond\n[Link]\nMACAddressPolicy=none\n"

@@ -106,7 +106,8 @@ def test_the_hostname_is_a_step_of_its_own_with_its_undo() -> None:
     live.state["hostname"] = {"running": "old", "config": "old.local"}
     found = compile_steps(make_plan(bundle, live), live, {}, Terms(120))
     step = found[place("hostname", found)]
-    assert (step["name"], step["undo"][0]) == ("new.local", {"op": "hostname", "name": "old.local"})
+    undo = {"op": "hostname", "name": "old.local", "running": live.hostname}
+    assert (step["name"], step["undo"][0]) == ("new.local", undo)
     assert "/etc/hostname" in touched_files(found)
     live.state["hostname"]["config"] = "new.local"
     assert "hostname" not in [s["op"] for s in compile_steps(make_plan(bundle, live), live, {}, Terms(120))]
@@ -312,3 +313,20 @@ def test_the_fault_matrix_knows_the_steps() -> None:
     from tests.lab.matrix_hosts import STEPS
 
     assert tuple(s["title"] for s in steps()) == STEPS
+
+
+@pytest.mark.parametrize("confirm", [0, 90])
+def test_a_change_of_names_alone_waits_for_the_word_from_outside_too(tmp_path: Path, confirm: int) -> None:
+    """No trial of nmstate's is needed for it, and it is the NIC that carries the operator all the same."""
+    text = "kvmnet: 1\ncluster: c\nprofile: rocks\nhosts:\n  h:\n    kvm: false\n    interfaces:\n"
+    (tmp_path / "cluster.yaml").write_text(text + "      lan0: {mac: 00:14:4f:80:de:00}\n")
+    live = before()
+    live = replace(live, state={"interfaces": [{**i, "ipv4": {}, "ipv6": {}} for i in live.state["interfaces"]]})
+    plan = make_plan(load(tmp_path / "cluster.yaml").bundle("h"), live)
+    plan = replace(plan, state={})
+    assert [r.new for r in plan.renames] == ["lan0"]
+    found = [s["op"] for s in compile_steps(plan, live, {}, Terms(120, confirm=confirm))]
+    assert ("confirm" in found) == bool(confirm)
+    assert "apply" not in found
+    if confirm:
+        assert found.index("rename") < found.index("confirm") < found.index("write profile")

@@ -40,6 +40,9 @@ class Manager:
             raise NMError("no answer")
         return list(Manager.checkpoints_now)
 
+    def lasts(self, path: str) -> int:
+        return 15 if path == "/Checkpoint/other" else 30
+
 
 @pytest.fixture(autouse=True)
 def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -65,6 +68,7 @@ def test_it_applies_in_memory_uncommitted_and_notes_the_checkpoint_while_it_work
     seen: list[str] = []
 
     def work() -> None:
+        Manager.checkpoints_now.append("/Checkpoint/other")
         Manager.checkpoints_now.append("/Checkpoint/2")
         end = time.monotonic() + 10
         while time.monotonic() < end and not seen:

@@ -270,6 +270,7 @@ def test_what_took_a_nic_over_is_never_forgotten(tmp_path: Path) -> None:
         ("", {"/C/1": 50_000, "/C/2": 300_004}, ["/C/2"]),  # a full disk took no log; the other was there before
         ("Nmstate version\n", {"/C/1": 50_000}, []),
         ("", {"/C/gone": None}, []),
+        ("", {"/C/others": 300_004}, []),  # came after the apply was announced, but lasts 60 s
     ],
 )
 def test_the_trials_checkpoint_is_known_without_its_log(
@@ -283,11 +284,13 @@ def test_the_trials_checkpoint_is_known_without_its_log(
             calls.append(words[-1])
         elif created[words[3]] is None:
             raise rescue.Failed("no such object")
-        return f"x {created.get(words[3])}\n"
+        return f"x {created.get(words[3])}\nu {60 if words[3] == '/C/others' else 125}\n"
 
     monkeypatch.setattr(rescue, "run", run)
     monkeypatch.setattr(rescue, "checkpoints", lambda: list(created))
     (tmp_path / "nmstate.log").write_text(log)
+    steps = [{"op": "rename"}, {"op": "apply", "timeout": 120}]
+    (tmp_path / "transaction.json").write_text(json.dumps({"steps": steps}))
     for number, (op, up) in enumerate((("rename", 40.0), ("apply", 300.0))):
         rescue.Journal(tmp_path).append("do", step=number, op=op, up=up)
     rescue.UNDO["checkpoint"](tmp_path, {"log": "nmstate.log"})
@@ -567,3 +570,147 @@ def test_all_zones_are_told_by_one_call(monkeypatch: pytest.MonkeyPatch) -> None
     ]
     monkeypatch.setattr(rescue, "run", lambda *words: json.dumps({"type": "a{sa{sas}}", "data": data}))
     assert rescue.zones() == {"eth0": "trusted", "peth0": "trusted"}
+
+
+SHOWN = [
+    {"ifname": "eth0", "address": "02:00:00:00:00:01", "link_type": "ether", "mtu": 1500, "flags": ["UP"]},
+    {
+        "ifname": "bond0",
+        "address": "02:00:00:00:00:01",
+        "linkinfo": {
+            "info_kind": "bond",
+            "info_data": {"mode": "active-backup", "miimon": 100, "active_slave": "eth0"},
+        },
+    },
+    {
+        "ifname": "eth0.5",
+        "link": "eth0",
+        "linkinfo": {"info_kind": "vlan", "info_data": {"protocol": "802.1Q", "id": 5, "flags": ["REORDER_HDR"]}},
+    },
+    {"ifname": "br0", "linkinfo": {"info_kind": "bridge", "info_data": {"stp_state": 0, "gc_timer": 7.1}}},
+]
+
+
+def test_of_a_link_counts_what_is_set_and_not_what_it_does() -> None:
+    found = rescue.links(SHOWN)
+    assert {name: link["options"] for name, link in found.items()} == {
+        "eth0": {},
+        "bond0": {"mode": "active-backup", "miimon": 100},
+        "eth0.5": {"protocol": "802.1Q", "id": 5},
+        "br0": {"stp_state": 0},
+    }
+    assert found["eth0.5"]["over"] == "eth0"
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the machine shows, to be altered."""
+    seen: dict[str, Any] = {
+        "links": rescue.links(json.loads(json.dumps(SHOWN))),
+        "addresses": {"eth0": ["10.0.0.1/8"]},
+        "routes": [],
+        "zones": {"eth0": "trusted", "br0": None},
+        "profiles": [
+            {"uuid": "u-0", "device": "eth0", "file": "/etc/x", "id": "eth0"},
+            {"uuid": "u-b", "device": "bond0", "file": "/etc/b", "id": "bond0"},
+        ],
+        "dns": {"eth0": {"nameservers": ["10.0.0.53"]}},
+    }
+    monkeypatch.setattr(rescue, "observe", lambda *_: json.loads(json.dumps(seen)))
+    monkeypatch.setattr(rescue, "guest_ports", dict)
+    return seen
+
+
+def taken(seen: dict[str, Any]) -> dict[str, Any]:
+    return {"names": [], "macs": [], "uuids": [], "files": [], **json.loads(json.dumps(seen))}
+
+
+def test_what_a_link_is_set_to_and_who_resolves_names_is_compared(machine: dict[str, Any]) -> None:
+    before = taken(machine)
+    assert rescue.differences(before) == []
+    machine["links"]["bond0"]["options"]["miimon"] = 0
+    machine["links"]["br0"]["options"]["stp_state"] = 1
+    machine["links"]["eth0.5"]["over"] = "eth1"
+    machine["dns"] = {}
+    assert [line.partition(":")[0] for line in rescue.differences(before)] == [
+        "links bond0",
+        "links br0",
+        "links eth0.5",
+        "dns eth0",
+    ]
+
+
+def test_a_device_that_is_set_otherwise_is_activated_again(
+    machine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, ran = taken(machine), list[str]()
+    monkeypatch.setattr(rescue, "links", lambda: machine["links"])
+    monkeypatch.setattr(rescue, "run", lambda *words: ran.append(" ".join(words)) or "")
+    rescue.activate_again(before)
+    assert ran == []
+    machine["links"]["bond0"]["options"]["miimon"] = 0
+    machine["dns"] = {}
+    rescue.activate_again(before)
+    assert ran == [f"nmcli -w 20 connection up uuid {u} ifname {d}" for u, d in (("u-0", "eth0"), ("u-b", "bond0"))]
+
+
+def test_a_person_is_told_the_commands_that_would_mend_it(
+    machine: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {**taken(machine), "guests": {"vnet0": {"kind": "tap", "of": "br0", "index": 7}}}
+    assert rescue.mends({**before, "guests": {}}, tmp_path) == []
+    nic = machine["links"].pop("eth0")
+    machine["links"]["peth0"] = {**nic, "name": "peth0", "altnames": ["eth0", "new"], "mtu": 9000, "promiscuous": True}
+    machine["addresses"], machine["zones"] = {}, {"eth0": "drop", "br0": "trusted"}
+    file = tmp_path / "a.nmconnection"
+    file.write_text("x")
+    before["files"] = [rescue.record_file(str(file))]
+    file.write_text("y")
+    assert rescue.mends({**before, "guests": {}}, tmp_path) == [
+        f"/usr/bin/python3 -I {tmp_path}/rescue.py",
+        "ip link property del dev peth0 altname eth0",
+        "ip link set dev peth0 name eth0",
+        "ip link property del dev eth0 altname new",
+        "ip link set dev eth0 mtu 1500",
+        "ip link set dev eth0 promisc off",
+        "nmcli connection up uuid u-0 ifname eth0",
+        "firewall-cmd --zone=trusted --change-interface=eth0",
+        "firewall-cmd --zone=trusted --remove-interface=br0",
+    ]
+    monkeypatch.setattr(rescue, "observe", lambda *_: (_ for _ in ()).throw(rescue.Failed("no bus")))
+    assert rescue.mends(before, tmp_path)[0] == "systemctl restart NetworkManager"
+
+
+def test_name_servers_are_told_by_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"interface": {"type": "s", "data": "eth0"}, "nameservers": {"type": "as", "data": ["10.0.0.53"]}},
+        {"nameservers": {"type": "as", "data": ["10.9.9.9"]}},
+        {"interface": {"type": "s", "data": "eth1"}, "nameservers": {"type": "as", "data": []}},
+    ]
+    monkeypatch.setattr(rescue, "run_json", lambda *_: {"type": "aa{sv}", "data": rows})
+    assert rescue.name_servers() == {"eth0": {"nameservers": ["10.0.0.53"]}}
+
+
+def test_a_containers_port_is_given_back_too(ports: Ports) -> None:
+    ports.rows["veth1"] = {**ports.rows["vnet0"], "ifname": "veth1", "ifindex": 77}
+    ports.rows["veth1"]["linkinfo"] = {**ports.rows["vnet0"]["linkinfo"], "info_kind": "veth"}
+    before = {"guests": rescue.guest_ports()}
+    ports.detach("veth1")
+    assert rescue.guest_differences(before) == ["guests veth1: was a port of br0, is of nothing"]
+    assert rescue.give_ports_back(before) == ["veth1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("old.local", ["--static --transient old.local"]),
+        ("", ["--static --transient ", "--transient from-dhcp"]),
+    ],
+)
+def test_a_name_that_is_not_from_a_file_is_given_back_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: list[str]
+) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(rescue, "run", lambda *words: ran.append(" ".join(words[2:])) or "")
+    rescue.UNDO["hostname"](tmp_path, {"op": "hostname", "name": name, "running": "from-dhcp"})
+    assert ran == said
