@@ -6,6 +6,7 @@ All of it runs the system's Python and needs nothing of kvmnet, whose venv may b
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 from pathlib import Path
 
@@ -53,8 +54,20 @@ WantedBy=multi-user.target
 
 def install(state_dir: Path) -> None:
     """Put rescue.py and the units in place before anything is begun. Raises Refused when they do not work."""
-    _copy_rescue(state_dir)
-    _install_units(state_dir)
+    place = state_dir
+    try:
+        _copy_rescue(state_dir)
+        place = UNIT_DIR
+        _install_units(state_dir)
+    except OSError as error:
+        raise not_written(place, error) from error
+
+
+def not_written(place: Path, error: OSError) -> Refused:
+    """The refusal for what must be on disk before anything is touched, and could not be written into `place`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Refused(f"there is no room for a transaction in {place}: {error}", "make 10 MB of room", "KVN510")
+    return Refused(f"the way back cannot be written into {place}: {error}", None, "KVN509")
 
 
 def uninstall() -> None:
@@ -86,7 +99,7 @@ def arm(state_dir: Path, identity: str) -> None:
     ]
     try:
         rescue.run(*command)
-    except rescue.Failed as error:
+    except (rescue.Failed, OSError) as error:
         raise Refused(
             f"systemd does not start the watchdog: {error}", "systemctl status; journalctl -xe", "KVN509"
         ) from error
@@ -109,7 +122,7 @@ def _install_units(state_dir: Path) -> None:
     changed = False
     for name, template in UNITS.items():
         path, text = UNIT_DIR / name, template.format(state=state_dir, python=SYSTEM_PYTHON)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
+        if not path.exists() or path.read_bytes() != text.encode():
             rescue.write_file(str(path), text.encode())
             changed = True
     try:

@@ -19,7 +19,7 @@ from kvmnet.core.impact import GOOD
 from kvmnet.transaction import guard
 from kvmnet.transaction.guard import SYSTEM_PYTHON
 from kvmnet.transaction.history import adopted
-from kvmnet.transaction.prepare import Prepared
+from kvmnet.transaction.prepare import Prepared, told_or_refused
 from kvmnet.transaction.stepdata import STEP_LIMIT, touched_files, touched_profiles
 
 #: Seconds between two questions to systemd whether the worker lives: a process each, beside work that needs the
@@ -32,33 +32,57 @@ KEPT, UNDONE, NOT_VERIFIED = 0, 3, 4
 @contextlib.contextmanager
 def state_directory(path: Path) -> Iterator[Path]:
     """The state directory, ours alone (0700), locked for this command; raises Refused when another kvmnet
-    has it or a transaction is open."""
-    path.mkdir(parents=True, exist_ok=True)
-    path.chmod(0o700)
-    try:
-        with rescue.locked(path, wait_for=False):
-            if (path / "open").exists():
-                raise Refused(
-                    "a transaction is open that nobody works on: it was cut off, or its undo could not be verified",
-                    "kvmnet status; kvmnet rollback (or, without kvmnet: "
-                    f"{SYSTEM_PYTHON} -I {path}/rescue.py; it may be run again)",
-                    "KVN502",
-                )
-            yield path
-    except BlockingIOError as error:
-        raise Refused("another kvmnet is at work on this machine", "wait until it has ended", "KVN501") from error
+    has it, a transaction is open, or it cannot be made."""
+    with contextlib.ExitStack() as held:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o700)
+            held.enter_context(rescue.locked(path, wait_for=False))
+        except BlockingIOError as error:
+            raise Refused("another kvmnet is at work on this machine", "wait until it has ended", "KVN501") from error
+        except OSError as error:
+            raise guard.not_written(path, error) from error
+        if (path / "open").exists():
+            raise Refused(
+                "a transaction is open that nobody works on: it was cut off, or its undo could not be verified",
+                "kvmnet status; kvmnet rollback (or, without kvmnet: "
+                f"{SYSTEM_PYTHON} -I {path}/rescue.py; it may be run again)",
+                "KVN502",
+            )
+        yield path
 
 
 def open_transaction(state_dir: Path, prepared: Prepared) -> str:
-    """Write the transaction, its snapshot and its way back to disk; returns its id. Nothing is touched yet."""
+    """Write the transaction, its snapshot and its way back to disk; returns its id. Nothing is touched yet: raises
+    Refused when the host cannot be read or the disk does not take it, and leaves nothing of it then."""
     guard.install(state_dir)
+    with _all_or_nothing(state_dir):
+        return _write(state_dir, prepared)
+
+
+@contextlib.contextmanager
+def _all_or_nothing(state_dir: Path) -> Iterator[None]:
+    """What fails while a transaction is written leaves none behind: nobody would work on it, and it would be in the
+    way of the next. The caller holds the lock, and no watchdog is armed yet."""
+    try:
+        yield
+    except BaseException as error:
+        for name in ("open.new", "open"):
+            shutil.rmtree(state_dir / name, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise guard.not_written(state_dir, error) from error
+        raise
+
+
+def _write(state_dir: Path, prepared: Prepared) -> str:
     plan, live, steps = prepared.plan, prepared.live, prepared.steps
     identity = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
     names = {i["name"] for i in plan.bundle.state.get("interfaces", [])} | plan.touched
     macs = [r.mac for r in plan.renames]
     taken = {link.mac or "" for nic in plan.bundle.nics if (link := live.find(nic))}
     lost = [impact.device for impact in prepared.impacts if impact.how == GOOD]
-    before = rescue.snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost))
+    with told_or_refused():
+        before = rescue.snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost))
     new = state_dir / "open.new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
@@ -86,11 +110,7 @@ def open_transaction(state_dir: Path, prepared: Prepared) -> str:
         rescue.write_file(str(new / name), json.dumps(data, indent=1).encode(), 0o600)
     titles = [step["title"] for step in steps]
     until = rescue.uptime() + STEP_LIMIT
-    try:
-        rescue.write_file(str(new / rescue.BALLAST), b"\0" * rescue.BALLAST_SIZE, 0o600)
-    except OSError as error:
-        shutil.rmtree(new, ignore_errors=True)
-        raise Refused(f"there is no room for a transaction in {state_dir}: {error}", "make 10 MB of room") from error
+    rescue.write_file(str(new / rescue.BALLAST), b"\0" * rescue.BALLAST_SIZE, 0o600)
     if prepared.original is not None:
         text = json.dumps(prepared.original.snapshot, indent=1)
         rescue.write_file(str(new / "original" / "snapshot.json"), text.encode(), 0o600)
@@ -135,10 +155,11 @@ def start(state_dir: Path, identity: str) -> None:
     ]
     try:
         rescue.run(*command)
-    except rescue.Failed as error:
+    except (rescue.Failed, OSError) as error:
         if not rescue.Journal(state_dir / "open").begun():
-            rescue.disarm(identity)
             shutil.rmtree(state_dir / "open")
+            with contextlib.suppress(OSError):  # without an open transaction the watchdog ends itself
+                rescue.disarm(identity)
         raise Refused(
             f"systemd does not start the worker: {error}", "systemctl status; journalctl -xe", "KVN509"
         ) from error

@@ -101,7 +101,7 @@ class Prepared:
 
 def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str], None]) -> Prepared:
     """Read the host and plan. Raises Refused when this host cannot take the change."""
-    with _told():
+    with told_or_refused():
         backend = find_backend()
         with NetworkManager() as manager:
             tell("reading the live state")
@@ -124,7 +124,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
 
 def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str], None]) -> Prepared:
     """The same for giving the machine back; `bundle` is what is applied."""
-    with _told():
+    with told_or_refused():
         backend = find_backend()
         with NetworkManager() as manager:
             tell("reading the live state")
@@ -156,7 +156,7 @@ def judged(plan: Plan, live: Live, wishes: Wishes, among: Optional[Collection[st
 
 def drift(bundle: Bundle, state_dir: Path, tell: Callable[[str], None]) -> Plan:
     """What would make the host as `bundle` says again: nobody is asked, nothing speaks against it yet."""
-    with _told(), NetworkManager() as manager:
+    with told_or_refused(), NetworkManager() as manager:
         tell("reading the live state")
         return make_plan(bundle, _read(find_backend(), manager, state_dir, bundle.state)[1])
 
@@ -173,7 +173,7 @@ def _addressed(original: Original) -> State:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def told_or_refused() -> Iterator[None]:
     """What this host does not say becomes a refusal: nothing was touched."""
     try:
         yield

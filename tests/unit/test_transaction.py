@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from kvmnet import rescue
 from kvmnet.core.errors import Refused
+from kvmnet.core.plan import make_plan
+from kvmnet.core.probes import Probes
 from kvmnet.core.report import event_text, outcome_text
 from kvmnet.host import nmstate
 from kvmnet.host.nm import NameServers
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
 from kvmnet.host.ping import _checksum, longest_gap
-from kvmnet.transaction import launch, readback, steps
+from kvmnet.transaction import guard, launch, readback, steps
+from kvmnet.transaction.prepare import Prepared
 from kvmnet.transaction.readback import missing, not_active, unknown_servers
 from kvmnet.transaction.steps import without_meta
+from tests.unit.test_compile import BUNDLE
+from tests.unit.test_compile import steps as compiled
+from tests.unit.test_plan import before
 
 
 def test_networkmanagers_own_notes_are_left_out() -> None:
@@ -208,6 +216,134 @@ def test_a_worker_that_systemd_does_not_start_leaves_nothing_open(
     with pytest.raises(Refused, match="does not start the worker"):
         launch.start(tmp_path, "T")
     assert not (tmp_path / "open").exists()
+
+
+# ---- what fails before a transaction is open
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
+    """A change of a host on which rescue.py, the units and the snapshot come to be, so far."""
+    monkeypatch.setattr(guard, "UNIT_DIR", tmp_path / "units")
+    (tmp_path / "units" / "multi-user.target.wants").mkdir(parents=True)
+    monkeypatch.setattr(rescue, "run", lambda *words, **_: "")
+    monkeypatch.setattr(rescue, "snapshot", lambda *_: {"files": []})
+    return Prepared(make_plan(BUNDLE, before()), before(), compiled(), "nmstatectl", Probes())
+
+
+def raising(error: BaseException) -> Callable[..., NoReturn]:
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+def opened(state: Path) -> list[str]:
+    return [path.name for path in state.iterdir() if path.name.startswith("open")]
+
+
+def test_a_transaction_is_written_whole(tmp_path: Path, prepared: Prepared) -> None:
+    identity = launch.open_transaction(tmp_path, prepared)
+    assert opened(tmp_path) == ["open"]
+    assert rescue.read_json(tmp_path / "open" / "transaction.json")["id"] == identity
+    assert (tmp_path / "open" / "ballast").stat().st_size == rescue.BALLAST_SIZE
+    assert [e["event"] for e in rescue.Journal(tmp_path / "open").events()] == ["begin"]
+
+
+@pytest.mark.parametrize(
+    "error", [rescue.Failed("nmcli: no answer within 30 s"), PermissionError(errno.EACCES, "no", "/etc/x")]
+)
+def test_a_host_that_cannot_be_read_for_the_snapshot_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, error: Exception
+) -> None:
+    monkeypatch.setattr(rescue, "snapshot", raising(error))
+    with pytest.raises(Refused) as refused:
+        launch.open_transaction(tmp_path, prepared)
+    assert (refused.value.code, refused.value.exit_code) == ("KVN512", 5)
+    assert opened(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "file", ["snapshot.json", "transaction.json", "ballast", "rescue.py", "kvmnet-boot-undo.service"]
+)
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.ENOSPC, "KVN510"), (errno.EDQUOT, "KVN510"), (errno.EROFS, "KVN509")]
+)
+def test_what_the_disk_does_not_take_is_a_refusal_of_which_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, file: str, number: int, code: str
+) -> None:
+    write = rescue.write_file
+
+    def refuse(path: str, *rest: Any) -> None:
+        if Path(path).name == file:
+            raise OSError(number, "the disk says no")
+        write(path, *rest)
+
+    monkeypatch.setattr(rescue, "write_file", refuse)
+    with pytest.raises(Refused, match="the disk says no") as refused:
+        launch.open_transaction(tmp_path, prepared)
+    assert refused.value.code == code
+    assert opened(tmp_path) == []
+
+
+@pytest.mark.parametrize("word", ["mkdir", "rename"])
+def test_so_is_a_folder_that_cannot_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, word: str
+) -> None:
+    launch.guard.install(tmp_path)
+    monkeypatch.setattr(guard, "install", lambda _: None)
+    monkeypatch.setattr(Path, word, raising(OSError(errno.EIO, "broken")))
+    with pytest.raises(Refused, match="broken") as refused:
+        launch.open_transaction(tmp_path, prepared)
+    assert refused.value.code == "KVN509"
+    assert opened(tmp_path) == []
+
+
+def test_a_rename_that_may_not_last_opens_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
+) -> None:
+    sync = rescue.sync_dir
+    fail = raising(OSError(errno.EIO, "broken"))
+    monkeypatch.setattr(rescue, "sync_dir", lambda path: fail() if (tmp_path / "open").exists() else sync(path))
+    with pytest.raises(Refused, match="broken"):
+        launch.open_transaction(tmp_path, prepared)
+    assert opened(tmp_path) == []
+
+
+def test_a_bug_stays_a_bug_and_leaves_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
+) -> None:
+    monkeypatch.setattr(rescue.Journal, "append", raising(KeyError("x")))
+    with pytest.raises(KeyError):
+        launch.open_transaction(tmp_path, prepared)
+    assert opened(tmp_path) == []
+
+
+def test_a_state_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused) as refused, launch.state_directory(tmp_path / "file" / "kvmnet"):
+        pass
+    assert refused.value.code == "KVN509"
+
+
+def test_a_failure_of_the_work_under_the_lock_is_not_told_as_the_locks(tmp_path: Path) -> None:
+    with pytest.raises(BlockingIOError), launch.state_directory(tmp_path):
+        raise BlockingIOError("another one's")
+
+
+def test_a_machine_that_can_start_no_process_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "open").mkdir()
+    monkeypatch.setattr(rescue, "run", raising(OSError(errno.ENOMEM, "Cannot allocate memory")))
+    with pytest.raises(Refused, match="Cannot allocate memory"):
+        launch.start(tmp_path, "T")
+    assert opened(tmp_path) == []
+    (tmp_path / "open").mkdir()
+    monkeypatch.setattr(guard, "arm", lambda *_: None)
+    with pytest.raises(Refused, match="does not start the worker"):
+        launch.start(tmp_path, "T")
+    assert opened(tmp_path) == []
 
 
 # ---- guests' ports

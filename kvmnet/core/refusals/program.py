@@ -72,9 +72,10 @@ elsewhere(
     "KVN509",
     "the way back does not work on this machine",
     """
-    Before anything is touched rescue.py is put into /var/lib/kvmnet and tried with the system's Python, and the
-    worker is started by systemd. One of the two failed. The message says how; most often /usr/bin/python3 is
-    not there or too old, or systemd is not the first process.
+    Before anything is touched rescue.py is put into /var/lib/kvmnet and tried with the system's Python, units for
+    the boot are put into /etc/systemd/system, the transaction with its snapshot is written down, and the worker is
+    started by systemd. One of these failed. The message says how; most often /usr/bin/python3 is not there or too
+    old, systemd is not the first process, or a disk can only be read.
     """,
 )
 
@@ -162,7 +163,8 @@ LEAST_BYTES, LEAST_FILES = 8 << 20, 128
 def disk_full(case: Case) -> Iterator[Refusal]:
     """
     Every step is written down before it is done; the profiles and .link files need a place too. 8 MiB and 128
-    files must be free in each of /var/lib/kvmnet, /etc/NetworkManager, /etc/systemd and /run. Make room.
+    files must be free in each of /var/lib/kvmnet, /etc/NetworkManager, /etc/systemd and /run. Make room. A disk
+    that fills up while the transaction is written down, before its first step, is told by this code too.
     """
     for room in case.live.surroundings.room:
         if room.bytes < LEAST_BYTES:
