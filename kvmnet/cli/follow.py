@@ -124,7 +124,7 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel
             code = follow(journal, identity, tell)
     console.waiting(None)
     code = 4 if code is None else code
-    wait_closed(state_dir, code)
+    wait_closed(state_dir, identity, code)
     return _told_end(console, state_dir, identity, code, end.get("away"))
 
 

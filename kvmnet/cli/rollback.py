@@ -86,7 +86,6 @@ def remove(
     as_json: bool = _JSON,
 ) -> None:
     """Give the machine back: NIC names, altnames and connection profiles as before kvmnet, nothing of what it made."""
-    from kvmnet.transaction.guard import uninstall
     from kvmnet.transaction.prepare import Wishes, prepare_removal
 
     console = Console(as_json)
@@ -95,14 +94,7 @@ def remove(
         bundle = _applied(state_path())
         lose = frozenset(allow_guest_loss or ())
         wishes = Wishes(confirm=0 if no_confirm else None, allow=allowed_codes(allow), lose=lose)
-        code = carry_out(
-            console,
-            lambda state: prepare_removal(bundle, state, wishes, console.waiting),
-            yes,
-            dry_run,
-        )
-        if code == 0 and not dry_run:
-            uninstall()
+        code = carry_out(console, lambda state: prepare_removal(bundle, state, wishes, console.waiting), yes, dry_run)
     raise typer.Exit(code)
 
 

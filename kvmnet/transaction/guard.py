@@ -71,12 +71,13 @@ def not_written(place: Path, error: OSError) -> Refused:
 
 
 def uninstall() -> None:
-    """Take the units away: for when the machine is given back."""
+    """Take the units away: for when the machine is given back. What cannot be taken away stays."""
     for name in UNITS:
-        with contextlib.suppress(rescue.Failed):
+        with contextlib.suppress(rescue.Failed, OSError):
             rescue.run("systemctl", "disable", name)
-        rescue.remove_file(str(UNIT_DIR / name))
-    with contextlib.suppress(rescue.Failed):
+        with contextlib.suppress(OSError):
+            rescue.remove_file(str(UNIT_DIR / name))
+    with contextlib.suppress(rescue.Failed, OSError):
         rescue.run("systemctl", "daemon-reload")
 
 

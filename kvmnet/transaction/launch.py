@@ -205,11 +205,14 @@ def follow(journal: TextIO, identity: str, tell: Callable[[dict[str, Any]], None
         time.sleep(0.1)
 
 
-def wait_closed(state_dir: Path, code: int) -> None:
-    """The word of the end comes a moment before the transaction is moved into the history: whoever is told
-    of the end may start the next one."""
-    if code != NOT_VERIFIED:
-        rescue.wait(lambda: not (state_dir / "open").exists(), 10)
+def wait_closed(state_dir: Path, identity: str, code: int) -> None:
+    """The word of the end comes a moment before the transaction is moved into the history, and the worker of a
+    removal takes the boot's units away after that: whoever is told of the end may start the next one."""
+    if code == NOT_VERIFIED:
+        return
+    rescue.wait(lambda: not (state_dir / "open").exists(), 10)
+    if code == KEPT and rescue.read_json(state_dir / "history" / identity / "transaction.json").get("removes"):
+        rescue.wait(lambda: not rescue.unit_lives(unit_name(identity)), 30)
 
 
 def rescue_now(state_dir: Path) -> None:

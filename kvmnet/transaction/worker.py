@@ -9,6 +9,7 @@ unit's ExecStopPost= calls the same file.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from kvmnet import rescue
 from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import find_backend
 from kvmnet.host.ping import Outage
+from kvmnet.transaction import guard
 from kvmnet.transaction.guard import SYSTEM_PYTHON
 from kvmnet.transaction.stepdata import Step
 from kvmnet.transaction.steps import DO, ERRORS, Context, carriers
@@ -50,7 +52,17 @@ def work(state_dir: Path) -> int:
         _ignore_signals()
         journal.append("kept")
         rescue.close(state_dir, "kept", away=outage.seconds() if outage else None)
+        if transaction.get("removes"):
+            _take_guard_away()
     return 0
+
+
+def _take_guard_away() -> None:
+    """The machine is given back: take the boot's units away too. Here and not in the command, whose session may have
+    dropped; under the lock, so that a next `apply` does not find them half gone; after the closing, since until then
+    a boot needs them. What is left of them does nothing while no transaction is open: no reason to fail."""
+    with contextlib.suppress(Exception):
+        guard.uninstall()
 
 
 def _run_steps(steps: list[Step], folder: Path, journal: rescue.Journal, backend: str) -> None:

@@ -125,8 +125,24 @@ def removed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     result = host.run("kvmnet remove --yes", check=False, timeout=120)
     assert result.code == 0, result
     assert "given back" in result.stdout
+    nothing_left(host, peer, before)
+
+
+def removed_alone(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """The same, with a session that drops in the middle: what the command would do at its end nobody does."""
+    faults.pause(host, 3, event="done")
+    job = host.start("exec script -qec 'kvmnet remove --yes' /dev/null")
+    faults.wait_paused(host, job)
+    job.stop(signal.SIGKILL)
+    host.until("! pgrep -f '[k]vmnet remove'", timeout=30)
+    faults.go_on(host)
+    host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=120)
+    nothing_left(host, peer, before)
+
+
+def nothing_left(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     same(host, peer, before)
-    assert host.run("ls /etc/systemd/system/kvmnet-*", check=False).code != 0
+    assert host.out("find /etc/systemd -name '*kvmnet*'") == "", "units, and links that enable them"
     assert host.out("kvmnet status").startswith("nothing is applied on this host")
 
 
@@ -169,7 +185,9 @@ def test_rollback_goes_back_by_one_and_remove_to_the_beginning(
     same(host, peer, before)
 
 
-def test_a_removal_that_is_cut_off_is_undone(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+def test_a_removal_that_is_cut_off_is_undone_and_one_that_nobody_follows_is_whole(
+    host: Machine, peer: Machine, before: dict[str, Any]
+) -> None:
     assert apply(host).code == 0
     applied = picture.whole(host)
     faults.pause(host, 3, event="done")
@@ -181,4 +199,4 @@ def test_a_removal_that_is_cut_off_is_undone(host: Machine, peer: Machine, befor
     assert result.code == 3, result
     assert picture.whole(host) == applied
     assert reachable(peer)
-    removed(host, peer, before)
+    removed_alone(host, peer, before)

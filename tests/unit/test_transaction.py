@@ -21,7 +21,7 @@ from kvmnet.host import nmstate
 from kvmnet.host.nm import NameServers
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
 from kvmnet.host.ping import _checksum, longest_gap
-from kvmnet.transaction import guard, launch, readback, steps
+from kvmnet.transaction import guard, launch, readback, steps, worker
 from kvmnet.transaction.prepare import Prepared
 from kvmnet.transaction.readback import missing, not_active, unknown_servers
 from kvmnet.transaction.steps import without_meta
@@ -344,6 +344,84 @@ def test_a_machine_that_can_start_no_process_leaves_nothing_open(
     with pytest.raises(Refused, match="does not start the worker"):
         launch.start(tmp_path, "T")
     assert opened(tmp_path) == []
+
+
+# ---- the boot's units go with the removal
+
+
+@pytest.fixture
+def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A transaction is open, whose steps all succeed, and the boot's units are in place; their folder."""
+    (tmp_path / "state" / "open").mkdir(parents=True)
+    folder = tmp_path / "units"
+    folder.mkdir()
+    for name in guard.UNITS:
+        (folder / name).write_text("")
+    monkeypatch.setattr(guard, "UNIT_DIR", folder)
+    monkeypatch.setattr(rescue, "run", lambda *words, **_: "")
+    monkeypatch.setattr(worker, "_run_steps", lambda *_: None)
+    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    return folder
+
+
+def worked(state: Path, *, removes: bool) -> tuple[int, Any]:
+    """What the worker returns, and the last word of the journal that is in the history then."""
+    held = {"id": "T", "steps": [], "watch": None, "backend": "nmstatectl", "removes": removes}
+    (state / "open" / "transaction.json").write_text(json.dumps(held))
+    code = worker.work(state)
+    assert not (state / "open").exists()
+    return code, rescue.Journal(state / "history" / "T").events()[-1]["outcome"]
+
+
+@pytest.mark.parametrize("removes", [True, False])
+def test_the_worker_of_a_removal_takes_the_units_away(units: Path, removes: bool) -> None:
+    """Whoever called it may be gone: its session went with the NIC."""
+    assert worked(units.parent / "state", removes=removes) == (0, "kept")
+    assert [path.name for path in sorted(units.iterdir())] == ([] if removes else sorted(guard.UNITS))
+
+
+def test_they_go_when_all_is_closed_and_while_nobody_else_can_begin(
+    units: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = units.parent / "state"
+    seen: list[bool] = []
+
+    def look() -> None:
+        with pytest.raises(BlockingIOError), rescue.locked(state, wait_for=False):
+            pass
+        seen.append((state / "open").exists())
+
+    monkeypatch.setattr(guard, "uninstall", look)
+    assert worked(state, removes=True) == (0, "kept")
+    assert seen == [False]
+
+
+@pytest.mark.parametrize("error", [rescue.Failed("no"), OSError(errno.EROFS, "no"), KeyError("x")])
+def test_units_that_stay_make_no_removal_fail(units: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(guard, "uninstall", raising(error))
+    assert worked(units.parent / "state", removes=True) == (0, "kept")
+
+
+def test_a_unit_that_cannot_be_taken_away_keeps_no_other(units: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *rest = guard.UNITS
+    remove = rescue.remove_file
+    fail = raising(OSError(errno.EIO, "broken"))
+    monkeypatch.setattr(rescue, "run", raising(rescue.Failed("no")))
+    monkeypatch.setattr(rescue, "remove_file", lambda path: fail() if path.endswith(first) else remove(path))
+    guard.uninstall()
+    assert rest and [path.name for path in units.iterdir()] == [first]
+
+
+def test_a_removal_has_ended_when_its_worker_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the units might still be there, and the lock taken."""
+    asked: list[str] = []
+    monkeypatch.setattr(rescue, "unit_lives", lambda unit: bool(asked.append(unit)) or len(asked) < 3)
+    for identity, removes in (("T", True), ("U", False)):
+        (tmp_path / "history" / identity).mkdir(parents=True)
+        (tmp_path / "history" / identity / "transaction.json").write_text(json.dumps({"removes": removes}))
+        launch.wait_closed(tmp_path, identity, launch.KEPT)
+    launch.wait_closed(tmp_path, "T", launch.UNDONE)
+    assert asked == [launch.unit_name("T")] * 3
 
 
 # ---- guests' ports
