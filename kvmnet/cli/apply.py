@@ -11,10 +11,13 @@ from kvmnet.cli.host import (
     BUNDLE_HELP,
     HOST_HELP,
     AllowOption,
+    ConfirmOption,
     Console,
     LoseOption,
+    NoConfirmOption,
     allowed_codes,
     bundle_of_this_host,
+    confirm_seconds,
     need_root,
     read_plan,
     this_machines,
@@ -44,16 +47,8 @@ def apply(
     timeout: int = typer.Option(
         120, "--timeout", min=20, max=3600, help="Seconds after which NetworkManager undoes the trial by itself."
     ),
-    confirm_within: Optional[int] = typer.Option(
-        None,
-        "--confirm-within",
-        metavar="S",
-        min=10,
-        max=3600,
-        help="Undo it unless `kvmnet confirm` comes within S seconds, from a connection opened after the change. "
-        "Default: 120 when your SSH connection comes in by what changes, else not asked for.",
-    ),
-    no_confirm: bool = typer.Option(False, "--no-confirm", help="Do not ask for `kvmnet confirm`."),
+    confirm_within: ConfirmOption = None,
+    no_confirm: NoConfirmOption = False,
     allow: AllowOption = None,
     allow_guest_loss: LoseOption = None,
     as_json: bool = typer.Option(False, "--json", help="For machines: one event a line."),
@@ -61,8 +56,7 @@ def apply(
     """Make this host as defined, as one transaction: kept when the host is still reachable, else undone."""
     from kvmnet.transaction.prepare import Wishes, prepare
 
-    if no_confirm and confirm_within is not None:
-        raise Usage("--confirm-within and --no-confirm were given", "give one of them")
+    confirm = confirm_seconds(confirm_within, no_confirm)
     if plan_file is not None and (path or bundle_folder):
         raise Usage("a plan and something else to apply were given", "give only --plan, PATH or --bundle")
     console = Console(as_json)
@@ -72,7 +66,7 @@ def apply(
         saved = read_plan(plan_file) if plan_file is not None else None
         codes = allowed_codes([*(allow or []), *(saved.allowed if saved else ())])
         lose = frozenset([*(allow_guest_loss or []), *(saved.lose if saved else ())])
-        wishes = Wishes(timeout, 0 if no_confirm else confirm_within, codes, lose)
+        wishes = Wishes(timeout, confirm, codes, lose)
         if saved is not None:
             bundle = this_machines([saved.bundle], host)
         else:

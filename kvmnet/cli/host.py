@@ -75,6 +75,14 @@ _ALLOW_HELP = "Go on in spite of this refusal (once for each; `kvmnet explain CO
 AllowOption = Annotated[Optional[list[str]], typer.Option("--allow", metavar="CODE", help=_ALLOW_HELP)]
 _LOSE_HELP = "Go on although this running guest loses its network for good (once for each guest)."
 LoseOption = Annotated[Optional[list[str]], typer.Option("--allow-guest-loss", metavar="GUEST", help=_LOSE_HELP)]
+_CONFIRM_HELP = (
+    "Undo it unless `kvmnet confirm` comes within S seconds, from a connection opened after the change. "
+    "Default: 120 when your SSH connection comes in by what changes, else not asked for."
+)
+ConfirmOption = Annotated[
+    Optional[int], typer.Option("--confirm-within", metavar="S", min=10, max=3600, help=_CONFIRM_HELP)
+]
+NoConfirmOption = Annotated[bool, typer.Option("--no-confirm", help="Do not ask for `kvmnet confirm`.")]
 HOST_HELP = "The host this machine is, if its MACs leave a doubt."
 
 
@@ -152,6 +160,13 @@ def allowed_codes(allow: Optional[list[str]]) -> frozenset[str]:
     from kvmnet.core.refusals import allowed
 
     return allowed(allow)
+
+
+def confirm_seconds(confirm_within: Optional[int], no_confirm: bool) -> Optional[int]:
+    """For how long a word from outside is waited for (0: not at all; None: nothing was said); raises Usage for both."""
+    if no_confirm and confirm_within is not None:
+        raise Usage("--confirm-within and --no-confirm were given", "give one of them")
+    return 0 if no_confirm else confirm_within
 
 
 def state_path() -> Path:

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 import typer
 
 from kvmnet.cli.follow import carry_out, follow_to_end
-from kvmnet.cli.host import AllowOption, Console, LoseOption, allowed_codes, need_root, state_path, told
+from kvmnet.cli.host import (
+    AllowOption,
+    ConfirmOption,
+    Console,
+    LoseOption,
+    NoConfirmOption,
+    allowed_codes,
+    confirm_seconds,
+    need_root,
+    state_path,
+    told,
+)
 from kvmnet.core.errors import Refused
 
 if TYPE_CHECKING:
@@ -14,7 +25,6 @@ if TYPE_CHECKING:
 
 _YES = typer.Option(False, "--yes", "-y", help="Do not ask (only a terminal is asked).")
 _DRY_RUN = typer.Option(False, "--dry-run", help="Show the plan and the steps, touch nothing.")
-_NO_CONFIRM = typer.Option(False, "--no-confirm", help="Do not ask for `kvmnet confirm`.")
 _TIMEOUT = typer.Option(
     120, "--timeout", min=20, max=3600, help="Seconds after which NetworkManager undoes the trial by itself."
 )
@@ -31,7 +41,8 @@ def rollback(
     yes: bool = _YES,
     dry_run: bool = _DRY_RUN,
     timeout: int = _TIMEOUT,
-    no_confirm: bool = _NO_CONFIRM,
+    confirm_within: ConfirmOption = None,
+    no_confirm: NoConfirmOption = False,
     allow: AllowOption = None,
     allow_guest_loss: LoseOption = None,
     as_json: bool = _JSON,
@@ -43,6 +54,7 @@ def rollback(
     from kvmnet.transaction.history import before_the_last, opened
     from kvmnet.transaction.prepare import Wishes, prepare
 
+    confirm = confirm_seconds(confirm_within, no_confirm)
     console = Console(as_json)
     with told(console):
         need_root("undo a change")
@@ -50,11 +62,11 @@ def rollback(
             raise typer.Exit(_undo_open(console, dry_run))
         files = before_the_last(state_path())
         if not files:
-            remove(yes, dry_run, no_confirm, allow, allow_guest_loss, as_json)
+            remove(yes, dry_run, confirm_within, no_confirm, allow, allow_guest_loss, as_json)
             return
         bundle = read_bundle(files, load_schema("state"))
         lose = frozenset(allow_guest_loss or ())
-        wishes = Wishes(timeout, 0 if no_confirm else None, allowed_codes(allow), lose)
+        wishes = Wishes(timeout, confirm, allowed_codes(allow), lose)
         code = carry_out(console, lambda state: prepare(bundle, state, wishes, console.waiting), yes, dry_run)
     raise typer.Exit(code)
 
@@ -80,7 +92,8 @@ def _undo_open(console: Console, dry_run: bool) -> int:
 def remove(
     yes: bool = _YES,
     dry_run: bool = _DRY_RUN,
-    no_confirm: bool = _NO_CONFIRM,
+    confirm_within: ConfirmOption = None,
+    no_confirm: NoConfirmOption = False,
     allow: AllowOption = None,
     allow_guest_loss: LoseOption = None,
     as_json: bool = _JSON,
@@ -88,12 +101,13 @@ def remove(
     """Give the machine back: NIC names, altnames and connection profiles as before kvmnet, nothing of what it made."""
     from kvmnet.transaction.prepare import Wishes, prepare_removal
 
+    confirm = confirm_seconds(confirm_within, no_confirm)
     console = Console(as_json)
     with told(console):
         need_root("give this host back")
         bundle = _applied(state_path())
         lose = frozenset(allow_guest_loss or ())
-        wishes = Wishes(confirm=0 if no_confirm else None, allow=allowed_codes(allow), lose=lose)
+        wishes = Wishes(confirm=confirm, allow=allowed_codes(allow), lose=lose)
         code = carry_out(console, lambda state: prepare_removal(bundle, state, wishes, console.waiting), yes, dry_run)
     raise typer.Exit(code)
 

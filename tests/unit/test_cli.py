@@ -7,13 +7,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
 from kvmnet import __version__
 from kvmnet.cli import main as program
+from kvmnet.cli import rollback
 from kvmnet.core import codes
+from kvmnet.transaction import history, prepare
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = str(ROOT / "examples/rocks/cluster.yaml")
@@ -179,3 +181,46 @@ def test_schema_prints_the_file(name: str, capfdbinary: Any) -> None:
     assert run("schema", name) == 0
     assert capfdbinary.readouterr()[0] == (ROOT / f"schemas/{name}.schema.json").read_bytes()
     assert run("schema", "clutser") == 2
+
+
+@pytest.fixture
+def wishes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `rollback` and `remove` ask for, on a host that has one change to give back."""
+    asked: list[Any] = []
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(history, "opened", lambda _: None)
+    monkeypatch.setattr(history, "before_the_last", lambda _: {})
+    monkeypatch.setattr(rollback, "_applied", lambda _: None)
+    monkeypatch.setattr(rollback, "carry_out", lambda console, make, yes, dry_run: make(Path("/nonexistent")) or 0)
+    for word in ("prepare", "prepare_removal"):
+        monkeypatch.setattr(prepare, word, lambda bundle, state, wishes, tell: asked.append(wishes))
+    return asked
+
+
+@pytest.mark.parametrize("verb", ["remove", "rollback"])
+@pytest.mark.parametrize("before", [{}, {"bundle.json": "{}"}])
+@pytest.mark.parametrize(("words", "seconds"), [([], None), (["--no-confirm"], 0), (["--confirm-within", "300"], 300)])
+def test_the_way_back_may_wait_for_a_word_from_outside(
+    monkeypatch: pytest.MonkeyPatch,
+    wishes: list[Any],
+    verb: str,
+    before: dict[str, str],
+    words: list[str],
+    seconds: Optional[int],
+) -> None:
+    monkeypatch.setattr(history, "before_the_last", lambda _: before)
+    monkeypatch.setattr("kvmnet.core.emit.read_bundle", lambda *_: None)
+    assert run(verb, "--yes", *words) == 0
+    assert [asked.confirm for asked in wishes] == [seconds]
+
+
+@pytest.mark.parametrize("verb", ["apply", "remove", "rollback"])
+@pytest.mark.parametrize(
+    "words",
+    [["--confirm-within", "60", "--no-confirm"], ["--confirm-within", "9"], ["--confirm-within", "3601"]],
+)
+def test_what_cannot_be_waited_for_is_a_mistake_of_the_command_line(
+    wishes: list[Any], verb: str, words: list[str], capfdbinary: Any
+) -> None:
+    assert run(verb, "--yes", *words) == 2
+    assert wishes == [] and b"--confirm-within" in capfdbinary.readouterr()[1]
