@@ -81,8 +81,7 @@ def commands() -> dict[str, Any]:
     main._register([])
     program: Any = typer.main.get_command(main.app)
     found: dict[str, Any] = {}
-    for verb in main.VERBS:
-        command = program.commands[verb]
+    for verb, command in program.commands.items():  # a module may register more than the verb of its name
         if hasattr(command, "commands"):
             found.update({f"{verb} {name}": one for name, one in command.commands.items()})
         else:
