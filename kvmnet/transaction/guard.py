@@ -15,6 +15,8 @@ from kvmnet.core.errors import Refused
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 UNIT_DIR = Path("/etc/systemd/system")
+#: The second one is tried again, as no watchdog outlives a boot and a DHCP server may come up later than we. Ten tries
+#: of which each takes as long as it may are over within the three hours.
 UNITS = {
     "kvmnet-boot-undo.service": """[Unit]
 Description=Give back the network that a power cut caught in the middle of a change
@@ -39,11 +41,15 @@ Documentation=file:{state}/rescue.py
 ConditionPathExists={state}/open
 RequiresMountsFor={state}
 After=kvmnet-boot-undo.service NetworkManager.service firewalld.service
+StartLimitIntervalSec=3h
+StartLimitBurst=10
 
 [Service]
 Type=oneshot
 TimeoutStartSec=600
 SuccessExitStatus=3
+Restart=on-failure
+RestartSec=30
 ExecStart={python} -I {state}/rescue.py --state {state} --booted --why "the machine was cut off"
 
 [Install]

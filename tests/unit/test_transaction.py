@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -346,7 +349,40 @@ def test_a_machine_that_can_start_no_process_leaves_nothing_open(
     assert opened(tmp_path) == []
 
 
-# ---- the boot's units go with the removal
+# ---- the boot's units
+
+
+def settings(unit: str) -> dict[str, str]:
+    text = guard.UNITS[unit].format(state="/var/lib/kvmnet", python=guard.SYSTEM_PYTHON)
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def test_what_a_boot_cannot_verify_is_tried_again_but_not_for_ever() -> None:
+    """Exit 4 is the failure that counts; 3 is an undo that was verified. systemd gives a try that takes too long 90 s
+    to end, and counts only the tries that began within the interval."""
+    verify = settings("kvmnet-boot-verify.service")
+    assert (verify["Type"], verify["Restart"], verify["SuccessExitStatus"]) == ("oneshot", "on-failure", "3")
+    tries, hours = int(verify["StartLimitBurst"]), verify["StartLimitIntervalSec"]
+    longest = int(verify["TimeoutStartSec"]) + 90 + int(verify["RestartSec"])
+    assert tries == 10 and hours.endswith("h") and tries * longest < 3600 * int(hours[:-1])
+
+
+def test_before_networkmanager_there_is_one_try() -> None:
+    """The boot waits for it, and the unit after it does all of it again."""
+    assert "Restart" not in settings("kvmnet-boot-undo.service")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    for name, text in guard.UNITS.items():
+        (tmp_path / name).write_text(text.format(state="/var/lib/kvmnet", python=sys.executable))
+    words = ["systemd-analyze", "verify", *map(str, sorted(tmp_path.iterdir()))]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    ours = [line for line in done.stderr.splitlines() if "kvmnet-boot" in line]
+    assert ours == [], done.stderr
+
+
+# ---- they go with the removal
 
 
 @pytest.fixture
