@@ -27,8 +27,11 @@ class Link:
 
 @dataclass(frozen=True)
 class Profile:
-    """A NetworkManager connection profile that is active on `device`. `file` is its keyfile: under /run
-    while it is only in memory. `zone` is its firewalld zone, empty for the default zone."""
+    """A NetworkManager connection profile that is active on `device`, or on none (empty). `file` is its keyfile: under
+    /run while it is only in memory. `zone` is its firewalld zone, empty for the default zone. It is bound to an
+    `interface_name`, a permanent `mac` or names that `match` (its match.interface-name), each empty where it is not,
+    and makes what it is on a port of `controller` (a name or a profile's UUID). At boot those that `autoconnect` are
+    asked, the highest `priority` first."""
 
     uuid: str
     id: str
@@ -37,6 +40,11 @@ class Profile:
     file: str
     interface_name: str = ""
     zone: str = ""
+    autoconnect: bool = True
+    priority: int = 0
+    mac: str = ""
+    match: str = ""
+    controller: str = ""
 
     @property
     def saved(self) -> bool:
@@ -56,7 +64,8 @@ class Owned:
 
 @dataclass(frozen=True)
 class Live:
-    """The whole reading. `state` is nmstate's `show`; `link_files` are kvmnet's own files in
+    """The whole reading. `state` is nmstate's `show`; `profiles` are the active ones by device, `idle` those that are
+    active on none; `link_files` are kvmnet's own files in
     /etc/systemd/network by name; `zones` are firewalld's by interface (None: firewalld does not run);
     `settings` are kvmnet's files among NetworkManager's own settings by path;
     `applied` is the digest of the bundle that was applied last, `hook` the text of what libvirt's hook may make by it
@@ -79,6 +88,7 @@ class Live:
     applied_state: State = field(default_factory=dict)
     first_names: Mapping[str, str] = field(default_factory=dict)
     surroundings: Surroundings = field(default_factory=Surroundings)
+    idle: tuple[Profile, ...] = ()
 
     def nic(self, mac: str) -> Optional[Link]:
         """The NIC of this permanent MAC."""
@@ -124,6 +134,7 @@ class Live:
             applied_state=data.get("applied_state", {}),
             first_names=data.get("first_names", {}),
             surroundings=Surroundings.from_json(data.get("surroundings", {})),
+            idle=tuple(Profile(**p) for p in data.get("idle", ())),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -142,18 +153,8 @@ class Live:
                 }
                 for n in self.links.values()
             ],
-            "profiles": [
-                {
-                    "uuid": p.uuid,
-                    "id": p.id,
-                    "type": p.type,
-                    "device": p.device,
-                    "file": p.file,
-                    "interface_name": p.interface_name,
-                    "zone": p.zone,
-                }
-                for p in self.profiles.values()
-            ],
+            "profiles": [asdict(p) for p in self.profiles.values()],
+            "idle": [asdict(p) for p in self.idle],
             "link_files": dict(self.link_files),
             "zones": dict(self.zones) if self.zones is not None else None,
             "applied": self.applied,

@@ -18,8 +18,13 @@ from kvmnet.host.nm import BUS, NMError
 
 #: How often it is tried when profiles come and go while they are read.
 TRIES = 3
+#: What nmcli is asked for; of a setting that a profile does not have (a bridge's Ethernet, a port's IP) it prints
+#: nothing. `connection.master` is what NetworkManager before 1.46 calls the controller, and later ones know still.
 _FIELDS = (
     *(f"connection.{key}" for key in ("uuid", "id", "type", "interface-name", "zone")),
+    *(f"connection.{key}" for key in ("autoconnect", "autoconnect-priority", "master")),
+    "802-3-ethernet.mac-address",
+    "match.interface-name",
     "ipv4.method",
     "ipv6.method",
 )
@@ -39,6 +44,11 @@ class Manager:
     def active(self) -> dict[str, Profile]:
         """The profile of each device that has an active one, by device name."""
         return {p.device: p for p in self.profiles if p.device}
+
+    @property
+    def idle(self) -> tuple[Profile, ...]:
+        """The profiles that are active on no device."""
+        return tuple(p for p in self.profiles if not p.device)
 
 
 def bound_profiles(profiles: Iterable[Profile]) -> dict[tuple[str, str], list[str]]:
@@ -99,12 +109,30 @@ def _read() -> Manager:
     devices = {name: Managed(state) for name, state in _states(objects).items()}
     for path, held in _settings(list(files)).items():
         methods = held.get("ipv4.method", ""), held.get("ipv6.method", "")
-        uuid, name, kind, bound, zone = (held[field] for field in _FIELDS[:5])
         for device, external in active.get(path, [("", False)]):
-            profiles.append(Profile(uuid, name, kind, device, files[path], bound, zone))
+            profiles.append(_profile(held, device, files[path]))
             if device:
                 devices[device] = Managed(devices[device].state, methods, external)
     return Manager(tuple(profiles), devices)
+
+
+def _profile(held: dict[str, str], device: str, file: str) -> Profile:
+    """One of nmcli's rows, as active on a device."""
+    uuid, name, kind, bound, zone, autoconnect, priority = (held[field] for field in _FIELDS[:7])
+    return Profile(
+        uuid,
+        name,
+        kind,
+        device,
+        file,
+        bound,
+        zone,
+        autoconnect == "yes",
+        int(priority),
+        mac=held.get("802-3-ethernet.mac-address", "").lower(),
+        match=held.get("match.interface-name", ""),
+        controller=held.get("connection.master", ""),
+    )
 
 
 def _settings(paths: list[str]) -> dict[str, dict[str, str]]:

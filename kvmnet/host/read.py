@@ -96,6 +96,7 @@ def read_live(
         owned=note.owned,
         applied_state=note.state,
         first_names=note.first_names,
+        idle=held.idle,
     )
 
 

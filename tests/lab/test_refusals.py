@@ -84,6 +84,13 @@ CASES = {
         "ip link add tap0 link eth0 type macvtap",
         "ip link delete tap0",
     ),
+    "a second profile for the NIC": Case(
+        "KVN535",
+        "the connection profile office (",
+        "nmcli connection add type ethernet con-name office ifname '*' 802-3-ethernet.mac-address "
+        f"{HOST_MAC} connection.autoconnect-priority 10 ipv4.method disabled ipv6.method disabled",
+        "nmcli connection delete office",
+    ),
     "a .link file that wins": Case(
         "KVN540",
         "/00-a.link would win",

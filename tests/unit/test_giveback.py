@@ -13,6 +13,8 @@ import pytest
 from kvmnet import rescue
 from kvmnet.core.errors import Refused
 from kvmnet.core.live import Link, Live, Owned, Profile
+from kvmnet.core.notes import notes
+from kvmnet.core.plan import make_plan
 from kvmnet.core.probe import Probe
 from kvmnet.core.refusals import GIVING_BACK, judge
 from kvmnet.core.report import plan_text
@@ -124,6 +126,13 @@ def test_what_is_given_back(state: Path) -> None:
         "  ~ change eth0: its connection profile as it was before kvmnet",
         f"  - remove {LINK}",
     ]
+
+
+def test_of_another_profile_that_fits_the_nic_nothing_is_told(state: Path) -> None:
+    """Who had the NIC before kvmnet has it again; whoever else fits it did so then."""
+    machine = replace(live(), idle=(Profile("u-9", "office", "802-3-ethernet", "", KEYFILE),))
+    assert notes(plan_removal(BUNDLE, find_original(state), machine), machine) == []
+    assert notes(make_plan(BUNDLE, machine), machine) != []
 
 
 def test_nothing_of_the_host_speaks_against_it(state: Path) -> None:

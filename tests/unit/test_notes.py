@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.live import UNREADABLE
+from kvmnet.core.live import UNREADABLE, Profile
 from kvmnet.core.notes import notes
 from kvmnet.core.plan import make_plan
 from kvmnet.core.report import plan_markdown, plan_text
 from kvmnet.pipeline import load
-from tests.unit.test_plan import after, before
+from tests.unit.test_plan import KEYFILES, after, before
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 
@@ -48,6 +48,27 @@ def test_an_address_by_a_secret_is_told(
     found = notes(make_plan(replace(BUNDLE, state=desired), live), live)
     words = "the address 2001:db8::7a31 may change: eth0 has it by addr-gen-mode=stable-privacy, and will have one"
     assert found == ([f"{words} from its MAC"] if told else [])
+
+
+def test_a_profile_of_the_same_priority_that_fits_too_is_told() -> None:
+    second = Profile("u-9", "office", "802-3-ethernet", "", f"{KEYFILES}/office.nmconnection")
+    live = replace(before(), idle=(second,))
+    words = (
+        "the connection profile office (u-9) fits eth0 too: once somebody has activated it NetworkManager takes it at "
+        "boot, as the one that was active last; keep it out: nmcli connection modify u-9 connection.autoconnect no, "
+        "or nmcli connection delete u-9"
+    )
+    assert notes(make_plan(BUNDLE, live), live) == [words]
+    active = replace(before(), profiles={**before().profiles, "eth9": replace(second, device="eth9")})
+    told = notes(make_plan(BUNDLE, active), active)
+    assert [": it is active on eth9, and at boot NetworkManager may take it for either; keep" in t for t in told] == [
+        True
+    ]
+    for other in (replace(second, priority=-1), replace(second, priority=1), replace(second, autoconnect=False)):
+        live = replace(before(), idle=(other,))
+        assert notes(make_plan(BUNDLE, live), live) == [], "asked last, refused, never asked"
+    live = replace(after(BUNDLE), idle=(second,))
+    assert make_plan(BUNDLE, live).empty and notes(make_plan(BUNDLE, live), live) == [], "nothing is to be done"
 
 
 def test_what_only_root_may_read_is_told() -> None:

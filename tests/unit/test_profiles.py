@@ -3,22 +3,59 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kvmnet import rescue
+from kvmnet.core.bundle import State
 from kvmnet.core.live import Profile
 from kvmnet.core.showing import Managed
+from kvmnet.host import read
 from kvmnet.host.nm import BUS, NMError
 from kvmnet.host.profiles import bound_profiles, read_manager
 
 ROOT = "/org/freedesktop/NetworkManager"
 FILES = {"1": "/etc/NetworkManager/system-connections/eth0.nmconnection", "2": "/run/x/a.nmconnection", "3": "/etc/b"}
+#: As nmcli tells them: nothing of a setting that a profile does not have.
 SETTINGS = {
-    "1": ("u-1", "eth0: the first", "802-3-ethernet", "", "trusted", "manual", "auto"),
-    "2": ("u-2", "br0", "bridge", "br0", "", "disabled", "disabled"),
-    "3": ("u-3", "other", "bridge", "br0", ""),
+    "1": """
+connection.uuid:u-1
+connection.id:eth0: the first
+connection.type:802-3-ethernet
+connection.interface-name:
+connection.zone:trusted
+connection.autoconnect:yes
+connection.autoconnect-priority:-999
+connection.master:
+802-3-ethernet.mac-address:00:14:4F:80:DE:00
+match.interface-name:eth*,!eth9
+ipv4.method:manual
+ipv6.method:auto
+""",
+    "2": """
+connection.uuid:u-2
+connection.id:br0
+connection.type:bridge
+connection.interface-name:br0
+connection.zone:
+connection.autoconnect:yes
+connection.autoconnect-priority:0
+connection.master:
+ipv4.method:disabled
+ipv6.method:disabled
+""",
+    "3": """
+connection.uuid:u-3
+connection.id:other
+connection.type:bridge
+connection.interface-name:br0
+connection.zone:
+connection.autoconnect:no
+connection.autoconnect-priority:10
+connection.master:bond0
+""",
 }
 
 
@@ -43,6 +80,12 @@ def objects(gone: str = "") -> str:
     return json.dumps({"type": "a{oa{sa{sv}}}", "data": [found]})
 
 
+def _asked(text: str, fields: list[str]) -> str:
+    """The lines of the fields that were asked for, in that order; a profile ends with an empty line."""
+    lines = dict(line.split(":", 1) for line in text.split("\n") if line)
+    return "".join(f"{field}:{lines[field]}\n" for field in fields if field in lines) + "\n"
+
+
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What busctl tells, one answer a call; nmcli refuses to speak of what is gone."""
@@ -55,20 +98,54 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked = [path.rpartition("/")[2] for path in words[words.index("path") + 1 :: 2]]
         if gone in asked and answers:
             raise rescue.Failed(f"no such connection: {gone}")
-        keys = [f"connection.{key}" for key in ("uuid", "id", "type", "interface-name", "zone")]
-        keys += ["ipv4.method", "ipv6.method"]
-        return "\n".join("".join(f"{k}:{v}\n" for k, v in zip(keys, SETTINGS[n])) for n in asked)
+        return "".join(_asked(SETTINGS[n], words[words.index("-f") + 1].split(",")) for n in asked)
 
     monkeypatch.setattr(rescue, "run", run)
     return answers
 
 
+ETH0 = Profile(
+    "u-1",
+    "eth0: the first",
+    "802-3-ethernet",
+    "eth0",
+    FILES["1"],
+    zone="trusted",
+    priority=-999,
+    mac="00:14:4f:80:de:00",
+    match="eth*,!eth9",
+)
+
+
 def test_the_active_ones_are_told_by_their_devices(told: list[str]) -> None:
     told.append(objects())
-    assert read_manager().active == {
-        "eth0": Profile("u-1", "eth0: the first", "802-3-ethernet", "eth0", FILES["1"], "", "trusted"),
-        "br0": Profile("u-2", "br0", "bridge", "br0", FILES["2"], "br0", ""),
-    }
+    assert read_manager().active == {"eth0": ETH0, "br0": Profile("u-2", "br0", "bridge", "br0", FILES["2"], "br0", "")}
+
+
+def test_those_that_are_not_active_are_told_with_what_decides_whether_they_are_at_boot(
+    told: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told.append(objects())
+    other = Profile("u-3", "other", "bridge", "", FILES["3"], "br0", autoconnect=False, priority=10, controller="bond0")
+    found = read_manager()
+    assert found.idle == (other,)
+
+    class Silent:
+        """nmstate and NetworkManager, of whom the rest of the reading asks little."""
+
+        def show(self) -> State:
+            return {}
+
+        def version(self) -> str:
+            return "1"
+
+        def checkpoints(self) -> list[str]:
+            return []
+
+    monkeypatch.setattr(rescue, "firewalld_runs", lambda: False)
+    monkeypatch.setattr(read, "read_links", dict)
+    live = read.read_live(Silent(), Silent(), tmp_path, found)  # type: ignore[arg-type]
+    assert (live.idle, live.profiles) == ((other,), found.active)
 
 
 def test_those_bound_to_a_name_are_told_active_or_not(told: list[str]) -> None:

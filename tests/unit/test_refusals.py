@@ -45,7 +45,18 @@ def test_an_ordinary_host_is_not_refused() -> None:
     assert found(after(ROCKS)) == []
 
 
+def rival(**facts: Any) -> Profile:
+    """A second profile, which fits every NIC and comes first; with `facts` another one."""
+    first = Profile("u-9", "office", "802-3-ethernet", "", f"{KEYFILES}/office.nmconnection", priority=10)
+    return replace(first, **facts)
+
+
+def beside(*idle: Profile) -> Live:
+    return replace(before(), idle=idle)
+
+
 OTHER_NIC = Link("eth1", "00:00:00:00:00:09", None)
+RIVAL = "the connection profile office (u-9) fits eth0 too, and is taken first at the next boot"
 CASES: list[tuple[str, Live, str]] = [
     ("KVN506", replace(before(), nmstate="2.2.8"), "nmstate 2.2.8 is too old for profiles that are bound by MAC"),
     ("KVN506", replace(before(), networkmanager="1.38.0"), "NetworkManager 1.38.0 is too old for nmstate 2.2.62"),
@@ -85,6 +96,17 @@ CASES: list[tuple[str, Live, str]] = [
         replace(before(), links=links(Link("macvtap0", None, "macvtap", base="eth0"))),
         "eth0 is to become a port of eth0, but carries macvtap macvtap0",
     ),
+    ("KVN535", beside(rival()), f"{RIVAL}: its autoconnect-priority 10 is the higher one"),
+    ("KVN535", beside(rival(mac=MAC)), RIVAL),
+    ("KVN535", beside(rival(interface_name="peth0")), RIVAL),
+    ("KVN535", beside(rival(match="peth*")), RIVAL),
+    ("KVN535", beside(rival(match="!peth0")), RIVAL),
+    (
+        "KVN535",
+        beside(rival(controller="u-8"), rival(uuid="u-8", type="bridge", interface_name="br8", autoconnect=False)),
+        RIVAL,
+    ),
+    ("KVN535", replace(before(), profiles={**before().profiles, "eth9": rival(device="eth9")}), RIVAL),
     (
         "KVN540",
         around(link_files=(LinkFile("/etc/systemd/network/00-a.link", {"OriginalName": "*"}),)),
@@ -171,6 +193,17 @@ HARMLESS: dict[str, Live] = {
     "a root over another NIC": around(network_disks=(NetworkDisk("/", "nfs4", "10.9.1.1", "eth1"),)),
     "room enough": around(room=(Room("/var/lib/kvmnet", 1 << 30, None),)),
     "unmanaged, and not in the definition": around(unmanaged=("eth1",)),
+    "a profile of the same priority": beside(rival(priority=0)),
+    "a profile that does not autoconnect": beside(rival(autoconnect=False)),
+    "a profile that is only in memory": beside(rival(file="/run/NetworkManager/system-connections/a.nmconnection")),
+    "another NIC's profile by its MAC": beside(rival(mac=OTHER_NIC.mac)),
+    "another NIC's profile by its name": beside(rival(interface_name="eth1")),
+    "a profile bound to the name that the NIC loses": beside(rival(interface_name="eth0")),
+    "a profile of other names": beside(rival(match="wl*,ens1")),
+    "a profile of a wireless card": beside(rival(type="802-11-wireless")),
+    "a bond's profile of another name": beside(rival(type="bridge", interface_name="br9")),
+    "a profile that makes the NIC a port of the same bridge": beside(rival(controller="eth0")),
+    "a port of a bridge that is not there": beside(rival(controller="br9")),
 }
 
 
@@ -194,6 +227,35 @@ def test_a_nic_that_is_not_here() -> None:
     assert "eth0 00:00:00:00:00:01" in told[0].hint
     by_name = replace(ROCKS, nics=tuple(replace(nic, mac=None, name="ens9", link_file=None) for nic in ROCKS.nics))
     assert ("KVN520", "NIC eth0 is not here: no interface is named ens9") in found(before(), by_name)
+
+
+def test_a_profile_that_has_no_rival_any_more_when_it_comes_first_itself() -> None:
+    first = replace(before().profiles["eth0"], priority=10)
+    assert found(replace(beside(rival()), profiles={"eth0": first})) == []
+    last = replace(first, priority=-999)
+    assert [c for c, _ in found(replace(beside(rival(priority=0)), profiles={"eth0": last}))] == ["KVN535"]
+
+
+def test_a_bridges_profile_that_is_not_active_is_the_one_that_nmstate_takes_and_no_rival() -> None:
+    """Of several it takes any: the one that comes first at boot must be it."""
+    own = rival(type="bridge", interface_name="eth0")
+    assert found(beside(own)) == []
+    other = replace(own, uuid="u-8", id="lab", priority=0)
+    assert [(c, m.partition(" fits ")[0]) for c, m in found(beside(own, other))] == [
+        ("KVN535", "the connection profile office (u-9)")
+    ]
+    held = {"eth0": replace(own, uuid="u-7", device="eth0", priority=0)}
+    live = replace(after(ROCKS), settings={}, profiles=held, idle=(own,))
+    assert [c for c, _ in found(live)] == ["KVN535"]
+
+
+def test_the_cure_of_a_rival_is_told_and_it_may_be_allowed() -> None:
+    live = beside(rival(), rival(uuid="u-8", id="lab", mac=MAC))
+    plan = make_plan(ROCKS, live)
+    told = refusals.find(plan, live)
+    cures = [f"connection modify {u} connection.autoconnect no, or nmcli connection delete {u}" for u in ("u-9", "u-8")]
+    assert [r.hint for r in told] == [f"keep it out: nmcli {cure}" for cure in cures]
+    assert refusals.judge(plan, live, {"KVN535"}) == told
 
 
 def test_a_nic_of_another_name_where_the_profile_does_not_rename() -> None:

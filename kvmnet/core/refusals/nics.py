@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kvmnet.core.bundle import port_names
 from kvmnet.core.difference import is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
+from kvmnet.core.rivals import rivals
 
 
 @refusal("KVN530", "a NIC is the port of something strange")
@@ -100,6 +101,34 @@ def macvtap_under_port(case: Case) -> Iterator[Refusal]:
                 "KVN534",
                 f"{name} is to become a port of {controller}, but carries {', '.join(users)}",
                 "stop the guests that use it, or remove it: one device cannot serve both",
+            )
+
+
+@refusal("KVN535", "the next boot would take another profile first", allow=True)
+def rival_profile(case: Case) -> Iterator[Refusal]:
+    """
+    A second connection profile fits an interface of the definition, autoconnects, and has a higher
+    autoconnect-priority than the one that is active there: at the next boot NetworkManager takes that one. A bridge
+    or bond that comes up afterwards takes its NIC back; but a NIC that comes after its bridge (a slow driver, a card
+    that is plugged in) is lost to it, and one that is nobody's port in any case (NetworkManager 1.42). It fits a NIC
+    when it is of type 802-3-ethernet and bound to the NIC's MAC, to the name that the NIC has by then, or to nothing;
+    a bridge, bond or VLAN when it is of that type and has its name. One that makes it a port of the same bridge or
+    bond does not count, nor of one that is not there, nor one that is only in memory. `match.interface-name` is
+    looked at where it is a plain pattern, what else narrows a profile (match.driver, match.path, a list of denied
+    MACs) is not. See that it does not autoconnect (`nmcli connection modify UUID connection.autoconnect no`), or
+    delete it.
+    At equal priority NetworkManager prefers the profile that was active last, which is the one that is active now:
+    nothing is refused then, `plan` and `apply` name the other one in a note. It would have the interface at the boots
+    after somebody has activated it. With a lower priority it is asked only when the first has failed.
+    """
+    for rival in rivals(case.plan, case.live):
+        if rival.wins:
+            profile = rival.profile
+            yield Refusal(
+                "KVN535",
+                f"the connection profile {profile.id} ({profile.uuid}) fits {', '.join(rival.names)} too, and is taken "
+                f"first at the next boot: its autoconnect-priority {profile.priority} is the higher one",
+                f"keep it out: {rival.cure}",
             )
 
 
