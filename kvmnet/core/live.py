@@ -31,7 +31,8 @@ class Profile:
     /run while it is only in memory. `zone` is its firewalld zone, empty for the default zone. It is bound to an
     `interface_name`, a permanent `mac` or names that `match` (its match.interface-name), each empty where it is not,
     and makes what it is on a port of `controller` (a name or a profile's UUID). At boot those that `autoconnect` are
-    asked, the highest `priority` first."""
+    asked, the highest `priority` first. What begins with `dhcp` is by what it asks for an address, each empty where
+    that is left to NetworkManager."""
 
     uuid: str
     id: str
@@ -45,6 +46,10 @@ class Profile:
     mac: str = ""
     match: str = ""
     controller: str = ""
+    dhcp4_client_id: str = ""
+    dhcp4_iaid: str = ""
+    dhcp6_duid: str = ""
+    dhcp6_iaid: str = ""
 
     @property
     def saved(self) -> bool:

@@ -27,6 +27,7 @@ _FIELDS = (
     "match.interface-name",
     "ipv4.method",
     "ipv6.method",
+    *("ipv4.dhcp-client-id", "ipv4.dhcp-iaid", "ipv6.dhcp-duid", "ipv6.dhcp-iaid"),
 )
 #: NM_ACTIVATION_STATE_FLAG_EXTERNAL
 EXTERNAL = 0x80
@@ -132,6 +133,10 @@ def _profile(held: dict[str, str], device: str, file: str) -> Profile:
         mac=held.get("802-3-ethernet.mac-address", "").lower(),
         match=held.get("match.interface-name", ""),
         controller=held.get("connection.master", ""),
+        dhcp4_client_id=held.get("ipv4.dhcp-client-id", ""),
+        dhcp4_iaid=held.get("ipv4.dhcp-iaid", ""),
+        dhcp6_duid=held.get("ipv6.dhcp-duid", ""),
+        dhcp6_iaid=held.get("ipv6.dhcp-iaid", ""),
     )
 
 

@@ -13,7 +13,7 @@ from kvmnet.core.notes import notes
 from kvmnet.core.plan import make_plan
 from kvmnet.core.report import plan_markdown, plan_text
 from kvmnet.pipeline import load
-from tests.unit.test_plan import KEYFILES, after, before
+from tests.unit.test_plan import KEYFILES, MAC, after, before
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 
@@ -48,6 +48,76 @@ def test_an_address_by_a_secret_is_told(
     found = notes(make_plan(replace(BUNDLE, state=desired), live), live)
     words = "the address 2001:db8::7a31 may change: eth0 has it by addr-gen-mode=stable-privacy, and will have one"
     assert found == ([f"{words} from its MAC"] if told else [])
+
+
+LEASE = {"ip": "2001:db8::5", "prefix-length": 128, "valid-life-time": "3600sec"}
+KEEP = "to keep it reserve the address for the MAC at the DHCP server before, or give it in the definition"
+
+
+def by_dhcp(profile: dict[str, str], address: dict[str, Any], now: str, to_be: str, place: str = "eth0") -> list[str]:
+    """What is told where eth0 has its addresses by DHCP of the families `now` ("4", "46", …), and the bridge over it
+    (or what else `place` is) of those `to_be`."""
+    live = before()
+    families = {
+        f"ipv{n}": {"enabled": True, "dhcp": n in now, "address": [address] if n == "6" else []} for n in ("4", "6")
+    }
+    state = copy.deepcopy(live.state)
+    nic = next(i for i in state["interfaces"] if i["name"] == "eth0")
+    nic.update(copy.deepcopy(families), **{"mac-address": MAC.upper()})
+    live = replace(live, state=state, profiles={"eth0": replace(live.profiles["eth0"], **profile)})
+    desired = copy.deepcopy(BUNDLE.state)
+    for interface in desired["interfaces"]:
+        if interface["name"] == place:
+            interface.update({f"ipv{n}": {"enabled": True, "dhcp": n in to_be} for n in ("4", "6")})
+    return notes(make_plan(replace(BUNDLE, state=desired), live), live)
+
+
+@pytest.mark.parametrize(
+    ("profile", "how"),
+    [
+        ({}, ""),
+        ({"dhcp4_client_id": "mac", "dhcp4_iaid": "stable"}, ""),
+        ({"dhcp4_client_id": "perm-mac"}, ""),
+        ({"dhcp4_client_id": f"01:{MAC}"}, ""),
+        ({"dhcp4_client_id": f"ff:{MAC}"}, f"ipv4.dhcp-client-id=ff:{MAC}"),
+        ({"dhcp4_client_id": "the host"}, "ipv4.dhcp-client-id=the host"),
+        ({"dhcp4_client_id": "duid", "dhcp4_iaid": "7"}, "ipv4.dhcp-client-id=duid, ipv4.dhcp-iaid=7"),
+        ({"dhcp4_iaid": "7"}, "ipv4.dhcp-iaid=7"),
+        ({"dhcp6_duid": "uuid", "dhcp6_iaid": "7"}, ""),
+    ],
+)
+def test_a_lease_that_goes_by_something_else_than_the_mac_may_change(profile: dict[str, str], how: str) -> None:
+    words = f"the address that eth0 has from DHCP may change: it asks by {how}, eth0 will by its MAC; {KEEP}"
+    assert by_dhcp(profile, FIXED, "4", "4") == ([words] if how else [])
+    assert by_dhcp(profile, FIXED, "", "4") == by_dhcp(profile, FIXED, "4", "") == [], "before and afterwards"
+    assert by_dhcp(profile, FIXED, "4", "4", "peth0") == [], "of a NIC that is a port"
+
+
+@pytest.mark.parametrize(
+    ("profile", "address", "how"),
+    [
+        ({}, FIXED, ""),
+        ({}, BY_ITSELF, ""),
+        ({}, LEASE, "a DUID and an IAID of NetworkManager's choice"),
+        ({"dhcp6_duid": "ll"}, LEASE, "a DUID and an IAID of NetworkManager's choice"),
+        ({"dhcp6_duid": "ll", "dhcp6_iaid": "mac"}, LEASE, ""),
+        ({"dhcp6_duid": f"00:03:00:01:{MAC}", "dhcp6_iaid": "perm-mac"}, LEASE, ""),
+        ({"dhcp6_duid": "uuid"}, FIXED, "ipv6.dhcp-duid=uuid"),
+        ({"dhcp6_duid": "uuid", "dhcp6_iaid": "ifname"}, LEASE, "ipv6.dhcp-duid=uuid, ipv6.dhcp-iaid=ifname"),
+        ({"dhcp4_client_id": "stable"}, FIXED, ""),
+    ],
+)
+def test_so_may_one_from_dhcpv6(profile: dict[str, str], address: dict[str, Any], how: str) -> None:
+    words = f"the address that eth0 has from DHCPv6 may change: it asks by {how}, eth0 will by its MAC; {KEEP}"
+    assert by_dhcp(profile, address, "6", "6") == ([words] if how else [])
+    assert by_dhcp(profile, address, "", "6") == by_dhcp(profile, address, "6", "") == []
+
+
+def test_a_lease_of_a_host_that_is_as_defined_is_not_spoken_of() -> None:
+    live = after(BUNDLE)
+    profiles = {**live.profiles, "eth0": replace(live.profiles["eth0"], dhcp4_client_id="stable")}
+    live = replace(live, profiles=profiles)
+    assert notes(make_plan(BUNDLE, live), live) == []
 
 
 def test_a_profile_of_the_same_priority_that_fits_too_is_told() -> None:

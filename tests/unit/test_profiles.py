@@ -33,6 +33,10 @@ connection.master:
 match.interface-name:eth*,!eth9
 ipv4.method:manual
 ipv6.method:auto
+ipv4.dhcp-client-id:ff:00:01
+ipv4.dhcp-iaid:stable
+ipv6.dhcp-duid:llt
+ipv6.dhcp-iaid:7
 """,
     "2": """
 connection.uuid:u-2
@@ -45,6 +49,10 @@ connection.autoconnect-priority:0
 connection.master:
 ipv4.method:disabled
 ipv6.method:disabled
+ipv4.dhcp-client-id:
+ipv4.dhcp-iaid:
+ipv6.dhcp-duid:
+ipv6.dhcp-iaid:
 """,
     "3": """
 connection.uuid:u-3
@@ -114,6 +122,10 @@ ETH0 = Profile(
     priority=-999,
     mac="00:14:4f:80:de:00",
     match="eth*,!eth9",
+    dhcp4_client_id="ff:00:01",
+    dhcp4_iaid="stable",
+    dhcp6_duid="llt",
+    dhcp6_iaid="7",
 )
 
 
