@@ -28,6 +28,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -48,6 +49,8 @@ LABEL = "security.selinux"
 #: one in the old one's place.
 BALLAST = "ballast"
 BALLAST_SIZE = 1 << 20
+#: The folder beside the journal for what an undo takes away without knowing whose it is.
+ASIDE = "aside"
 #: How often an undo that could not be verified is tried before a person is needed.
 TRIES = 3
 #: Seconds between two looks of the watchdog.
@@ -163,6 +166,36 @@ def remove_file(path: str) -> None:
     if target.exists() or target.is_symlink():
         target.unlink()
         sync_dir(target.parent)
+
+
+def set_aside(path: str, folder: Path) -> str:
+    """Move a file, which may be a person's, into this folder (under its whole path, which may be taken); says where it
+    is now. That may be another file system, and full: then it stays where it is under a name that NetworkManager does
+    not read, since what it would do there must be undone all the same."""
+    record = record_file(path)
+    try:
+        target = _free_place(folder / path.lstrip("/"), record)
+        restore_file({**record, "path": str(target)})
+        remove_file(path)
+    except OSError:
+        target = _free_place(Path(path).with_name(f".{Path(path).name}.kvmnet-{ASIDE}"), record)
+        Path(path).replace(target)
+        sync_dir(target.parent)
+    return str(target)
+
+
+def _free_place(wanted: Path, record: Json) -> Path:
+    """`wanted`, or with a number behind it: where nothing is, or what an undo before this one has put there."""
+
+    def taken(place: Path) -> bool:
+        there = record_file(str(place))
+        return not there.get("absent") and any(there.get(key) != record.get(key) for key in ("data", "link"))
+
+    place, number = wanted, 0
+    while taken(place):
+        number += 1
+        place = wanted.with_name(f"{wanted.name}.{number}")
+    return place
 
 
 def record_file(path: str) -> Json:
@@ -416,15 +449,22 @@ def profiles() -> list[Json]:
 
 
 def profile_files(uuids: list[str]) -> list[str]:
-    """The keyfiles, on disk and in memory, that hold one of these profiles."""
+    """The keyfiles, on disk and in memory, that say that they hold one of these profiles. NetworkManager reads none
+    whose name begins with a dot."""
     found = []
     for folder in PROFILE_DIRS:
-        for path in sorted(Path(folder).glob("*")) if Path(folder).is_dir() else []:
+        for path in sorted(Path(folder).glob("[!.]*")) if Path(folder).is_dir() else []:
             with contextlib.suppress(OSError):
-                text = path.read_text(encoding="utf-8", errors="replace")
-                if any(f"uuid={uuid}" in text for uuid in uuids):
+                if says_uuid(path.read_bytes(), uuids):
                     found.append(str(path))
     return found
+
+
+def says_uuid(keyfile: bytes, uuids: list[str]) -> bool:
+    """Whether a keyfile names one of these profiles. A person's may do so in capitals and with blanks; or not at all:
+    then NetworkManager derives the UUID from the path, and writes it down when it saves the profile."""
+    said = {found.lower() for found in re.findall(rb"^[ \t]*uuid[ \t]*=[ \t]*([^\s]+)", keyfile, re.MULTILINE)}
+    return any(uuid.lower().encode() in said for uuid in uuids)
 
 
 def firewalld(method: str, *arguments: str, interface: str = f"{FIREWALLD}.zone") -> str:
@@ -477,7 +517,10 @@ def snapshot(names: list[str], macs: list[str], uuids: list[str], files: list[st
     `uuids`: profiles that may be changed; `files`: further files that may be written; `lost`: the taps and macvtaps
     of guests that may be cut for good.
     """
-    paths = sorted({*files, *profile_files(uuids)})
+    seen = observe(sorted(names), sorted(m.lower() for m in macs), sorted(uuids))
+    # by NetworkManager's own word too: a keyfile need not say which profile it holds
+    held = {p["file"] for p in seen["profiles"] if p["file"].startswith(PROFILE_DIRS)}
+    paths = sorted({*files, *held, *profile_files(uuids)})
     return {
         "names": sorted(names),
         "macs": sorted(m.lower() for m in macs),
@@ -488,7 +531,7 @@ def snapshot(names: list[str], macs: list[str], uuids: list[str], files: list[st
             for name, port in guest_ports().items()
             if name in lost or (name not in names and port["of"] in names)
         },
-        **observe(sorted(names), sorted(m.lower() for m in macs), sorted(uuids)),
+        **seen,
     }
 
 
@@ -758,12 +801,15 @@ def undo_rename(folder: Path, spec: Json) -> str:
 
 
 def undo_files(folder: Path, spec: Json) -> str:
-    """Give recorded files back, remove keyfiles of `uuids` that were not there, have them read again."""
+    """Give recorded files back, set keyfiles of `uuids` aside that were not there, have them read again."""
     before = read_json(folder / "snapshot.json")
     records = {r["path"]: r for r in before["files"]}
     changed = [path for path in spec.get("paths", []) if restore_file(records[path])]
+    aside = []
     for path in profile_files(spec.get("uuids", [])):
-        if restore_file(records.get(path, {"path": path, "absent": True})):
+        if path not in records:
+            place = set_aside(path, folder / ASIDE)
+            aside.append(f"{path} was not there before, and is kept as {place.removeprefix(f'{folder}/')}")
             changed.append(path)
     for record in before["files"]:  # a keyfile that is gone names no uuid any more
         if spec.get("uuids") and record["path"].startswith(PROFILE_DIRS) and restore_file(record):
@@ -774,7 +820,7 @@ def undo_files(folder: Path, spec: Json) -> str:
         run("udevadm", "control", "--reload")
     if any("/NetworkManager/conf.d/" in path for path in changed) and networkmanager_runs():
         reload_networkmanager()
-    return f"{len(changed)} given back"
+    return "; ".join([f"{len(changed) - len(aside)} given back", *aside])
 
 
 def undo_unbind_name(folder: Path, spec: Json) -> str:
@@ -1226,8 +1272,8 @@ def close(state_dir: Path, outcome: str, **fields: Any) -> None:
 
 
 def prune(history: Path, keep: int = HISTORY) -> None:
-    """Forget the oldest ended transactions, never one that tells of the machine from before kvmnet: that took a
-    NIC over, was the first to write a file, or gave all of it back."""
+    """Forget the oldest ended transactions, never one that tells of the machine from before kvmnet (that took a
+    NIC over, was the first to write a file, or gave all of it back), nor one whose undo set a file of /etc aside."""
     folders = sorted(history.iterdir())
     seen: set[str] = set()
     for folder in folders:
@@ -1236,6 +1282,7 @@ def prune(history: Path, keep: int = HISTORY) -> None:
             records = read_json(folder / "snapshot.json").get("files", [])
             paths = {r["path"] for r in records if "/applied/" not in r["path"]}
             first, seen = bool(paths - seen), seen | paths
+        first = first or (folder / ASIDE / "etc").exists()
         if folder in folders[-keep:] or first or transaction.get("adopts") or transaction.get("removes"):
             continue
         shutil.rmtree(folder, ignore_errors=True)

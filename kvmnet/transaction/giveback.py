@@ -62,6 +62,7 @@ def find_original(state_dir: Path) -> Original:
     zones: rescue.Json = {}
     devices: dict[str, str] = {}
     uuids: set[str] = set()
+    keyfiles: set[str] = set()  # of those, as NetworkManager told: they need not say it themselves
     ours: set[str] = set()
     seeded: set[str] = set()
     for one in ended(state_dir):
@@ -71,6 +72,7 @@ def find_original(state_dir: Path) -> Original:
             continue
         if transaction.get("removes"):
             nics, files, links, addresses, zones, devices, uuids, seeded = {}, {}, {}, {}, {}, {}, set(), set()
+            keyfiles = set()
             continue
         for record in snapshot["files"]:
             if not record["path"].startswith(str(state_dir / "applied")):
@@ -82,6 +84,7 @@ def find_original(state_dir: Path) -> Original:
         for profile in snapshot["profiles"]:  # also of what a person made and we adopted, active or not
             if profile["uuid"] not in {*ours, *uuids}:
                 uuids.add(profile["uuid"])
+                keyfiles.add(profile["file"])
                 if transaction.get("adopts") and profile["device"]:
                     devices[profile["uuid"]] = profile["device"]
                     if profile["device"] in snapshot["links"]:  # a bond, a VLAN: of a NIC see below
@@ -97,7 +100,11 @@ def find_original(state_dir: Path) -> Original:
             zones[name] = (snapshot["zones"] or {}).get(name)
     if not nics:
         raise Refused("kvmnet has not taken over a NIC of this host", "there is nothing to give back", "KVN562")
-    kept = [r for r in files.values() if _keyfile_of(r, sorted(uuids)) or not r["path"].startswith(rescue.PROFILE_DIRS)]
+    kept = [
+        record
+        for path, record in files.items()
+        if path in keyfiles or _keyfile_of(record, sorted(uuids)) or not path.startswith(rescue.PROFILE_DIRS)
+    ]
     return Original(
         tuple(nics[mac] for mac in sorted(nics)),
         {device: uuid for uuid, device in devices.items()},
@@ -114,8 +121,7 @@ def find_original(state_dir: Path) -> Original:
 
 
 def _keyfile_of(record: rescue.Json, uuids: list[str]) -> bool:
-    text = base64.b64decode(record.get("data", "")).decode(errors="replace")
-    return any(f"uuid={uuid}" in text for uuid in uuids)
+    return rescue.says_uuid(base64.b64decode(record.get("data", "")), uuids)
 
 
 def plan_removal(bundle: Bundle, original: Original, live: Live) -> Plan:

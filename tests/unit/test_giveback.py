@@ -98,6 +98,17 @@ def test_the_first_snapshot_of_a_nic_counts(state: Path) -> None:
     assert kept[LINK] == {"path": LINK, "absent": True}
 
 
+def test_a_profile_whose_keyfile_does_not_name_it_is_given_back_too(tmp_path: Path) -> None:
+    office, foreign = (f"/etc/NetworkManager/system-connections/{name}.nmconnection" for name in ("office", "foreign"))
+    snapshot = {
+        "files": [file(office, "[connection]\nid=office\n"), file(foreign, "[connection]\nid=foreign\n")],
+        "links": {"eth0": link("eth0")},
+        "profiles": [{"uuid": "u-1", "device": "eth0", "file": office, "id": "office"}],
+    }
+    past(tmp_path, "1", snapshot=snapshot, adopts=[MAC])
+    assert [r["path"] for r in find_original(tmp_path).snapshot["files"]] == [office]
+
+
 def test_a_bond_from_before_kvmnet_is_activated_and_compared_too(tmp_path: Path) -> None:
     bond = {"name": "bond0", "mac": None, "kind": "bond", "address": MAC, "altnames": []}
     snapshot = {

@@ -20,8 +20,8 @@ def test_it_needs_the_standard_library_alone() -> None:
     names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {str(n.module).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert names <= {
-        "__future__", "argparse", "base64", "collections", "contextlib", "fcntl", "json", "os", "pathlib", "shutil",
-        "signal", "stat", "subprocess", "sys", "time", "typing",
+        "__future__", "argparse", "base64", "collections", "contextlib", "fcntl", "json", "os", "pathlib", "re",
+        "shutil", "signal", "stat", "subprocess", "sys", "time", "typing",
     }  # fmt: skip
 
 
@@ -714,3 +714,106 @@ def test_a_name_that_is_not_from_a_file_is_given_back_too(
     monkeypatch.setattr(rescue, "run", lambda *words: ran.append(" ".join(words[2:])) or "")
     rescue.UNDO["hostname"](tmp_path, {"op": "hostname", "name": name, "running": "from-dhcp"})
     assert ran == said
+
+
+# ---- keyfiles of a person's
+
+
+@pytest.fixture
+def keyfiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of keyfiles on a machine where NetworkManager runs; the open transaction's is beside it."""
+    folder = tmp_path / "system-connections"
+    folder.mkdir()
+    (tmp_path / "open").mkdir()
+    monkeypatch.setattr(rescue, "PROFILE_DIRS", (str(folder),))
+    monkeypatch.setattr(rescue, "guest_ports", dict)
+    monkeypatch.setattr(rescue, "networkmanager_runs", lambda: True)
+    monkeypatch.setattr(rescue, "run", lambda *words, **_: "")
+    return folder
+
+
+def shot(keyfiles: Path, monkeypatch: pytest.MonkeyPatch, **files: str) -> dict[str, Any]:
+    """The snapshot of a machine where each of these files (stem -> UUID) is NetworkManager's profile."""
+    rows = [{"uuid": u, "device": None, "file": str(keyfiles / f"{f}.nmconnection"), "id": f} for f, u in files.items()]
+    monkeypatch.setattr(rescue, "observe", lambda *_: {"profiles": rows})
+    before = rescue.snapshot([], [], sorted(files.values()), [])
+    rescue.write_file(str(keyfiles.parent / "open" / "snapshot.json"), json.dumps(before).encode())
+    return before
+
+
+@pytest.mark.parametrize(
+    ("line", "is_it"),
+    [
+        ("uuid=ab-1", True),
+        ("uuid = AB-1", True),
+        ("  uuid\t=ab-1  ", True),
+        ("uuid=ab-1\r", True),
+        ("uuid=ab-12", False),
+        ("#uuid=ab-1", False),
+        ("secondaries=ab-1", False),
+    ],
+)
+def test_a_keyfile_names_its_profile_in_any_way(line: str, is_it: bool) -> None:
+    text = f"[connection]\nid=\xff\n{line}\ntype=ethernet\n".encode("latin-1")
+    assert rescue.says_uuid(text, ["cd-2", "ab-1"]) is is_it
+
+
+def test_a_keyfile_that_does_not_name_its_profile_is_given_back(
+    keyfiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = keyfiles / "office.nmconnection"
+    file.write_text("[connection]\nid=office\n")
+    before = shot(keyfiles, monkeypatch, office="ab-1")
+    file.write_text("[connection]\nid=office\nuuid=ab-1\ncontroller=br0\n")
+    assert rescue.file_differences(before) == [f"file {file}: differs in data"]
+    assert rescue.UNDO["files"](keyfiles.parent / "open", {"uuids": ["ab-1"]}) == "1 given back"
+    assert file.read_text() == "[connection]\nid=office\n"
+    assert rescue.file_differences(before) == []
+
+
+def test_a_keyfile_that_the_snapshot_does_not_know_is_kept_beside_the_journal(
+    keyfiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, folder = shot(keyfiles, monkeypatch), keyfiles.parent / "open"
+    file = keyfiles / "office.nmconnection"
+    place = folder / "aside" / str(file).lstrip("/")
+    before["uuids"] = ["ab-1"]
+    for text in ("uuid=AB-1\n", "uuid=ab-1\nother\n", "uuid=ab-1\nother\n"):
+        file.write_text(text)
+        file.chmod(0o600)
+        assert rescue.file_differences(before) == [f"file {file}: was not there"]
+        told = rescue.UNDO["files"](folder, {"uuids": ["ab-1"]})
+        assert told.startswith(f"0 given back; {file} was not there before, and is kept as aside/")
+        assert (rescue.file_differences(before), list(keyfiles.iterdir())) == ([], [])
+    assert (place.read_text(), place.stat().st_mode & 0o777) == ("uuid=AB-1\n", 0o600)
+    assert sorted(p.name for p in place.parent.iterdir()) == [place.name, f"{place.name}.1"]
+
+
+def test_a_disk_without_room_for_it_does_not_keep_the_rest_from_being_undone(
+    keyfiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was = keyfiles / "eth0.nmconnection"
+    was.write_text("uuid=ab-1\n")
+    before, folder = shot(keyfiles, monkeypatch, eth0="ab-1"), keyfiles.parent / "open"
+    was.write_text("uuid=ab-1\nother\n")
+    (keyfiles / "office.nmconnection").write_text("uuid=ab-1\nmine\n")
+    write_file = rescue.write_file
+
+    def full(path: str, *rest: Any) -> None:
+        if "/aside/" in path:
+            raise OSError("no space left on device")
+        write_file(path, *rest)
+
+    monkeypatch.setattr(rescue, "write_file", full)
+    rescue.UNDO["files"](folder, {"uuids": ["ab-1"]})
+    assert (was.read_text(), rescue.file_differences(before)) == ("uuid=ab-1\n", [])
+    assert (keyfiles / ".office.nmconnection.kvmnet-aside").read_text() == "uuid=ab-1\nmine\n"
+
+
+def test_what_an_undo_set_aside_is_never_forgotten(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"T{number}").mkdir()
+    rescue.write_file(str(tmp_path / "T0" / "aside" / "etc" / "office.nmconnection"), b"mine")
+    rescue.write_file(str(tmp_path / "T1" / "aside" / "run" / "eth0.nmconnection"), b"NetworkManager's, in memory")
+    rescue.prune(tmp_path, keep=1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["T0", "T2"]
