@@ -66,16 +66,25 @@ def _who(state_dir: Path, console_here: bool) -> str:
     if connection.opened < since:
         age = since - connection.opened
         raise Refused(f"this connection was there {age:.0f} s before the change, so it proves nothing", anew, NO_PROOF)
-    held = rescue.read_json(state_dir / "open" / "snapshot.json").get("names", [])
+    proving = rescue.read_json(state_dir / "open" / "transaction.json").get("proving", [])
     came = [name for name, addresses in rescue.addresses().items() if _has(addresses, connection.address)]
-    if not set(came) & set(held):
+    if proving and not set(came) & set(proving):
         where = came[0] if came else connection.address
         words = f"this connection came in by {where}, which the change does not touch: it proves nothing"
-        raise Refused(words, anew, NO_PROOF)
+        raise Refused(words, f"{anew}, to an address of {' or '.join(_addressed(proving))}", NO_PROOF)
     ours = {a.partition("/")[0] for addresses in rescue.addresses().values() for a in addresses}
     if connection.peer in ours:
         raise Refused("this connection comes from this host itself, so it proves nothing", anew, NO_PROOF)
     return connection.peer
+
+
+def _addressed(names: list[str]) -> list[str]:
+    """Those that somebody may come in by now; all of them where none has an address that is not made by itself."""
+    from kvmnet import rescue
+    from kvmnet.core.difference import is_link_local
+
+    now = rescue.addresses()
+    return [n for n in names if any(not is_link_local(a.partition("/")[0]) for a in now.get(n, []))] or names
 
 
 def _has(addresses: list[str], address: str) -> bool:

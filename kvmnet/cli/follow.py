@@ -69,7 +69,9 @@ def tell_plan(console: Console, prepared: "Prepared") -> None:
     console.event("plan", **prepared.to_json(), steps=[s["title"] for s in prepared.steps])
     console.line(text.rstrip("\n"))
     if prepared.confirm:
-        console.line(f"note: within {prepared.confirm} s of the change `kvmnet confirm` must come by a new connection")
+        where = " to an address of what changes" if prepared.proving else ""
+        words = f"`kvmnet confirm` must come by a new connection{where}"
+        console.line(f"note: within {prepared.confirm} s of the change {words}")
     if prepared.plan.bundle.guests and hooks.wanting():
         console.line("note: guests attach on demand here, but libvirt's hook is not in place: kvmnet hook install")
 

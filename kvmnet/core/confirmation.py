@@ -1,32 +1,72 @@
-"""Whether a change touches the way by which its operator came in."""
+"""Whether a change touches the way by which its operator came in, and which way in proves that it was none too bad."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Optional
 
 from kvmnet.core.bundle import State, port_names
+from kvmnet.core.difference import is_link_local
 from kvmnet.core.plan import Plan
+
+FAMILIES = ("ipv4", "ipv6")
 
 
 def touches(plan: Plan, live: State, address: str) -> bool:
     """Whether the interface that has `address` now, or one below it (a bridge's port, a VLAN's base), is
     changed by the plan; True as well where no interface has it: then nobody can say."""
-    there = {str(i["name"]): i for i in live.get("interfaces", [])}
-    names = [name for name, interface in there.items() if address in _addresses(interface)]
-    changed = set(plan.touched)
-    changed |= {str(r["next-hop-interface"]) for r in plan.state.get("routes", {}).get("config", [])}
-    seen: set[str] = set()
-    while names:
-        name = names.pop()
-        if name not in seen:
-            seen.add(name)
-            names += _below(there.get(name, {}))
-    return bool(seen & changed) or (not seen and not plan.empty)
+    names = {str(i["name"]) for i in live.get("interfaces", []) if address in _addresses(i)}
+    return bool(names & _depending(plan, live)) or (not names and not plan.empty)
+
+
+def proving(plan: Plan, live: State, address: Optional[str] = None, more: Collection[str] = ()) -> tuple[str, ...]:
+    """By which interfaces a word from outside must come in to prove something: what the plan changes (and `more`), by
+    the names before and after, and what stands on it. Empty where none of them is to have an address: nobody can come
+    in by what changes then, and every new connection says what there is to say. A link-local address is none of
+    these, unless the caller came in by one (`address`)."""
+    names = _depending(plan, live, more)
+    by_itself = address is not None and is_link_local(address) and touches(plan, live, address)
+    return tuple(sorted(names)) if by_itself or any(_to_come_in(name, plan, live) for name in names) else ()
+
+
+def _depending(plan: Plan, live: State, more: Collection[str] = ()) -> set[str]:
+    """What is changed, and what stands on it: an address there is out of reach when the change is a mistake."""
+    above: dict[str, set[str]] = {}
+    for state in (live, plan.bundle.state):
+        for interface in state.get("interfaces", []):
+            for below in _below(interface):
+                above.setdefault(below, set()).add(str(interface["name"]))
+    routes = plan.state.get("routes", {}).get("config", [])
+    new = {*plan.touched, *more, *(str(r["next-hop-interface"]) for r in routes)}
+    found: set[str] = set()
+    while new:
+        found |= new
+        new = {name for below in new for name in above.get(below, ())} - found
+    return found
+
+
+def _to_come_in(name: str, plan: Plan, live: State) -> bool:
+    """Whether this interface has an address after the change by which somebody from elsewhere may come. One that is
+    to get it by itself (DHCP) counts only where the bundle says so: what it does not speak of has one or not."""
+    wanted, there = _named(name, plan.bundle.state), _named(name, live)
+    if not wanted and name in {*plan.leaving, *(r.old for r in plan.renames)}:
+        return False
+    for family in FAMILIES:
+        said = wanted.get(family)
+        if said and said.get("enabled") and (said.get("dhcp") or said.get("autoconf")):
+            return True
+        held = (said or there.get(family, {})).get("address", [])
+        if any(not is_link_local(str(a["ip"])) for a in held):
+            return True
+    return False
+
+
+def _named(name: str, state: State) -> Mapping[str, Any]:
+    return next((i for i in state.get("interfaces", []) if i["name"] == name), {})
 
 
 def _addresses(interface: Mapping[str, Any]) -> list[str]:
-    return [str(a["ip"]) for family in ("ipv4", "ipv6") for a in interface.get(family, {}).get("address", [])]
+    return [str(a["ip"]) for family in FAMILIES for a in interface.get(family, {}).get("address", [])]
 
 
 def _below(interface: Mapping[str, Any]) -> list[str]:

@@ -150,6 +150,13 @@ def plan_removal(bundle: Bundle, original: Original, live: Live) -> Plan:
     return Plan(bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes))
 
 
+def given_back(bundle: Bundle, original: Original) -> set[str]:
+    """The interfaces that a removal touches beside those that go or get another name: whatever was applied, and what
+    is activated as before."""
+    applied = {str(i["name"]) for i in bundle.state.get("interfaces", [])}
+    return applied | {nic.name for nic in original.nics} | set(original.active)
+
+
 def _removals(made: list[str], live: Live) -> list[Step]:
     """All at once, but what carries the host's addresses, and what that stands on, at last: NetworkManager takes a
     second for each of many, and the host would be away meanwhile."""

@@ -103,6 +103,7 @@ def _write(state_dir: Path, prepared: Prepared) -> str:
                 "adopts": sorted(taken - {""} - adopted(state_dir)),
                 "changes": plan.to_json()["changes"],
                 "lost": lost,
+                "proving": prepared.proving,
                 "steps": steps,
             },
         ),

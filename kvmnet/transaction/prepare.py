@@ -16,7 +16,7 @@ from typing import Any, Optional
 from kvmnet import rescue
 from kvmnet.core import emit
 from kvmnet.core.bundle import Bundle, State
-from kvmnet.core.confirmation import touches
+from kvmnet.core.confirmation import proving, touches
 from kvmnet.core.errors import Refused
 from kvmnet.core.hook_record import HOOK_FILE, hook_text
 from kvmnet.core.impact import Impact, impacts
@@ -37,7 +37,7 @@ from kvmnet.host.read import read_live
 from kvmnet.host.running import read_running
 from kvmnet.host.surroundings import read_surroundings
 from kvmnet.transaction.compile import Terms, compile_steps
-from kvmnet.transaction.giveback import Original, compile_removal, find_original, plan_removal
+from kvmnet.transaction.giveback import Original, compile_removal, find_original, given_back, plan_removal
 from kvmnet.transaction.stepdata import Step
 
 #: Seconds for a word from outside, where the caller does not say how many.
@@ -60,8 +60,9 @@ class Wishes:
 @dataclass(frozen=True)
 class Prepared:
     """A plan for this host, what it was made from, and the steps to it (none where there is nothing to do);
-    `confirm` is for how many seconds a word from outside is waited for, `allowed` are the refusals that a
-    person overrode, `original` is what a removal gives back."""
+    `confirm` is for how many seconds a word from outside is waited for, `proving` by which interfaces it must come in
+    (any, where there are none), `allowed` are the refusals that a person overrode, `original` is what a removal gives
+    back."""
 
     plan: Plan
     live: Live
@@ -69,6 +70,7 @@ class Prepared:
     backend: str
     probes: Probes
     confirm: int = 0
+    proving: tuple[str, ...] = ()
     allowed: tuple[Refusal, ...] = ()
     original: Optional[Original] = None
 
@@ -119,7 +121,8 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
             record = _record(bundle, live, state_dir)
             terms = Terms(wishes.timeout, probes.must, *record, confirm)
             steps = compile_steps(plan, live, bound_profiles(held.profiles), terms)
-            return Prepared(plan, live, steps, backend.name, probes, confirm, allowed)
+            by = proving(plan, live.state, connection.address if connection else None)
+            return Prepared(plan, live, steps, backend.name, probes, confirm, by, allowed)
 
 
 def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str], None]) -> Prepared:
@@ -139,7 +142,8 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Calla
             confirm = wishes.confirm if wishes.confirm is not None else CONFIRM_WITHIN if connection else 0
             record = sorted(str(path) for path in (state_dir / "applied").iterdir())
             steps = compile_removal(plan, original, live, probes.must, record, confirm)
-            return Prepared(plan, live, steps, backend.name, probes, confirm, allowed, original)
+            by = proving(plan, live.state, connection.address if connection else None, given_back(bundle, original))
+            return Prepared(plan, live, steps, backend.name, probes, confirm, by, allowed, original)
 
 
 def judged(plan: Plan, live: Live, wishes: Wishes, among: Optional[Collection[str]] = None) -> tuple[Refusal, ...]:

@@ -12,7 +12,7 @@ import pytest
 from kvmnet import rescue
 from kvmnet.cli import confirm
 from kvmnet.core.bundle import Bundle
-from kvmnet.core.confirmation import touches
+from kvmnet.core.confirmation import proving, touches
 from kvmnet.core.errors import Refused
 from kvmnet.core.order import Rename
 from kvmnet.core.plan import Change, Plan
@@ -50,10 +50,10 @@ def test_a_tmux_is_as_old_as_can_be_and_a_console_is_no_connection(tmp_path: Pat
     assert ssh_connection(tmp_path, 40) == Connection("10.1.1.1", "10.1.255.254", 0.0)
 
 
-def waiting(folder: Path, *more: dict[str, Any]) -> None:
+def waiting(folder: Path, *more: dict[str, Any], proving: tuple[str, ...] = ("eth0", "peth0")) -> None:
     (folder / "open").mkdir()
-    (folder / "open" / "transaction.json").write_text('{"id": "T", "host": "h"}')
-    (folder / "open" / "snapshot.json").write_text('{"names": ["eth0", "peth0"]}')
+    (folder / "open" / "transaction.json").write_text(json.dumps({"id": "T", "host": "h", "proving": proving}))
+    (folder / "open" / "snapshot.json").write_text('{"names": ["eth0", "eth1", "peth0"]}')
     journal = rescue.Journal(folder / "open")
     for event in ({"event": "do", "step": 5, "title": "wait", "op": "confirm", "up": 200.0, "until": 400.0}, *more):
         journal.append(str(event.pop("event")), **event)
@@ -77,12 +77,24 @@ def test_only_a_new_connection_from_elsewhere_confirms(tmp_path: Path, monkeypat
     with pytest.raises(Refused, match="came in by eth1, which the change does not touch") as told:
         ask(monkeypatch, tmp_path, Connection("192.0.2.1", "192.0.2.7", 201.0))
     assert told.value.code == "KVN561"
+    assert told.value.hint is not None and told.value.hint.endswith(", to an address of eth0")
     with pytest.raises(Refused, match="from this host itself") as told:
         ask(monkeypatch, tmp_path, Connection("10.1.255.254", "10.1.255.254", 201.0))
     assert told.value.code == "KVN561"
     with pytest.raises(Refused, match="no SSH connection") as told:
         ask(monkeypatch, tmp_path, None)
     assert told.value.code == "KVN561"
+
+
+def test_where_nobody_comes_in_by_what_changes_any_new_connection_confirms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(tmp_path, proving=())
+    assert ask(monkeypatch, tmp_path, Connection("192.0.2.1", "192.0.2.7", 201.0)) == "192.0.2.1"
+    with pytest.raises(Refused, match="from this host itself"):
+        ask(monkeypatch, tmp_path, Connection("192.0.2.7", "192.0.2.7", 201.0))
+    with pytest.raises(Refused, match="there 50 s before the change"):
+        ask(monkeypatch, tmp_path, Connection("192.0.2.1", "192.0.2.7", 150.0))
 
 
 def test_nothing_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +143,52 @@ def test_a_change_below_the_operators_feet(
     something = (Change("change", "something"),) if changed or renames else ()
     plan = Plan(bundle, renames, {}, sent, (), None, {}, False, something)
     assert touches(plan, state(BRIDGE, VLAN, BOND), address) is expected
+
+
+OFF = {"ipv4": {"enabled": False}, "ipv6": {"enabled": False}}
+STORAGE = {
+    "name": "stor",
+    "vlan": {"base-iface": "peth0"},
+    "ipv4": {"enabled": True, "address": [{"ip": "192.0.2.7"}]},
+}
+GUESTS = {"name": "guests", "bridge": {"port": [{"name": "eth3"}]}, **OFF}
+FREE = {"name": "eth3", "ipv6": {"enabled": True, "autoconf": True, "address": [{"ip": "fe80::3"}]}}
+LOCAL = {**FREE, "name": "eth4"}
+
+
+def plan_of(
+    *sent: str, renames: tuple[Rename, ...] = (), routes: tuple[str, ...] = (), leaving: tuple[str, ...] = ()
+) -> Plan:
+    wanted = state({**BRIDGE, "ipv4": {"enabled": True, **BRIDGE["ipv4"]}}, {"name": "peth0", **OFF}, STORAGE, GUESTS)
+    changed: dict[str, Any] = {"interfaces": [{"name": name} for name in sent]}
+    if routes:
+        changed["routes"] = {"config": [{"next-hop-interface": name} for name in routes]}
+    return Plan(Bundle("c", "h", "rocks", (), wanted), renames, {}, changed, (), None, {}, False, (), leaving=leaving)
+
+
+@pytest.mark.parametrize(
+    ("plan", "address", "expected"),
+    [
+        (plan_of("stor"), None, ("stor",)),  # not eth0, which is of the definition too
+        (plan_of("peth0"), None, ("eth0", "peth0", "stor")),
+        (plan_of(renames=(Rename("m", "old", "peth0"),)), None, ("eth0", "old", "peth0", "stor")),
+        (plan_of(routes=("stor",)), None, ("stor",)),
+        (plan_of("eth1"), None, ("bond0", "eth0.5", "eth1")),  # of others, over what is changed
+        (plan_of(), None, ()),  # settings alone
+        (plan_of("guests", "eth3"), None, ()),  # nobody comes in by these
+        (plan_of("eth4"), None, ()),
+        (plan_of("eth4"), "fe80::4", ()),
+        (plan_of("eth4"), "fe80::3", ("eth4",)),  # but this caller does, by one of two that have it
+        (plan_of(leaving=("gone",)), "198.51.100.1", ()),  # nobody can come in by it any more
+    ],
+)
+def test_by_which_interfaces_a_word_proves_something(
+    plan: Plan, address: Optional[str], expected: tuple[str, ...]
+) -> None:
+    gone = {"name": "gone", "ipv4": {"enabled": True, "address": [{"ip": "198.51.100.1"}]}}
+    live = state({**BRIDGE, "name": "old", "bridge": {}}, {**VLAN, "ipv6": {"address": [{"ip": "fd00::1"}]}}, BOND)
+    live["interfaces"] += [FREE, LOCAL, gone]
+    assert proving(plan, live, address) == expected
 
 
 def test_history_is_read_from_the_journals(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from kvmnet.core.probe import Probe
 from kvmnet.core.refusals import GIVING_BACK, judge
 from kvmnet.core.report import plan_text
 from kvmnet.pipeline import load
-from kvmnet.transaction.giveback import compile_removal, find_original, plan_removal
+from kvmnet.transaction.giveback import compile_removal, find_original, given_back, plan_removal
 from kvmnet.transaction.stepdata import touched_files, touched_profiles
 from kvmnet.transaction.steps import DO
 
@@ -144,6 +144,11 @@ def test_of_another_profile_that_fits_the_nic_nothing_is_told(state: Path) -> No
     machine = replace(live(), idle=(Profile("u-9", "office", "802-3-ethernet", "", KEYFILE),))
     assert notes(plan_removal(BUNDLE, find_original(state), machine), machine) == []
     assert notes(make_plan(BUNDLE, machine), machine) != []
+
+
+def test_a_removal_touches_all_that_was_applied_and_all_that_comes_back(state: Path) -> None:
+    original = replace(find_original(state), active={"bond0": "u-3"})
+    assert given_back(BUNDLE, original) == {"bond0", *(i["name"] for i in BUNDLE.state["interfaces"]), "eth0"}
 
 
 def test_nothing_of_the_host_speaks_against_it(state: Path) -> None:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -251,6 +252,11 @@ def test_a_transaction_is_written_whole(tmp_path: Path, prepared: Prepared) -> N
     assert rescue.read_json(tmp_path / "open" / "transaction.json")["id"] == identity
     assert (tmp_path / "open" / "ballast").stat().st_size == rescue.BALLAST_SIZE
     assert [e["event"] for e in rescue.Journal(tmp_path / "open").events()] == ["begin"]
+
+
+def test_a_transaction_says_by_what_a_word_proves_something(tmp_path: Path, prepared: Prepared) -> None:
+    launch.open_transaction(tmp_path, replace(prepared, proving=("stor",)))
+    assert rescue.read_json(tmp_path / "open" / "transaction.json")["proving"] == ["stor"]
 
 
 @pytest.mark.parametrize(

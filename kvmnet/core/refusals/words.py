@@ -19,9 +19,10 @@ elsewhere(
     """
     A change is kept only by a word over a connection that could not have been made if it had cut the host off: an SSH
     connection that was opened after the change, from another machine, to an address of an interface that the change
-    touches. A shell on the host is none, and an older connection goes on by what the firewall and the routers
-    remember of it. Open a new one: `ssh HOST kvmnet confirm`, with `-S none` where your ssh shares connections. Who
-    sits at the machine's console says so: `kvmnet confirm --at-the-console`.
+    touches, or of one that stands on such (a bridge over the NIC); where no such interface has an address, to any. A
+    shell on the host is none, and an older connection goes on by what the firewall and the routers remember of it. Open
+    a new one: `ssh HOST kvmnet confirm`, with `-S none` where your ssh shares connections. Who sits at the machine's
+    console says so: `kvmnet confirm --at-the-console`.
     """,
 )
 elsewhere(
