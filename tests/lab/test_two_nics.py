@@ -10,6 +10,7 @@ from tests.lab import faults, picture
 from tests.lab.machine import Machine, Nic
 from tests.lab.outage import reachable
 from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, PEER_MAC, keyfile, seed_host, two_machines
+from tests.lab.ssh import anew, way_in
 from tests.lab.wire import Wire
 
 SECOND_MAC = "00:14:4f:80:de:01"
@@ -72,6 +73,20 @@ def test_two_bridges_with_all_their_addresses_also_after_a_power_cut(pair: tuple
     assert picture.default_routes(host) == [(PEER_ADDRESS, "eth0", 100)]
     assert reachable(peer)
     assert host.run("kvmnet apply /root/cluster.yaml").stdout == "two: nothing to do, the host is as defined\n"
+
+
+def test_a_word_by_the_nic_that_does_not_change_proves_nothing(pair: tuple[Machine, Machine]) -> None:
+    host, peer = pair
+    ssh = way_in(host, peer)
+    before = picture.without_metrics(picture.whole(host))
+    host.put("/root/more.yaml", DEFINITION.replace('"2001:db8::7"', '"2001:db8::7", "2001:db8::8"'))
+    job = host.start("exec kvmnet apply --yes --confirm-within 30 /root/more.yaml")
+    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    word = peer.run(f"{anew(ssh)} kvmnet confirm", check=False)
+    assert (word.code, "came in by eth0, which the change does not touch" in word.stderr) == (5, True), word
+    assert "to an address of eth1" in word.stderr
+    assert job.wait(90).code == 3
+    assert picture.without_metrics(picture.whole(host)) == before
 
 
 SWAPPED = (
