@@ -42,13 +42,18 @@ def is_ours(host: str, name: str, live: Live) -> bool:
 
 
 def leaving(bundle: Bundle, live: Live) -> dict[str, str]:
-    """Virtual interfaces that kvmnet made, that are still there and that the bundle does not have any more:
-    name to nmstate's type. One whose profile is not the one we made is somebody else's of the same name."""
+    """What kvmnet made and the bundle does not have any more: name to nmstate's type."""
     known = {(i["name"], i["type"]) for i in bundle.state.get("interfaces", [])}
+    return {name: kind for name, kind in made_by_us(live).items() if (name, kind) not in known}
+
+
+def made_by_us(live: Live) -> dict[str, str]:
+    """Virtual interfaces that kvmnet made and that are still there: name to nmstate's type. One whose profile is not
+    the one we made is somebody else's of the same name."""
     found = {}
     for name, owned in live.owned.items():
         link, profile = live.links.get(name), live.profiles.get(name)
-        if (name, owned.type) in known or not owned.made or link is None or link.kind != KINDS.get(owned.type):
+        if not owned.made or link is None or link.kind != KINDS.get(owned.type):
             continue
         if profile is not None and profile.uuid == owned.uuid:
             found[name] = owned.type

@@ -18,7 +18,7 @@ from kvmnet.core.bundle import Bundle
 from kvmnet.core.errors import Refused
 from kvmnet.core.live import Live
 from kvmnet.core.order import Rename, hops
-from kvmnet.core.owned import profile_uuid
+from kvmnet.core.owned import made_by_us, profile_uuid
 from kvmnet.core.plan import Change, Plan
 from kvmnet.core.probe import Probe
 from kvmnet.transaction.compile import NM_TYPES, ask_step
@@ -147,7 +147,7 @@ def plan_removal(bundle: Bundle, original: Original, live: Live) -> Plan:
     ]
     changes += [Change("remove", f"{ETC_DIR}/{name}") for name in bundle.links]
     state = {"interfaces": [{"name": n, "type": live.owned[n].type, "state": "absent"} for n in made]}
-    return Plan(bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes))
+    return Plan(bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes), leaving=tuple(made))
 
 
 def given_back(bundle: Bundle, original: Original) -> set[str]:
@@ -194,10 +194,10 @@ def _beneath(names: set[str], live: Live) -> set[str]:
 
 
 def _made(live: Live) -> list[str]:
-    """The virtual interfaces that are there and that kvmnet made, in the order in which they go."""
-    made = [(name, owned.type) for name, owned in live.owned.items() if owned.made and owned.type in _ORDER]
-    there = [(name, kind) for name, kind in made if (link := live.links.get(name)) is not None and link.kind]
-    return [name for name, kind in sorted(there, key=lambda pair: _ORDER.index(pair[1]))]
+    """The virtual interfaces that are there and that kvmnet made, in the order in which they go. One of their names
+    that a person has made since is not kvmnet's."""
+    there = {name: kind for name, kind in made_by_us(live).items() if kind in _ORDER}
+    return sorted(there, key=lambda name: _ORDER.index(there[name]))
 
 
 def compile_removal(

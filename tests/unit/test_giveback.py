@@ -188,6 +188,31 @@ def test_every_step_can_be_done_and_undone(state: Path) -> None:
     assert touched_files(steps) == sorted([LINK, str(state / "applied" / "bundle.json")])
 
 
+def ours(name: str) -> Profile:
+    return Profile(f"u-{name}", name, "x", name, f"/etc/{name}")
+
+
+def test_what_a_person_made_since_is_not_removed_nor_cut_off(state: Path) -> None:
+    """They deleted a bridge of kvmnet's and made one of its name; and a VLAN of theirs stands on one of kvmnet's."""
+    machine = live()
+    machine = replace(
+        machine,
+        links={**machine.links, "br5": Link("br5", None, "bridge"), "br6": Link("br6", None, "bridge")},
+        profiles={**machine.profiles, "br5": replace(ours("br5"), uuid="u-theirs"), "br6": ours("br6")},
+        owned={**machine.owned, **{name: Owned("linux-bridge", True, f"u-{name}") for name in ("br5", "br6")}},
+    )
+    original = find_original(state)
+    plan = plan_removal(BUNDLE, original, machine)
+    assert {change.name for change in plan.changes if change.what == "remove"} == {"eth0", "br6", LINK}
+    assert judge(plan, machine, among=GIVING_BACK) == []
+    on_it = {**machine.links, "br6.7": Link("br6.7", None, "vlan", base="br6")}
+    with pytest.raises(Refused, match=r"br6 is to go, but br6\.7 would lose its network"):
+        judge(plan, replace(machine, links=on_it), among=GIVING_BACK)
+    over = {**machine.links, "br6": replace(machine.links["br6"], master="br5")}
+    with pytest.raises(Refused, match="br6 is to go, but br5 would lose its network"):
+        judge(plan, replace(machine, links=over), among=GIVING_BACK)
+
+
 def test_what_carries_the_hosts_addresses_goes_last(state: Path) -> None:
     """All others at once before it: the management address is away for one removal, not for sixty."""
     machine = live()
@@ -202,6 +227,7 @@ def test_what_carries_the_hosts_addresses_goes_last(state: Path) -> None:
         machine,
         state={"interfaces": shown},
         links={**machine.links, **vlans, **bridges},
+        profiles={**machine.profiles, **{n: ours(n) for n in (*vlans, *bridges)}},
         owned={
             **machine.owned,
             **{name: Owned("vlan", True, f"u-{name}") for name in vlans},

@@ -353,7 +353,7 @@ def test_what_stands_on_what_would_go_is_named() -> None:
     )
     lost = "vnet0, which is no libvirt domain's, would lose its network for good (vnet0 on old: old is removed)"
     assert found(live) == [
-        ("KVN525", "old left the definition, but veth0 would lose its network with it"),
+        ("KVN525", "old is to go, but veth0 would lose its network with it"),
         ("KVN527", lost),
     ]
     plan = make_plan(ROCKS, live)

@@ -135,18 +135,20 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
 @refusal("KVN525", "something of others' stands on what would go", allow=True)
 def in_use(case: Case) -> Iterator[Refusal]:
     """
-    An interface that kvmnet made and that left the definition is to go, but what a person or another program made is
-    on it: a port, a VLAN, a container's link. It would lose its network. Take it out first. Guests' taps and macvtaps
-    are told apart, with their guests: KVN527.
+    An interface that kvmnet made is to go, since it left the definition or all is given back, but what a person or
+    another program made is on it: a port, a VLAN, a container's link, or a bridge that it is a port of. It would lose
+    its network. Take it out first. Guests' taps and macvtaps are told apart, with their guests: KVN527.
     """
     mine = {i["name"] for state in (case.bundle.state, case.plan.state) for i in state.get("interfaces", [])}
     mine |= case.plan.touched
     for name in case.plan.leaving:
         users = [n.name for n in case.live.links.values() if name in (n.master, n.base) and n.kind not in GUESTS_KINDS]
+        over = case.live.links[name].master if name in case.live.links else None
+        users += [over] if over else []
         if users := sorted(set(users) - mine):
             yield Refusal(
                 "KVN525",
-                f"{name} left the definition, but {', '.join(users)} would lose its network with it",
+                f"{name} is to go, but {', '.join(users)} would lose its network with it",
                 "take out what was added by hand, or what another program added",
             )
 
