@@ -774,6 +774,21 @@ def undo_profiles(folder: Path, spec: Json) -> str:
     return f"{len(made)} deleted"
 
 
+def undo_links(folder: Path, spec: Json) -> str:
+    """Take virtual links away that came by profiles which were there before, and were not active: the profiles stay."""
+    before, gone = read_json(folder / "snapshot.json").get("links", {}), []
+    for name in spec["names"]:
+        if before.get(name, {}).get("kind") or not links().get(name, {}).get("kind"):
+            continue
+        with contextlib.suppress(Failed):  # without NetworkManager the link must go all the same
+            for uuid in [p["uuid"] for p in profiles() if p["device"] == name]:
+                run("nmcli", "-w", "20", "connection", "down", "uuid", uuid)
+        if links().get(name, {}).get("kind"):
+            run("ip", "link", "delete", "dev", name)
+        gone.append(name)
+    return f"{', '.join(gone) or 'nothing'} taken away"
+
+
 def undo_profile(folder: Path, spec: Json) -> str:
     """The same for one."""
     return undo_profiles(folder, {"profiles": {spec["uuid"]: spec["interface"]}})
@@ -897,6 +912,7 @@ UNDO: dict[str, Callable[[Path, Json], str]] = {
     "checkpoint": undo_checkpoint,
     "profile": undo_profile,
     "profiles": undo_profiles,
+    "links": undo_links,
     "rename": undo_rename,
     "files": undo_files,
     "unbind name": undo_unbind_name,

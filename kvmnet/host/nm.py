@@ -190,6 +190,10 @@ class NetworkManager:
         NetworkManager does not sync them."""
         paths = self._all([_path_of(uuid) for uuid in uuids])
         self._all([Call(path, f"{BUS}.Settings.Connection", "Save") for path in paths])
+        return self.files(uuids)
+
+    def files(self, uuids: Sequence[str]) -> list[str]:
+        """The keyfiles that hold these profiles, wherever they are."""
         paths = self._all([_path_of(uuid) for uuid in uuids])
         return [str(file[1]) for file in self._all([_file_of(path) for path in paths])]
 

@@ -262,10 +262,19 @@ def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
         log="nmstate.log",
         undo=[
             {"op": "checkpoint", "log": "nmstate.log"},
+            *({"op": "links", "names": names} for names in [_awakened(plan, live, known)] if names),
             {"op": "ports"},
             {"op": "files", "uuids": uuids},
         ],
     )
+
+
+def _awakened(plan: Plan, live: Live, known: Known) -> list[str]:
+    """Virtual interfaces that come by a profile which was there before, and not active: nothing of ours takes them away
+    with the profiles that we make."""
+    new = [i for i in plan.state.get("interfaces", []) if i["state"] == "up" and i["type"] != "ethernet"]
+    there = {link.name for link in live.links.values() if link.kind}
+    return [i["name"] for i in new if i["name"] not in there and (i["name"], NM_TYPES.get(i["type"], "")) in known]
 
 
 def _keep(plan: Plan, live: Live) -> list[Step]:
@@ -298,9 +307,11 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
                 ],
             )
         )
-    kinds = _save_order(plan)
+    perhaps = _changed_beside(plan, live)
+    kinds = _save_order(plan, perhaps)
     names = [name for kind in kinds for name in kind]
     if names:
+        certain = [name for name in names if name not in perhaps]
         uuids = [live.profiles[r.old].uuid for r in plan.renames if r.old in live.profiles]
         uuids += [live.profiles[n].uuid for n in names if n in live.profiles]
         types = {i["name"]: i["type"] for i in plan.bundle.state.get("interfaces", [])}
@@ -308,9 +319,10 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
         steps.append(
             step(
                 "save",
-                "write the profiles to disk: " + ", ".join(names),
+                "write the profiles to disk" + (": " + ", ".join(certain) if certain else ""),
                 limit=STEP_LIMIT + 2 * len(names),
                 interfaces=kinds,
+                perhaps=perhaps,
                 undo=[{"op": "files", "uuids": sorted(set(uuids))}],
             )
         )
@@ -329,12 +341,23 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
     return steps
 
 
-def _save_order(plan: Plan) -> list[list[str]]:
+def _changed_beside(plan: Plan, live: Live) -> list[str]:
+    """Interfaces that are not sent, and that nmstate may change all the same: the profiles that it puts routes and name
+    servers into, of its own choice."""
+    if not plan.state.get("routes") and not plan.state.get("dns-resolver"):
+        return []
+    certain = {i["name"] for i in plan.state.get("interfaces", [])} | set(plan.unsaved)
+    old = {r.new: r.old for r in plan.renames}
+    up = [i["name"] for i in plan.bundle.state.get("interfaces", []) if i.get("state") == "up"]
+    return [name for name in up if name not in certain and old.get(name, name) in live.profiles]
+
+
+def _save_order(plan: Plan, perhaps: Sequence[str]) -> list[list[str]]:
     """Controllers before their ports, so bridges, then bonds and VLANs, then NICs: a bridge without its port
     is harmless on disk beside a port that still has the address; a port without its bridge is not."""
     up = [i["name"] for i in plan.state.get("interfaces", []) if i.get("state") == "up"]
     types = {i["name"]: i["type"] for i in plan.bundle.state.get("interfaces", [])}
     kinds: list[list[str]] = [[], [], []]
-    for name in dict.fromkeys([*up, *plan.unsaved]):
+    for name in dict.fromkeys([*up, *plan.unsaved, *perhaps]):
         kinds[{"linux-bridge": 0, "ethernet": 2}.get(types.get(name, "ethernet"), 1)].append(name)
     return [kind for kind in kinds if kind]

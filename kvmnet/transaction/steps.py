@@ -352,24 +352,33 @@ def hostname(context: Context, step: Step) -> str:
 
 
 def save(context: Context, step: Step) -> str:
-    """Move the profiles from memory to disk, without touching a device (Save()), one kind after the other.
+    """Move the profiles from memory to disk, without touching a device (Save()), one kind after the other; of those
+    that `perhaps` were changed the ones that are in memory.
 
     NetworkManager does not sync what it writes: without ours a power cut within seconds loses it (seen in
     both generations, NetworkManager 1.42 and 1.52).
     """
-    names = [name for kind in step["interfaces"] for name in kind]
-    profiles = context.manager.active(names)
-    if lacking := [name for name in names if name not in profiles]:
-        raise StepFailed(f"no active connection profile has {', '.join(lacking)}")
+    profiles = context.manager.active([name for kind in step["interfaces"] for name in kind])
+    perhaps = [name for name in step["perhaps"] if name in profiles]
+    held = dict(zip(perhaps, context.manager.files([profiles[name] for name in perhaps])))
+    unchanged = {name for name in step["perhaps"] if not in_memory(held.get(name, ""))}
     files = []
     for kind in step["interfaces"]:
-        saved = context.manager.save([profiles[name] for name in kind])
-        for name, file in zip(kind, saved):
-            if file.startswith("/run/"):
+        names = [name for name in kind if name not in unchanged]
+        if lacking := [name for name in names if name not in profiles]:
+            raise StepFailed(f"no active connection profile has {', '.join(lacking)}")
+        saved = context.manager.save([profiles[name] for name in names])
+        for name, file in zip(names, saved):
+            if in_memory(file):
                 raise StepFailed(f"NetworkManager did not write the profile of {name} to disk")
         rescue.sync_files(saved)
         files += saved
     return ", ".join(files)
+
+
+def in_memory(file: str) -> bool:
+    """Whether a profile that this file holds is gone with the next boot."""
+    return file.startswith("/run/")
 
 
 def forget(context: Context, step: Step) -> str:

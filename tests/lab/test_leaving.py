@@ -146,6 +146,25 @@ def test_a_key_that_left_goes_back_to_its_default(host: Machine, peer: Machine) 
     assert apply(host, HEAD + NIC).code == 0
 
 
+def test_routes_and_name_servers_alone_are_on_disk_too(host: Machine, peer: Machine) -> None:
+    """No interface is sent for them; nmstate puts them into a profile of its choice, in memory."""
+    named = HEAD.replace("gateway: 10.1.1.1,", "gateway: 10.1.1.1, dns: {servers: [10.1.1.1], search: [left.example]},")
+    routed = NIC.replace("]}", "], routes: [{to: 10.9.0.0/16, via: 10.1.1.2}]}")
+    assert apply(host, HEAD + NIC).code == 0
+    for definition in (named + NIC, named + routed):
+        result = apply(host, definition)
+        assert result.code == 0, result
+        assert "~ change eth0" not in result.stdout
+        assert host.run("ls /run/NetworkManager/system-connections | grep -v '^lo'", check=False).stdout == ""
+    host.power_cut()
+    host.boot()
+    host.run("nm-online -s -q -t 60", timeout=90)
+    assert servers(host) == {"server": ["10.1.1.1"], "search": ["left.example"]}
+    assert "10.9.0.0/16 via 10.1.1.2" in host.out("ip route show")
+    assert plan(host, named + routed)["empty"]
+    assert apply(host, HEAD + NIC).code == 0
+
+
 BRIDGED = HEAD + NIC.replace("bridge: false, ", "")
 
 

@@ -131,6 +131,23 @@ def test_cut_off_at_its_very_end(host: Machine, peer: Machine, before: dict[str,
     same(host, peer, before)
 
 
+def test_a_bridge_that_an_old_profile_of_its_name_brought_goes_too(
+    host: Machine, peer: Machine, definition: str
+) -> None:
+    """A person's earlier attempt, not active: nmstate takes that profile, and it is to be as it was again."""
+    host.put("/root/cluster.yaml", definition)
+    host.run("nmcli connection add type bridge ifname eth0 con-name earlier autoconnect no")
+    try:
+        before = picture.whole(host)
+        assert apply(host).code == 0
+        faults.reopen_last(host)
+        result = host.run(RESCUE, timeout=120, check=False)
+        assert result.code == 3, result
+        same(host, peer, before)
+    finally:
+        host.run("nmcli connection delete earlier")
+
+
 def test_another_machines_definition_is_refused(host: Machine, before: dict[str, Any], definition: str) -> None:
     host.put("/root/other.yaml", definition.replace("00:14:4f:80:de:00", "00:14:4f:80:de:77"))
     result = host.run("kvmnet apply /root/other.yaml", check=False)

@@ -330,3 +330,31 @@ def test_a_change_of_names_alone_waits_for_the_word_from_outside_too(tmp_path: P
     assert "apply" not in found
     if confirm:
         assert found.index("rename") < found.index("confirm") < found.index("write profile")
+
+
+@pytest.mark.parametrize("key", ["routes", "dns-resolver"])
+def test_routes_and_name_servers_alone_are_saved_wherever_they_were_put(key: str) -> None:
+    """nmstate chooses the profiles that they go into, and changes them in memory."""
+    live = after(BUNDLE)
+    state = json.loads(json.dumps(dict(BUNDLE.state)))
+    if key == "routes":
+        state["routes"]["config"][0]["next-hop-address"] = "10.1.1.2"
+    else:
+        state["dns-resolver"] = {"config": {"server": ["10.1.1.53"], "search": []}}
+    plan = make_plan(replace(BUNDLE, state=state), live)
+    assert list(plan.state) == [key], "no interface is sent"
+    found = compile_steps(plan, live, {}, Terms(120))
+    step = found[place("save", found)]
+    assert (step["interfaces"], step["perhaps"]) == ([["eth0"], ["peth0"]], ["peth0", "eth0"])
+    assert {live.profiles[name].uuid for name in ("eth0", "peth0")} <= set(touched_profiles(found))
+    assert place("commit", found) < place("save", found)
+
+
+def test_what_an_inactive_profile_brings_is_taken_away_by_the_undo() -> None:
+    live = before()
+    assert "links" not in [u["op"] for u in steps()[place("apply", steps())]["undo"]]
+    found = compile_steps(make_plan(BUNDLE, live), live, {("eth0", "bridge"): ["u-old"]}, Terms(120))
+    undo = found[place("apply", found)]["undo"]
+    assert [u["op"] for u in undo] == ["checkpoint", "links", "ports", "files"]
+    assert undo[1]["names"] == ["eth0"]
+    assert "u-old" in touched_profiles(found)

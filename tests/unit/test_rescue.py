@@ -817,3 +817,27 @@ def test_what_an_undo_set_aside_is_never_forgotten(tmp_path: Path) -> None:
     rescue.write_file(str(tmp_path / "T1" / "aside" / "run" / "eth0.nmconnection"), b"NetworkManager's, in memory")
     rescue.prune(tmp_path, keep=1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["T0", "T2"]
+
+
+def test_links_of_profiles_that_stay_are_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a NIC that has its name back, nor what was there before."""
+    here = {"br0": {"kind": "bridge"}, "br1": {"kind": "bridge"}, "eth0": {"kind": None}, "was": {"kind": "vlan"}}
+    ran: list[str] = []
+
+    def run(*words: str) -> str:
+        ran.append(" ".join(words))
+        for name in ("br0", "br1"):
+            if (f"u-{name}" in words and name == "br0") or words[-1] == name:
+                here.pop(name)
+        return ""
+
+    monkeypatch.setattr(rescue, "links", lambda: dict(here))
+    monkeypatch.setattr(rescue, "profiles", lambda: [{"uuid": f"u-{n}", "device": n} for n in here])
+    monkeypatch.setattr(rescue, "run", run)
+    (tmp_path / "snapshot.json").write_text(json.dumps({"links": {"was": {"kind": "vlan"}, "eth0": {"kind": None}}}))
+    rescue.UNDO["links"](tmp_path, {"names": ["br0", "br1", "eth0", "was", "none"]})
+    assert ran == [
+        "nmcli -w 20 connection down uuid u-br0",
+        "nmcli -w 20 connection down uuid u-br1",
+        "ip link delete dev br1",
+    ]

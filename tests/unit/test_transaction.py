@@ -28,7 +28,7 @@ from kvmnet.host.ping import _checksum, longest_gap
 from kvmnet.transaction import guard, launch, readback, steps, worker
 from kvmnet.transaction.prepare import Prepared
 from kvmnet.transaction.readback import missing, not_active, unknown_servers
-from kvmnet.transaction.steps import without_meta
+from kvmnet.transaction.steps import DO, StepFailed, without_meta
 from tests.unit.test_compile import BUNDLE
 from tests.unit.test_compile import steps as compiled
 from tests.unit.test_plan import before
@@ -512,3 +512,33 @@ def test_a_guests_tap_that_cannot_be_put_back_undoes_the_change(context: Any, mo
     kernel(monkeypatch, refuses=True)
     with pytest.raises(steps.StepFailed, match=r"guests vnet0: was a port of br0, is of nothing$"):
         steps.read_back(context, {"expect": [], "sent": [], "dns": {}})
+
+
+class Saving:
+    """NetworkManager with profiles on disk and in memory: interface name -> file."""
+
+    def __init__(self, **files: str) -> None:
+        self.held, self.saved = files, list[str]()
+
+    def active(self, names: list[str]) -> dict[str, str]:
+        return {name: name for name in names if name in self.held}
+
+    def files(self, uuids: list[str]) -> list[str]:
+        return [self.held[uuid] for uuid in uuids]
+
+    def save(self, uuids: list[str]) -> list[str]:
+        self.saved += uuids
+        return [f"/etc/{uuid}" for uuid in uuids]
+
+
+def test_of_what_may_have_changed_only_what_is_in_memory_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rescue, "sync_files", lambda files: None)
+    manager = Saving(br0="/run/br0", br1="/etc/br1", eth0="/etc/eth0")
+    context = SimpleNamespace(manager=manager)
+    step = {"interfaces": [["br0", "br1", "br2"], ["eth0"]], "perhaps": ["br0", "br1", "br2"]}
+    assert DO["save"](context, step) == "/etc/br0, /etc/eth0"  # type: ignore[arg-type]
+    assert manager.saved == ["br0", "eth0"]
+    with pytest.raises(StepFailed, match="no active connection profile has br2"):
+        DO["save"](context, {**step, "perhaps": []})  # type: ignore[arg-type]
