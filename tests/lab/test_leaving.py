@@ -149,9 +149,9 @@ def test_a_key_that_left_goes_back_to_its_default(host: Machine, peer: Machine) 
 def test_routes_and_name_servers_alone_are_on_disk_too(host: Machine, peer: Machine) -> None:
     """No interface is sent for them; nmstate puts them into a profile of its choice, in memory."""
     named = HEAD.replace("gateway: 10.1.1.1,", "gateway: 10.1.1.1, dns: {servers: [10.1.1.1], search: [left.example]},")
-    routed = NIC.replace("]}", "], routes: [{to: 10.9.0.0/16, via: 10.1.1.2}]}")
+    routed = named.replace("    kvm: true\n", "    kvm: true\n    routes: [{to: 10.9.0.0/16, via: 10.1.1.2}]\n")
     assert apply(host, HEAD + NIC).code == 0
-    for definition in (named + NIC, named + routed):
+    for definition in (named + NIC, routed + NIC):
         result = apply(host, definition)
         assert result.code == 0, result
         assert "~ change eth0" not in result.stdout
@@ -161,7 +161,7 @@ def test_routes_and_name_servers_alone_are_on_disk_too(host: Machine, peer: Mach
     host.run("nm-online -s -q -t 60", timeout=90)
     assert servers(host) == {"server": ["10.1.1.1"], "search": ["left.example"]}
     assert "10.9.0.0/16 via 10.1.1.2" in host.out("ip route show")
-    assert plan(host, named + routed)["empty"]
+    assert plan(host, routed + NIC)["empty"]
     assert apply(host, HEAD + NIC).code == 0
 
 
