@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Optional, TextIO
 
@@ -25,6 +26,8 @@ from kvmnet.transaction.stepdata import STEP_LIMIT, touched_files, touched_profi
 #: Seconds between two questions to systemd whether the worker lives: a process each, beside work that needs the
 #: processor.
 LOOK = 5.0
+#: An id's date and time; sorted as text it is sorted by time.
+STAMP = "%Y%m%d-%H%M%S"
 #: journal events that end a transaction, and the exit code of each
 KEPT, UNDONE, NOT_VERIFIED = 0, 3, 4
 
@@ -76,7 +79,7 @@ def _all_or_nothing(state_dir: Path) -> Iterator[None]:
 
 def _write(state_dir: Path, prepared: Prepared) -> str:
     plan, live, steps = prepared.plan, prepared.live, prepared.steps
-    identity = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{os.getpid()}"
+    identity = next_id(state_dir)
     names = {i["name"] for i in plan.bundle.state.get("interfaces", [])} | plan.touched
     macs = [r.mac for r in plan.renames]
     taken = {link.mac or "" for nic in plan.bundle.nics if (link := live.find(nic))}
@@ -119,6 +122,24 @@ def _write(state_dir: Path, prepared: Prepared) -> str:
     new.rename(state_dir / "open")
     rescue.sync_dir(state_dir)
     return identity
+
+
+def next_id(state_dir: Path) -> str:
+    """An id for a transaction that begins now: date, time and process. By their names those of the history are in the
+    order in which they were, so it is later than all of them, whatever the clock says: it may have been set back, and
+    the number of a process tells of no order within a second."""
+    now = datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
+    before = [stamp for folder in (state_dir / "history").glob("*") if (stamp := _begun(folder.name))]
+    now = max([now, *(stamp + timedelta(seconds=1) for stamp in before)])
+    return f"{now.strftime(STAMP)}-{os.getpid()}"
+
+
+def _begun(identity: str) -> Optional[datetime]:
+    """The date and time of an id; None where a folder's name is none."""
+    try:
+        return datetime.strptime(identity.rpartition("-")[0], STAMP)
+    except ValueError:
+        return None
 
 
 def unit_name(identity: str) -> str:

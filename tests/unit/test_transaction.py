@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -26,6 +28,7 @@ from kvmnet.host.nm import NameServers
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
 from kvmnet.host.ping import _checksum, longest_gap
 from kvmnet.transaction import guard, launch, readback, steps, worker
+from kvmnet.transaction.history import ended
 from kvmnet.transaction.prepare import Prepared
 from kvmnet.transaction.readback import missing, not_active, unknown_servers
 from kvmnet.transaction.steps import DO, StepFailed, without_meta
@@ -257,6 +260,32 @@ def test_a_transaction_is_written_whole(tmp_path: Path, prepared: Prepared) -> N
 def test_a_transaction_says_by_what_a_word_proves_something(tmp_path: Path, prepared: Prepared) -> None:
     launch.open_transaction(tmp_path, replace(prepared, proving=("stor",)))
     assert rescue.read_json(tmp_path / "open" / "transaction.json")["proving"] == ["stor"]
+
+
+@pytest.mark.parametrize(
+    ("before", "stamp"),
+    [
+        (["29990101-000000-99"], "29990101-000001"),  # the clock was set back; and 1000, which sorts before 99
+        (["29991231-235959-7", "29991231-235958-8"], "30000101-000000"),
+        (["29990101-000000-99", "29990101-000000-100", "20200101-000000-1"], "29990101-000001"),
+    ],
+)
+def test_an_id_is_later_than_all_that_have_been_whatever_the_clock_says(
+    tmp_path: Path, prepared: Prepared, before: list[str], stamp: str
+) -> None:
+    for name in before:
+        (tmp_path / "history" / name).mkdir(parents=True)
+    assert launch.open_transaction(tmp_path, prepared) == f"{stamp}-{os.getpid()}"
+    rescue.close(tmp_path, "kept")
+    assert [one.id for one in ended(tmp_path)] == [f"{stamp}-{os.getpid()}"]
+    assert max((tmp_path / "history").iterdir()).name.startswith(stamp)
+
+
+def test_an_id_is_of_now_where_nothing_is_later(tmp_path: Path) -> None:
+    for name in ("20200101-000000-1", "1790000000", "29990101-1", "lost+found"):  # those after are no ids
+        (tmp_path / "history" / name).mkdir(parents=True)
+    begun = datetime.strptime(launch.next_id(tmp_path).rpartition("-")[0] + "+0000", f"{launch.STAMP}%z")
+    assert abs((datetime.now(timezone.utc) - begun).total_seconds()) < 60
 
 
 @pytest.mark.parametrize(
