@@ -719,20 +719,38 @@ def checkpoints_in(log: Path) -> list[str]:
     return [line.rpartition(mark)[2].strip() for line in text.splitlines() if mark in line]
 
 
+def checkpoint_note(log: Path) -> Path:
+    """Where an apply that has ended notes which checkpoint it left (`path`) and when that was made (`created`)."""
+    return log.with_name(log.name + ".checkpoint")
+
+
 def undo_checkpoint(folder: Path, spec: Json) -> str:
     """Roll back the checkpoint that our apply made, if NetworkManager still has it.
 
     Its path is in the log of the program that made it, written at once. The library writes none while it works, and
     a full disk takes none: then it is what came since our apply began. Left alone it would be rolled back by
-    NetworkManager after everything was given back.
+    NetworkManager after everything was given back. A NetworkManager that was started anew has lost it and begins its
+    numbers anew: one of the same path that was made at another time is another tool's.
     """
     there = checkpoints()
     ours = checkpoints_in(folder / spec["log"]) or [path for path in there if _came_with_us(path, folder)]
+    note = read_json(checkpoint_note(folder / spec["log"]))
     for path in ours:
-        if path in there:
+        if path in there and not (note and _is_anothers(path, note)):
             run("busctl", "call", NM, "/" + NM.replace(".", "/"), NM, "CheckpointRollback", "o", path, timeout=60)
             return f"rolled back {path}"
     return "no checkpoint of ours is left"
+
+
+def _is_anothers(checkpoint: str, note: Json) -> bool:
+    """Whether it is not the one that was noted. Where NetworkManager does not say when it was made it is taken for it:
+    left alone it would undo what was given back."""
+    if checkpoint != note["path"]:
+        return True
+    with contextlib.suppress(Failed, ValueError, IndexError):
+        said = run("busctl", "get-property", NM, checkpoint, f"{NM}.Checkpoint", "Created")
+        return int(said.split()[1]) != int(note["created"])
+    return False
 
 
 def _came_with_us(checkpoint: str, folder: Path) -> bool:

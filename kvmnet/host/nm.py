@@ -128,6 +128,11 @@ class NetworkManager:
         """Seconds after which NetworkManager rolls this checkpoint back by itself, from its beginning; 0: never."""
         return int(self._get(path, f"{BUS}.Checkpoint", "RollbackTimeout"))
 
+    def created(self, path: str) -> int:
+        """When this checkpoint was made (ms of CLOCK_BOOTTIME). A NetworkManager that was started anew begins its
+        numbers anew, so that another's may have the path of one that is gone."""
+        return int(self._get(path, f"{BUS}.Checkpoint", "Created"))
+
     def destroy_checkpoint(self, path: str) -> None:
         """Keep what was done since this checkpoint was made."""
         self._call(ROOT, BUS, "CheckpointDestroy", "o", (path,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 from collections.abc import Callable, Mapping
@@ -208,13 +209,19 @@ def apply(context: Context, step: Step) -> str:
     checkpoint = _checkpoint(context, log)
     if checkpoint is None:
         raise StepFailed("NetworkManager does not hold the checkpoint of the trial")
+    note = {"path": checkpoint, "created": context.manager.created(checkpoint)}
+    rescue.write_file(str(rescue.checkpoint_note(log)), json.dumps(note).encode(), 0o600)
     return checkpoint
 
 
 def _checkpoint(context: Context, log: Path) -> Optional[str]:
-    """The trial's checkpoint, if NetworkManager still has it."""
+    """The trial's checkpoint, if NetworkManager still has it: not one of the same path that another tool made of a
+    NetworkManager which was started anew since."""
     made = rescue.checkpoints_in(log)[-1:]
-    return made[0] if made and made[0] in context.manager.checkpoints() else None
+    if not made or made[0] not in context.manager.checkpoints():
+        return None
+    note = rescue.read_json(rescue.checkpoint_note(log))
+    return made[0] if not note or context.manager.created(made[0]) == note["created"] else None
 
 
 def read_back(context: Context, step: Step) -> str:
@@ -328,7 +335,10 @@ def commit(context: Context, step: Step) -> str:
     """Keep the trial; its checkpoint must still be there, else NetworkManager has undone it already."""
     checkpoint = _checkpoint(context, context.folder / step["log"])
     if checkpoint is None:
-        raise StepFailed("the trial's time was over: NetworkManager has undone it")
+        raise StepFailed(
+            "the trial's checkpoint is gone: its time was over and NetworkManager has undone it, or NetworkManager was "
+            "started anew"
+        )
     context.manager.destroy_checkpoint(checkpoint)
     return checkpoint
 

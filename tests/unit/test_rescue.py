@@ -297,6 +297,36 @@ def test_the_trials_checkpoint_is_known_without_its_log(
     assert calls == rolled_back
 
 
+@pytest.mark.parametrize(
+    ("created", "rolled_back"),
+    [
+        ({"/C/1": 300_004}, ["/C/1"]),
+        ({"/C/1": 350_000}, []),  # NetworkManager was started anew, and counts from 1 again
+        ({"/C/2": 350_000}, []),  # of an earlier try of nmstate's, which is gone
+        ({"/C/1": None}, ["/C/1"]),  # nobody says
+    ],
+)
+def test_a_checkpoint_of_our_trials_path_may_be_anothers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, created: dict[str, Any], rolled_back: list[str]
+) -> None:
+    calls: list[str] = []
+
+    def run(*words: str, **_: Any) -> str:
+        if "CheckpointRollback" in words:
+            calls.append(words[-1])
+        elif created[words[3]] is None:
+            raise rescue.Failed("no answer")
+        return f"x {created.get(words[3])}\n"
+
+    monkeypatch.setattr(rescue, "run", run)
+    monkeypatch.setattr(rescue, "checkpoints", lambda: list(created))
+    log = tmp_path / "nmstate.log"
+    log.write_text("Created checkpoint /C/2\nCreated checkpoint /C/1\n")
+    rescue.checkpoint_note(log).write_text('{"path": "/C/1", "created": 300004}')
+    rescue.UNDO["checkpoint"](tmp_path, {"log": "nmstate.log"})
+    assert calls == rolled_back
+
+
 def test_zones_that_nobody_gives_back_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     bound = {"eth0": "trusted", "br0": "trusted", "eth1": "public", "vnet0": "drop"}
     calls: list[tuple[str, ...]] = []

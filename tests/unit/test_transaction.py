@@ -225,6 +225,49 @@ def test_a_worker_that_systemd_does_not_start_leaves_nothing_open(
     assert not (tmp_path / "open").exists()
 
 
+class Checkpoints:
+    """A NetworkManager that has checkpoints, by path with when each was made."""
+
+    def __init__(self, **made: int) -> None:
+        self.made = {f"/Checkpoint/{name}": at for name, at in made.items()}
+
+    def checkpoints(self) -> list[str]:
+        return list(self.made)
+
+    def created(self, path: str) -> int:
+        return self.made[path]
+
+    def destroy_checkpoint(self, path: str) -> None:
+        del self.made[path]
+
+
+@pytest.mark.parametrize(
+    ("later", "kept"),
+    [
+        (Checkpoints(a=300, b=100), True),
+        (Checkpoints(b=100), False),  # its time was over
+        (Checkpoints(a=350), False),  # NetworkManager was started anew, and another tool's has the path
+    ],
+)
+def test_only_the_checkpoint_of_the_trial_is_ended(tmp_path: Path, later: Checkpoints, kept: bool) -> None:
+    def applied(state: Any, timeout: int, log: Path, *, verify: bool) -> None:
+        log.write_text("Created checkpoint /Checkpoint/a\n")
+
+    def context(manager: Checkpoints) -> Any:
+        return steps.Context(tmp_path, SimpleNamespace(apply=applied), manager)  # type: ignore[arg-type]
+
+    step = {"state": {}, "timeout": 120, "log": "nmstate.log"}
+    assert steps.apply(context(Checkpoints(a=300)), step) == "/Checkpoint/a"
+    before = dict(later.made)
+    if kept:
+        assert steps.commit(context(later), step) == "/Checkpoint/a"
+        assert list(later.made) == ["/Checkpoint/b"]
+    else:
+        with pytest.raises(steps.StepFailed, match="the trial's checkpoint is gone"):
+            steps.commit(context(later), step)
+        assert later.made == before
+
+
 # ---- what fails before a transaction is open
 
 
