@@ -14,6 +14,7 @@ from tests.lab.outage import reachable
 
 RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.py"
 TRIAL = "on trial"
+MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
 HANG_AFTER = '$REAL "$@"; code=$?; sleep 600; exit $code'
 
 
@@ -166,15 +167,38 @@ def test_only_root_applies(host: Machine, before: dict[str, Any]) -> None:
 
 
 def test_another_tools_checkpoint_is_refused(host: Machine, before: dict[str, Any]) -> None:
-    manager = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
-    path = host.out(f"busctl call {manager} CheckpointCreate aouu 0 60 0").split()[-1].strip('"')
+    path = host.out(f"busctl call {MANAGER} CheckpointCreate aouu 0 60 0").split()[-1].strip('"')
     try:
         result = apply(host)
         assert (result.code, path in result.stderr) == (5, True), result
         assert path in picture.checkpoints(host)
     finally:
-        host.run(f"busctl call {manager} CheckpointDestroy o {path}")
+        host.run(f"busctl call {MANAGER} CheckpointDestroy o {path}")
     assert picture.whole(host) == before
+
+
+def test_another_tools_checkpoint_of_the_trials_path_is_left_alone(
+    host: Machine, peer: Machine, before: dict[str, Any]
+) -> None:
+    """NetworkManager is started anew while the word from outside is waited for, and gives its numbers once more."""
+    job = host.start("exec kvmnet apply --yes --confirm-within 300 /root/cluster.yaml")
+    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    ours = host.out("sed -n 's/.*Created checkpoint //p' /var/lib/kvmnet/open/nmstate.log").splitlines()[-1]
+    host.run("systemctl restart NetworkManager; nm-online -s -q -t 60", timeout=90)
+    path = ""
+    while path != ours:
+        assert not path or int(path.rpartition("/")[2]) < int(ours.rpartition("/")[2])
+        if path:
+            host.run(f"busctl call {MANAGER} CheckpointDestroy o {path}")
+        path = host.out(f"busctl call {MANAGER} CheckpointCreate aouu 0 300 0").split()[-1].strip('"')
+    try:
+        result = host.run("kvmnet rollback", check=False, timeout=150)
+        assert result.code == 0, result
+        assert path in picture.checkpoints(host)
+    finally:
+        host.run(f"busctl call {MANAGER} CheckpointDestroy o {path}")
+    assert job.wait(30).code == 3
+    same(host, peer, before)
 
 
 def test_a_dry_run_touches_nothing(host: Machine, before: dict[str, Any]) -> None:
