@@ -26,6 +26,7 @@ import argparse
 import base64
 import contextlib
 import fcntl
+import io
 import json
 import os
 import re
@@ -71,29 +72,43 @@ class Failed(Exception):
 
 
 def run(*argv: str, timeout: float = 30.0) -> str:
-    """What `argv` prints; raises Failed with its error text when it fails or takes over `timeout` seconds."""
+    """What `argv` prints; raises Failed with its error text when it fails or takes over `timeout` seconds.
+
+    A link's alias or a second name may be any bytes: those that are no UTF-8 come as surrogates, and go back to
+    programs as they were. The locale is one in which nmcli prints every letter of a file's name.
+    """
     try:
         done = subprocess.run(
             argv,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
             timeout=timeout,
             check=False,
             stdin=subprocess.DEVNULL,
-            env={"PATH": PROGRAMS, "LC_ALL": "C"},
+            env={"PATH": PROGRAMS, "LC_ALL": "C.UTF-8"},
         )
     except FileNotFoundError as error:
         raise Failed(f"{argv[0]}: not found") from error
     except subprocess.TimeoutExpired as error:
         raise Failed(f"{' '.join(argv)}: no answer within {timeout:.0f} s") from error
+    except (OSError, ValueError) as error:  # no memory for a process; a word that is none
+        raise Failed(f"{argv[0]}: {error}") from error
     if done.returncode != 0:
         raise Failed(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
     return done.stdout
 
 
 def run_json(*argv: str) -> Any:
-    """The JSON that `argv` prints (an empty list where it prints nothing: `ip -j` does that)."""
-    return json.loads(run(*argv).strip() or "[]")
+    """The JSON that `argv` prints (an empty list where it prints nothing: `ip -j` does that); raises Failed when it is
+    none. iproute2 before 6.1 escapes the apostrophe, which JSON does not know; no version escapes every control
+    character.
+    """
+    text = re.sub(r"\\(.)", lambda pair: "'" if pair[1] == "'" else pair[0], run(*argv).strip() or "[]")
+    try:
+        return json.loads(text, strict=False)
+    except ValueError as error:
+        raise Failed(f"{' '.join(argv)}: {error}") from error
 
 
 # --- files ------------------------------------------------------------------------------------------
@@ -437,14 +452,19 @@ def reload_networkmanager() -> None:
     run("busctl", "call", NM, "/" + NM.replace(".", "/"), NM, "Reload", "u", "1")
 
 
+#: A row of nmcli's, from its beginning: UUID, device, file, name. Colons and backslashes within a field are escaped.
+ROW = re.compile(r"([0-9a-fA-F-]{36,40}):" + r"((?:[^:\\]|\\.)*):" * 2 + r"((?:[^:\\]|\\.)*?)\n?\Z", re.DOTALL)
+
+
 def profiles() -> list[Json]:
     """NetworkManager's connection profiles: uuid, id, device (None when not active), file."""
-    text = run("nmcli", "-t", "-e", "no", "-f", "UUID,DEVICE,FILENAME,NAME", "connection", "show")
+    text = run("nmcli", "-t", "-e", "yes", "-f", "UUID,DEVICE,FILENAME,NAME", "connection", "show")
     found = []
-    for line in text.splitlines():
-        uuid, device, rest = line.split(":", 2)
-        file, _, name = rest.rpartition(":")
-        found.append({"uuid": uuid, "device": device or None, "file": file, "id": name})
+    # A row begins with its UUID: a newline in an id is printed as it is.
+    for row in re.split(r"^(?=[0-9a-fA-F-]{36,40}:)", text, flags=re.MULTILINE):
+        if match := ROW.match(row):
+            uuid, device, file, name = (re.sub(r"\\(.)", r"\1", field) for field in match.groups())
+            found.append({"uuid": uuid, "device": device or None, "file": file, "id": name})
     return sorted(found, key=lambda p: str(p["uuid"]))
 
 
@@ -1345,6 +1365,7 @@ def main() -> int:
     parser.add_argument("--why", default="run by hand", help="the reason that the journal shall give")
     options = parser.parse_args()
     state_dir = Path(options.state)
+    _print_anything()
     if options.watchdog and not (state_dir / "open").is_dir():
         disarm(options.watchdog)  # it was closed, and the timer could not be stopped then
     if not (state_dir / "open").is_dir():
@@ -1377,6 +1398,13 @@ def main() -> int:
     with contextlib.suppress(OSError):  # the terminal may be gone
         _tell(state_dir, code)
     return code
+
+
+def _print_anything() -> None:
+    """What a name or a profile's id has in it must not end us when it is told."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def accept(state_dir: Path, tried: bool) -> int:

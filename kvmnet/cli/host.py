@@ -32,9 +32,9 @@ class Console:
         self._status: Any = None
 
     def line(self, text: str) -> None:
-        """A line for a person."""
+        """A line for a person. A name or an alias in it may be bytes that are no text (surrogates)."""
         if not self.as_json:
-            print(text, flush=True)
+            print(text.encode(errors="backslashreplace").decode(), flush=True)
 
     def event(self, event: str, **fields: Any) -> None:
         """A line for a machine."""

@@ -93,8 +93,9 @@ def rebind(context: Context, step: Step) -> str:
     )
     held = context.manager.profile_file(step["uuid"])
     if held:  # for the keeping: the same profile as NetworkManager writes it
-        text = Path(held).read_text(encoding="utf-8")
-        rescue.write_file(str(context.folder / f"{step['uuid']}.rebound"), without_meta(text).encode(), 0o600)
+        text = without_meta(Path(held).read_text(encoding="utf-8", errors="surrogateescape"))
+        data = text.encode(errors="surrogateescape")
+        rescue.write_file(str(context.folder / f"{step['uuid']}.rebound"), data, 0o600)
     return held
 
 

@@ -14,6 +14,7 @@ import pytest
 from kvmnet import __version__
 from kvmnet.cli import main as program
 from kvmnet.cli import rollback
+from kvmnet.cli.host import Console
 from kvmnet.core import codes
 from kvmnet.transaction import history, prepare
 
@@ -174,6 +175,11 @@ def test_under_the_c_locale_the_bytes_are_the_same() -> None:
     )
     golden = ROOT / "tests/golden/good/example-rocks/expected/vm-container-0-0/nmstate.yml"
     assert done.stdout == golden.read_bytes()
+
+
+def test_a_name_that_is_no_text_is_told_all_the_same(capfdbinary: Any) -> None:
+    Console(as_json=False).line("links n\udcff: gone")
+    assert capfdbinary.readouterr()[0] == b"links n\\udcff: gone\n"
 
 
 @pytest.mark.parametrize("name", ["cluster", "profile", "state"])

@@ -20,7 +20,7 @@ def test_it_needs_the_standard_library_alone() -> None:
     names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {str(n.module).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert names <= {
-        "__future__", "argparse", "base64", "collections", "contextlib", "fcntl", "json", "os", "pathlib", "re",
+        "__future__", "argparse", "base64", "collections", "contextlib", "fcntl", "io", "json", "os", "pathlib", "re",
         "shutil", "signal", "stat", "subprocess", "sys", "time", "typing",
     }  # fmt: skip
 
@@ -871,3 +871,69 @@ def test_links_of_profiles_that_stay_are_taken_away(tmp_path: Path, monkeypatch:
         "nmcli -w 20 connection down uuid u-br1",
         "ip link delete dev br1",
     ]
+
+
+# ---- text that others made
+
+
+def program(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, prints: bytes) -> None:
+    """A program of this name that prints these bytes."""
+    (folder / "printed").write_bytes(prints)
+    (folder / name).write_text(f"#!/bin/sh\nexec cat {folder}/printed\n")
+    (folder / name).chmod(0o755)
+    monkeypatch.setattr(rescue, "PROGRAMS", f"{folder}:{rescue.PROGRAMS}")
+
+
+def test_bytes_that_are_no_text_come_back_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = b'[{"ifname": "eth0", "ifalias": "B\xf6b\\\'s \x01 C:\\\\\'", "altnames": ["n\xff"]}]'
+    program(tmp_path, monkeypatch, "ip", rows)
+    found = rescue.links()["eth0"]
+    assert found["altnames"] == ["n\udcff"]
+    assert rescue.run_json("ip")[0]["ifalias"] == "B\udcf6b's \x01 C:\\'"
+    journal = rescue.Journal(tmp_path)
+    journal.append("settling", links=found)
+    assert journal.events()[0]["links"]["altnames"] == ["n\udcff"]
+    assert rescue.run("printf", "%s", "n\udcff") == "n\udcff"
+
+
+@pytest.mark.parametrize("prints", [b"[", b"Object does not exist"])
+def test_what_is_no_answer_is_a_failure_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prints: bytes
+) -> None:
+    program(tmp_path, monkeypatch, "ip", prints)
+    with pytest.raises(rescue.Failed, match=r"^ip -j: "):
+        rescue.run_json("ip", "-j")
+    with pytest.raises(rescue.Failed, match="null byte"):
+        rescue.run("ip", "\0")
+
+
+def test_profiles_are_known_whatever_a_person_calls_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uuids = [f"0000000{n}-1f5c-4f25-8c0a-9d2a4bb2f6a1" for n in range(3)]
+    rows = (
+        f"{uuids[0]}:eth0:/etc/a\\:b.nmconnection:one\ntwo\\: \\\\\n\n"
+        f"{uuids[1]}::/etc/B\u00fcro.nmconnection:B\u00fcro\n"
+        f"{uuids[2]}:br0:/run/c.nmconnection:"
+    )
+    program(tmp_path, monkeypatch, "nmcli", rows.encode() + b"\xff\n")
+    assert rescue.profiles() == [
+        {"uuid": uuids[0], "device": "eth0", "file": "/etc/a:b.nmconnection", "id": "one\ntwo: \\\n"},
+        {"uuid": uuids[1], "device": None, "file": "/etc/B\u00fcro.nmconnection", "id": "B\u00fcro"},
+        {"uuid": uuids[2], "device": "br0", "file": "/run/c.nmconnection", "id": "\udcff"},
+    ]
+    program(tmp_path, monkeypatch, "nmcli", b"a warning: of: some: kind\n")
+    assert rescue.profiles() == []
+
+
+def test_such_text_is_told_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    rescue.Journal(tmp_path / "open").append("not-verified", differences=["n\udcff"])
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(rescue.__file__).parent)!r}); import rescue\n"
+        "rescue._tell = lambda state, code: print('n\\udcff')\n"
+        "rescue.undo = lambda *_, **__: 4\n"
+        "rescue.os.geteuid = lambda: 0\n"
+        f"sys.argv[1:] = ['--state', {str(tmp_path)!r}]; sys.exit(rescue.main())"
+    )
+    env = {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (4, b"n\\udcff\n", b"")
