@@ -56,6 +56,8 @@ ASIDE = "aside"
 TRIES = 3
 #: Seconds between two looks of the watchdog.
 LOOK = 2
+#: Seconds after which, at the latest, an undo that broke off is begun anew.
+LONGEST_REST = 600
 #: Seconds that a machine may need to be as before once all is undone: a bond, a DHCP lease, a busy machine.
 PATIENCE = 60
 #: How many ended transactions are remembered, besides those that first took a NIC over.
@@ -66,6 +68,11 @@ Json = dict[str, Any]
 
 class Failed(Exception):
     """A program or a file did not do what was asked; the text says which and why."""
+
+
+#: What a part of an undo may fail with (what programs and files say may be other than ever seen): the other parts are
+#: done all the same.
+ERRORS = (Failed, OSError, ValueError, LookupError)
 
 
 # --- programs ---------------------------------------------------------------------------------------
@@ -571,12 +578,13 @@ def observe(names: list[str], macs: list[str], uuids: list[str]) -> Json:
 
 def differences(before: Json) -> list[str]:
     """How the machine differs from the snapshot, one line a difference; empty: it is as it was."""
-    found = file_differences(before)
+    found: list[str] = []
     try:
+        found += file_differences(before)
         after = observe(before["names"], before["macs"], before["uuids"])
         found += guest_differences(before)
-    except (Failed, OSError, ValueError, KeyError) as error:
-        return [*found, f"the machine cannot be read: {error}"]
+    except ERRORS as error:
+        return [*found, f"the machine cannot be read: {str(error) or repr(error)}"]
     for part in ("links", "addresses", "routes", "zones", "profiles", "dns"):
         was, now = before.get(part), after[part]
         if was == now or part not in before:
@@ -614,7 +622,11 @@ def file_differences(before: Json) -> list[str]:
     """How the files differ from the snapshot's, one line a difference."""
     found = []
     for record in before["files"]:
-        now = record_file(record["path"])
+        try:
+            now = record_file(record["path"])
+        except OSError as error:
+            found.append(f"file {record['path']}: cannot be read: {error}")
+            continue
         if now != record:
             found.append(f"file {record['path']}: {_file_difference(record, now)}")
     known = {r["path"] for r in before["files"]}
@@ -637,10 +649,14 @@ def mends(before: Json, state_dir: Path) -> list[str]:
     """Commands that would make the machine as the snapshot has it, for a person, in the order in which they serve: what
     an undo has tried itself, and what it cannot know whether it may."""
     try:
-        now = observe(before["names"], before["macs"], before["uuids"])
-        files = file_differences(before)
-    except (Failed, OSError, ValueError, KeyError):
+        return _mends(before, state_dir)
+    except ERRORS:
         return ["systemctl restart NetworkManager", f"/usr/bin/python3 -I {state_dir}/rescue.py"]
+
+
+def _mends(before: Json, state_dir: Path) -> list[str]:
+    now = observe(before["names"], before["macs"], before["uuids"])
+    files = file_differences(before)
     found = [f"/usr/bin/python3 -I {state_dir}/rescue.py"] if files else []  # it gives them back, and reloads them
     names = {link["mac"]: name for name, link in now["links"].items() if link["mac"]}
     for name, was in before["links"].items():
@@ -717,7 +733,9 @@ class Journal:
         with contextlib.suppress(FileNotFoundError):
             for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
                 with contextlib.suppress(ValueError):
-                    found.append(json.loads(line))
+                    event = json.loads(line)
+                    if isinstance(event, dict) and "event" in event:  # half a line may be JSON too
+                        found.append(event)
         return found
 
     def begun(self) -> list[int]:
@@ -971,10 +989,10 @@ def activate_again(before: Json) -> None:
     masters = {name: link["master"] for name, link in before["links"].items()}
     for profile in sorted(before["profiles"], key=lambda p: masters.get(p["device"]) is not None):
         device = profile["device"]
-        if device and not _active_as_before(before, profile["uuid"], device):
-            # a virtual link that is gone comes with its profile, and cannot be named before
-            place = ["ifname", device] if device in links() else []
-            with contextlib.suppress(Failed):  # the others are to be tried all the same
+        with contextlib.suppress(*ERRORS):  # the others are to be tried all the same
+            if device and not _active_as_before(before, profile["uuid"], device):
+                # a virtual link that is gone comes with its profile, and cannot be named before
+                place = ["ifname", device] if device in links() else []
                 run("nmcli", "-w", "20", "connection", "up", "uuid", profile["uuid"], *place)
 
 
@@ -1002,6 +1020,14 @@ def undo(state_dir: Path, why: str, booting: bool = False) -> int:
     While the machine boots, before NetworkManager, files and names are given back and nothing is closed:
     the same is done once more, and verified, when NetworkManager runs.
     """
+    try:
+        return _undo(state_dir, why, booting)
+    except Exception as error:  # a bug of ours: told where a person looks
+        Journal(state_dir / "open").try_append("undo-broke", error=str(error) or repr(error))
+        raise
+
+
+def _undo(state_dir: Path, why: str, booting: bool) -> int:
     folder = state_dir / "open"
     if not folder.is_dir():
         return 0
@@ -1015,7 +1041,7 @@ def undo(state_dir: Path, why: str, booting: bool = False) -> int:
         return 0
     with contextlib.suppress(OSError):
         (folder / BALLAST).unlink(missing_ok=True)
-    journal.try_append("undo", why=why)
+    journal.try_append("undo", why=why, up=uptime())
     if booting:
         _wait_for_nics(before.get("macs", []))
     else:
@@ -1029,12 +1055,13 @@ def undo(state_dir: Path, why: str, booting: bool = False) -> int:
         return 3
     rebooted = transaction.get("boot") not in (None, boot_id())
     if rebooted:
-        undone = [spec for number in journal.begun() for spec in transaction["steps"][number]["undo"]]
-        before = on_disk(before, {spec["mac"] for spec in undone if spec["op"] == "rename"})
+        with contextlib.suppress(*ERRORS):  # then all of it is compared
+            undone = [spec for number in journal.begun() for spec in transaction["steps"][number]["undo"]]
+            before = on_disk(before, {spec["mac"] for spec in undone if spec["op"] == "rename"})
     given_up = macvtaps_of(before, transaction.get("lost", []))
     guests = {name: port for name, port in before.get("guests", {}).items() if name not in given_up}
     left = settle({**before, "guests": guests}, journal, PATIENCE)
-    with contextlib.suppress(Failed, ValueError):
+    with contextlib.suppress(*ERRORS):
         here = guest_ports()
         if gone := [n for n, port in given_up.items() if here.get(n, {}).get("index") != port["index"]]:
             journal.try_append("lost", devices=gone)
@@ -1114,7 +1141,7 @@ def _undo_steps(folder: Path, transaction: Json, journal: Journal, booting: bool
             journal.try_append("undoing", step=number, title=step["title"], op=spec["op"])
             try:
                 journal.try_append("undone", step=number, result=UNDO[spec["op"]](folder, spec))
-            except (Failed, OSError, KeyError, ValueError) as error:
+            except ERRORS as error:
                 journal.try_append("undo-failed", step=number, error=str(error) or repr(error))
 
 
@@ -1133,15 +1160,15 @@ def settle(before: Json, journal: Journal, patience: float) -> list[str]:
     told: list[str] = []
     left = differences(before)
     while left and time.monotonic() - start < patience:
+        if time.monotonic() > nudge:
+            with contextlib.suppress(*ERRORS):
+                activate_again(before)
+            nudge = time.monotonic() + 15  # what was not heard is said again
         if time.monotonic() > start + 3:
-            with contextlib.suppress(Failed):
-                if time.monotonic() > nudge:
-                    activate_again(before)
-                    nudge = time.monotonic() + 15  # what was not heard is said again
-                give_macs_back(before)
-                give_settings_back(before)
-                give_zones_back(before)
-        with contextlib.suppress(Failed, ValueError):  # at once: a guest is without its network until then
+            for give_back in (give_macs_back, give_settings_back, give_zones_back):
+                with contextlib.suppress(*ERRORS):
+                    give_back(before)
+        with contextlib.suppress(*ERRORS):  # at once: a guest is without its network until then
             if ports := give_ports_back(before):
                 journal.try_append("ports", given_back=ports)
         if left != told:
@@ -1184,7 +1211,8 @@ def _wait_for_nics(macs: list[str], seconds: float = 30.0) -> None:
     """At boot: udev must be done with naming, and some NICs come late."""
     with contextlib.suppress(Failed):
         run("udevadm", "settle", f"--timeout={seconds:.0f}", timeout=seconds + 5)
-    wait(lambda: all(nic_of(mac) for mac in macs), seconds, 0.5)
+    with contextlib.suppress(*ERRORS):
+        wait(lambda: all(nic_of(mac) for mac in macs), seconds, 0.5)
 
 
 def networkmanager_runs() -> bool:
@@ -1244,16 +1272,27 @@ def watch(state_dir: Path, identity: str) -> int:
             return 0
         events = Journal(folder).events()
         told = [e["event"] for e in events]
-        if told.count("not-verified") >= TRIES or told.count("undo") >= 2 * TRIES:
+        if told.count("not-verified") >= TRIES:
             disarm(identity)
             return 4
         late = "undo" not in told and uptime() > deadline(events)
-        if late or not (_lock_taken(state_dir) or unit_lives(str(transaction["unit"]))):
+        if late or (rested(events) and not (_lock_taken(state_dir) or unit_lives(str(transaction["unit"])))):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             code = _take_over(state_dir, transaction, late)
             if code is not None:
                 return code
         time.sleep(LOOK)
+
+
+def rested(events: list[Json]) -> bool:
+    """Whether it is time for an undo. One that broke off, by a bug of ours or killed, may do so again; but what it met
+    may have gone by the next time. So it is begun anew at growing intervals, and never given up."""
+    begun = [e for e in events if e["event"] == "undo"]
+    broke_off = len(begun) - sum(e["event"] in ("not-verified", "restored") for e in events)
+    if broke_off < 1:
+        return True
+    since = uptime() - float(begun[-1].get("up", 0))
+    return not 0 <= since < min(LOOK * 2 ** min(broke_off, 20), LONGEST_REST)  # less than none: the machine was started
 
 
 def _lock_taken(state_dir: Path) -> bool:

@@ -123,6 +123,8 @@ def event_text(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
         return f"undo {steps[event['step']]}: {event['result']}"
     if kind == "undo-failed":
         return f"undo {steps[event['step']]} FAILED: {event['error']}"
+    if kind == "undo-broke":
+        return f"FAIL the undo broke off, and will be begun anew: {event['error']}"
     if kind == "lost":
         return f"note: start their guests anew, which held the ones that went: {', '.join(event['devices'])}"
     if kind == "verified":

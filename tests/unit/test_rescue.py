@@ -937,3 +937,90 @@ def test_such_text_is_told_all_the_same(tmp_path: Path) -> None:
     env = {"PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, env=env)
     assert (done.returncode, done.stdout, done.stderr) == (4, b"n\\udcff\n", b"")
+
+
+def test_what_one_part_of_an_undo_meets_does_not_end_the_others(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    def broken(name: str, error: Exception) -> Any:
+        def fail(*_: Any) -> Any:
+            done.append(name)
+            raise error
+
+        return fail
+
+    clock = iter(range(0, 10_000, 5))
+    monkeypatch.setattr(rescue.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(rescue.time, "sleep", lambda _: None)
+    monkeypatch.setattr(rescue, "differences", lambda before: ["profiles: gone"])
+    errors = (IndexError("x"), KeyError("x"), ValueError("x"), OSError("x"))
+    for name, error in zip(("activate_again", "give_macs_back", "give_settings_back", "give_zones_back"), errors):
+        monkeypatch.setattr(rescue, name, broken(name, error))
+    for name in ("give_ports_back", "guest_ports", "observe"):
+        monkeypatch.setattr(rescue, name, broken(name, LookupError("x")))
+    before = {"files": [], "profiles": [], "names": [], "macs": [], "uuids": [], "links": {}}
+    rescue.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
+    rescue.Journal(opened / "open").append("do", step=0)
+    assert undone(opened, monkeypatch) == (4, [0])
+    assert set(done) == {
+        "activate_again",
+        *("give_macs_back", "give_settings_back", "give_zones_back"),
+        *("give_ports_back", "guest_ports", "observe"),
+    }
+    last = rescue.Journal(opened / "open").events()[-1]
+    assert (last["event"], last["mends"][0]) == ("not-verified", "systemctl restart NetworkManager")
+
+
+def test_a_machine_that_cannot_be_read_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def observe(*_: Any) -> Any:
+        raise IndexError
+
+    monkeypatch.setattr(rescue, "observe", observe)
+    before = {"names": [], "macs": [], "uuids": [], "files": [{"path": str(tmp_path), "absent": True}]}
+    file, machine = rescue.differences(before)
+    assert file.startswith(f"file {tmp_path}: cannot be read: ")
+    assert machine.startswith("the machine cannot be read: ")
+
+
+def test_an_undo_that_broke_off_is_told_and_does_not_spend_a_try(
+    opened: Path, watched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the machine answers again it must be undone, however often it did not."""
+    journal = rescue.Journal(opened / "open")
+    journal.append("do", step=0, until=110.0)
+    monkeypatch.setattr(rescue, "unit_lives", lambda unit: False)
+    for number in range(20):
+        journal.append("undo", up=float(number))
+        journal.append("undo-broke", error="x")
+    assert (rescue.watch(opened, "T"), watched) == (0, [*["sleep"] * 3, "disarm T"]), "81 s ago: not yet"
+    (opened / "closed").rename(opened / "open")
+    monkeypatch.setattr(rescue, "uptime", lambda: 700.0)
+    watched.clear()
+    assert (rescue.watch(opened, "T"), watched) == (3, ["the watchdog: nobody worked on it any more"])
+
+
+@pytest.mark.parametrize(
+    ("undos", "now", "time_for_it"),
+    [([], 0, True), ([100], 103, False), ([100], 105, True), ([50, 100], 105, False), ([50, 100], 109, True),
+     ([100] * 5000, 699, False), ([100] * 5000, 701, True), ([100], 20, True)],
+)  # fmt: skip
+def test_an_undo_that_breaks_off_again_is_begun_anew_later_each_time(
+    monkeypatch: pytest.MonkeyPatch, undos: list[float], now: float, time_for_it: bool
+) -> None:
+    monkeypatch.setattr(rescue, "uptime", lambda: now)
+    events = [{"event": "do"}, {"event": "undo", "up": 1}, {"event": "not-verified"}]
+    assert rescue.rested([*events, *({"event": "undo", "up": up} for up in undos)]) is time_for_it
+
+
+def test_a_crash_of_an_undo_is_in_the_journal(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def settle(*_: Any) -> Any:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(rescue, "settle", settle)
+    rescue.Journal(opened / "open").append("do", step=0)
+    with (opened / "open" / "journal.jsonl").open("a") as journal:
+        journal.write("12\n")  # what half a line may be
+    with pytest.raises(TypeError):
+        undone(opened, monkeypatch)
+    last = rescue.Journal(opened / "open").events()[-1]
+    assert (last["event"], last["error"]) == ("undo-broke", "a bug")
