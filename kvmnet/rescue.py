@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import errno
 import fcntl
 import io
 import json
@@ -182,6 +183,28 @@ def write_file(
     sync_dir(target.parent)
 
 
+def write_over(path: str, data: bytes, mode: int, owner: tuple[int, int], label: Optional[bytes]) -> None:
+    """Write a file anew in its own place: the last resort of a full disk, where no new one can be made beside it. When
+    there is no room for this either nothing is altered."""
+    handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(handle, "wb") as file:
+        held = os.fstat(handle).st_size
+        try:
+            os.posix_fallocate(handle, 0, max(len(data), 1))
+        except OSError:
+            os.ftruncate(handle, held)
+            raise
+        file.write(data)
+        file.flush()
+        os.ftruncate(handle, len(data))
+        os.fchown(handle, *owner)
+        os.fchmod(handle, mode)
+        if label is not None:
+            with contextlib.suppress(OSError):  # a kernel without SELinux refuses the attribute
+                os.setxattr(path, LABEL, label)
+        os.fsync(handle)
+
+
 def remove_file(path: str) -> None:
     """Remove a file, if it is there, for good."""
     target = Path(path)
@@ -244,7 +267,8 @@ def record_file(path: str) -> Json:
 def restore_file(record: Json) -> bool:
     """Give a recorded file back; True when something had to change."""
     path = str(record["path"])
-    if record_file(path) == record:
+    now = record_file(path)
+    if now == record:
         return False
     if record.get("absent"):
         remove_file(path)
@@ -254,7 +278,13 @@ def restore_file(record: Json) -> bool:
     else:
         label = base64.b64decode(record["label"]) if record["label"] else None
         owner = (int(record["owner"][0]), int(record["owner"][1]))
-        write_file(path, base64.b64decode(record["data"]), record["mode"], owner, label)
+        data = base64.b64decode(record["data"])
+        try:
+            write_file(path, data, record["mode"], owner, label)
+        except OSError as error:
+            if "data" not in now or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            write_over(path, data, record["mode"], owner, label)
     return True
 
 
@@ -872,26 +902,51 @@ def undo_rename(folder: Path, spec: Json) -> str:
 
 
 def undo_files(folder: Path, spec: Json) -> str:
-    """Give recorded files back, set keyfiles of `uuids` aside that were not there, have them read again."""
+    """Give recorded files back, set keyfiles of `uuids` aside that were not there, have them read again. What fails,
+    on one file system of several, keeps nothing else from it; raises Failed with all of it at the end."""
     before = read_json(folder / "snapshot.json")
     records = {r["path"]: r for r in before["files"]}
-    changed = [path for path in spec.get("paths", []) if restore_file(records[path])]
-    aside = []
-    for path in profile_files(spec.get("uuids", [])):
+    uuids = spec.get("uuids", [])
+    changed: list[str] = []
+    aside: list[str] = []
+    failed: list[str] = []
+    for path in profile_files(uuids):
         if path not in records:
-            place = set_aside(path, folder / ASIDE)
-            aside.append(f"{path} was not there before, and is kept as {place.removeprefix(f'{folder}/')}")
-            changed.append(path)
-    for record in before["files"]:  # a keyfile that is gone names no uuid any more
-        if spec.get("uuids") and record["path"].startswith(PROFILE_DIRS) and restore_file(record):
-            changed.append(record["path"])
-    if changed and spec.get("uuids") and networkmanager_runs():  # else it reads them when it starts
-        run("nmcli", "connection", "reload")
+            with _noted(failed, path):
+                place = set_aside(path, folder / ASIDE)
+                aside.append(f"{path} was not there before, and is kept as {place.removeprefix(f'{folder}/')}")
+    held = [path for path in records if uuids and path.startswith(PROFILE_DIRS)]  # one that is gone names no uuid
+    for path in dict.fromkeys([*spec.get("paths", []), *held]):
+        with _noted(failed, path):
+            if restore_file(records[path]):
+                changed.append(path)
+    _have_read(changed, bool(uuids), failed)
+    told = "; ".join([f"{len(changed)} given back", *aside])
+    if failed:
+        raise Failed("; ".join([*failed, told]))
+    return told
+
+
+@contextlib.contextmanager
+def _noted(failed: list[str], what: str) -> Iterator[None]:
+    try:
+        yield
+    except ERRORS as error:
+        failed.append(f"{what}: {str(error) or repr(error)}")
+
+
+def _have_read(changed: list[str], keyfiles: bool, failed: list[str]) -> None:
+    """Have files read again that were given back: keyfiles in any case, as a try before this one may have given them
+    back and got no further."""
+    if keyfiles and networkmanager_runs():  # else it reads them when it starts
+        with _noted(failed, "keyfiles"):
+            run("nmcli", "connection", "reload")
     if any("/systemd/network/" in path for path in changed):
-        run("udevadm", "control", "--reload")
+        with _noted(failed, ".link files"):
+            run("udevadm", "control", "--reload")
     if any("/NetworkManager/conf.d/" in path for path in changed) and networkmanager_runs():
-        reload_networkmanager()
-    return "; ".join([f"{len(changed) - len(aside)} given back", *aside])
+        with _noted(failed, "NetworkManager's settings"):
+            reload_networkmanager()
 
 
 def undo_unbind_name(folder: Path, spec: Json) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
 import subprocess
@@ -20,8 +21,8 @@ def test_it_needs_the_standard_library_alone() -> None:
     names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {str(n.module).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert names <= {
-        "__future__", "argparse", "base64", "collections", "contextlib", "fcntl", "io", "json", "os", "pathlib", "re",
-        "shutil", "signal", "stat", "subprocess", "sys", "time", "typing",
+        "__future__", "argparse", "base64", "collections", "contextlib", "errno", "fcntl", "io", "json", "os", "pathlib",
+        "re", "shutil", "signal", "stat", "subprocess", "sys", "time", "typing",
     }  # fmt: skip
 
 
@@ -1024,3 +1025,76 @@ def test_a_crash_of_an_undo_is_in_the_journal(opened: Path, monkeypatch: pytest.
         undone(opened, monkeypatch)
     last = rescue.Journal(opened / "open").events()[-1]
     assert (last["event"], last["error"]) == ("undo-broke", "a bug")
+
+
+# ---- a full disk
+
+
+def full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_one_file_that_cannot_be_given_back_keeps_no_other_from_it(
+    keyfiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where / is full and /var is another file system; what is given back is read again all the same."""
+    ran: list[str] = []
+    names = ("a", "b", "c")
+    files = {name: keyfiles / f"{name}.nmconnection" for name in names}
+    for file in files.values():
+        file.write_text("was")
+    shot(keyfiles, monkeypatch, **{name: f"u-{name}" for name in names})
+    files["a"].unlink()
+    files["c"].write_text("is")
+    write_file = rescue.write_file
+    monkeypatch.setattr(rescue, "write_file", lambda path, *more: (full if "/a." in path else write_file)(path, *more))
+    monkeypatch.setattr(rescue, "run", lambda *words, **_: ran.append(" ".join(words)) or "")
+    spec = {"uuids": ["u-a"], "paths": ["/etc/never-seen", str(files["a"])]}
+    with pytest.raises(rescue.Failed) as told:
+        rescue.UNDO["files"](keyfiles.parent / "open", spec)
+    assert str(told.value).split("; ") == [
+        "/etc/never-seen: '/etc/never-seen'",
+        f"{files['a']}: [Errno 28] No space left on device",
+        "1 given back",
+    ]
+    assert (files["c"].read_text(), ran) == ("was", ["nmcli connection reload"])
+
+
+def test_keyfiles_are_read_again_also_when_a_try_before_has_given_them_back(
+    keyfiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    shot(keyfiles, monkeypatch)
+    monkeypatch.setattr(rescue, "run", lambda *words, **_: ran.append(" ".join(words)) or "")
+    assert rescue.UNDO["files"](keyfiles.parent / "open", {"uuids": ["u-a"]}) == "0 given back"
+    assert ran == ["nmcli connection reload"]
+
+
+@pytest.mark.parametrize("now", ["", "is longer than what was", "is"])
+def test_on_a_full_disk_a_file_is_given_back_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: str
+) -> None:
+    file = tmp_path / "eth0.nmconnection"
+    file.write_text("what was")
+    file.chmod(0o600)
+    record = rescue.record_file(str(file))
+    file.write_text(now)
+    file.chmod(0o644)
+    monkeypatch.setattr(rescue, "write_file", full)
+    assert rescue.restore_file(record) is True
+    assert rescue.record_file(str(file)) == record
+
+
+def test_where_there_is_no_room_at_all_a_file_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "eth0.nmconnection"
+    file.write_text("what was")
+    record = rescue.record_file(str(file))
+    file.write_text("is")
+    monkeypatch.setattr(rescue, "write_file", full)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    for _ in ("there", "gone"):
+        with pytest.raises(OSError, match="No space"):
+            rescue.restore_file(record)
+        if file.exists():
+            assert file.read_text() == "is"
+            file.unlink()
