@@ -64,6 +64,13 @@ PATIENCE = 60
 #: How many ended transactions are remembered, besides those that first took a NIC over.
 HISTORY = 50
 
+#: An undo may be run over the very NIC that it takes down; and Ctrl-Z, or a question or a word of a program in the
+#: background to the terminal, would stop it for ever, with the lock held.
+IGNORED = (
+    *(signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE),
+    *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
+)
+
 Json = dict[str, Any]
 
 
@@ -1472,8 +1479,8 @@ def main() -> int:
     if os.geteuid() != 0:
         print("kvmnet: only root can undo a transaction", file=sys.stderr)
         return 1
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)  # it may be run over the very NIC that it takes down
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     if options.watchdog:
         return watch(state_dir, options.watchdog)
     if options.booted and read_json(state_dir / "open" / "transaction.json").get("boot") == boot_id():

@@ -21,8 +21,8 @@ def test_it_needs_the_standard_library_alone() -> None:
     names = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {str(n.module).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert names <= {
-        "__future__", "argparse", "base64", "collections", "contextlib", "errno", "fcntl", "io", "json", "os", "pathlib",
-        "re", "shutil", "signal", "stat", "subprocess", "sys", "time", "typing",
+        "__future__", "argparse", "base64", "collections", "contextlib", "errno", "fcntl", "io", "json", "os",
+        "pathlib", "re", "shutil", "signal", "stat", "subprocess", "sys", "time", "typing",
     }  # fmt: skip
 
 
@@ -1098,3 +1098,23 @@ def test_where_there_is_no_room_at_all_a_file_stays_whole(tmp_path: Path, monkey
         if file.exists():
             assert file.read_text() == "is"
             file.unlink()
+
+
+# ---- a person's terminal
+
+
+@pytest.mark.parametrize("key", ["TSTP", "TTIN", "TTOU", "HUP", "INT", "TERM", "PIPE"])
+def test_no_key_of_a_terminal_stops_an_undo(opened: Path, key: str) -> None:
+    """Ctrl-Z would stop it for ever, with the lock held."""
+    script = (
+        f"import os, signal, sys; sys.path.insert(0, {str(Path(rescue.__file__).parent)!r}); import rescue\n"
+        "os.setpgid(0, 0)  # with a parent in another group of the session: else nothing would stop it\n"
+        f"rescue.undo = lambda *_, **__: os.kill(os.getpid(), signal.SIG{key}) or 3\n"
+        "rescue.os.geteuid = lambda: 0\n"
+        f"sys.argv[1:] = ['--state', {str(opened)!r}]; sys.exit(rescue.main())"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL) as process:
+        try:
+            assert process.wait(20) == 3
+        finally:
+            process.kill()
