@@ -18,7 +18,7 @@ class Wire:
         self.socket = self.folder / "socket"
         # It also ends by itself at the end of its standard input, which is a pipe of ours.
         self._process = spawn.spawn(["uml_switch", "-unix", self.socket], stdin=subprocess.PIPE)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not self.socket.exists():
             if self._process.poll() is not None or time.monotonic() > until:
                 self.close()
