@@ -335,7 +335,9 @@ DOINGS = ("active_slave", "ad_info")
 def _options(about: Json) -> Json:
     kind, held = about.get("info_kind"), about.get("info_data", {})
     if kind == "bond":
-        return {key: value for key, value in held.items() if key not in DOINGS}
+        # NetworkManager's rollback (1.42 and 1.52) leaves a target, which means nothing without an interval
+        idle = () if held.get("arp_interval") else ("arp_ip_target",)
+        return {key: value for key, value in held.items() if key not in (*DOINGS, *idle)}
     return {key: held[key] for key in OPTIONS.get(str(kind), ()) if key in held}
 
 

@@ -631,6 +631,10 @@ def test_of_a_link_counts_what_is_set_and_not_what_it_does() -> None:
         "br0": {"stp_state": 0},
     }
     assert found["eth0.5"]["over"] == "eth0"
+    for interval, told in ((0, {}), (500, {"arp_ip_target": ["10.0.0.1"]})):
+        data = {"arp_interval": interval, "arp_ip_target": ["10.0.0.1"]}
+        bond = {"ifname": "bond1", "linkinfo": {"info_kind": "bond", "info_data": data}}
+        assert rescue.links([bond])["bond1"]["options"] == {"arp_interval": interval, **told}
 
 
 @pytest.fixture
