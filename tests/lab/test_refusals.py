@@ -10,19 +10,23 @@ import pytest
 
 from tests.lab import picture
 from tests.lab.machine import Machine, Result
-from tests.lab.seed import HOST_MAC
+from tests.lab.seed import HOST_MAC, PROFILE
 
 MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
 
 
 class Case(NamedTuple):
-    """How the machine becomes unfit, how it becomes fit again, and what is told; `prefix` is put before kvmnet."""
+    """How the machine becomes unfit, how it becomes fit again, and what is told; `prefix` is put before kvmnet, `edit`
+    (of sed) makes another definition of the seed's, `leaves` is what kvmnet has put into its folder by then (only
+    where the plan was told first: what speaks against it is met when the way back is made ready)."""
 
     code: str
     words: str
     before: str
     after: str
     prefix: str = ""
+    edit: str = ""
+    leaves: frozenset[str] = frozenset()
 
 
 def file(path: str, text: str) -> tuple[str, str]:
@@ -47,14 +51,38 @@ OLD_NMSTATE = (
     f"mv {_PROGRAM} {_PROGRAM}.real && cat > {_PROGRAM} <<'EOF' && chmod 755 {_PROGRAM}\n{_WRAPPER}EOF",
     f"mv {_PROGRAM}.real {_PROGRAM}",
 )
-#: What becomes another program keeps its number, and with it the mounts that it is shown.
-OTHER_MOUNTS = 'unshare -m bash -c \'mount --bind /root/mounts /proc/$$/mounts && exec "$0" "$@"\' '
+
+
+def seeing(mount: str) -> str:
+    """kvmnet alone sees this mount. What becomes another program keeps its number, and with it what /proc shows it."""
+    return f'unshare -m bash -c \'{mount} && exec "$0" "$@"\' '
+
+
+def failing(program: str) -> str:
+    """This program fails for kvmnet alone."""
+    return seeing(f"mount --bind /bin/false $(command -v {program})")
+
+
+OTHER_MOUNTS = seeing("mount --bind /root/mounts /proc/$$/mounts")
+PLAIN = "s/profile: rocks/profile: plain/"
+UNITS = "/etc/systemd/system"
+DISTRIBUTIONS = "/usr/lib/NetworkManager/system-connections"
 EVERY_NIC = "[Match]\\nOriginalName=*\\n[Link]\\nNamePolicy=keep\\n"
 RULE = f'SUBSYSTEM=="net", ATTR{{address}}=="{HOST_MAC}", NAME="eth0"\\n'
 LINK = "/etc/systemd/network"
 
 CASES = {
     "an open transaction": Case("KVN502", "rescue.py", "mkdir /var/lib/kvmnet/open", "rmdir /var/lib/kvmnet/open"),
+    "another machine's definition": Case(
+        "KVN503", "no host of the definition has a NIC of this machine", "true", "true", edit="s/80:de:00/80:de:99/"
+    ),
+    "no nmstate": Case(
+        "KVN505",
+        "nmstate is not on this machine",
+        f"mv {_PROGRAM} {_PROGRAM}.real",
+        f"mv {_PROGRAM}.real {_PROGRAM}",
+    ),
+    "a broken nmstate": Case("KVN505", "nmstate: nmstatectl", "true", "true", failing("nmstatectl")),
     "an old nmstate": Case("KVN506", "nmstate 2.2.8 is too old", *OLD_NMSTATE),
     "a checkpoint": Case(
         "KVN507",
@@ -62,21 +90,78 @@ CASES = {
         f"busctl call {MANAGER} CheckpointCreate aouu 0 120 0 | cut -d'\"' -f2 > /root/checkpoint",
         f"busctl call {MANAGER} CheckpointDestroy o $(cat /root/checkpoint)",
     ),
+    "units that cannot be written": Case(
+        "KVN509",
+        f"cannot be written into {UNITS}: ",
+        "true",
+        "rm /var/lib/kvmnet/rescue.py",
+        seeing(f"mount --bind -o ro {UNITS} {UNITS}"),
+        leaves=frozenset({"rescue.py"}),
+    ),
+    "a systemd that starts nothing": Case(
+        "KVN509",
+        "systemd does not start the watchdog",
+        "true",
+        f"cd {UNITS} && systemctl disable kvmnet-* && rm kvmnet-* /var/lib/kvmnet/rescue.py && systemctl daemon-reload",
+        failing("systemd-run"),
+        leaves=frozenset({"rescue.py"}),
+    ),
     "a full disk": Case(
         "KVN510", "/var/lib/kvmnet has", "mount -t tmpfs -o size=4M none /var/lib/kvmnet", "umount /var/lib/kvmnet"
     ),
     "cluster software": Case(
         "KVN511", "corosync", "systemd-run --quiet --unit=corosync sleep 600", "systemctl stop corosync"
     ),
+    "a file that cannot be read": Case(
+        "KVN512",
+        "this host could not be read: [Errno 21]",
+        "true",
+        "true",
+        seeing(f"mount -t tmpfs none {LINK} && mkdir {LINK}/00-kvmnet-peth0.link"),
+    ),
+    "another name than the profile's": Case(
+        "KVN521",
+        f"NIC lan0 ({HOST_MAC}) is named eth0 here, and the profile does not rename",
+        "true",
+        "true",
+        edit=f"{PLAIN}; s/eth0:/lan0:/",
+    ),
     "a name that is taken": Case("KVN522", "peth0 is taken by a dummy", *dummy("peth0")),
     "an altname": Case(
         "KVN522", "alternative name of other", *dummy("other", "ip link property add dev other altname peth0")
+    ),
+    "another NIC's profile with the name of an interface": Case(
+        "KVN523",
+        "the connection profile of veth0 has the id peth0, the name of an interface to come",
+        "ip link add veth0 type veth peer name veth1 && nmcli device set veth0 managed yes && nmcli connection add "
+        "type ethernet con-name peth0 ifname '*' connection.autoconnect no ipv4.method disabled ipv6.method disabled "
+        "&& ip link set veth1 up && nmcli --wait 30 connection up peth0 ifname veth0",
+        "nmcli connection delete peth0; ip link delete veth0",
+    ),
+    "a VLAN on a NIC to be renamed": Case(
+        "KVN528",
+        "vlan office stands on eth0, which is to become peth0, and the definition does not know it",
+        "ip link add office link eth0 type vlan id 9",
+        "ip link delete office",
+    ),
+    "a VLAN of this tag": Case(
+        "KVN529",
+        "office has tag 2 over eth0 already; the definition's eth0.2 could not be made",
+        "ip link add office link eth0 type vlan id 2",
+        "ip link delete office",
+        edit=PLAIN,
     ),
     "an unmanaged NIC": Case(
         "KVN531",
         "does not manage NIC eth0",
         "nmcli device set eth0 managed no",
         "nmcli device set eth0 managed yes && nmcli --wait 30 connection up eth0",
+    ),
+    "a profile that is no keyfile of the machine's": Case(
+        "KVN532",
+        f"the connection profile of eth0 is in {DISTRIBUTIONS}/eth0.nmconnection, which kvmnet could not give back",
+        f"mkdir -p {DISTRIBUTIONS} && mv {PROFILE} {DISTRIBUTIONS} && nmcli connection reload",
+        f"mv {DISTRIBUTIONS}/eth0.nmconnection {PROFILE} && nmcli connection reload",
     ),
     "a macvtap": Case(
         "KVN534",
@@ -127,8 +212,8 @@ CASES = {
 }
 
 
-def apply(host: Machine, prefix: str = "", *options: str) -> Result:
-    command = f"{prefix}kvmnet apply --yes {' '.join(options)} /root/cluster.yaml"
+def apply(host: Machine, prefix: str = "", *options: str, definition: str = "cluster.yaml") -> Result:
+    command = f"{prefix}kvmnet apply --yes {' '.join(options)} /root/{definition}"
     return host.run(command, check=False, timeout=120)
 
 
@@ -141,16 +226,17 @@ def fit(host: Machine, definition: str) -> dict[str, Any]:
 
 @contextmanager
 def unfit(host: Machine, case: Case) -> Iterator[None]:
-    host.run(case.before)
+    host.run(f"sed '{case.edit}' /root/cluster.yaml > /root/case.yaml")
+    host.run(case.before, timeout=60)
     try:
         yield
     finally:
         host.run(case.after, timeout=90)
 
 
-def refused(result: Result, code: str, words: str) -> None:
+def refused(result: Result, code: str, words: str, planned: bool = False) -> None:
     assert result.code == 5, result
-    assert result.stdout == "", result
+    assert ("changes to make" in result.stdout) if planned else (result.stdout == ""), result
     assert f"kvmnet: {code}: " in result.stderr, result
     assert words in result.stderr, result
     assert f"  more: kvmnet explain {code}" in result.stderr, result
@@ -161,12 +247,12 @@ def test_refused(host: Machine, fit: dict[str, Any], name: str) -> None:
     case = CASES[name]
     with unfit(host, case):
         before = picture.whole(host)
-        result = apply(host, case.prefix)
+        result = apply(host, case.prefix, definition="case.yaml")
         after = picture.whole(host)
         history = host.out("ls -A /var/lib/kvmnet")
-    refused(result, case.code, case.words)
+    refused(result, case.code, case.words, planned=bool(case.leaves))
     assert after == before
-    assert set(history.split()) <= {"lock", "open"}, "something was opened"
+    assert set(history.split()) <= {"lock", "open"} | case.leaves, "something was opened"
 
 
 def test_another_kvmnet(host: Machine, fit: dict[str, Any]) -> None:
@@ -177,6 +263,20 @@ def test_another_kvmnet(host: Machine, fit: dict[str, Any]) -> None:
         refused(apply(host), "KVN501", "another kvmnet")
     finally:
         job.stop()
+    assert picture.whole(host) == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "code", "words"),
+    [
+        ("confirm", "KVN560", "no change waits for a word"),
+        ("remove --yes", "KVN562", "kvmnet has applied nothing on this host"),
+        ("rollback --yes", "KVN562", "kvmnet has applied nothing on this host"),
+    ],
+)
+def test_nothing_to_go_back_to(host: Machine, fit: dict[str, Any], verb: str, code: str, words: str) -> None:
+    before = picture.whole(host)
+    refused(host.run(f"kvmnet {verb}", check=False, timeout=60), code, words)
     assert picture.whole(host) == before
 
 
@@ -207,3 +307,27 @@ def test_all_reasons_at_once_and_what_is_allowed(host: Machine, fit: dict[str, A
         assert "rename eth0: to peth0" in planned.stdout
         assert "note: allowed, KVN511: cluster software is active" in planned.stdout
     assert picture.whole(host) == before
+
+
+def test_where_kvmnet_has_applied_something(host: Machine, fit: dict[str, Any]) -> None:
+    """A word that proves nothing leaves the change as it waits; what others have put on it is not given back under."""
+    job = host.start("exec kvmnet apply --yes --confirm-within 120 /root/cluster.yaml")
+    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    waiting = picture.whole(host)
+    refused(host.run("kvmnet confirm", check=False), "KVN561", "this is no SSH connection, so it proves nothing")
+    assert picture.whole(host) == waiting
+    assert waiting["open"]
+    assert host.run("kvmnet confirm --at-the-console", check=False, timeout=90).code == 0
+    assert job.wait(60).code == 0
+    host.run("ip link add other type dummy && ip link set other master eth0")
+    try:
+        kept = picture.whole(host)
+        result = host.run("kvmnet remove --yes", check=False, timeout=90)
+        refused(result, "KVN525", "eth0 is to go, but other would lose its network with it")
+        assert picture.whole(host) == kept
+    finally:
+        host.run("ip link delete other")
+    assert host.run("kvmnet remove --yes", check=False, timeout=120).code == 0
+    given_back = picture.whole(host)
+    refused(host.run("kvmnet remove --yes", check=False), "KVN562", "kvmnet has applied nothing on this host")
+    assert picture.whole(host) == given_back
