@@ -100,11 +100,13 @@ def bundle_of_this_host(console: Console, path: Optional[str], host: Optional[st
 
 
 def this_machines(bundles: list[Bundle], host: Optional[str]) -> Bundle:
-    """The one of these bundles that is about this machine; raises NotThisHost."""
+    """The one of these bundles that is about this machine. Raises NotThisHost, and Refused when it cannot be read."""
     from kvmnet.core.identify import find_host
     from kvmnet.host.read import hostname, read_links, read_note
+    from kvmnet.transaction.prepare import told_or_refused
 
-    macs = {link.mac: link.name for link in read_links().values() if link.mac}
+    with told_or_refused():
+        macs = {link.mac: link.name for link in read_links().values() if link.mac}
     return find_host(bundles, macs, hostname(), host, read_note(state_path()).first_names)
 
 

@@ -11,11 +11,12 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet import __version__
+from kvmnet import __version__, rescue
 from kvmnet.cli import main as program
 from kvmnet.cli import rollback
-from kvmnet.cli.host import Console
+from kvmnet.cli.host import Console, this_machines
 from kvmnet.core import codes
+from kvmnet.core.errors import Refused
 from kvmnet.transaction import history, prepare
 
 ROOT = Path(__file__).parents[2]
@@ -230,3 +231,13 @@ def test_what_cannot_be_waited_for_is_a_mistake_of_the_command_line(
 ) -> None:
     assert run(verb, "--yes", *words) == 2
     assert wishes == [] and b"--confirm-within" in capfdbinary.readouterr()[1]
+
+
+def test_a_machine_that_does_not_tell_its_links_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise rescue.Failed("ip -d -j link show: no such program")
+
+    monkeypatch.setattr(rescue, "links", fails)
+    with pytest.raises(Refused, match=r"this host could not be read: ip -d") as told:
+        this_machines([], None)
+    assert (told.value.code, told.value.exit_code) == ("KVN512", 5)
