@@ -7,7 +7,6 @@ transactions that first took each NIC over; what undoes them is the state of now
 from __future__ import annotations
 
 import base64
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Optional
 
 from kvmnet import rescue
 from kvmnet.core.bundle import Bundle
+from kvmnet.core.difference import is_link_local
 from kvmnet.core.errors import Refused
 from kvmnet.core.live import Live
 from kvmnet.core.order import Rename, hops
@@ -177,7 +177,7 @@ def _addressed(live: Live) -> set[str]:
     found = set()
     for interface in live.state.get("interfaces", []):
         held = [a for family in ("ipv4", "ipv6") for a in interface.get(family, {}).get("address", [])]
-        if any(not ipaddress.ip_address(a["ip"]).is_link_local for a in held):
+        if any(not is_link_local(str(a["ip"])) for a in held):
             found.add(interface["name"])
     return found
 

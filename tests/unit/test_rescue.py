@@ -264,6 +264,23 @@ def test_what_took_a_nic_over_is_never_forgotten(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["T1", "T4", "T5"]
 
 
+def hold_checkpoints(monkeypatch: pytest.MonkeyPatch, created: dict[str, Any]) -> list[str]:
+    """NetworkManager has these checkpoints (path -> when it was made, ms; None: it does not say); those that are rolled
+    back are noted in what is returned. They last as long as a trial, but for one."""
+    calls: list[str] = []
+
+    def run(*words: str, **_: Any) -> str:
+        if "CheckpointRollback" in words:
+            calls.append(words[-1])
+        elif created[words[3]] is None:
+            raise rescue.Failed("no such object")
+        return f"x {created.get(words[3])}\nu {60 if words[3] == '/C/others' else 125}\n"
+
+    monkeypatch.setattr(rescue, "run", run)
+    monkeypatch.setattr(rescue, "checkpoints", lambda: list(created))
+    return calls
+
+
 @pytest.mark.parametrize(
     ("log", "created", "rolled_back"),
     [
@@ -278,17 +295,7 @@ def test_the_trials_checkpoint_is_known_without_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, created: dict[str, Any], rolled_back: list[str]
 ) -> None:
     """Left alone NetworkManager would roll it back after the undo."""
-    calls: list[str] = []
-
-    def run(*words: str, **_: Any) -> str:
-        if "CheckpointRollback" in words:
-            calls.append(words[-1])
-        elif created[words[3]] is None:
-            raise rescue.Failed("no such object")
-        return f"x {created.get(words[3])}\nu {60 if words[3] == '/C/others' else 125}\n"
-
-    monkeypatch.setattr(rescue, "run", run)
-    monkeypatch.setattr(rescue, "checkpoints", lambda: list(created))
+    calls = hold_checkpoints(monkeypatch, created)
     (tmp_path / "nmstate.log").write_text(log)
     steps = [{"op": "rename"}, {"op": "apply", "timeout": 120}]
     (tmp_path / "transaction.json").write_text(json.dumps({"steps": steps}))
@@ -310,17 +317,7 @@ def test_the_trials_checkpoint_is_known_without_its_log(
 def test_a_checkpoint_of_our_trials_path_may_be_anothers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, created: dict[str, Any], rolled_back: list[str]
 ) -> None:
-    calls: list[str] = []
-
-    def run(*words: str, **_: Any) -> str:
-        if "CheckpointRollback" in words:
-            calls.append(words[-1])
-        elif created[words[3]] is None:
-            raise rescue.Failed("no answer")
-        return f"x {created.get(words[3])}\n"
-
-    monkeypatch.setattr(rescue, "run", run)
-    monkeypatch.setattr(rescue, "checkpoints", lambda: list(created))
+    calls = hold_checkpoints(monkeypatch, created)
     log = tmp_path / "nmstate.log"
     log.write_text("Created checkpoint /C/2\nCreated checkpoint /C/1\n")
     rescue.checkpoint_note(log).write_text('{"path": "/C/1", "created": 300004}')
