@@ -22,6 +22,9 @@ HAPPENED = "/run/lab-happened"
 #: Of all the hosts of the matrix.
 GATEWAYS = (PEER_ADDRESS, ways.VLAN_PEER, ways.PEER6)
 
+#: How the date changes under a worker that goes on.
+CLOCKS = {"clock an hour on, the worker lives": "+1 hour", "clock an hour back, the worker lives": "-1 hour"}
+
 Fault = Callable[[Bench, Job], None]
 """Happens to a worker that has stopped at a place; it lets the worker go on, or ends it."""
 Story = Callable[[Bench], None]
@@ -78,6 +81,25 @@ def _clock(jump: str) -> Fault:
         _kill_all(bench, job)
         until_closed(bench)
         bench.host.run(f"date -s @{time.time():.0f}")
+
+    return fault
+
+
+def _clock_alone(jump: str) -> Fault:
+    """The worker lives, and goes on: its deadline is no matter of the date."""
+
+    def fault(bench: Bench, job: Job) -> None:
+        left = float(faults.status(bench.host)["left"])
+        bench.host.run(f"date -s '{jump}'")
+        try:
+            assert abs(int(bench.host.out("date +%s")) - time.time()) > 3000, "the clock did not jump"
+            told = faults.status(bench.host)
+            assert told["works"] and 0 < float(told["left"]) <= left, f"the deadline has moved: {left}, {told}"
+            faults.go_on(bench.host)
+            until_closed(bench)
+            job.wait(60)
+        finally:
+            bench.host.run(f"date -s @{time.time():.0f}")
 
     return fault
 
@@ -143,6 +165,7 @@ FAULTS: dict[str, Fault] = {
     "kvmnet deleted": _gone,
     "clock a day on": _clock("+1 day"),
     "clock a year back": _clock("-1 year"),
+    **{fault: _clock_alone(jump) for fault, jump in CLOCKS.items()},
     "gateway silent": _silence,
     "disk full": _full_disk,
     "a second apply": _second_apply,

@@ -117,7 +117,8 @@ def both_ends(
     after = look(host)
     steps = json.loads(host.out("cat /var/lib/kvmnet/history/*/transaction.json"))["steps"]
     host.run("kvmnet remove --yes", timeout=240)
-    assert look(host) == before
+    given_back = look(host)
+    assert given_back == before, picture.differences(given_back, before, before)
     host.run("sync")  # a power cut is not to take what the lab itself wrote
     places: dict[str, int] = {}
     for place, word in PLACES.items():

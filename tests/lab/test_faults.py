@@ -22,6 +22,8 @@ WORST = (
     Point("kvmnet deleted", 11),
     Point("power cut", 11),
     Point("power cut", 13),
+    Point("clock an hour on, the worker lives", 6, ends=EITHER),
+    Point("clock an hour back, the worker lives", 6, ends=EITHER),
 )
 
 
