@@ -13,6 +13,11 @@ _WHOLE = r"""
 import glob, hashlib, json, os, re, stat, subprocess
 def said(*argv):
     return subprocess.run(argv, capture_output=True, text=True).stdout
+def label(path):
+    try:
+        return os.getxattr(path, "security.selinux", follow_symlinks=False).decode()
+    except OSError:
+        return None
 files, settings = {}, {}
 for folder in ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections",
                "/etc/systemd/network", "/run/systemd/network", "/etc/NetworkManager/conf.d"):
@@ -21,7 +26,7 @@ for folder in ("/etc/NetworkManager/system-connections", "/run/NetworkManager/sy
             about = os.stat(path)
             content = open(path, "rb").read()
             plain = b"".join(line for line in content.splitlines() if not line.startswith(b"timestamp="))
-            rights = [oct(stat.S_IMODE(about.st_mode)), about.st_uid, about.st_gid]
+            rights = [oct(stat.S_IMODE(about.st_mode)), about.st_uid, about.st_gid, label(path)]
             files[path] = [*rights, hashlib.sha256(content).hexdigest()]
             settings[path] = [*rights, hashlib.sha256(plain).hexdigest()]
 firewall = ["busctl", "--json=short", "call", "org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1",
@@ -146,7 +151,7 @@ def default_routes(machine: Machine) -> list[tuple[str, str, int]]:
 
 def whole(machine: Machine) -> dict[str, Any]:
     """All that must be the same again after an undo: links with what they are set to, addresses, routes, zones, name
-    servers, profiles and .link files with mode, owner and bytes, checkpoints, open transactions."""
+    servers, profiles and .link files with mode, owner, label and bytes, checkpoints, open transactions."""
     found = made_of(json.loads(machine.out(["/usr/bin/python3", "-I", "-c", _WHOLE])))
     assert found["links"] and found["profiles"] and found["files"], found
     return found

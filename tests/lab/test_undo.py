@@ -11,10 +11,13 @@ import pytest
 from tests.lab import faults, picture
 from tests.lab.machine import Machine, Result
 from tests.lab.outage import reachable
+from tests.lab.seed import PROFILE
 
 RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.py"
 TRIAL = "on trial"
 MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
+LINK_FILE = "/etc/systemd/network/00-kvmnet-peth0.link"
+LABEL = "system_u:object_r:lab_t:s0"
 HANG_AFTER = '$REAL "$@"; code=$?; sleep 600; exit $code'
 
 
@@ -130,6 +133,39 @@ def test_cut_off_at_its_very_end(host: Machine, peer: Machine, before: dict[str,
     result = host.run(RESCUE, timeout=120, check=False)
     assert result.code == 3, result
     same(host, peer, before)
+
+
+def test_files_come_back_with_owner_mode_and_label(host: Machine, peer: Machine, definition: str) -> None:
+    """By an undo and by a removal. NetworkManager reads no keyfile of another user's, nor one that others may read."""
+    host.put("/root/cluster.yaml", definition)
+    host.put(
+        LINK_FILE,
+        "# Written by kvmnet, and by a person since\n[Match]\nMACAddress=00:14:4f:80:de:77\n[Link]\nName=other0\n",
+    )
+    host.run(f"chown 1234:2345 {LINK_FILE}; chmod 640 {LINK_FILE}; chgrp 7 {PROFILE}; chmod 400 {PROFILE}")
+    label(host, f"os.setxattr(path, 'security.selinux', b'{LABEL}')")
+    try:
+        before = picture.whole(host)
+        rights = {path: before["files"][path][:4] for path in (LINK_FILE, PROFILE)}
+        assert rights == {LINK_FILE: ["0o640", 1234, 2345, LABEL], PROFILE: ["0o400", 0, 7, LABEL]}
+        assert apply(host).code == 0
+        kept = picture.whole(host)["files"]
+        assert all(kept[path] != before["files"][path] for path in rights), "else nothing has to be given back"
+        faults.reopen_last(host)
+        result = host.run(RESCUE, timeout=120, check=False)
+        assert result.code == 3, result
+        same(host, peer, before)
+        assert apply(host).code == 0
+        assert host.run("kvmnet remove --yes", check=False, timeout=120).code == 0
+        same(host, peer, before)
+    finally:
+        label(host, "os.removexattr(path, 'security.selinux')")
+        host.run(f"rm -f {LINK_FILE}; chmod 600 {PROFILE}; chgrp 0 {PROFILE}")
+
+
+def label(host: Machine, what: str) -> None:
+    """What is done to both files; the kernel takes labels without SELinux as well."""
+    host.run(["/usr/bin/python3", "-c", f"import os\nfor path in ('{LINK_FILE}', '{PROFILE}'): {what}"], check=False)
 
 
 def test_a_bridge_that_an_old_profile_of_its_name_brought_goes_too(
