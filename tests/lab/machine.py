@@ -153,12 +153,13 @@ class Machine:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def boot(self, *, settle: bool = True, limit: float = BOOT_LIMIT) -> Machine:
-        """Switches it on and waits for its agent; with `settle` also until systemd has nothing left to start."""
+    def boot(self, *, settle: bool = True, limit: float = BOOT_LIMIT, late: bool = False) -> Machine:
+        """Switches it on and waits for its agent; with `settle` also until systemd has nothing left to start. Where
+        its NICs are `late` the kernel finds none (see `plug_in`)."""
         if self.running:
             raise LabError(f"{self.name} is on already")
         began = time.monotonic()
-        self._start()
+        self._start("late:" if late else "")
         assert self._desk is not None
         while not self._desk.ready.wait(0.2):
             late = time.monotonic() - began > limit
@@ -170,12 +171,12 @@ class Machine:
             self.run("systemctl is-system-running --wait", timeout=limit, check=False)
         return self
 
-    def _start(self) -> None:
+    def _start(self, when: str) -> None:
         self._boots += 1
         desk = self.share / f"boot{self._boots}"
         desk.mkdir()
         to_read, to_write = os.pipe(), os.pipe()
-        nics = [f"{nic.mac},{nic.wire.socket}" for nic in self.nics]
+        nics = [f"{when}{nic.mac},{nic.wire.socket}" for nic in self.nics]
         kernel = [f"mem={self.memory}", f"umid={self.name}", f"ssl0=fd:{to_read[0]},fd:{to_write[1]}"]
         kernel += [f"lab.name={self.name}", f"lab.desk={desk.name}"]
         with self.console.open("ab") as console:
@@ -211,6 +212,23 @@ class Machine:
         if self._desk is not None:
             self._desk.close()
             self._desk = None
+
+    def plug_in(self, number: int = 0) -> None:
+        """One of its NICs comes that were late at its boot, as by a slow driver."""
+        self._ask_kernel("config", f"eth{number}=daemon,{self.nics[number].mac},unix,/mnt/wire{number}")
+
+    def pull_out(self, number: int = 0) -> None:
+        """One of its NICs goes, of which nothing may be up."""
+        self._ask_kernel("remove", f"eth{number}")
+
+    def _ask_kernel(self, *words: str) -> None:
+        """By the kernel's own console, whose socket is in its root (see `enter`)."""
+        assert self._process is not None
+        pid = self._process.pid
+        [kernel] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        said = outside.call(["uml_mconsole", f"/proc/{kernel}/root/tmp/.uml/{self.name}/mconsole", *words])
+        if "ERR" in said:
+            raise LabError(f"{self.name}: {' '.join(words)}: {said}")
 
     def reboot(self) -> Machine:
         self.power_off()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +15,14 @@ from tests.lab.outage import reachable
 from tests.lab.ssh import anew, way_in
 from tests.lab.test_undo import TRIAL, apply, same
 
+#: A service that only takes its time, and notes when it was done.
+LATE = """[Unit]
+DefaultDependencies=no
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'sleep 20; cut -d" " -f1 /proc/uptime > /run/lab-late'
+"""
 GUARDED_UNITS = "systemctl list-units --all --no-legend 'kvmnet-watchdog-*' 'kvmnet-apply-*'"
 
 
@@ -92,6 +102,73 @@ def test_the_power_goes_while_it_is_kept(
     online(host)
     same(host, peer, before)
     assert "the machine was cut off" in history(host)
+
+
+@pytest.fixture
+def late_mount(host: Machine) -> Iterator[None]:
+    """/var/lib/kvmnet is another file system, which comes late at each boot and which nothing else waits for."""
+    host.put("/etc/systemd/system/lab-late.service", LATE)
+    options = "bind,nofail,x-systemd.requires=lab-late.service"
+    host.run(
+        f"mkdir -p /srv/kvmnet /var/lib/kvmnet; echo '/srv/kvmnet /var/lib/kvmnet none {options} 0 0' > /etc/fstab; "
+        "cp -a /var/lib/kvmnet/. /srv/kvmnet; mv /var/lib/kvmnet /var/lib/kvmnet.own; mkdir /var/lib/kvmnet; "
+        "systemctl daemon-reload; systemctl start var-lib-kvmnet.mount; sync",
+        timeout=90,
+    )
+    yield
+    host.run(
+        "umount /var/lib/kvmnet; rmdir /var/lib/kvmnet; mv /srv/kvmnet /var/lib/kvmnet; rm -r /var/lib/kvmnet.own; "
+        ": > /etc/fstab; rm /etc/systemd/system/lab-late.service; systemctl daemon-reload; sync"
+    )
+
+
+def test_what_is_open_lies_on_a_file_system_that_comes_late(
+    host: Machine, peer: Machine, before: dict[str, Any], late_mount: None
+) -> None:
+    """The boot's unit waits for it, and NetworkManager for the boot's unit."""
+    cut_while_kept(host)
+    host.boot()
+    online(host)
+    same(host, peer, before)
+    assert "the machine was cut off" in history(host)
+    assert undone_at_boot(host) > float(host.out("cat /run/lab-late")), "else it did not come late"
+
+
+def test_the_nic_comes_late(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """As by a slow driver, which udev's settling does not wait for. The .link file, still there, gives it the new name;
+    the boot's unit waits for it and gives the old one back, before NetworkManager sees any."""
+    cut_while_kept(host)
+    host.boot(late=True, settle=False)
+    host.until("systemctl is-active kvmnet-boot-undo | grep activating")
+    time.sleep(8)
+    assert host.out("systemctl is-active NetworkManager || true") == "inactive"
+    assert host.out("ls /sys/class/net") == "bonding_masters\nlo"
+    host.run("cut -d' ' -f1 /proc/uptime > /run/lab-late")
+    host.plug_in()
+    host.run("systemctl is-system-running --wait", timeout=120, check=False)
+    online(host)
+    same(host, peer, before)
+    assert "the machine was cut off" in history(host)
+    assert undone_at_boot(host) > float(host.out("cat /run/lab-late"))
+
+
+def cut_while_kept(host: Machine) -> None:
+    """The power goes when the names on disk are the new ones already, and kvmnet with it."""
+    faults.pause(host, 14)
+    job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
+    faults.wait_paused(host, job)
+    assert host.out("ls /etc/systemd/network") == "00-kvmnet-peth0.link"
+    host.run("sync")
+    host.power_cut()
+
+
+def undone_at_boot(host: Machine) -> float:
+    """When, in seconds after the boot, the unit before NetworkManager was done, and had restored everything."""
+    told = [event["event"] for event in faults.last_events(host)]
+    assert told.count("undo") == 2 and "undo-failed" not in told, told
+    assert "restored" in told[: len(told) - 1 - told[::-1].index("undo")], told
+    words = "systemctl show --value --property=ExecMainExitTimestampMonotonic kvmnet-boot-undo.service"
+    return int(host.out(words)) / 1e6
 
 
 def test_a_new_connection_confirms(host: Machine, peer: Machine, before: dict[str, Any], ssh: str) -> None:
