@@ -11,6 +11,7 @@ import pytest
 from tests.lab import guests, picture
 from tests.lab.machine import Machine
 from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, host_and_peer, seed_host
+from tests.lab.test_refusals import apply, refused
 from tests.lab.wire import Wire
 
 BRIDGED, TAGGED, SECOND, FROM_BOOT = "compute-0-0-0", "hosted-vm-0-0-0", "hosted-vm-0-0-1", "always-0-0-0"
@@ -38,6 +39,7 @@ guests:
     host: vm-container-0-0
     nics: [{{network: tenant-a, mac: "{ON_2}"}}, {{network: tenant-b, mac: "{ON_3}"}}]
 """
+ALWAYS = "{vlan: 2, over: private, attach: always}"
 HOOK = "/etc/libvirt/hooks/qemu.d/kvmnet"
 
 #: A call of the hook for each thing that it does, beside the bare start of its Python, in turns.
@@ -176,6 +178,20 @@ def test_two_guests_on_one_tag(machine: Machine) -> None:
         assert json.loads(machine.out("ip -j address show dev peth0.2"))[0]["addr_info"] == []
         status = json.loads(machine.out("kvmnet hook status --json"))
         assert status["installed"] and status["devices"]["peth0.2"]["guests"] == [SECOND]
+    until_vlans(machine, "peth0.3")
+
+
+def test_a_device_that_a_guest_is_on_is_not_made_the_hosts_own(machine: Machine) -> None:
+    """Refused, with the guest's name; its macvtap and all else stay as they are."""
+    machine.put("/root/always.yaml", DEFINITION.replace("{vlan: 2, over: private}", ALWAYS))
+    with guests.running(machine, TAGGED):
+        before, over, history = picture.whole(machine), links(machine)["macvtap0"], machine.out("kvmnet history")
+        result = apply(machine, definition="always.yaml")
+        refused(
+            result, "KVN526", f"peth0.2 is to be there from boot, but running guests are on it by macvtap0 ({TAGGED})"
+        )
+        assert picture.whole(machine) == before
+        assert (links(machine)["macvtap0"], machine.out("kvmnet history")) == (over, history)
     until_vlans(machine, "peth0.3")
 
 

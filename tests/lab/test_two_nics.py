@@ -11,6 +11,7 @@ from tests.lab.machine import Machine, Nic
 from tests.lab.outage import reachable
 from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, PEER_MAC, keyfile, seed_host, two_machines
 from tests.lab.ssh import anew, way_in
+from tests.lab.test_refusals import apply, refused
 from tests.lab.wire import Wire
 
 SECOND_MAC = "00:14:4f:80:de:01"
@@ -29,6 +30,14 @@ hosts:
       eth1: {{network: public, mac: {SECOND_MAC}, addresses: [192.0.2.7, "2001:db8::7"]}}
 """
 
+SWAPPED = (
+    DEFINITION.partition("      eth0:")[0]
+    + f"""\
+      eth0: {{network: public, mac: {SECOND_MAC}, addresses: [192.0.2.7, "2001:db8::7"]}}
+      eth1: {{network: private, mac: {HOST_MAC}, addresses: [{HOST_ADDRESS}]}}
+"""
+)
+
 
 @pytest.fixture(scope="module")
 def pair(lab: None, generation: str, wire: Wire) -> Iterator[tuple[Machine, Machine]]:
@@ -43,6 +52,42 @@ def pair(lab: None, generation: str, wire: Wire) -> Iterator[tuple[Machine, Mach
             host.run("nmcli --wait 30 connection up eth1")
             host.put("/root/cluster.yaml", DEFINITION)
             yield host, peer
+
+
+SHARED = (
+    "nmcli connection add type ethernet con-name shared ifname '*' connection.multi-connect multiple "
+    "connection.autoconnect no ipv4.method disabled ipv6.method disabled "
+    "&& for nic in eth0 eth1; do nmcli --wait 30 connection up shared ifname $nic; done"
+)
+OWN = "nmcli connection delete shared; for nic in eth0 eth1; do nmcli --wait 30 connection up $nic; done"
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "definition", "unfit", "fit"),
+    [
+        ("KVN533", "share the connection profile shared", DEFINITION, SHARED, OWN),
+        (
+            "KVN544",
+            f"the NIC {SECOND_MAC} is to be eth0, but at boot the kernel calls the NIC {HOST_MAC} so",
+            SWAPPED.replace("{network: p", "{bridge: false, network: p"),
+            "true",
+            "true",
+        ),
+    ],
+)
+def test_refused(pair: tuple[Machine, Machine], code: str, words: str, definition: str, unfit: str, fit: str) -> None:
+    """What only a host of two NICs is refused for (the others are in test_refusals.py); nothing is touched."""
+    host, peer = pair
+    host.put("/root/refused.yaml", definition)
+    host.run(unfit, timeout=90)
+    try:
+        before = picture.whole(host)
+        refused(apply(host, definition="refused.yaml"), code, words)
+        assert picture.whole(host) == before
+        assert set(host.out("ls -A /var/lib/kvmnet").split()) <= {"lock"}, "something was opened"
+    finally:
+        host.run(fit, timeout=90)
+    assert reachable(peer)
 
 
 def test_a_bad_change_of_two_undoes_both(pair: tuple[Machine, Machine]) -> None:
@@ -87,15 +132,6 @@ def test_a_word_by_the_nic_that_does_not_change_proves_nothing(pair: tuple[Machi
     assert "to an address of eth1" in word.stderr
     assert job.wait(90).code == 3
     assert picture.without_metrics(picture.whole(host)) == before
-
-
-SWAPPED = (
-    DEFINITION.partition("      eth0:")[0]
-    + f"""\
-      eth0: {{network: public, mac: {SECOND_MAC}, addresses: [192.0.2.7, "2001:db8::7"]}}
-      eth1: {{network: private, mac: {HOST_MAC}, addresses: [{HOST_ADDRESS}]}}
-"""
-)
 
 
 def test_nics_that_take_each_others_names(pair: tuple[Machine, Machine]) -> None:
@@ -176,4 +212,17 @@ def test_options_that_left_a_bond(pair: tuple[Machine, Machine]) -> None:
     host.boot()
     host.run("nm-online -s -q -t 60")
     assert options() == ["", "0", "500", PEER_ADDRESS]
+    assert reachable(peer)
+
+
+def test_a_rollback_is_refused_while_a_nic_is_away(pair: tuple[Machine, Machine]) -> None:
+    """Of a definition it would be said to be another machine's."""
+    host, peer = pair
+    host.run("ip link set eth1 down")
+    host.pull_out(1)
+    before, history = picture.whole(host), host.out("kvmnet history")
+    result = host.run("kvmnet rollback --yes", check=False, timeout=120)
+    refused(result, "KVN520", f"NIC eth1 is not here: no NIC has the permanent MAC {SECOND_MAC}")
+    assert picture.whole(host) == before
+    assert host.out("kvmnet history") == history
     assert reachable(peer)
