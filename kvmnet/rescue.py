@@ -53,6 +53,8 @@ BALLAST = "ballast"
 BALLAST_SIZE = 1 << 20
 #: The folder beside the journal for what an undo takes away without knowing whose it is.
 ASIDE = "aside"
+#: How the copies of keyfiles that wait beside the journal for the keeping end.
+REBOUND = ".rebound"
 #: How often an undo that could not be verified is tried before a person is needed.
 TRIES = 3
 #: Seconds between two looks of the watchdog.
@@ -1415,8 +1417,9 @@ def read_json(path: Path) -> Json:
 def close(state_dir: Path, outcome: str, **fields: Any) -> None:
     """Write the end into the journal and move the transaction into the history."""
     folder = state_dir / "open"
-    with contextlib.suppress(OSError):
-        (folder / BALLAST).unlink(missing_ok=True)
+    for path in (folder / BALLAST, *folder.glob("*" + REBOUND)):  # they have served; a keyfile may have a password
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
     Journal(folder).try_append("end", outcome=outcome, **fields)
     (state_dir / "history").mkdir(exist_ok=True)
     name = read_json(folder / "transaction.json").get("id") or f"{time.time():.0f}"

@@ -95,7 +95,7 @@ def rebind(context: Context, step: Step) -> str:
     if held:  # for the keeping: the same profile as NetworkManager writes it
         text = without_meta(Path(held).read_text(encoding="utf-8", errors="surrogateescape"))
         data = text.encode(errors="surrogateescape")
-        rescue.write_file(str(context.folder / f"{step['uuid']}.rebound"), data, 0o600)
+        rescue.write_file(str(context.folder / f"{step['uuid']}{rescue.REBOUND}"), data, 0o600)
     return held
 
 
@@ -347,7 +347,7 @@ def commit(context: Context, step: Step) -> str:
 def write_profile(context: Context, step: Step) -> str:
     """Bind the NIC's profile to its MAC on disk as well, behind NetworkManager's back (it holds its own in
     memory): from here on a power cut finds a profile that serves the NIC under either name."""
-    text = (context.folder / f"{step['uuid']}.rebound").read_bytes()
+    text = (context.folder / f"{step['uuid']}{rescue.REBOUND}").read_bytes()
     record = rescue.record_file(step["path"])
     rescue.write_file(step["path"], text, record["mode"], (record["owner"][0], record["owner"][1]))
     return str(step["path"])

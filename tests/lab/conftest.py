@@ -48,9 +48,13 @@ TURNS: dict[str, tuple[str, ...]] = {
     "test_planfile": (),
     "test_probes": (),
     "test_refusals": (),
+    "test_secrets": (),
     "test_two_nics": (),
     # two minutes, and test_undo has the same of the seed's host
     "test_language::test_a_mistyped_network_undoes_it_all": (),
+    # a minute each
+    "test_guard::test_what_is_open_lies_on_a_file_system_that_comes_late": (),
+    "test_guard::test_the_nic_comes_late": (),
     # the fault matrix has these too
     "test_guard::test_without_worker_and_unit_the_watchdog_undoes": (),
     "test_guard::test_the_power_goes_in_the_trial": (),

@@ -27,8 +27,12 @@ VARIANTS: dict[str, list[str]] = {
         "ipxe-qemu",
         "seabios",
     ],
+    "supplicant": ["wpasupplicant"],
 }
 """A variant is the base and more packages, made the first time a test asks for it."""
+
+RARE = frozenset({"supplicant"})
+"""No test of `make test` asks for these, so a build does not make them beforehand."""
 
 RECIPE = """
 # this kernel's nf_tables has no inet family: firewalld needs the older tables

@@ -143,6 +143,17 @@ def test_what_was_kept_is_not_undone(opened: Path, monkeypatch: pytest.MonkeyPat
     assert not (opened / "open").exists()
 
 
+def test_what_is_closed_has_no_copy_of_a_keyfile_any_more(opened: Path) -> None:
+    """It may have a password in it, and the history is kept for long."""
+    (opened / "open" / "u-1.rebound").write_text("password=secret")
+    rescue.close(opened, "kept")
+    assert sorted(path.name for path in (opened / "history" / "T").iterdir()) == [
+        "journal.jsonl",
+        "snapshot.json",
+        "transaction.json",
+    ]
+
+
 def test_at_boot_files_and_names_come_first_and_nothing_is_closed(
     opened: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1069,6 +1080,26 @@ def test_keyfiles_are_read_again_also_when_a_try_before_has_given_them_back(
     monkeypatch.setattr(rescue, "run", lambda *words, **_: ran.append(" ".join(words)) or "")
     assert rescue.UNDO["files"](keyfiles.parent / "open", {"uuids": ["u-a"]}) == "0 given back"
     assert ran == ["nmcli connection reload"]
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_a_file_gets_its_label_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: bool) -> None:
+    """By another attribute, which needs neither root nor SELinux; tests/lab/test_undo.py has the real one."""
+    monkeypatch.setattr(rescue, "LABEL", "user.label")
+    file = tmp_path / "eth0.nmconnection"
+    file.write_text("was")
+    try:
+        os.setxattr(file, "user.label", b"as it was")
+    except OSError as error:
+        pytest.skip(f"this file system has no attributes: {error}")
+    record = rescue.record_file(str(file))
+    file.unlink()
+    file.write_text("is")
+    if not room:
+        monkeypatch.setattr(rescue, "write_file", full)
+    assert rescue.restore_file(record) is True
+    assert rescue.record_file(str(file)) == record
+    assert os.getxattr(file, "user.label") == b"as it was"
 
 
 @pytest.mark.parametrize("now", ["", "is longer than what was", "is"])

@@ -1,0 +1,86 @@
+"""A NIC that logs in by 802.1X: its password stays in its profile, and nothing of kvmnet's tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import faults, picture
+from tests.lab.machine import Machine
+from tests.lab.outage import reachable
+from tests.lab.seed import UUID, host_and_peer, keyfile, seed_host
+from tests.lab.wire import Wire
+
+PASSWORD = "hush-Lab-4711"
+#: Nobody on the wire lets it in: it waits for that a moment, and goes on.
+LOGIN = f"""[802-1x]
+auth-timeout=2
+eap=peap;
+identity=lab
+optional=true
+password={PASSWORD}
+phase2-auth=mschapv2
+
+[ipv4]
+"""
+HELD = f"nmcli --show-secrets --get-values 802-1x.identity,802-1x.password connection show {UUID}"
+
+
+@pytest.fixture(scope="module")
+def machines(lab: None, generation: str, wire: Wire) -> Iterator[tuple[Machine, Machine]]:
+    with host_and_peer(generation, wire, variant="supplicant") as (host, peer):
+        profile = keyfile(zone="trusted").replace("[ipv4]\n", LOGIN)
+        yield seed_host(host, zone="trusted", default_zone="drop", profile=profile), peer
+
+
+def test_the_password_of_8021x(machines: tuple[Machine, Machine], definition: str) -> None:
+    """There while the change waits, when it is kept, after a power cut, and as before when it is given back."""
+    host, peer = machines
+    host.put("/root/cluster.yaml", definition)
+    before = picture.whole(host)
+    said = [host.out(f"kvmnet plan {options} /root/cluster.yaml") for options in ("", "--json", "-o /root/plan.json")]
+    job = host.start("exec kvmnet apply --yes --json --confirm-within 300 /root/cluster.yaml")
+    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    assert host.out(HELD) == f"lab\n{PASSWORD}"
+    said += [host.out(f"kvmnet status {options}") for options in ("", "--json")]
+    said.append(host.out("systemctl status --full --lines=1000 'kvmnet-*'"))
+    assert tell_it(host) == ["/var/lib/kvmnet/open/" + UUID + ".rebound"]
+    assert host.run("kvmnet confirm --at-the-console", check=False, timeout=90).code == 0
+    result = job.wait(60)
+    assert result.code == 0, result
+    said += [result.stdout, result.stderr, host.out("kvmnet status --json")]
+    assert picture.link(host, "peth0")["master"] == "eth0"
+    host.power_cut()
+    host.boot()
+    host.run("nm-online -s -q -t 60", timeout=90)
+    assert host.out(HELD) == f"lab\n{PASSWORD}"
+    assert reachable(peer)
+    assert host.run("kvmnet apply /root/cluster.yaml").stdout.endswith("nothing to do, the host is as defined\n")
+    result = host.run("kvmnet remove --yes --json", check=False, timeout=120)
+    assert result.code == 0, result
+    assert picture.whole(host) == before
+    assert host.out(HELD) == f"lab\n{PASSWORD}"
+    said += [result.stdout, result.stderr, host.out("kvmnet history"), host.out("kvmnet history --json")]
+    assert [text for text in said if PASSWORD in text] == []
+    assert tell_it(host) == []
+
+
+def test_an_undo_has_it_too(machines: tuple[Machine, Machine], definition: str) -> None:
+    host, _ = machines
+    host.put("/root/cluster.yaml", definition)
+    before = picture.whole(host)
+    with faults.nmstatectl(host, '$REAL "$@"; echo "NmstateError: Bug: after all was done" >&2; exit 1'):
+        result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=180)
+    assert result.code == 3, result
+    assert picture.whole(host) == before
+    assert host.out(HELD) == f"lab\n{PASSWORD}"
+    assert PASSWORD not in result.stdout + result.stderr
+    assert [file for file in tell_it(host) if "/aside/run/" not in file] == [], "found there, and perhaps a person's"
+
+
+def tell_it(host: Machine) -> list[str]:
+    """The files that have it besides NetworkManager's own; systemd's journal too."""
+    host.run("mkdir -p /root/told; journalctl --all --output=export > /root/told/journal")
+    places = "/var/lib/kvmnet /root/told /root/plan.json /run/kvmnet /run/systemd /etc/systemd /var/log"
+    return host.run(f"grep -rlsa {PASSWORD} {places}", check=False).stdout.splitlines()
