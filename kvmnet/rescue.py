@@ -55,6 +55,8 @@ BALLAST_SIZE = 1 << 20
 ASIDE = "aside"
 #: How the copies of keyfiles that wait beside the journal for the keeping end.
 REBOUND = ".rebound"
+#: A file beside the journal with the keyfiles that are not the transaction's, while NetworkManager rolls back.
+OTHERS = "others.json"
 #: How often an undo that could not be verified is tried before a person is needed.
 TRIES = 3
 #: Seconds between two looks of the watchdog.
@@ -452,18 +454,28 @@ def rename(mac: str, to: str, free: tuple[str, ...] = ()) -> str:
     for altname in now[name]["altnames"]:
         if altname == to or altname in free:
             run("ip", "link", "property", "del", "dev", name, "altname", altname)
-    try:
-        run("ip", "link", "set", "dev", name, "name", to)
+    if _named(name, to):
         return "up"
-    except Failed as error:
-        if "busy" not in str(error).lower():
-            raise
-    run("ip", "link", "set", "dev", name, "down")
     try:
-        run("ip", "link", "set", "dev", name, "name", to)
+        for last in (False, False, False, False, True):
+            run("ip", "link", "set", "dev", name, "down")
+            if _named(name, to, strict=last):
+                break
+            time.sleep(0.1)  # somebody has it up again: NetworkManager, which hears of the way down
     finally:
         run("ip", "link", "set", "dev", nic_of(mac) or name, "up")
     return "down-up"
+
+
+def _named(name: str, to: str, strict: bool = False) -> bool:
+    """Rename a link; False when the kernel says that it is busy, which is raised too where `strict`."""
+    try:
+        run("ip", "link", "set", "dev", name, "name", to)
+    except Failed as error:
+        if strict or "busy" not in str(error).lower():
+            raise
+        return False
+    return True
 
 
 def set_bond_option(name: str, option: str, value: str) -> str:
@@ -517,15 +529,18 @@ def profiles() -> list[Json]:
 
 
 def profile_files(uuids: list[str]) -> list[str]:
-    """The keyfiles, on disk and in memory, that say that they hold one of these profiles. NetworkManager reads none
-    whose name begins with a dot."""
+    """The keyfiles, on disk and in memory, that say that they hold one of these profiles."""
     found = []
-    for folder in PROFILE_DIRS:
-        for path in sorted(Path(folder).glob("[!.]*")) if Path(folder).is_dir() else []:
-            with contextlib.suppress(OSError):
-                if says_uuid(path.read_bytes(), uuids):
-                    found.append(str(path))
+    for path in keyfiles(*PROFILE_DIRS):
+        with contextlib.suppress(OSError):
+            if says_uuid(Path(path).read_bytes(), uuids):
+                found.append(path)
     return found
+
+
+def keyfiles(*folders: str) -> list[str]:
+    """What NetworkManager takes for keyfiles: none whose name begins with a dot."""
+    return [str(p) for folder in folders if Path(folder).is_dir() for p in sorted(Path(folder).glob("[!.]*"))]
 
 
 def says_uuid(keyfile: bytes, uuids: list[str]) -> bool:
@@ -811,14 +826,54 @@ def undo_checkpoint(folder: Path, spec: Json) -> str:
     NetworkManager after everything was given back. A NetworkManager that was started anew has lost it and begins its
     numbers anew: one of the same path that was made at another time is another tool's.
     """
+    told = "no checkpoint of ours is left"
     there = checkpoints()
     ours = checkpoints_in(folder / spec["log"]) or [path for path in there if _came_with_us(path, folder)]
     note = read_json(checkpoint_note(folder / spec["log"]))
     for path in ours:
         if path in there and not (note and _is_anothers(path, note)):
+            with contextlib.suppress(*ERRORS):  # a full disk: the machine comes first
+                _keep_others(folder)
             run("busctl", "call", NM, "/" + NM.replace(".", "/"), NM, "CheckpointRollback", "o", path, timeout=60)
-            return f"rolled back {path}"
-    return "no checkpoint of ours is left"
+            told = f"rolled back {path}"
+            break
+    given = _give_others_back(folder)
+    return "; ".join([told, *(f"{path}, which is another's, given back" for path in given)])
+
+
+def _keep_others(folder: Path) -> None:
+    """Write down the keyfiles on disk that are not the transaction's: NetworkManager's rollback deletes every profile
+    that came since the checkpoint (nmstate asks for that: DELETE_NEW_CONNECTIONS), whoever made it meanwhile."""
+    if (folder / OTHERS).exists():  # an undo before this one was cut in between
+        return
+    steps = read_json(folder / "transaction.json").get("steps", [])
+    before = read_json(folder / "snapshot.json")
+    ours = [uuid for step in steps for spec in step.get("undo", []) for uuid in spec.get("profiles", [])]
+    known = {record["path"] for record in before.get("files", [])}
+    known.update(profile_files([*before.get("uuids", []), *ours]))
+    records = [record_file(path) for path in keyfiles(PROFILE_DIRS[0]) if path not in known]
+    if records:
+        write_file(str(folder / OTHERS), json.dumps(records).encode(), 0o600)
+
+
+def _give_others_back(folder: Path) -> list[str]:
+    """Give back what of them the rollback took, or altered; raises Failed with all that cannot be."""
+    failed: list[str] = []
+    given: list[str] = []
+    place = folder / OTHERS
+    if not place.exists():
+        return []
+    for record in json.loads(place.read_bytes()):
+        with _noted(failed, record["path"]):
+            if restore_file(record):
+                given.append(record["path"])
+    if given and networkmanager_runs():
+        with _noted(failed, "keyfiles"):
+            run("nmcli", "connection", "reload")
+    if failed:
+        raise Failed("; ".join(failed))
+    remove_file(str(place))
+    return given
 
 
 def _is_anothers(checkpoint: str, note: Json) -> bool:

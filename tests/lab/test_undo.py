@@ -126,6 +126,31 @@ def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], ti
     assert host.run(RESCUE).stdout == "kvmnet: no transaction is open\n"
 
 
+def test_what_others_do_meanwhile_stays(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """NetworkManager's rollback deletes every profile that came since its checkpoint, and takes its device away."""
+    add = "nmcli connection add type dummy ifname {0} con-name {0} ipv4.method manual ipv4.addresses 192.0.2.{1}/32"
+    folder = "/etc/NetworkManager/system-connections"
+    host.run(add.format("early", 1) + " ipv6.method disabled")
+    try:
+        with faults.nmstatectl(host, HANG_AFTER):
+            job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
+            host.until("test -e /sys/class/net/peth0/master", timeout=30)
+            host.run(add.format("late", 2) + " ipv6.method disabled")
+            host.run("nmcli connection modify early connection.zone trusted")
+            keyfiles = host.out(f"cat {folder}/early.nmconnection {folder}/late.nmconnection")
+            result = job.stop(signal.SIGINT, timeout=90)
+        assert result.code == 3, result
+        assert "zone=trusted" in keyfiles
+        assert host.out(f"cat {folder}/early.nmconnection {folder}/late.nmconnection") == keyfiles
+        host.until("ip -4 address show dev late | grep -q 192.0.2.2", timeout=20)
+        host.until("ip -4 address show dev early | grep -q 192.0.2.1", timeout=20)
+    finally:
+        for name in ("early", "late"):
+            host.run(f"nmcli connection delete id {name}", check=False)
+            host.until(f"test ! -e /sys/class/net/{name}", timeout=20)
+    same(host, peer, before)
+
+
 def test_cut_off_at_its_very_end(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """Everything is on disk, the checkpoint is gone, only the word that it is kept is missing: undone all the same."""
     assert apply(host).code == 0

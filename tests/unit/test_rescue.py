@@ -336,6 +336,98 @@ def test_a_checkpoint_of_our_trials_path_may_be_anothers(
     assert calls == rolled_back
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_what_others_wrote_during_a_trial_outlives_networkmanagers_rollback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: bool
+) -> None:
+    """It deletes every profile that came since the checkpoint, and gives every other its old words."""
+    disk = tmp_path / "system-connections"
+    texts = {"guest": "uuid=u-guest\n", "eth0": "uuid=u-eth0\n", "ours": "uuid=u-ours\n", "old": "uuid=u-old\nnew=1\n"}
+    for name, text in texts.items():
+        rescue.write_file(str(disk / f"{name}.nmconnection"), text.encode(), 0o600)
+    calls: list[str] = []
+
+    def run(*words: str, **_: Any) -> str:
+        calls.append(" ".join(words[:3]))
+        if "CheckpointRollback" in words:
+            for name in ("guest", "eth0", "ours"):
+                (disk / f"{name}.nmconnection").unlink(missing_ok=True)
+            (disk / "old.nmconnection").write_text("uuid=u-old\n")
+            if cut:
+                raise rescue.Failed("killed")
+        return "x 300004\n"
+
+    monkeypatch.setattr(rescue, "run", run)
+    monkeypatch.setattr(rescue, "checkpoints", lambda: [] if calls and cut else ["/C/1"])
+    monkeypatch.setattr(rescue, "networkmanager_runs", lambda: True)
+    monkeypatch.setattr(rescue, "PROFILE_DIRS", (str(disk), str(tmp_path / "run")))
+    folder = tmp_path / "open"
+    steps = [{"op": "seed", "undo": [{"op": "profiles", "profiles": {"u-ours": "br0"}}]}]
+    rescue.write_file(str(folder / "transaction.json"), json.dumps({"steps": steps}).encode())
+    rescue.write_file(str(folder / "snapshot.json"), json.dumps({"uuids": ["u-eth0"], "files": []}).encode())
+    (folder / "nmstate.log").write_text("Created checkpoint /C/1\n")
+    if cut:
+        with pytest.raises(rescue.Failed):
+            rescue.UNDO["checkpoint"](folder, {"log": "nmstate.log"})
+        (disk / "old.nmconnection").write_text("uuid=u-old\n")
+    told = rescue.UNDO["checkpoint"](folder, {"log": "nmstate.log"})
+    assert {p.stem: p.read_text() for p in disk.iterdir()} == {k: texts[k] for k in ("guest", "old")}
+    assert "guest.nmconnection" in told
+    assert "old.nmconnection" in told
+    assert calls[-1] == "nmcli connection reload"
+    assert sorted(p.name for p in folder.iterdir()) == ["nmstate.log", "snapshot.json", "transaction.json"]
+
+
+def test_keyfiles_that_cannot_be_noted_keep_no_rollback_from_happening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = hold_checkpoints(monkeypatch, {"/C/1": 300_004})
+    (tmp_path / "nmstate.log").write_text("Created checkpoint /C/1\n")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(rescue, "_keep_others", full)
+    assert rescue.UNDO["checkpoint"](tmp_path, {"log": "nmstate.log"}) == "rolled back /C/1"
+    assert calls == ["/C/1"]
+
+
+class Busy:
+    """A NIC that the kernel renames only while it is down, and that somebody takes up again `times` times."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.name, self.up, self.times, self.downs = "eth0", True, times, 0
+        monkeypatch.setattr(rescue, "run", self.run)
+        monkeypatch.setattr(rescue, "links", lambda: {self.name: {"altnames": []}})
+        monkeypatch.setattr(rescue, "nic_of", lambda _: self.name)
+        monkeypatch.setattr(rescue.time, "sleep", lambda _: None)
+
+    def run(self, *words: str, **_: Any) -> str:
+        if words[-1] == "down":
+            self.downs += 1
+            self.up = self.downs <= self.times
+        elif words[-1] == "up":
+            self.up = True
+        elif self.up:
+            raise rescue.Failed("ip: RTNETLINK answers: Device or resource busy")
+        else:
+            self.name = words[-1]
+        return ""
+
+
+def test_a_nic_that_somebody_takes_up_again_is_renamed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    nic = Busy(monkeypatch, times=3)
+    assert rescue.rename("m", "peth0") == "down-up"
+    assert (nic.name, nic.up, nic.downs) == ("peth0", True, 4)
+
+
+def test_a_nic_that_is_never_free_is_left_up_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    nic = Busy(monkeypatch, times=99)
+    with pytest.raises(rescue.Failed, match="busy"):
+        rescue.rename("m", "peth0")
+    assert (nic.name, nic.up, nic.downs) == ("eth0", True, 5)
+
+
 def test_zones_that_nobody_gives_back_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     bound = {"eth0": "trusted", "br0": "trusted", "eth1": "public", "vnet0": "drop"}
     calls: list[tuple[str, ...]] = []
