@@ -32,7 +32,8 @@ class Profile:
     `interface_name`, a permanent `mac` or names that `match` (its match.interface-name), each empty where it is not,
     and makes what it is on a port of `controller` (a name or a profile's UUID). At boot those that `autoconnect` are
     asked, the highest `priority` first. What begins with `dhcp` is by what it asks for an address, each empty where
-    that is left to NetworkManager."""
+    that is left to NetworkManager. `client_id` (DHCPv4), `duid` and `iaid` (DHCPv6) are by what it asks in truth, as
+    bytes (`ff:2b:…`), each empty where NetworkManager does not tell: while no server has answered."""
 
     uuid: str
     id: str
@@ -50,6 +51,9 @@ class Profile:
     dhcp4_iaid: str = ""
     dhcp6_duid: str = ""
     dhcp6_iaid: str = ""
+    client_id: str = ""
+    duid: str = ""
+    iaid: str = ""
 
     @property
     def saved(self) -> bool:
@@ -75,7 +79,8 @@ class Live:
     `settings` are kvmnet's files among NetworkManager's own settings by path;
     `applied` is the digest of the bundle that was applied last, `hook` the text of what libvirt's hook may make by it
     (None: there is none), both UNREADABLE for one who may not look; `owned` are its interfaces by name,
-    `applied_state` its state; `first_names` are the kernel names that NICs had before kvmnet, by permanent MAC."""
+    `applied_state` its state; `first_names` are the kernel names that NICs had before kvmnet, by permanent MAC;
+    `temporary` are the IPv6 addresses that the kernel changes by and by (RFC 8981)."""
 
     hostname: str
     state: State
@@ -94,6 +99,7 @@ class Live:
     first_names: Mapping[str, str] = field(default_factory=dict)
     surroundings: Surroundings = field(default_factory=Surroundings)
     idle: tuple[Profile, ...] = ()
+    temporary: tuple[str, ...] = ()
 
     def nic(self, mac: str) -> Optional[Link]:
         """The NIC of this permanent MAC."""
@@ -140,6 +146,7 @@ class Live:
             first_names=data.get("first_names", {}),
             surroundings=Surroundings.from_json(data.get("surroundings", {})),
             idle=tuple(Profile(**p) for p in data.get("idle", ())),
+            temporary=tuple(data.get("temporary", ())),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -160,6 +167,7 @@ class Live:
             ],
             "profiles": [asdict(p) for p in self.profiles.values()],
             "idle": [asdict(p) for p in self.idle],
+            "temporary": list(self.temporary),
             "link_files": dict(self.link_files),
             "zones": dict(self.zones) if self.zones is not None else None,
             "applied": self.applied,

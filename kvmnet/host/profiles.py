@@ -16,6 +16,13 @@ from kvmnet.core.live import Profile
 from kvmnet.core.showing import Managed
 from kvmnet.host.nm import BUS, NMError
 
+#: By what NetworkManager tells of a lease who has asked for it (NetworkManager 1.42 and 1.52), for our words.
+_LEASE_OPTIONS = (
+    ("client_id", "4", "dhcp_client_identifier"),
+    ("duid", "6", "dhcp6_client_id"),
+    ("iaid", "6", "iaid"),
+)
+
 #: How often it is tried when profiles come and go while they are read.
 TRIES = 3
 #: What nmcli is asked for; of a setting that a profile does not have (a bridge's Ethernet, a port's IP) it prints
@@ -76,6 +83,16 @@ def _devices(objects: dict[str, Any]) -> dict[str, tuple[str, int]]:
     return {path: (str(about["Interface"]["data"]), int(about["State"]["data"])) for path, about in found.items()}
 
 
+def _asking(objects: dict[str, Any], device: str) -> dict[str, str]:
+    """By what a device asks for addresses: as it really is, whatever its profile leaves to NetworkManager."""
+    found = {}
+    for word, family, option in _LEASE_OPTIONS:
+        lease = objects[device][f"{BUS}.Device"].get(f"Dhcp{family}Config", {}).get("data")
+        options = objects.get(lease, {}).get(f"{BUS}.DHCP{family}Config", {}).get("Options", {}).get("data", {})
+        found[word] = str(options.get(option, {}).get("data", "")).lower()
+    return found
+
+
 def _objects() -> dict[str, Any]:
     words = ("busctl", "--json=short", "call", BUS, "/org/freedesktop", "org.freedesktop.DBus.ObjectManager")
     objects: dict[str, Any] = rescue.run_json(*words, "GetManagedObjects")["data"][0]
@@ -97,7 +114,7 @@ def _read() -> Manager:
     objects = _objects()
     files: dict[str, str] = {}
     there = _devices(objects)
-    active: dict[str, list[tuple[str, bool]]] = {}
+    active: dict[str, list[tuple[str, bool, dict[str, str]]]] = {}
     for path, interfaces in objects.items():
         if f"{BUS}.Settings.Connection" in interfaces:
             files[path] = str(interfaces[f"{BUS}.Settings.Connection"]["Filename"]["data"])
@@ -105,19 +122,21 @@ def _read() -> Manager:
         if about := interfaces.get(f"{BUS}.Connection.Active"):
             external = bool(int(about["StateFlags"]["data"]) & EXTERNAL)
             for device in about["Devices"]["data"][:1]:
-                active.setdefault(about["Connection"]["data"], []).append((there[device][0], external))
+                active.setdefault(about["Connection"]["data"], []).append(
+                    (there[device][0], external, _asking(objects, device))
+                )
     profiles = []
     devices = {name: Managed(state) for name, state in _states(objects).items()}
     for path, held in _settings(list(files)).items():
         methods = held.get("ipv4.method", ""), held.get("ipv6.method", "")
-        for device, external in active.get(path, [("", False)]):
-            profiles.append(_profile(held, device, files[path]))
+        for device, external, asking in active.get(path, [("", False, {})]):
+            profiles.append(_profile(held, device, files[path], asking))
             if device:
                 devices[device] = Managed(devices[device].state, methods, external)
     return Manager(tuple(profiles), devices)
 
 
-def _profile(held: dict[str, str], device: str, file: str) -> Profile:
+def _profile(held: dict[str, str], device: str, file: str, asking: dict[str, str]) -> Profile:
     """One of nmcli's rows, as active on a device."""
     uuid, name, kind, bound, zone, autoconnect, priority = (held[field] for field in _FIELDS[:7])
     return Profile(
@@ -137,6 +156,9 @@ def _profile(held: dict[str, str], device: str, file: str) -> Profile:
         dhcp4_iaid=held.get("ipv4.dhcp-iaid", ""),
         dhcp6_duid=held.get("ipv6.dhcp-duid", ""),
         dhcp6_iaid=held.get("ipv6.dhcp-iaid", ""),
+        client_id=asking.get("client_id", ""),
+        duid=asking.get("duid", ""),
+        iaid=asking.get("iaid", ""),
     )
 
 

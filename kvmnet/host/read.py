@@ -97,7 +97,16 @@ def read_live(
         applied_state=note.state,
         first_names=note.first_names,
         idle=held.idle,
+        temporary=_temporary(held),
     )
+
+
+def _temporary(held: Manager) -> tuple[str, ...]:
+    """Asked where NetworkManager takes addresses from a router: elsewhere there are none of interest."""
+    if not any("auto" in device.asks[1:] for device in held.devices.values()):
+        return ()
+    told = rescue.run_json("ip", "-j", "-6", "address", "show", "temporary")
+    return tuple(a["local"] for link in told for a in link.get("addr_info", []) if a.get("temporary"))
 
 
 def _show(backend: Backend, held: Manager, wanted: Optional[State]) -> State:

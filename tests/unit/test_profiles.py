@@ -67,6 +67,13 @@ connection.master:bond0
 }
 
 
+#: As NetworkManager 1.42 and 1.52 tell them.
+LEASES = {
+    "4": {"dhcp_client_identifier": "ff:2b:50:67:35:00:02:00:00:ab:11:DA", "ip_address": "10.1.4.127"},
+    "6": {"dhcp6_client_id": "00:04:78:0f", "iaid": "2b:50:67:35", "fqdn_fqdn": "host"},
+}
+
+
 def value(data: Any) -> dict[str, Any]:
     return {"type": "x", "data": data}
 
@@ -78,6 +85,12 @@ def objects(gone: str = "") -> str:
             found[f"{ROOT}/Settings/{number}"] = {f"{BUS}.Settings.Connection": {"Filename": value(file)}}
     for number, name, state in (("7", "eth0", 100), ("8", "br0", 70), ("9", "eth0", 10)):
         found[f"{ROOT}/Devices/{number}"] = {f"{BUS}.Device": {"Interface": value(name), "State": value(state)}}
+    device = found[f"{ROOT}/Devices/7"][f"{BUS}.Device"]
+    for family, options in LEASES.items():
+        device[f"Dhcp{family}Config"] = value(f"{ROOT}/DHCP{family}Config/3")
+        held = {"Options": value({key: value(said) for key, said in options.items()})}
+        found[f"{ROOT}/DHCP{family}Config/3"] = {f"{BUS}.DHCP{family}Config": held}
+    found[f"{ROOT}/Devices/8"][f"{BUS}.Device"]["Dhcp4Config"] = value("/")
     for number, connection, devices in (("1", "1", ["7"]), ("2", "2", ["8"]), ("9", "3", [])):
         held = {
             "StateFlags": value(0x5C | (0x80 if number == "2" else 0)),
@@ -99,8 +112,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What busctl tells, one answer a call; nmcli refuses to speak of what is gone."""
     answers: list[str] = []
     gone = "3"
+    temporary = json.dumps([{}, {"addr_info": [{"local": "2001:db8::7", "temporary": True}, {"local": "fe80::7"}]}])
 
     def run(*words: str, **_: object) -> str:
+        if words[0] == "ip":
+            return temporary
         if words[0] == "busctl":
             return answers.pop(0)
         asked = [path.rpartition("/")[2] for path in words[words.index("path") + 1 :: 2]]
@@ -126,6 +142,9 @@ ETH0 = Profile(
     dhcp4_iaid="stable",
     dhcp6_duid="llt",
     dhcp6_iaid="7",
+    client_id="ff:2b:50:67:35:00:02:00:00:ab:11:da",
+    duid="00:04:78:0f",
+    iaid="2b:50:67:35",
 )
 
 
@@ -157,7 +176,7 @@ def test_those_that_are_not_active_are_told_with_what_decides_whether_they_are_a
     monkeypatch.setattr(rescue, "firewalld_runs", lambda: False)
     monkeypatch.setattr(read, "read_links", dict)
     live = read.read_live(Silent(), Silent(), tmp_path, found)  # type: ignore[arg-type]
-    assert (live.idle, live.profiles) == ((other,), found.active)
+    assert (live.idle, live.profiles, live.temporary) == ((other,), found.active, ("2001:db8::7",))
 
 
 def test_those_bound_to_a_name_are_told_active_or_not(told: list[str]) -> None:
