@@ -21,7 +21,15 @@ def interface_differences(desired: Mapping[str, Any], live: Optional[Mapping[str
     """One line a difference (`ipv4.address: none -> 10.1.255.254/16`); empty when nothing is missing."""
     if live is None:
         return ["absent -> " + str(desired.get("type", "interface"))]
-    return _compare(desired, live, "")
+    return _compare(_without_identity(desired, live), live, "")
+
+
+def _without_identity(desired: Mapping[str, Any], live: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Whoever has a lease keeps what it asked for it by (core/identity), so that is no difference."""
+    family, there = desired.get("ipv4"), live.get("ipv4")
+    if not isinstance(family, Mapping) or not isinstance(there, Mapping) or not there.get("dhcp"):
+        return desired
+    return {**desired, "ipv4": {key: value for key, value in family.items() if key != "dhcp-client-id"}}
 
 
 def _compare(desired: Any, live: Any, path: str) -> list[str]:

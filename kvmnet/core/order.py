@@ -21,6 +21,8 @@ _IP_KEYS = (
     "dhcp",
     "autoconf",
     "dhcp-client-id",
+    "dhcp-duid",
+    "token",
     "auto-dns",
     "auto-gateway",
     "auto-routes",
@@ -88,7 +90,7 @@ def clearing(bundle: Bundle, renames: Collection[Rename], left: Mapping[str, str
             entries[link.name] = _entry(link.name, "ethernet", {})
     there = {i["name"]: i for i in live.state.get("interfaces", [])}
     for name in left:
-        carrier = _carrier(name, left, live)
+        carrier = carrier_of(name, left, live)
         if carrier is not None and carrier in ours and _speaks(there.get(name, {})):
             entries[carrier] = _entry(carrier, there[carrier].get("type", "ethernet"), there[name])
             routes += [
@@ -119,13 +121,13 @@ def _in_the_way(bundle: Bundle, renames: Collection[Rename], left: Mapping[str, 
     )
 
 
-def _carrier(name: str, left: Mapping[str, str], live: Live) -> Optional[str]:
+def carrier_of(name: str, left: Mapping[str, str], live: Live) -> Optional[str]:
     """What stays below: a bridge's port, of a bond that goes too the first port."""
     for link in live.links.values():
         if link.master == name:
             if link.name not in left:
                 return link.name
-            return _carrier(link.name, left, live) if link.kind == "bond" else None
+            return carrier_of(link.name, left, live) if link.kind == "bond" else None
     return None
 
 

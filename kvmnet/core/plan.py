@@ -12,6 +12,7 @@ from kvmnet.core.defaults import completed, dropped_options
 from kvmnet.core.difference import interface_differences, renamed, route_key, route_text
 from kvmnet.core.guest_settings import guest_settings
 from kvmnet.core.hook_record import hook_text
+from kvmnet.core.identity import Identity, identified, identities
 from kvmnet.core.live import UNREADABLE, Live
 from kvmnet.core.order import Rename, cleared, clearing
 from kvmnet.core.owned import leaving
@@ -32,7 +33,7 @@ class Plan:
     with it, `stale_files` our .link files that go, `settings` our files among NetworkManager's settings (path to
     text; None: it goes). `first` is a state that is applied before the NICs are renamed, where something is in the
     way of what comes; `desired` the bundle's state with the defaults of what left it, `dropped` the options that
-    left a bond."""
+    left a bond, `identities` by what those that ask for addresses do so, whether they are sent or not."""
 
     bundle: Bundle
     renames: tuple[Rename, ...]
@@ -48,6 +49,7 @@ class Plan:
     first: State = field(default_factory=dict)
     desired: State = field(default_factory=dict)
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    identities: Mapping[str, Identity] = field(default_factory=dict)
 
     @property
     def goes_first(self) -> set[str]:
@@ -105,6 +107,8 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     anew.update(_joining(desired, view, masters))
     interfaces, more = _interfaces(desired, view, dropped, anew)
     changes += more
+    who = identities(desired, renames, left, live)
+    interfaces = [identified(i, who.get(i["name"], Identity())) for i in interfaces]
     released = _released(bundle, live, left)
     interfaces += [_free(name) for name in released]
     if not first:
@@ -115,13 +119,8 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     changes += more
     dns, more = _dns(desired, view)
     changes += more
-    state: State = {}
-    if interfaces:
-        state["interfaces"] = interfaces
-    if routes:
-        state["routes"] = {"config": routes}
-    if dns:
-        state["dns-resolver"] = {"config": dns}
+    parts = {"interfaces": interfaces, "routes": {"config": routes}, "dns-resolver": {"config": dns}}
+    state: State = {key: part for key, part in parts.items() if part not in ([], {"config": []}, {"config": {}})}
 
     sent = {i["name"] for i in interfaces}
     unsaved = tuple(
@@ -157,6 +156,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         first,
         desired,
         dropped,
+        who,
     )
 
 

@@ -178,6 +178,15 @@ class NetworkManager:
                     target[key] = value
         self._call(path, f"{BUS}.Settings.Connection", "Update2", "a{sa{sv}}ua{sv}", (settings, IN_MEMORY, {}))
 
+    def value(self, uuid: str, setting: str, key: str) -> Any:
+        """A key of a profile; None where it has its default."""
+        return self.settings(self.profile_path(uuid)).get(setting, {}).get(key, ("", None))[1]
+
+    def reapply(self, interface: str) -> None:
+        """Have a device do what its profile has come to say, without taking it down."""
+        device = self._call(ROOT, BUS, "GetDeviceByIpIface", "s", (interface,))
+        self._call(device, f"{BUS}.Device", "Reapply", "a{sa{sv}}tu", ({}, 0, 0))
+
     def drop_in_memory(self, uuid: str, setting: str, key: str, names: Sequence[str]) -> None:
         """Take entries out of a key that is a mapping (a bond's options), like `change_in_memory`."""
         signature, value = self.settings(self.profile_path(uuid))[setting][key]

@@ -68,6 +68,7 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
     steps += _drops(plan, live)
     if plan.state:
         steps.append(_trial(plan, live, known, terms))
+        steps += _associations(plan, live)
     steps += _no_primary(plan, live)
     known_names = {i["name"] for i in plan.bundle.state.get("interfaces", [])}
     expect = expectations(plan.desired)
@@ -267,6 +268,17 @@ def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
             {"op": "files", "uuids": uuids},
         ],
     )
+
+
+def _associations(plan: Plan, live: Live) -> list[Step]:
+    """nmstate has every profile that it changes ask DHCPv6 with an IAID from the MAC, and has no word for another. What
+    this changes is in the trial's checkpoint, and undone by that."""
+    sent = {i["name"] for i in plan.state.get("interfaces", [])} | set(_changed_beside(plan, live))
+    found = {name: who.iaid for name, who in plan.identities.items() if who.iaid and name in sent}
+    if not found:
+        return []
+    title = f"have {', '.join(found)} ask DHCPv6 with the IAID of now"
+    return [step("associations", title, limit=STEP_LIMIT + len(found), interfaces=found)]
 
 
 def _awakened(plan: Plan, live: Live, known: Known) -> list[str]:

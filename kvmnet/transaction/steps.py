@@ -215,6 +215,21 @@ def apply(context: Context, step: Step) -> str:
     return checkpoint
 
 
+def associations(context: Context, step: Step) -> str:
+    """Give profiles that nmstate has made ask DHCPv6 with an IAID from the MAC the IAID that is to be, in memory, and
+    have their devices ask anew."""
+    profiles = context.manager.active(step["interfaces"])
+    changed = []
+    for name, iaid in step["interfaces"].items():
+        if name not in profiles:
+            raise StepFailed(f"no active connection profile has {name}")
+        if context.manager.value(profiles[name], "ipv6", "dhcp-iaid") == "mac":
+            context.manager.change_in_memory(profiles[name], {"ipv6": {"dhcp-iaid": ("s", iaid)}})
+            context.manager.reapply(name)
+            changed.append(f"{name} {iaid}")
+    return ", ".join(changed) or "none by the MAC"
+
+
 def _checkpoint(context: Context, log: Path) -> Optional[str]:
     """The trial's checkpoint, if NetworkManager still has it: not one of the same path that another tool made of a
     NetworkManager which was started anew since."""
@@ -414,6 +429,7 @@ DO: dict[str, Callable[[Context, Step], str]] = {
     "bond option": bond_option,
     "seed": seed,
     "apply": apply,
+    "associations": associations,
     "read back": read_back,
     "probe": probe,
     "confirm": confirm,

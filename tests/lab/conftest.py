@@ -43,6 +43,7 @@ TURNS: dict[str, tuple[str, ...]] = {
     "test_lab": (),
     "test_by_hand": (),
     "test_examples": (),
+    "test_identity": (),
     "test_leaving": (),
     "test_management": (),
     "test_planfile": (),

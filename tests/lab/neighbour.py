@@ -20,8 +20,11 @@ def speak(peer: Machine, addresses: Mapping[str, list[str]]) -> None:
     peer.run("set -e\n" + "\n".join(lines))
 
 
-def serve_leases(peer: Machine, interface: str, start: str, end: str, *, prefix: str = "") -> None:
-    """DHCP on an interface of the peer's, which is the router; with an IPv6 `prefix` (of 64 bits) it advertises that.
+def serve_leases(
+    peer: Machine, interface: str, start: str, end: str, *, prefix: str = "", leases6: tuple[str, str] = ("", "")
+) -> None:
+    """DHCP on an interface of the peer's, which is the router; with an IPv6 `prefix` (of 64 bits) it advertises that,
+    with `leases6` (first, last) it has addresses of its prefix for DHCPv6 as well.
 
     A lease goes by the client's identity alone, so the same client gets the same address.
     """
@@ -33,5 +36,7 @@ def serve_leases(peer: Machine, interface: str, start: str, end: str, *, prefix:
     ]
     if prefix:
         options += ["--enable-ra", f"--dhcp-range={prefix},ra-stateless"]
+    if all(leases6):
+        options += ["--enable-ra", f"--dhcp-range={','.join(leases6)},slaac,64,1h"]
     files = f"--dhcp-leasefile=/run/leases-{interface} --pid-file=/run/dnsmasq-{interface}.pid"
     peer.run(f"dnsmasq --port=0 --user=root --no-ping --dhcp-authoritative {' '.join(options)} {files}")

@@ -614,3 +614,19 @@ def test_of_what_may_have_changed_only_what_is_in_memory_is_saved(
     assert manager.saved == ["br0", "eth0"]
     with pytest.raises(StepFailed, match="no active connection profile has br2"):
         DO["save"](context, {**step, "perhaps": []})  # type: ignore[arg-type]
+
+
+def test_an_iaid_goes_into_what_nmstate_has_made_and_nowhere_else() -> None:
+    told: list[Any] = []
+    by = {"u-1": "mac", "u-2": "7"}
+    manager = SimpleNamespace(
+        active=lambda names: {"br0": "u-1", "br1": "u-2"},
+        value=lambda uuid, setting, key: by[uuid] if (setting, key) == ("ipv6", "dhcp-iaid") else None,
+        change_in_memory=lambda *change: told.append(change),
+        reapply=told.append,
+    )
+    context: Any = SimpleNamespace(manager=manager)
+    assert DO["associations"](context, {"interfaces": {"br0": "5", "br1": "6"}}) == "br0 5"
+    assert told == [("u-1", {"ipv6": {"dhcp-iaid": ("s", "5")}}), "br0"]
+    with pytest.raises(StepFailed, match="no active connection profile has br2"):
+        DO["associations"](context, {"interfaces": {"br2": "5"}})
