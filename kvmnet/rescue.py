@@ -767,8 +767,9 @@ class Journal:
         self.path = folder / "journal.jsonl"
 
     def append(self, event: str, **fields: Any) -> None:
-        """Write one event with its time (seconds since the epoch), fsynced."""
-        line = json.dumps({"at": round(time.time(), 3), "event": event, **fields}, sort_keys=False)
+        """Write one event with its time, by the date (seconds since the epoch) and by `uptime`, fsynced."""
+        stamps = {"at": round(time.time(), 3), "up": uptime()}
+        line = json.dumps({**stamps, "event": event, **fields}, sort_keys=False)
         torn = b""
         with contextlib.suppress(OSError), self.path.open("rb") as before:
             before.seek(-1, os.SEEK_END)
@@ -1162,7 +1163,7 @@ def _undo(state_dir: Path, why: str, booting: bool) -> int:
         return 0
     with contextlib.suppress(OSError):
         (folder / BALLAST).unlink(missing_ok=True)
-    journal.try_append("undo", why=why, up=uptime())
+    journal.try_append("undo", why=why, boot=boot_id())
     if booting:
         _wait_for_nics(before.get("macs", []))
     else:

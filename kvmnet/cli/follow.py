@@ -134,12 +134,15 @@ def _told_end(console: Console, state_dir: Path, identity: str, code: int, away:
     """Tell how it ended; the exit code, which a later try of the undo may have made better."""
     from kvmnet import rescue
     from kvmnet.core.report import outcome_text
+    from kvmnet.transaction.history import away_at_most
 
     folder = state_dir / "history" / identity
-    if code == 4 and any(e.get("verified") for e in rescue.Journal(folder).events()):
+    events = rescue.Journal(folder).events()
+    if code == 4 and any(e.get("verified") for e in events):
         code = 3
     transaction = rescue.read_json((folder if folder.exists() else state_dir / "open") / "transaction.json")
+    at_most = away_at_most(transaction, events)
     with suppress(OSError):
-        console.event("result", exit=code, away=away)
-        console.line(outcome_text(code, away, transaction.get("watch"), bool(transaction.get("removes"))))
+        console.event("result", exit=code, away=away, away_at_most=at_most)
+        console.line(outcome_text(code, away, transaction.get("watch"), bool(transaction.get("removes")), at_most))
     return code

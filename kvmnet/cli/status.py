@@ -93,7 +93,7 @@ def history(
     ] = None,
     as_json: bool = typer.Option(False, "--json", help="For machines: one JSON document."),
 ) -> None:
-    """Show the transactions that have ended: what changed, how it ended, how long the gateway was away."""
+    """Show the transactions that have ended: what changed, how it ended, how long the host was away."""
     from kvmnet import rescue
     from kvmnet.transaction.history import ended
 
@@ -124,8 +124,14 @@ def _line(one: "Ended") -> str:
     if one.why:
         words.append(f"({one.why})")
     words.append(f"- {count(len(one.changes), 'change')}")
+    away = []
     if one.away is not None:
-        words.append(f"- gateway away {one.away:.1f} s")
+        away.append(f"gateway away {one.away:.1f} s" + ("" if one.kept else " before the undo"))
+    if one.away_at_most is not None and (one.away is None or not one.kept):
+        boot = ", a boot among them" if one.rebooted else ""
+        away.append(f"addresses away {one.away_at_most:.1f} s at most{boot}")
+    if away:
+        words.append("- " + "; ".join(away))
     return " ".join(words)
 
 

@@ -150,8 +150,11 @@ def patience_text(seconds: int) -> str:
     return f"     a link went down, and a switch may be silent for 30 s after that: asking for up to {seconds} s"
 
 
-def outcome_text(code: int, away: Optional[float], probe: Optional[str], removed: bool = False) -> str:
-    """The last line: how it ended, and for how long the gateway did not answer."""
+def outcome_text(
+    code: int, away: Optional[float], probe: Optional[str], removed: bool = False, at_most: Optional[float] = None
+) -> str:
+    """The last line: how it ended, for how long the gateway did not answer, and, where that does not tell all, for how
+    long the host's addresses were away `at_most`."""
     words = {
         0: "kept: the host is as defined, and will be after a reboot",
         3: "rolled back: the host is as it was before, read back and compared",
@@ -159,7 +162,10 @@ def outcome_text(code: int, away: Optional[float], probe: Optional[str], removed
     }[code]
     if code == 0 and removed:
         words = "given back: the host is as it was before kvmnet, read back and compared"
+    found = []
     if away is not None and probe:
         what = f"for {away:.1f} s at most" if code == 0 else f"for {away:.1f} s before the undo began"
-        words += f" ({probe} was out of reach {what})"
-    return words
+        found.append(f"{probe} was out of reach {what}")
+    if at_most is not None and not (found and code == 0):
+        found.append(f"the host's addresses were away for {at_most:.1f} s at most")
+    return f"{words} ({'; '.join(found)})" if found else words

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
 from kvmnet import rescue
 
+#: Steps that may take the host's addresses away, or what lets others reach them.
+TAKING = ("zone", "unbind zone", "rename", "clear", "bond option", "apply", "give back", "activate")
+#: Steps that end only when the addresses are there again.
+PROVING = ("read back", "as before", "probe", "confirm")
+#: By how many seconds the date may differ from the uptime within one boot, for a span over a boot to be told by it.
+DRIFT = 2.0
+
 
 @dataclass(frozen=True)
 class Ended:
     """One that has ended. `at` is when it began (seconds since the epoch); `outcome` is "kept", "rolled back"
     or "nothing was begun"; `verified`, whether an undo was seen to be whole; `why`, what it failed with;
-    `away`, for how many seconds the watched gateway did not answer (None: nobody was watched)."""
+    `away`, for how many seconds the watched gateway did not answer, of an undone one until the undo began (None: nobody
+    was watched, or who watched was killed); `away_at_most`, for how many the host's addresses were away at most, by the
+    journal (None: it does not tell); `rebooted`, whether a boot lies in them."""
 
     id: str
     at: float
@@ -24,6 +34,8 @@ class Ended:
     verified: Optional[bool]
     why: Optional[str]
     away: Optional[float]
+    away_at_most: Optional[float]
+    rebooted: bool
     changes: tuple[Mapping[str, Any], ...]
 
     @property
@@ -53,8 +65,72 @@ def _ended(folder: Path) -> Ended:
         last.get("verified"),
         str(reasons[0]) if reasons and outcome != "kept" else None,
         float(away[-1]) if away else None,
+        away_at_most(transaction, events),
+        _boots(transaction, events)[-1:] not in ([], [transaction.get("boot")]),
         tuple(transaction.get("changes", ())),
     )
+
+
+def away_at_most(transaction: rescue.Json, events: Sequence[rescue.Json]) -> Optional[float]:
+    """An upper bound of the seconds for which the host's addresses were away: from the first step that may take them
+    (of one cut off before that: the last word before the undo) to the step that found them again, or the undo's
+    comparison. Over a boot it is told by the date, if that did not jump. None where the end was not seen or the journal
+    has no stamps: nothing is guessed."""
+    begin, end = _taken(events), _found(events)
+    if begin is None or end is None or end < begin:
+        return None
+    boots = _boots(transaction, events)
+    if None in (boots[begin], boots[end]):
+        return None
+    if boots[begin] == boots[end]:
+        stamp = "up"
+    elif all(_steady([e for e, boot in zip(events, boots) if boot == one]) for one in set(boots)):
+        stamp = "at"
+    else:
+        return None
+    if stamp not in events[begin] or stamp not in events[end]:
+        return None
+    span = float(events[end][stamp]) - float(events[begin][stamp])
+    return math.ceil(round(span, 3) * 10) / 10 if span >= 0 else None
+
+
+def _taken(events: Sequence[rescue.Json]) -> Optional[int]:
+    """The number of the event from which on the addresses may be away."""
+    for number, event in enumerate(events):
+        if event["event"] == "do" and event.get("op") in TAKING:
+            return number
+        if event["event"] == "undo":
+            return max(number - 1, 0)
+    return None
+
+
+def _found(events: Sequence[rescue.Json]) -> Optional[int]:
+    """The number of the event by which they are there again: what was kept was read back after its last step of
+    those."""
+    if any(e["event"] == "undo" for e in events):
+        return next((n for n, e in enumerate(events) if e["event"] == "verified"), None)
+    if not any(e["event"] == "kept" for e in events):
+        return None
+    ops = {e["step"]: e.get("op") for e in events if e["event"] == "do"}
+    last = max((n for n, e in enumerate(events) if e["event"] == "do" and e.get("op") in TAKING), default=0)
+    found = (n for n, e in enumerate(events) if n > last and e["event"] == "done" and ops.get(e.get("step")) in PROVING)
+    return next(found, next(n for n, e in enumerate(events) if e["event"] == "kept"))
+
+
+def _boots(transaction: rescue.Json, events: Sequence[rescue.Json]) -> list[Optional[str]]:
+    """The boot that each event is of: an undo may be in a later one than the change. None where it does not say."""
+    boot, found = transaction.get("boot"), []
+    for event in events:
+        if event["event"] == "undo":
+            boot = event.get("boot")
+        found.append(boot)
+    return found
+
+
+def _steady(events: Sequence[rescue.Json]) -> bool:
+    """Whether the date went as the uptime did; both are stamped by each."""
+    apart = [float(e["at"]) - float(e["up"]) if "up" in e else math.inf for e in events]
+    return math.isfinite(max(apart)) and max(apart) - min(apart) <= DRIFT
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from tests.lab import faults, picture
 from tests.lab.machine import Machine, Result
-from tests.lab.outage import reachable
+from tests.lab.outage import pings, reachable
 from tests.lab.ssh import anew, way_in
 from tests.lab.test_undo import TRIAL, apply, same
 
@@ -47,6 +48,12 @@ def history(host: Machine) -> str:
     return host.out("kvmnet history").splitlines()[-1]
 
 
+def last(host: Machine) -> dict[str, Any]:
+    """The same for machines."""
+    found: dict[str, Any] = json.loads(host.out("kvmnet history --json"))[-1]
+    return found
+
+
 def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """SIGKILL to the worker, to what systemd runs after it and to the command that follows; and to the watchdog itself,
     which systemd starts again."""
@@ -63,14 +70,18 @@ def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machin
     host.run(f"kill -KILL {old}")
     host.until(f"{watchdog} && test $({watchdog}) != {old}", timeout=30)
     job.stop(signal.SIGKILL)
-    faults.kill_unit(host, rescue_too=True)
-    host.run("mv /opt/kvmnet /opt/gone")
-    try:
-        host.until("! test -e /var/lib/kvmnet/open", timeout=90)
-    finally:
-        host.run("mv /opt/gone /opt/kvmnet; sync")
+    with pings(peer) as seen:
+        faults.kill_unit(host, rescue_too=True)
+        host.run("mv /opt/kvmnet /opt/gone")
+        try:
+            host.until("! test -e /var/lib/kvmnet/open", timeout=90)
+        finally:
+            host.run("mv /opt/gone /opt/kvmnet; sync")
     same(host, peer, before)
     assert "nobody worked on it any more" in history(host)
+    told = last(host)
+    assert (told["away"], told["rebooted"]) == (None, False)
+    assert seen.received and seen.longest < told["away_at_most"] < 120, (seen.longest, told)
     host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=30)
 
 
@@ -86,6 +97,8 @@ def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[
         host.run("mv /opt/gone /opt/kvmnet; sync")
     same(host, peer, before)
     assert "the machine was cut off" in history(host)
+    assert "at most, a boot among them" in history(host)
+    assert 5 < last(host)["away_at_most"] < 300
 
 
 @pytest.mark.parametrize(("step", "event"), [(14, "do")])
