@@ -21,6 +21,7 @@ PATIENCE = 5.0
 
 def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, dry_run: bool = False) -> int:
     """Tell what `make` (given the state directory) has prepared, ask, do it, follow it; the exit code."""
+    from kvmnet.transaction import guard
     from kvmnet.transaction.launch import open_transaction, start, state_directory
 
     if dry_run:
@@ -28,6 +29,8 @@ def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, d
         return 0
     with state_directory(state_path()) as state_dir:
         prepared = make(state_dir)
+        if not prepared.plan.empty:
+            guard.try_out(state_dir)
         tell_plan(console, prepared)
         if prepared.plan.empty:
             console.event("result", exit=0, outcome="nothing to do")

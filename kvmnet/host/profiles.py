@@ -14,7 +14,7 @@ from typing import Any
 from kvmnet import rescue
 from kvmnet.core.live import Profile
 from kvmnet.core.showing import Managed
-from kvmnet.host.nm import BUS, NMError
+from kvmnet.host.nm import BUS
 
 #: By what NetworkManager tells of a lease who has asked for it (NetworkManager 1.42 and 1.52), for our words.
 _LEASE_OPTIONS = (
@@ -95,19 +95,24 @@ def _asking(objects: dict[str, Any], device: str) -> dict[str, str]:
 
 def _objects() -> dict[str, Any]:
     words = ("busctl", "--json=short", "call", BUS, "/org/freedesktop", "org.freedesktop.DBus.ObjectManager")
-    objects: dict[str, Any] = rescue.run_json(*words, "GetManagedObjects")["data"][0]
+    answer = rescue.run_json(*words, "GetManagedObjects")
+    try:
+        objects: dict[str, Any] = answer["data"][0]
+    except (LookupError, TypeError) as error:
+        raise rescue.Failed(f"busctl: {error!r} in its answer") from error
     return objects
 
 
 def read_manager() -> Manager:
-    """The look; raises NMError."""
+    """The look; raises Failed, which names the program that does not tell and why: NetworkManager may run all the
+    same."""
     error = ""
     for _ in range(TRIES):
         try:
             return _read()
         except (rescue.Failed, ValueError, LookupError) as why:
             error = str(why) or repr(why)
-    raise NMError(f"NetworkManager does not tell its profiles: {error}")
+    raise rescue.Failed(f"NetworkManager's profiles: {error}")
 
 
 def _read() -> Manager:
@@ -167,7 +172,11 @@ def _settings(paths: list[str]) -> dict[str, dict[str, str]]:
     if not paths:
         return {}
     words = (word for path in paths for word in ("path", path))
-    told = rescue.run("nmcli", "-t", "-e", "no", "-f", ",".join(_FIELDS), "connection", "show", *words)
+    argv = ("nmcli", "-t", "-e", "no", "-f", ",".join(_FIELDS), "connection", "show", *words)
+    try:
+        told = rescue.run(*argv)
+    except rescue.Failed as error:  # without the hundred paths
+        raise rescue.Failed(str(error).replace(" ".join(argv), "nmcli connection show")) from error
     rows: list[dict[str, str]] = []
     for line in told.splitlines():
         key, _, value = line.partition(":")

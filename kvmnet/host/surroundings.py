@@ -229,13 +229,13 @@ def _way_to(server: str) -> Optional[str]:
 
 
 def _active(services: Iterable[str]) -> list[str]:
-    """Those that systemd has started."""
+    """Those that systemd has started; raises Failed when it does not tell of each: that would not mean that none is."""
     names = tuple(services)
-    try:
-        told = rescue.run("systemctl", "show", "--property=ActiveState", "--value", *(f"{n}.service" for n in names))
-    except rescue.Failed:
-        return []
-    return [n for n, state in zip(names, told.split()) if state in ("active", "activating", "reloading")]
+    told = rescue.run("systemctl", "show", "--property=ActiveState", "--value", *(f"{n}.service" for n in names))
+    states = told.split()
+    if len(states) != len(names):
+        raise rescue.Failed(f"systemctl show: {len(names)} services, of which it tells {len(states)}")
+    return [n for n, state in zip(names, states) if state in ("active", "activating", "reloading")]
 
 
 def _room(places: Iterable[str]) -> Iterator[Room]:

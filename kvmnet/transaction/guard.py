@@ -76,6 +76,12 @@ def not_written(place: Path, error: OSError) -> Refused:
     return Refused(f"the way back cannot be written into {place}: {error}", None, "KVN509")
 
 
+def try_out(state_dir: Path) -> None:
+    """See that the system's Python runs rescue.py, which is not in its place yet: before a person reads a plan that
+    could not be undone. Raises Refused when it does not."""
+    _see_that_it_works(Path(rescue.__file__), state_dir)
+
+
 def uninstall() -> None:
     """Take the units away: for when the machine is given back. What cannot be taken away stays."""
     for name in UNITS:
@@ -116,9 +122,13 @@ def _copy_rescue(state_dir: Path) -> None:
     """Put rescue.py where it works without kvmnet, and see that it does; raises Refused when not."""
     target = state_dir / "rescue.py"
     rescue.write_file(str(target), Path(rescue.__file__).read_bytes(), 0o700)
+    _see_that_it_works(target, state_dir)
+
+
+def _see_that_it_works(program: Path, state_dir: Path) -> None:
     python = SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else sys.executable
     try:
-        rescue.run(python, "-I", str(target), "--state", str(state_dir), "--status")
+        rescue.run(python, "-I", str(program), "--state", str(state_dir), "--status")
     except rescue.Failed as error:
         raise Refused(f"the way back does not work on this machine: {error}", None, "KVN509") from error
 

@@ -12,7 +12,7 @@ from typing import Any, Optional
 from kvmnet import rescue
 
 #: Steps that may take the host's addresses away, or what lets others reach them.
-TAKING = ("zone", "unbind zone", "rename", "clear", "bond option", "apply", "give back", "activate")
+TAKING = ("zone", "unbind zone", "rename", "clear", "bond option", "apply", "associations", "give back", "activate")
 #: Steps that end only when the addresses are there again.
 PROVING = ("read back", "as before", "probe", "confirm")
 #: By how many seconds the date may differ from the uptime within one boot, for a span over a boot to be told by it.

@@ -204,7 +204,11 @@ def _read(
     backend: Backend, manager: NetworkManager, state_dir: Path, wanted: Optional[State] = None
 ) -> tuple[Manager, Live]:
     manager.version()  # first: when NetworkManager does not run, nmstate's own message is of no help
-    held = read_manager()
+    try:
+        held = read_manager()
+    except rescue.Failed:
+        manager.version()  # it may have gone meanwhile: that is the reason then
+        raise
     return held, read_live(backend, manager, state_dir, held, wanted)
 
 

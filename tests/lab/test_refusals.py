@@ -112,6 +112,10 @@ CASES = {
     "cluster software": Case(
         "KVN511", "corosync", "systemd-run --quiet --unit=corosync sleep 600", "systemctl stop corosync"
     ),
+    "a broken nmcli": Case(
+        "KVN512", "NetworkManager's profiles: nmcli connection show: ", "true", "true", failing("nmcli")
+    ),
+    "a systemctl that tells nothing": Case("KVN512", "systemctl", "true", "true", failing("systemctl")),
     "a file that cannot be read": Case(
         "KVN512",
         "this host could not be read: [Errno 21]",

@@ -11,7 +11,8 @@ import pytest
 from kvmnet import rescue
 from kvmnet.cli.status import _line
 from kvmnet.core.report import outcome_text
-from kvmnet.transaction.history import away_at_most, ended
+from kvmnet.transaction.history import PROVING, TAKING, away_at_most, ended
+from kvmnet.transaction.steps import DO
 
 Event = dict[str, Any]
 DATE = 1_700_000_000.0
@@ -36,6 +37,10 @@ def change(*ops: str) -> list[Event]:
 
 KEPT = change("write files", "rename", "apply", "read back", "probe", "commit", "save")
 KILLED = [*change("write files", "rename"), event(104, "do", step=2, op="apply")]
+
+
+def test_the_steps_that_count_are_there() -> None:
+    assert {*TAKING, *PROVING} <= set(DO)
 
 
 def test_what_was_kept_was_away_until_it_was_read_back() -> None:

@@ -10,11 +10,13 @@ import pytest
 
 from kvmnet import rescue
 from kvmnet.core.bundle import State
+from kvmnet.core.errors import Refused
 from kvmnet.core.live import Profile
 from kvmnet.core.showing import Managed
 from kvmnet.host import read
 from kvmnet.host.nm import BUS, NMError
 from kvmnet.host.profiles import bound_profiles, read_manager
+from kvmnet.transaction import prepare
 
 ROOT = "/org/freedesktop/NetworkManager"
 FILES = {"1": "/etc/NetworkManager/system-connections/eth0.nmconnection", "2": "/run/x/a.nmconnection", "3": "/etc/b"}
@@ -200,5 +202,48 @@ def test_one_that_goes_while_they_are_read_has_both_asked_again(told: list[str])
 
 def test_nothing_but_confusion_is_told(told: list[str]) -> None:
     told.extend([objects()] * 5)
-    with pytest.raises(NMError, match="no such connection"):
+    with pytest.raises(rescue.Failed, match="no such connection"):
         read_manager()
+
+
+@pytest.mark.parametrize("program", ["busctl", "nmcli"])
+def test_the_program_that_does_not_tell_is_named(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """And not NetworkManager, which runs; nor each of a hundred profiles that nmcli was asked for."""
+
+    def run(*argv: str, **_: object) -> str:
+        if argv[0] == program:
+            raise rescue.Failed(f"{' '.join(argv)}: broken pipe")
+        return objects()
+
+    monkeypatch.setattr(rescue, "run", run)
+    with pytest.raises(rescue.Failed, match=rf"{program}.*: broken pipe\Z") as told:
+        read_manager()
+    assert "/Settings/" not in str(told.value)
+
+
+class Manager:
+    """NetworkManager, which runs until it has been asked so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def version(self) -> str:
+        self.times -= 1
+        if self.times < 0:
+            raise NMError("NetworkManager does not answer")
+        return "1.52"
+
+
+@pytest.mark.parametrize(
+    ("times", "code", "words"), [(9, "KVN512", "nmcli: not found"), (1, "KVN504", "NetworkManager")]
+)
+def test_what_failed_is_the_reason(monkeypatch: pytest.MonkeyPatch, times: int, code: str, words: str) -> None:
+    """A program that is not there is no NetworkManager that does not run; one that has gone meanwhile is."""
+
+    def fails() -> None:
+        raise rescue.Failed("NetworkManager's profiles: nmcli: not found")
+
+    monkeypatch.setattr(prepare, "read_manager", fails)
+    with pytest.raises(Refused, match=words) as told, prepare.told_or_refused():
+        prepare._read(None, Manager(times), Path("/nowhere"))  # type: ignore[arg-type]
+    assert told.value.code == code

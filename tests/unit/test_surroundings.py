@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
+from kvmnet import rescue
 from kvmnet.core.surroundings import LinkFile, NetworkDisk
 from kvmnet.host import surroundings
 
@@ -167,3 +169,26 @@ def test_nvme_over_fabrics(tmp_path: Path) -> None:
 def test_room_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     (room,) = surroundings._room([str(tmp_path / "a/b")])
     assert room.path == str(tmp_path / "a/b") and room.bytes > 0
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, text: Optional[str]) -> None:
+    def run(*argv: str, **_: object) -> str:
+        if text is None:
+            raise rescue.Failed("systemctl: not found")
+        return text
+
+    monkeypatch.setattr(rescue, "run", run)
+
+
+def test_the_services_that_systemd_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, "active\n\ninactive\n\nactivating\n")
+    assert surroundings._active(["corosync", "pacemaker", "sbd"]) == ["corosync", "sbd"]
+
+
+@pytest.mark.parametrize(("text", "told"), [(None, "systemctl: not found"), ("", "tells 0"), ("active\n", "tells 1")])
+def test_a_systemd_that_does_not_tell_of_them_is_not_taken_for_none(
+    monkeypatch: pytest.MonkeyPatch, text: Optional[str], told: str
+) -> None:
+    answering(monkeypatch, text)
+    with pytest.raises(rescue.Failed, match=told):
+        surroundings._active(["corosync", "pacemaker"])

@@ -19,6 +19,8 @@ from typing import Any, NoReturn
 import pytest
 
 from kvmnet import rescue
+from kvmnet.cli import follow as telling
+from kvmnet.cli.host import Console
 from kvmnet.core.errors import Refused
 from kvmnet.core.plan import make_plan
 from kvmnet.core.probes import Probes
@@ -630,3 +632,15 @@ def test_an_iaid_goes_into_what_nmstate_has_made_and_nowhere_else() -> None:
     assert told == [("u-1", {"ipv6": {"dhcp-iaid": ("s", "5")}}), "br0"]
     with pytest.raises(StepFailed, match="no active connection profile has br2"):
         DO["associations"](context, {"interfaces": {"br2": "5"}})
+
+
+def test_a_way_back_that_does_not_work_is_told_before_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
+) -> None:
+    monkeypatch.setattr(telling, "state_path", lambda: tmp_path / "state")
+    monkeypatch.setattr(telling, "tell_plan", lambda *_: pytest.fail("the plan was told"))
+    monkeypatch.setattr(rescue, "run", raising(rescue.Failed("python3: too old")))
+    with pytest.raises(Refused, match="the way back does not work on this machine") as refused:
+        telling.carry_out(Console(False), lambda _: prepared, yes=True)
+    assert refused.value.code == "KVN509"
+    assert list((tmp_path / "state").iterdir()) == [tmp_path / "state" / "lock"]

@@ -84,7 +84,7 @@ elsewhere(
     "KVN512",
     "this host could not be read",
     """
-    A program that tells what this host is (ip, systemctl, udevadm, busctl) is not there or failed, or a file
+    A program that tells what this host is (ip, systemctl, udevadm, busctl, nmcli) is not there or failed, or a file
     could not be read. The message says which. Without a whole picture nothing is planned.
     """,
 )
