@@ -61,6 +61,9 @@ OTHERS = "others.json"
 TRIES = 3
 #: Seconds between two looks of the watchdog.
 LOOK = 2
+#: Seconds after which an undo that says nothing is taken for stopped; a second more for each profile that it may have
+#: to delete. What it waits for longest is NetworkManager's rollback (60 s) and the machine's settling (PATIENCE).
+STANDSTILL = 300
 #: Seconds after which, at the latest, an undo that broke off is begun anew.
 LONGEST_REST = 600
 #: Seconds that a machine may need to be as before once all is undone: a bond, a DHCP lease, a busy machine.
@@ -1260,7 +1263,7 @@ def _undo_steps(folder: Path, transaction: Json, journal: Journal, booting: bool
         for spec in step["undo"]:
             if booting and spec["op"] not in AT_BOOT:
                 continue
-            journal.try_append("undoing", step=number, title=step["title"], op=spec["op"])
+            journal.try_append("undoing", step=number, title=step["title"], op=spec["op"], up=uptime())
             try:
                 journal.try_append("undone", step=number, result=UNDO[spec["op"]](folder, spec))
             except ERRORS as error:
@@ -1398,6 +1401,10 @@ def watch(state_dir: Path, identity: str) -> int:
             disarm(identity)
             return 4
         late = "undo" not in told and uptime() > deadline(events)
+        if stands_still(events, transaction) and _lock_taken(state_dir):
+            late = True
+            _kill_holders(state_dir / "lock")
+            wait(lambda: not _lock_taken(state_dir), 5)  # else its unit may be taken for a living one
         if late or (rested(events) and not (_lock_taken(state_dir) or unit_lives(str(transaction["unit"])))):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             code = _take_over(state_dir, transaction, late)
@@ -1415,6 +1422,27 @@ def rested(events: list[Json]) -> bool:
         return True
     since = uptime() - float(begun[-1].get("up", 0))
     return not 0 <= since < min(LOOK * 2 ** min(broke_off, 20), LONGEST_REST)  # less than none: the machine was started
+
+
+def stands_still(events: list[Json], transaction: Json) -> bool:
+    """Whether an undo was begun, not ended, and has said nothing for longer than any of its acts may take: it was
+    stopped, or frozen with its unit."""
+    begun = [float(e["up"]) for e in events if e["event"] in ("undo", "undoing") and "up" in e]
+    if not begun or events[-1]["event"] in ("verified", "not-verified", "restored", "undo-broke"):
+        return False
+    made = [len(spec.get("profiles", [])) for step in transaction.get("steps", []) for spec in step.get("undo", [])]
+    return uptime() - begun[-1] > STANDSTILL + sum(made)
+
+
+def _kill_holders(lock: Path) -> None:
+    """Kill whoever else holds the lock; the kernel tells by inode, and a process's open files which file it is."""
+    inode = f":{lock.stat().st_ino}"
+    for words in (line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()):
+        if words[1] != "FLOCK" or not words[5].endswith(inode) or int(words[4]) in (0, os.getpid()):
+            continue
+        with contextlib.suppress(OSError):
+            if any(fd.samefile(lock) for fd in Path(f"/proc/{words[4]}/fd").iterdir() if fd.exists()):
+                os.kill(int(words[4]), signal.SIGKILL)
 
 
 def _lock_taken(state_dir: Path) -> bool:
@@ -1437,7 +1465,9 @@ def _take_over(state_dir: Path, transaction: Json, late: bool) -> Optional[int]:
                 return None
             if not late and unit_lives(unit):
                 return None  # it came between our look and our lock
-            why = "a step took too long" if late else "nobody worked on it any more"
+            told = [e["event"] for e in Journal(state_dir / "open").events()]
+            too_long = "the undo stood still" if "undo" in told else "a step took too long"
+            why = too_long if late else "nobody worked on it any more"
             return undo(state_dir, f"the watchdog: {why}")
     except BlockingIOError:  # who was killed is not gone yet, or another undoes it: asked again soon
         return None

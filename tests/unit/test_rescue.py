@@ -6,6 +6,8 @@ import ast
 import errno
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -235,6 +237,47 @@ def test_the_watchdog_lets_an_undo_take_its_time(opened: Path, watched: list[str
     journal.append("do", step=0, until=50.0)
     journal.append("undo", why="failed")
     assert (rescue.watch(opened, "T"), watched) == (0, [*["sleep"] * 3, "disarm T"])
+
+
+@pytest.mark.parametrize(("now", "killed"), [(330.0, False), (370.0, True)])
+def test_the_watchdog_kills_an_undo_that_stands_still(
+    opened: Path, watched: list[str], monkeypatch: pytest.MonkeyPatch, now: float, killed: bool
+) -> None:
+    """A stopped one has the lock for ever."""
+    journal = rescue.Journal(opened / "open")
+    journal.append("do", step=0, until=50.0)
+    journal.append("undo", why="failed", up=20.0)
+    journal.append("undoing", step=0, op="files", up=60.0)
+    holder = (
+        "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(1, flush=True); time.sleep(60)"
+    )
+    monkeypatch.setattr(rescue, "uptime", lambda: now)
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(opened / "lock")], stdout=subprocess.PIPE, text=True
+    ) as stopped:
+        try:
+            assert stopped.stdout is not None
+            stopped.stdout.readline()
+            stopped.send_signal(signal.SIGSTOP)
+            monkeypatch.setattr(rescue.time, "sleep", lambda _: select.select([], [], [], 0.2))
+            if killed:
+                assert rescue.watch(opened, "T") == 3
+                assert watched[-1] == "the watchdog: the undo stood still"
+                assert stopped.wait() == -signal.SIGKILL
+            else:
+                assert not rescue.stands_still(journal.events(), {})
+        finally:
+            stopped.kill()
+
+
+def test_an_undo_that_has_ended_does_not_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rescue, "uptime", lambda: 9000.0)
+    begun = [{"event": "undo", "up": 20.0}]
+    assert rescue.stands_still(begun, {})
+    assert not rescue.stands_still([{"event": "do", "up": 1.0}], {})
+    assert not rescue.stands_still([*begun, {"event": "not-verified"}], {})
+    many = {"steps": [{"undo": [{"op": "profiles", "profiles": dict.fromkeys(map(str, range(9000)), "x")}]}]}
+    assert not rescue.stands_still(begun, many), "to delete them may take long"
 
 
 def test_the_watchdog_takes_up_what_nobody_works_on(
