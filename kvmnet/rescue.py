@@ -31,6 +31,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import stat
@@ -55,6 +56,9 @@ BALLAST_SIZE = 1 << 20
 ASIDE = "aside"
 #: How the copies of keyfiles that wait beside the journal for the keeping end.
 REBOUND = ".rebound"
+#: NetworkManager's property for name servers that are no interface's, and the file that it keeps them in.
+GLOBAL_DNS = "GlobalDnsConfiguration"
+INTERN = "/var/lib/NetworkManager/NetworkManager-intern.conf"
 #: A file beside the journal with the keyfiles that are not the transaction's, while NetworkManager rolls back.
 OTHERS = "others.json"
 #: How often an undo that could not be verified is tried before a person is needed.
@@ -596,6 +600,16 @@ def name_servers() -> dict[str, Json]:
     return found
 
 
+def global_dns() -> Json:
+    """NetworkManager's global name servers, which go before those of every interface: as busctl tells them. nmstate
+    (2.2.62) makes name servers global where no interface can have them; NetworkManager writes that to INTERN at once,
+    and 1.42 does not take it back with a checkpoint."""
+    held: Json = run_json("busctl", "--json=short", "get-property", NM, "/" + NM.replace(".", "/"), NM, GLOBAL_DNS)[
+        "data"
+    ]
+    return held
+
+
 def snapshot(names: list[str], macs: list[str], uuids: list[str], files: list[str], lost: tuple[str, ...] = ()) -> Json:
     """What the machine is before anything is touched, as far as the transaction may touch it.
 
@@ -617,6 +631,7 @@ def snapshot(names: list[str], macs: list[str], uuids: list[str], files: list[st
             for name, port in guest_ports().items()
             if name in lost or (name not in names and port["of"] in names)
         },
+        "intern": record_file(INTERN),
         **seen,
     }
 
@@ -632,6 +647,7 @@ def observe(names: list[str], macs: list[str], uuids: list[str]) -> Json:
         "zones": {n: bound.get(n) for n in names} if bound is not None else None,
         "profiles": [p for p in profiles() if p["uuid"] in uuids or p["device"] in here],
         "dns": {n: held for n, held in name_servers().items() if n in here},
+        "global dns": global_dns(),
     }
 
 
@@ -644,7 +660,7 @@ def differences(before: Json) -> list[str]:
         found += guest_differences(before)
     except ERRORS as error:
         return [*found, f"the machine cannot be read: {str(error) or repr(error)}"]
-    for part in ("links", "addresses", "routes", "zones", "profiles", "dns"):
+    for part in ("links", "addresses", "routes", "zones", "profiles", "dns", "global dns"):
         was, now = before.get(part), after[part]
         if was == now or part not in before:
             continue
@@ -731,6 +747,8 @@ def _mends(before: Json, state_dir: Path) -> list[str]:
             found.append(f"firewall-cmd --zone={zone} --change-interface={name}")
         elif bound and not zone:
             found.append(f"firewall-cmd --zone={bound} --remove-interface={name}")
+    if before.get("global dns", now["global dns"]) != now["global dns"]:
+        found.append(shlex.join(set_global_dns(before["global dns"])))
     here = guest_ports()
     for name, port in before.get("guests", {}).items():
         if port["kind"] == "tap" and name not in here and Path(f"/sys/class/net/{name}").exists():
@@ -1057,6 +1075,40 @@ def undo_hostname(folder: Path, spec: Json) -> str:
     return str(running)
 
 
+def undo_global_dns(folder: Path, spec: Json) -> str:
+    """Give NetworkManager its global name servers back, or take those away that came: while it runs by its property,
+    else in its file, before it starts. Raises Failed when it does not take them."""
+    before = read_json(folder / "snapshot.json")
+    if "global dns" not in before:  # of an earlier kvmnet
+        return "not known"
+    if not networkmanager_runs():
+        return "given back" if restore_file(before["intern"]) else "as before"
+    if global_dns() == before["global dns"]:
+        return "as before"
+    run(*set_global_dns(before["global dns"]))
+    if global_dns() != before["global dns"]:
+        raise Failed(f"the global name servers are {global_dns()}, not {before['global dns']}")
+    return "given back"
+
+
+def set_global_dns(wanted: Json) -> list[str]:
+    """The command that does it."""
+    place = [NM, "/" + NM.replace(".", "/"), NM, GLOBAL_DNS]
+    return ["busctl", "set-property", *place, "a{sv}", *_busctl_words("a{sv}", wanted)]
+
+
+def _busctl_words(kind: str, value: Any) -> list[str]:
+    """What busctl tells of a value, as it wants it to be said."""
+    if kind == "s":
+        return [str(value)]
+    if kind == "as":
+        return [str(len(value)), *value]
+    if kind != "a{sv}":
+        raise Failed(f"a value of the type {kind}")
+    entries = [[key, held["type"], *_busctl_words(held["type"], held["data"])] for key, held in value.items()]
+    return [str(len(entries)), *(word for entry in entries for word in entry)]
+
+
 def give_ports_back(before: Json) -> list[str]:
     """Make guests' taps ports of the bridges that they were ports of, with the bridge's settings for them; the names
     of those that were none. A tap that has another controller, or is another one of its name, is left alone."""
@@ -1100,9 +1152,10 @@ UNDO: dict[str, Callable[[Path, Json], str]] = {
     "zone": undo_zone,
     "bond option": undo_bond_option,
     "hostname": undo_hostname,
+    "global dns": undo_global_dns,
 }
 #: What is left to undo before NetworkManager starts: what was in memory has gone with the power.
-AT_BOOT = ("files", "rename", "hostname")
+AT_BOOT = ("files", "rename", "hostname", "global dns")
 
 
 def activate_again(before: Json) -> None:

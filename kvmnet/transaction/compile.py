@@ -149,6 +149,7 @@ def _first(plan: Plan, live: Live, known: Known, terms: Terms) -> list[Step]:
             expect=expectations(plan.first),
             undo=[
                 {"op": "checkpoint", "log": "nmstate-first.log"},
+                {"op": "global dns"},
                 {"op": "files", "uuids": uuids},
             ],
         )
@@ -263,6 +264,7 @@ def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
         log="nmstate.log",
         undo=[
             {"op": "checkpoint", "log": "nmstate.log"},
+            {"op": "global dns"},
             *({"op": "links", "names": names} for names in [_awakened(plan, live, known)] if names),
             {"op": "ports"},
             {"op": "files", "uuids": uuids},

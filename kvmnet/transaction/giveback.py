@@ -65,6 +65,7 @@ def find_original(state_dir: Path) -> Original:
     keyfiles: set[str] = set()  # of those, as NetworkManager told: they need not say it themselves
     ours: set[str] = set()
     seeded: set[str] = set()
+    dns: rescue.Json = {}
     for one in ended(state_dir):
         folder = state_dir / "history" / one.id
         transaction, snapshot = (rescue.read_json(folder / name) for name in ("transaction.json", "snapshot.json"))
@@ -72,8 +73,9 @@ def find_original(state_dir: Path) -> Original:
             continue
         if transaction.get("removes"):
             nics, files, links, addresses, zones, devices, uuids, seeded = {}, {}, {}, {}, {}, {}, set(), set()
-            keyfiles = set()
+            keyfiles, dns = set(), {}
             continue
+        dns = dns or {key: snapshot[key] for key in ("global dns", "intern") if key in snapshot}
         for record in snapshot["files"]:
             if not record["path"].startswith(str(state_dir / "applied")):
                 files.setdefault(record["path"], record)
@@ -115,6 +117,7 @@ def find_original(state_dir: Path) -> Original:
             "zones": zones,
             "uuids": sorted(uuids),
             "profiles": [{"uuid": uuid, "device": device} for uuid, device in devices.items()],
+            **dns,
         },
         tuple(sorted(seeded - uuids)),
     )
@@ -230,6 +233,8 @@ def compile_removal(
         ]
         undo = [{"op": "zone", "interface": s["interface"], "zone": live.zones.get(s["interface"])} for s in specs]
         steps.append(_give("bind the zones as before", specs, undo))
+    if "global dns" in original.snapshot:
+        steps.append(_give("give the global name servers back", [{"op": "global dns"}], [{"op": "global dns"}]))
     steps += _hostname(original, live)
     active = dict(original.active)
     limit = STEP_LIMIT + 70 * len(active)

@@ -49,3 +49,18 @@ def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
     assert result.code == 3, result
     assert whole(host) == before
     assert reachable(peer, way.address)
+
+
+def test_removed(machines: tuple[Machine, Machine]) -> None:
+    """Name servers that nmstate made NetworkManager's own, as no interface had addresses for them, go too."""
+    host, peer = machines
+    way = ways.lay_out(host, peer, WAYS["a bond becomes a port of a bridge"])
+    before = whole(host)
+    result = host.run(f"kvmnet apply --yes {way.allow} /root/cluster.yaml", check=False, timeout=240)
+    assert result.code == 0, result
+    host.run("grep -q servers= /var/lib/NetworkManager/NetworkManager-intern.conf")
+    result = host.run("kvmnet remove --yes", check=False, timeout=240)
+    assert result.code == 0, result
+    assert whole(host) == before
+    host.run("! grep -q servers= /var/lib/NetworkManager/NetworkManager-intern.conf")
+    assert reachable(peer, way.address)

@@ -68,7 +68,8 @@ def profile(kind: str, name: str, number: int, more: str, ip: str = "method=disa
     )
 
 
-STATIC = f"address1={HOST_ADDRESS}/16,{PEER_ADDRESS}\nmethod=manual"
+# a definition without name servers has nmstate make those of a profile that loses its addresses global
+STATIC = f"address1={HOST_ADDRESS}/16,{PEER_ADDRESS}\ndns={PEER_ADDRESS};\nmethod=manual"
 PORT = "master=bond0\nslave-type=bond\n[ethernet]\n"  # NetworkManager 1.42 knows no other words
 DHCP = "an address from DHCP"
 WAYS = {

@@ -355,6 +355,6 @@ def test_what_an_inactive_profile_brings_is_taken_away_by_the_undo() -> None:
     assert "links" not in [u["op"] for u in steps()[place("apply", steps())]["undo"]]
     found = compile_steps(make_plan(BUNDLE, live), live, {("eth0", "bridge"): ["u-old"]}, Terms(120))
     undo = found[place("apply", found)]["undo"]
-    assert [u["op"] for u in undo] == ["checkpoint", "links", "ports", "files"]
-    assert undo[1]["names"] == ["eth0"]
+    assert [u["op"] for u in undo] == ["checkpoint", "global dns", "links", "ports", "files"]
+    assert undo[2]["names"] == ["eth0"]
     assert "u-old" in touched_profiles(found)

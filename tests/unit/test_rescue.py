@@ -24,7 +24,7 @@ def test_it_needs_the_standard_library_alone() -> None:
     names |= {str(n.module).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert names <= {
         "__future__", "argparse", "base64", "collections", "contextlib", "errno", "fcntl", "io", "json", "os",
-        "pathlib", "re", "shutil", "signal", "stat", "subprocess", "sys", "time", "typing",
+        "pathlib", "re", "shlex", "shutil", "signal", "stat", "subprocess", "sys", "time", "typing",
     }  # fmt: skip
 
 
@@ -471,6 +471,74 @@ def test_a_nic_that_is_never_free_is_left_up_and_told(monkeypatch: pytest.Monkey
     assert (nic.name, nic.up, nic.downs) == ("eth0", True, 5)
 
 
+GLOBAL = {
+    "searches": {"type": "as", "data": ["a.org"]},
+    "domains": {
+        "type": "a{sv}",
+        "data": {"*": {"type": "a{sv}", "data": {"servers": {"type": "as", "data": ["10.1.1.1", "10.1.1.2"]}}}},
+    },
+}
+
+
+class GlobalDns:
+    """NetworkManager's property, and its file while it does not run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, held: rescue.Json, takes: bool = True) -> None:
+        self.held, self.takes, self.set = held, takes, [""]
+        monkeypatch.setattr(rescue, "networkmanager_runs", lambda: True)
+        monkeypatch.setattr(rescue, "run_json", lambda *_: {"type": "a{sv}", "data": self.held})
+        monkeypatch.setattr(rescue, "run", self.run)
+
+    def run(self, *words: str, **_: Any) -> str:
+        self.set = list(words[words.index("GlobalDnsConfiguration") + 1 :])
+        if self.takes:
+            self.held = {} if self.set == ["a{sv}", "0"] else GLOBAL
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told", "words"),
+    [
+        ({}, GLOBAL, "given back", "a{sv} 0"),
+        (
+            GLOBAL,
+            {},
+            "given back",
+            "a{sv} 2 searches as 1 a.org domains a{sv} 1 * a{sv} 1 servers as 2 10.1.1.1 10.1.1.2",
+        ),
+        (GLOBAL, GLOBAL, "as before", ""),
+    ],
+)
+def test_global_name_servers_are_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was: rescue.Json, now: rescue.Json, told: str, words: str
+) -> None:
+    manager = GlobalDns(monkeypatch, now)
+    (tmp_path / "snapshot.json").write_text(json.dumps({"global dns": was}))
+    assert rescue.UNDO["global dns"](tmp_path, {}) == told
+    assert " ".join(manager.set) == words
+    assert manager.held == was
+
+
+def test_global_name_servers_that_stay_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    GlobalDns(monkeypatch, GLOBAL, takes=False)
+    (tmp_path / "snapshot.json").write_text(json.dumps({"global dns": {}}))
+    with pytest.raises(rescue.Failed, match="global name servers are"):
+        rescue.UNDO["global dns"](tmp_path, {})
+    (tmp_path / "snapshot.json").write_text("{}")
+    assert rescue.UNDO["global dns"](tmp_path, {}) == "not known", "a snapshot of an earlier kvmnet"
+
+
+def test_before_networkmanager_starts_its_file_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "NetworkManager-intern.conf"
+    monkeypatch.setattr(rescue, "networkmanager_runs", lambda: False)
+    before = {"global dns": {}, "intern": rescue.record_file(str(file))}
+    (tmp_path / "snapshot.json").write_text(json.dumps(before))
+    file.write_text("[global-dns-domain-*]\nservers=10.1.1.1\n")
+    assert rescue.UNDO["global dns"](tmp_path, {}) == "given back"
+    assert not file.exists()
+    assert "global dns" in rescue.AT_BOOT
+
+
 def test_zones_that_nobody_gives_back_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     bound = {"eth0": "trusted", "br0": "trusted", "eth1": "public", "vnet0": "drop"}
     calls: list[tuple[str, ...]] = []
@@ -793,6 +861,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             {"uuid": "u-b", "device": "bond0", "file": "/etc/b", "id": "bond0"},
         ],
         "dns": {"eth0": {"nameservers": ["10.0.0.53"]}},
+        "global dns": {},
     }
     monkeypatch.setattr(rescue, "observe", lambda *_: json.loads(json.dumps(seen)))
     monkeypatch.setattr(rescue, "guest_ports", dict)
@@ -810,11 +879,14 @@ def test_what_a_link_is_set_to_and_who_resolves_names_is_compared(machine: dict[
     machine["links"]["br0"]["options"]["stp_state"] = 1
     machine["links"]["eth0.5"]["over"] = "eth1"
     machine["dns"] = {}
+    machine["global dns"] = GLOBAL
     assert [line.partition(":")[0] for line in rescue.differences(before)] == [
         "links bond0",
         "links br0",
         "links eth0.5",
         "dns eth0",
+        "global dns domains",
+        "global dns searches",
     ]
 
 
@@ -840,6 +912,7 @@ def test_a_person_is_told_the_commands_that_would_mend_it(
     nic = machine["links"].pop("eth0")
     machine["links"]["peth0"] = {**nic, "name": "peth0", "altnames": ["eth0", "new"], "mtu": 9000, "promiscuous": True}
     machine["addresses"], machine["zones"] = {}, {"eth0": "drop", "br0": "trusted"}
+    machine["global dns"] = GLOBAL
     file = tmp_path / "a.nmconnection"
     file.write_text("x")
     before["files"] = [rescue.record_file(str(file))]
@@ -854,6 +927,7 @@ def test_a_person_is_told_the_commands_that_would_mend_it(
         "nmcli connection up uuid u-0 ifname eth0",
         "firewall-cmd --zone=trusted --change-interface=eth0",
         "firewall-cmd --zone=trusted --remove-interface=br0",
+        f"busctl set-property {rescue.NM} /{rescue.NM.replace('.', '/')} {rescue.NM} {rescue.GLOBAL_DNS} 'a{{sv}}' 0",
     ]
     monkeypatch.setattr(rescue, "observe", lambda *_: (_ for _ in ()).throw(rescue.Failed("no bus")))
     assert rescue.mends(before, tmp_path)[0] == "systemctl restart NetworkManager"
