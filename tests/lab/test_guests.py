@@ -185,13 +185,12 @@ def test_a_device_that_a_guest_is_on_is_not_made_the_hosts_own(machine: Machine)
     """Refused, with the guest's name; its macvtap and all else stay as they are."""
     machine.put("/root/always.yaml", DEFINITION.replace("{vlan: 2, over: private}", ALWAYS))
     with guests.running(machine, TAGGED):
-        before, over, history = picture.whole(machine), links(machine)["macvtap0"], machine.out("kvmnet history")
+        ((tap, _, _),) = macvtaps_over(machine, "peth0.2")
+        before, over, history = picture.whole(machine), links(machine)[tap], machine.out("kvmnet history")
         result = apply(machine, definition="always.yaml")
-        refused(
-            result, "KVN526", f"peth0.2 is to be there from boot, but running guests are on it by macvtap0 ({TAGGED})"
-        )
+        refused(result, "KVN526", f"peth0.2 is to be there from boot, but running guests are on it by {tap} ({TAGGED})")
         assert picture.whole(machine) == before
-        assert (links(machine)["macvtap0"], machine.out("kvmnet history")) == (over, history)
+        assert (links(machine)[tap], machine.out("kvmnet history")) == (over, history)
     until_vlans(machine, "peth0.3")
 
 

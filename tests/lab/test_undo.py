@@ -113,7 +113,7 @@ def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], ti
     assert left["open"], "the transaction must still be open for this test to show anything"
     assert left != before
     if title == TRIAL:
-        assert left["links"]["peth0"][0] == "eth0"
+        assert left["links"]["peth0"]["master"] == "eth0"
     refused = apply(host)
     assert (refused.code, "rescue.py" in refused.stderr) == (5, True), refused
     host.run("mv /opt/kvmnet /opt/gone")
