@@ -66,7 +66,8 @@ TRIES = 3
 #: Seconds between two looks of the watchdog.
 LOOK = 2
 #: Seconds after which an undo that says nothing is taken for stopped; a second more for each profile that it may have
-#: to delete. What it waits for longest is NetworkManager's rollback (60 s) and the machine's settling (PATIENCE).
+#: to delete, half a minute for each that it may have to activate. What it waits for longest else is NetworkManager's
+#: rollback (60 s) and the machine's settling (PATIENCE).
 STANDSTILL = 300
 #: Seconds after which, at the latest, an undo that broke off is begun anew.
 LONGEST_REST = 600
@@ -91,7 +92,7 @@ class Failed(Exception):
 
 #: What a part of an undo may fail with (what programs and files say may be other than ever seen): the other parts are
 #: done all the same.
-ERRORS = (Failed, OSError, ValueError, LookupError)
+ERRORS = (Failed, OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 # --- programs ---------------------------------------------------------------------------------------
@@ -604,6 +605,12 @@ def global_dns() -> Json:
     """NetworkManager's global name servers, which go before those of every interface: as busctl tells them. nmstate
     (2.2.62) makes name servers global where no interface can have them; NetworkManager writes that to INTERN at once,
     and 1.42 does not take it back with a checkpoint."""
+    try:
+        text = Path(INTERN).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return {}
+    if not re.search(r"^\[[^\]\n]*global-dns", text, re.MULTILINE):  # a person's, in NetworkManager.conf: not settable
+        return {}
     held: Json = run_json("busctl", "--json=short", "get-property", NM, "/" + NM.replace(".", "/"), NM, GLOBAL_DNS)[
         "data"
     ]
@@ -856,7 +863,8 @@ def undo_checkpoint(folder: Path, spec: Json) -> str:
         if path in there and not (note and _is_anothers(path, note)):
             with contextlib.suppress(*ERRORS):  # a full disk: the machine comes first
                 _keep_others(folder)
-            run("busctl", "call", NM, "/" + NM.replace(".", "/"), NM, "CheckpointRollback", "o", path, timeout=60)
+            words = ("busctl", "--timeout=60", "call", NM, "/" + NM.replace(".", "/"), NM)  # 25 s by its default
+            run(*words, "CheckpointRollback", "o", path, timeout=65)
             told = f"rolled back {path}"
             break
     given = _give_others_back(folder)
@@ -1078,7 +1086,11 @@ def undo_hostname(folder: Path, spec: Json) -> str:
 def undo_global_dns(folder: Path, spec: Json) -> str:
     """Give NetworkManager its global name servers back, or take those away that came: while it runs by its property,
     else in its file, before it starts. Raises Failed when it does not take them."""
-    before = read_json(folder / "snapshot.json")
+    return give_global_dns_back(read_json(folder / "snapshot.json"))
+
+
+def give_global_dns_back(before: Json) -> str:
+    """The same, from the snapshot."""
     if "global dns" not in before:  # of an earlier kvmnet
         return "not known"
     if not networkmanager_runs():
@@ -1231,6 +1243,8 @@ def _undo(state_dir: Path, why: str, booting: bool) -> int:
     if booting:
         journal.try_append("restored", differences=file_differences(before))
         return 3
+    with contextlib.suppress(*ERRORS):  # the call for the rollback may have failed, and done its work all the same
+        _give_others_back(folder)
     rebooted = transaction.get("boot") not in (None, boot_id())
     if rebooted:
         with contextlib.suppress(*ERRORS):  # then all of it is compared
@@ -1343,7 +1357,7 @@ def settle(before: Json, journal: Journal, patience: float) -> list[str]:
                 activate_again(before)
             nudge = time.monotonic() + 15  # what was not heard is said again
         if time.monotonic() > start + 3:
-            for give_back in (give_macs_back, give_settings_back, give_zones_back):
+            for give_back in (give_macs_back, give_settings_back, give_zones_back, give_global_dns_back):
                 with contextlib.suppress(*ERRORS):
                     give_back(before)
         with contextlib.suppress(*ERRORS):  # at once: a guest is without its network until then
@@ -1454,7 +1468,7 @@ def watch(state_dir: Path, identity: str) -> int:
             disarm(identity)
             return 4
         late = "undo" not in told and uptime() > deadline(events)
-        if stands_still(events, transaction) and _lock_taken(state_dir):
+        if stands_still(events, folder) and _lock_taken(state_dir):
             late = True
             _kill_holders(state_dir / "lock")
             wait(lambda: not _lock_taken(state_dir), 5)  # else its unit may be taken for a living one
@@ -1477,14 +1491,19 @@ def rested(events: list[Json]) -> bool:
     return not 0 <= since < min(LOOK * 2 ** min(broke_off, 20), LONGEST_REST)  # less than none: the machine was started
 
 
-def stands_still(events: list[Json], transaction: Json) -> bool:
+def stands_still(events: list[Json], folder: Path) -> bool:
     """Whether an undo was begun, not ended, and has said nothing for longer than any of its acts may take: it was
     stopped, or frozen with its unit."""
-    begun = [float(e["up"]) for e in events if e["event"] in ("undo", "undoing") and "up" in e]
-    if not begun or events[-1]["event"] in ("verified", "not-verified", "restored", "undo-broke"):
+    said = [float(e["up"]) for e in events if "up" in e]
+    ended = ("verified", "not-verified", "restored", "undo-broke")
+    if not said or not any(e["event"] == "undo" for e in events) or events[-1]["event"] in ended:
         return False
-    made = [len(spec.get("profiles", [])) for step in transaction.get("steps", []) for spec in step.get("undo", [])]
-    return uptime() - begun[-1] > STANDSTILL + sum(made)
+    if uptime() - said[-1] <= STANDSTILL:
+        return False
+    held = len(read_json(folder / "snapshot.json").get("profiles", []))
+    steps = read_json(folder / "transaction.json").get("steps", [])
+    made = [len(spec.get("profiles", [])) for step in steps for spec in step.get("undo", [])]
+    return uptime() - said[-1] > STANDSTILL + 30 * held + sum(made)
 
 
 def _kill_holders(lock: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any, Optional
 
 from kvmnet.core.difference import made_by_itself, projection, renamed, route_key
-from kvmnet.core.live import Live
+from kvmnet.core.live import Live, Profile
 from kvmnet.core.plan import Plan
 
 Basis = dict[str, Any]
@@ -43,7 +43,7 @@ def basis_of(plan: Plan, live: Live) -> Basis:
             or set(link.altnames) & names
             or link.mac in {nic.mac for nic in bundle.nics if nic.mac}
         },
-        "profiles": {device: asdict(p) for device, p in live.profiles.items() if device in names},
+        "profiles": {device: _words(p) for device, p in live.profiles.items() if device in names},
         "zones": {n: z for n, z in live.zones.items() if n in names} if live.zones is not None else None,
         ".link files": dict(live.link_files),
         "settings": dict(live.settings),
@@ -59,6 +59,11 @@ def basis_of(plan: Plan, live: Live) -> Basis:
 def _names(plan: Plan) -> set[str]:
     states = (plan.bundle.state, plan.state)
     return {i["name"] for state in states for i in state.get("interfaces", [])} | {n.name for n in plan.bundle.nics}
+
+
+def _words(profile: Profile) -> dict[str, Any]:
+    """What a profile says; not by what it really asks for addresses, which comes and goes with its leases."""
+    return {key: value for key, value in asdict(profile).items() if key not in ("client_id", "duid", "iaid")}
 
 
 def _addresses(interface: Mapping[str, Any]) -> list[str]:

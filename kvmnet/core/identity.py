@@ -156,7 +156,7 @@ def _v6(place: str, mac: str, row: Interface, live: Live) -> _Kept:
 
 def _number(profile: Profile) -> str:
     """The IAID as a profile takes it in every version of NetworkManager, which tells it as four bytes."""
-    if profile.iaid:
+    if len(profile.iaid) == len("00:00:00:00") and _BYTES.fullmatch(profile.iaid):
         return str(int(profile.iaid.replace(":", ""), 16))
     return profile.dhcp6_iaid if profile.dhcp6_iaid.isdigit() else ""
 

@@ -265,19 +265,24 @@ def test_the_watchdog_kills_an_undo_that_stands_still(
                 assert watched[-1] == "the watchdog: the undo stood still"
                 assert stopped.wait() == -signal.SIGKILL
             else:
-                assert not rescue.stands_still(journal.events(), {})
+                assert not rescue.stands_still(journal.events(), opened / "open")
         finally:
             stopped.kill()
 
 
-def test_an_undo_that_has_ended_does_not_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_undo_that_has_ended_does_not_stand_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rescue, "uptime", lambda: 9000.0)
     begun = [{"event": "undo", "up": 20.0}]
-    assert rescue.stands_still(begun, {})
-    assert not rescue.stands_still([{"event": "do", "up": 1.0}], {})
-    assert not rescue.stands_still([*begun, {"event": "not-verified"}], {})
+    assert rescue.stands_still(begun, tmp_path)
+    assert not rescue.stands_still([{"event": "do", "up": 1.0}], tmp_path)
+    assert not rescue.stands_still([*begun, {"event": "not-verified"}], tmp_path)
+    assert not rescue.stands_still([*begun, {"event": "settling", "up": 8800.0}], tmp_path)
     many = {"steps": [{"undo": [{"op": "profiles", "profiles": dict.fromkeys(map(str, range(9000)), "x")}]}]}
-    assert not rescue.stands_still(begun, many), "to delete them may take long"
+    (tmp_path / "transaction.json").write_text(json.dumps(many))
+    assert not rescue.stands_still(begun, tmp_path), "to delete them may take long"
+    (tmp_path / "transaction.json").unlink()
+    (tmp_path / "snapshot.json").write_text(json.dumps({"profiles": [{}] * 300}))
+    assert not rescue.stands_still(begun, tmp_path), "to activate them may take long"
 
 
 def test_the_watchdog_takes_up_what_nobody_works_on(
@@ -483,8 +488,11 @@ GLOBAL = {
 class GlobalDns:
     """NetworkManager's property, and its file while it does not run."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, held: rescue.Json, takes: bool = True) -> None:
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: rescue.Json, takes: bool = True) -> None:
         self.held, self.takes, self.set = held, takes, [""]
+        file = tmp_path / "intern.conf"
+        file.write_text("# NetworkManager's\n[.intern.global-dns-domain-*]\nservers=10.1.1.1\n")
+        monkeypatch.setattr(rescue, "INTERN", str(file))
         monkeypatch.setattr(rescue, "networkmanager_runs", lambda: True)
         monkeypatch.setattr(rescue, "run_json", lambda *_: {"type": "a{sv}", "data": self.held})
         monkeypatch.setattr(rescue, "run", self.run)
@@ -512,7 +520,7 @@ class GlobalDns:
 def test_global_name_servers_are_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was: rescue.Json, now: rescue.Json, told: str, words: str
 ) -> None:
-    manager = GlobalDns(monkeypatch, now)
+    manager = GlobalDns(tmp_path, monkeypatch, now)
     (tmp_path / "snapshot.json").write_text(json.dumps({"global dns": was}))
     assert rescue.UNDO["global dns"](tmp_path, {}) == told
     assert " ".join(manager.set) == words
@@ -520,12 +528,23 @@ def test_global_name_servers_are_given_back(
 
 
 def test_global_name_servers_that_stay_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    GlobalDns(monkeypatch, GLOBAL, takes=False)
+    GlobalDns(tmp_path, monkeypatch, GLOBAL, takes=False)
     (tmp_path / "snapshot.json").write_text(json.dumps({"global dns": {}}))
     with pytest.raises(rescue.Failed, match="global name servers are"):
         rescue.UNDO["global dns"](tmp_path, {})
     (tmp_path / "snapshot.json").write_text("{}")
     assert rescue.UNDO["global dns"](tmp_path, {}) == "not known", "a snapshot of an earlier kvmnet"
+
+
+def test_a_persons_global_name_servers_are_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NetworkManager tells those of its configuration by the same property, and lets nobody set it then."""
+    manager = GlobalDns(tmp_path, monkeypatch, GLOBAL)
+    for text in ("[.intern.other]\nglobal-dns=1\n", ""):
+        Path(rescue.INTERN).write_text(text)
+        assert rescue.global_dns() == {}
+    Path(rescue.INTERN).unlink()
+    assert rescue.give_global_dns_back({"global dns": {}}) == "as before"
+    assert manager.set == [""]
 
 
 def test_before_networkmanager_starts_its_file_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
