@@ -46,6 +46,8 @@ STATE_DIR = "/var/lib/kvmnet"
 PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PROFILE_DIRS = ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections")
 NM = "org.freedesktop.NetworkManager"
+#: The path of its object on the bus.
+NM_PATH = "/org/freedesktop/NetworkManager"
 FIREWALLD = "org.fedoraproject.FirewallD1"
 LABEL = "security.selinux"
 #: A file beside the journal whose room the undo has when the disk is full: files are given back whole, by a new
@@ -511,13 +513,12 @@ def wait(what: Callable[[], bool], seconds: float, pause: float = 0.1) -> bool:
 
 def checkpoints() -> list[str]:
     """The object paths of NetworkManager's checkpoints."""
-    path = "/" + NM.replace(".", "/")
-    return [w.strip('"') for w in run("busctl", "get-property", NM, path, NM, "Checkpoints").split()[2:]]
+    return [w.strip('"') for w in run("busctl", "get-property", NM, NM_PATH, NM, "Checkpoints").split()[2:]]
 
 
 def reload_networkmanager() -> None:
     """Have NetworkManager read its own settings again (flag 1: those alone, not the profiles)."""
-    run("busctl", "call", NM, "/" + NM.replace(".", "/"), NM, "Reload", "u", "1")
+    run("busctl", "call", NM, NM_PATH, NM, "Reload", "u", "1")
 
 
 #: A row of nmcli's, from its beginning: UUID, device, file, name. Colons and backslashes within a field are escaped.
@@ -591,7 +592,7 @@ def zones() -> dict[str, str]:
 
 def name_servers() -> dict[str, Json]:
     """The name servers and domains that NetworkManager has from each interface."""
-    path = "/" + NM.replace(".", "/") + "/DnsManager"
+    path = f"{NM_PATH}/DnsManager"
     words = ("busctl", "--json=short", "get-property", NM, path, f"{NM}.DnsManager", "Configuration")
     found: dict[str, Json] = {}
     for row in run_json(*words)["data"]:
@@ -611,9 +612,7 @@ def global_dns() -> Json:
         return {}
     if not re.search(r"^\[[^\]\n]*global-dns", text, re.MULTILINE):  # a person's, in NetworkManager.conf: not settable
         return {}
-    held: Json = run_json("busctl", "--json=short", "get-property", NM, "/" + NM.replace(".", "/"), NM, GLOBAL_DNS)[
-        "data"
-    ]
+    held: Json = run_json("busctl", "--json=short", "get-property", NM, NM_PATH, NM, GLOBAL_DNS)["data"]
     return held
 
 
@@ -863,7 +862,7 @@ def undo_checkpoint(folder: Path, spec: Json) -> str:
         if path in there and not (note and _is_anothers(path, note)):
             with contextlib.suppress(*ERRORS):  # a full disk: the machine comes first
                 _keep_others(folder)
-            words = ("busctl", "--timeout=60", "call", NM, "/" + NM.replace(".", "/"), NM)  # 25 s by its default
+            words = ("busctl", "--timeout=60", "call", NM, NM_PATH, NM)  # 25 s by its default
             run(*words, "CheckpointRollback", "o", path, timeout=65)
             told = f"rolled back {path}"
             break
@@ -1105,7 +1104,7 @@ def give_global_dns_back(before: Json) -> str:
 
 def set_global_dns(wanted: Json) -> list[str]:
     """The command that does it."""
-    place = [NM, "/" + NM.replace(".", "/"), NM, GLOBAL_DNS]
+    place = [NM, NM_PATH, NM, GLOBAL_DNS]
     return ["busctl", "set-property", *place, "a{sv}", *_busctl_words("a{sv}", wanted)]
 
 
@@ -1330,7 +1329,7 @@ def _undo_steps(folder: Path, transaction: Json, journal: Journal, booting: bool
         for spec in step["undo"]:
             if booting and spec["op"] not in AT_BOOT:
                 continue
-            journal.try_append("undoing", step=number, title=step["title"], op=spec["op"], up=uptime())
+            journal.try_append("undoing", step=number, title=step["title"], op=spec["op"])
             try:
                 journal.try_append("undone", step=number, result=UNDO[spec["op"]](folder, spec))
             except ERRORS as error:
@@ -1420,7 +1419,7 @@ def wake_networkmanager() -> None:
     with contextlib.suppress(Failed):
         run("systemctl", "start", "NetworkManager", timeout=60)
     try:
-        run("busctl", "--timeout=10", "get-property", NM, "/" + NM.replace(".", "/"), NM, "Version", timeout=15)
+        run("busctl", "--timeout=10", "get-property", NM, NM_PATH, NM, "Version", timeout=15)
     except Failed:
         with contextlib.suppress(Failed):
             run("systemctl", "kill", "--signal=KILL", "NetworkManager")
