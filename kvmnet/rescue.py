@@ -548,8 +548,9 @@ def profile_files(uuids: list[str]) -> list[str]:
 
 
 def keyfiles(*folders: str) -> list[str]:
-    """What NetworkManager takes for keyfiles: none whose name begins with a dot."""
-    return [str(p) for folder in folders if Path(folder).is_dir() for p in sorted(Path(folder).glob("[!.]*"))]
+    """What NetworkManager takes for keyfiles: none whose name begins with a dot, no folder (a backup, mostly)."""
+    found = [p for folder in folders if Path(folder).is_dir() for p in sorted(Path(folder).glob("[!.]*"))]
+    return [str(p) for p in found if not p.is_dir()]
 
 
 def says_uuid(keyfile: bytes, uuids: list[str]) -> bool:
@@ -880,7 +881,11 @@ def _keep_others(folder: Path) -> None:
     ours = [uuid for step in steps for spec in step.get("undo", []) for uuid in spec.get("profiles", [])]
     known = {record["path"] for record in before.get("files", [])}
     known.update(profile_files([*before.get("uuids", []), *ours]))
-    records = [record_file(path) for path in keyfiles(PROFILE_DIRS[0]) if path not in known]
+    records = []
+    for path in keyfiles(PROFILE_DIRS[0]):
+        with contextlib.suppress(OSError):  # one that cannot be read keeps no other from being kept
+            if path not in known:
+                records.append(record_file(path))
     if records:
         write_file(str(folder / OTHERS), json.dumps(records).encode(), 0o600)
 

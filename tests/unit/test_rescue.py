@@ -410,6 +410,7 @@ def test_what_others_wrote_during_a_trial_outlives_networkmanagers_rollback(
     monkeypatch.setattr(rescue, "networkmanager_runs", lambda: True)
     monkeypatch.setattr(rescue, "PROFILE_DIRS", (str(disk), str(tmp_path / "run")))
     folder = tmp_path / "open"
+    (disk / "before-the-move").mkdir()  # a person's own copies
     steps = [{"op": "seed", "undo": [{"op": "profiles", "profiles": {"u-ours": "br0"}}]}]
     rescue.write_file(str(folder / "transaction.json"), json.dumps({"steps": steps}).encode())
     rescue.write_file(str(folder / "snapshot.json"), json.dumps({"uuids": ["u-eth0"], "files": []}).encode())
@@ -419,7 +420,7 @@ def test_what_others_wrote_during_a_trial_outlives_networkmanagers_rollback(
             rescue.UNDO["checkpoint"](folder, {"log": "nmstate.log"})
         (disk / "old.nmconnection").write_text("uuid=u-old\n")
     told = rescue.UNDO["checkpoint"](folder, {"log": "nmstate.log"})
-    assert {p.stem: p.read_text() for p in disk.iterdir()} == {k: texts[k] for k in ("guest", "old")}
+    assert {p.stem: p.read_text() for p in disk.iterdir() if p.is_file()} == {k: texts[k] for k in ("guest", "old")}
     assert "guest.nmconnection" in told
     assert "old.nmconnection" in told
     assert calls[-1] == "nmcli connection reload"
