@@ -155,6 +155,7 @@ CASES: list[tuple[str, Live, str]] = [
     ("KVN550", around(boot_network=("rd.neednet=1 in /etc/dracut.conf.d/nbde.conf",)), "nbde.conf"),
     ("KVN551", around(network_disks=(NetworkDisk("/", "nfs4", "10.1.1.1", "eth0"),)), "/ comes over the network (nfs4"),
     ("KVN551", around(network_disks=(NetworkDisk("swap on /dev/nbd0", "nbd"),)), "swap on /dev/nbd0 comes"),
+    ("KVN551", around(network_disks=(NetworkDisk("/var", "nfs4", "10.9.1.1", "eth1"),)), "comes too late at boot"),
 ]
 
 

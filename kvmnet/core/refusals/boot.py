@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from kvmnet.core.refusals import Case, Refusal, refusal
 
+#: What /var/lib/kvmnet may be on that no initramfs mounts: where it comes over a network, systemd mounts it after that.
+AFTER_THE_NETWORK = ("/var", "/var/lib", "/var/lib/kvmnet")
+
 
 @refusal("KVN550", "an initramfs brings up the network", allow=True)
 def initramfs(case: Case) -> Iterator[Refusal]:
@@ -38,18 +41,22 @@ def network_disk(case: Case) -> Iterator[Refusal]:
     """
     The root file system, /usr, /var, /etc or swap comes over the network (NFS, iSCSI, NBD, NVMe over fabrics,
     FCoE, Ceph …): when the NIC goes away, so does the program that should bring it back. When the way to the server
-    is known and is none of the definition's interfaces, it does not count. Such a machine is changed from an
-    image that boots otherwise, or with --allow by somebody who can reach its console.
+    is known and is none of the definition's interfaces, it does not count; but for what /var/lib/kvmnet is on: after
+    a power cut the change is undone from there before NetworkManager starts, so that it may not wait for the network.
+    Such a machine is changed from an image that boots otherwise, or with --allow by somebody who can reach its
+    console.
     """
     ours = {i["name"] for i in case.bundle.state.get("interfaces", [])} | {nic.name for nic, _ in case.nics}
     ours |= {link.name for _, link in case.nics}
     for disk in case.live.surroundings.network_disks:
-        if disk.interface is not None and disk.interface not in ours:
+        elsewhere = disk.interface is not None and disk.interface not in ours
+        if elsewhere and disk.use not in AFTER_THE_NETWORK:
             continue
         where = f" from {disk.server}" if disk.server else ""
         over = f" over {disk.interface}" if disk.interface else ""
+        lacks = "it comes too late at boot to undo" if elsewhere else "it would be gone during"
         yield Refusal(
             "KVN551",
-            f"{disk.use} comes over the network ({disk.kind}{where}{over}): it would be gone during the change",
+            f"{disk.use} comes over the network ({disk.kind}{where}{over}): {lacks} the change",
             "change such a machine from its console, or move that to a local disk",
         )
