@@ -50,6 +50,8 @@ NM = "org.freedesktop.NetworkManager"
 NM_PATH = "/org/freedesktop/NetworkManager"
 FIREWALLD = "org.fedoraproject.FirewallD1"
 LABEL = "security.selinux"
+#: The name that the kernel goes by (proc_sys_kernel(5)).
+HOSTNAME = "/proc/sys/kernel/hostname"
 #: A file beside the journal whose room the undo has when the disk is full: files are given back whole, by a new
 #: one in the old one's place.
 BALLAST = "ballast"
@@ -1075,16 +1077,17 @@ def undo_bond_option(folder: Path, spec: Json) -> str:
 
 
 def undo_hostname(folder: Path, spec: Json) -> str:
-    """Give the machine its old static hostname; the file itself is given back after it. One that had none has a name
-    from elsewhere, as from DHCP."""
-    running = spec["name"] or spec.get("running") or "localhost"
-    try:
+    """Give the machine its old static hostname, and see that the kernel has it; the file itself is given back after
+    it. One that had none has a name from elsewhere, as from DHCP."""
+    running = str(spec["name"] or spec.get("running") or "localhost")
+    with contextlib.suppress(Failed):  # early at boot nobody answers it
         run("hostnamectl", "set-hostname", "--static", "--transient", spec["name"])
         if not spec["name"]:
             run("hostnamectl", "set-hostname", "--transient", running)
-    except Failed:  # early at boot nobody answers it
-        Path("/proc/sys/kernel/hostname").write_text(running, encoding="utf-8")
-    return str(running)
+    kernels = Path(HOSTNAME)
+    if kernels.read_text(encoding="utf-8").strip() != running:
+        kernels.write_text(running, encoding="utf-8")
+    return running
 
 
 def undo_global_dns(folder: Path, spec: Json) -> str:
@@ -1594,20 +1597,27 @@ def close(state_dir: Path, outcome: str, **fields: Any) -> None:
 
 
 def prune(history: Path, keep: int = HISTORY) -> None:
-    """Forget the oldest ended transactions, never one that tells of the machine from before kvmnet (that took a
-    NIC over, was the first to write a file, or gave all of it back), nor one whose undo set a file of /etc aside."""
+    """Forget the oldest ended transactions. Never the last kept one, which `rollback` needs, one that was kept and
+    tells of the machine from before kvmnet (it took a NIC over, was the first to write a file, or gave all of it
+    back), nor one whose undo set a file of /etc aside."""
     folders = sorted(history.iterdir())
+    needed = set(folders[-keep:])
     seen: set[str] = set()
+    last_kept = None
     for folder in folders:
-        transaction, first = read_json(folder / "transaction.json"), False
-        if any(e["event"] == "kept" for e in Journal(folder).events()):
-            records = read_json(folder / "snapshot.json").get("files", [])
-            paths = {r["path"] for r in records if "/applied/" not in r["path"]}
-            first, seen = bool(paths - seen), seen | paths
-        first = first or (folder / ASIDE / "etc").exists()
-        if folder in folders[-keep:] or first or transaction.get("adopts") or transaction.get("removes"):
+        if (folder / ASIDE / "etc").exists():
+            needed.add(folder)
+        if not any("kept" in (e["event"], e.get("outcome")) for e in Journal(folder).events()):
             continue
-        shutil.rmtree(folder, ignore_errors=True)
+        last_kept, transaction = folder, read_json(folder / "transaction.json")
+        records = read_json(folder / "snapshot.json").get("files", [])
+        paths = {r["path"] for r in records if "/applied/" not in r["path"]}
+        if paths - seen or transaction.get("adopts") or transaction.get("removes"):
+            needed.add(folder)
+        seen |= paths
+    for folder in folders:
+        if folder not in needed and folder != last_kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

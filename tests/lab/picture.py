@@ -51,6 +51,7 @@ print(json.dumps({
     "profiles": sorted(line for line in said("nmcli", "-t", "-f", "UUID,NAME,DEVICE,FILENAME", "connection",
                                              "show").splitlines() if ":lo:lo:" not in line),
     "checkpoints": said("busctl", "get-property", *manager, "Checkpoints"),
+    "hostname": [os.uname().nodename, open("/etc/hostname").read() if os.path.exists("/etc/hostname") else None],
     "open": os.path.exists("/var/lib/kvmnet/open"),
 }))
 """

@@ -85,6 +85,38 @@ def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machin
     host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=30)
 
 
+@pytest.fixture
+def impatient(host: Machine) -> Iterator[None]:
+    """A watchdog that takes an undo for stopped after 10 s of silence instead of 300, and half a minute per profile."""
+    module = host.out("echo /opt/kvmnet/lib/python3*/site-packages/kvmnet/rescue.py")
+    host.run(f"cp -p {module} /root/rescue.py; sed -i 's/^STANDSTILL = 300$/STANDSTILL = 10/' {module}")
+    assert host.run(f"cmp {module} /root/rescue.py", check=False).code == 1
+    yield
+    host.run(f"cp -p /root/rescue.py {module}")
+
+
+def test_an_undo_that_is_stopped_is_taken_over(
+    host: Machine, peer: Machine, before: dict[str, Any], impatient: None
+) -> None:
+    """It holds the lock, lives and does nothing: frozen with its unit, or stopped by a debugger."""
+    stop = "systemctl kill --kill-who=all --signal=STOP 'kvmnet-apply-*'"
+    begun = "grep -qs '\"event\": \"undo\"' /var/lib/kvmnet/open/journal.jsonl"
+    with faults.nmstatectl(host, "exit 1"):
+        job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
+        host.run(f"until {begun}; do sleep 0.02; done; {stop}", timeout=60)
+        silent = faults.events(host)
+        states = host.out("ps -o state= -p $(cat /sys/fs/cgroup/system.slice/kvmnet-apply-*.service/cgroup.procs)")
+        assert set(states.split()) == {"T"}, states
+        host.until("! test -e /var/lib/kvmnet/open", timeout=180)
+        job.wait(timeout=60)
+    same(host, peer, before)
+    told = faults.last_events(host)
+    assert told[: len(silent)] == silent, "it did not stand still"
+    assert told[len(silent)]["up"] - silent[-1]["up"] > 10
+    assert sum(event["event"] == "undo" for event in told) == 2
+    host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=30)
+
+
 def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """And kvmnet is not there any more when it comes back: the boot needs rescue.py alone."""
     with faults.nmstatectl(host, '$REAL "$@"; code=$?; touch /run/applied; sleep 600; exit $code'):

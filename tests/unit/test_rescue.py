@@ -314,13 +314,25 @@ def test_what_could_not_be_verified_is_closed_by_a_person_alone(opened: Path) ->
     assert not (opened / "open").exists()
 
 
-def test_what_took_a_nic_over_is_never_forgotten(tmp_path: Path) -> None:
-    for number in range(6):
-        adopts = ["00:14:4f:80:de:00"] if number == 1 else []
-        text = json.dumps({"id": f"T{number}", "adopts": adopts})
-        rescue.write_file(str(tmp_path / f"T{number}" / "transaction.json"), text.encode())
+def test_what_rollback_and_remove_need_is_never_forgotten(tmp_path: Path) -> None:
+    def ended(name: str, *paths: str, kept: bool = True, **about: Any) -> None:
+        rescue.write_file(str(tmp_path / name / "transaction.json"), json.dumps({"id": name, **about}).encode())
+        snapshot = {"files": [{"path": path, "absent": True} for path in paths]}
+        rescue.write_file(str(tmp_path / name / "snapshot.json"), json.dumps(snapshot).encode())
+        rescue.Journal(tmp_path / name).append("kept" if kept else "verified")
+
+    ended("T01", "/etc/a", kept=False, adopts=["00:14:4f:80:de:00"])  # undone: the machine is as it was
+    ended("T02", "/etc/a")
+    ended("T03", "/etc/a", "/var/lib/kvmnet/applied/bundle.json", adopts=["00:14:4f:80:de:00"])
+    ended("T04", "/etc/a")
+    ended("T05", "/etc/a", "/etc/b")
+    ended("T06", "/etc/b", removes=True)
+    ended("T07", "/etc/b", kept=False, removes=True)
+    ended("T08", "/etc/b")  # the last that was kept, however many follow
+    for number in range(9, 14):
+        ended(f"T{number:02}", "/etc/a", "/etc/c", kept=False, adopts=["00:14:4f:80:de:00"])
     rescue.prune(tmp_path, keep=2)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["T1", "T4", "T5"]
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["T02", "T03", "T05", "T06", "T08", "T12", "T13"]
 
 
 def hold_checkpoints(monkeypatch: pytest.MonkeyPatch, created: dict[str, Any]) -> list[str]:
@@ -984,8 +996,11 @@ def test_a_name_that_is_not_from_a_file_is_given_back_too(
 ) -> None:
     ran: list[str] = []
     monkeypatch.setattr(rescue, "run", lambda *words: ran.append(" ".join(words[2:])) or "")
+    monkeypatch.setattr(rescue, "HOSTNAME", str(tmp_path / "hostname"))
+    (tmp_path / "hostname").write_text("new.local\n")  # whatever hostnamed answers: the kernel is asked
     rescue.UNDO["hostname"](tmp_path, {"op": "hostname", "name": name, "running": "from-dhcp"})
     assert ran == said
+    assert (tmp_path / "hostname").read_text() == (name or "from-dhcp")
 
 
 # ---- keyfiles of a person's
