@@ -187,7 +187,8 @@ def told_or_refused() -> Iterator[None]:
         hint = "kvmnet needs a running NetworkManager: systemctl status NetworkManager"
         raise Refused(str(error), hint, "KVN504") from error
     except (rescue.Failed, subprocess.SubprocessError, OSError) as error:
-        raise Refused(f"this host could not be read: {error}", None, "KVN512") from error
+        hint = "run what it names by hand, and mend what it complains of"
+        raise Refused(f"this host could not be read: {error}", hint, "KVN512") from error
 
 
 def _callers(connection: Optional[Connection]) -> list[str]:

@@ -200,6 +200,26 @@ def test_a_committed_trial_stays_and_is_in_memory_still(host: Machine, backend: 
 
 
 @pytest.mark.long
+def test_what_a_host_gets_its_addresses_by_is_in_the_profile(host: Machine, backend: str) -> None:
+    """The keys by which a bridge asks as the NIC did, in whose place it is."""
+    before = picture.whole(host)
+    client, duid = "ff:00:00:00:07:00:04:11:22:33:44", "00:04:11:22:33:44:55:66"
+    v6 = {"dhcp": True, "autoconf": True, "dhcp-duid": duid, "addr-gen-mode": "eui64", "token": "::a:b:c:d"}
+    bridge = {
+        **{"name": "br7", "type": "linux-bridge", "state": "up", "bridge": {"port": [{"name": "dummy7"}]}},
+        "ipv4": {"enabled": True, "dhcp": True, "dhcp-client-id": client},
+        "ipv6": {"enabled": True, **v6},
+    }
+    port = {**STATE["interfaces"][0], "ipv4": {"enabled": False}}
+    assert "error" not in apply(host, backend, {"interfaces": [bridge, port]}, 120)
+    keys = "ipv4.dhcp-client-id,ipv6.dhcp-duid,ipv6.token"
+    assert host.out(f"nmcli -e no -g {keys} connection show br7").split() == [client, duid, "::a:b:c:d"]
+    rolled_back(host, checkpoint_in_log(host))
+    host.until("! ip link show br7")
+    as_it_was(host, before)
+
+
+@pytest.mark.long
 def test_a_whole_apply_and_its_way_back(host: Machine, peer: Machine, definition: str, backend: str) -> None:
     """Renamed, bridged, probed, kept; with a mistake undone; and given back."""
     before = picture.whole(host)

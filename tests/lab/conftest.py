@@ -56,6 +56,13 @@ TURNS: dict[str, tuple[str, ...]] = {
     # a minute each
     "test_guard::test_what_is_open_lies_on_a_file_system_that_comes_late": (),
     "test_guard::test_the_nic_comes_late": (),
+    "test_guard::test_an_undo_that_is_stopped_is_taken_over": (),
+    "test_guard::test_the_power_goes_while_the_machine_is_given_back": (),
+    "test_guard::test_the_power_goes_in_a_rollback": (),
+    "test_guard::test_the_power_goes_in_an_undo": (),
+    # the two that have most of the refusals in them
+    "test_refusals::test_networkmanager_does_not_run": ("trixie",),
+    "test_refusals::test_all_reasons_at_once_and_what_is_allowed": ("trixie",),
     # the fault matrix has these too
     "test_guard::test_without_worker_and_unit_the_watchdog_undoes": (),
     "test_guard::test_the_power_goes_in_the_trial": (),

@@ -42,6 +42,7 @@ def test_first_apply(host: Machine, peer: Machine, definition: str) -> None:
     )
     trial = "date +%s.%N > /root/trial; sleep 3; date +%s.%N >> /root/trial"
     slow = f'$REAL "$@"; code=$?; {there}; sleep 1; {trial}; exit $code'
+    assert host.run("kvmnet plan --exit-code /root/cluster.yaml", check=False).code == 6
     with faults.nmstatectl(host, slow), connections(peer) as tried:
         result = host.run("kvmnet apply /root/cluster.yaml", check=False, timeout=120)
     assert result.code == 0, result

@@ -24,6 +24,9 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/sh -c 'sleep 20; cut -d" " -f1 /proc/uptime > /run/lab-late'
 """
+WORD = "wait for a word"
+#: What of a picture a boot leaves as it was, where kvmnet's profiles are.
+SEEN = ("links", "addresses", "routes", "zones", "profiles", "servers", "settings", "hostname", "checkpoints")
 GUARDED_UNITS = "systemctl list-units --all --no-legend 'kvmnet-watchdog-*' 'kvmnet-apply-*'"
 
 
@@ -99,14 +102,10 @@ def test_an_undo_that_is_stopped_is_taken_over(
     host: Machine, peer: Machine, before: dict[str, Any], impatient: None
 ) -> None:
     """It holds the lock, lives and does nothing: frozen with its unit, or stopped by a debugger."""
-    stop = "systemctl kill --kill-who=all --signal=STOP 'kvmnet-apply-*'"
-    begun = "grep -qs '\"event\": \"undo\"' /var/lib/kvmnet/open/journal.jsonl"
     with faults.nmstatectl(host, "exit 1"):
         job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
-        host.run(f"until {begun}; do sleep 0.02; done; {stop}", timeout=60)
+        stop_undo(host, "true")
         silent = faults.events(host)
-        states = host.out("ps -o state= -p $(cat /sys/fs/cgroup/system.slice/kvmnet-apply-*.service/cgroup.procs)")
-        assert set(states.split()) == {"T"}, states
         host.until("! test -e /var/lib/kvmnet/open", timeout=180)
         job.wait(timeout=60)
     same(host, peer, before)
@@ -115,6 +114,16 @@ def test_an_undo_that_is_stopped_is_taken_over(
     assert told[len(silent)]["up"] - silent[-1]["up"] > 10
     assert sum(event["event"] == "undo" for event in told) == 2
     host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=30)
+
+
+def stop_undo(host: Machine, when: str) -> None:
+    """Stop the undo of a worker that failed, as soon as it has begun and these lines of shell say so."""
+    begun = 'grep -qs \'"event": "undo"\' /var/lib/kvmnet/open/journal.jsonl'
+    stop = "systemctl kill --kill-who=all --signal=STOP 'kvmnet-apply-*'"
+    host.run(f"until {begun} && {when}; do sleep 0.02; done; {stop}", timeout=60)
+    states = host.out("ps -o state= -p $(cat /sys/fs/cgroup/system.slice/kvmnet-apply-*.service/cgroup.procs)")
+    assert set(states.split()) == {"T"}, states
+    assert "verified" not in [event["event"] for event in faults.events(host)]
 
 
 def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
@@ -220,7 +229,7 @@ def test_a_new_connection_confirms(host: Machine, peer: Machine, before: dict[st
     """Asked for by default, since the operator comes in by the NIC that changes; the old connection proves nothing."""
     peer.run(f"{ssh} -M -N -f")
     job = peer.start(f"{ssh} kvmnet apply --yes /root/cluster.yaml")
-    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    host.until(f"kvmnet status | grep -q 'now: {WORD}'", timeout=90)
     old = peer.run(f"{ssh} kvmnet confirm", check=False)
     assert (old.code, "proves nothing" in old.stderr) == (5, True), old
     here = host.run("kvmnet confirm", check=False)
@@ -241,6 +250,19 @@ def test_a_new_connection_confirms(host: Machine, peer: Machine, before: dict[st
     gone = host.run("kvmnet confirm", check=False)
     assert (gone.code, "no change waits" in gone.stderr) == (5, True), gone
     removed(host, peer, before)
+
+
+def test_who_knows_does_without_a_word(host: Machine, peer: Machine, before: dict[str, Any], ssh: str) -> None:
+    """`remove` asks as well who comes in by SSH, whatever it touches; and nobody else."""
+    done = peer.run(f"{anew(ssh)} kvmnet apply --yes --no-confirm /root/cluster.yaml", check=False, timeout=120)
+    assert (done.code, "open a new connection" in done.stdout) == (0, False), done
+    dry = "kvmnet remove --dry-run"
+    asked = [WORD in words for words in (peer.out(f"{anew(ssh)} {dry}"), host.out(dry))]
+    assert asked == [True, False]
+    assert WORD not in peer.out(f"{anew(ssh)} {dry} --no-confirm")
+    gone = peer.run(f"{anew(ssh)} kvmnet remove --yes --no-confirm", check=False, timeout=120)
+    assert gone.code == 0, gone
+    nothing_left(host, peer, before)
 
 
 def removed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
@@ -277,7 +299,7 @@ def test_without_a_word_it_is_undone(host: Machine, peer: Machine, before: dict[
 
 def test_rollback_undoes_what_is_open(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     job = host.start("exec kvmnet apply --yes --confirm-within 300 /root/cluster.yaml")
-    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    host.until(f"kvmnet status | grep -q 'now: {WORD}'", timeout=90)
     result = host.run("kvmnet rollback", check=False, timeout=90)
     assert result.code == 0, result
     assert job.wait(30).code == 3
@@ -289,22 +311,94 @@ def test_rollback_goes_back_by_one_and_remove_to_the_beginning(
 ) -> None:
     for name, mtu in (("cluster", 1500), ("second", 1400)):
         host.put(f"/root/{name}.yaml", definition.replace("  private:\n", f"  private:\n    mtu: {mtu}\n"))
-    assert apply(host).code == 0
+    with pings(peer) as seen:
+        assert apply(host).code == 0
+    assert seen.received and abs(seen.longest - last(host)["away"]) < 2, (seen.longest, last(host))
     first = picture.whole(host)
     assert host.run("kvmnet apply --yes /root/second.yaml", timeout=90).code == 0
     assert picture.link(host, "eth0")["mtu"] == 1400
     host.run("ip link set eth0 mtu 1300")
     drift = host.run("kvmnet status --exit-code", check=False)
     assert (drift.code, "mtu: 1300 -> 1400" in drift.stdout) == (6, True), drift
+    told = json.loads(host.out("kvmnet status --json"))
+    assert (told["open"], told["applied"]["host"], told["last"]["outcome"]) == (None, "vm-container-0-0", "kept")
+    assert "mtu: 1300 -> 1400" in str(told["drift"])
     assert host.run("kvmnet rollback --yes", timeout=90).code == 0
-    now = picture.whole(host)
-    assert {k: now[k] for k in ("links", "addresses", "routes", "zones")} == {
-        k: first[k] for k in ("links", "addresses", "routes", "zones")
-    }
+    assert not (found := picture.differences(picture.whole(host), first, first)), found
+    what_changed(host)
+    removed(host, peer, before)
+    assert host.run("kvmnet rollback --yes", timeout=90).code == 0, "a removal can be taken back too"
+    as_applied(host, peer, first)
     removed(host, peer, before)
     host.reboot()
     online(host)
     same(host, peer, before)
+
+
+def what_changed(host: Machine) -> None:
+    """Of the last three, as `history` tells it."""
+    past = json.loads(host.out("kvmnet history --json"))[-3:]
+    assert [one["outcome"] for one in past] == ["kept"] * 3
+    for one, words in zip(past, ("eth0 -> peth0", "mtu: 1500 -> 1400", "mtu: 1300 -> 1500")):
+        text = host.out(f"kvmnet history {one['id']}")
+        assert words in text, text
+        whole = json.loads(host.out(f"kvmnet history {one['id']} --json"))
+        assert whole["events"][-1]["event"] == "end" and whole["changes"] == one["changes"]
+        assert all(change["name"] in text for change in one["changes"])
+
+
+def as_applied(host: Machine, peer: Machine, applied: dict[str, Any]) -> None:
+    now = picture.whole(host)
+    assert not (found := picture.differences(now, applied, SEEN)), found
+    assert now["open"] is False
+    assert reachable(peer), "a new connection from the wire is not answered"
+
+
+@pytest.mark.parametrize("step", [1, 4, 7])
+def test_the_power_goes_while_the_machine_is_given_back(
+    host: Machine, peer: Machine, before: dict[str, Any], step: int
+) -> None:
+    assert apply(host).code == 0
+    applied = picture.whole(host)
+    faults.pause(host, step, event="done")
+    job = host.start("exec kvmnet remove --yes")
+    faults.wait_paused(host, job)
+    host.run("sync")
+    host.power_cut()
+    host.boot()
+    online(host)
+    as_applied(host, peer, applied)
+    assert "the machine was cut off" in history(host)
+    removed(host, peer, before)
+
+
+def test_the_power_goes_in_a_rollback(host: Machine, peer: Machine, before: dict[str, Any], definition: str) -> None:
+    host.put("/root/second.yaml", definition.replace("  private:\n", "  private:\n    mtu: 1400\n"))
+    assert apply(host).code == 0
+    assert host.run("kvmnet apply --yes /root/second.yaml", timeout=90).code == 0
+    applied = picture.whole(host)
+    with faults.nmstatectl(host, '$REAL "$@"; code=$?; touch /run/applied; sleep 600; exit $code'):
+        faults.in_background(host, "exec kvmnet rollback --yes", TRIAL)
+        host.until("test -e /run/applied", timeout=60)
+        host.run("sync")
+        host.power_cut()
+        host.boot()
+        online(host)
+    as_applied(host, peer, applied)
+    removed(host, peer, before)
+
+
+def test_the_power_goes_in_an_undo(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """When the NIC has its name back."""
+    with faults.nmstatectl(host, "exit 1"):
+        host.start("exec kvmnet apply --yes /root/cluster.yaml")
+        stop_undo(host, "! test -e /sys/class/net/peth0")
+        host.run("sync")
+        host.power_cut()
+        host.boot()
+        online(host)
+    same(host, peer, before)
+    assert sum(event["event"] == "undo" for event in faults.last_events(host)) > 1
 
 
 def test_a_removal_that_is_cut_off_is_undone_and_one_that_nobody_follows_is_whole(

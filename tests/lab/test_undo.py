@@ -99,6 +99,29 @@ def test_the_worker_is_killed(host: Machine, peer: Machine, before: dict[str, An
     same(host, peer, before)
 
 
+def test_what_cannot_be_undone_is_told_until_it_can(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """A keyfile that somebody changed meanwhile cannot be given back: another file is mounted over it."""
+    keyfile = host.out("ls /etc/NetworkManager/system-connections/*.nmconnection").splitlines()[0]
+    job = host.start("exec kvmnet apply --yes --confirm-within 300 /root/cluster.yaml")
+    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    host.run(f"cp -p {keyfile} /root/mine; echo '# mine' >> /root/mine; mount --bind /root/mine {keyfile}")
+    result = host.run("kvmnet rollback", check=False, timeout=180)
+    assert (result.code, f"file {keyfile}" in result.stdout + result.stderr) == (4, True), result
+    assert job.wait(60).code == 4
+    assert reachable(peer), "all else is given back"
+    said = host.out("kvmnet status").splitlines()
+    assert "  not as it was before:" in said and "  what would mend it:" in said, said
+    assert any(keyfile in line for line in said), said
+    now = json.loads(host.out("kvmnet status --json"))["open"]
+    assert [keyfile in line for line in now["differences"]] == [True] and now["mends"], now
+    again = apply(host)
+    assert (again.code, "KVN502" in again.stderr) == (5, True), again
+    host.run(f"umount {keyfile}")
+    result = host.run("kvmnet rollback", check=False, timeout=180)
+    assert result.code == 0, result
+    same(host, peer, before)
+
+
 @pytest.mark.parametrize("title", ["rename", TRIAL])
 def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:
     """Everything of kvmnet's is dead and gone; one file and the system's Python bring the machine back."""

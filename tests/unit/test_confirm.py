@@ -14,10 +14,12 @@ from kvmnet.cli import confirm
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.confirmation import proving, touches
 from kvmnet.core.errors import Refused
+from kvmnet.core.live import Live
 from kvmnet.core.order import Rename
 from kvmnet.core.plan import Change, Plan
 from kvmnet.host import caller
 from kvmnet.host.caller import Connection, ssh_connection
+from kvmnet.transaction import prepare
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -119,6 +121,7 @@ BRIDGE = {
     "bridge": {"port": [{"name": "peth0"}]},
     "ipv4": {"address": [{"ip": "10.1.255.254", "prefix-length": 16}]},
 }
+ETH9 = {"name": "eth9", "ipv4": {"address": [{"ip": "192.0.2.7", "prefix-length": 24}]}}
 VLAN = {"name": "eth0.5", "vlan": {"base-iface": "bond0"}, "ipv6": {"address": [{"ip": "fd00::1"}]}}
 BOND = {"name": "bond0", "link-aggregation": {"port": ["eth1", "eth2"]}}
 
@@ -143,6 +146,19 @@ def test_a_change_below_the_operators_feet(
     something = (Change("change", "something"),) if changed or renames else ()
     plan = Plan(bundle, renames, {}, sent, (), None, {}, False, something)
     assert touches(plan, state(BRIDGE, VLAN, BOND), address) is expected
+
+
+@pytest.mark.parametrize(("said", "touched", "untouched"), [(None, prepare.CONFIRM_WITHIN, 0), (0, 0, 0), (30, 30, 30)])
+def test_a_word_is_asked_for_where_the_callers_way_in_changes_unless_the_caller_says_otherwise(
+    said: Optional[int], touched: int, untouched: int
+) -> None:
+    here, bundle = Live("h", state(BRIDGE), {}, {}), Bundle("c", "h", "rocks", (), {})
+    changes = (Change("change", "eth0"),)
+    plan = Plan(bundle, (), {}, {"interfaces": [{"name": "eth0"}]}, (), None, {}, False, changes)
+    wishes = prepare.Wishes(confirm=said)
+    assert prepare._confirm(wishes, plan, here, Connection("10.1.1.1", "10.1.255.254", 1.0)) == touched
+    for another in (Connection("192.0.2.1", "192.0.2.7", 1.0), None):
+        assert prepare._confirm(wishes, plan, Live("h", state(BRIDGE, ETH9), {}, {}), another) == untouched
 
 
 OFF = {"ipv4": {"enabled": False}, "ipv6": {"enabled": False}}

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from kvmnet.core.live import Live
 from kvmnet.core.probe import OWN_KINDS, Probe, host_port, url_parts
 from kvmnet.core.probes import Probes, choose_probes
 from kvmnet.core.report import probe_lines
+from kvmnet.host.caller import Connection
+from kvmnet.transaction import prepare
 
 
 def state(gateway: str = "", address: str = "10.1.0.5", prefix: int = 16, name: str = "eth0") -> dict[str, Any]:
@@ -139,6 +142,18 @@ def test_the_definitions_own_and_the_operators_machine() -> None:
     assert texts(found.must) == ["10.1.1.1", "tcp 10.1.0.9:22", "10.9.0.9"]
     assert texts(found.silent) == ["command a b"]
     assert found.watch == "10.1.1.1"
+
+
+def test_whoever_came_by_ssh_is_asked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the host itself, and by root alone."""
+    monkeypatch.setattr(prepare, "ask", lambda probes, _: list(probes))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    here = Live("h", state("10.1.1.1"), {}, {})
+    outside, itself = Connection("10.9.0.9", "10.1.0.5", 0.0), Connection("10.1.0.5", "10.1.0.5", 0.0)
+    for connection, asked in ((outside, ["10.1.1.1", "10.9.0.9"]), (itself, ["10.1.1.1"]), (None, ["10.1.1.1"])):
+        assert texts(prepare._probes(state("10.1.1.1"), here, connection).must) == asked
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert texts(prepare._probes(state("10.1.1.1"), here, outside).must) == []
 
 
 def test_what_is_told() -> None:

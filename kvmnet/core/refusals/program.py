@@ -39,7 +39,8 @@ elsewhere(
     """
     A machine is known by the permanent MACs of its NICs. The definition, the bundle or the plan is about
     another machine, this machine lacks one of its NICs, or has NICs of two of its hosts. The names of hosts do
-    not count against MACs; `--host` chooses between hosts, and is checked all the same.
+    not count against MACs; `--host` chooses between hosts, and is checked all the same. After a NIC was changed in
+    the machine, its new MAC goes into the definition: `ip -br link` shows those that are here.
     """,
 )
 elsewhere(
@@ -75,7 +76,8 @@ elsewhere(
     Before anything is touched rescue.py is put into /var/lib/kvmnet and tried with the system's Python, units for
     the boot are put into /etc/systemd/system, the transaction with its snapshot is written down, and the worker is
     started by systemd. One of these failed. The message says how; most often /usr/bin/python3 is not there or too
-    old, systemd is not the first process, or a disk can only be read.
+    old, systemd is not the first process, or a disk can only be read. What of it was in place already stays for the
+    next try: the units do nothing where no transaction is open.
     """,
 )
 
@@ -85,7 +87,8 @@ elsewhere(
     "this host could not be read",
     """
     A program that tells what this host is (ip, systemctl, udevadm, busctl, nmcli) is not there or failed, or a file
-    could not be read. The message says which. Without a whole picture nothing is planned.
+    could not be read. The message says which. Without a whole picture nothing is planned. Run that program by hand
+    (`nmcli connection show`, `systemctl is-system-running`), mend what it complains of, and try again.
     """,
 )
 
