@@ -1243,6 +1243,7 @@ def _undo(state_dir: Path, why: str, booting: bool) -> int:
         _wait_for_nics(before.get("macs", []))
     else:
         wake_networkmanager()
+    came = _guests_since(before)
     _undo_steps(folder, transaction, journal, booting)
     if not before:  # a damaged disk: what needs no snapshot is undone, a person must see to the rest
         journal.try_append("not-verified", differences=["the snapshot cannot be read, so nothing can be compared"])
@@ -1262,7 +1263,8 @@ def _undo(state_dir: Path, why: str, booting: bool) -> int:
     left = settle({**before, "guests": guests}, journal, PATIENCE)
     with contextlib.suppress(*ERRORS):
         here = guest_ports()
-        if gone := [n for n, port in given_up.items() if here.get(n, {}).get("index") != port["index"]]:
+        gone = [n for n, port in given_up.items() if here.get(n, {}).get("index") != port["index"]]
+        if gone := [*gone, *_cut_off(came)]:
             journal.try_append("lost", devices=gone)
     if left:
         journal.try_append("not-verified", differences=left, mends=mends(before, state_dir))
@@ -1272,6 +1274,24 @@ def _undo(state_dir: Path, why: str, booting: bool) -> int:
         return 4
     close(state_dir, "rolled back", verified=not left, differences=left)
     return 4 if left else 3
+
+
+def _guests_since(before: Json) -> dict[str, Json]:
+    """Guests' devices that the snapshot does not know: started on a bridge or VLAN of the change, which goes now."""
+    with contextlib.suppress(*ERRORS):
+        return {name: port for name, port in guest_ports().items() if name not in before.get("guests", {})}
+    return {}
+
+
+def _cut_off(ports: dict[str, Json]) -> list[str]:
+    """Those of them that have lost their network: a tap stays without its bridge, a macvtap goes with its base."""
+    rows = {row["ifname"]: row for row in shown_links()}
+    there = {name: rows.get(name, {}).get("ifindex") == port["index"] for name, port in ports.items()}
+    return [
+        name
+        for name, port in ports.items()
+        if (there[name] and not rows[name].get("master") if port["kind"] == "tap" else not there[name])
+    ]
 
 
 def give_macs_back(before: Json) -> None:
@@ -1656,13 +1676,25 @@ def main() -> int:
     if os.geteuid() != 0:
         print("kvmnet: only root can undo a transaction", file=sys.stderr)
         return 1
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_IGN)
     if options.watchdog:
+        _let_nobody_interrupt()
         return watch(state_dir, options.watchdog)
-    if options.booted and read_json(state_dir / "open" / "transaction.json").get("boot") == boot_id():
+    begun = read_json(state_dir / "open" / "transaction.json")
+    if options.booted and begun.get("boot") == boot_id():
         return 0  # begun since the machine is up: in other hands
+    return _when_it_is_ours(state_dir, begun, options)
+
+
+def _when_it_is_ours(state_dir: Path, begun: Json, options: argparse.Namespace) -> int:
+    """Undo, or accept, the transaction that `begun` is the beginning of, when nobody else works on it any more."""
+    if _lock_taken(state_dir):
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            _say_who_works(state_dir, begun)
     with locked(state_dir):
+        if read_json(state_dir / "open" / "transaction.json").get("id") != begun.get("id"):
+            print("kvmnet: that transaction has ended meanwhile")
+            return 0
+        _let_nobody_interrupt()
         tried = any(e["event"] == "not-verified" for e in Journal(state_dir / "open").events())
         if options.accept:
             return accept(state_dir, tried)
@@ -1676,6 +1708,19 @@ def main() -> int:
     with contextlib.suppress(OSError):  # the terminal may be gone
         _tell(state_dir, code)
     return code
+
+
+def _let_nobody_interrupt() -> None:
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _say_who_works(state_dir: Path, transaction: Json) -> None:
+    """To a person who waits for the lock now, and may be in a hurry."""
+    unit, left = transaction.get("unit"), deadline(Journal(state_dir / "open").events()) - uptime()
+    print(f"kvmnet: {unit} works on it, and is waited for; its step may take {max(left, 0):.0f} s more.")
+    print(f"kvmnet: to have it undone now: kvmnet rollback, or systemctl kill --kill-who=main --signal=INT {unit}")
+    sys.stdout.flush()
 
 
 def _print_anything() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
@@ -98,7 +99,11 @@ def _save(file: str, prepared: "Prepared") -> None:
     allowed = {reason.code for reason in prepared.allowed if reason.guest is None}
     lose = {reason.guest for reason in prepared.allowed if reason.guest is not None}
     text = to_text(prepared.plan, prepared.live, allowed, lose)
+    place = Path(file)
     try:
-        write_file(file, text.encode())
+        if place.exists() and not place.is_file():  # /dev/null, /dev/stdout, a pipe: not to be replaced
+            place.write_bytes(text.encode())
+        else:
+            write_file(str(place.resolve()), text.encode())
     except OSError as error:
         raise KvmnetError(f"{file} cannot be written: {error.strerror}") from error

@@ -53,6 +53,8 @@ def status(
 
 
 def _open_text(now: "Open") -> list[str]:
+    from kvmnet.core.report import ACCEPT
+
     lines = [f"transaction {now.id} for {now.host} is open, since {_when(now.at)}"]
     lines.append(f"  {'undoing' if now.undoing else 'now'}: {now.step}")
     if now.left is not None:
@@ -63,6 +65,8 @@ def _open_text(now: "Open") -> list[str]:
         lines += ["  not as it was before:", *(f"    {line}" for line in now.differences)]
     if now.mends:
         lines += ["  what would mend it:", *(f"    {line}" for line in now.mends)]
+    if now.differences and not now.works:
+        lines.append(f"  or, if it is right as it is: {ACCEPT}")
     return lines
 
 

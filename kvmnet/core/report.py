@@ -110,6 +110,10 @@ def _count(number: int) -> str:
     return f"{number} change" + ("" if number == 1 else "s")
 
 
+#: What closes a transaction that was undone, where the machine can never be wholly as it was.
+ACCEPT = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.py --accept"
+
+
 def event_text(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
     """One line for an event of the journal, or None for one that a person need not see."""
     kind = event["event"]
@@ -133,7 +137,7 @@ def event_text(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
         lines = ["FAIL the machine is not as it was before:", *(f"       {d}" for d in event["differences"])]
         if event.get("mends"):
             lines += ["     what would mend it:", *(f"       {command}" for command in event["mends"])]
-        return "\n".join(lines)
+        return "\n".join([*lines, f"     or, if it is right as it is: {ACCEPT}"])
     return None
 
 

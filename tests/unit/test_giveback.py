@@ -192,6 +192,19 @@ def ours(name: str) -> Profile:
     return Profile(f"u-{name}", name, "x", name, f"/etc/{name}")
 
 
+def test_a_persons_vlan_on_a_nic_that_gets_its_old_name_back_speaks_against_it(state: Path) -> None:
+    """Its profile names the NIC as it is now: it would be gone at the next boot. What the hook made has no profile."""
+    machine = live()
+    plan = plan_removal(BUNDLE, find_original(state), machine)
+    hooks = replace(machine, links={**machine.links, "peth0.2": Link("peth0.2", None, "vlan", base="peth0")})
+    assert judge(plan, hooks, among=GIVING_BACK) == []
+    theirs = replace(hooks, profiles={**machine.profiles, "peth0.2": ours("peth0.2")})
+    with pytest.raises(Refused, match=r"vlan peth0\.2 stands on peth0, which is to become eth0") as told:
+        judge(plan, theirs, among=GIVING_BACK)
+    assert told.value.hint == "nmcli connection modify u-peth0.2 vlan.parent eth0, and --allow KVN528"
+    assert [r.code for r in judge(plan, theirs, ("KVN528",), GIVING_BACK)] == ["KVN528"]
+
+
 def test_what_a_person_made_since_is_not_removed_nor_cut_off(state: Path) -> None:
     """They deleted a bridge of kvmnet's and made one of its name; and a VLAN of theirs stands on one of kvmnet's."""
     machine = live()

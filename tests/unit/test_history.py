@@ -9,9 +9,9 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet import rescue
-from kvmnet.cli.status import _line
+from kvmnet.cli.status import _line, _open_text
 from kvmnet.core.report import outcome_text
-from kvmnet.transaction.history import PROVING, TAKING, away_at_most, ended
+from kvmnet.transaction.history import PROVING, TAKING, Open, away_at_most, ended
 from kvmnet.transaction.steps import DO
 
 Event = dict[str, Any]
@@ -151,3 +151,18 @@ def test_the_last_line_tells_it_too() -> None:
     )
     assert outcome_text(3, 0.4, "10.1.1.1", at_most=9.1).endswith(both)
     assert outcome_text(0, 0.4, "10.1.1.1", at_most=9.1).endswith("(10.1.1.1 was out of reach for 0.4 s at most)")
+
+
+def test_status_says_how_to_go_on_from_what_could_not_be_verified() -> None:
+    told = _open_text(Open("T", "h", 0.0, "x", None, False, True, ("routes: gone x",), ("ip route add x",)))
+    assert told[1:] == [
+        "  undoing: x",
+        "  nobody works on it: `kvmnet rollback` undoes it",
+        "  not as it was before:",
+        "    routes: gone x",
+        "  what would mend it:",
+        "    ip route add x",
+        "  or, if it is right as it is: /usr/bin/python3 -I /var/lib/kvmnet/rescue.py --accept",
+    ]
+    works = _open_text(Open("T", "h", 0.0, "x", 12.4, True, False, ()))
+    assert works[1:] == ["  now: x", "  the watchdog undoes it in 12 s, unless this is done by then"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import errno
 import json
 import os
@@ -10,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -975,6 +977,27 @@ def test_name_servers_are_told_by_interface(monkeypatch: pytest.MonkeyPatch) -> 
     assert rescue.name_servers() == {"eth0": {"nameservers": ["10.0.0.53"]}}
 
 
+def test_a_guest_that_was_started_during_the_change_is_told_of(
+    ports: Ports, opened: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On what goes with the undo. Nothing can give it its network back; one that stays, or that has ended, is none."""
+    before = {"files": [], "profiles": [], "guests": rescue.guest_ports()}
+    rescue.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
+    for number, name in enumerate(("vnet1", "vnet2", "vnet3")):
+        ports.add(name, 20 + number, "tun", master="br6")
+    ports.add("macvtap1", 30, "macvtap", link="bond0.2")
+
+    def undo_steps(*_: Any) -> None:
+        ports.detach("vnet1")
+        for name in ("vnet3", "macvtap1"):
+            del ports.rows[name]
+
+    monkeypatch.setattr(rescue, "_undo_steps", undo_steps)
+    assert rescue.undo(opened, "nobody confirmed") == 3
+    (told,) = [e for e in rescue.Journal(opened / "history" / "T").events() if e["event"] == "lost"]
+    assert told["devices"] == ["vnet1", "macvtap1"]
+
+
 def test_a_containers_port_is_given_back_too(ports: Ports) -> None:
     ports.rows["veth1"] = {**ports.rows["vnet0"], "ifname": "veth1", "ifindex": 77}
     ports.rows["veth1"]["linkinfo"] = {**ports.rows["vnet0"]["linkinfo"], "info_kind": "veth"}
@@ -1394,3 +1417,40 @@ def test_no_key_of_a_terminal_stops_an_undo(opened: Path, key: str) -> None:
             assert process.wait(20) == 3
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def by_hand(opened: Path) -> Iterator[tuple[subprocess.Popen[str], contextlib.ExitStack]]:
+    """rescue.py as a person starts it while this process is at work: it has said what it waits for. And the lock."""
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(rescue.__file__).parent)!r}); import rescue\n"
+        "rescue.os.geteuid = lambda: 0\n"
+        "rescue.undo = lambda *_, **__: 3\n"
+        f"sys.argv[1:] = ['--state', {str(opened)!r}]; sys.exit(rescue.main())"
+    )
+    command = [sys.executable, "-u", "-c", script]
+    with contextlib.ExitStack() as lock:
+        lock.enter_context(rescue.locked(opened))
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                assert "works on it, and is waited for" in process.stdout.readline()
+                assert "kvmnet rollback" in process.stdout.readline()
+                yield process, lock
+            finally:
+                process.kill()
+
+
+def test_who_waits_for_another_may_be_interrupted(opened: Path) -> None:
+    with by_hand(opened) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) not in (0, 3)
+
+
+@pytest.mark.parametrize(("identity", "code"), [("T", 3), ("the next", 0)])
+def test_who_waited_for_one_transaction_undoes_no_other(opened: Path, identity: str, code: int) -> None:
+    with by_hand(opened) as (process, lock):
+        text = json.dumps({"id": identity, "steps": []})
+        rescue.write_file(str(opened / "open" / "transaction.json"), text.encode())
+        lock.close()
+        assert process.wait(20) == code

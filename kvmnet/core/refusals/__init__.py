@@ -23,7 +23,7 @@ from kvmnet.core.plan import Plan
 _MODULES = ("program", "names", "naming", "nics", "boot", "guests", "words")
 
 #: What speaks against giving a machine back: what it asks of the host, not what the definition says of it.
-GIVING_BACK = ("KVN507", "KVN510", "KVN511", "KVN525", "KVN527", "KVN550", "KVN551")
+GIVING_BACK = ("KVN507", "KVN510", "KVN511", "KVN525", "KVN527", "KVN528", "KVN550", "KVN551")
 #: When a refusal counts: also with an empty plan; when anything is written; when more than a note is.
 ALWAYS, WRITING, TOUCHING = "always", "writing", "touching"
 
@@ -49,6 +49,11 @@ class Case:
     def bundle(self) -> Bundle:
         """The bundle that is to be applied."""
         return self.plan.bundle
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether the machine is to be as before kvmnet: then nothing is desired of it."""
+        return not self.plan.desired
 
     @cached_property
     def nics(self) -> list[tuple[Nic, Link]]:

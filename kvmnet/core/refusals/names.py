@@ -158,20 +158,26 @@ def stands_on_renamed(case: Case) -> Iterator[Refusal]:
     """
     A VLAN device (or a macvlan with a connection profile) that the definition does not know is on a NIC that gets
     another name. Its profile names what is below by the NIC's old name: at the next boot that is a bridge, or nothing.
-    Write it into the definition and remove it (`nmcli connection delete NAME`). One that libvirt's hook made is gone
-    when the guests on it are stopped.
+    Write it into the definition and remove it (`nmcli connection delete NAME`); before `kvmnet remove`, by which the
+    NIC gets its old name back, let its profile say that name (`nmcli connection modify NAME vlan.parent eth0`) and
+    allow it. One that libvirt's hook made is gone when the guests on it are stopped, and speaks against no removal.
     """
     known = {i["name"] for i in case.bundle.state.get("interfaces", [])} | set(case.plan.leaving)
     for rename in case.plan.renames:
         for link in case.live.links.values():
             if link.base != rename.old or link.name in known:
                 continue
-            if link.kind == "vlan" or link.name in case.live.profiles:
+            profile = case.live.profiles.get(link.name)
+            if profile or (link.kind == "vlan" and not case.gives_back):
+                hint = "write it into the definition and remove it, or stop the guests that use it"
+                if profile and case.gives_back:
+                    setting = "vlan" if link.kind == "vlan" else "macvlan"
+                    hint = f"nmcli connection modify {profile.uuid} {setting}.parent {rename.new}, and --allow KVN528"
                 yield Refusal(
                     "KVN528",
                     f"{link.kind} {link.name} stands on {rename.old}, which is to become {rename.new}, and the "
                     "definition does not know it",
-                    "write it into the definition and remove it, or stop the guests that use it",
+                    hint,
                 )
 
 

@@ -31,6 +31,8 @@ elsewhere(
     """
     An earlier transaction was cut off, or its undo could not be verified: /var/lib/kvmnet/open is there.
     `/usr/bin/python3 -I /var/lib/kvmnet/rescue.py` undoes it, and says what still differs.
+    Where the machine can never be as it was (a lease that nobody gives any more, a NIC that died) and is right as it
+    is, the same with --accept closes it.
     """,
 )
 elsewhere(
