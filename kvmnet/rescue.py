@@ -1241,8 +1241,8 @@ def _undo(state_dir: Path, why: str, booting: bool) -> int:
     journal.try_append("undo", why=why, boot=boot_id())
     if booting:
         _wait_for_nics(before.get("macs", []))
-    else:
-        wake_networkmanager()
+    elif wake_networkmanager():
+        journal.try_append("woken")
     came = _guests_since(before)
     _undo_steps(folder, transaction, journal, booting)
     if not before:  # a damaged disk: what needs no snapshot is undone, a person must see to the rest
@@ -1441,9 +1441,10 @@ def networkmanager_runs() -> bool:
     return False
 
 
-def wake_networkmanager() -> None:
+def wake_networkmanager() -> bool:
     """Start NetworkManager when it does not run, and anew when it does not answer: without it no profile can
-    be given back. It leaves the links as they are when it goes."""
+    be given back. It leaves the links as they are when it goes. Says whether it was killed, with what else it kept up
+    (a VPN)."""
     with contextlib.suppress(Failed):
         run("systemctl", "start", "NetworkManager", timeout=60)
     try:
@@ -1453,6 +1454,8 @@ def wake_networkmanager() -> None:
             run("systemctl", "kill", "--signal=KILL", "NetworkManager")
         with contextlib.suppress(Failed):
             run("systemctl", "restart", "NetworkManager", timeout=60)
+        return True
+    return False
 
 
 # --- the watchdog -----------------------------------------------------------------------------------
@@ -1630,9 +1633,13 @@ def prune(history: Path, keep: int = HISTORY) -> None:
         if not any("kept" in (e["event"], e.get("outcome")) for e in Journal(folder).events()):
             continue
         last_kept, transaction = folder, read_json(folder / "transaction.json")
+        if transaction.get("removes"):  # what comes after it begins anew
+            seen = set()
+            needed.add(folder)
+            continue
         records = read_json(folder / "snapshot.json").get("files", [])
         paths = {r["path"] for r in records if "/applied/" not in r["path"]}
-        if paths - seen or transaction.get("adopts") or transaction.get("removes"):
+        if paths - seen or transaction.get("adopts"):
             needed.add(folder)
         seen |= paths
     for folder in folders:

@@ -25,6 +25,7 @@ def confirm(
 ) -> None:
     """Say that the host is reachable after a change: over a connection that was opened after it."""
     from kvmnet import rescue
+    from kvmnet.transaction.guard import not_written
 
     console = Console(as_json)
     with told(console):
@@ -38,6 +39,8 @@ def confirm(
             (folder / ".confirmed").rename(folder / "confirmed.json")
         except FileNotFoundError as error:
             raise Refused("the change waits no longer", "kvmnet history tells how it ended", NO_CHANGE) from error
+        except OSError as error:
+            raise not_written(folder, error) from error
     raise typer.Exit(follow_to_end(console, state_dir, identity, on_cancel=False))
 
 

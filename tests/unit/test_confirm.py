@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from kvmnet import rescue
 from kvmnet.cli import confirm
+from kvmnet.cli.main import main
 from kvmnet.core.bundle import Bundle
 from kvmnet.core.confirmation import proving, touches
 from kvmnet.core.errors import Refused
@@ -245,3 +247,18 @@ def test_history_is_read_from_the_journals(tmp_path: Path) -> None:
     assert before_the_last(tmp_path) == {"nmstate.yml": "the first"}
     past("4", kept, {"removes": True}, {})
     assert adopted(tmp_path) == set()
+
+
+def test_a_word_that_a_full_disk_does_not_take_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    waiting(tmp_path)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(confirm, "state_path", lambda: tmp_path)
+    monkeypatch.setattr(Path, "write_text", full)
+    assert main(["confirm", "--at-the-console"]) == 5
+    assert "KVN510: there is no room" in capfd.readouterr().err

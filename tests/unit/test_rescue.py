@@ -316,6 +316,28 @@ def test_what_could_not_be_verified_is_closed_by_a_person_alone(opened: Path) ->
     assert not (opened / "open").exists()
 
 
+def test_a_networkmanager_that_is_killed_is_told_of(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else it kept up went with it."""
+    ran: list[str] = []
+
+    def run(*words: str, **_: Any) -> str:
+        ran.append(" ".join(words[:2]))
+        if words[0] == "busctl" and "systemctl kill" not in ran:
+            raise rescue.Failed("busctl: no answer")
+        return ""
+
+    monkeypatch.undo()
+    monkeypatch.setattr(rescue, "run", run)
+    assert rescue.wake_networkmanager()
+    assert ran[2:] == ["systemctl kill", "systemctl restart"]
+    assert not rescue.wake_networkmanager()
+    monkeypatch.setattr(rescue, "wake_networkmanager", lambda: True)
+    for word in ("disarm", "differences", "_undo_steps"):
+        monkeypatch.setattr(rescue, word, lambda *_: [])
+    assert rescue.undo(opened, "x") == 3
+    assert "woken" in [e["event"] for e in rescue.Journal(opened / "history" / "T").events()]
+
+
 def test_what_rollback_and_remove_need_is_never_forgotten(tmp_path: Path) -> None:
     def ended(name: str, *paths: str, kept: bool = True, **about: Any) -> None:
         rescue.write_file(str(tmp_path / name / "transaction.json"), json.dumps({"id": name, **about}).encode())
@@ -330,11 +352,13 @@ def test_what_rollback_and_remove_need_is_never_forgotten(tmp_path: Path) -> Non
     ended("T05", "/etc/a", "/etc/b")
     ended("T06", "/etc/b", removes=True)
     ended("T07", "/etc/b", kept=False, removes=True)
-    ended("T08", "/etc/b")  # the last that was kept, however many follow
-    for number in range(9, 14):
+    ended("T08", "/etc/b")  # the first again, after the removal
+    ended("T09", "/etc/b")
+    ended("T10", "/etc/b")  # the last that was kept, however many follow
+    for number in range(11, 14):
         ended(f"T{number:02}", "/etc/a", "/etc/c", kept=False, adopts=["00:14:4f:80:de:00"])
     rescue.prune(tmp_path, keep=2)
-    assert [p.name for p in sorted(tmp_path.iterdir())] == ["T02", "T03", "T05", "T06", "T08", "T12", "T13"]
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["T02", "T03", "T05", "T06", "T08", "T10", "T12", "T13"]
 
 
 def hold_checkpoints(monkeypatch: pytest.MonkeyPatch, created: dict[str, Any]) -> list[str]:
