@@ -15,6 +15,8 @@ from kvmnet.core.bundle import State
 
 #: Lists whose entries are found by one of their keys, whatever their order.
 _KEYED = {"port": "name", "address": "ip"}
+#: The kernel's main routing table, which nmstate calls 0 too.
+MAIN_TABLE = 254
 
 
 def interface_differences(desired: Mapping[str, Any], live: Optional[Mapping[str, Any]]) -> list[str]:
@@ -139,16 +141,17 @@ def route_key(route: Mapping[str, Any]) -> tuple[Any, ...]:
         network,
         str(ipaddress.ip_address(hop)) if hop else None,
         route.get("next-hop-interface"),
-        route.get("table-id", 254) or 254,
+        route.get("table-id") or MAIN_TABLE,
         route.get("metric"),
     )
 
 
 def route_text(route: Mapping[str, Any]) -> str:
-    """`10.9.0.0/16 via 10.1.1.2 dev eth0 metric 100`."""
+    """`10.9.0.0/16 via 10.1.1.2 dev eth0 metric 100`; the table where it is not the main one."""
     hop = f" via {route['next-hop-address']}" if route.get("next-hop-address") else ""
     metric = f" metric {route['metric']}" if route.get("metric") is not None else ""
-    return f"{route['destination']}{hop} dev {route.get('next-hop-interface')}{metric}"
+    table = f" table {route['table-id']}" if (route.get("table-id") or MAIN_TABLE) != MAIN_TABLE else ""
+    return f"{route['destination']}{hop} dev {route.get('next-hop-interface')}{metric}{table}"
 
 
 def renamed(state: State, names: Mapping[str, str]) -> State:

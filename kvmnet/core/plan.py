@@ -270,8 +270,8 @@ def _routes(desired: State, view: State, ours: set[str]) -> tuple[list[dict[str,
         # of an interface that loses its addresses nmstate removes the routes by itself
         if _has_ip(desired, name):
             send.append({"state": "absent", **{k: v for k, v in route.items() if k in _ROUTE_KEYS}})
-        elif any(key[0] == other[0] for other in wanted):
-            continue  # it moves with the address
+        elif any((key[0], key[3]) == (other[0], other[3]) for other in wanted):
+            continue  # of this destination and table one moves with the address
         changes.append(Change("remove", "route", (route_text(route),)))
     for key, route in wanted.items():
         if key not in there:

@@ -267,6 +267,18 @@ def test_a_route_that_goes_with_the_nics_address_is_told(bundle: Bundle) -> None
     assert [r["destination"] for r in plan.state["routes"]["config"]] == ["0.0.0.0/0"], "nmstate removes it by itself"
 
 
+def test_of_two_routes_to_one_destination_only_that_in_the_same_table_moves(bundle: Bundle) -> None:
+    """A default route of a table of its own (source routing) is none that the bridge gets."""
+    live = before()
+    default = live.state["routes"]["config"][0]
+    live.state["routes"]["config"] += [
+        {**default, "next-hop-address": "10.1.1.2", "table-id": 100},
+        {**default, "next-hop-address": "10.1.1.3", "table-id": 0},  # nmstate's other word for the main one
+    ]
+    told = [c.details for c in make_plan(bundle, live).changes if (c.what, c.name) == ("remove", "route")]
+    assert told == [("0.0.0.0/0 via 10.1.1.2 dev peth0 metric 100 table 100",)]
+
+
 def test_a_nic_that_is_only_renamed_is_saved(bundle: Bundle) -> None:
     live = before()
     nics = tuple(replace(nic, name="lan", bridge=None) for nic in bundle.nics)
