@@ -32,8 +32,9 @@ class Profile:
     `interface_name`, a permanent `mac` or names that `match` (its match.interface-name), each empty where it is not,
     and makes what it is on a port of `controller` (a name or a profile's UUID). At boot those that `autoconnect` are
     asked, the highest `priority` first. What begins with `dhcp` is by what it asks for an address, each empty where
-    that is left to NetworkManager. `client_id` (DHCPv4), `duid` and `iaid` (DHCPv6) are by what it asks in truth, as
-    bytes (`ff:2b:…`), each empty where NetworkManager does not tell: while no server has answered."""
+    that is left to NetworkManager. `rules4` and `rules6` are its routing rules, in nmcli's words. `client_id` (DHCPv4),
+    `duid` and `iaid` (DHCPv6) are by what it asks in truth, as bytes (`ff:2b:…`), each empty where NetworkManager does
+    not tell: while no server has answered."""
 
     uuid: str
     id: str
@@ -51,6 +52,8 @@ class Profile:
     dhcp4_iaid: str = ""
     dhcp6_duid: str = ""
     dhcp6_iaid: str = ""
+    rules4: str = ""
+    rules6: str = ""
     client_id: str = ""
     duid: str = ""
     iaid: str = ""

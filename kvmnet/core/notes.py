@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.bundle import port_names
 from kvmnet.core.live import UNREADABLE, Live
 from kvmnet.core.plan import Plan
 from kvmnet.core.rivals import rivals
@@ -11,7 +12,7 @@ from kvmnet.core.rivals import rivals
 
 def notes(plan: Plan, live: Live) -> list[str]:
     """A line each."""
-    return [*_not_seen(live), *_identities(plan), *_equal_profiles(plan, live)]
+    return [*_not_seen(live), *_identities(plan), *_routing_rules(plan, live), *_equal_profiles(plan, live)]
 
 
 def _not_seen(live: Live) -> list[str]:
@@ -29,6 +30,25 @@ def _identities(plan: Plan) -> Iterator[str]:
             yield f"{interface['name']} keeps what it gets addresses by: {', '.join(identity.words)}"
         if identity is not None:
             yield from identity.lost
+
+
+def _routing_rules(plan: Plan, live: Live) -> Iterator[str]:
+    """Rules (`ip rule`) are of no interface, but come and go with the profile that says them; a port's says none."""
+    ports = {port for interface in plan.desired.get("interfaces", []) for port in port_names(interface)}
+    new = {r.old: r.new for r in plan.renames}
+    for name, profile in live.profiles.items():
+        rules = ", ".join(said for said in (profile.rules4, profile.rules6) if said)
+        joins = name in plan.touched and new.get(name, name) in ports
+        if rules and (joins or name in plan.leaving):
+            what = "becomes a port" if joins else "is removed"
+            words = f"{name} {what}, and the routing rules of its connection profile go ({rules}): {_HOW_TO_KEEP}"
+            yield f"{words}; or leave the NIC out of the definition" if joins else words
+
+
+_HOW_TO_KEEP = (
+    "no definition can say them; to keep them give them to the connection profile of an interface that stays, or to a "
+    "script in /etc/NetworkManager/dispatcher.d, before"
+)
 
 
 def _equal_profiles(plan: Plan, live: Live) -> list[str]:

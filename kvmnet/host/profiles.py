@@ -35,6 +35,8 @@ _FIELDS = (
     "ipv4.method",
     "ipv6.method",
     *("ipv4.dhcp-client-id", "ipv4.dhcp-iaid", "ipv6.dhcp-duid", "ipv6.dhcp-iaid"),
+    "ipv4.routing-rules",
+    "ipv6.routing-rules",
 )
 #: NM_ACTIVATION_STATE_FLAG_EXTERNAL
 EXTERNAL = 0x80
@@ -161,6 +163,8 @@ def _profile(held: dict[str, str], device: str, file: str, asking: dict[str, str
         dhcp4_iaid=held.get("ipv4.dhcp-iaid", ""),
         dhcp6_duid=held.get("ipv6.dhcp-duid", ""),
         dhcp6_iaid=held.get("ipv6.dhcp-iaid", ""),
+        rules4=held.get("ipv4.routing-rules", ""),
+        rules6=held.get("ipv6.routing-rules", ""),
         client_id=asking.get("client_id", ""),
         duid=asking.get("duid", ""),
         iaid=asking.get("iaid", ""),

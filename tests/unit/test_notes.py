@@ -13,7 +13,7 @@ from kvmnet.core.notes import notes
 from kvmnet.core.plan import make_plan
 from kvmnet.core.report import plan_markdown, plan_text
 from kvmnet.pipeline import load
-from tests.unit.test_plan import KEYFILES, MAC, after, before
+from tests.unit.test_plan import KEYFILES, MAC, after, before, left
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 
@@ -142,6 +142,38 @@ def test_a_profile_of_the_same_priority_that_fits_too_is_told() -> None:
         assert notes(make_plan(BUNDLE, live), live) == [], "asked last, refused, never asked"
     live = replace(after(BUNDLE), idle=(second,))
     assert make_plan(BUNDLE, live).empty and notes(make_plan(BUNDLE, live), live) == [], "nothing is to be done"
+
+
+RULE4, RULE6 = "priority 100 from 10.1.255.254 table 100", "priority 100 from 2001:db8::7 table 100"
+ELSEWHERE = (
+    "no definition can say them; to keep them give them to the connection profile of an interface that stays, or to a "
+    "script in /etc/NetworkManager/dispatcher.d, before"
+)
+
+
+@pytest.mark.parametrize(
+    ("profile", "rules"),
+    [({}, ""), ({"rules4": RULE4}, RULE4), ({"rules4": RULE4, "rules6": RULE6}, f"{RULE4}, {RULE6}")],
+)
+def test_routing_rules_of_a_nic_that_becomes_a_port_are_told(profile: dict[str, str], rules: str) -> None:
+    live = before()
+    live = replace(live, profiles={"eth0": replace(live.profiles["eth0"], **profile)})
+    words = f"eth0 becomes a port, and the routing rules of its connection profile go ({rules}): {ELSEWHERE}"
+    told = f"{words}; or leave the NIC out of the definition"
+    assert notes(make_plan(BUNDLE, live), live) == ([told] if rules else [])
+
+
+def test_so_are_those_of_what_leaves_and_not_those_of_what_stays() -> None:
+    live = left(BUNDLE)
+    ruled = {name: replace(profile, rules4=f"of {name}") for name, profile in live.profiles.items()}
+    live = replace(live, profiles={**ruled, "peth0": live.profiles["peth0"]})
+    assert notes(make_plan(BUNDLE, live), live) == [
+        f"{name} is removed, and the routing rules of its connection profile go (of {name}): {ELSEWHERE}"
+        for name in ("peth0.5", "br5")
+    ]
+    nic = replace(before(), profiles={"eth0": replace(before().profiles["eth0"], rules4=RULE4)})
+    plan = make_plan(replace(BUNDLE, nics=tuple(replace(n, name="lan") for n in BUNDLE.nics), state={}), nic)
+    assert plan.touches and notes(plan, nic) == [], "only renamed"
 
 
 def test_what_only_root_may_read_is_told() -> None:

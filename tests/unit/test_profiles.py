@@ -39,6 +39,8 @@ ipv4.dhcp-client-id:ff:00:01
 ipv4.dhcp-iaid:stable
 ipv6.dhcp-duid:llt
 ipv6.dhcp-iaid:7
+ipv4.routing-rules:priority 100 from 192.0.2.7 table 100,priority 101 iif eth0 table 100
+ipv6.routing-rules:priority 100 from 2001:db8::7 table 100
 """,
     "2": """
 connection.uuid:u-2
@@ -55,6 +57,8 @@ ipv4.dhcp-client-id:
 ipv4.dhcp-iaid:
 ipv6.dhcp-duid:
 ipv6.dhcp-iaid:
+ipv4.routing-rules:
+ipv6.routing-rules:
 """,
     "3": """
 connection.uuid:u-3
@@ -144,6 +148,8 @@ ETH0 = Profile(
     dhcp4_iaid="stable",
     dhcp6_duid="llt",
     dhcp6_iaid="7",
+    rules4="priority 100 from 192.0.2.7 table 100,priority 101 iif eth0 table 100",
+    rules6="priority 100 from 2001:db8::7 table 100",
     client_id="ff:2b:50:67:35:00:02:00:00:ab:11:da",
     duid="00:04:78:0f",
     iaid="2b:50:67:35",
