@@ -32,13 +32,24 @@ def ssh_connection(proc: Path = Path("/proc"), pid: Optional[int] = None) -> Opt
             said = _environment(proc, below).get("SSH_CONNECTION", "").split() if below else []
             if len(said) == 4:
                 peer, _, address, _ = (_plain(word) for word in said)
-                return Connection(peer, address, _started(proc, one))
+                return Connection(peer, address, _started(proc, _first(proc, one)))
         below = one
     for one in _ancestors(proc, os.getpid() if pid is None else pid):  # a screen, a tmux: whenever it was opened
         said = _environment(proc, one).get("SSH_CONNECTION", "").split()
         if len(said) == 4:
             return Connection(_plain(said[0]), _plain(said[2]), 0.0)
     return None
+
+
+def _first(proc: Path, sshd: int) -> int:
+    """The process that a connection began with. The nearest sshd may be younger: for a user it comes with the login,
+    and a connection may wait at its prompt for long. Each connection has a session (setsid(2)) of its own, from sshd
+    or, with ssh@.service, from systemd, and all its processes are in it; the listener is in another (OpenSSH 7.4 to
+    9.9)."""
+    parent = int(_stat(proc, sshd)[1])
+    while _name(proc, parent).startswith("sshd") and _stat(proc, parent)[3] == _stat(proc, sshd)[3]:
+        sshd, parent = parent, int(_stat(proc, parent)[1])
+    return sshd
 
 
 def _ancestors(proc: Path, pid: int) -> Iterator[int]:

@@ -26,10 +26,13 @@ from kvmnet.transaction import prepare
 TICK = os.sysconf("SC_CLK_TCK")
 
 
-def process(proc: Path, pid: int, parent: int, name: str, started: float = 1.0, **environment: str) -> None:
+def process(
+    proc: Path, pid: int, parent: int, name: str, started: float = 1.0, session: int = 0, **environment: str
+) -> None:
+    """In a `session` of its own where none is said."""
     folder = proc / str(pid)
     folder.mkdir()
-    fields = ["S", str(parent), *["0"] * 17, str(int(started * TICK)), "0"]
+    fields = ["S", str(parent), "0", str(session or pid), *["0"] * 15, str(int(started * TICK)), "0"]
     (folder / "stat").write_text(f"{pid} ({name}) {' '.join(fields)}\n")
     (folder / "comm").write_text(name + "\n")
     (folder / "environ").write_bytes("".join(f"{k}={v}\0" for k, v in environment.items()).encode())
@@ -43,6 +46,31 @@ def test_the_connection_is_found_through_sudo(tmp_path: Path) -> None:
     process(tmp_path, 40, 30, "sudo")
     process(tmp_path, 50, 40, "kvmnet")
     assert ssh_connection(tmp_path, 50) == Connection("10.1.1.1", "10.1.255.254", 100.5)
+
+
+@pytest.mark.parametrize(
+    ("sshds", "opened"),
+    [
+        ([(10, 1, "sshd", 5.0, 10), (20, 10, "sshd", 100.5, 20)], 100.5),  # root, who has one process
+        ([(10, 1, "sshd", 5.0, 10), (20, 10, "sshd", 100.5, 20), (21, 20, "sshd", 170.0, 20)], 100.5),
+        ([(10, 1, "sshd", 5.0, 10), (20, 10, "sshd-session", 100.5, 20), (21, 20, "sshd-session", 170.0, 20)], 100.5),
+        ([(10, 1, "sshd", 5.0, 10), (20, 1, "sshd", 100.5, 20), (21, 20, "sshd", 170.0, 20)], 100.5),  # restarted since
+        ([(1, 0, "systemd", 0.1, 1), (20, 1, "sshd", 100.5, 20), (21, 20, "sshd", 170.0, 20)], 100.5),  # ssh@.service
+        ([(1, 0, "systemd", 0.1, 1), (20, 1, "sshd", 100.5, 20)], 100.5),
+        ([(1, 0, "sshd", 0.1, 1), (20, 1, "sshd", 100.5, 20), (21, 20, "sshd", 170.0, 20)], 100.5),  # a container
+        ([(9, 1, "inetd", 5.0, 9), (20, 9, "sshd", 100.5, 9), (21, 20, "sshd", 170.0, 9)], 100.5),
+        ([(9, 1, "runsv", 4.0, 9), (10, 9, "sshd", 5.0, 9), (20, 10, "sshd", 100.5, 20)], 100.5),
+    ],
+)
+def test_a_connection_is_as_old_as_its_first_process(
+    tmp_path: Path, sshds: list[tuple[int, int, str, float, int]], opened: float
+) -> None:
+    """And not as the one that comes with the login, which may wait at its prompt; nor as the listener."""
+    for sshd in sshds:
+        process(tmp_path, *sshd)
+    process(tmp_path, 30, sshds[-1][0], "bash", 171.0, SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
+    process(tmp_path, 40, 30, "sudo", 180.0, 30)
+    assert ssh_connection(tmp_path, 40) == Connection("10.1.1.1", "10.1.255.254", opened)
 
 
 def test_a_tmux_is_as_old_as_can_be_and_a_console_is_no_connection(tmp_path: Path) -> None:
