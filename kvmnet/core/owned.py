@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kvmnet.core.bundle import Bundle, State
-from kvmnet.core.live import Link, Live, Owned
+from kvmnet.core.live import Link, Live, Owned, Profile
 
 #: The note's file, beside the bundle's.
 OWNED_FILE = "interfaces.json"
@@ -47,6 +47,12 @@ def leaving(bundle: Bundle, live: Live) -> dict[str, str]:
     return {name: kind for name, kind in made_by_us(live).items() if (name, kind) not in known}
 
 
+def left_down(bundle: Bundle, live: Live) -> dict[str, Profile]:
+    """Of what is down and left in the same way the profiles, which alone are there, by the interface's name."""
+    known = {(i["name"], i["type"]) for i in bundle.state.get("interfaces", [])}
+    return {name: p for name, p in taken_down(live).items() if (name, live.owned[name].type) not in known}
+
+
 def made_by_us(live: Live) -> dict[str, str]:
     """Virtual interfaces that kvmnet made and that are still there: name to nmstate's type. One whose profile is not
     the one we made is somebody else's of the same name."""
@@ -58,6 +64,13 @@ def made_by_us(live: Live) -> dict[str, str]:
         if profile is not None and profile.uuid == owned.uuid:
             found[name] = owned.type
     return found
+
+
+def taken_down(live: Live) -> dict[str, Profile]:
+    """The profiles of virtual interfaces that kvmnet made and that somebody took down, by the interface's name: the
+    next boot would bring them back. A link that has the name meanwhile is somebody else's."""
+    idle = {profile.uuid: profile for profile in live.idle}
+    return {name: idle[owned.uuid] for name, owned in live.owned.items() if owned.made and owned.uuid in idle}
 
 
 def owned_after(bundle: Bundle, live: Live) -> dict[str, Owned]:

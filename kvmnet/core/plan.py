@@ -15,7 +15,7 @@ from kvmnet.core.hook_record import hook_text
 from kvmnet.core.identity import Identity, identified, identities
 from kvmnet.core.live import UNREADABLE, Live
 from kvmnet.core.order import Rename, cleared, clearing
-from kvmnet.core.owned import leaving
+from kvmnet.core.owned import leaving, left_down
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ class Change:
 @dataclass(frozen=True)
 class Plan:
     """What is to be done on this host: `state` holds only what differs. `leaving` are the interfaces that go
-    with it, `stale_files` our .link files that go, `settings` our files among NetworkManager's settings (path to
-    text; None: it goes). `first` is a state that is applied before the NICs are renamed, where something is in the
-    way of what comes; `desired` the bundle's state with the defaults of what left it, `dropped` the options that
-    left a bond, `identities` by what those that ask for addresses do so, whether they are sent or not."""
+    with it, `down` those that are down already, of which the profiles go (name to UUID), `stale_files` our .link files
+    that go, `settings` our files among NetworkManager's settings (path to text; None: it goes). `first` is a state
+    that is applied before the NICs are renamed, where something is in the way of what comes; `desired` the bundle's
+    state with the defaults of what left it, `dropped` the options that left a bond, `identities` by what those that ask
+    for addresses do so, whether they are sent or not."""
 
     bundle: Bundle
     renames: tuple[Rename, ...]
@@ -50,6 +51,7 @@ class Plan:
     desired: State = field(default_factory=dict)
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     identities: Mapping[str, Identity] = field(default_factory=dict)
+    down: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def goes_first(self) -> set[str]:
@@ -115,6 +117,11 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         interfaces += [{"name": name, "type": kind, "state": "absent"} for name, kind in left.items()]
     changes += [Change("change", name, ("left the definition: no port of anything, no address",)) for name in released]
     changes += [Change("remove", name, (f"the {kind} left the definition",)) for name, kind in left.items()]
+    down = left_down(bundle, live)
+    changes += [
+        Change("remove", profile.file, (f"the profile of {name}, which is down and left the definition",))
+        for name, profile in down.items()
+    ]
     routes, more = _routes(bundle.state, view, {i["name"] for i in bundle.state.get("interfaces", [])})
     changes += more
     dns, more = _dns(desired, view)
@@ -157,6 +164,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         desired,
         dropped,
         who,
+        {name: profile.uuid for name, profile in down.items()},
     )
 
 

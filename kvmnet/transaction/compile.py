@@ -342,17 +342,17 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
         )
     # After the saving: until then what is on disk makes them again, which is harmless; without them before it
     # a NIC that was the port of one would be without address.
-    uuids = sorted({live.profiles[n].uuid for n in plan.leaving if n in live.profiles})
+    uuids = sorted({*(live.profiles[n].uuid for n in plan.leaving if n in live.profiles), *plan.down.values()})
     if uuids:
-        steps.append(
-            step(
-                "forget",
-                "delete the profiles of " + ", ".join(plan.leaving),
-                uuids=uuids,
-                undo=[{"op": "files", "uuids": uuids}],
-            )
-        )
+        title = "delete the profiles of " + ", ".join([*plan.leaving, *plan.down])
+        steps.append(step("forget", title, [{"op": "files", "uuids": uuids}, *down_again(plan, live)], uuids=uuids))
     return steps
+
+
+def down_again(plan: Plan, live: Live) -> list[dict[str, Any]]:
+    """To be undone behind the profiles of what was down: NetworkManager brings up what it reads as new."""
+    names = [name for name in plan.down if name not in live.links]
+    return [{"op": "links", "names": names}] if names else []
 
 
 def _changed_beside(plan: Plan, live: Live) -> list[str]:

@@ -18,10 +18,10 @@ from kvmnet.core.difference import is_link_local
 from kvmnet.core.errors import Refused
 from kvmnet.core.live import Live
 from kvmnet.core.order import Rename, hops
-from kvmnet.core.owned import made_by_us, profile_uuid
+from kvmnet.core.owned import made_by_us, profile_uuid, taken_down
 from kvmnet.core.plan import Change, Plan
 from kvmnet.core.probe import Probe
-from kvmnet.transaction.compile import NM_TYPES, ask_step
+from kvmnet.transaction.compile import NM_TYPES, ask_step, down_again
 from kvmnet.transaction.history import ended
 from kvmnet.transaction.naming import ETC_DIR, way_back
 from kvmnet.transaction.stepdata import STEP_LIMIT, Step, step
@@ -141,7 +141,12 @@ def plan_removal(bundle: Bundle, original: Original, live: Live) -> Plan:
         if now.name != nic.name:
             renames.append(Rename(nic.mac, now.name, nic.name, now.altnames))
     made = _made(live)
+    down = taken_down(live)
     changes = [Change("remove", name, ("made by kvmnet",)) for name in made]
+    changes += [
+        Change("remove", profile.file, (f"the profile of {name}, which is down and made by kvmnet",))
+        for name, profile in down.items()
+    ]
     changes += [Change("rename", r.old, (f"to {r.new}, the NIC with MAC {r.mac}",)) for r in renames]
     changes += [
         Change("change", nic.name, ("its connection profile as it was before kvmnet",))
@@ -150,7 +155,8 @@ def plan_removal(bundle: Bundle, original: Original, live: Live) -> Plan:
     ]
     changes += [Change("remove", f"{ETC_DIR}/{name}") for name in bundle.links]
     state = {"interfaces": [{"name": n, "type": live.owned[n].type, "state": "absent"} for n in made]}
-    return Plan(bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes), leaving=tuple(made))
+    uuids = {name: profile.uuid for name, profile in down.items()}
+    return Plan(bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes), leaving=tuple(made), down=uuids)
 
 
 def given_back(bundle: Bundle, original: Original) -> set[str]:
@@ -173,6 +179,18 @@ def _removals(made: list[str], live: Live) -> list[Step]:
             title = f"remove {', '.join(names)}"
             steps.append(_give(title, [{"op": "profiles", "profiles": profiles}], [files], limit=limit))
     return steps
+
+
+def _profiles_down(plan: Plan, live: Live) -> list[Step]:
+    """The profiles of what is down, before anything else that NetworkManager sees: undone last, when nothing that
+    comes back can bring it up any more. Whatever has one of the names now is not theirs."""
+    if not plan.down:
+        return []
+    uuids = sorted(plan.down.values())
+    specs = [{"op": "profiles", "profiles": dict.fromkeys(uuids, "")}]
+    title = "delete the profiles of " + ", ".join(plan.down)
+    limit = STEP_LIMIT + len(uuids)
+    return [_give(title, specs, [{"op": "files", "uuids": uuids}, *down_again(plan, live)], limit=limit)]
 
 
 def _addressed(live: Live) -> set[str]:
@@ -209,6 +227,7 @@ def compile_removal(
     """The steps. `record` are the files that say what is applied."""
     steps = _files(original)
     made = [i["name"] for i in plan.state["interfaces"]]
+    steps += _profiles_down(plan, live)
     steps += _removals(made, live)
     steps += _names(plan, original, live)
     uuids = list(original.snapshot["uuids"])
@@ -242,7 +261,8 @@ def compile_removal(
     title = "activate " + ", ".join(sorted(active))
     steps.append(step("activate", title, profiles=active, again=again, limit=limit))
     limit = STEP_LIMIT + rescue.PATIENCE
-    steps.append(step("as before", "compare with what was before kvmnet", limit=limit))
+    gone = {uuid for name in made if (uuid := live.owned[name].uuid)} | {*plan.down.values(), *now_active}
+    steps.append(step("as before", "compare with what was before kvmnet", limit=limit, gone=sorted(gone)))
     steps += ask_step(probes)
     if confirm:
         title = "wait for a word from outside"

@@ -323,19 +323,22 @@ def activate(context: Context, step: Step) -> str:
 
 
 def as_before(context: Context, step: Step) -> str:
-    """Links (names, altnames, controllers, MTU, …) and files must be those from before kvmnet. Addresses are not
-    compared: the profile that gives them is, byte for byte, and the probes ask whether they serve."""
+    """Links (names, altnames, controllers, MTU, …) and files must be those from before kvmnet, and no keyfile left of
+    the profiles that kvmnet made: the next boot would bring up what they say. Addresses are not compared: the profile
+    that gives them is, byte for byte, and the probes ask whether they serve."""
     before = rescue.read_json(context.folder / "original" / "snapshot.json")
 
     def left() -> list[str]:
         rescue.give_macs_back(before)
         rescue.give_settings_back(before)
         links = rescue.links()
-        return rescue.file_differences(before) + [
+        unlike = [
             f"{name}: was {was}, is {links.get(name)}"
             for name, was in before["links"].items()
             if _unlike(links.get(name), was)
         ]
+        made = [f"file {path}: kvmnet made it, and it is still there" for path in rescue.profile_files(step["gone"])]
+        return rescue.file_differences(before) + unlike + made
 
     if not rescue.wait(lambda: not left(), rescue.PATIENCE, 0.5):
         raise StepFailed("the machine is not as before kvmnet: " + "; ".join(left()))

@@ -18,7 +18,7 @@ from kvmnet.rescue import UNDO
 from kvmnet.transaction.compile import Terms, compile_steps
 from kvmnet.transaction.stepdata import Step, touched_files, touched_profiles
 from kvmnet.transaction.steps import DO
-from tests.unit.test_plan import KEYFILES, after, before, left
+from tests.unit.test_plan import KEYFILES, after, before, left, taken_down
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 
@@ -281,6 +281,18 @@ def test_what_left_goes_on_trial_and_is_forgotten_last() -> None:
     assert {"name": "br5", "absent": True} in found[place("read back", found)]["expect"]
     trial = found[place("apply", found)]
     assert set(uuids) <= set(trial["undo"][-1]["uuids"])
+
+
+def test_what_left_and_is_down_is_forgotten_and_is_down_after_an_undo() -> None:
+    live = taken_down(left(BUNDLE))
+    uuids = sorted(profile_uuid("vm-container-0-0", name) for name in ("peth0.5", "br5"))
+    files = {"op": "files", "uuids": uuids}
+    for link, down in ((None, ["peth0.5", "br5"]), (Link("br5", None, "bridge"), ["peth0.5"])):
+        live = replace(live, links={**live.links, link.name: link}) if link else live
+        found = compile_steps(make_plan(BUNDLE, live), live, {}, Terms(120))
+        assert [s["op"] for s in found] == ["read back", "forget", "write files"]
+        assert (found[1]["uuids"], found[1]["undo"]) == (uuids, [files, {"op": "links", "names": down}])
+    assert set(uuids) <= set(touched_profiles(found)), "their keyfiles are in the snapshot"
 
 
 def test_a_file_of_the_nics_old_name_never_wins_and_goes_with_the_keeping() -> None:

@@ -226,6 +226,29 @@ def test_what_a_person_made_since_is_not_removed_nor_cut_off(state: Path) -> Non
         judge(plan, replace(machine, links=over), among=GIVING_BACK)
 
 
+def test_what_kvmnet_made_and_is_down_does_not_come_back_at_boot(state: Path) -> None:
+    """Its profile alone goes: of a link of its name that is there a person is the master."""
+    machine = live()
+    machine = replace(
+        machine,
+        links={**machine.links, "br6": Link("br6", None, "bridge")},
+        profiles={**machine.profiles, "br6": replace(ours("br6"), uuid="u-theirs")},
+        idle=(*(replace(ours(name), device="") for name in ("br5", "br6")), Profile("u-x", "br7", "bridge", "", "/x")),
+        owned={**machine.owned, **{n: Owned("linux-bridge", True, f"u-{n}") for n in ("br5", "br6", "br7")}},
+    )
+    original = find_original(state)
+    plan = plan_removal(BUNDLE, original, machine)
+    assert "  - remove /etc/br5: the profile of br5, which is down and made by kvmnet\n" in plan_text(plan)
+    steps = compile_removal(plan, original, machine, (), [], 0)
+    first, before_all = steps[1], steps[0]
+    assert before_all["specs"] == [{"op": "files", "paths": [LINK]}]
+    assert first["specs"] == [{"op": "profiles", "profiles": {"u-br5": "", "u-br6": ""}}]
+    assert first["undo"] == [{"op": "files", "uuids": ["u-br5", "u-br6"]}, {"op": "links", "names": ["br5"]}]
+    compared = next(s for s in steps if s["op"] == "as before")
+    assert {"u-br5", "u-br6", "u-2"} <= set(compared["gone"])
+    assert not {"u-1", "u-x"} & set(compared["gone"])
+
+
 def test_what_carries_the_hosts_addresses_goes_last(state: Path) -> None:
     """All others at once before it: the management address is away for one removal, not for sixty."""
     machine = live()

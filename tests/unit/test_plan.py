@@ -318,6 +318,19 @@ def left(bundle: Bundle) -> Live:
     return replace(live, links=links, profiles={**live.profiles, **profiles}, owned=owned, applied="sha256:old")
 
 
+DOWN = ("peth0.5", "br5")
+
+
+def taken_down(live: Live) -> Live:
+    """The same after `nmcli connection down br5`."""
+    return replace(
+        live,
+        links={name: link for name, link in live.links.items() if name not in DOWN},
+        profiles={name: profile for name, profile in live.profiles.items() if name not in DOWN},
+        idle=tuple(replace(live.profiles[name], device="") for name in DOWN),
+    )
+
+
 def test_what_left_the_definition_goes_but_only_what_kvmnet_made(bundle: Bundle) -> None:
     plan = make_plan(bundle, left(bundle))
     assert plan.state == {
@@ -341,6 +354,24 @@ def test_what_is_of_ours_only_by_name_stays(bundle: Bundle) -> None:
     assert make_plan(bundle, replace(live, links=bond)).leaving == ("peth0.5",)
     gone = {name: link for name, link in live.links.items() if name != "br5"}
     assert make_plan(bundle, replace(live, links=gone)).leaving == ("peth0.5",)
+
+
+def test_what_left_and_is_down_goes_with_its_profile_alone(bundle: Bundle) -> None:
+    """A bridge that was taken down, with the VLAN that was its port. Somebody has made another of its name since."""
+    live = taken_down(left(bundle))
+    plan = make_plan(bundle, live)
+    assert (plan.down, plan.leaving, plan.state) == ({n: profile_uuid(bundle.host, n) for n in DOWN}, (), {})
+    words = f"  - remove {KEYFILES}/br5.nmconnection: the profile of br5, which is down and left the definition\n"
+    assert words in plan_text(plan)
+    theirs = Profile("u-theirs", "br5", "bridge", "br5", f"{KEYFILES}/theirs.nmconnection", "br5")
+    links = {**live.links, "br5": Link("br5", None, "bridge")}
+    anew = replace(live, links=links, profiles={**live.profiles, "br5": theirs})
+    assert (make_plan(bundle, anew).down, make_plan(bundle, anew).state) == (plan.down, {})
+    unknown = replace(live, idle=tuple(replace(p, uuid="u-theirs") for p in live.idle))
+    assert make_plan(bundle, unknown).down == {}
+    named = {**live.owned, "eth0": replace(live.owned["eth0"], uuid="u-eth0")}
+    wanted = Profile("u-eth0", "eth0", "bridge", "", f"{KEYFILES}/eth0.nmconnection", "eth0")
+    assert make_plan(bundle, replace(live, owned=named, idle=(wanted,))).down == {}, "the definition has it"
 
 
 def test_a_nic_that_left_with_its_bridge_is_free_and_keeps_its_name(bundle: Bundle) -> None:

@@ -634,6 +634,24 @@ def test_an_iaid_goes_into_what_nmstate_has_made_and_nowhere_else() -> None:
         DO["associations"](context, {"interfaces": {"br2": "5"}})
 
 
+def test_a_removal_that_leaves_a_profile_of_kvmnets_is_no_removal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyfile = tmp_path / "br5.nmconnection"
+    keyfile.write_text("[connection]\nuuid=u-br5\n")
+    (tmp_path / "original").mkdir()
+    nothing: dict[str, Any] = {"files": [], "uuids": [], "links": {}}
+    (tmp_path / "original" / "snapshot.json").write_text(json.dumps(nothing))
+    monkeypatch.setattr(rescue, "PROFILE_DIRS", (str(tmp_path),))
+    monkeypatch.setattr(rescue, "links", dict)
+    monkeypatch.setattr(rescue, "PATIENCE", 0)
+    context: Any = SimpleNamespace(folder=tmp_path)
+    with pytest.raises(StepFailed, match=f"file {keyfile}: kvmnet made it, and it is still there"):
+        DO["as before"](context, {"gone": ["u-br5"]})
+    keyfile.unlink()
+    assert DO["as before"](context, {"gone": ["u-br5"]}) == "0 NICs, 0 files as before"
+
+
 def test_a_way_back_that_does_not_work_is_told_before_the_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
 ) -> None:
