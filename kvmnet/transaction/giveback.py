@@ -7,7 +7,7 @@ transactions that first took each NIC over; what undoes them is the state of now
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -75,6 +75,7 @@ def find_original(state_dir: Path) -> Original:
             nics, files, links, addresses, zones, devices, uuids, seeded = {}, {}, {}, {}, {}, {}, set(), set()
             keyfiles, dns = set(), {}
             continue
+        adopts = transaction.get("adopts", ())
         dns = dns or {key: snapshot[key] for key in ("global dns", "intern") if key in snapshot}
         for record in snapshot["files"]:
             if not record["path"].startswith(str(state_dir / "applied")):
@@ -87,11 +88,12 @@ def find_original(state_dir: Path) -> Original:
             if profile["uuid"] not in {*ours, *uuids}:
                 uuids.add(profile["uuid"])
                 keyfiles.add(profile["file"])
-                if transaction.get("adopts") and profile["device"]:
-                    devices[profile["uuid"]] = profile["device"]
-                    if profile["device"] in snapshot["links"]:  # a bond, a VLAN: of a NIC see below
-                        links.setdefault(profile["device"], snapshot["links"][profile["device"]])
-        for mac in transaction.get("adopts", ()):
+                device = profile["device"]
+                if device and device not in devices.values() and _comes_back(device, snapshot, adopts, nics, ours):
+                    devices[profile["uuid"]] = device
+                    if device in snapshot["links"]:  # a bond, a VLAN: of a NIC see below
+                        links.setdefault(device, snapshot["links"][device])
+        for mac in adopts:
             link = next((n for n in snapshot["links"].values() if n["mac"] == mac), None)
             if link is None:
                 continue
@@ -121,6 +123,23 @@ def find_original(state_dir: Path) -> Original:
         },
         tuple(sorted(seeded - uuids)),
     )
+
+
+def _comes_back(
+    device: str, snapshot: rescue.Json, adopts: Collection[str], nics: Mapping[str, OldNic], ours: Collection[str]
+) -> bool:
+    """Whether a device that was first seen with a person's profile can be as it was: a NIC that was taken over then (of
+    one that had been before that counts); a virtual one that was no port of what kvmnet had made, and did not stand on
+    that or on a NIC that kvmnet had renamed."""
+    link = snapshot["links"].get(device, {})
+    if link.get("mac"):
+        return link["mac"] in adopts
+    active = {p["device"]: p["uuid"] for p in snapshot["profiles"]}
+    for name in filter(None, (link.get("over"), link.get("master"))):
+        nic = nics.get(snapshot["links"].get(name, {}).get("mac"))
+        if active.get(name) in ours or (nic is not None and nic.name != name):
+            return False
+    return True
 
 
 def _keyfile_of(record: rescue.Json, uuids: list[str]) -> bool:
@@ -257,7 +276,9 @@ def compile_removal(
     steps += _hostname(original, live)
     active = dict(original.active)
     limit = STEP_LIMIT + 70 * len(active)
-    again = [n.name for n in original.nics if (link := live.nic(n.mac)) and link.name == n.name and not link.master]
+    again = [n.name for n in original.nics if (link := live.nic(n.mac)) and link.name == n.name]
+    again += [name for name in active if name not in made and (link := live.links.get(name)) and link.kind]
+    again = [name for name in again if not live.links[name].master]
     title = "activate " + ", ".join(sorted(active))
     steps.append(step("activate", title, profiles=active, again=again, limit=limit))
     limit = STEP_LIMIT + rescue.PATIENCE

@@ -298,17 +298,21 @@ def give_back(context: Context, step: Step) -> str:
 def activate(context: Context, step: Step) -> str:
     """Activate profiles that are not: by name of the device -> UUID. One that stands on another, a VLAN on a bond,
     fails before that one is there: it is tried again as long as any other succeeds. A profile that was active all the
-    time (`again`) is not applied by being read again."""
-    todo = dict(step["profiles"])
-    for name in set(step["again"]) & set(todo):
+    time (`again`) is not applied by being read again; where a person has activated another since, that is not the one
+    to be applied."""
+    todo, again = dict(step["profiles"]), set(step["again"])
+
+    def is_active(name: str, uuid: str) -> bool:
+        return context.manager.activated(name) and context.manager.active([name]).get(name) == uuid
+
+    for name in [name for name, uuid in todo.items() if name in again and is_active(name, uuid)]:
         with contextlib.suppress(rescue.Failed):  # it may need more than that
             rescue.run("nmcli", "-w", "30", "device", "reapply", name, timeout=40)
             del todo[name]
-    again = set(step["again"])
     while todo:
         failures = {}
         for name, uuid in todo.items():
-            if name not in again and rescue.wait(partial(context.manager.activated, name), 0.3):
+            if name not in again and rescue.wait(partial(is_active, name, uuid), 0.3):
                 continue
             # a virtual device that is gone comes with its profile, and cannot be named before
             place = ["ifname", name] if name in rescue.links() else []

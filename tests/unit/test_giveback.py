@@ -14,6 +14,7 @@ from kvmnet import rescue
 from kvmnet.core.errors import Refused
 from kvmnet.core.live import Link, Live, Owned, Profile
 from kvmnet.core.notes import notes
+from kvmnet.core.owned import profile_uuid
 from kvmnet.core.plan import make_plan
 from kvmnet.core.probe import Probe
 from kvmnet.core.refusals import GIVING_BACK, judge
@@ -120,6 +121,44 @@ def test_a_bond_from_before_kvmnet_is_activated_and_compared_too(tmp_path: Path)
     assert original.active == {"eth0": "u-1", "bond0": "u-2"}
     assert original.snapshot["links"]["bond0"] == bond
     assert {"uuid": "u-2", "device": "bond0"} in original.snapshot["profiles"]
+
+
+def seen_later(state: Path) -> None:
+    """What a person made comes into the definition: a VLAN that nothing of kvmnet's is in the way of, and some that
+    are as they are by kvmnet alone; and a second profile that they have on the NIC."""
+    told: dict[str, dict[str, Any]] = {
+        "bond0.7": {"over": "bond0"},
+        "peth0.7": {"over": "peth0"},
+        "eth0.7": {"over": "eth0"},
+        "port": {"master": "eth0"},
+        "peth0": {"mac": MAC},
+    }
+    links = {name: {"name": name, "mac": None, "kind": "vlan", **more} for name, more in told.items()}
+    bridge = {"name": "eth0", "mac": None, "kind": "bridge"}
+    held = {**{f"u-{name}": name for name in links}, "u-idle": None, "u-second": "bond0.7"}
+    held[profile_uuid("h", "eth0")] = "eth0"
+    profiles = [{"uuid": uuid, "device": device, "file": "", "id": uuid} for uuid, device in held.items()]
+    past(state, "3", snapshot={"names": ["eth0"], "links": {**links, "eth0": bridge}, "profiles": profiles}, host="h")
+
+
+def test_what_is_adopted_later_is_activated_and_compared_too(state: Path) -> None:
+    seen_later(state)
+    original = find_original(state)
+    assert original.active == {"eth0": "u-1", "bond0.7": "u-bond0.7"}
+    assert set(original.snapshot["links"]) == {"eth0", "bond0.7"}
+    assert {"u-peth0.7", "u-peth0", "u-idle"} <= set(original.snapshot["uuids"]), "their keyfiles are given back"
+
+
+def test_what_stays_up_is_told_to_do_what_its_profile_says_again(state: Path) -> None:
+    """Not what goes and only has the name, here the bridge eth0, nor what is a port until the bridge goes."""
+    seen_later(state)
+    original = find_original(state)
+    vlan = Link("bond0.7", None, "vlan", base="bond0")
+    for here, again in ((vlan, ["bond0.7"]), (replace(vlan, master="eth0"), [])):
+        machine = replace(live(), links={**live().links, "bond0.7": here})
+        steps = compile_removal(plan_removal(BUNDLE, original, machine), original, machine, (), [], 0)
+        step = next(s for s in steps if s["op"] == "activate")
+        assert (step["profiles"], step["again"]) == (original.active, again)
 
 
 def test_after_a_removal_the_count_begins_anew(state: Path) -> None:

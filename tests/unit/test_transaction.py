@@ -634,6 +634,22 @@ def test_an_iaid_goes_into_what_nmstate_has_made_and_nowhere_else() -> None:
         DO["associations"](context, {"interfaces": {"br2": "5"}})
 
 
+def test_a_profile_that_a_person_activated_since_is_not_the_one_to_be_applied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(rescue, "run", lambda *words, **_: ran.append(" ".join(words[3:])) or "")
+    monkeypatch.setattr(rescue, "links", lambda: {"eth0": {}, "eth1": {}, "eth2": {}, "eth3": {}})
+    monkeypatch.setattr(rescue, "wait", lambda what, *_: what())
+    active = {"eth0": "u-0", "eth1": "u-theirs", "eth2": "u-2", "eth3": "u-theirs"}
+    manager = SimpleNamespace(activated=lambda name: True, active=lambda names: {name: active[name] for name in names})
+    context: Any = SimpleNamespace(manager=manager)
+    step = {"profiles": {f"eth{n}": f"u-{n}" for n in range(4)}, "again": ["eth0", "eth1"]}
+    DO["activate"](context, step)
+    up = "connection up uuid u-{0} ifname eth{0}"
+    assert ran == ["device reapply eth0", up.format(1), up.format(3)]
+
+
 def test_a_removal_that_leaves_a_profile_of_kvmnets_is_no_removal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
