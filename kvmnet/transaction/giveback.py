@@ -7,8 +7,9 @@ transactions that first took each NIC over; what undoes them is the state of now
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
@@ -33,30 +34,33 @@ _ORDER = ("mac-vtap", "linux-bridge", "vlan", "bond")
 @dataclass(frozen=True)
 class OldNic:
     """A NIC before kvmnet: its permanent MAC, kernel name, altnames, and the UUID of the connection profile that
-    was active on it (None: none was)."""
+    was active on it (None: none was), with its keyfile."""
 
     mac: str
     name: str
     altnames: tuple[str, ...]
     profile: Optional[str]
+    keyfile: str = ""
 
 
 @dataclass(frozen=True)
 class Original:
     """The host before kvmnet: its NICs, the profile (UUID) that was active on each device, and a snapshot as
     `rescue.snapshot` makes it, of them alone. `seeded` are the profiles (UUIDs) that kvmnet made for NICs that had
-    none."""
+    none; `since` is of which day each file (path) is."""
 
     nics: tuple[OldNic, ...]
     active: Mapping[str, str]
     snapshot: rescue.Json
     seeded: tuple[str, ...] = ()
+    since: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_original(state_dir: Path) -> Original:
     """Put it together from the transactions that took the NICs over. Raises Refused when there is none."""
     nics: dict[str, OldNic] = {}
     files: dict[str, rescue.Json] = {}
+    since: dict[str, str] = {}
     links: rescue.Json = {}
     addresses: rescue.Json = {}
     zones: rescue.Json = {}
@@ -73,13 +77,14 @@ def find_original(state_dir: Path) -> Original:
             continue
         if transaction.get("removes"):
             nics, files, links, addresses, zones, devices, uuids, seeded = {}, {}, {}, {}, {}, {}, set(), set()
-            keyfiles, dns = set(), {}
+            keyfiles, dns, since = set(), {}, {}
             continue
         adopts = transaction.get("adopts", ())
         dns = dns or {key: snapshot[key] for key in ("global dns", "intern") if key in snapshot}
         for record in snapshot["files"]:
             if not record["path"].startswith(str(state_dir / "applied")):
                 files.setdefault(record["path"], record)
+                since.setdefault(record["path"], time.strftime("%Y-%m-%d", time.localtime(one.at)))
         ours |= {profile_uuid(one.host, name) for name in snapshot.get("names", ())}
         seeds = [p for s in transaction.get("steps", ()) if s["op"] == "seed" for p in s["profiles"]]
         ours |= {s["uuid"] for s in seeds}
@@ -98,8 +103,8 @@ def find_original(state_dir: Path) -> Original:
             if link is None:
                 continue
             name = link["name"]
-            active = next((p["uuid"] for p in snapshot["profiles"] if p["device"] == name), None)
-            nics[mac] = OldNic(mac, name, tuple(link["altnames"]), active)
+            active: rescue.Json = next((p for p in snapshot["profiles"] if p["device"] == name), {})
+            nics[mac] = OldNic(mac, name, tuple(link["altnames"]), active.get("uuid"), active.get("file", ""))
             links[name], addresses[name] = link, snapshot["addresses"].get(name, [])
             zones[name] = (snapshot["zones"] or {}).get(name)
     if not nics:
@@ -122,6 +127,7 @@ def find_original(state_dir: Path) -> Original:
             **dns,
         },
         tuple(sorted(seeded - uuids)),
+        since,
     )
 
 
@@ -146,8 +152,11 @@ def _keyfile_of(record: rescue.Json, uuids: list[str]) -> bool:
     return rescue.says_uuid(base64.b64decode(record.get("data", "")), uuids)
 
 
-def plan_removal(bundle: Bundle, original: Original, live: Live) -> Plan:
-    """What giving back changes. `bundle` is what is applied. Raises Refused when a NIC is gone."""
+def plan_removal(
+    bundle: Bundle, original: Original, live: Live, files: Optional[Mapping[str, rescue.Json]] = None
+) -> Plan:
+    """What giving back changes. `bundle` is what is applied, `files` are the records of what is there now by the paths
+    of the original's. Raises Refused when a NIC is gone."""
     renames = []
     for nic in original.nics:
         now = live.nic(nic.mac)
@@ -173,9 +182,33 @@ def plan_removal(bundle: Bundle, original: Original, live: Live) -> Plan:
         if nic.profile
     ]
     changes += [Change("remove", f"{ETC_DIR}/{name}") for name in bundle.links]
+    changes += _further(original, live, {c.name for c in changes}, files or {})
     state = {"interfaces": [{"name": n, "type": live.owned[n].type, "state": "absent"} for n in made]}
     uuids = {name: profile.uuid for name, profile in down.items()}
     return Plan(bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes), leaving=tuple(made), down=uuids)
+
+
+def _further(original: Original, live: Live, told: set[str], files: Mapping[str, rescue.Json]) -> list[Change]:
+    """What else is not as it was, also where a person has changed or deleted it since: the hostname, and files that
+    nothing else of the plan (`told`) means."""
+    changes = []
+    told = told | {nic.keyfile for nic in original.nics}
+    old, now = _old_hostname(original), _static_hostname(live)
+    if old is not None and old != now:
+        told.add("/etc/hostname")
+        changes.append(Change("change", "hostname", (f"{now or 'none'} -> {old or 'none'}",)))
+    for record in original.snapshot["files"]:
+        path = record["path"]
+        there = files.get(path, record)
+        if there == record or path in told:
+            continue
+        day = original.since[path]
+        if record.get("absent"):
+            changes.append(Change("remove", path, (f"it was not there on {day}",)))
+        else:
+            what = "add" if there.get("absent") else "change"
+            changes.append(Change(what, path, (f"is given back as it was on {day}",)))
+    return changes
 
 
 def given_back(bundle: Bundle, original: Original) -> set[str]:
@@ -333,11 +366,9 @@ def _files(original: Original) -> list[Step]:
 
 
 def _hostname(original: Original, live: Live) -> list[Step]:
-    record = next((r for r in original.snapshot["files"] if r["path"] == "/etc/hostname"), None)
-    if record is None:
+    old, now = _old_hostname(original), _static_hostname(live)
+    if old is None:
         return []
-    old = base64.b64decode(record.get("data", "")).decode(errors="replace").strip()
-    now = str(live.state.get("hostname", {}).get("config") or "")
     files = {"op": "files", "paths": ["/etc/hostname"]}
     return [
         _give(
@@ -346,3 +377,13 @@ def _hostname(original: Original, live: Live) -> list[Step]:
             [{"op": "hostname", "name": now, "running": live.hostname}, files],
         )
     ]
+
+
+def _old_hostname(original: Original) -> Optional[str]:
+    """The static hostname from before kvmnet, empty where there was none; None where kvmnet has never set one."""
+    record = next((r for r in original.snapshot["files"] if r["path"] == "/etc/hostname"), None)
+    return base64.b64decode(record.get("data", "")).decode(errors="replace").strip() if record else None
+
+
+def _static_hostname(live: Live) -> str:
+    return str(live.state.get("hostname", {}).get("config") or "")

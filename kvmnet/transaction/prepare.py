@@ -133,7 +133,8 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Calla
             tell("reading the live state")
             _, live = _read(backend, manager, state_dir)
             original = find_original(state_dir)
-            plan = plan_removal(bundle, original, live)
+            files = {r["path"]: rescue.record_file(r["path"]) for r in original.snapshot["files"]}
+            plan = plan_removal(bundle, original, live, files)
             live = _with_surroundings(live, manager, state_dir)
             allowed = judged(plan, live, wishes, GIVING_BACK)
             tell("asking the gateways")

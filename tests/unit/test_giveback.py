@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
@@ -15,12 +16,13 @@ from kvmnet.core.errors import Refused
 from kvmnet.core.live import Link, Live, Owned, Profile
 from kvmnet.core.notes import notes
 from kvmnet.core.owned import profile_uuid
-from kvmnet.core.plan import make_plan
+from kvmnet.core.plan import Change, make_plan
 from kvmnet.core.probe import Probe
 from kvmnet.core.refusals import GIVING_BACK, judge
 from kvmnet.core.report import plan_text
 from kvmnet.pipeline import load
 from kvmnet.transaction.giveback import compile_removal, find_original, given_back, plan_removal
+from kvmnet.transaction.history import ended
 from kvmnet.transaction.stepdata import touched_files, touched_profiles
 from kvmnet.transaction.steps import DO
 
@@ -176,6 +178,33 @@ def test_what_is_given_back(state: Path) -> None:
         "  ~ change eth0: its connection profile as it was before kvmnet",
         f"  - remove {LINK}",
     ]
+
+
+def test_what_a_person_has_changed_since_is_told(state: Path) -> None:
+    """A second profile of the NIC that they deleted, one that they changed, the hostname; what came with kvmnet."""
+    folder = "/etc/NetworkManager/system-connections"
+    gone, other, same = (f"{folder}/{name}.nmconnection" for name in ("gone", "other", "same"))
+    came, name = "/etc/NetworkManager/conf.d/90-kvmnet-guests.conf", "/etc/hostname"
+    before = [file(path, path) for path in (gone, other, same)] + [file(came, None), file(name, "old\n")]
+    profiles = [{"uuid": f"u-{path}", "device": None, "file": path, "id": ""} for path in (gone, other, same)]
+    past(state, "3", snapshot={"files": before, "profiles": profiles})
+    original = find_original(state)
+    day = time.strftime("%Y-%m-%d", time.localtime(ended(state)[-1].at))
+    there = {record["path"]: record for record in original.snapshot["files"]}
+    there |= {gone: file(gone, None), other: {**there[other], "mode": 420}, came: file(came, "x")}
+    there |= {KEYFILE: file(KEYFILE, "ours"), LINK: file(LINK, "ours"), name: file(name, "new\n")}
+    machine = replace(live(), state={"hostname": {"config": "new"}})
+    plan = plan_removal(BUNDLE, original, machine, there)
+    assert plan_text(plan).splitlines()[5:] == [
+        "  ~ change hostname: new -> old",
+        f"  + add {gone}: is given back as it was on {day}",
+        f"  ~ change {other}: is given back as it was on {day}",
+        f"  - remove {came}: it was not there on {day}",
+    ]
+    machine = replace(live(), state={"hostname": {"config": "old"}})
+    there = {name: {**there[name], "mode": 420, "data": ""}}
+    told = Change("change", name, (f"is given back as it was on {day}",))
+    assert plan_removal(BUNDLE, original, machine, there).changes[-1] == told
 
 
 def test_of_another_profile_that_fits_the_nic_nothing_is_told(state: Path) -> None:
