@@ -25,7 +25,10 @@ def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, d
     from kvmnet.transaction.launch import open_transaction, start, state_directory
 
     if dry_run:
-        tell_plan(console, make(state_path()))
+        prepared = make(state_path())
+        tell_plan(console, prepared)
+        if prepared.steps:
+            console.line("\n".join(["steps:", *(f"  {step['title']}" for step in prepared.steps)]))
         return 0
     with state_directory(state_path()) as state_dir:
         prepared = make(state_dir)

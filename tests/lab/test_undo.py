@@ -288,5 +288,6 @@ def test_another_tools_checkpoint_of_the_trials_path_is_left_alone(
 
 def test_a_dry_run_touches_nothing(host: Machine, before: dict[str, Any]) -> None:
     result = apply(host, "--dry-run")
+    assert "  rename eth0 to peth0\n" in result.stdout, result
     assert (result.code, "rename eth0: to peth0" in result.stdout) == (0, True), result
     assert picture.whole(host) == before
