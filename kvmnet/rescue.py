@@ -1294,6 +1294,18 @@ def _cut_off(ports: dict[str, Json]) -> list[str]:
     ]
 
 
+def give_names_back(before: Json) -> list[str]:
+    """Give NICs their names that no step has renamed: a removal takes the `.link` files away first, and when the power
+    goes then, the boot names the NICs without them. By way of other names, since one may have another's; says which."""
+    names = {link["mac"]: name for name, link in before.get("links", {}).items() if link.get("mac")}
+    wrong = {mac: name for mac, name in names.items() if nic_of(mac) not in (None, name)}
+    for mac in wrong if len(wrong) > 1 else ():
+        rename(mac, "kvmnet" + mac.replace(":", "")[-6:])
+    for mac, name in wrong.items():
+        rename(mac, name)
+    return sorted(wrong.values())
+
+
 def give_macs_back(before: Json) -> None:
     """Give bonds and bridges the MAC that they had: NetworkManager's rollback leaves a bond on the random one that
     it was made with (1.42 and 1.52). Some NICs change theirs only while they are down, and a bond with such ports
@@ -1362,6 +1374,9 @@ def _undo_steps(folder: Path, transaction: Json, journal: Journal, booting: bool
                 journal.try_append("undone", step=number, result=UNDO[spec["op"]](folder, spec))
             except ERRORS as error:
                 journal.try_append("undo-failed", step=number, error=str(error) or repr(error))
+    with contextlib.suppress(*ERRORS):  # what is left the comparison finds
+        if named := give_names_back(read_json(folder / "snapshot.json")):
+            journal.try_append("named", nics=named)
 
 
 def _of_the_running(difference: str) -> bool:

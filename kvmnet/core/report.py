@@ -125,6 +125,8 @@ def event_text(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
         return "undoing what was done"
     if kind == "undone":
         return f"undo {steps[event['step']]}: {event['result']}"
+    if kind == "named":
+        return f"note: {', '.join(event['nics'])} had another name since the boot"
     if kind == "woken":
         return "note: NetworkManager did not answer for 10 s: it was killed, and started anew"
     if kind == "undo-failed":

@@ -316,6 +316,32 @@ def test_what_could_not_be_verified_is_closed_by_a_person_alone(opened: Path) ->
     assert not (opened / "open").exists()
 
 
+@pytest.mark.parametrize("names", [{"m1": "eth0"}, {"m1": "eth1", "m2": "eth0"}, {"m1": "peth0"}, {}])
+def test_nics_that_the_boot_named_otherwise_have_their_names_again(
+    opened: Path, monkeypatch: pytest.MonkeyPatch, names: dict[str, str]
+) -> None:
+    """Without the .link files that a removal had taken away before it renamed any. One may have another's name."""
+    wanted = {"m1": "eth0", "m2": "eth1"} if len(names) > 1 else {"m1": "peth0"}
+    links = {**{name: {"mac": mac} for mac, name in wanted.items()}, "br0": {"mac": None}}
+    before = {"files": [], "profiles": [], "uuids": [], "links": links}
+    rescue.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
+    here = dict(names)
+
+    def rename(mac: str, to: str) -> str:
+        assert to not in here.values(), f"{to} is taken"
+        here[mac] = to
+        return "up"
+
+    monkeypatch.setattr(rescue, "nic_of", here.get)
+    monkeypatch.setattr(rescue, "rename", rename)
+    monkeypatch.setattr(rescue, "_wait_for_nics", lambda _: None)
+    rescue.Journal(opened / "open").append("begin")
+    assert rescue.undo(opened, "cut off", booting=True) == 3
+    assert here == {mac: wanted[mac] for mac in names}
+    told = [e["nics"] for e in rescue.Journal(opened / "open").events() if e["event"] == "named"]
+    assert told == ([] if names in ({}, wanted) else [sorted(wanted.values())])
+
+
 def test_a_networkmanager_that_is_killed_is_told_of(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else it kept up went with it."""
     ran: list[str] = []
