@@ -90,11 +90,16 @@ def links(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             "flags": sorted(f for f in row["flags"] if f in ("UP", "PROMISC", "ALLMULTI", "NOARP")),
             # of a bond's ports the active one is as promiscuous as the bond
             **{key: row.get(key) for key in SET if not (port_of == "bond" and key in ("promiscuity", "allmulti"))},
-            "options": _less(about.get("info_data", {}), DOINGS.get(str(kind), ())),
+            "options": _less(about.get("info_data", {}), (*DOINGS.get(str(kind), ()), *_idle(about))),
             "port of": port_of,
             "as port": _less(about.get("info_slave_data", {}), DOINGS.get(f"port of a {port_of}", ())),
         }
     return found
+
+
+def _idle(about: dict[str, Any]) -> tuple[str, ...]:
+    """A bond's ARP targets mean nothing without an interval: NetworkManager's rollback leaves them."""
+    return () if about.get("info_data", {}).get("arp_interval") else ("arp_ip_target",)
 
 
 def _less(held: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

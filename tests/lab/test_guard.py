@@ -339,7 +339,7 @@ def what_changed(host: Machine) -> None:
     """Of the last three, as `history` tells it."""
     past = json.loads(host.out("kvmnet history --json"))[-3:]
     assert [one["outcome"] for one in past] == ["kept"] * 3
-    for one, words in zip(past, ("eth0 -> peth0", "mtu: 1500 -> 1400", "mtu: 1300 -> 1500")):
+    for one, words in zip(past, ("rename eth0: to peth0", "mtu: 1500 -> 1400", "mtu: 1300 -> 1500")):
         text = host.out(f"kvmnet history {one['id']}")
         assert words in text, text
         whole = json.loads(host.out(f"kvmnet history {one['id']} --json"))

@@ -203,7 +203,7 @@ def test_one_that_says_the_same_is_adopted(host: Machine, peer: Machine) -> None
     result = apply(host, HEAD + NIC)
     assert (result.code, "KVN530" in result.stderr) == (5, True), "a person made it: it is not kvmnet's to delete"
     given = host.run("kvmnet remove --yes", check=False, timeout=120)
-    assert given.code == 0, given
+    assert given.code == 0, given.stdout
     assert seen() == before, "adopted it was changed; given back it is as it was made"
     assert picture.link(host, "br-eth0")["mtu"] == 1496
     assert reachable(peer)
