@@ -169,6 +169,7 @@ def plan_removal(
         if now.name != nic.name:
             renames.append(Rename(nic.mac, now.name, nic.name, now.altnames))
     made = _made(live)
+    _no_strangers_port(original, made, live)
     down = taken_down(live)
     changes = [Change("remove", name, ("made by kvmnet",)) for name in made]
     changes += [
@@ -186,6 +187,19 @@ def plan_removal(
     state = {"interfaces": [{"name": n, "type": live.owned[n].type, "state": "absent"} for n in made]}
     uuids = {name: profile.uuid for name, profile in down.items()}
     return Plan(bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes), leaving=tuple(made), down=uuids)
+
+
+def _no_strangers_port(original: Original, made: Collection[str], live: Live) -> None:
+    """Raises Refused when a person has made a NIC a port since, though it was none before kvmnet: with its profile of
+    then it and what it is a port of would have the same address."""
+    for nic in original.nics:
+        was, now = original.snapshot["links"].get(nic.name, {}), live.nic(nic.mac)
+        if now and now.master and now.master not in made and now.master != was.get("master"):
+            raise Refused(
+                f"{now.name} is a port of {now.master}, which kvmnet did not make, and was not before kvmnet",
+                f"give {now.name} a connection profile of its own again, and take {now.master} away, first",
+                "KVN562",
+            )
 
 
 def _further(original: Original, live: Live, told: set[str], files: Mapping[str, rescue.Json]) -> list[Change]:

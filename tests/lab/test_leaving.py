@@ -63,6 +63,39 @@ def theirs(host: Machine) -> list[str]:
     ]
 
 
+BRIDGED = HEAD + NIC.replace("bridge: false, ", "")
+
+
+@pytest.fixture
+def by_hand(host: Machine) -> None:
+    """A person has bridged the NIC, by another tool and as the definition would have it."""
+    host.put("/root/cluster.yaml", BRIDGED)
+    host.run(
+        "kvmnet render /root/cluster.yaml -o /root/states && nmstatectl apply /root/states/host/nmstate.yml", timeout=90
+    )
+
+
+def test_a_bridge_that_was_there_before_kvmnet_is_as_it_was_after_it(host: Machine, request: Any) -> None:
+    """Adopted, changed, given back."""
+    keyfile = "/etc/NetworkManager/system-connections/eth0.nmconnection"
+    host.run(f"cp -p {keyfile} /root/eth0.nmconnection")
+    first = picture.whole(host)
+    request.getfixturevalue("by_hand")
+    before = picture.whole(host)
+    assert apply(host, BRIDGED).code == 0
+    result = apply(host, BRIDGED.replace("mtu: 1496}", "mtu: 1400}", 1))
+    assert result.code == 0, result
+    assert picture.link(host, "br-eth0")["mtu"] == 1400
+    given = host.run("kvmnet remove --yes", check=False, timeout=120)
+    assert given.code == 0, given.stdout
+    assert not (found := picture.differences(picture.whole(host), before, before)), found
+    host.run(
+        f"nmcli connection delete br-eth0; cp -p /root/eth0.nmconnection {keyfile}; nmcli connection reload; "
+        "nmcli connection up eth0"
+    )
+    assert not (found := picture.differences(picture.whole(host), first, ("links", "addresses", "routes"))), found
+
+
 def test_a_vlan_bridge_comes_beside_one_made_by_hand(host: Machine, peer: Machine) -> None:
     host.put("/root/hand.yml", HAND)
     host.run("nmstatectl apply /root/hand.yml", timeout=90)
@@ -165,18 +198,6 @@ def test_routes_and_name_servers_alone_are_on_disk_too(host: Machine, peer: Mach
     assert apply(host, HEAD + NIC).code == 0
 
 
-BRIDGED = HEAD + NIC.replace("bridge: false, ", "")
-
-
-@pytest.fixture
-def by_hand(host: Machine) -> None:
-    """A person has bridged the NIC, by another tool and as the definition would have it."""
-    host.put("/root/cluster.yaml", BRIDGED)
-    host.run(
-        "kvmnet render /root/cluster.yaml -o /root/states && nmstatectl apply /root/states/host/nmstate.yml", timeout=90
-    )
-
-
 def test_a_bridge_over_the_nic_that_says_something_else_is_refused(host: Machine, peer: Machine, by_hand: None) -> None:
     before = picture.whole(host)
     result = apply(host, BRIDGED.replace("mtu: 1496}", "mtu: 1400}", 1))
@@ -202,8 +223,7 @@ def test_one_that_says_the_same_is_adopted(host: Machine, peer: Machine) -> None
     assert picture.link(host, "br-eth0")["mtu"] == 1400
     result = apply(host, HEAD + NIC)
     assert (result.code, "KVN530" in result.stderr) == (5, True), "a person made it: it is not kvmnet's to delete"
-    given = host.run("kvmnet remove --yes", check=False, timeout=120)
-    assert given.code == 0, given.stdout
-    assert seen() == before, "adopted it was changed; given back it is as it was made"
-    assert picture.link(host, "br-eth0")["mtu"] == 1496
-    assert reachable(peer)
+    with_bridge = picture.whole(host)
+    refused = host.run("kvmnet remove --yes", check=False, timeout=120)
+    assert (refused.code, "KVN562: eth0 is a port of br-eth0, which kvmnet did not make" in refused.stderr) == (5, True)
+    assert picture.whole(host) == with_bridge

@@ -234,6 +234,15 @@ def test_a_nic_that_is_gone_is_named(state: Path) -> None:
         plan_removal(BUNDLE, find_original(state), without)
 
 
+def test_a_nic_that_a_person_has_bridged_since_is_named(state: Path) -> None:
+    machine = live()
+    held = replace(machine.links["peth0"], master="br-hand")
+    machine = replace(machine, links={**machine.links, "peth0": held, "br-hand": Link("br-hand", None, "bridge")})
+    with pytest.raises(Refused, match="peth0 is a port of br-hand, which kvmnet did not make") as told:
+        plan_removal(BUNDLE, find_original(state), machine)
+    assert told.value.code == "KVN562"
+
+
 def test_every_step_can_be_done_and_undone(state: Path) -> None:
     """The bridge goes before its name is given to the NIC, the probes come before it is forgotten."""
     original = find_original(state)

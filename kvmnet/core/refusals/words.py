@@ -30,7 +30,7 @@ elsewhere(
     "there is nothing to give back",
     """
     `kvmnet remove` and `kvmnet rollback` go back by what was written down when kvmnet took a NIC over: it has
-    applied nothing here, has given everything back already, or a NIC of then is not in the machine any more. The
-    snapshots are in /var/lib/kvmnet/history.
+    applied nothing here, has given everything back already, a NIC of then is not in the machine any more, or is a
+    port of what a person has made since. The snapshots are in /var/lib/kvmnet/history.
     """,
 )
