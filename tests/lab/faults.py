@@ -152,7 +152,8 @@ def in_background(machine: Machine, command: str, title: str) -> Job:
 
 def reopen_last(machine: Machine) -> None:
     """Make the last transaction what it would be, had it been cut off before the word that it is kept."""
-    machine.until("! systemctl list-units --all --no-legend 'kvmnet-apply-*' | grep -q .")
+    units = "'kvmnet-apply-*' 'kvmnet-watchdog-*'"  # a watchdog that still looks would undo it itself
+    machine.until(f"! systemctl list-units --all --no-legend {units} | grep -q .")
     machine.run(
         "cd /var/lib/kvmnet && mv history/$(ls history | tail -n 1) open && "
         """sed -i '/"event": "kept"/d; /"event": "end"/d' open/journal.jsonl"""
