@@ -1415,8 +1415,10 @@ def settle(before: Json, journal: Journal, patience: float) -> list[str]:
 
 def on_disk(before: Json, renamed: set[str]) -> Json:
     """The snapshot without what was in memory alone: after a boot it cannot be there. So are altnames: udev gives
-    them at boot, by the `.link` files; those of NICs that were `renamed` (MACs) the undo has given back."""
+    them at boot, by the `.link` files; those of NICs that were `renamed` (MACs) the undo has given back. What somebody
+    had taken down (`nmcli connection down`) a boot brings up."""
     here = links()
+    active = {p["uuid"]: p["device"] for p in profiles()}
     kept = {
         name: link if link["mac"] in renamed else {**link, "altnames": here.get(name, link)["altnames"]}
         for name, link in before["links"].items()
@@ -1426,7 +1428,11 @@ def on_disk(before: Json, renamed: set[str]) -> Json:
         "guests": {},  # they stopped with the machine
         "links": kept,
         "files": [r for r in before["files"] if not r["path"].startswith("/run/")],
-        "profiles": [p for p in before["profiles"] if not p["file"].startswith("/run/")],
+        "profiles": [
+            {**p, "device": p["device"] or active.get(p["uuid"])}
+            for p in before["profiles"]
+            if not p["file"].startswith("/run/")
+        ],
     }
 
 

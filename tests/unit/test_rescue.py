@@ -342,6 +342,22 @@ def test_nics_that_the_boot_named_otherwise_have_their_names_again(
     assert told == ([] if names in ({}, wanted) else [sorted(wanted.values())])
 
 
+def test_what_was_in_memory_alone_is_not_looked_for_after_a_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what somebody had taken down the boot has brought up: both are no change's doing."""
+    rows = [{"uuid": u, "device": d, "file": f} for u, d, f in (("a", "eth0", "/etc/a"), ("b", None, "/etc/b"))]
+    monkeypatch.setattr(rescue, "profiles", lambda: [{**row, "device": row["device"] or "br5"} for row in rows])
+    monkeypatch.setattr(rescue, "links", lambda: {"eth0": {"altnames": ["now"]}, "eth1": {"altnames": ["now"]}})
+    before = {
+        "links": {name: {"mac": mac, "altnames": ["was"]} for name, mac in (("eth0", "m0"), ("eth1", "m1"))},
+        "files": [{"path": "/etc/a"}, {"path": "/run/c"}],
+        "profiles": [*rows, {"uuid": "c", "device": "eth1", "file": "/run/c"}],
+    }
+    now = rescue.on_disk(before, renamed={"m1"})
+    assert [(p["uuid"], p["device"]) for p in now["profiles"]] == [("a", "eth0"), ("b", "br5")]
+    assert now["files"] == [{"path": "/etc/a"}]
+    assert [link["altnames"] for link in now["links"].values()] == [["now"], ["was"]]
+
+
 def test_a_networkmanager_that_is_killed_is_told_of(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else it kept up went with it."""
     ran: list[str] = []
