@@ -117,7 +117,9 @@ def settled(bench: Bench, ends: tuple[str, ...]) -> str:
     while not (found := [name for name in ends if not _differences(bench, name)]):
         assert time.monotonic() < limit, "\n".join(line for name in ends for line in _differences(bench, name))
         time.sleep(0.5)
-    assert reachable(bench.peer, bench.address, timeout=5), "a new connection is not answered"
+    limit = time.monotonic() + 15  # the peer's own NIC may have come up only now
+    while not reachable(bench.peer, bench.address, timeout=5):
+        assert time.monotonic() < limit, "a new connection is not answered"
     return found[0]
 
 
