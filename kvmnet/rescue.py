@@ -50,6 +50,8 @@ NM = "org.freedesktop.NetworkManager"
 NM_PATH = "/org/freedesktop/NetworkManager"
 FIREWALLD = "org.fedoraproject.FirewallD1"
 LABEL = "security.selinux"
+#: The kernel's settings of each link.
+SYSCTL = "/proc/sys/net"
 #: The name that the kernel goes by (proc_sys_kernel(5)).
 HOSTNAME = "/proc/sys/kernel/hostname"
 #: A file beside the journal whose room the undo has when the disk is full: files are given back whole, by a new
@@ -1308,8 +1310,9 @@ def give_names_back(before: Json) -> list[str]:
 
 def give_macs_back(before: Json) -> None:
     """Give bonds and bridges the MAC that they had: NetworkManager's rollback leaves a bond on the random one that
-    it was made with (1.42 and 1.52). Some NICs change theirs only while they are down, and a bond with such ports
-    refuses (EBUSY): then it is done while it has none."""
+    it was made with (1.42 and 1.52), and its neighbours have learned that one: the kernel tells them of the other. Some
+    NICs change theirs only while they are down, and a bond with such ports refuses (EBUSY): then it is done while it
+    has none."""
     for name, link in links().items():
         was = before["links"].get(name, {})
         if (
@@ -1320,7 +1323,8 @@ def give_macs_back(before: Json) -> None:
             continue
         change = ("ip", "link", "set", "dev", name, "address", was["address"])
         try:
-            run(*change)
+            with _announced(name):
+                run(*change)
         except Failed:
             uuids = {p["device"]: p["uuid"] for p in before["profiles"] if p["device"]}
             ports = [n for n, port in before["links"].items() if port["master"] == name and n in uuids]
@@ -1328,11 +1332,30 @@ def give_macs_back(before: Json) -> None:
                 with contextlib.suppress(Failed):  # it may be down already
                     run("nmcli", "-w", "20", "connection", "down", "uuid", uuids[port])
             try:
-                run(*change)
+                with _announced(name):
+                    run(*change)
             finally:
                 for port in ports:
                     with contextlib.suppress(Failed):
                         run("nmcli", "-w", "20", "connection", "up", "uuid", uuids[port], "ifname", port)
+
+
+@contextlib.contextmanager
+def _announced(name: str) -> Iterator[None]:
+    """A change of this link's MAC is told to the neighbours (ip-sysctl: arp_notify, ndisc_notify): some switches and
+    routers believe what they have learned for hours."""
+    words = [f"{SYSCTL}/ipv4/conf/{name}/arp_notify", f"{SYSCTL}/ipv6/conf/{name}/ndisc_notify"]
+    was: dict[str, str] = {}
+    for path in words:
+        with contextlib.suppress(OSError):  # a kernel without IPv6
+            was[path] = Path(path).read_text(encoding="ascii")
+            Path(path).write_text("1", encoding="ascii")
+    try:
+        yield
+    finally:
+        for path, text in was.items():
+            with contextlib.suppress(OSError):
+                Path(path).write_text(text, encoding="ascii")
 
 
 def give_settings_back(before: Json) -> None:

@@ -695,12 +695,26 @@ class Network:
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_a_bond_gets_its_mac_back(monkeypatch: pytest.MonkeyPatch, busy: bool) -> None:
+def test_a_bond_gets_its_mac_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: bool) -> None:
+    """Its neighbours hear of it, and of no other change of the kernel's settings."""
     was, now = Network("02::1", busy), Network("06::99", busy)
+    settings = [tmp_path / "ipv4/conf/bond0/arp_notify", tmp_path / "ipv6/conf/bond0/ndisc_notify"]
+    for path in settings:
+        rescue.write_file(str(path), b"0\n")
+    told: list[list[str]] = []
+
+    def run(*argv: str) -> str:
+        if argv[:2] == ("ip", "link"):
+            told.append([path.read_text() for path in settings])
+        return now.run(*argv)
+
     profiles = [{"uuid": f"u-{name}", "device": name} for name in ("bond0", "eth0", "eth1")]
     monkeypatch.setattr(rescue, "links", now.links)
-    monkeypatch.setattr(rescue, "run", now.run)
+    monkeypatch.setattr(rescue, "run", run)
+    monkeypatch.setattr(rescue, "SYSCTL", str(tmp_path))
     rescue.give_macs_back({"links": was.links(), "profiles": profiles})
+    assert told == [["1", "1"]] * (2 if busy else 1)
+    assert [path.read_text() for path in settings] == ["0\n", "0\n"]
     assert now.ran[0] == "ip link set dev bond0 address 02::1"
     assert now.ran[1:] == (
         [
