@@ -348,7 +348,7 @@ def what_changed(host: Machine) -> None:
 
 
 def as_applied(host: Machine, peer: Machine, applied: dict[str, Any]) -> None:
-    """Once nothing is open any more, and what a boot goes on to do is done. The boot names a NIC by kvmnet's .link file,
+    """Once nothing is open, and what a boot goes on to do is done. The boot names a NIC by kvmnet's .link file,
     which gives no altnames; those from before kvmnet it had until then."""
 
     def plain(seen: dict[str, Any]) -> dict[str, Any]:
