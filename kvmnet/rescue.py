@@ -1288,24 +1288,30 @@ def _guests_since(before: Json) -> dict[str, Json]:
 def _cut_off(ports: dict[str, Json]) -> list[str]:
     """Those of them that have lost their network: a tap stays without its bridge, a macvtap goes with its base."""
     rows = {row["ifname"]: row for row in shown_links()}
-    there = {name: rows.get(name, {}).get("ifindex") == port["index"] for name, port in ports.items()}
-    return [
-        name
-        for name, port in ports.items()
-        if (there[name] and not rows[name].get("master") if port["kind"] == "tap" else not there[name])
-    ]
+    lost = []
+    for name, port in ports.items():
+        row = rows.get(name, {})
+        there = row.get("ifindex") == port["index"]
+        if (port["kind"] == "tap" and there and not row.get("master")) or (port["kind"] == "macvtap" and not there):
+            lost.append(name)
+    return lost
 
 
 def give_names_back(before: Json) -> list[str]:
     """Give NICs their names that no step has renamed: a removal takes the `.link` files away first, and when the power
-    goes then, the boot names the NICs without them. By way of other names, since one may have another's; says which."""
+    goes then, the boot names the NICs without them. One that has another's name gets one in between; one whose name is
+    a stranger's keeps none of the others from theirs. Says which have theirs again."""
     names = {link["mac"]: name for name, link in before.get("links", {}).items() if link.get("mac")}
     wrong = {mac: name for mac, name in names.items() if nic_of(mac) not in (None, name)}
-    for mac in wrong if len(wrong) > 1 else ():
-        rename(mac, "kvmnet" + mac.replace(":", "")[-6:])
+    given = []
+    for mac in [mac for mac in wrong if nic_of(mac) in wrong.values()]:
+        with contextlib.suppress(Failed):
+            rename(mac, "kvmnet" + mac.replace(":", "")[-6:])
     for mac, name in wrong.items():
-        rename(mac, name)
-    return sorted(wrong.values())
+        with contextlib.suppress(Failed):
+            rename(mac, name)
+            given.append(name)
+    return sorted(given)
 
 
 def give_macs_back(before: Json) -> None:

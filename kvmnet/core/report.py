@@ -126,7 +126,7 @@ def event_text(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
     if kind == "undone":
         return f"undo {steps[event['step']]}: {event['result']}"
     if kind == "named":
-        return f"note: {', '.join(event['nics'])} had another name since the boot"
+        return f"note: {', '.join(event['nics'])} had another name, and has its own again"
     if kind == "woken":
         return "note: NetworkManager did not answer for 10 s: it was killed, and started anew"
     if kind == "undo-failed":

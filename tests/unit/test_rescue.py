@@ -358,6 +358,20 @@ def test_what_was_in_memory_alone_is_not_looked_for_after_a_boot(monkeypatch: py
     assert [link["altnames"] for link in now["links"].values()] == [["now"], ["was"]]
 
 
+def test_a_nic_whose_name_a_stranger_has_keeps_no_other_from_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {"m1": "eth0", "m2": "eth1", "new": "peth0"}
+
+    def rename(mac: str, to: str) -> None:
+        if to in here.values():
+            raise rescue.Failed("taken")
+        here[mac] = to
+
+    monkeypatch.setattr(rescue, "nic_of", here.get)
+    monkeypatch.setattr(rescue, "rename", rename)
+    assert rescue.give_names_back({"links": {"peth0": {"mac": "m1"}, "peth1": {"mac": "m2"}}}) == ["peth1"]
+    assert here == {"m1": "eth0", "m2": "peth1", "new": "peth0"}, "and no name in between is left"
+
+
 def test_a_networkmanager_that_is_killed_is_told_of(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever else it kept up went with it."""
     ran: list[str] = []
