@@ -9,6 +9,11 @@ from kvmnet.core.live import UNREADABLE, Live
 from kvmnet.core.plan import Plan
 from kvmnet.core.rivals import rivals
 
+_KEEP_RULES = (
+    "no definition can say them; to keep them give them to the connection profile of an interface that stays, or to a "
+    "script in /etc/NetworkManager/dispatcher.d, before"
+)
+
 
 def notes(plan: Plan, live: Live) -> list[str]:
     """A line each."""
@@ -41,14 +46,8 @@ def _routing_rules(plan: Plan, live: Live) -> Iterator[str]:
         joins = name in plan.touched and new.get(name, name) in ports
         if rules and (joins or name in plan.leaving):
             what = "becomes a port" if joins else "is removed"
-            words = f"{name} {what}, and the routing rules of its connection profile go ({rules}): {_HOW_TO_KEEP}"
+            words = f"{name} {what}, and the routing rules of its connection profile go ({rules}): {_KEEP_RULES}"
             yield f"{words}; or leave the NIC out of the definition" if joins else words
-
-
-_HOW_TO_KEEP = (
-    "no definition can say them; to keep them give them to the connection profile of an interface that stays, or to a "
-    "script in /etc/NetworkManager/dispatcher.d, before"
-)
 
 
 def _equal_profiles(plan: Plan, live: Live) -> list[str]:
