@@ -1548,11 +1548,11 @@ def watch(state_dir: Path, identity: str) -> int:
             disarm(identity)
             return 4
         late = "undo" not in told and uptime() > deadline(events)
-        if stands_still(events, folder) and _lock_taken(state_dir):
+        if stands_still(events, folder) and lock_taken(state_dir):
             late = True
             _kill_holders(state_dir / "lock")
-            wait(lambda: not _lock_taken(state_dir), 5)  # else its unit may be taken for a living one
-        if late or (rested(events) and not (_lock_taken(state_dir) or unit_lives(str(transaction["unit"])))):
+            wait(lambda: not lock_taken(state_dir), 5)  # else its unit may be taken for a living one
+        if late or (rested(events) and not (lock_taken(state_dir) or unit_lives(str(transaction["unit"])))):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             code = _take_over(state_dir, transaction, late)
             if code is not None:
@@ -1597,7 +1597,8 @@ def _kill_holders(lock: Path) -> None:
                 os.kill(int(words[4]), signal.SIGKILL)
 
 
-def _lock_taken(state_dir: Path) -> bool:
+def lock_taken(state_dir: Path) -> bool:
+    """Whether somebody works here: a few system calls, where asking systemd is a process."""
     try:
         with locked(state_dir, wait_for=False):
             return False
@@ -1744,7 +1745,7 @@ def main() -> int:
 
 def _when_it_is_ours(state_dir: Path, begun: Json, options: argparse.Namespace) -> int:
     """Undo, or accept, the transaction that `begun` is the beginning of, when nobody else works on it any more."""
-    if _lock_taken(state_dir):
+    if lock_taken(state_dir):
         with contextlib.suppress(OSError):  # the terminal may be gone
             _say_who_works(state_dir, begun)
     with locked(state_dir):

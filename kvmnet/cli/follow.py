@@ -116,7 +116,7 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel
     with seen as journal:
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            code = follow(journal, identity, tell)
+            code = follow(journal, state_dir, identity, tell)
         except KeyboardInterrupt:
             if not on_cancel:
                 raise
@@ -124,12 +124,12 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel
             console.waiting(None)
             console.line("cancelled: undoing (this cannot be interrupted)")
             cancel(identity)
-            code = follow(journal, identity, tell)
+            code = follow(journal, state_dir, identity, tell)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if code is None:
             console.line("the worker is gone; undoing from here")
             rescue_now(state_dir)
-            code = follow(journal, identity, tell)
+            code = follow(journal, state_dir, identity, tell)
     console.waiting(None)
     code = 4 if code is None else code
     wait_closed(state_dir, identity, code)

@@ -23,8 +23,7 @@ from kvmnet.transaction.history import adopted
 from kvmnet.transaction.prepare import Prepared, told_or_refused
 from kvmnet.transaction.stepdata import STEP_LIMIT, touched_files, touched_profiles
 
-#: Seconds between two questions to systemd whether the worker lives: a process each, beside work that needs the
-#: processor.
+#: Seconds between two looks whether anybody works.
 LOOK = 5.0
 #: An id's date and time; sorted as text it is sorted by time.
 STAMP = "%Y%m%d-%H%M%S"
@@ -199,7 +198,7 @@ def cancel(identity: str) -> None:
         rescue.run("systemctl", "kill", "--signal=INT", "--kill-who=main", unit_name(identity))
 
 
-def follow(journal: TextIO, identity: str, tell: Callable[[dict[str, Any]], None]) -> Optional[int]:
+def follow(journal: TextIO, state_dir: Path, identity: str, tell: Callable[[dict[str, Any]], None]) -> Optional[int]:
     """Tell each event of the open journal until the transaction has ended; the exit code, or None when the
     unit is gone and nothing ended it. The file stays ours to read when it moves into the history; after an
     exception it may be followed on from where it was."""
@@ -221,7 +220,8 @@ def follow(journal: TextIO, identity: str, tell: Callable[[dict[str, Any]], None
         journal.seek(place)  # nothing, or half a line
         if time.monotonic() - looked > LOOK:
             looked = time.monotonic()
-            if not rescue.unit_lives(unit_name(identity)) and not journal.read(1):
+            alive = rescue.lock_taken(state_dir) or rescue.unit_lives(unit_name(identity))
+            if not alive and not journal.read(1):
                 return None
             journal.seek(place)
         time.sleep(0.1)

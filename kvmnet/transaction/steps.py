@@ -243,20 +243,24 @@ def _checkpoint(context: Context, log: Path) -> Optional[str]:
 def read_back(context: Context, step: Step) -> str:
     """The kernel must show what was asked for, and guests' taps as ports of what stays; NetworkManager must have
     brought up what it was sent. Addresses and ports may take a moment, of many interfaces more than one: NetworkManager
-    is asked first, which costs less than a look at the kernel, and the processor is what it needs itself."""
+    is asked first, of one device at a time, since the processor is what it needs itself."""
     before = _guests(context)
+    late = list(step["sent"])
 
     def left() -> list[str]:
         found = missing(step["expect"]) + rescue.guest_differences(before)
-        return found or waiting() + unknown_servers(context.manager, step["dns"])
+        found = found or not_active(context.manager, step["sent"])
+        return found or unknown_servers(context.manager, step["dns"])
 
-    def waiting() -> list[str]:
+    def came_up() -> bool:
         with contextlib.suppress(rescue.Failed):
             rescue.give_ports_back(before)
-        return not_active(context.manager, step["sent"])
+        while late and not not_active(context.manager, late[:1]):
+            late.pop(0)
+        return not late
 
     patience = 10 + len(step["expect"]) / 2
-    if not rescue.wait(lambda: not waiting() and not left(), patience):
+    if not rescue.wait(lambda: came_up() and not left(), patience):
         raise StepFailed("what was applied is not there: " + "; ".join(left()))
     guests = f", {len(before['guests'])} guests' ports as before" if before["guests"] else ""
     return f"{len(step['expect'])} interfaces as defined{guests}"

@@ -127,10 +127,10 @@ def test_what_networkmanager_does_not_have_is_named(monkeypatch: pytest.MonkeyPa
     ]
 
 
-def follow(*events: dict[str, Any], alive: bool = True) -> tuple[Any, list[str]]:
+def follow(*events: dict[str, Any], state: Path = Path("/nowhere")) -> tuple[Any, list[str]]:
     text = "".join(json.dumps(event) + "\n" for event in events)
     told: list[str] = []
-    return launch.follow(io.StringIO(text), "T", lambda e: told.append(e["event"])), told
+    return launch.follow(io.StringIO(text), state, "T", lambda e: told.append(e["event"])), told
 
 
 def test_following_ends_with_the_transaction() -> None:
@@ -139,11 +139,23 @@ def test_following_ends_with_the_transaction() -> None:
     assert follow({"event": "undo"}, {"event": "not-verified", "differences": []})[0] == 4
 
 
-def test_following_notices_that_the_worker_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_notices_that_the_worker_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rescue, "unit_lives", lambda unit: False)
     clock = iter(float(n) for n in range(0, 1000, 3))
     monkeypatch.setattr(launch.time, "monotonic", lambda: next(clock))
-    assert follow({"event": "do"}) == (None, ["do"])
+    assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
+
+
+def test_following_asks_systemd_only_when_nobody_has_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process every few seconds takes the processor from NetworkManager."""
+    taken = iter([True, True, False])
+    asked: list[str] = []
+    monkeypatch.setattr(rescue, "lock_taken", lambda state: state == tmp_path and next(taken))
+    monkeypatch.setattr(rescue, "unit_lives", lambda unit: bool(asked.append(unit)))
+    monkeypatch.setattr(launch, "LOOK", 0)
+    monkeypatch.setattr(launch.time, "sleep", lambda _: None)
+    assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
+    assert asked == [launch.unit_name("T")] and next(taken, None) is None
 
 
 def test_an_open_transaction_refuses_the_next(tmp_path: Path) -> None:
@@ -300,6 +312,28 @@ def test_a_transaction_is_written_whole(tmp_path: Path, prepared: Prepared) -> N
     assert rescue.read_json(tmp_path / "open" / "transaction.json")["id"] == identity
     assert (tmp_path / "open" / "ballast").stat().st_size == rescue.BALLAST_SIZE
     assert [e["event"] for e in rescue.Journal(tmp_path / "open").events()] == ["begin"]
+
+
+def test_systemd_reads_its_units_anew_only_where_it_may_have_read_them(
+    tmp_path: Path, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes systemd seconds on a host of many interfaces, in which nobody else gets an answer from it."""
+    asked: list[str] = []
+    monkeypatch.setattr(rescue, "run", lambda *words, **_: asked.append(" ".join(words[:3])) or "")
+    wants = tmp_path / "units" / "multi-user.target.wants"
+
+    def by_systemctl() -> list[str]:
+        guard.install(tmp_path)
+        told = [words for words in asked if words.startswith("systemctl")]
+        asked.clear()
+        return told
+
+    assert by_systemctl() == ["systemctl enable --no-reload"]
+    for name in guard.UNITS:
+        (wants / name).symlink_to(tmp_path / "units" / name)
+    assert by_systemctl() == []
+    (tmp_path / "units" / name).write_text("of an older kvmnet")
+    assert by_systemctl() == ["systemctl daemon-reload"]
 
 
 def test_a_transaction_says_by_what_a_word_proves_something(tmp_path: Path, prepared: Prepared) -> None:
@@ -586,6 +620,36 @@ def test_a_guests_tap_that_cannot_be_put_back_undoes_the_change(context: Any, mo
     kernel(monkeypatch, refuses=True)
     with pytest.raises(steps.StepFailed, match=r"guests vnet0: was a port of br0, is of nothing$"):
         steps.read_back(context, {"expect": [], "sent": [], "dns": {}})
+
+
+def test_networkmanager_is_asked_of_one_device_until_it_is_up_and_of_all_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers slowly while it brings sixty up, and every answer costs it time."""
+    asked: list[str] = []
+    ready = iter(["", "", "a", "ab", "ab", "abc", "abc", "abc"])
+
+    def states(names: list[str]) -> dict[str, int]:
+        asked.append("".join(names))
+        up = next(ready)
+        return {name: 100 if name in up else 50 for name in names}
+
+    monkeypatch.setattr(steps, "missing", lambda _: [])
+    monkeypatch.setattr(rescue.time, "sleep", lambda _: None)
+    context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
+    steps.read_back(context, {"expect": [], "sent": ["a", "b", "c"], "dns": {}})
+    assert asked == ["a", "a", "a", "b", "c", "c", "abc"]
+
+
+def test_a_device_that_went_down_again_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def states(names: list[str]) -> dict[str, int]:
+        return {"a": 100, "b": 30} if len(names) > 1 else {names[0]: 100}
+
+    monkeypatch.setattr(steps, "missing", lambda _: [])
+    monkeypatch.setattr(rescue, "wait", lambda what, *_: what())
+    context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
+    with pytest.raises(steps.StepFailed, match=r"has not brought b up$"):
+        steps.read_back(context, {"expect": [], "sent": ["a", "b"], "dns": {}})
 
 
 class Saving:
