@@ -217,6 +217,12 @@ def _stale_files(bundle: Bundle, live: Live) -> list[str]:
     return stale
 
 
+def link_files_go(plan: Plan, live: Live) -> bool:
+    """Whether a .link file of ours goes, or is another one from then on."""
+    gives_back = not plan.desired and bool(live.link_files)
+    return gives_back or bool(plan.stale_files) or bool(set(plan.link_files) & set(live.link_files))
+
+
 _LINK_MAC = re.compile(r"^# Written by kvmnet.*^PermanentMACAddress=([0-9A-Fa-f:]{17})$", re.MULTILINE | re.DOTALL)
 
 

@@ -51,13 +51,15 @@ class Room:
 class Surroundings:
     """`unmanaged` are NICs that NetworkManager leaves alone, `link_files` in the order that udev takes them,
     `cloud_init` what shows that cloud-init configures the network (empty: it does not), `boot_network` what
-    shows that an initramfs does, `cluster` the active services that may fence this node, `running` the guests."""
+    shows that an initramfs does, `initramfs` the images that have a .link file of ours, or may have one (asked where
+    one goes or changes), `cluster` the active services that may fence this node, `running` the guests."""
 
     unmanaged: tuple[str, ...] = ()
     link_files: tuple[LinkFile, ...] = ()
     naming_rules: tuple[NamingRule, ...] = ()
     cloud_init: str = ""
     boot_network: tuple[str, ...] = ()
+    initramfs: tuple[str, ...] = ()
     network_disks: tuple[NetworkDisk, ...] = ()
     cluster: tuple[str, ...] = ()
     room: tuple[Room, ...] = field(default_factory=tuple)
@@ -74,6 +76,7 @@ class Surroundings:
             naming_rules=tuple(NamingRule(**r) for r in data.get("naming_rules", ())),
             cloud_init=data.get("cloud_init", ""),
             boot_network=tuple(data.get("boot_network", ())),
+            initramfs=tuple(data.get("initramfs", ())),
             network_disks=tuple(NetworkDisk(**d) for d in data.get("network_disks", ())),
             cluster=tuple(data.get("cluster", ())),
             room=tuple(Room(**r) for r in data.get("room", ())),

@@ -5,6 +5,7 @@ Read from files and /proc, /sys; one program at most for each part, since a plan
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +33,9 @@ _BOOT_WORD = re.compile(
 )
 
 
-def read_surroundings(manager: NetworkManager, links: Mapping[str, Link], state_dir: Path) -> Surroundings:
+def read_surroundings(
+    manager: NetworkManager, links: Mapping[str, Link], state_dir: Path, link_files_go: bool
+) -> Surroundings:
     """The whole reading. What somebody who is not root may not look at is left out."""
     return Surroundings(
         unmanaged=tuple(_unmanaged(manager, [n.name for n in links.values() if n.mac and n.kind is None])),
@@ -40,6 +43,7 @@ def read_surroundings(manager: NetworkManager, links: Mapping[str, Link], state_
         naming_rules=tuple(naming_rules([Path(d) for d in RULE_DIRS])),
         cloud_init=cloud_init(Path("/")),
         boot_network=tuple(boot_network(Path("/"))),
+        initramfs=tuple(initramfs_with_ours(Path("/"))) if link_files_go else (),
         network_disks=tuple(network_disks(Path("/"))),
         cluster=tuple(_active(CLUSTER)),
         room=tuple(_room((str(state_dir), "/etc/NetworkManager", "/etc/systemd", "/run"))),
@@ -144,6 +148,22 @@ def boot_network(root: Path) -> Iterator[str]:
     for path in sorted((root / "run/NetworkManager/system-connections").glob("*.nmconnection")):
         if "nm-initrd-generator" in _text(path):
             yield f"the profile {_from(root, path)}"
+
+
+def initramfs_with_ours(root: Path) -> Iterator[str]:
+    """The images of an initramfs that have a .link file of ours, or may: to list one takes a second and more, so of
+    those that are older than all of our files nobody is asked."""
+    times = [path.stat().st_mtime for path in (root / "etc/systemd/network").glob("00-kvmnet-*.link")]
+    for path in sorted([*root.glob("boot/initrd.img-*"), *root.glob("boot/initramfs-*.img")]):
+        if times and path.stat().st_mtime >= min(times) and "kdump" not in path.name and _may_have_ours(path):
+            yield _from(root, path)
+
+
+def _may_have_ours(image: Path) -> bool:
+    for program in ("lsinitramfs", "lsinitrd"):
+        with contextlib.suppress(rescue.Failed):
+            return "00-kvmnet-" in rescue.run(program, str(image), timeout=60)
+    return True
 
 
 def network_disks(root: Path) -> Iterator[NetworkDisk]:

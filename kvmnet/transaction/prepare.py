@@ -23,7 +23,7 @@ from kvmnet.core.impact import Impact, impacts
 from kvmnet.core.live import Live
 from kvmnet.core.notes import notes
 from kvmnet.core.owned import OWNED_FILE, note_after, to_note
-from kvmnet.core.plan import Plan, make_plan
+from kvmnet.core.plan import Plan, link_files_go, make_plan
 from kvmnet.core.probe import Probe
 from kvmnet.core.probes import Probes, choose_probes
 from kvmnet.core.refusals import GIVING_BACK, Refusal, judge
@@ -110,7 +110,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
             held, live = _read(backend, manager, state_dir, bundle.state)
             plan = make_plan(bundle, live)
             if not plan.empty:
-                live = _with_surroundings(live, manager, state_dir)
+                live = _with_surroundings(live, manager, state_dir, plan)
             allowed = judged(plan, live, wishes)
             if plan.empty:
                 return Prepared(plan, live, [], backend.name, Probes())
@@ -135,7 +135,7 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Calla
             original = find_original(state_dir)
             files = {r["path"]: rescue.record_file(r["path"]) for r in original.snapshot["files"]}
             plan = plan_removal(bundle, original, live, files)
-            live = _with_surroundings(live, manager, state_dir)
+            live = _with_surroundings(live, manager, state_dir, plan)
             allowed = judged(plan, live, wishes, GIVING_BACK)
             tell("asking the gateways")
             connection = ssh_connection()
@@ -166,9 +166,9 @@ def drift(bundle: Bundle, state_dir: Path, tell: Callable[[str], None]) -> Plan:
         return make_plan(bundle, _read(find_backend(), manager, state_dir, bundle.state)[1])
 
 
-def _with_surroundings(live: Live, manager: NetworkManager, state_dir: Path) -> Live:
-    found = dataclasses.replace(read_surroundings(manager, live.links, state_dir), running=read_running(live.links))
-    return dataclasses.replace(live, surroundings=found)
+def _with_surroundings(live: Live, manager: NetworkManager, state_dir: Path, plan: Plan) -> Live:
+    found = read_surroundings(manager, live.links, state_dir, link_files_go(plan, live))
+    return dataclasses.replace(live, surroundings=dataclasses.replace(found, running=read_running(live.links)))
 
 
 def _addressed(original: Original) -> State:

@@ -18,7 +18,7 @@ from kvmnet.core.guest_settings import SETTINGS_FILE, guest_settings
 from kvmnet.core.hook_record import hook_text
 from kvmnet.core.live import Link, Live, Owned, Profile
 from kvmnet.core.owned import from_note, note_after, owned_after, profile_uuid, to_note
-from kvmnet.core.plan import make_plan
+from kvmnet.core.plan import link_files_go, make_plan
 from kvmnet.core.report import plan_text
 from kvmnet.pipeline import load
 
@@ -402,7 +402,10 @@ def test_link_files_of_ours_that_name_no_nic_go(bundle: Bundle) -> None:
         "00-kvmnet-theirs.link": "[Match]\nPermanentMACAddress=00:00:00:00:00:66\n",
     }
     live = after(bundle)
-    plan = make_plan(bundle, replace(live, link_files={**live.link_files, **files}))
+    assert not link_files_go(make_plan(bundle, live), live)
+    live = replace(live, link_files={**live.link_files, **files})
+    plan = make_plan(bundle, live)
+    assert link_files_go(plan, live)
     assert plan.stale_files == ("00-kvmnet-eth0.link", "00-kvmnet-gone.link")
     assert [(c.what, c.name.rpartition("/")[2]) for c in plan.changes] == [
         ("remove", name) for name in plan.stale_files

@@ -139,6 +139,7 @@ CASES: list[tuple[str, Live, str]] = [
     ),
     ("KVN542", around(naming_rules=(NamingRule("/r", 'SUBSYSTEM=="net", KERNEL=="eth*", NAME="lan%n"'),)), "/r would"),
     ("KVN543", around(cloud_init="/run/cloud-init/enabled"), "cloud-init configures"),
+    ("KVN545", around(initramfs=("/boot/initrd.img-6.1.0",)), "/boot/initrd.img-6.1.0 has kvmnet's .link files"),
     ("KVN550", around(boot_network=("ip=dhcp in /proc/cmdline",)), "ip=dhcp in /proc/cmdline"),
     ("KVN550", around(boot_network=("ip=eth0:dhcp in /proc/cmdline",)), "ip=eth0:dhcp"),
     (

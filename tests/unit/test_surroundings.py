@@ -52,6 +52,35 @@ def test_rules_that_name(tmp_path: Path) -> None:
     ]
 
 
+def test_an_initramfs_that_has_our_link_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what is older than ours, and of kdump's, nobody is asked; what cannot be listed may have them."""
+    link = tmp_path / "etc/systemd/network/00-kvmnet-peth0.link"
+    images = ("initrd.img-old", "initrd.img-with", "initrd.img-without", "initramfs-odd.img", "initramfs-5kdump.img")
+    for path in (link, *(tmp_path / "boot" / name for name in images)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+        os.utime(path, (1000 - path.name.endswith("old"), 1000 - path.name.endswith("old")))
+    asked: list[str] = []
+
+    def run(program: str, image: str, timeout: float) -> str:
+        asked.append(f"{program} {Path(image).name}")
+        if program == "lsinitrd" or image.endswith(".img"):
+            raise rescue.Failed("not found")
+        return f"usr/lib/systemd\netc/systemd/network/{link.name if image.endswith('with') else ''}\n"
+
+    monkeypatch.setattr(rescue, "run", run)
+    found = list(surroundings.initramfs_with_ours(tmp_path))
+    assert found == ["/boot/initramfs-odd.img", "/boot/initrd.img-with"]
+    assert asked == [
+        "lsinitramfs initramfs-odd.img",
+        "lsinitrd initramfs-odd.img",
+        "lsinitramfs initrd.img-with",
+        "lsinitramfs initrd.img-without",
+    ]
+    link.unlink()
+    assert list(surroundings.initramfs_with_ours(tmp_path)) == []
+
+
 @pytest.mark.parametrize(
     ("files", "active"),
     [

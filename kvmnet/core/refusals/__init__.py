@@ -23,7 +23,7 @@ from kvmnet.core.plan import Plan
 _MODULES = ("program", "names", "naming", "nics", "boot", "guests", "words")
 
 #: What speaks against giving a machine back: what it asks of the host, not what the definition says of it.
-GIVING_BACK = ("KVN507", "KVN510", "KVN511", "KVN525", "KVN527", "KVN528", "KVN550", "KVN551")
+GIVING_BACK = ("KVN507", "KVN510", "KVN511", "KVN525", "KVN527", "KVN528", "KVN545", "KVN550", "KVN551")
 #: When a refusal counts: also with an empty plan; when anything is written; when more than a note is.
 ALWAYS, WRITING, TOUCHING = "always", "writing", "touching"
 

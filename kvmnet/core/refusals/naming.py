@@ -144,6 +144,25 @@ def cloud_init(case: Case) -> Iterator[Refusal]:
         )
 
 
+@refusal("KVN545", "the initramfs has a .link file of kvmnet's that goes", allow=True)
+def initramfs_names(case: Case) -> Iterator[Refusal]:
+    """
+    An initramfs that was made since (by a new kernel, say) has a copy of kvmnet's .link file (initramfs-tools and
+    dracut take those of /etc/systemd/network), and this change takes the file away or alters it. If the initramfs has
+    the NIC's driver too, its udev names the NIC as before at the next boot, and the machine's own udev leaves a NIC
+    that has been renamed as it is (NamePolicy=keep, systemd.link(5)): the connection profile would not find it. So go
+    on with --allow, and make the initramfs anew before the next boot: `update-initramfs -u -k all`, or
+    `dracut -f --regenerate-all`. Looked into are /boot/initrd.img-* and /boot/initramfs-*.img by lsinitramfs or
+    lsinitrd; without these an image that is newer than the file counts as having it.
+    """
+    for image in case.live.surroundings.initramfs:
+        yield Refusal(
+            "KVN545",
+            f"{image} has kvmnet's .link files, which go or change: the next boot may name the NIC as it is named now",
+            "allow it, then make the initramfs anew: update-initramfs -u -k all, or dracut -f --regenerate-all",
+        )
+
+
 @refusal("KVN544", "a NIC is to get the name that the kernel gives another one")
 def kernels_name(case: Case) -> Iterator[Refusal]:
     """
