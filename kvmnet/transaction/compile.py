@@ -208,7 +208,11 @@ def _names_bound(plan: Plan, live: Live) -> list[Step]:
             f"bind the profile of {name} to its name too",
             uuid=profile.uuid,
             interface=name,
-            undo=[{"op": "unbind name", "uuid": profile.uuid}],
+            undo=[
+                {"op": "unbind name", "uuid": profile.uuid}
+                if name in old
+                else {"op": "files", "uuids": [profile.uuid]}  # nothing before this step gives the profile back
+            ],
         )
         for name, profile in found
         if profile is not None and (name in old or profile.interface_name != name)

@@ -15,6 +15,7 @@ import pytest
 from tests.lab import picture
 from tests.lab.machine import Machine
 from tests.lab.outage import reachable
+from tests.lab.seed import HOST_MAC, PROFILE
 
 STATE = {
     "interfaces": [
@@ -217,6 +218,26 @@ def test_what_a_host_gets_its_addresses_by_is_in_the_profile(host: Machine, back
     rolled_back(host, checkpoint_in_log(host))
     host.until("! ip link show br7")
     as_it_was(host, before)
+
+
+@pytest.mark.long
+def test_a_nic_that_keeps_its_name_under_a_profile_bound_by_mac(
+    host: Machine, peer: Machine, definition: str, backend: str
+) -> None:
+    """An older nmstate finds it by the NIC's name alone, which is in it in memory until the undo."""
+    profile = host.get(PROFILE)
+    by_mac = f"[ethernet]\nmac-address={HOST_MAC.upper()}\n".encode()
+    by_mac = profile.replace(b"interface-name=eth0\n", b"").replace(b"[ethernet]\n", by_mac)
+    host.put(PROFILE, by_mac, mode=0o600)
+    host.run("nmcli connection reload && nmcli --wait 30 connection up eth0", timeout=60)
+    before = picture.whole(host)
+    host.put("/root/bad.yaml", definition.replace("profile: rocks", "profile: plain").replace("10.1.", "10.2."))
+    result = host.run("kvmnet apply --yes /root/bad.yaml", check=False, timeout=240)
+    assert (result.code, "no answer from" in result.stdout) == (3, True), result
+    as_it_was(host, before)
+    assert reachable(peer)
+    host.put(PROFILE, profile, mode=0o600)
+    host.run("nmcli connection reload && nmcli --wait 30 connection up eth0", timeout=60)
 
 
 @pytest.mark.long

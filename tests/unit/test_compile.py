@@ -80,6 +80,9 @@ def test_a_nic_that_keeps_its_name_needs_it_only_where_its_profile_has_it_not(na
     found = compile_steps(plan, replace(live, profiles=profiles), {}, Terms(120))
     assert [i["name"] for i in plan.state["interfaces"]] == ["peth0"]
     assert ("bind name" in [s["op"] for s in found]) is (name == "")
+    if not name:  # the memory that it is bound in lies over its keyfile
+        uuid = live.profiles["peth0"].uuid
+        assert found[place("bind name", found)]["undo"] == [{"op": "files", "uuids": [uuid]}]
 
 
 def test_nothing_is_written_to_etc_before_the_commit() -> None:
