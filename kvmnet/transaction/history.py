@@ -137,7 +137,8 @@ def _steady(events: Sequence[rescue.Json]) -> bool:
 class Open:
     """One that is open. `left` is for how many seconds its step may still take before the watchdog undoes it
     (None while it is being undone); `step` is what goes on now; `works` whether a process works on it;
-    `differences` what an undo that could not be verified has left, `mends` the commands that would mend it."""
+    `differences` what an undo that could not be verified has left, `mends` the commands that would mend it; `word` is
+    for how many seconds a word from outside still counts (None while none is waited for)."""
 
     id: str
     host: str
@@ -148,6 +149,7 @@ class Open:
     undoing: bool
     differences: tuple[str, ...]
     mends: tuple[str, ...] = ()
+    word: Optional[float] = None
 
 
 def opened(state_dir: Path) -> Optional[Open]:
@@ -159,6 +161,7 @@ def opened(state_dir: Path) -> Optional[Open]:
     told = [e for e in events if e["event"] in ("do", "undoing")]
     undoing = any(e["event"] == "undo" for e in events)
     last = next((e for e in reversed(events) if e["event"] in ("not-verified", "settling")), {})
+    waits = _waits(events)
     return Open(
         str(transaction.get("id", "")),
         str(transaction.get("host", "")),
@@ -169,16 +172,21 @@ def opened(state_dir: Path) -> Optional[Open]:
         undoing,
         tuple(last.get("differences", ())),
         tuple(last.get("mends", ())),
+        None if waits is None else round(waits["up"] + waits["seconds"] - rescue.uptime(), 1),
     )
 
 
 def waits_since(state_dir: Path) -> Optional[float]:
     """Since when (seconds, as `rescue.uptime`) the open transaction waits for a word from outside; None when
     it does not."""
-    events = rescue.Journal(state_dir / "open").events()
+    waits = _waits(rescue.Journal(state_dir / "open").events())
+    return float(waits["up"]) if waits else None
+
+
+def _waits(events: Sequence[rescue.Json]) -> Optional[rescue.Json]:
+    """The word by which a journal says that a word from outside is waited for; None where it does not, or did."""
     steps = [e for e in events if e["event"] in ("do", "done", "failed", "undo")]
-    waits = bool(steps) and steps[-1]["event"] == "do" and steps[-1].get("op") == "confirm"
-    return float(steps[-1]["up"]) if waits else None
+    return steps[-1] if steps and steps[-1]["event"] == "do" and steps[-1].get("op") == "confirm" else None
 
 
 def adopted(state_dir: Path) -> set[str]:

@@ -11,7 +11,7 @@ import pytest
 from kvmnet import rescue
 from kvmnet.cli.status import _line, _open_text
 from kvmnet.core.report import outcome_text
-from kvmnet.transaction.history import PROVING, TAKING, Open, away_at_most, ended
+from kvmnet.transaction.history import PROVING, TAKING, Open, away_at_most, ended, opened
 from kvmnet.transaction.steps import DO
 
 Event = dict[str, Any]
@@ -166,3 +166,19 @@ def test_status_says_how_to_go_on_from_what_could_not_be_verified() -> None:
     ]
     works = _open_text(Open("T", "h", 0.0, "x", 12.4, True, False, ()))
     assert works[1:] == ["  now: x", "  the watchdog undoes it in 12 s, unless this is done by then"]
+
+
+def test_status_says_for_how_long_a_word_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is less than what the watchdog waits for."""
+    (tmp_path / "open").mkdir()
+    monkeypatch.setattr(rescue, "unit_lives", lambda unit: True)
+    monkeypatch.setattr(rescue, "uptime", lambda: 150.0)
+    asked = event(100, "do", step=0, op="confirm", title="wait for a word", seconds=120, until=250)
+    lines = [event(90, "begin", steps=["x"]), asked]
+    for more, word, left in (([], 70.0, 100.0), ([event(140, "done", step=0)], None, None)):
+        journal = tmp_path / "open" / "journal.jsonl"
+        journal.write_text("".join(json.dumps(line) + "\n" for line in [*lines, *more]))
+        now = opened(tmp_path)
+        assert now is not None and now.word == word and (left is None or now.left == left)
+        said = "  `kvmnet confirm` by a new connection counts for 70 s more" in _open_text(now)
+        assert said is (word is not None)
