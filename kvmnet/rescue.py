@@ -313,6 +313,33 @@ def restore_file(record: Json) -> bool:
     return True
 
 
+def give_file_back(record: Json) -> bool:
+    """The same for an undo: a keyfile that a read-only disk does not take is given to NetworkManager for as long as it
+    runs, ahead of the one on disk. Raises OSError then all the same."""
+    try:
+        return restore_file(record)
+    except OSError as error:
+        path = Path(record["path"])
+        if error.errno == errno.EROFS and str(path.parent) == PROFILE_DIRS[0] and "data" in record:
+            write_file(f"{PROFILE_DIRS[1]}/{path.name}", base64.b64decode(record["data"]), record["mode"])
+        raise
+
+
+def _is_read_only(folder: Path) -> bool:
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def stuck_files(before: Json) -> list[str]:
+    """The files that are not as the snapshot has them, and on a disk that is read-only."""
+    found = []
+    for record in before.get("files", []):
+        place = next(folder for folder in Path(record["path"]).parents if folder.is_dir())
+        with contextlib.suppress(OSError):
+            if _is_read_only(place) and record_file(record["path"]) != record:
+                found.append(f"file {record['path']}: is not as before, on a read-only file system")
+    return found
+
+
 # --- links ------------------------------------------------------------------------------------------
 
 
@@ -669,6 +696,9 @@ def differences(before: Json) -> list[str]:
         found += file_differences(before)
         after = observe(before["names"], before["macs"], before["uuids"])
         found += guest_differences(before)
+        if before.get("on disk"):
+            after["profiles"] = [p for p in after["profiles"] if not p["file"].startswith("/run/")]
+            found = [line for line in found if not line.startswith("file /run/")]
     except ERRORS as error:
         return [*found, f"the machine cannot be read: {str(error) or repr(error)}"]
     for part in ("links", "addresses", "routes", "zones", "profiles", "dns", "global dns"):
@@ -699,7 +729,8 @@ def guest_differences(before: Json) -> list[str]:
         same = now.get("ifindex") == was["index"]
         if was["kind"] == "tap" and same and not now.get("master"):
             found.append(f"guests {name}: was a port of {was['of']}, is of nothing")
-        if was["kind"] == "macvtap" and not same and of.get("ifindex", was["of_index"]) != was["of_index"]:
+        anew = now.get("link") == was["of"]  # its guest was started anew
+        if was["kind"] == "macvtap" and not (same or anew) and of.get("ifindex", was["of_index"]) != was["of_index"]:
             found.append(f"guests {name}: went with {was['of']}, which was made anew: start its guest anew")
     return found
 
@@ -860,7 +891,7 @@ def undo_checkpoint(folder: Path, spec: Json) -> str:
     numbers anew: one of the same path that was made at another time is another tool's.
     """
     told = "no checkpoint of ours is left"
-    there = checkpoints()
+    there = [] if rebooted(folder) else checkpoints()  # none outlives a NetworkManager
     ours = checkpoints_in(folder / spec["log"]) or [path for path in there if _came_with_us(path, folder)]
     note = read_json(checkpoint_note(folder / spec["log"]))
     for path in ours:
@@ -942,13 +973,14 @@ def undo_profiles(folder: Path, spec: Json) -> str:
     """Delete profiles that we made (UUID -> interface), and the virtual links that they brought. All at once: a host
     of hundreds of VLANs must be back as soon as one of two."""
     made: dict[str, str] = spec["profiles"]
+    held = read_json(folder / "snapshot.json")
     with contextlib.suppress(Failed):  # without NetworkManager the links must go all the same
-        here = {p["uuid"] for p in profiles()}
+        here = {p["uuid"] for p in profiles()} - {p["uuid"] for p in held.get("profiles", [])}
         there = [uuid for uuid in reversed(list(made)) if uuid in here]
         if there:
             words = [word for uuid in there for word in ("uuid", uuid)]
             run("nmcli", "-w", f"{15 + len(there)}", "connection", "delete", *words, timeout=30 + len(there))
-    before = read_json(folder / "snapshot.json").get("links", {})
+    before = held.get("links", {})
     brought = [name for name in made.values() if not before.get(name, {}).get("kind")]
 
     def left() -> list[str]:
@@ -1022,7 +1054,7 @@ def undo_files(folder: Path, spec: Json) -> str:
     held = [path for path in records if uuids and path.startswith(PROFILE_DIRS)]  # one that is gone names no uuid
     for path in dict.fromkeys([*spec.get("paths", []), *held]):
         with _noted(failed, path):
-            if restore_file(records[path]):
+            if give_file_back(records[path]):
                 changed.append(path)
     _have_read(changed, bool(uuids), failed)
     told = "; ".join([f"{len(changed)} given back", *aside])
@@ -1190,8 +1222,11 @@ def activate_again(before: Json) -> None:
         device = profile["device"]
         with contextlib.suppress(*ERRORS):  # the others are to be tried all the same
             if device and not _active_as_before(before, profile["uuid"], device):
-                # a virtual link that is gone comes with its profile, and cannot be named before
+                # a virtual link that is gone comes with its profile, and cannot be named before; a NIC that is gone
+                # does not, and its profile may be bound to none: NetworkManager would take another NIC for it
                 place = ["ifname", device] if device in links() else []
+                if not place and device in before["links"] and not before["links"][device]["kind"]:
+                    continue
                 run("nmcli", "-w", "20", "connection", "up", "uuid", profile["uuid"], *place)
 
 
@@ -1241,6 +1276,10 @@ def _undo(state_dir: Path, why: str, booting: bool) -> int:
     with contextlib.suppress(OSError):
         (folder / BALLAST).unlink(missing_ok=True)
     journal.try_append("undo", why=why, boot=boot_id())
+    if rebooted(folder) and (stuck := stuck_files(before)):
+        # what is on disk then belongs together, and half of it given back might lead nowhere
+        journal.try_append("not-verified", differences=stuck)
+        return 4
     if booting:
         _wait_for_nics(before.get("macs", []))
     elif wake_networkmanager():
@@ -1255,8 +1294,21 @@ def _undo(state_dir: Path, why: str, booting: bool) -> int:
         return 3
     with contextlib.suppress(*ERRORS):  # the call for the rollback may have failed, and done its work all the same
         _give_others_back(folder)
-    rebooted = transaction.get("boot") not in (None, boot_id())
-    if rebooted:
+    left = _settled(state_dir, transaction, before, came)
+    if _is_read_only(folder):  # no try can be counted, and none can be closed: it would be undone again and again
+        disarm(str(transaction.get("id")))
+        return 4
+    if left and not (rebooted(folder) and all(_of_the_running(line) for line in left)):
+        return 4
+    close(state_dir, "rolled back", verified=not left, differences=left)
+    return 4 if left else 3
+
+
+def _settled(state_dir: Path, transaction: Json, before: Json, came: dict[str, Json]) -> list[str]:
+    """Wait until the machine is as the snapshot has it, and tell whether it is; what still differs. `came` are the
+    guests' devices that the snapshot does not know."""
+    journal = Journal(state_dir / "open")
+    if rebooted(state_dir / "open"):
         with contextlib.suppress(*ERRORS):  # then all of it is compared
             undone = [spec for number in journal.begun() for spec in transaction["steps"][number]["undo"]]
             before = on_disk(before, {spec["mac"] for spec in undone if spec["op"] == "rename"})
@@ -1272,10 +1324,7 @@ def _undo(state_dir: Path, why: str, booting: bool) -> int:
         journal.try_append("not-verified", differences=left, mends=mends(before, state_dir))
     else:
         journal.try_append("verified", differences=[])
-    if left and not (rebooted and all(_of_the_running(line) for line in left)):
-        return 4
-    close(state_dir, "rolled back", verified=not left, differences=left)
-    return 4 if left else 3
+    return left
 
 
 def _guests_since(before: Json) -> dict[str, Json]:
@@ -1445,7 +1494,8 @@ def settle(before: Json, journal: Journal, patience: float) -> list[str]:
 def on_disk(before: Json, renamed: set[str]) -> Json:
     """The snapshot without what was in memory alone: after a boot it cannot be there. So are altnames: udev gives
     them at boot, by the `.link` files; those of NICs that were `renamed` (MACs) the undo has given back. What somebody
-    had taken down (`nmcli connection down`) a boot brings up."""
+    had taken down (`nmcli connection down`) a boot brings up; profiles in memory are NetworkManager's own, or an undo's
+    that gave them back."""
     here = links()
     active = {p["uuid"]: p["device"] for p in profiles()}
     kept = {
@@ -1454,6 +1504,7 @@ def on_disk(before: Json, renamed: set[str]) -> Json:
     }
     return {
         **before,
+        "on disk": True,
         "guests": {},  # they stopped with the machine
         "links": kept,
         "files": [r for r in before["files"] if not r["path"].startswith("/run/")],
@@ -1469,6 +1520,11 @@ def macvtaps_of(before: Json, lost: list[str]) -> Json:
     """The macvtaps whose guests a person gave up: nothing can give a guest back the one that it had open. That it is
     gone is told, and is no reason to keep the transaction open."""
     return {n: port for n, port in before.get("guests", {}).items() if n in lost and port["kind"] == "macvtap"}
+
+
+def rebooted(folder: Path) -> bool:
+    """Whether the machine was started since this transaction was begun."""
+    return read_json(folder / "transaction.json").get("boot") not in (None, boot_id())
 
 
 def boot_id() -> str:
@@ -1698,10 +1754,19 @@ def prune(history: Path, keep: int = HISTORY) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _lock_file(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # enough for flock(2)
+
+
 @contextlib.contextmanager
 def locked(state_dir: Path, wait_for: bool = True) -> Any:
     """Hold the lock of this machine's transactions; raises BlockingIOError when not told to wait."""
-    handle = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = _lock_file(state_dir / "lock")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait_for else fcntl.LOCK_NB))
         yield

@@ -13,6 +13,7 @@ import pytest
 from tests.lab import faults, picture
 from tests.lab.machine import Machine, Result
 from tests.lab.outage import pings, reachable
+from tests.lab.seed import PROFILE
 from tests.lab.ssh import anew, way_in
 from tests.lab.test_undo import TRIAL, apply, same
 
@@ -216,6 +217,29 @@ def cut_while_kept(host: Machine) -> None:
     host.power_cut()
 
 
+@pytest.mark.long
+def test_the_power_goes_under_a_profile_in_memory(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """As NetworkManager's own for a wired NIC: a boot takes it, and the undo has it."""
+    memory = f"/run/NetworkManager/system-connections/{PROFILE.rpartition('/')[2]}"
+    host.run(f"cp -p {PROFILE} /root/kept; mv {PROFILE} {memory}; nmcli connection reload; nmcli connection up eth0")
+    here = picture.whole(host)
+    parts = ("links", "addresses", "routes", "zones")
+    assert {p: here[p] for p in parts} == {p: before[p] for p in parts}
+    faults.pause(host, 6, event="done")
+    job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
+    faults.wait_paused(host, job)
+    host.run("sync")
+    host.power_cut()
+    host.boot()
+    online(host)
+    host.until("! test -e /var/lib/kvmnet/open", timeout=90)
+    now = picture.whole(host)
+    assert {p: now[p] for p in parts} == {p: before[p] for p in parts}
+    assert last(host)["verified"] is not False and reachable(peer)
+    host.run(f"rm -f {memory}; cp -p /root/kept {PROFILE}; nmcli connection reload; nmcli connection up eth0")
+    assert picture.whole(host) == before
+
+
 def undone_at_boot(host: Machine) -> float:
     """When, in seconds after the boot, the unit before NetworkManager was done, and had restored everything."""
     told = [event["event"] for event in faults.last_events(host)]
@@ -263,6 +287,27 @@ def test_who_knows_does_without_a_word(host: Machine, peer: Machine, before: dic
     gone = peer.run(f"{anew(ssh)} kvmnet remove --yes --no-confirm", check=False, timeout=120)
     assert gone.code == 0, gone
     nothing_left(host, peer, before)
+
+
+def test_who_called_is_asked_after_the_change(host: Machine, peer: Machine, before: dict[str, Any], ssh: str) -> None:
+    """One who is no gateway, and out of reach after the change."""
+    own = "10.1.7.7"
+    peer.run(f"ip address add {own}/16 dev eth0")
+    call = anew(ssh).replace("ssh ", f"ssh -b {own} ", 1)
+    try:
+        told = peer.out(f"{call} kvmnet plan /root/cluster.yaml")
+        assert f"after the change must answer: 10.1.1.1, {own}" in told.splitlines(), told
+        faults.pause(host, 7, event="done")
+        job = peer.start(f"{call} kvmnet apply --yes --no-confirm /root/cluster.yaml")
+        faults.wait_paused(host, job)
+    finally:
+        peer.run(f"ip address del {own}/16 dev eth0")
+    faults.go_on(host)
+    host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=120)
+    job.stop(signal.SIGKILL)
+    failed = [e["error"] for e in faults.last_events(host) if e["event"] == "failed"]
+    assert failed == [f"no answer from {own} after the change"]
+    same(host, peer, before)
 
 
 def removed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:

@@ -213,6 +213,96 @@ def test_files_come_back_with_owner_mode_and_label(host: Machine, peer: Machine,
         host.run(f"rm -f {LINK_FILE}; chmod 600 {PROFILE}; chgrp 0 {PROFILE}")
 
 
+@pytest.mark.parametrize("title", [TRIAL, "write the profiles to disk"])
+def test_the_disk_becomes_read_only(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:
+    """As a disk with errors does. What was not written yet is undone without it; a keyfile that cannot be given back
+    NetworkManager gets in memory. It is closed when it can be."""
+    steps = json.loads(host.out("kvmnet plan --json /root/cluster.yaml"))["steps"]
+    faults.pause(host, next(n for n, step in enumerate(steps) if title in step), event="done")
+    job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
+    faults.wait_paused(host, job)
+    places = "/etc /var/lib"
+    host.run(f"for place in {places}; do mount -o bind,ro $place $place && mount -o remount,ro,bind $place; done")
+    try:
+        assert host.run("touch /etc/x /var/lib/kvmnet/open/x", check=False).code
+        faults.go_on(host)
+        result = job.wait(300)
+        assert result.code == 4, result
+        now = picture.whole(host)
+        assert {part: now[part] for part in ("addresses", "zones")} == {
+            part: before[part] for part in ("addresses", "zones")
+        }
+        assert reachable(peer)
+        assert "peth0" not in now["links"]
+    finally:
+        host.run(f"for place in {places}; do umount -l $place; done")
+    result = host.run(RESCUE, timeout=120, check=False)
+    assert result.code == 3, result
+    host.run("rm -f /run/NetworkManager/system-connections/.*.kvmnet-aside")  # there was no place to keep it beside
+    same(host, peer, before)
+
+
+def test_the_hostname_comes_back(host: Machine, peer: Machine, before: dict[str, Any], definition: str) -> None:
+    """By an undo, by the boot after a power cut, by a removal: in the kernel and in /etc/hostname."""
+    named = definition.replace("    group: vm-container\n", "    group: vm-container\n    hostname: other.local\n", 1)
+    host.put("/root/cluster.yaml", named)
+
+    def changed() -> None:
+        result = apply(host)
+        assert (result.code, host.out("hostname; cat /etc/hostname")) == (0, "other.local\nother.local"), result
+
+    changed()
+    faults.reopen_last(host)
+    result = host.run(RESCUE, timeout=120, check=False)
+    assert result.code == 3, result
+    same(host, peer, before)
+    changed()
+    assert host.run("kvmnet remove --yes", check=False, timeout=120).code == 0
+    same(host, peer, before)
+    changed()
+    faults.reopen_last(host)
+    host.run("sync")
+    host.power_cut()
+    host.boot()
+    host.run("nm-online -s -q -t 60", timeout=90)
+    host.until("! test -e /var/lib/kvmnet/open", timeout=90)
+    assert picture.whole(host)["hostname"] == before["hostname"]
+    assert reachable(peer)
+
+
+def test_source_routing_goes_as_told_and_comes_back(host: Machine, peer: Machine, definition: str) -> None:
+    """Routing rules and a table of the NIC's profile: that of a port has none."""
+    host.put("/root/cluster.yaml", definition)
+    host.run(f"cp -p {PROFILE} /root/before.nmconnection")
+    host.run(
+        "nmcli connection modify eth0 ipv4.routing-rules 'priority 5 from 10.1.255.254 table 77'"
+        " +ipv4.routes '10.9.0.0/16 10.1.1.1 table=77' && nmcli --wait 30 connection up eth0",
+        timeout=60,
+    )
+
+    def seen() -> str:
+        return host.out("ip rule show; ip route show table 77")
+
+    try:
+        before, routing = picture.whole(host), seen()
+        assert "from 10.1.255.254 lookup 77" in routing and "10.9.0.0/16 via 10.1.1.1" in routing
+        result = apply(host)
+        assert (result.code, "77" in seen()) == (0, False), result
+        assert "and the routing rules of its connection profile go (priority 5 from 10.1.255.254" in result.stdout
+        assert "10.9.0.0/16" in result.stdout and "table 77" in result.stdout
+        faults.reopen_last(host)
+        result = host.run(RESCUE, timeout=120, check=False)
+        assert (result.code, seen()) == (3, routing), result
+        same(host, peer, before)
+        assert apply(host).code == 0
+        assert host.run("kvmnet remove --yes", check=False, timeout=120).code == 0
+        assert seen() == routing
+        same(host, peer, before)
+    finally:
+        host.run(f"cp -p /root/before.nmconnection {PROFILE}; nmcli connection reload")
+        host.run("nmcli --wait 30 connection up eth0", timeout=60)
+
+
 def label(host: Machine, what: str) -> None:
     """What is done to both files; the kernel takes labels without SELinux as well."""
     host.run(["/usr/bin/python3", "-c", f"import os\nfor path in ('{LINK_FILE}', '{PROFILE}'): {what}"], check=False)

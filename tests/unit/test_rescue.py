@@ -353,6 +353,17 @@ def test_what_was_in_memory_alone_is_not_looked_for_after_a_boot(monkeypatch: py
         "profiles": [*rows, {"uuid": "c", "device": "eth1", "file": "/run/c"}],
     }
     now = rescue.on_disk(before, renamed={"m1"})
+    monkeypatch.setattr(rescue, "guest_ports", dict)
+    wired = [{"uuid": "w", "device": "eth1", "file": "/run/w"}]  # NetworkManager's own, made anew
+    seen = {"links": now["links"], "profiles": [*rescue.profiles(), *wired]}
+    monkeypatch.setattr(rescue, "file_differences", lambda _: ["file /run/c: was not there", "file /etc/a: is gone"])
+    monkeypatch.setattr(
+        rescue, "observe", lambda *_: {**dict.fromkeys(("addresses", "routes", "zones", "dns")), **seen}
+    )
+    asked = {"names": [], "macs": [], "uuids": [], "global dns": None}
+    monkeypatch.setattr(rescue, "global_dns", lambda: None)
+    seen["global dns"] = None
+    assert rescue.differences({**now, **asked}) == ["file /etc/a: is gone"]
     assert [(p["uuid"], p["device"]) for p in now["profiles"]] == [("a", "eth0"), ("b", "br5")]
     assert now["files"] == [{"path": "/etc/a"}]
     assert [link["altnames"] for link in now["links"].values()] == [["now"], ["was"]]
@@ -749,6 +760,29 @@ def test_what_has_its_mac_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
     assert now.ran == []
 
 
+def test_a_checkpoint_of_another_boot_is_anothers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person mends the machine that was cut off, with nmstatectl: the numbers have begun anew."""
+    calls = hold_checkpoints(monkeypatch, {"/C/1": 300_004})
+    (tmp_path / "nmstate.log").write_text("Created checkpoint /C/1\n")
+    for boot, rolled_back in (("another", []), (rescue.boot_id(), ["/C/1"])):
+        (tmp_path / "transaction.json").write_text(json.dumps({"boot": boot, "steps": []}))
+        rescue.UNDO["checkpoint"](tmp_path, {"log": "nmstate.log"})
+        assert calls == rolled_back
+
+
+def test_of_a_nic_that_is_gone_no_other_gets_the_profile(
+    machine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be bound to none, and NetworkManager would choose one for it."""
+    before, ran = taken(machine), list[str]()
+    del machine["links"]["eth0"]
+    machine["profiles"] = []
+    monkeypatch.setattr(rescue, "links", lambda: machine["links"])
+    monkeypatch.setattr(rescue, "run", lambda *words: ran.append(" ".join(words)) or "")
+    rescue.activate_again(before)
+    assert ran == ["nmcli -w 20 connection up uuid u-b ifname bond0"]
+
+
 def test_a_bond_that_went_with_its_bridge_comes_back_before_its_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot be named as a device, since it is gone; that one fails does not keep the others down. A port that is
     active but waits for its bond for ever is activated again."""
@@ -857,6 +891,8 @@ def test_a_macvtap_that_went_with_its_base_cannot_be_given_back(ports: Ports) ->
         "guests macvtap0: went with bond0.2, which was made anew: start its guest anew"
     ]
     assert set(rescue.macvtaps_of(before, ["macvtap0", "vnet0"])) == {"macvtap0"}
+    ports.add("macvtap0", 41, "macvtap", link="bond0.2")
+    assert rescue.guest_differences(before) == [], "its guest was started anew"
 
 
 def test_a_snapshot_without_guests_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -913,6 +949,15 @@ def test_a_profile_loses_the_name_that_it_got_in_memory_before_its_nic_is_rename
     assert calls == [("nmcli", "connection", "modify", "--temporary", "uuid", "u-1", "connection.interface-name", "")]
     assert rescue.UNDO["unbind name"](tmp_path, {"uuid": "u-9"}) == "the profile is gone"
     assert len(calls) == 1
+
+
+def test_a_profile_that_was_there_before_is_not_ours_to_delete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whatever it has the UUID that ours was to have."""
+    machine = Profiles(monkeypatch, {"u-1": "br1", "u-2": "br2"})
+    before = {"links": {"br2": {"kind": "bridge"}}, "profiles": [{"uuid": "u-2"}]}
+    rescue.write_file(str(tmp_path / "snapshot.json"), json.dumps(before).encode())
+    rescue.UNDO["profiles"](tmp_path, {"profiles": {"u-1": "br1", "u-2": "br2"}})
+    assert machine.calls == ["nmcli -w 16 connection delete uuid u-1"]
 
 
 def test_without_networkmanager_their_links_go_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1398,6 +1443,82 @@ def test_a_crash_of_an_undo_is_in_the_journal(opened: Path, monkeypatch: pytest.
         undone(opened, monkeypatch)
     last = rescue.Journal(opened / "open").events()[-1]
     assert (last["event"], last["error"]) == ("undo-broke", "a bug")
+
+
+# ---- a disk that has become read-only
+
+
+def read_only(*_: Any) -> None:
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+def test_the_lock_is_held_also_where_it_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with rescue.locked(tmp_path):
+        pass
+    opens = os.open
+    refused: list[Any] = []
+
+    def refuse(path: Any, flags: int, *more: Any) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            refused.append(path)
+            read_only()
+        return opens(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with rescue.locked(tmp_path):
+        assert rescue.lock_taken(tmp_path)
+    assert refused and not rescue.lock_taken(tmp_path)
+
+
+def test_networkmanager_gets_a_keyfile_in_memory_that_the_disk_does_not_take(
+    keyfiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = keyfiles.parent / "memory"
+    file = keyfiles / "eth0.nmconnection"
+    file.write_text("was")
+    monkeypatch.setattr(rescue, "PROFILE_DIRS", (str(keyfiles), str(memory)))
+    shot(keyfiles, monkeypatch, eth0="u-0")
+    file.write_text("is")
+    write_file = rescue.write_file
+    at_disk = str(keyfiles) + "/"
+    monkeypatch.setattr(
+        rescue, "write_file", lambda path, *more: (read_only if path.startswith(at_disk) else write_file)(path, *more)
+    )
+    with pytest.raises(rescue.Failed, match="Read-only"):
+        rescue.UNDO["files"](keyfiles.parent / "open", {"uuids": ["u-0"]})
+    assert (file.read_text(), (memory / file.name).read_text()) == ("is", "was")
+
+
+@pytest.mark.parametrize(
+    ("boot", "differs", "left"), [("another", True, True), ("another", False, False), (None, True, False)]
+)
+def test_after_a_boot_half_of_it_is_not_given_back(
+    opened: Path, monkeypatch: pytest.MonkeyPatch, boot: Any, differs: bool, left: bool
+) -> None:
+    """What is on the disk belongs together, and the machine has started by it."""
+    file = opened / "eth0.nmconnection"
+    file.write_text("was")
+    before = {"files": [rescue.record_file(str(file))], "profiles": [], "links": {}}
+    file.write_text("is" if differs else "was")
+    rescue.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
+    steps = [{"title": "step", "undo": [{"op": "note", "n": 0}]}]
+    transaction = {"id": "T", "steps": steps, "boot": boot}
+    rescue.write_file(str(opened / "open" / "transaction.json"), json.dumps(transaction).encode())
+    monkeypatch.setattr(rescue, "_is_read_only", lambda folder: folder == opened)
+    monkeypatch.setattr(rescue, "on_disk", lambda before, _: before)
+    rescue.Journal(opened / "open").append("do", step=0)
+    code, seen = undone(opened, monkeypatch)
+    assert (code, seen) == ((4, []) if left else (3, [0]))
+
+
+def test_what_cannot_be_closed_is_not_undone_again_and_again(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    off: list[str] = []
+    monkeypatch.setattr(rescue, "disarm", off.append)
+    monkeypatch.setattr(rescue, "_is_read_only", lambda folder: folder == opened / "open")
+    rescue.Journal(opened / "open").append("do", step=0)
+    assert undone(opened, monkeypatch) == (4, [0])
+    assert off == ["T"]
+    assert rescue.Journal(opened / "open").events()[-1]["event"] == "verified"
 
 
 # ---- a full disk
