@@ -30,6 +30,8 @@ from tests.lab.outage import reachable
 
 BEFORE_THE_COMMIT = ("the re-binding", "the rename", "the seeding", "the trial")
 EITHER = ("before", "after")
+#: Faults that a change may outlive, as it may not.
+UNDECIDED = ("disk full", "foreign checkpoint", "kvmnet deleted, the worker lives", *CLOCKS)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _critical(kind: str, places: tuple[str, ...]) -> list[Point]:
             ends: tuple[str, ...] = ("before",)
             if fault in ("a second apply", "terminal gone") or (fault == "gateway silent" and late):
                 ends = ("after",)
-            elif fault.startswith("NetworkManager") or fault in ("disk full", "foreign checkpoint", *CLOCKS):
+            elif fault.startswith("NetworkManager") or fault in UNDECIDED:
                 ends = EITHER
             found.append(Point(fault, place, ends=ends, kind=kind))
     renames = places != NO_RENAME

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.lab.machine import Machine
+from tests.lab.machine import Job, Machine
+
+#: Who says unasked which MAC an address has (gratuitous ARP, RFC 5944 4.6): a line of both each.
+_LISTEN = """import socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as wire:
+    wire.bind((sys.argv[1], 0))
+    while True:
+        arp = wire.recv(64)[14:42]
+        if arp[14:18] == arp[24:28]:
+            print(socket.inet_ntoa(arp[14:18]), arp[8:14].hex(":"), flush=True)
+"""
 
 
 def speak(peer: Machine, addresses: Mapping[str, list[str]]) -> None:
@@ -18,6 +28,11 @@ def speak(peer: Machine, addresses: Mapping[str, list[str]]) -> None:
         for address in given:
             lines.append(f"ip address add {address} dev {name}" + (" nodad" if ":" in address else ""))
     peer.run("set -e\n" + "\n".join(lines))
+
+
+def listen(peer: Machine, interface: str) -> Job:
+    """Note what is announced by ARP on the wire of a NIC of the peer's, until it is stopped."""
+    return peer.start(["python3", "-I", "-c", _LISTEN, interface])
 
 
 def serve_leases(

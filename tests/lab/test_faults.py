@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab import matrix, matrix_faults, matrix_hosts, picture, roots
+from tests.lab import faults, matrix, matrix_faults, matrix_hosts, picture, roots
 from tests.lab.machine import Job, Machine
 from tests.lab.matrix import EITHER, Point
 from tests.lab.matrix_hosts import Bench
@@ -25,6 +25,8 @@ WORST = (
     Point("clock an hour on, the worker lives", 6, ends=EITHER),
     Point("clock an hour back, the worker lives", 6, ends=EITHER),
 )
+RESCUE_FILE = "/var/lib/kvmnet/rescue.py"
+RESCUE = f"/usr/bin/python3 -I {RESCUE_FILE}"
 
 
 @pytest.fixture(scope="module")
@@ -53,5 +55,41 @@ def test_without_its_watchdog_the_matrix_sees_a_lost_machine(bench: Bench, monke
     monkeypatch.setitem(matrix_faults.FAULTS, "unwatched", unwatched)
     with pytest.raises(AssertionError, match="still open"):
         matrix.run(bench, Point("unwatched", 4))
-    bench.host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.py", check=False, timeout=120)
+    bench.host.run(RESCUE, check=False, timeout=120)
+    assert picture.whole(bench.host) == bench.before
+
+
+@pytest.mark.long
+def test_without_its_boot_units_the_matrix_sees_a_lost_machine(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unbooted(bench: Bench, job: Job) -> None:
+        bench.host.run("systemctl disable kvmnet-boot-undo kvmnet-boot-verify; sync")
+        matrix_faults.FAULTS["power cut"](bench, job)
+
+    monkeypatch.setattr(matrix_faults, "PATIENCE", 5)
+    monkeypatch.setitem(matrix_faults.FAULTS, "unbooted", unbooted)
+    with pytest.raises(AssertionError, match="still open"):
+        matrix.run(bench, Point("unbooted", 6))
+    bench.host.run(RESCUE, check=False, timeout=120)
+    assert picture.whole(bench.host) == bench.before
+
+
+@pytest.mark.long
+def test_an_undo_that_is_blind_is_no_undo_to_the_matrix(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives no NIC its name back, and takes everything for what it was."""
+
+    def blind(bench: Bench, job: Job) -> None:
+        text = bench.host.get(RESCUE_FILE).decode()
+        for line in ("def give_names_back(before: Json) -> list[str]:", "def differences(before: Json) -> list[str]:"):
+            assert text.count(line) == 1
+            text = text.replace(line, f"{line}\n    return []")
+        assert text.count('"rename": undo_rename,') == 1
+        bench.host.put(RESCUE_FILE, text.replace('"rename": undo_rename,', '"rename": lambda *_: "",'), mode=0o700)
+        matrix_faults.FAULTS["worker killed"](bench, job)
+
+    monkeypatch.setitem(matrix_faults.FAULTS, "blind", blind)
+    with pytest.raises(AssertionError, match="not as before: links"):
+        matrix.run(bench, Point("blind", 4))
+    faults.reopen_last(bench.host)
+    bench.host.run(f"cp /opt/kvmnet/lib/python3*/site-packages/kvmnet/rescue.py {RESCUE_FILE}")
+    assert bench.host.run(RESCUE, check=False, timeout=120).code == 3
     assert picture.whole(bench.host) == bench.before

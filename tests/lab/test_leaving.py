@@ -142,6 +142,22 @@ def test_cut_off_at_its_very_end(host: Machine, peer: Machine) -> None:
     assert apply(host, HEAD + NIC).code == 0
 
 
+def test_what_somebody_took_down_goes_too(host: Machine, peer: Machine) -> None:
+    """Its profiles alone are there, and the next boot would bring it back."""
+    assert apply(host, HEAD + NIC + VLAN).code == 0
+    host.run("nmcli connection down br-eth0.5; nmcli connection down eth0.5; true", timeout=90)
+    host.until("! ls -d /sys/class/net/*eth0.5 2>/dev/null", timeout=30)
+    before = picture.whole(host)
+    result = apply(host, HEAD + NIC)
+    assert result.code == 0, result
+    assert "eth0.5" not in host.out("ls /etc/NetworkManager/system-connections /run/NetworkManager/system-connections")
+    faults.reopen_last(host)
+    result = host.run(RESCUE, timeout=120, check=False)
+    assert result.code == 3, result
+    assert picture.whole(host) == before, "the undo brings the profiles back, and not up"
+    assert apply(host, HEAD + NIC).code == 0
+
+
 def test_after_a_reboot_it_has_not_come_back(host: Machine, peer: Machine) -> None:
     host.power_cut()
     host.boot()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import faults, picture, ways
+from tests.lab import faults, neighbour, picture, ways
 from tests.lab.machine import Machine
 from tests.lab.outage import reachable
 from tests.lab.ways import WAYS, Way, whole
@@ -30,11 +30,15 @@ def way(machines: tuple[Machine, Machine], request: pytest.FixtureRequest) -> Wa
 def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
     host, peer = machines
     before = whole(host)
+    told = neighbour.listen(peer, "eth0")
 
     result = host.run(f"kvmnet apply --yes {way.allow} /root/mistaken.yaml", check=False, timeout=240)
     assert (result.code, "no answer from" in result.stdout) == (3, True), result
     assert whole(host) == before
     assert reachable(peer, way.address)
+    announced = [line.split()[1] for line in told.stop().stdout.splitlines() if line.startswith(f"{way.address} ")]
+    if "bond0" in way.profiles:  # NetworkManager makes it anew with a MAC of its own, and announces that
+        assert announced[-1:] == [before["links"]["bond0"]["address"]], announced
 
     result = host.run(f"kvmnet apply --yes {way.allow} /root/cluster.yaml", check=False, timeout=240)
     assert result.code == 0, result
