@@ -47,8 +47,8 @@ def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, d
                 console.waiting(None)
                 _require_same(prepared, again)
                 prepared = again
-        # From here on Ctrl-C means: undo it. Until it is followed it waits, and a dropped session does too.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # From here on Ctrl-C means: undo it. Until it is followed it waits, and a dropped session is nothing.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         identity = open_transaction(state_dir, prepared)
         start(state_dir, identity)
@@ -116,21 +116,25 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel
     with seen as journal:
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             code = follow(journal, state_dir, identity, tell)
         except KeyboardInterrupt:
             if not on_cancel:
                 raise
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            console.waiting(None)
-            console.line("cancelled: undoing (this cannot be interrupted)")
             cancel(identity)
+            with suppress(OSError):  # what the output went into may be gone by the same key
+                console.waiting(None)
+                console.line("cancelled: undoing (this cannot be interrupted)")
             code = follow(journal, state_dir, identity, tell)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if code is None:
-            console.line("the worker is gone; undoing from here")
+            with suppress(OSError):
+                console.line("the worker is gone; undoing from here")
             rescue_now(state_dir)
             code = follow(journal, state_dir, identity, tell)
-    console.waiting(None)
+    with suppress(OSError):
+        console.waiting(None)
     code = 4 if code is None else code
     wait_closed(state_dir, identity, code)
     return _told_end(console, state_dir, identity, code, end.get("away"))

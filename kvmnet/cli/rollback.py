@@ -1,5 +1,6 @@
 """`kvmnet rollback` and `kvmnet remove`: back to what was before."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from kvmnet.core.errors import Refused
 
 if TYPE_CHECKING:
     from kvmnet.core.bundle import Bundle
+    from kvmnet.transaction.history import Open
 
 _YES = typer.Option(False, "--yes", "-y", help="Do not ask (only a terminal is asked).")
 _DRY_RUN = typer.Option(False, "--dry-run", help="Show the plan and the steps, touch nothing.")
@@ -58,8 +60,9 @@ def rollback(
     console = Console(as_json)
     with told(console):
         need_root("undo a change")
-        if opened(state_path()) is not None:
-            raise typer.Exit(_undo_open(console, dry_run))
+        now = opened(state_path())
+        if now is not None:
+            raise typer.Exit(_undo_open(console, now, dry_run))
         files = before_the_last(state_path())
         if not files:
             remove(yes, dry_run, confirm_within, no_confirm, allow, allow_guest_loss, as_json)
@@ -71,14 +74,12 @@ def rollback(
     raise typer.Exit(code)
 
 
-def _undo_open(console: Console, dry_run: bool) -> int:
+def _undo_open(console: Console, now: "Open", dry_run: bool) -> int:
     """0 when it is undone and verified, or had been kept by then; 4 when a person is needed."""
-    from kvmnet.transaction.history import opened
     from kvmnet.transaction.launch import cancel, rescue_now
 
-    now = opened(state_path())
-    assert now is not None
-    console.line(f"transaction {now.id} for {now.host}: undoing")
+    with suppress(OSError):  # who listened may be gone: it is to be undone all the same
+        console.line(f"transaction {now.id} for {now.host}: undoing")
     if dry_run:
         return 0
     if now.works:

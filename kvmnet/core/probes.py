@@ -41,8 +41,8 @@ def choose_probes(
     servers, today's where it learns them, `own`, the definition's own probes, and `callers`, the machine that
     the operator sits at. A host that moves to another network cannot ask its new gateway yet: where
     today's gateway answers and no gateway of the definition does, the definition's must answer afterwards.
-    So a mistyped network is undone. A link-local gateway is asked on the interface that has it today, and
-    afterwards on the one that will.
+    So a mistyped network is undone, and a mistyped gateway. A link-local gateway is asked on the interface that has it
+    today, and afterwards on the one that will.
     """
     wanted, today = _gateways(desired), _gateways(live)
     later = [*wanted, *_staying(today, desired, wanted)]
@@ -56,8 +56,9 @@ def choose_probes(
     watch = [probe for probe in must if not probe.device][:1]
     for version in (4, 6):
         ours = [p for p in wanted if _version(p) == version]
-        if ours and not any(_version(p) == version for p in must):
-            theirs = ask([p for p in today if _version(p) == version and p not in now.values()])
+        if ours and not any(p in must for p in ours):
+            known = [p for p in must if _version(p) == version]  # today's, in the same subnet
+            theirs = known or ask([p for p in today if _version(p) == version and p not in now.values()])
             must += ours if theirs else []
             watch += [p for p in theirs if not p.device]
     silent = [p for p in wanted if p not in must]

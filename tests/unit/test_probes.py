@@ -59,7 +59,10 @@ def test_a_silent_gateway_is_named_and_not_asked() -> None:
 
 def test_todays_gateway_counts_while_the_host_stays_in_its_subnet() -> None:
     assert texts(ask(state(), state("10.1.1.1"), {"10.1.1.1"}).must) == ["10.1.1.1"]
-    assert texts(ask(state("10.1.1.2"), state("10.1.1.1"), {"10.1.1.1"}).must) == ["10.1.1.1"]
+    found = ask(state("10.1.1.2"), state("10.1.1.1"), {"10.1.1.1"})
+    assert (texts(found.must), found.watch) == (["10.1.1.1", "10.1.1.2"], "10.1.1.1"), "it may be mistyped"
+    both = of(state("10.1.1.2"), state("10.1.1.3"))
+    assert texts(ask(both, state("10.1.1.1"), {"10.1.1.1", "10.1.1.3"}).must) == ["10.1.1.3", "10.1.1.1"]
 
 
 def test_a_host_that_moves_must_reach_its_new_gateway() -> None:
