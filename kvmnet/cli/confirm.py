@@ -47,7 +47,7 @@ def confirm(
 def _who(state_dir: Path, console_here: bool) -> str:
     """Who confirms; raises Refused when it proves nothing."""
     from kvmnet import rescue
-    from kvmnet.host.caller import ssh_connection
+    from kvmnet.host.caller import ssh_connection, way_back
     from kvmnet.transaction.history import opened, waits_since
 
     since = waits_since(state_dir)
@@ -78,6 +78,13 @@ def _who(state_dir: Path, console_here: bool) -> str:
     ours = {a.partition("/")[0] for addresses in rescue.addresses().values() for a in addresses}
     if connection.peer in ours:
         raise Refused("this connection comes from this host itself, so it proves nothing", anew, NO_PROOF)
+    device, port = way_back(connection.peer)
+    if port:
+        words = f"this connection comes from what is behind {port}, on this host itself, so it proves nothing"
+        raise Refused(words, anew, NO_PROOF)
+    if proving and device and device not in proving:
+        words = f"the answers to this connection leave by {device}, which the change does not touch: it proves nothing"
+        raise Refused(words, anew, NO_PROOF)
     return connection.peer
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Optional
+import ipaddress
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from kvmnet.core.bundle import State, port_names
 from kvmnet.core.difference import is_link_local
@@ -12,20 +13,63 @@ from kvmnet.core.plan import Plan
 FAMILIES = ("ipv4", "ipv6")
 
 
-def touches(plan: Plan, live: State, address: str) -> bool:
+#: nmstate's types that are told with what lies under them, or under which nothing does. Of any other, a tunnel, nobody
+#: can say what it goes over.
+_TOLD = (
+    *("ethernet", "infiniband", "bond", "team", "vlan", "mac-vlan", "mac-vtap", "veth", "dummy", "loopback", "vrf"),
+    *("linux-bridge", "ovs-bridge", "ovs-interface"),
+)
+
+
+def touches(plan: Plan, live: State, address: str, peer: str = "") -> bool:
     """Whether the interface that has `address` now, or one below it (a bridge's port, a VLAN's base), is
-    changed by the plan; True as well where no interface has it: then nobody can say."""
-    names = {str(i["name"]) for i in live.get("interfaces", []) if address in _addresses(i)}
-    return bool(names & _depending(plan, live)) or (not names and not plan.empty)
+    changed by the plan, or by what an answer to `peer` leaves afterwards; True as well where no interface has it: then
+    nobody can say."""
+    names = _holders(live, address)
+    if not names:
+        return not plan.empty
+    return bool(names & _depending(plan, live) or _answering(plan, live, peer))
 
 
-def proving(plan: Plan, live: State, address: Optional[str] = None, more: Collection[str] = ()) -> tuple[str, ...]:
+def _holders(live: State, address: str) -> set[str]:
+    return {str(i["name"]) for i in live.get("interfaces", []) if address in _addresses(i)}
+
+
+def _answering(plan: Plan, live: State, peer: str) -> set[str]:
+    """The interfaces by which the plan would have an address answered: by a route, or by a subnet of their own, that is
+    as narrow as the way of now."""
+    if not peer:
+        return set()
+    now = max((size for size, _ in _ways(live, peer, "running")), default=0)
+    return {name for size, name in _ways(plan.state, peer, "config") if size >= now}
+
+
+def _ways(state: State, peer: str, kind: str) -> Iterator[tuple[int, str]]:
+    """By what a state has an address answered: the length of the prefix, and the interface."""
+    ip = ipaddress.ip_address(peer)
+    found = [
+        (route["destination"], route.get("next-hop-interface"))
+        for route in state.get("routes", {}).get(kind, [])
+        if route.get("state") != "absent" and route.get("destination")
+    ]
+    for interface in state.get("interfaces", []):
+        held = [a for family in FAMILIES for a in interface.get(family, {}).get("address", [])]
+        found += [(f"{a['ip']}/{a.get('prefix-length', 128)}", interface["name"]) for a in held]
+    for network, name in found:
+        subnet = ipaddress.ip_network(network, strict=False)
+        if name and ip in subnet:
+            yield subnet.prefixlen, str(name)
+
+
+def proving(plan: Plan, live: State, address: str = "", peer: str = "", more: Collection[str] = ()) -> tuple[str, ...]:
     """By which interfaces a word from outside must come in to prove something: what the plan changes (and `more`), by
     the names before and after, and what stands on it. Empty where none of them is to have an address: nobody can come
     in by what changes then, and every new connection says what there is to say. A link-local address is none of
     these, unless the caller came in by one (`address`)."""
     names = _depending(plan, live, more)
-    by_itself = address is not None and is_link_local(address) and touches(plan, live, address)
+    if address and _answering(plan, live, peer):
+        names |= _holders(live, address)
+    by_itself = bool(address) and is_link_local(address) and touches(plan, live, address)
     return tuple(sorted(names)) if by_itself or any(_to_come_in(name, plan, live) for name in names) else ()
 
 
@@ -42,7 +86,8 @@ def _depending(plan: Plan, live: State, more: Collection[str] = ()) -> set[str]:
     while new:
         found |= new
         new = {name for below in new for name in above.get(below, ())} - found
-    return found
+    tunnels = [i for i in live.get("interfaces", []) if found and i.get("type", "ethernet") not in _TOLD]
+    return found | {str(i["name"]) for i in tunnels if any(not is_link_local(a) for a in _addresses(i))}
 
 
 def _to_come_in(name: str, plan: Plan, live: State) -> bool:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from kvmnet import rescue
+
+#: What a virtual machine's or a container's port of a bridge is to the kernel.
+GUESTS = ("tun", "veth")
+
 
 @dataclass(frozen=True)
 class Connection:
     """An SSH connection: the address of the other end, ours, and when it was opened (seconds since the
-    machine started, as `rescue.uptime`)."""
+    machine started, as `rescue.uptime`). The addresses are empty where a person came by the web (Cockpit)."""
 
     peer: str
     address: str
@@ -38,7 +44,26 @@ def ssh_connection(proc: Path = Path("/proc"), pid: Optional[int] = None) -> Opt
         said = _environment(proc, one).get("SSH_CONNECTION", "").split()
         if len(said) == 4:
             return Connection(_plain(said[0]), _plain(said[2]), 0.0)
-    return None
+    names = [_name(proc, one) for one in _ancestors(proc, os.getpid() if pid is None else pid)]
+    return Connection("", "", 0.0) if any(name.startswith("cockpit-") for name in names) else None
+
+
+def way_back(peer: str) -> tuple[str, str]:
+    """The device by which an answer to an address leaves, and the bridge's port behind which it is, if that is a
+    guest's or a container's; each empty where nobody says."""
+    with contextlib.suppress(rescue.Failed, LookupError, TypeError):
+        route = rescue.run_json("ip", "-j", "route", "get", peer)[0]
+        device = str(route["dev"])
+        if "gateway" in route or "via" in route:
+            return device, ""
+        macs = [n.get("lladdr") for n in rescue.run_json("ip", "-j", "neighbor", "show", "to", peer, "dev", device)]
+        kinds = {link["ifname"]: link.get("linkinfo", {}).get("info_kind") for link in rescue.shown_links()}
+        if kinds.get(device) != "bridge":
+            return device, ""
+        learned = rescue.run_json("bridge", "-j", "fdb", "show", "br", device)
+        ports = [row["ifname"] for row in learned if row.get("mac") in macs and kinds.get(row["ifname"]) in GUESTS]
+        return device, str(ports[0]) if ports else ""
+    return "", ""
 
 
 def _first(proc: Path, sshd: int) -> int:

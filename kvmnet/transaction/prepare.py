@@ -121,7 +121,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str
             record = _record(bundle, live, state_dir)
             terms = Terms(wishes.timeout, probes.must, *record, confirm)
             steps = compile_steps(plan, live, bound_profiles(held.profiles), terms)
-            by = proving(plan, live.state, connection.address if connection else None)
+            by = proving(plan, live.state, *_ends(connection))
             return Prepared(plan, live, steps, backend.name, probes, confirm, by, allowed)
 
 
@@ -143,7 +143,8 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Calla
             confirm = wishes.confirm if wishes.confirm is not None else CONFIRM_WITHIN if connection else 0
             record = sorted(str(path) for path in (state_dir / "applied").iterdir())
             steps = compile_removal(plan, original, live, probes.must, record, confirm)
-            by = proving(plan, live.state, connection.address if connection else None, given_back(bundle, original))
+            address, peer = _ends(connection)
+            by = proving(plan, live.state, address, peer, given_back(bundle, original))
             return Prepared(plan, live, steps, backend.name, probes, confirm, by, allowed, original)
 
 
@@ -199,7 +200,13 @@ def _callers(connection: Optional[Connection]) -> list[str]:
 def _confirm(wishes: Wishes, plan: Plan, live: Live, connection: Optional[Connection]) -> int:
     if wishes.confirm is not None:
         return wishes.confirm
-    return CONFIRM_WITHIN if connection and touches(plan, live.state, connection.address) else 0
+    return CONFIRM_WITHIN if connection and touches(plan, live.state, *_ends(connection)) else 0
+
+
+def _ends(connection: Optional[Connection]) -> tuple[str, str]:
+    """Our address of the connection that this command came by, and the other end's; empty where there is none, or
+    nobody says."""
+    return (connection.address, connection.peer) if connection else ("", "")
 
 
 def _read(

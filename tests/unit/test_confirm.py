@@ -91,11 +91,16 @@ def waiting(folder: Path, *more: dict[str, Any], proving: tuple[str, ...] = ("et
         journal.append(str(event.pop("event")), **event)
 
 
+#: By which device the answers to a peer leave, and the guest's port that it is behind.
+WAYS_BACK = {"10.1.1.1": ("eth0", ""), "10.1.0.9": ("eth0", "vnet3"), "192.168.122.9": ("virbr0", "")}
+
+
 def ask(
     monkeypatch: pytest.MonkeyPatch, state: Path, connection: Optional[Connection], *, console_here: bool = False
 ) -> str:
     monkeypatch.setattr(caller, "ssh_connection", lambda: connection)
     monkeypatch.setattr(rescue, "addresses", lambda: {"eth0": ["10.1.255.254/16"], "eth1": ["192.0.2.7/24"]})
+    monkeypatch.setattr(caller, "way_back", lambda peer: WAYS_BACK.get(peer, ("", "")))
     return confirm._who(state, console_here)
 
 
@@ -116,6 +121,63 @@ def test_only_a_new_connection_from_elsewhere_confirms(tmp_path: Path, monkeypat
     with pytest.raises(Refused, match="no SSH connection") as told:
         ask(monkeypatch, tmp_path, None)
     assert told.value.code == "KVN561"
+
+
+@pytest.mark.parametrize(
+    ("peer", "words"),
+    [
+        ("10.1.0.9", "from what is behind vnet3, on this host itself"),
+        ("192.168.122.9", "the answers to this connection leave by virbr0, which the change does not touch"),
+    ],
+)
+def test_a_guest_of_this_host_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, peer: str, words: str
+) -> None:
+    """No frame of its has left the machine."""
+    waiting(tmp_path)
+    with pytest.raises(Refused, match=words) as told:
+        ask(monkeypatch, tmp_path, Connection(peer, "10.1.255.254", 201.0))
+    assert told.value.code == "KVN561"
+
+
+def test_the_way_back_to_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel: dict[str, Any] = {
+        "ip -j route get 10.1.0.9": [{"dst": "10.1.0.9", "dev": "br0"}],
+        "ip -j route get 10.1.0.8": [{"dst": "10.1.0.8", "dev": "br0"}],
+        "ip -j route get 10.5.0.1": [{"dst": "10.5.0.1", "gateway": "10.1.0.9", "dev": "br0"}],
+        "ip -j route get 10.6.0.1": [{"dst": "10.6.0.1", "dev": "eth1"}],
+        "ip -j neighbor show to 10.1.0.9 dev br0": [{"dst": "10.1.0.9", "lladdr": "02::9"}],
+        "ip -j neighbor show to 10.1.0.8 dev br0": [{"dst": "10.1.0.8", "lladdr": "02::8"}],
+        "ip -j neighbor show to 10.6.0.1 dev eth1": [{"dst": "10.6.0.1", "lladdr": "02::6"}],
+        "bridge -j fdb show br br0": [{"mac": "02::9", "ifname": "vnet3"}, {"mac": "02::8", "ifname": "eth0"}],
+    }
+
+    def run_json(*words: str) -> Any:
+        if " ".join(words) not in kernel:
+            raise rescue.Failed("RTNETLINK answers: Network is unreachable")
+        return kernel[" ".join(words)]
+
+    kinds = {"br0": "bridge", "vnet3": "tun", "eth0": None, "eth1": None}
+    rows = [{"ifname": name, "linkinfo": {"info_kind": kind} if kind else {}} for name, kind in kinds.items()]
+    monkeypatch.setattr(rescue, "run_json", run_json)
+    monkeypatch.setattr(rescue, "shown_links", lambda: rows)
+    assert caller.way_back("10.1.0.9") == ("br0", "vnet3")
+    assert caller.way_back("10.1.0.8") == ("br0", "")
+    assert caller.way_back("10.5.0.1") == ("br0", ""), "who is behind a router is elsewhere"
+    assert caller.way_back("10.6.0.1") == ("eth1", "")
+    assert caller.way_back("10.9.0.1") == ("", "")
+
+
+def test_who_comes_by_the_web_is_no_person_at_the_console(tmp_path: Path) -> None:
+    process(tmp_path, 20, 1, "cockpit-ws")
+    process(tmp_path, 21, 20, "cockpit-session")
+    process(tmp_path, 22, 21, "cockpit-bridge")
+    process(tmp_path, 23, 22, "bash")
+    assert ssh_connection(tmp_path, 23) == Connection("", "", 0.0)
+    changed = Plan(Bundle("c", "h", "rocks", (), {}), (), {}, {}, (), None, {}, False, (Change("change", "x"),))
+    here = Live("h", state(BRIDGE), {}, {})
+    assert prepare._confirm(prepare.Wishes(), changed, here, Connection("", "", 0.0)) == prepare.CONFIRM_WITHIN
+    assert prepare._callers(Connection("", "", 0.0)) == []
 
 
 def test_where_nobody_comes_in_by_what_changes_any_new_connection_confirms(
@@ -202,6 +264,35 @@ FREE = {"name": "eth3", "ipv6": {"enabled": True, "autoconf": True, "address": [
 LOCAL = {**FREE, "name": "eth4"}
 
 
+TUNNEL = {"name": "wg0", "type": "unknown", "ipv4": {"address": [{"ip": "172.16.0.1", "prefix-length": 24}]}}
+
+
+@pytest.mark.parametrize(
+    ("address", "peer", "touched"),
+    [
+        ("192.0.2.7", "198.51.100.9", True),  # comes in by eth9, and its answers will leave by eth1
+        ("192.0.2.7", "203.0.113.9", True),  # which will have a subnet that it is in
+        ("192.0.2.7", "192.0.2.9", False),
+        ("172.16.0.1", "172.16.0.9", True),  # over who knows what
+    ],
+)
+def test_the_way_back_and_a_tunnel_are_the_operators_way_too(address: str, peer: str, touched: bool) -> None:
+    added = {"name": "eth1", "ipv4": {"address": [{"ip": "203.0.113.1", "prefix-length": 24}]}}
+    route = {"destination": "198.51.100.0/24", "next-hop-address": "203.0.113.2", "next-hop-interface": "eth1"}
+    sent = {"interfaces": [added], "routes": {"config": [route]}}
+    plan = Plan(Bundle("c", "h", "rocks", (), state(added)), (), {}, sent, (), None, {}, False, (Change("add", "x"),))
+    live = state({**ETH9, "type": "ethernet"}, TUNNEL)
+    assert touches(plan, live, address, peer) is touched
+    by = proving(plan, live, address, peer)
+    assert (("eth9" if address == "192.0.2.7" else "wg0") in by) is touched, by
+    wide = {"interfaces": [{"name": "eth5"}], "routes": {"config": [{**route, "destination": "0.0.0.0/0"}]}}
+    default = Plan(plan.bundle, (), {}, wide, (), None, {}, False, plan.changes)
+    assert touches(default, live, address, peer) is (peer != "192.0.2.9"), "that one has a narrower way already"
+    gone = {**sent, "interfaces": [{"name": "eth5"}], "routes": {"config": [{**route, "state": "absent"}]}}
+    less = Plan(plan.bundle, (), {}, gone, (), None, {}, False, plan.changes)
+    assert not touches(less, live, "192.0.2.7", peer)
+
+
 def plan_of(
     *sent: str, renames: tuple[Rename, ...] = (), routes: tuple[str, ...] = (), leaving: tuple[str, ...] = ()
 ) -> Plan:
@@ -215,22 +306,20 @@ def plan_of(
 @pytest.mark.parametrize(
     ("plan", "address", "expected"),
     [
-        (plan_of("stor"), None, ("stor",)),  # not eth0, which is of the definition too
-        (plan_of("peth0"), None, ("eth0", "peth0", "stor")),
-        (plan_of(renames=(Rename("m", "old", "peth0"),)), None, ("eth0", "old", "peth0", "stor")),
-        (plan_of(routes=("stor",)), None, ("stor",)),
-        (plan_of("eth1"), None, ("bond0", "eth0.5", "eth1")),  # of others, over what is changed
-        (plan_of(), None, ()),  # settings alone
-        (plan_of("guests", "eth3"), None, ()),  # nobody comes in by these
-        (plan_of("eth4"), None, ()),
+        (plan_of("stor"), "", ("stor",)),  # not eth0, which is of the definition too
+        (plan_of("peth0"), "", ("eth0", "peth0", "stor")),
+        (plan_of(renames=(Rename("m", "old", "peth0"),)), "", ("eth0", "old", "peth0", "stor")),
+        (plan_of(routes=("stor",)), "", ("stor",)),
+        (plan_of("eth1"), "", ("bond0", "eth0.5", "eth1")),  # of others, over what is changed
+        (plan_of(), "", ()),  # settings alone
+        (plan_of("guests", "eth3"), "", ()),  # nobody comes in by these
+        (plan_of("eth4"), "", ()),
         (plan_of("eth4"), "fe80::4", ()),
         (plan_of("eth4"), "fe80::3", ("eth4",)),  # but this caller does, by one of two that have it
         (plan_of(leaving=("gone",)), "198.51.100.1", ()),  # nobody can come in by it any more
     ],
 )
-def test_by_which_interfaces_a_word_proves_something(
-    plan: Plan, address: Optional[str], expected: tuple[str, ...]
-) -> None:
+def test_by_which_interfaces_a_word_proves_something(plan: Plan, address: str, expected: tuple[str, ...]) -> None:
     gone = {"name": "gone", "ipv4": {"enabled": True, "address": [{"ip": "198.51.100.1"}]}}
     live = state({**BRIDGE, "name": "old", "bridge": {}}, {**VLAN, "ipv6": {"address": [{"ip": "fd00::1"}]}}, BOND)
     live["interfaces"] += [FREE, LOCAL, gone]
