@@ -20,7 +20,7 @@ from kvmnet.core.plan import Plan
 
 ETHERNET = "802-3-ethernet"
 #: NetworkManager's types of profiles, by nmstate's of interfaces.
-_TYPES = {"ethernet": ETHERNET, "linux-bridge": "bridge", "bond": "bond", "vlan": "vlan", "mac-vtap": "macvlan"}
+NM_TYPES = {"ethernet": ETHERNET, "linux-bridge": "bridge", "bond": "bond", "vlan": "vlan", "mac-vtap": "macvlan"}
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ def rivals(plan: Plan, live: Live) -> list[Rival]:
 
 
 def _places(plan: Plan, live: Live) -> Iterator[_Place]:
-    interfaces = [i for i in plan.desired.get("interfaces", []) if i["state"] == "up" and i["type"] in _TYPES]
+    interfaces = [i for i in plan.desired.get("interfaces", []) if i["state"] == "up" and i["type"] in NM_TYPES]
     controllers = {port: i["name"] for i in interfaces for port in port_names(i)}
     links = {nic.name: link for nic in plan.bundle.nics if (link := live.find(nic))}
     for interface in interfaces:
-        name, kind = interface["name"], _TYPES[interface["type"]]
+        name, kind = interface["name"], NM_TYPES[interface["type"]]
         link = links.get(name) if kind == ETHERNET else None
         yield _Place(name, link.name if link else name, kind, link.mac if link else None, controllers.get(name))
 

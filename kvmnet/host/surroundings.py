@@ -21,7 +21,10 @@ OURS = "# Written by kvmnet"
 #: systemd.link(5): a file of an earlier folder hides those of its name in later ones.
 LINK_DIRS = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
 _NAMING = ("Name", "NamePolicy", "AlternativeName", "AlternativeNamesPolicy", "Description", "Alias")
+VENDOR_RULES = Path("/usr/lib/udev/rules.d")
 RULE_DIRS = ("/etc/udev/rules.d", "/run/udev/rules.d")
+#: Words of the kernel's command line that have a vendor's rule name NICs, ahead of every .link file (EL 9).
+_BY_WORD = {"biosdevname=1": "71-biosdevname.rules", "net.ifnames.prefix=": "71-prefixdevname.rules"}
 CLUSTER = ("corosync", "pacemaker", "pacemaker_remote", "sbd", "sanlock", "cman", "ctdb")
 #: Without these the machine does not work, and rescue.py does not run.
 NEEDED = ("/", "/usr", "/etc", "/var", "/var/lib", "/var/lib/kvmnet")
@@ -100,17 +103,25 @@ def _beyond_names(sections: dict[str, dict[str, str]]) -> Iterator[str]:
             yield f"[{section}]"
 
 
-def naming_rules(folders: Iterable[Path], ifcfg: Path = Path("/etc/sysconfig/network-scripts")) -> Iterator[NamingRule]:
+def naming_rules(
+    folders: Iterable[Path],
+    ifcfg: Path = Path("/etc/sysconfig/network-scripts"),
+    cmdline: Path = Path("/proc/cmdline"),
+) -> Iterator[NamingRule]:
     """The rules of udev that assign NAME=. The vendor's own folder is not looked at but for the initscripts'
-    60-net.rules, which acts when an ifcfg file has HWADDR=."""
+    60-net.rules, which acts when an ifcfg file has HWADDR=, and for those that the kernel's command line asks for."""
     seen: set[str] = set()
     files = []
     for folder in folders:
         files += [p for p in sorted(folder.glob("*.rules")) if p.name not in seen]
         seen |= {p.name for p in files}
-    vendor = Path("/usr/lib/udev/rules.d/60-net.rules")
+    vendor = VENDOR_RULES / "60-net.rules"
     if vendor.name not in seen and vendor.exists() and any("HWADDR=" in _text(p) for p in ifcfg.glob("ifcfg-*")):
         files.append(vendor)
+    for word, name in _BY_WORD.items():
+        path = VENDOR_RULES / name
+        if path.exists() and re.search(rf"(?m)(^|\s){word}", _text(cmdline)):
+            yield NamingRule(str(path), f'NAME="%c" ({word} in {cmdline})')
     for path in files:
         for line in _text(path).replace("\\\n", " ").splitlines():
             rule = line.strip()

@@ -92,6 +92,11 @@ CASES: list[tuple[str, Live, str]] = [
         "is in /etc/sysconfig/x/ifcfg-eth0, which kvmnet could not give back",
     ),
     (
+        "KVN532",
+        replace(before(), idle=(Profile("u-7", "mine", "bridge", "", "/etc/sysconfig/x/ifcfg-eth0", "eth0"),)),
+        "is in /etc/sysconfig/x/ifcfg-eth0, which kvmnet could not give back",
+    ),
+    (
         "KVN534",
         replace(before(), links=links(Link("macvtap0", None, "macvtap", base="eth0"))),
         "eth0 is to become a port of eth0, but carries macvtap macvtap0",
@@ -362,6 +367,22 @@ def test_what_stands_on_what_would_go_is_named() -> None:
     assert [r.code for r in refusals.judge(plan, live, {"KVN525"}, lose={"vnet0"})] == ["KVN525", "KVN527"]
     with pytest.raises(Refused, match="vnet0, which is no"):
         refusals.judge(plan, live, {"KVN525"}, lose={"vnet1"})
+
+
+def test_a_port_that_somebody_gave_a_bridge_which_changes_is_named() -> None:
+    live = after(ROCKS)
+    off = {"ipv4": {"enabled": False}}
+    live.state["interfaces"] = [{**i, **off} if i["name"] == "eth0" else i for i in live.state["interfaces"]]
+    others = {
+        n: Link(n, None, kind, (), "eth0") for n, kind in (("vxlan0", "vxlan"), ("veth0", "veth"), ("vnet0", "tun"))
+    }
+    profile = Profile("u-x", "vxlan0", "vxlan", "vxlan0", f"{KEYFILES}/x", controller="eth0")
+    live = replace(live, links={**live.links, **others}, profiles={**live.profiles, "vxlan0": profile})
+    assert ("KVN525", "eth0 is to be changed, but has the port vxlan0, which the definition does not know") in found(
+        live
+    )
+    alone = replace(live, profiles={n: p for n, p in live.profiles.items() if n != "vxlan0"})
+    assert "KVN525" not in [code for code, _ in found(alone)], "what NetworkManager does not know it leaves there"
 
 
 # ---- telling them, allowing them

@@ -52,6 +52,25 @@ def test_rules_that_name(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("quiet biosdevname=1", True),
+        ("biosdevname=10", True),
+        ("biosdevname=0", False),
+        ("net.ifnames.prefix=net", False),
+    ],
+)
+def test_a_vendors_rule_that_the_kernels_command_line_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, told: bool
+) -> None:
+    write(tmp_path, "cmdline", words + "\n")
+    write(tmp_path, "71-biosdevname.rules", "")
+    monkeypatch.setattr(surroundings, "VENDOR_RULES", tmp_path)
+    found = list(surroundings.naming_rules([], tmp_path / "no", tmp_path / "cmdline"))
+    assert [rule.file for rule in found] == ([str(tmp_path / "71-biosdevname.rules")] if told else [])
+
+
 def test_an_initramfs_that_has_our_link_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what is older than ours, and of kdump's, nobody is asked; what cannot be listed may have them."""
     link = tmp_path / "etc/systemd/network/00-kvmnet-peth0.link"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.bundle import port_names
 from kvmnet.core.difference import interface_differences, renamed
 from kvmnet.core.impact import GUESTS_KINDS
 from kvmnet.core.owned import KINDS, is_ours
@@ -137,7 +138,9 @@ def in_use(case: Case) -> Iterator[Refusal]:
     """
     An interface that kvmnet made is to go, since it left the definition or all is given back, but what a person or
     another program made is on it: a port, a VLAN, a container's link, or a bridge that it is a port of. It would lose
-    its network. Take it out first. Guests' taps and macvtaps are told apart, with their guests: KVN527.
+    its network. So would what somebody made a port of a bridge or bond that is to be changed, by a connection profile:
+    nmstate takes out what the definition does not know. Take it out first, or write it into the definition. Guests'
+    taps and macvtaps are told apart, with their guests: KVN527.
     """
     mine = {i["name"] for state in (case.bundle.state, case.plan.state) for i in state.get("interfaces", [])}
     mine |= case.plan.touched
@@ -150,6 +153,17 @@ def in_use(case: Case) -> Iterator[Refusal]:
                 "KVN525",
                 f"{name} is to go, but {', '.join(users)} would lose its network with it",
                 "take out what was added by hand, or what another program added",
+            )
+    for interface in case.plan.state.get("interfaces", []):
+        name, wanted = interface["name"], {case.now(port) for port in port_names(interface)}
+        if interface.get("type") not in ("linux-bridge", "bond") or interface.get("state") != "up":
+            continue
+        ports = {n.name for n in case.live.links.values() if n.master == name and n.name in case.live.profiles}
+        if others := sorted(ports - wanted - mine):
+            yield Refusal(
+                "KVN525",
+                f"{name} is to be changed, but has the port {', '.join(others)}, which the definition does not know",
+                "write it into the definition, or take it out",
             )
 
 

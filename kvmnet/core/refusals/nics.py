@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kvmnet.core.bundle import port_names
 from kvmnet.core.difference import is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
-from kvmnet.core.rivals import rivals
+from kvmnet.core.rivals import NM_TYPES, rivals
 
 
 @refusal("KVN530", "a NIC is the port of something strange")
@@ -57,13 +57,16 @@ def not_a_keyfile(case: Case) -> Iterator[Refusal]:
     migrate UUID` (NetworkManager 1.38 and later) makes a keyfile of it.
     """
     folders = ("/etc/NetworkManager/system-connections/", "/run/NetworkManager/system-connections/")
-    for _, link in case.nics:
-        profile = case.live.profiles.get(link.name)
-        if profile is not None and not profile.file.startswith(folders):
+    wanted = {i["name"]: NM_TYPES.get(i["type"]) for i in case.bundle.state.get("interfaces", [])}
+    names = [link.name for _, link in case.nics] + [case.now(name) for name in wanted] + list(case.plan.leaving)
+    found = {name: p for name in names if (p := case.live.profiles.get(name)) is not None}
+    # of what is not there nmstate takes an inactive one
+    found.update({p.interface_name: p for p in case.live.idle if wanted.get(p.interface_name, "") == p.type})
+    for name, profile in found.items():
+        if not profile.file.startswith(folders):
             yield Refusal(
                 "KVN532",
-                f"the connection profile of {link.name} is in {profile.file or 'no file'}, "
-                "which kvmnet could not give back",
+                f"the connection profile of {name} is in {profile.file or 'no file'}, which kvmnet could not give back",
                 f"make it a keyfile: nmcli connection migrate {profile.uuid} (NetworkManager 1.38 or later)",
             )
 
