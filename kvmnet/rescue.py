@@ -670,8 +670,39 @@ def snapshot(names: list[str], macs: list[str], uuids: list[str], files: list[st
             if name in lost or (name not in names and port["of"] in names)
         },
         "intern": record_file(INTERN),
+        "above": links_above(names),
         **seen,
     }
+
+
+def links_above(names: list[str]) -> Json:
+    """What stands on these links, others' VLANs and guests' macvtaps among it, with its MTU: the kernel lowers that
+    with the MTU of what is below (vlan_device_event, macvlan_device_event), and never raises it again."""
+    rows = shown_links()
+    found: Json = {}
+    while new := {
+        row["ifname"]: {"index": row["ifindex"], "mtu": row["mtu"]}
+        for row in rows
+        if row.get("link") in {*names, *found} and row["ifname"] not in {*names, *found}
+    }:
+        found.update(new)
+    return found
+
+
+def give_mtus_back(before: Json) -> list[str]:
+    """Give what stands on our links the MTU that it had; says of which. One that is another by now, or that has a
+    greater one, is left alone."""
+    if not before.get("above"):
+        return []
+    rows = {row["ifname"]: row for row in shown_links()}
+    given = []
+    for name, was in before["above"].items():
+        row = rows.get(name, {})
+        if row.get("ifindex") == was["index"] and row["mtu"] < was["mtu"]:
+            with contextlib.suppress(Failed):  # what is below has a lower one for good
+                run("ip", "link", "set", "dev", name, "mtu", str(was["mtu"]))
+                given.append(name)
+    return given
 
 
 def observe(names: list[str], macs: list[str], uuids: list[str]) -> Json:
@@ -1315,6 +1346,9 @@ def _settled(state_dir: Path, transaction: Json, before: Json, came: dict[str, J
     given_up = macvtaps_of(before, transaction.get("lost", []))
     guests = {name: port for name, port in before.get("guests", {}).items() if name not in given_up}
     left = settle({**before, "guests": guests}, journal, PATIENCE)
+    with contextlib.suppress(*ERRORS):
+        if raised := give_mtus_back(before):
+            journal.try_append("mtus", given_back=raised)
     with contextlib.suppress(*ERRORS):
         here = guest_ports()
         gone = [n for n, port in given_up.items() if here.get(n, {}).get("index") != port["index"]]

@@ -16,6 +16,8 @@ def expectations(state: State) -> list[dict[str, Any]]:
     for interface in state.get("interfaces", []):
         if interface.get("state") == "absent":
             found.append({"name": interface["name"], "absent": True})
+        if interface.get("state") == "down":
+            found.append({"name": interface["name"], "down": True})
         if interface.get("state") != "up":
             continue
         expected: dict[str, Any] = {"name": interface["name"]}

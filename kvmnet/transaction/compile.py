@@ -20,18 +20,11 @@ from kvmnet.core.live import Live, version_of
 from kvmnet.core.owned import new_uuid
 from kvmnet.core.plan import Plan
 from kvmnet.core.probe import Probe
+from kvmnet.core.rivals import NM_TYPES
 from kvmnet.transaction.naming import names_for_good, names_until_boot, old_names_unbound, renames
 from kvmnet.transaction.stepdata import STEP_LIMIT, Step, step
 from kvmnet.transaction.zones import zone_to_be
 
-#: NetworkManager's name of a profile's type, for nmstate's of an interface.
-NM_TYPES = {
-    "ethernet": "802-3-ethernet",
-    "linux-bridge": "bridge",
-    "vlan": "vlan",
-    "bond": "bond",
-    "mac-vtap": "macvlan",
-}
 #: The oldest nmstate that was seen to take the profile that is active on a NIC. Older ones (2.2.24, 2.2.33) know a
 #: profile by its interface-name alone, and make a second one beside a profile that is bound by MAC.
 TAKES_THE_ACTIVE = (2, 2, 54)
@@ -76,7 +69,9 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
     sent = [i["name"] for i in plan.state.get("interfaces", []) if i["state"] == "up"]
     dns = plan.state.get("dns-resolver", {}).get("config", {})
     limit = STEP_LIMIT + len(expect)
-    steps.append(step("read back", "read the kernel back", limit=limit, expect=expect, sent=sent, dns=dns))
+    zones = {name: zone for name in _awakened(plan, live, known) if (zone := zone_to_be(name, plan, live))}
+    look = step("read back", "read the kernel back", limit=limit, expect=expect, sent=sent, dns=dns, zones=zones)
+    steps.append(look)
     steps += ask_step(terms.probes, terms.timeout)
     if terms.confirm:
         steps.append(
@@ -87,6 +82,7 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
                 seconds=terms.confirm,
             )
         )
+        steps.append({**look, "title": "read the kernel back once more"})  # much may happen while a person looks
     steps += _keep(plan, live)
     steps += old_names_unbound(plan, live)
     if plan.settings:
@@ -325,6 +321,7 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
                 ],
             )
         )
+    steps += _stays_down(plan, live)
     perhaps = _changed_beside(plan, live)
     kinds = _save_order(plan, perhaps)
     names = [name for kind in kinds for name in kind]
@@ -351,6 +348,18 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
         title = "delete the profiles of " + ", ".join([*plan.leaving, *plan.down])
         steps.append(step("forget", title, [{"op": "files", "uuids": uuids}, *down_again(plan, live)], uuids=uuids))
     return steps
+
+
+def _stays_down(plan: Plan, live: Live) -> list[Step]:
+    """nmstate deactivates the profile of what is to be down (2.2), which the next boot would activate again."""
+    down = [i["name"] for i in plan.state.get("interfaces", []) if i["state"] == "down"]
+    old = {r.new: r.old for r in plan.renames}
+    found = {name: p.uuid for name in down if (p := live.profiles.get(old.get(name, name))) and p.saved}
+    if not found:
+        return []
+    uuids = sorted(set(found.values()))
+    undo = [{"op": "files", "uuids": uuids}]
+    return [step("stay down", f"have {', '.join(found)} stay down at boot", undo, uuids=uuids)]
 
 
 def down_again(plan: Plan, live: Live) -> list[dict[str, Any]]:

@@ -22,7 +22,8 @@ from kvmnet.core.order import Rename, hops
 from kvmnet.core.owned import made_by_us, profile_uuid, taken_down
 from kvmnet.core.plan import Change, Plan
 from kvmnet.core.probe import Probe
-from kvmnet.transaction.compile import NM_TYPES, ask_step, down_again
+from kvmnet.core.rivals import NM_TYPES
+from kvmnet.transaction.compile import ask_step, down_again
 from kvmnet.transaction.history import ended
 from kvmnet.transaction.naming import ETC_DIR, way_back
 from kvmnet.transaction.stepdata import STEP_LIMIT, Step, step

@@ -38,6 +38,10 @@ def missing(expected: Iterable[Expected]) -> list[str]:
         if link is None:
             found.append(f"{name} is not there")
             continue
+        if want.get("down"):
+            has = [a for a in addresses.get(name, []) if not ipaddress.ip_interface(a).is_link_local]
+            found += [f"{name}: has still the address {a}" for a in has]
+            continue
         shown = {**link, **_of_its_kind(kinds.get(name, {}))}
         for key in ("kind", "master", "promiscuous", "address", "mtu", "base", *_KIND_DATA):
             if key in want and shown.get(key) != want[key]:
@@ -90,8 +94,23 @@ def unknown_servers(manager: NetworkManager, wanted: Mapping[str, Any]) -> list[
     if used is None:
         return []
     missing = [f"name server {s}" for s in wanted.get("server", []) if s not in used.servers]
-    missing += [f"search domain {s}" for s in wanted.get("search", []) if s not in used.domains]
+    if used.servers:  # it tells no domains of what has no name servers (1.42 to 1.54)
+        missing += [f"search domain {s}" for s in wanted.get("search", []) if s not in used.domains]
     return [f"NetworkManager does not use the {what}" for what in missing]
+
+
+def wrong_zones(wanted: Mapping[str, str]) -> list[str]:
+    """Interfaces that are in another of firewalld's zones, as a connection profile that was there says none or another:
+    nobody would come in."""
+    if not wanted or not rescue.firewalld_runs():
+        return []
+    bound = rescue.zones()
+    return [
+        f"{name} is in zone {bound.get(name) or 'of none'}, not {zone}: a connection profile of its name was there and "
+        "says so (delete it, or give it connection.zone)"
+        for name, zone in wanted.items()
+        if bound.get(name) != zone
+    ]
 
 
 def not_active(manager: NetworkManager, names: Sequence[str]) -> list[str]:

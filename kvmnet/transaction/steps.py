@@ -17,7 +17,7 @@ from kvmnet.core.probe import Probe
 from kvmnet.host.nm import NetworkManager, NMError, Settings
 from kvmnet.host.nmstate import Backend, NmstateError
 from kvmnet.host.probe import ask
-from kvmnet.transaction.readback import missing, not_active, unknown_servers
+from kvmnet.transaction.readback import missing, not_active, unknown_servers, wrong_zones
 from kvmnet.transaction.stepdata import Step
 
 #: NetworkManager's numbers for what nmstate calls a macvtap's mode (NMSettingMacvlanMode)
@@ -249,7 +249,7 @@ def read_back(context: Context, step: Step) -> str:
 
     def left() -> list[str]:
         found = missing(step["expect"]) + rescue.guest_differences(before)
-        found = found or not_active(context.manager, step["sent"])
+        found = found or not_active(context.manager, step["sent"]) or wrong_zones(step.get("zones", {}))
         return found or unknown_servers(context.manager, step["dns"])
 
     def came_up() -> bool:
@@ -408,8 +408,19 @@ def save(context: Context, step: Step) -> str:
         for name, file in zip(names, saved):
             if in_memory(file):
                 raise StepFailed(f"NetworkManager did not write the profile of {name} to disk")
+            if not file.startswith(rescue.PROFILE_DIRS):
+                raise StepFailed(f"NetworkManager wrote the profile of {name} to {file}: none of its keyfiles")
         rescue.sync_files(saved)
         files += saved
+    return ", ".join(files)
+
+
+def stay_down(context: Context, step: Step) -> str:
+    """Have profiles that are not active start by themselves no more, on disk."""
+    for uuid in step["uuids"]:
+        context.manager.change_in_memory(uuid, {"connection": {"autoconnect": ("b", False)}})
+    files = context.manager.save(step["uuids"])
+    rescue.sync_files(files)
     return ", ".join(files)
 
 
@@ -450,6 +461,7 @@ DO: dict[str, Callable[[Context, Step], str]] = {
     "commit": commit,
     "write profile": write_profile,
     "hostname": hostname,
+    "stay down": stay_down,
     "save": save,
     "forget": forget,
 }

@@ -100,6 +100,27 @@ def test_a_bad_change_of_two_undoes_both(pair: tuple[Machine, Machine]) -> None:
     assert reachable(peer)
 
 
+def test_a_nic_that_is_to_be_down_is_so_after_a_power_cut_too(pair: tuple[Machine, Machine]) -> None:
+    """And comes up again when the definition, or a removal, has it so."""
+    host, peer = pair
+    before = picture.without_metrics(picture.whole(host))
+    down = DEFINITION.partition("      eth1:")[0].replace("    hostname: two.local\n", "")
+    host.put("/root/down.yaml", f"{down}      eth1: {{mac: {SECOND_MAC}, state: down}}\n")
+    result = host.run("kvmnet apply --yes /root/down.yaml", check=False, timeout=150)
+    assert result.code == 0, result
+    assert picture.all_addresses(host).get("eth1", []) == []
+    host.power_cut()
+    host.boot()
+    host.run("nm-online -s -q -t 60")
+    assert picture.all_addresses(host).get("eth1", []) == []
+    assert reachable(peer)
+    assert host.run("kvmnet plan --exit-code /root/down.yaml", check=False).code == 0
+    result = host.run("kvmnet remove --yes", check=False, timeout=150)
+    assert result.code == 0, result
+    assert picture.without_metrics(picture.whole(host)) == before
+    assert reachable(peer)
+
+
 def test_two_bridges_with_all_their_addresses_also_after_a_power_cut(pair: tuple[Machine, Machine]) -> None:
     host, peer = pair
     result = host.run("kvmnet apply /root/cluster.yaml", check=False, timeout=150)

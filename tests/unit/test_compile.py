@@ -314,6 +314,23 @@ def test_a_file_of_the_nics_old_name_never_wins_and_goes_with_the_keeping() -> N
     assert set(gone) <= set(touched_files(found))
 
 
+def test_what_is_to_be_down_is_so_at_boot_too() -> None:
+    """nmstate deactivates its profile, no more; on disk after the commit, with its way back."""
+    live = before()
+    uuid = live.profiles["eth0"].uuid
+    bundle = replace(
+        BUNDLE, state={"interfaces": [{"name": "peth0", "type": "ethernet", "state": "down"}]}, guests=None
+    )
+    found = compile_steps(make_plan(bundle, live), live, {}, Terms(120))
+    step = found[place("stay down", found)]
+    assert (step["uuids"], step["undo"]) == ([uuid], [{"op": "files", "uuids": [uuid]}])
+    assert [s["op"] for s in found].index("commit") < found.index(step)
+    assert {"name": "peth0", "down": True} in found[place("read back", found)]["expect"]
+    assert {s["op"] for s in found} <= set(DO)
+    without = replace(live, profiles={})
+    assert "stay down" not in [s["op"] for s in compile_steps(make_plan(bundle, without), without, {}, Terms(120))]
+
+
 def test_networkmanagers_settings_go_when_no_guest_can_run_here() -> None:
     bundle = replace(BUNDLE, guests=None, state={"interfaces": []}, nics=(), links={})
     live = replace(after(BUNDLE), state={"interfaces": []})
@@ -343,8 +360,10 @@ def test_a_change_of_names_alone_waits_for_the_word_from_outside_too(tmp_path: P
     found = [s["op"] for s in compile_steps(plan, live, {}, Terms(120, confirm=confirm))]
     assert ("confirm" in found) == bool(confirm)
     assert "apply" not in found
+    assert found.count("read back") == (2 if confirm else 1), "much may happen while a person looks"
     if confirm:
         assert found.index("rename") < found.index("confirm") < found.index("write profile")
+        assert found[found.index("confirm") + 1] == "read back"
 
 
 @pytest.mark.parametrize("key", ["routes", "dns-resolver"])

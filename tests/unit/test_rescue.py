@@ -895,6 +895,25 @@ def test_a_macvtap_that_went_with_its_base_cannot_be_given_back(ports: Ports) ->
     assert rescue.guest_differences(before) == [], "its guest was started anew"
 
 
+def test_what_stands_on_a_link_gets_its_mtu_back(ports: Ports) -> None:
+    """The kernel has lowered it with the link's: of a person's VLAN, and of the guest's macvtap on that."""
+    ports.add("eth0.7", 20, "vlan", link="eth0", mtu=9000)
+    for name, mtu in (("bond0.2", 9000), ("macvtap0", 9000), ("eth0.7", 9000)):
+        ports.rows[name]["mtu"] = mtu
+    ports.rows["bond0.2"]["link"] = "bond0"
+    above = rescue.links_above(["eth0", "bond0"])
+    assert above == {n: {"index": i, "mtu": 9000} for n, i in (("eth0.7", 20), ("bond0.2", 4), ("macvtap0", 8))}
+    assert set(rescue.links_above(["bond0", "bond0.2"])) == {"macvtap0"}, "of what is ours all is compared"
+    before = {"above": above}
+    assert rescue.give_mtus_back(before) == []
+    for name, mtu in (("bond0.2", 1500), ("macvtap0", 1500), ("eth0.7", 9200)):
+        ports.rows[name]["mtu"] = mtu
+    ports.rows["macvtap0"]["ifindex"] = 30  # its guest was started anew
+    assert rescue.give_mtus_back(before) == ["bond0.2"]
+    assert ports.done == ["bond0.2 mtu 9000"]
+    assert rescue.give_mtus_back({}) == []
+
+
 def test_a_snapshot_without_guests_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rescue, "run_json", lambda *_: pytest.fail("ip was asked"))
     for before in ({}, {"guests": {}}):

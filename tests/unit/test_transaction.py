@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,12 +15,13 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Optional
 
 import pytest
 
 from kvmnet import rescue
 from kvmnet.cli import follow as telling
+from kvmnet.cli import rollback as rolling
 from kvmnet.cli.host import Console
 from kvmnet.core.errors import Refused
 from kvmnet.core.plan import make_plan
@@ -30,7 +32,7 @@ from kvmnet.host.nm import NameServers
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
 from kvmnet.host.ping import _checksum, longest_gap
 from kvmnet.transaction import guard, launch, readback, steps, worker
-from kvmnet.transaction.history import ended
+from kvmnet.transaction.history import Open, ended
 from kvmnet.transaction.prepare import Prepared
 from kvmnet.transaction.readback import missing, not_active, unknown_servers
 from kvmnet.transaction.steps import DO, StepFailed, without_meta
@@ -114,12 +116,34 @@ def test_a_bonds_options_are_read_in_the_kernels_words(tmp_path: Path, monkeypat
     ]
 
 
+def test_what_is_to_be_down_has_no_address_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rescue, "shown_links", lambda: [{"ifname": "eth1", "flags": ["UP"]}])
+    monkeypatch.setattr(rescue, "addresses", lambda: {"eth1": ["fe80::1/64", "192.0.2.7/24"]})
+    monkeypatch.setattr(rescue, "routes", list)
+    assert missing([{"name": "eth1", "down": True}]) == ["eth1: has still the address 192.0.2.7/24"]
+    monkeypatch.setattr(rescue, "addresses", lambda: {"eth1": ["fe80::1/64"]})
+    assert missing([{"name": "eth1", "down": True}]) == []
+
+
+def test_a_profile_of_what_is_down_starts_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[Any] = []
+    manager = SimpleNamespace(
+        change_in_memory=lambda uuid, changes: done.append((uuid, changes)),
+        save=lambda uuids: done.append(uuids) or ["/etc/a"],
+    )
+    monkeypatch.setattr(rescue, "sync_files", done.append)
+    assert DO["stay down"](SimpleNamespace(manager=manager), {"uuids": ["u-1"]}) == "/etc/a"  # type: ignore[arg-type]
+    assert done == [("u-1", {"connection": {"autoconnect": ("b", False)}}), ["u-1"], ["/etc/a"]]
+
+
 def test_what_networkmanager_does_not_have_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     used = SimpleNamespace(name_servers=lambda: NameServers(["10.0.0.1"], ["example.org"]))
     assert unknown_servers(used, {"server": ["10.0.0.1", "10.0.0.2"], "search": ["a.org"]}) == [  # type: ignore[arg-type]
         "NetworkManager does not use the name server 10.0.0.2",
         "NetworkManager does not use the search domain a.org",
     ]
+    none = SimpleNamespace(name_servers=lambda: NameServers([], []))  # it does not tell the domains then
+    assert unknown_servers(none, {"search": ["a.org"]}) == []  # type: ignore[arg-type]
     held = SimpleNamespace(states=lambda names: {"a": 100, "b": 70, "c": 50})
     assert not_active(held, ["a", "b", "c", "d"]) == [  # type: ignore[arg-type]
         "NetworkManager has not brought c up",
@@ -652,11 +676,27 @@ def test_a_device_that_went_down_again_is_seen(tmp_path: Path, monkeypatch: pyte
         steps.read_back(context, {"expect": [], "sent": ["a", "b"], "dns": {}})
 
 
+def test_an_interface_in_the_zone_of_a_profile_that_was_there_is_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking goes out and is answered in zone drop too; who comes in is not."""
+    monkeypatch.setattr(steps, "missing", lambda _: [])
+    monkeypatch.setattr(rescue, "wait", lambda what, *_: what())
+    monkeypatch.setattr(rescue, "firewalld_runs", lambda: True)
+    context: Any = SimpleNamespace(folder=tmp_path, manager=None)
+    step = {"expect": [], "sent": [], "dns": {}, "zones": {"eth0": "trusted"}}
+    monkeypatch.setattr(rescue, "zones", lambda: {"eth0": "trusted"})
+    assert steps.read_back(context, step) == "0 interfaces as defined"
+    monkeypatch.setattr(rescue, "zones", lambda: {"eth0": "drop"})
+    with pytest.raises(steps.StepFailed, match="eth0 is in zone drop, not trusted"):
+        steps.read_back(context, step)
+
+
 class Saving:
     """NetworkManager with profiles on disk and in memory: interface name -> file."""
 
     def __init__(self, **files: str) -> None:
-        self.held, self.saved = files, list[str]()
+        self.held, self.saved, self.folder = files, list[str](), rescue.PROFILE_DIRS[0]
 
     def active(self, names: list[str]) -> dict[str, str]:
         return {name: name for name in names if name in self.held}
@@ -666,7 +706,7 @@ class Saving:
 
     def save(self, uuids: list[str]) -> list[str]:
         self.saved += uuids
-        return [f"/etc/{uuid}" for uuid in uuids]
+        return [f"{self.folder}/{uuid}" for uuid in uuids]
 
 
 def test_of_what_may_have_changed_only_what_is_in_memory_is_saved(
@@ -676,8 +716,12 @@ def test_of_what_may_have_changed_only_what_is_in_memory_is_saved(
     manager = Saving(br0="/run/br0", br1="/etc/br1", eth0="/etc/eth0")
     context = SimpleNamespace(manager=manager)
     step = {"interfaces": [["br0", "br1", "br2"], ["eth0"]], "perhaps": ["br0", "br1", "br2"]}
-    assert DO["save"](context, step) == "/etc/br0, /etc/eth0"  # type: ignore[arg-type]
+    told = [f"{rescue.PROFILE_DIRS[0]}/{name}" for name in ("br0", "eth0")]
+    assert DO["save"](context, step) == ", ".join(told)  # type: ignore[arg-type]
     assert manager.saved == ["br0", "eth0"]
+    manager.folder = "/etc/sysconfig/network-scripts"  # an ifcfg file is written in its place
+    with pytest.raises(StepFailed, match=r"profile of br0 to .*/br0: none of its keyfiles"):
+        DO["save"](context, step)  # type: ignore[arg-type]
     with pytest.raises(StepFailed, match="no active connection profile has br2"):
         DO["save"](context, {**step, "perhaps": []})  # type: ignore[arg-type]
 
@@ -742,3 +786,70 @@ def test_a_way_back_that_does_not_work_is_told_before_the_plan(
         telling.carry_out(Console(False), lambda _: prepared, yes=True)
     assert refused.value.code == "KVN509"
     assert list((tmp_path / "state").iterdir()) == [tmp_path / "state" / "lock"]
+
+
+@pytest.mark.parametrize("first", [KeyboardInterrupt, None])
+def test_the_change_is_undone_also_where_nobody_hears_of_it(
+    opened_here: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, first: Optional[type[BaseException]]
+) -> None:
+    """`apply | tee log`: Ctrl-C ends tee too, and what is told then has no reader."""
+    state, asked = opened_here
+    ends = iter([first, 3])
+
+    def follow(*_: Any) -> Optional[int]:
+        end = next(ends)
+        if end is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        return end if isinstance(end, int) else None
+
+    monkeypatch.setattr(launch, "follow", follow)
+    assert telling.follow_to_end(Console(False), state, "T") == 3
+    assert asked == ["cancel" if first else "rescue"]
+
+
+def test_a_rollback_is_asked_for_also_where_nobody_hears_of_it(
+    opened_here: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, asked = opened_here
+    monkeypatch.setattr(launch, "follow", lambda *_: 3)
+    monkeypatch.setattr(rolling, "state_path", lambda: state)
+    now = Open("T", "h", 0.0, "x", 12.4, True, False, ())
+    assert rolling._undo_open(Console(False), now, dry_run=False) == 0
+    assert asked == ["cancel"]
+
+
+@pytest.fixture
+def opened_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[str]]:
+    """The state directory, with an open transaction, and what is asked for its undo; no output can be written."""
+    asked: list[str] = []
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "journal.jsonl").write_text("")
+    monkeypatch.setattr(Console, "line", raising(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    monkeypatch.setattr(launch, "cancel", lambda _: asked.append("cancel"))
+    monkeypatch.setattr(launch, "rescue_now", lambda _: asked.append("rescue"))
+    monkeypatch.setattr(launch, "wait_closed", lambda *_: None)
+    monkeypatch.setattr(telling.signal, "signal", lambda *_: None)
+    return tmp_path, asked
+
+
+def test_a_key_that_comes_before_the_change_is_followed_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
+) -> None:
+    """Ctrl-C while the way back is written: it is undone as soon as it is followed."""
+    seen: list[Any] = []
+
+    def start(state: Path, identity: str) -> None:
+        seen.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    monkeypatch.setattr(telling, "state_path", lambda: tmp_path / "state")
+    monkeypatch.setattr(telling, "tell_plan", lambda *_: None)
+    monkeypatch.setattr(guard, "try_out", lambda _: None)
+    monkeypatch.setattr(launch, "open_transaction", lambda *_: "T")
+    monkeypatch.setattr(launch, "start", start)
+    monkeypatch.setattr(telling, "follow_to_end", lambda *_: 3)
+    monkeypatch.setattr(telling.signal, "signal", lambda *_: None)
+    try:
+        assert telling.carry_out(Console(False), lambda _: prepared, yes=True) == 3
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    assert seen == [True]
