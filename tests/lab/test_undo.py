@@ -213,7 +213,7 @@ def test_files_come_back_with_owner_mode_and_label(host: Machine, peer: Machine,
         host.run(f"rm -f {LINK_FILE}; chmod 600 {PROFILE}; chgrp 0 {PROFILE}")
 
 
-@pytest.mark.parametrize("title", [TRIAL, "write the profiles to disk"])
+@pytest.mark.parametrize("title", [TRIAL, pytest.param("write the profiles to disk", marks=pytest.mark.long)])
 def test_the_disk_becomes_read_only(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:
     """As a disk with errors does. What was not written yet is undone without it; a keyfile that cannot be given back
     NetworkManager gets in memory. It is closed when it can be."""
@@ -243,6 +243,7 @@ def test_the_disk_becomes_read_only(host: Machine, peer: Machine, before: dict[s
     same(host, peer, before)
 
 
+@pytest.mark.long
 def test_the_hostname_comes_back(host: Machine, peer: Machine, before: dict[str, Any], definition: str) -> None:
     """By an undo, by the boot after a power cut, by a removal: in the kernel and in /etc/hostname."""
     named = definition.replace("    group: vm-container\n", "    group: vm-container\n    hostname: other.local\n", 1)
