@@ -78,10 +78,10 @@ def _who(state_dir: Path, console_here: bool) -> str:
     ours = {a.partition("/")[0] for addresses in rescue.addresses().values() for a in addresses}
     if connection.peer in ours:
         raise Refused("this connection comes from this host itself, so it proves nothing", anew, NO_PROOF)
-    device, port = way_back(connection.peer)
+    device, port = way_back(connection.peer, connection.address)
     if port:
         words = f"this connection comes from what is behind {port}, on this host itself, so it proves nothing"
-        raise Refused(words, anew, NO_PROOF)
+        raise Refused(words, f"{anew}; or --at-the-console, if that is how you come to it", NO_PROOF)
     if proving and device and device not in proving:
         words = f"the answers to this connection leave by {device}, which the change does not touch: it proves nothing"
         raise Refused(words, anew, NO_PROOF)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, TextIO
 
 import typer
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Seconds at the question after which the plan is made anew and compared before anything starts.
 PATIENCE = 5.0
+#: The Ctrl-C of before the change was followed.
+PRESSED: list[int] = []
 
 
 def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, dry_run: bool = False) -> int:
@@ -47,7 +49,9 @@ def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, d
                 console.waiting(None)
                 _require_same(prepared, again)
                 prepared = again
-        # From here on Ctrl-C means: undo it. Until it is followed it waits, and a dropped session is nothing.
+        # From here on Ctrl-C means: undo it. Until it is followed it waits, and a dropped session is nothing. Another
+        # thread may take the key all the same; programs that are started inherit that it waits.
+        signal.signal(signal.SIGINT, lambda number, _: PRESSED.append(number))
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         identity = open_transaction(state_dir, prepared)
@@ -108,15 +112,13 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel
                 console.waiting(None)
                 console.line(text)
 
-    try:
-        seen = (state_dir / "open" / "journal.jsonl").open(encoding="utf-8")
-    except FileNotFoundError:  # it was quicker than we
-        seen = (state_dir / "history" / identity / "journal.jsonl").open(encoding="utf-8")
     code: Optional[int] = None
-    with seen as journal:
+    with _journal(state_dir, identity) as journal:
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            if PRESSED:
+                raise KeyboardInterrupt
             code = follow(journal, state_dir, identity, tell)
         except KeyboardInterrupt:
             if not on_cancel:
@@ -138,6 +140,13 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel
     code = 4 if code is None else code
     wait_closed(state_dir, identity, code)
     return _told_end(console, state_dir, identity, code, end.get("away"))
+
+
+def _journal(state_dir: Path, identity: str) -> TextIO:
+    try:
+        return (state_dir / "open" / "journal.jsonl").open(encoding="utf-8")
+    except FileNotFoundError:  # it was quicker than we
+        return (state_dir / "history" / identity / "journal.jsonl").open(encoding="utf-8")
 
 
 def _told_end(console: Console, state_dir: Path, identity: str, code: int, away: Optional[float]) -> int:

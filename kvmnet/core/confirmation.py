@@ -25,10 +25,20 @@ def touches(plan: Plan, live: State, address: str, peer: str = "") -> bool:
     """Whether the interface that has `address` now, or one below it (a bridge's port, a VLAN's base), is
     changed by the plan, or by what an answer to `peer` leaves afterwards; True as well where no interface has it: then
     nobody can say."""
-    names = _holders(live, address)
+    if not (plan.touched or plan.state):
+        return False
+    names, changed = _holders(live, address), _depending(plan, live)
     if not names:
         return not plan.empty
-    return bool(names & _depending(plan, live) or _answering(plan, live, peer))
+    if names & (changed | _tunnels(live)):
+        return True
+    ways = list(_ways(live, peer, "running"))
+    now = {name for size, name in ways if size == max(size for size, _ in ways)}
+    return bool(now & changed or _answering(plan, live, peer))
+
+
+def _tunnels(live: State) -> set[str]:
+    return {str(i["name"]) for i in live.get("interfaces", []) if i.get("type", "ethernet") not in _TOLD}
 
 
 def _holders(live: State, address: str) -> set[str]:
@@ -38,14 +48,14 @@ def _holders(live: State, address: str) -> set[str]:
 def _answering(plan: Plan, live: State, peer: str) -> set[str]:
     """The interfaces by which the plan would have an address answered: by a route, or by a subnet of their own, that is
     as narrow as the way of now."""
-    if not peer:
-        return set()
     now = max((size for size, _ in _ways(live, peer, "running")), default=0)
     return {name for size, name in _ways(plan.state, peer, "config") if size >= now}
 
 
 def _ways(state: State, peer: str, kind: str) -> Iterator[tuple[int, str]]:
     """By what a state has an address answered: the length of the prefix, and the interface."""
+    if not peer:
+        return
     ip = ipaddress.ip_address(peer)
     found = [
         (route["destination"], route.get("next-hop-interface"))
@@ -54,7 +64,7 @@ def _ways(state: State, peer: str, kind: str) -> Iterator[tuple[int, str]]:
     ]
     for interface in state.get("interfaces", []):
         held = [a for family in FAMILIES for a in interface.get(family, {}).get("address", [])]
-        found += [(f"{a['ip']}/{a.get('prefix-length', 128)}", interface["name"]) for a in held]
+        found += [(f"{a['ip']}/{a['prefix-length']}", interface["name"]) for a in held if "prefix-length" in a]
     for network, name in found:
         subnet = ipaddress.ip_network(network, strict=False)
         if name and ip in subnet:
@@ -67,8 +77,9 @@ def proving(plan: Plan, live: State, address: str = "", peer: str = "", more: Co
     in by what changes then, and every new connection says what there is to say. A link-local address is none of
     these, unless the caller came in by one (`address`)."""
     names = _depending(plan, live, more)
-    if address and _answering(plan, live, peer):
-        names |= _holders(live, address)
+    holders = _holders(live, address)
+    if names and not names & holders and touches(plan, live, address, peer):
+        names |= holders  # a tunnel over it, or a way in of which the way back changes
     by_itself = bool(address) and is_link_local(address) and touches(plan, live, address)
     return tuple(sorted(names)) if by_itself or any(_to_come_in(name, plan, live) for name in names) else ()
 
@@ -86,8 +97,7 @@ def _depending(plan: Plan, live: State, more: Collection[str] = ()) -> set[str]:
     while new:
         found |= new
         new = {name for below in new for name in above.get(below, ())} - found
-    tunnels = [i for i in live.get("interfaces", []) if found and i.get("type", "ethernet") not in _TOLD]
-    return found | {str(i["name"]) for i in tunnels if any(not is_link_local(a) for a in _addresses(i))}
+    return found
 
 
 def _to_come_in(name: str, plan: Plan, live: State) -> bool:

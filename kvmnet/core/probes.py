@@ -59,7 +59,7 @@ def choose_probes(
         if ours and not any(p in must for p in ours):
             known = [p for p in must if _version(p) == version]  # today's, in the same subnet
             theirs = known or ask([p for p in today if _version(p) == version and p not in now.values()])
-            must += ours if theirs else []
+            must += [p for p in ours if p not in today] if theirs else []  # one of today's that is silent is silent now
             watch += [p for p in theirs if not p.device]
     silent = [p for p in wanted if p not in must]
     must += [p for p in others if p in answered]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +11,6 @@ from pathlib import Path
 from typing import Optional
 
 from kvmnet import rescue
-
-#: What a virtual machine's or a container's port of a bridge is to the kernel.
-GUESTS = ("tun", "veth")
 
 
 @dataclass(frozen=True)
@@ -48,22 +46,32 @@ def ssh_connection(proc: Path = Path("/proc"), pid: Optional[int] = None) -> Opt
     return Connection("", "", 0.0) if any(name.startswith("cockpit-") for name in names) else None
 
 
-def way_back(peer: str) -> tuple[str, str]:
-    """The device by which an answer to an address leaves, and the bridge's port behind which it is, if that is a
-    guest's or a container's; each empty where nobody says."""
+def way_back(peer: str, address: str) -> tuple[str, str]:
+    """The bridge by which an answer from our address to an on-link peer leaves (under a VLAN, where it is one), and its
+    port behind which the peer is, if that is a guest's or a container's; each empty where there is none, or nobody
+    says."""
     with contextlib.suppress(rescue.Failed, LookupError, TypeError):
-        route = rescue.run_json("ip", "-j", "route", "get", peer)[0]
-        device = str(route["dev"])
-        if "gateway" in route or "via" in route:
-            return device, ""
+        route = rescue.run_json("ip", "-j", "route", "get", peer, "from", address)[0]
+        links = {link["ifname"]: link for link in rescue.shown_links()}
+        device = bridge = str(route["dev"])
+        if _kind(links[device]) == "vlan":
+            bridge = links[device]["link"]
+        if "gateway" in route or "via" in route or _kind(links[bridge]) != "bridge":
+            return "", ""
         macs = [n.get("lladdr") for n in rescue.run_json("ip", "-j", "neighbor", "show", "to", peer, "dev", device)]
-        kinds = {link["ifname"]: link.get("linkinfo", {}).get("info_kind") for link in rescue.shown_links()}
-        if kinds.get(device) != "bridge":
-            return device, ""
-        learned = rescue.run_json("bridge", "-j", "fdb", "show", "br", device)
-        ports = [row["ifname"] for row in learned if row.get("mac") in macs and kinds.get(row["ifname"]) in GUESTS]
+        learned = rescue.run_json("bridge", "-j", "fdb", "show", "br", bridge)
+        ports = [row["ifname"] for row in learned if row.get("mac") in macs and _is_guests(links[row["ifname"]])]
         return device, str(ports[0]) if ports else ""
     return "", ""
+
+
+def _kind(link: rescue.Json) -> str:
+    return str(link.get("linkinfo", {}).get("info_kind", ""))
+
+
+def _is_guests(link: rescue.Json) -> bool:
+    """A virtual machine's port, or one whose other end is in a container; not one that joins two bridges."""
+    return _kind(link) == "tun" or (_kind(link) == "veth" and "link_netnsid" in link)
 
 
 def _first(proc: Path, sshd: int) -> int:
@@ -112,5 +120,9 @@ def _started(proc: Path, pid: int) -> float:
 
 
 def _plain(address: str) -> str:
-    """Without the mark of an IPv4 address on an IPv6 socket, and without a link-local one's zone."""
-    return address.removeprefix("::ffff:").partition("%")[0]
+    """Without the mark of an IPv4 address on an IPv6 socket, and without a link-local one's zone; empty where it is
+    none (sshd says UNKNOWN of what is no socket of the network)."""
+    plain = address.removeprefix("::ffff:").partition("%")[0]
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(plain))
+    return ""

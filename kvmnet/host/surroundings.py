@@ -166,7 +166,9 @@ def initramfs_with_ours(root: Path) -> Iterator[str]:
     those that are older than all of our files nobody is asked."""
     times = [path.stat().st_mtime for path in (root / "etc/systemd/network").glob("00-kvmnet-*.link")]
     for path in sorted([*root.glob("boot/initrd.img-*"), *root.glob("boot/initramfs-*.img")]):
-        if times and path.stat().st_mtime >= min(times) and "kdump" not in path.name and _may_have_ours(path):
+        if not times or path.stat().st_mtime < min(times) or "kdump" in path.name or not os.access(path, os.R_OK):
+            continue
+        if _may_have_ours(path):
             yield _from(root, path)
 
 

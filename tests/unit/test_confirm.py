@@ -91,7 +91,7 @@ def waiting(folder: Path, *more: dict[str, Any], proving: tuple[str, ...] = ("et
         journal.append(str(event.pop("event")), **event)
 
 
-#: By which device the answers to a peer leave, and the guest's port that it is behind.
+#: By which bridge the answers to a peer leave, and the guest's port that it is behind.
 WAYS_BACK = {"10.1.1.1": ("eth0", ""), "10.1.0.9": ("eth0", "vnet3"), "192.168.122.9": ("virbr0", "")}
 
 
@@ -100,7 +100,7 @@ def ask(
 ) -> str:
     monkeypatch.setattr(caller, "ssh_connection", lambda: connection)
     monkeypatch.setattr(rescue, "addresses", lambda: {"eth0": ["10.1.255.254/16"], "eth1": ["192.0.2.7/24"]})
-    monkeypatch.setattr(caller, "way_back", lambda peer: WAYS_BACK.get(peer, ("", "")))
+    monkeypatch.setattr(caller, "way_back", lambda peer, address: WAYS_BACK.get(peer, ("", "")))
     return confirm._who(state, console_here)
 
 
@@ -141,31 +141,59 @@ def test_a_guest_of_this_host_proves_nothing(
 
 
 def test_the_way_back_to_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel: dict[str, Any] = {
-        "ip -j route get 10.1.0.9": [{"dst": "10.1.0.9", "dev": "br0"}],
-        "ip -j route get 10.1.0.8": [{"dst": "10.1.0.8", "dev": "br0"}],
-        "ip -j route get 10.5.0.1": [{"dst": "10.5.0.1", "gateway": "10.1.0.9", "dev": "br0"}],
-        "ip -j route get 10.6.0.1": [{"dst": "10.6.0.1", "dev": "eth1"}],
-        "ip -j neighbor show to 10.1.0.9 dev br0": [{"dst": "10.1.0.9", "lladdr": "02::9"}],
-        "ip -j neighbor show to 10.1.0.8 dev br0": [{"dst": "10.1.0.8", "lladdr": "02::8"}],
-        "ip -j neighbor show to 10.6.0.1 dev eth1": [{"dst": "10.6.0.1", "lladdr": "02::6"}],
-        "bridge -j fdb show br br0": [{"mac": "02::9", "ifname": "vnet3"}, {"mac": "02::8", "ifname": "eth0"}],
+    """By what the answers from our address leave, which may be by a table of its own; a guest is behind a port."""
+    ways = {
+        "10.1.0.9": {"dev": "br0"},
+        "10.1.0.8": {"dev": "br0"},
+        "10.1.0.7": {"dev": "br0"},
+        "10.1.0.6": {"dev": "br0"},
+        "10.5.0.9": {"dev": "br0.5"},
+        "10.6.0.1": {"dev": "br0", "gateway": "10.1.0.9"},
+        "10.7.0.1": {"dev": "eth1"},
     }
+    behind = {"10.1.0.9": "vnet3", "10.1.0.8": "eth0", "10.1.0.7": "veth1", "10.1.0.6": "patch0", "10.5.0.9": "vnet3"}
+    kinds = {
+        "br0": "bridge",
+        "br0.5": "vlan",
+        "vnet3": "tun",
+        "veth1": "veth",
+        "patch0": "veth",
+        "eth0": "",
+        "eth1": "",
+    }
+    rows: list[dict[str, Any]] = [
+        {"ifname": n, **({"linkinfo": {"info_kind": k}} if k else {})} for n, k in kinds.items()
+    ]
+    rows[1]["link"], rows[3]["link_netnsid"] = "br0", 0
 
     def run_json(*words: str) -> Any:
-        if " ".join(words) not in kernel:
-            raise rescue.Failed("RTNETLINK answers: Network is unreachable")
-        return kernel[" ".join(words)]
+        if words[2:4] == ("route", "get") and words[5:] == ("from", "10.1.255.254") and words[4] in ways:
+            return [ways[words[4]]]
+        if words[2:5] == ("neighbor", "show", "to"):
+            return [{"dst": words[5], "lladdr": f"mac of {words[5]}"}]
+        if words == ("bridge", "-j", "fdb", "show", "br", "br0"):
+            return [{"mac": f"mac of {peer}", "ifname": port} for peer, port in behind.items()]
+        raise rescue.Failed("RTNETLINK answers: Network is unreachable")
 
-    kinds = {"br0": "bridge", "vnet3": "tun", "eth0": None, "eth1": None}
-    rows = [{"ifname": name, "linkinfo": {"info_kind": kind} if kind else {}} for name, kind in kinds.items()]
     monkeypatch.setattr(rescue, "run_json", run_json)
     monkeypatch.setattr(rescue, "shown_links", lambda: rows)
-    assert caller.way_back("10.1.0.9") == ("br0", "vnet3")
-    assert caller.way_back("10.1.0.8") == ("br0", "")
-    assert caller.way_back("10.5.0.1") == ("br0", ""), "who is behind a router is elsewhere"
-    assert caller.way_back("10.6.0.1") == ("eth1", "")
-    assert caller.way_back("10.9.0.1") == ("", "")
+    found = {peer: caller.way_back(peer, "10.1.255.254") for peer in [*ways, "10.9.0.1"]}
+    assert found == {
+        "10.1.0.9": ("br0", "vnet3"),
+        "10.1.0.8": ("br0", ""),
+        "10.1.0.7": ("br0", "veth1"),
+        "10.1.0.6": ("br0", ""),  # it joins two bridges
+        "10.5.0.9": ("br0.5", "vnet3"),
+        "10.6.0.1": ("", ""),  # who is behind a router is elsewhere
+        "10.7.0.1": ("", ""),
+        "10.9.0.1": ("", ""),
+    }
+
+
+def test_what_is_no_connection_of_the_network_has_no_addresses(tmp_path: Path) -> None:
+    process(tmp_path, 20, 1, "sshd", 5.0)
+    process(tmp_path, 30, 20, "bash", SSH_CONNECTION="UNKNOWN 65535 UNKNOWN 65535")
+    assert ssh_connection(tmp_path, 30) == Connection("", "", 5.0)
 
 
 def test_who_comes_by_the_web_is_no_person_at_the_console(tmp_path: Path) -> None:
@@ -174,10 +202,13 @@ def test_who_comes_by_the_web_is_no_person_at_the_console(tmp_path: Path) -> Non
     process(tmp_path, 22, 21, "cockpit-bridge")
     process(tmp_path, 23, 22, "bash")
     assert ssh_connection(tmp_path, 23) == Connection("", "", 0.0)
-    changed = Plan(Bundle("c", "h", "rocks", (), {}), (), {}, {}, (), None, {}, False, (Change("change", "x"),))
+    sent = {"interfaces": [{"name": "eth0"}]}
+    changed = Plan(Bundle("c", "h", "rocks", (), {}), (), {}, sent, (), None, {}, False, (Change("change", "x"),))
     here = Live("h", state(BRIDGE), {}, {})
     assert prepare._confirm(prepare.Wishes(), changed, here, Connection("", "", 0.0)) == prepare.CONFIRM_WITHIN
     assert prepare._callers(Connection("", "", 0.0)) == []
+    noted = Plan(changed.bundle, (), {}, {}, (), None, {}, True, ())
+    assert prepare._confirm(prepare.Wishes(), noted, here, Connection("", "", 0.0)) == 0, "no interface is touched"
 
 
 def test_where_nobody_comes_in_by_what_changes_any_new_connection_confirms(
@@ -288,9 +319,15 @@ def test_the_way_back_and_a_tunnel_are_the_operators_way_too(address: str, peer:
     wide = {"interfaces": [{"name": "eth5"}], "routes": {"config": [{**route, "destination": "0.0.0.0/0"}]}}
     default = Plan(plan.bundle, (), {}, wide, (), None, {}, False, plan.changes)
     assert touches(default, live, address, peer) is (peer != "192.0.2.9"), "that one has a narrower way already"
+    old = {"destination": "0.0.0.0/0", "next-hop-address": "10.0.0.1", "next-hop-interface": "eth5"}
+    routed = {**live, "routes": {"running": [old]}}
+    assert touches(less_of(plan, {"interfaces": [{"name": "eth5"}]}), routed, address, peer) is (peer != "192.0.2.9")
     gone = {**sent, "interfaces": [{"name": "eth5"}], "routes": {"config": [{**route, "state": "absent"}]}}
-    less = Plan(plan.bundle, (), {}, gone, (), None, {}, False, plan.changes)
-    assert not touches(less, live, "192.0.2.7", peer)
+    assert not touches(less_of(plan, gone), live, "192.0.2.7", peer)
+
+
+def less_of(plan: Plan, sent: dict[str, Any]) -> Plan:
+    return Plan(plan.bundle, (), {}, sent, (), None, {}, False, plan.changes)
 
 
 def plan_of(

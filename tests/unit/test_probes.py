@@ -61,6 +61,8 @@ def test_todays_gateway_counts_while_the_host_stays_in_its_subnet() -> None:
     assert texts(ask(state(), state("10.1.1.1"), {"10.1.1.1"}).must) == ["10.1.1.1"]
     found = ask(state("10.1.1.2"), state("10.1.1.1"), {"10.1.1.1"})
     assert (texts(found.must), found.watch) == (["10.1.1.1", "10.1.1.2"], "10.1.1.1"), "it may be mistyped"
+    two = of(state("10.1.1.1"), state("10.1.1.2"))
+    assert texts(ask(state("10.1.1.2"), two, {"10.1.1.1"}).must) == ["10.1.1.1"], "it is silent today"
     both = of(state("10.1.1.2"), state("10.1.1.3"))
     assert texts(ask(both, state("10.1.1.1"), {"10.1.1.1", "10.1.1.3"}).must) == ["10.1.1.3", "10.1.1.1"]
 

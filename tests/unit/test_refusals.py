@@ -377,7 +377,8 @@ def test_a_port_that_somebody_gave_a_bridge_which_changes_is_named() -> None:
         n: Link(n, None, kind, (), "eth0") for n, kind in (("vxlan0", "vxlan"), ("veth0", "veth"), ("vnet0", "tun"))
     }
     profile = Profile("u-x", "vxlan0", "vxlan", "vxlan0", f"{KEYFILES}/x", controller="eth0")
-    live = replace(live, links={**live.links, **others}, profiles={**live.profiles, "vxlan0": profile})
+    tap = Profile("u-t", "vnet0", "tun", "vnet0", "/run/NetworkManager/system-connections/vnet0", controller="eth0")
+    live = replace(live, links={**live.links, **others}, profiles={**live.profiles, "vxlan0": profile, "vnet0": tap})
     assert ("KVN525", "eth0 is to be changed, but has the port vxlan0, which the definition does not know") in found(
         live
     )

@@ -853,3 +853,13 @@ def test_a_key_that_comes_before_the_change_is_followed_is_not_lost(
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     assert seen == [True]
+
+
+def test_a_key_that_another_thread_took_is_not_lost_either(
+    opened_here: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, asked = opened_here
+    monkeypatch.setattr(telling, "PRESSED", [signal.SIGINT])
+    monkeypatch.setattr(launch, "follow", lambda *_: 3)
+    assert telling.follow_to_end(Console(False), state, "T") == 3
+    assert asked == ["cancel"]

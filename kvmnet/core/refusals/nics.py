@@ -61,7 +61,12 @@ def not_a_keyfile(case: Case) -> Iterator[Refusal]:
     names = [link.name for _, link in case.nics] + [case.now(name) for name in wanted] + list(case.plan.leaving)
     found = {name: p for name in names if (p := case.live.profiles.get(name)) is not None}
     # of what is not there nmstate takes an inactive one
-    found.update({p.interface_name: p for p in case.live.idle if wanted.get(p.interface_name, "") == p.type})
+    idle = [p for p in case.live.idle if wanted.get(p.interface_name, "") == p.type]
+    for profile in idle:
+        name = profile.interface_name
+        active = case.live.profiles.get(case.now(name))
+        if active is None or active.type != profile.type:
+            found[name] = profile
     for name, profile in found.items():
         if not profile.file.startswith(folders):
             yield Refusal(
