@@ -143,7 +143,7 @@ def in_use(case: Case) -> Iterator[Refusal]:
     taps and macvtaps are told apart, with their guests: KVN527.
     """
     mine = {i["name"] for state in (case.bundle.state, case.plan.state) for i in state.get("interfaces", [])}
-    mine |= case.plan.touched | set(case.live.owned)
+    mine |= case.plan.touched
     for name in case.plan.leaving:
         users = [n.name for n in case.live.links.values() if name in (n.master, n.base) and n.kind not in GUESTS_KINDS]
         over = case.live.links[name].master if name in case.live.links else None
@@ -159,7 +159,7 @@ def in_use(case: Case) -> Iterator[Refusal]:
         if interface.get("type") not in ("linux-bridge", "bond") or interface.get("state") != "up":
             continue
         ports = {n.name for n in case.live.links.values() if n.master == name and n.kind not in GUESTS_KINDS}
-        if others := sorted((ports & set(case.live.profiles)) - wanted - mine):
+        if others := sorted((ports & set(case.live.profiles)) - wanted - mine - set(case.live.owned)):
             yield Refusal(
                 "KVN525",
                 f"{name} is to be changed, but has the port {', '.join(others)}, which the definition does not know",
