@@ -57,8 +57,8 @@ def _open_text(now: "Open") -> list[str]:
 
     lines = [f"transaction {now.id} for {now.host} is open, since {_when(now.at)}"]
     lines.append(f"  {'undoing' if now.undoing else 'now'}: {now.step}")
-    if now.word is not None:
-        lines.append(f"  `kvmnet confirm` by a new connection counts for {max(now.word, 0):.0f} s more")
+    if now.confirm_left is not None:
+        lines.append(f"  `kvmnet confirm` by a new connection counts for {max(now.confirm_left, 0):.0f} s more")
     if now.left is not None:
         lines.append(f"  the watchdog undoes it in {max(now.left, 0):.0f} s, unless this is done by then")
     if not now.works:

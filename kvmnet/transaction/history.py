@@ -137,8 +137,8 @@ def _steady(events: Sequence[rescue.Json]) -> bool:
 class Open:
     """One that is open. `left` is for how many seconds its step may still take before the watchdog undoes it
     (None while it is being undone); `step` is what goes on now; `works` whether a process works on it;
-    `differences` what an undo that could not be verified has left, `mends` the commands that would mend it; `word` is
-    for how many seconds a word from outside still counts (None while none is waited for)."""
+    `differences` what an undo that could not be verified has left, `mends` the commands that would mend it;
+    `confirm_left` is for how many seconds `kvmnet confirm` still counts (None while it is not waited for)."""
 
     id: str
     host: str
@@ -149,7 +149,7 @@ class Open:
     undoing: bool
     differences: tuple[str, ...]
     mends: tuple[str, ...] = ()
-    word: Optional[float] = None
+    confirm_left: Optional[float] = None
 
 
 def opened(state_dir: Path) -> Optional[Open]:

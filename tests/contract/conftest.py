@@ -46,7 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module")
-def backend(host: Machine, request: pytest.FixtureRequest) -> Iterator[str]:  # noqa: F811
+def backend(host: Machine, request: pytest.FixtureRequest) -> Iterator[str]:  # noqa: F811 - the fixture of above
     """The backend's name as kvmnet has it; of its version there is nothing else on the machine."""
     name, _, version = str(request.param).partition("-")
     host.run(f"cp -n {PROGRAM} {PROGRAM}.today && rm {PROGRAM}")

@@ -44,31 +44,29 @@ def test_the_worst(bench: Bench, generation: str, number: int) -> None:
     matrix.back(bench, ended)
 
 
-def test_without_its_watchdog_the_matrix_sees_a_lost_machine(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything of kvmnet's is killed and the watchdog is off: so nobody undoes it, and that must be told."""
+@pytest.mark.parametrize(
+    ("off", "fault", "step"),
+    [
+        ("systemctl stop 'kvmnet-watchdog-*'", "everything killed", 4),
+        pytest.param(
+            "systemctl disable kvmnet-boot-undo kvmnet-boot-verify; sync", "power cut", 6, marks=pytest.mark.long
+        ),
+    ],
+    ids=["the watchdog", "the boot's units"],
+)
+def test_without_a_protection_the_matrix_sees_a_lost_machine(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, off: str, fault: str, step: int
+) -> None:
+    """Nobody undoes it then, and that must be told."""
 
-    def unwatched(bench: Bench, job: Job) -> None:
-        bench.host.run("systemctl stop 'kvmnet-watchdog-*'")
-        matrix_faults.FAULTS["everything killed"](bench, job)
-
-    monkeypatch.setattr(matrix_faults, "PATIENCE", 5)
-    monkeypatch.setitem(matrix_faults.FAULTS, "unwatched", unwatched)
-    with pytest.raises(AssertionError, match="still open"):
-        matrix.run(bench, Point("unwatched", 4))
-    bench.host.run(RESCUE, check=False, timeout=120)
-    assert picture.whole(bench.host) == bench.before
-
-
-@pytest.mark.long
-def test_without_its_boot_units_the_matrix_sees_a_lost_machine(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unbooted(bench: Bench, job: Job) -> None:
-        bench.host.run("systemctl disable kvmnet-boot-undo kvmnet-boot-verify; sync")
-        matrix_faults.FAULTS["power cut"](bench, job)
+    def unprotected(bench: Bench, job: Job) -> None:
+        bench.host.run(off)
+        matrix_faults.FAULTS[fault](bench, job)
 
     monkeypatch.setattr(matrix_faults, "PATIENCE", 5)
-    monkeypatch.setitem(matrix_faults.FAULTS, "unbooted", unbooted)
+    monkeypatch.setitem(matrix_faults.FAULTS, "unprotected", unprotected)
     with pytest.raises(AssertionError, match="still open"):
-        matrix.run(bench, Point("unbooted", 6))
+        matrix.run(bench, Point("unprotected", step))
     bench.host.run(RESCUE, check=False, timeout=120)
     assert picture.whole(bench.host) == bench.before
 

@@ -209,10 +209,14 @@ def test_the_nic_comes_late(host: Machine, peer: Machine, before: dict[str, Any]
 
 def cut_while_kept(host: Machine) -> None:
     """The power goes when the names on disk are the new ones already, and kvmnet with it."""
-    faults.pause(host, 14)
-    job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
+    cut_in(host, "exec kvmnet apply --yes /root/cluster.yaml", 13)
+
+
+def cut_in(host: Machine, command: str, step: int) -> None:
+    """The power goes behind this step of a command's transaction, and what is written by then is on disk."""
+    faults.pause(host, step, event="done")
+    job = host.start(command)
     faults.wait_paused(host, job)
-    assert host.out("ls /etc/systemd/network") == "00-kvmnet-peth0.link"
     host.run("sync")
     host.power_cut()
 
@@ -225,11 +229,7 @@ def test_the_power_goes_under_a_profile_in_memory(host: Machine, peer: Machine, 
     here = picture.whole(host)
     parts = ("links", "addresses", "routes", "zones")
     assert {p: here[p] for p in parts} == {p: before[p] for p in parts}
-    faults.pause(host, 6, event="done")
-    job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
-    faults.wait_paused(host, job)
-    host.run("sync")
-    host.power_cut()
+    cut_in(host, "exec kvmnet apply --yes /root/cluster.yaml", 6)
     host.boot()
     online(host)
     host.until("! test -e /var/lib/kvmnet/open", timeout=90)
@@ -413,11 +413,7 @@ def test_the_power_goes_while_the_machine_is_given_back(
 ) -> None:
     assert apply(host).code == 0
     applied = picture.whole(host)
-    faults.pause(host, step, event="done")
-    job = host.start("exec kvmnet remove --yes")
-    faults.wait_paused(host, job)
-    host.run("sync")
-    host.power_cut()
+    cut_in(host, "exec kvmnet remove --yes", step)
     host.boot()
     online(host)
     as_applied(host, peer, applied)

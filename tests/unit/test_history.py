@@ -179,6 +179,6 @@ def test_status_says_for_how_long_a_word_counts(tmp_path: Path, monkeypatch: pyt
         journal = tmp_path / "open" / "journal.jsonl"
         journal.write_text("".join(json.dumps(line) + "\n" for line in [*lines, *more]))
         now = opened(tmp_path)
-        assert now is not None and now.word == word and (left is None or now.left == left)
+        assert now is not None and now.confirm_left == word and (left is None or now.left == left)
         said = "  `kvmnet confirm` by a new connection counts for 70 s more" in _open_text(now)
         assert said is (word is not None)
