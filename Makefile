@@ -20,7 +20,7 @@ help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "make docs          docs/reference.md anew, from the schemas and the program"
 	@echo "make fuzz          $(N) generated definitions, right and wrong (N=… for another number; 3 min)"
-	@echo "make faults        the fault matrix, 698 points, SHARD=i/n of them (1/4: 40 min)"
+	@echo "make faults        the fault matrix, 776 points, SHARD=i/n of them (1/4: 40 min)"
 	@echo "make bench         how long validate and render take, beside netplan (3 min)"
 	@echo "make lab-tests-all every lab test in both generations (an hour)"
 	@echo "make lab           build the lab's machines (tests/lab/README.md)"
@@ -60,7 +60,7 @@ lab:
 lab-tests: $(VENV)/.ready
 	@echo "test: contract and lab machines, the generations side by side (about 20 min once the lab is built)"
 	@$(BIN)/python -m tests.lab.build || [ "$$KVMNET_LAB" != required ]
-	@$(BIN)/python -m tests.lab.side_by_side --take-turns $(LAB_TESTS)
+	@$(BIN)/python -m tests.lab.side_by_side --take-turns --durations=15 $(LAB_TESTS)
 
 lab-tests-all: $(VENV)/.ready
 	@$(BIN)/python -m tests.lab.build

@@ -313,10 +313,18 @@ def label(host: Machine, what: str) -> None:
 def test_a_bridge_that_an_old_profile_of_its_name_brought_goes_too(
     host: Machine, peer: Machine, definition: str
 ) -> None:
-    """A person's earlier attempt, not active: nmstate takes that profile, and it is to be as it was again."""
+    """A person's earlier attempt, not active: nmstate takes that profile, and it is to be as it was again. One without
+    the NIC's zone would leave the bridge in the default zone, drop: undone, and the cure named."""
     host.put("/root/cluster.yaml", definition)
     host.run("nmcli connection add type bridge ifname eth0 con-name earlier autoconnect no")
     try:
+        before = picture.whole(host)
+        result = apply(host)
+        assert (result.code, "eth0 is in zone drop, not trusted: a connection profile" in result.stdout) == (3, True), (
+            result
+        )
+        same(host, peer, before)
+        host.run("nmcli connection modify earlier connection.zone trusted")
         before = picture.whole(host)
         assert apply(host).code == 0
         faults.reopen_last(host)
