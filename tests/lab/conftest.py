@@ -64,6 +64,8 @@ TURNS: dict[str, tuple[str, ...]] = {
     "test_refusals::test_networkmanager_does_not_run": ("trixie",),
     "test_refusals::test_all_reasons_at_once_and_what_is_allowed": ("trixie",),
     # the fault matrix has these too
+    "test_undo::test_nmstate_fails": (),
+    "test_undo::test_nmstate_does_not_do_what_it_says": (),
     "test_guard::test_without_worker_and_unit_the_watchdog_undoes": (),
     "test_guard::test_the_power_goes_in_the_trial": (),
 }

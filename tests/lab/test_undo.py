@@ -272,6 +272,7 @@ def test_the_hostname_comes_back(host: Machine, peer: Machine, before: dict[str,
     assert reachable(peer)
 
 
+@pytest.mark.long
 def test_source_routing_goes_as_told_and_comes_back(host: Machine, peer: Machine, definition: str) -> None:
     """Routing rules and a table of the NIC's profile: that of a port has none."""
     host.put("/root/cluster.yaml", definition)
