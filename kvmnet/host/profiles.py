@@ -14,7 +14,8 @@ from typing import Any
 from kvmnet import rescue
 from kvmnet.core.live import Profile
 from kvmnet.core.showing import Managed
-from kvmnet.host.nm import BUS
+from kvmnet.host import objects as managed
+from kvmnet.host.objects import BUS
 
 #: By what NetworkManager tells of a lease who has asked for it (NetworkManager 1.42 and 1.52), for our words.
 _LEASE_OPTIONS = (
@@ -70,21 +71,6 @@ def bound_profiles(profiles: Iterable[Profile]) -> dict[tuple[str, str], list[st
     return found
 
 
-def _states(objects: dict[str, Any]) -> dict[str, int]:
-    """How far each device is, by its name (NMDeviceState; 100: activated)."""
-    states: dict[str, int] = {}
-    for name, state in _devices(objects).values():
-        # a bridge that is gone, but whose profile is not, has an object still: of the NIC's name that it had
-        states[name] = max(state, states.get(name, 0))
-    return states
-
-
-def _devices(objects: dict[str, Any]) -> dict[str, tuple[str, int]]:
-    """The name and state of every device, by its object's path."""
-    found = {path: held[f"{BUS}.Device"] for path, held in objects.items() if f"{BUS}.Device" in held}
-    return {path: (str(about["Interface"]["data"]), int(about["State"]["data"])) for path, about in found.items()}
-
-
 def _asking(objects: dict[str, Any], device: str) -> dict[str, str]:
     """By what a device asks for addresses: as it really is, whatever its profile leaves to NetworkManager."""
     found = {}
@@ -93,16 +79,6 @@ def _asking(objects: dict[str, Any], device: str) -> dict[str, str]:
         options = objects.get(lease, {}).get(f"{BUS}.DHCP{family}Config", {}).get("Options", {}).get("data", {})
         found[word] = str(options.get(option, {}).get("data", "")).lower()
     return found
-
-
-def _objects() -> dict[str, Any]:
-    words = ("busctl", "--json=short", "call", BUS, "/org/freedesktop", "org.freedesktop.DBus.ObjectManager")
-    answer = rescue.run_json(*words, "GetManagedObjects")
-    try:
-        objects: dict[str, Any] = answer["data"][0]
-    except (LookupError, TypeError) as error:
-        raise rescue.Failed(f"busctl: {error!r} in its answer") from error
-    return objects
 
 
 def read_manager() -> Manager:
@@ -118,9 +94,9 @@ def read_manager() -> Manager:
 
 
 def _read() -> Manager:
-    objects = _objects()
+    objects = managed.look()
     files: dict[str, str] = {}
-    there = _devices(objects)
+    there = managed.devices(objects)
     active: dict[str, list[tuple[str, bool, dict[str, str]]]] = {}
     for path, interfaces in objects.items():
         if f"{BUS}.Settings.Connection" in interfaces:
@@ -133,7 +109,7 @@ def _read() -> Manager:
                     (there[device][0], external, _asking(objects, device))
                 )
     profiles = []
-    devices = {name: Managed(state) for name, state in _states(objects).items()}
+    devices = {name: Managed(state) for name, state in managed.states(objects).items()}
     for path, held in _settings(list(files)).items():
         methods = held.get("ipv4.method", ""), held.get("ipv6.method", "")
         for device, external, asking in active.get(path, [("", False, {})]):

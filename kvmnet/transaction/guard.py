@@ -79,7 +79,11 @@ def not_written(place: Path, error: OSError) -> Refused:
 def try_out(state_dir: Path) -> None:
     """See that the system's Python runs rescue.py, which is not in its place yet: before a person reads a plan that
     could not be undone. Raises Refused when it does not."""
-    _see_that_it_works(Path(rescue.__file__), state_dir)
+    python = SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else sys.executable
+    try:
+        rescue.run(python, "-I", str(Path(rescue.__file__)), "--state", str(state_dir), "--status")
+    except rescue.Failed as error:
+        raise Refused(f"the way back does not work on this machine: {error}", None, "KVN509") from error
 
 
 def uninstall() -> None:
@@ -119,18 +123,11 @@ def arm(state_dir: Path, identity: str) -> None:
 
 
 def _copy_rescue(state_dir: Path) -> None:
-    """Put rescue.py where it works without kvmnet, and see that it does; raises Refused when not."""
-    target = state_dir / "rescue.py"
-    rescue.write_file(str(target), Path(rescue.__file__).read_bytes(), 0o700)
-    _see_that_it_works(target, state_dir)
-
-
-def _see_that_it_works(program: Path, state_dir: Path) -> None:
-    python = SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else sys.executable
-    try:
-        rescue.run(python, "-I", str(program), "--state", str(state_dir), "--status")
-    except rescue.Failed as error:
-        raise Refused(f"the way back does not work on this machine: {error}", None, "KVN509") from error
+    """Put rescue.py, which was tried out, where it works without kvmnet; raises Refused when it is not there."""
+    target, text = state_dir / "rescue.py", Path(rescue.__file__).read_bytes()
+    rescue.write_file(str(target), text, 0o700)
+    if target.read_bytes() != text:
+        raise Refused(f"{target} is not what was written into it", None, "KVN509")
 
 
 def _install_units(state_dir: Path) -> None:

@@ -243,7 +243,7 @@ def _checkpoint(context: Context, log: Path) -> Optional[str]:
 def read_back(context: Context, step: Step) -> str:
     """The kernel must show what was asked for, and guests' taps as ports of what stays; NetworkManager must have
     brought up what it was sent. Addresses and ports may take a moment, of many interfaces more than one: NetworkManager
-    is asked first, of one device at a time, since the processor is what it needs itself."""
+    is asked first, of one device until that is up, and then of more, since the processor is what it needs itself."""
     before = _guests(context)
     late = list(step["sent"])
 
@@ -255,8 +255,10 @@ def read_back(context: Context, step: Step) -> str:
     def came_up() -> bool:
         with contextlib.suppress(rescue.Failed):
             rescue.give_ports_back(before)
-        while late and not not_active(context.manager, late[:1]):
-            late.pop(0)
+        number = 1
+        while late and not not_active(context.manager, late[:number]):
+            del late[:number]
+            number *= 4
         return not late
 
     patience = 10 + len(step["expect"]) / 2

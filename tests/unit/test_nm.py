@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from jeepney import HeaderFields, Message, new_error, new_method_return
 
+from kvmnet import rescue
 from kvmnet.host import nm
 from kvmnet.host.nm import WINDOW, Call, NetworkManager, NMError
 
@@ -117,3 +118,33 @@ def test_devices_are_asked_for_by_their_names(monkeypatch: pytest.MonkeyPatch) -
     assert manager.states(["eth0", "none", "br0", "eth1", "late"]) == {"eth0": 100, "br0": 70, "eth1": 30}
     assert manager.active(["eth0", "none", "br0", "eth1", "late"]) == {"eth0": "u-1", "br0": "u-2"}
     assert [manager.activated(name) for name in ("eth0", "br0", "none")] == [True, False, False]
+
+
+def test_of_many_devices_all_is_looked_at_once(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus.silent = True  # so a single call is an error
+    names = [f"v{number}" for number in range(nm.MANY + 1)]
+
+    def told(value: Any) -> dict[str, Any]:
+        return {"data": value}
+
+    found: dict[str, Any] = {"/settings": {}}
+    for name in names[1:]:
+        device = {"Interface": told(name), "State": told(100 if name != "v2" else 50)}
+        found[f"/device/{name}"] = {f"{nm.BUS}.Device": device}
+        if name != "v2":
+            active = {"Uuid": told(f"u-{name}"), "Devices": told([f"/device/{name}"])}
+            found[f"/active/{name}"] = {f"{nm.BUS}.Connection.Active": active}
+    found["/device/old"] = {f"{nm.BUS}.Device": {"Interface": told("v3"), "State": told(10)}}
+    monkeypatch.setattr(rescue, "run_json", lambda *_: {"data": [found]})
+    manager = NetworkManager()
+    assert manager.states(names) == {name: 50 if name == "v2" else 100 for name in names[1:]}
+    assert manager.active(names) == {name: f"u-{name}" for name in names[1:] if name != "v2"}
+
+
+def test_a_look_that_is_not_answered_is_told(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: str, **__: object) -> str:
+        raise rescue.Failed("busctl: no reply")
+
+    monkeypatch.setattr(rescue, "run", run)
+    with pytest.raises(NMError, match="does not answer: busctl: no reply"):
+        NetworkManager().states([f"v{number}" for number in range(nm.MANY + 1)])

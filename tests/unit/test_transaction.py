@@ -646,7 +646,7 @@ def test_a_guests_tap_that_cannot_be_put_back_undoes_the_change(context: Any, mo
         steps.read_back(context, {"expect": [], "sent": [], "dns": {}})
 
 
-def test_networkmanager_is_asked_of_one_device_until_it_is_up_and_of_all_in_the_end(
+def test_networkmanager_is_asked_of_one_device_until_it_is_up_then_of_more_and_of_all_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It answers slowly while it brings sixty up, and every answer costs it time."""
@@ -662,7 +662,7 @@ def test_networkmanager_is_asked_of_one_device_until_it_is_up_and_of_all_in_the_
     monkeypatch.setattr(rescue.time, "sleep", lambda _: None)
     context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
     steps.read_back(context, {"expect": [], "sent": ["a", "b", "c"], "dns": {}})
-    assert asked == ["a", "a", "a", "b", "c", "c", "abc"]
+    assert asked == ["a", "a", "a", "bc", "b", "c", "abc"]
 
 
 def test_a_device_that_went_down_again_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

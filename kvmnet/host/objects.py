@@ -1,0 +1,53 @@
+"""All of NetworkManager's objects in one look, by busctl.
+
+Its answer is read by json, many times quicker than D-Bus in Python: of a host of 62 profiles in the lab 0.2 s, as long
+as some thirty calls take there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kvmnet import rescue
+
+BUS = "org.freedesktop.NetworkManager"
+Objects = dict[str, Any]
+"""Of each object, by its path, its interfaces with their properties, as `busctl --json` has them."""
+
+
+def look() -> Objects:
+    """Every object; raises Failed when NetworkManager does not answer."""
+    words = ("busctl", "--json=short", "call", BUS, "/org/freedesktop", "org.freedesktop.DBus.ObjectManager")
+    answer = rescue.run_json(*words, "GetManagedObjects")
+    try:
+        found: Objects = answer["data"][0]
+    except (LookupError, TypeError) as error:
+        raise rescue.Failed(f"busctl: {error!r} in its answer") from error
+    return found
+
+
+def devices(objects: Objects) -> dict[str, tuple[str, int]]:
+    """The name and state of every device, by its object's path."""
+    found = {path: held[f"{BUS}.Device"] for path, held in objects.items() if f"{BUS}.Device" in held}
+    return {path: (str(about["Interface"]["data"]), int(about["State"]["data"])) for path, about in found.items()}
+
+
+def states(objects: Objects) -> dict[str, int]:
+    """How far each device is, by its name (NMDeviceState; 100: activated)."""
+    found: dict[str, int] = {}
+    for name, state in devices(objects).values():
+        # a bridge that is gone, but whose profile is not, has an object still: of the NIC's name that it had
+        found[name] = max(state, found.get(name, 0))
+    return found
+
+
+def active(objects: Objects) -> dict[str, str]:
+    """The UUID of the profile that is active on each device, by the device's name."""
+    named = devices(objects)
+    connections = [held[f"{BUS}.Connection.Active"] for held in objects.values() if f"{BUS}.Connection.Active" in held]
+    return {
+        named[path][0]: str(about["Uuid"]["data"])
+        for about in connections
+        for path in about["Devices"]["data"]
+        if path in named
+    }
