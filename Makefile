@@ -14,7 +14,7 @@ LAB_TESTS := tests/contract tests/lab
 N ?= 10000
 # Which part of the fault matrix `make faults` runs, and how many pairs of machines a generation side by side.
 SHARD ?= 1/1
-PAIRS ?= 1
+PAIRS ?= 3
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
