@@ -7,8 +7,8 @@ many profiles is asked at once, not one after the other. Read in NetworkManager'
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Optional
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Optional, TypeVar
 
 from jeepney import DBusAddress, HeaderFields, Message, new_method_call
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
@@ -23,6 +23,7 @@ IN_MEMORY = 0x2
 BLOCK_AUTOCONNECT = 0x20
 ACTIVATED = 100
 
+_Seen = TypeVar("_Seen")
 Settings = dict[str, dict[str, tuple[str, Any]]]
 """A connection profile as D-Bus has it: setting -> key -> (signature, value)."""
 
@@ -254,7 +255,7 @@ class NetworkManager:
         """How far each device is (NMDeviceState), by its name; of those that are there."""
         names = list(names)
         if len(names) > MANY:
-            states = objects.states(_look())
+            states = _seen(objects.states)
             return {name: states[name] for name in names if name in states}
         return {name: int(state) for name, state in self._of_each(self._devices(names), f"{BUS}.Device", "State")}
 
@@ -262,7 +263,7 @@ class NetworkManager:
         """The UUID of the profile that is active on each device, by its name; of those that have one."""
         names = list(names)
         if len(names) > MANY:
-            uuids = objects.active(_look())
+            uuids = _seen(objects.active)
             return {name: uuids[name] for name in names if name in uuids}
         found = self._of_each(self._devices(names), f"{BUS}.Device", "ActiveConnection")
         active = {name: path for name, path in found if path != "/"}
@@ -280,11 +281,12 @@ class NetworkManager:
         return [(called, value[1]) for called, value in zip(paths, values) if not isinstance(value, NMError)]
 
 
-def _look() -> objects.Objects:
+def _seen(read: Callable[[objects.Objects], _Seen]) -> _Seen:
+    """What `read` finds in one look at all objects."""
     try:
-        return objects.look()
-    except rescue.Failed as error:
-        raise NMError(f"NetworkManager does not answer: {error}") from error
+        return read(objects.look())
+    except (rescue.Failed, LookupError, ValueError) as error:
+        raise NMError(f"NetworkManager does not answer: {error!r}") from error
 
 
 def _message(call: Call) -> Message:

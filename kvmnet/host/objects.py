@@ -42,12 +42,12 @@ def states(objects: Objects) -> dict[str, int]:
 
 
 def active(objects: Objects) -> dict[str, str]:
-    """The UUID of the profile that is active on each device, by the device's name."""
-    named = devices(objects)
-    connections = [held[f"{BUS}.Connection.Active"] for held in objects.values() if f"{BUS}.Connection.Active" in held]
-    return {
-        named[path][0]: str(about["Uuid"]["data"])
-        for about in connections
-        for path in about["Devices"]["data"]
-        if path in named
-    }
+    """The UUID of the profile that is active on each device, by the device's name: of two, one of which is going, the
+    one that the device itself names."""
+    found = {}
+    for held in objects.values():
+        if about := held.get(f"{BUS}.Device"):
+            connection = objects.get(about["ActiveConnection"]["data"], {}).get(f"{BUS}.Connection.Active")
+            if connection:
+                found[str(about["Interface"]["data"])] = str(connection["Uuid"]["data"])
+    return found
