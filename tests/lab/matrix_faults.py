@@ -132,7 +132,7 @@ def _silence(bench: Bench, job: Job) -> None:
 
 def _full_disk(bench: Bench, job: Job) -> None:
     fill = "dd if=/dev/zero of=/var/filler bs=1M; dd if=/dev/zero of=/var/filler2 bs=1k count=9999; sync"
-    bench.host.run(fill, check=False)
+    bench.host.run(fill, check=False, timeout=240)  # a minute was not enough on a slow machine
     assert int(bench.host.out("df --output=avail -k /var | tail -n 1")) < 8, "the disk is not full"
     try:
         faults.go_on(bench.host)
