@@ -1136,6 +1136,29 @@ def undo_zone(folder: Path, spec: Json) -> str:
     return was or "none"
 
 
+def undo_zones(folder: Path, spec: Json) -> str:
+    """Bind many interfaces to the zones that they had (name -> zone or nothing), asking firewalld once: a call for each
+    of sixty takes half a minute. What is not there, and was in the default zone, NetworkManager binds as it comes."""
+    if not firewalld_runs():
+        return "firewalld does not run"
+    here, default = links(), firewalld("getDefaultZone", interface=FIREWALLD)
+    wanted = {name: zone for name, zone in spec["zones"].items() if not zone or zone != default or name in here}
+    return ", ".join(bind_zones(wanted)) or "all as before"
+
+
+def bind_zones(wanted: dict[str, Optional[str]]) -> list[str]:
+    """Bind names to firewalld's zones, or to none, where they are not; what was done."""
+    now, done = zones(), []
+    for name, zone in wanted.items():
+        if zone and now.get(name) != zone:
+            firewalld("changeZoneOfInterface", zone, name)
+            done.append(f"{name} to {zone}")
+        elif not zone and name in now:
+            firewalld("removeInterface", now[name], name)
+            done.append(f"{name} to none")
+    return done
+
+
 def undo_bond_option(folder: Path, spec: Json) -> str:
     """Give a bond an option back."""
     return set_bond_option(spec["interface"], spec["option"], spec["value"])
@@ -1234,6 +1257,7 @@ UNDO: dict[str, Callable[[Path, Json], str]] = {
     "files": undo_files,
     "unbind name": undo_unbind_name,
     "zone": undo_zone,
+    "zones": undo_zones,
     "bond option": undo_bond_option,
     "hostname": undo_hostname,
     "global dns": undo_global_dns,
@@ -1463,14 +1487,8 @@ def give_settings_back(before: Json) -> None:
 def give_zones_back(before: Json) -> None:
     """Bind names to firewalld's zones as they were: a NetworkManager that was stopped in between takes a bridge that it
     made out of its zone no more."""
-    if before.get("zones") is None or not firewalld_runs():
-        return
-    now = zones()
-    for name, was in before["zones"].items():
-        if was and now.get(name) != was:
-            firewalld("changeZoneOfInterface", was, name)
-        elif not was and name in now:
-            firewalld("removeInterface", now[name], name)
+    if before.get("zones") is not None and firewalld_runs():
+        bind_zones(before["zones"])
 
 
 def _undo_steps(folder: Path, transaction: Json, journal: Journal, booting: bool) -> None:

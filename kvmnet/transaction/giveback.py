@@ -308,17 +308,11 @@ def compile_removal(
         )
     )
     if live.zones is not None:
-        specs: list[Step] = [
-            {"op": "zone", "interface": n.name, "zone": original.snapshot["zones"].get(n.name)} for n in original.nics
-        ]
-        gone = {n.name for n in original.nics}
-        specs += [
-            {"op": "zone", "interface": name, "zone": None}
-            for name in [*made, *sorted({hop.old for hop in hops(plan.renames, set(live.links) - set(made))})]
-            if name not in gone
-        ]
-        undo = [{"op": "zone", "interface": s["interface"], "zone": live.zones.get(s["interface"])} for s in specs]
-        steps.append(_give("bind the zones as before", specs, undo))
+        names = [*made, *sorted({hop.old for hop in hops(plan.renames, set(live.links) - set(made))})]
+        zones = {**dict.fromkeys(names), **{n.name: original.snapshot["zones"].get(n.name) for n in original.nics}}
+        undo = [{"op": "zones", "zones": {name: live.zones.get(name) for name in zones}}]
+        limit = STEP_LIMIT + 2 * len(zones)
+        steps.append(_give("bind the zones as before", [{"op": "zones", "zones": zones}], undo, limit=limit))
     if "global dns" in original.snapshot:
         steps.append(_give("give the global name servers back", [{"op": "global dns"}], [{"op": "global dns"}]))
     steps += _hostname(original, live)

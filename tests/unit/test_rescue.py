@@ -682,6 +682,30 @@ def test_zones_that_nobody_gives_back_are_given_back(monkeypatch: pytest.MonkeyP
     assert len(calls) == 3
 
 
+def test_many_zones_are_looked_at_once_and_only_what_differs_is_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    calls: list[tuple[str, ...]] = []
+    bound = {"eth0": "trusted", "br0": "drop", "br1": "drop"}
+    monkeypatch.setattr(rescue, "firewalld_runs", lambda: True)
+    monkeypatch.setattr(rescue, "links", lambda: {"eth0": {}, "br3": {}})
+    monkeypatch.setattr(rescue, "zones", lambda: looks.append("zones") or bound)
+    monkeypatch.setattr(rescue, "firewalld", lambda *words, **_: calls.append(words) or "drop")
+    wanted = {"eth0": "trusted", "br0": None, "br1": "drop", "br2": "drop", "br3": "drop", "br4": "work", "br5": None}
+    assert rescue.UNDO["zones"](tmp_path, {"zones": wanted}) == "br0 to none, br3 to drop, br4 to work"
+    assert calls == [
+        ("getDefaultZone",),
+        ("removeInterface", "drop", "br0"),
+        ("changeZoneOfInterface", "drop", "br3"),
+        ("changeZoneOfInterface", "work", "br4"),
+    ]
+    assert looks == ["zones"]
+    assert rescue.UNDO["zones"](tmp_path, {"zones": {"eth0": "trusted"}}) == "all as before"
+    monkeypatch.setattr(rescue, "firewalld_runs", lambda: False)
+    assert rescue.UNDO["zones"](tmp_path, {"zones": wanted}) == "firewalld does not run"
+
+
 def test_checkpoints_are_read_from_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     assert rescue.checkpoints_in(log) == []
