@@ -1,0 +1,50 @@
+"""A host of many VLAN bridges: what takes a moment for one interface must not take minutes for forty."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.lab import faults, picture
+from tests.lab.machine import Machine
+from tests.lab.outage import reachable
+from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS
+
+TAGS = range(2, 22)
+DEFINITION = "\n".join(
+    [
+        "kvmnet: 1",
+        "cluster: many",
+        "profile: plain",
+        "networks:",
+        f"  private: {{subnets: [10.1.0.0/16], gateway: {PEER_ADDRESS}}}",
+        *(f"  vlan-{tag}: {{vlan: {tag}, mtu: 1496}}" for tag in TAGS),
+        "hosts:",
+        "  many:",
+        "    kvm: true",
+        "    interfaces:",
+        f"      eth0: {{network: private, mac: {HOST_MAC}, addresses: [{HOST_ADDRESS}]}}",
+        *(f"      eth0.{tag}: {{network: vlan-{tag}, bridge: true}}" for tag in TAGS),
+        "",
+    ]
+)
+
+
+@pytest.mark.long
+def test_a_removal_is_undone_and_done(host: Machine, peer: Machine) -> None:
+    before = picture.whole(host)
+    host.put("/root/cluster.yaml", DEFINITION)
+    host.run("kvmnet apply --yes --timeout 600 /root/cluster.yaml", timeout=600)
+    applied = picture.whole(host)
+    ports = [link for link in applied["links"] if link.startswith("br-eth0.")]
+    assert len(ports) == len(TAGS), ports
+    job = host.start("exec kvmnet remove --yes")
+    faults.wait_for_step(host, "bind the zones as before", timeout=300)
+    result = job.stop(signal.SIGINT, timeout=900)
+    assert result.code == 3, result
+    assert not picture.differences(picture.whole(host), applied, applied)
+    assert reachable(peer)
+    host.run("kvmnet remove --yes", timeout=600)
+    assert not picture.differences(picture.whole(host), before, before)
+    assert reachable(peer)
