@@ -20,7 +20,7 @@ help:
 	@sed -n '2,4s/^# *//p' Makefile
 	@echo "make docs          docs/reference.md anew, from the schemas and the program"
 	@echo "make fuzz          $(N) generated definitions, right and wrong (N=… for another number; 3 min)"
-	@echo "make faults        the fault matrix, 776 points, SHARD=i/n of them (1/4: 40 min)"
+	@echo "make faults        the fault matrix, 776 points, SHARD=i/n of them (1/4: half an hour, on a slow machine thrice that)"
 	@echo "make bench         how long validate and render take, beside netplan (3 min)"
 	@echo "make lab-tests-all every lab test in both generations (an hour)"
 	@echo "make lab           build the lab's machines (tests/lab/README.md)"

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from kvmnet import rescue
 from kvmnet.core.live import Profile
 from kvmnet.core.showing import Managed
-from kvmnet.host import objects as managed
-from kvmnet.host.objects import BUS
+from kvmnet.host import objects
+from kvmnet.host.objects import BUS, Objects
 
 #: By what NetworkManager tells of a lease who has asked for it (NetworkManager 1.42 and 1.52), for our words.
 _LEASE_OPTIONS = (
@@ -71,12 +70,12 @@ def bound_profiles(profiles: Iterable[Profile]) -> dict[tuple[str, str], list[st
     return found
 
 
-def _asking(objects: dict[str, Any], device: str) -> dict[str, str]:
+def _asking(seen: Objects, device: str) -> dict[str, str]:
     """By what a device asks for addresses: as it really is, whatever its profile leaves to NetworkManager."""
     found = {}
     for word, family, option in _LEASE_OPTIONS:
-        lease = objects[device][f"{BUS}.Device"].get(f"Dhcp{family}Config", {}).get("data")
-        options = objects.get(lease, {}).get(f"{BUS}.DHCP{family}Config", {}).get("Options", {}).get("data", {})
+        lease = seen[device][f"{BUS}.Device"].get(f"Dhcp{family}Config", {}).get("data")
+        options = seen.get(lease, {}).get(f"{BUS}.DHCP{family}Config", {}).get("Options", {}).get("data", {})
         found[word] = str(options.get(option, {}).get("data", "")).lower()
     return found
 
@@ -94,22 +93,22 @@ def read_manager() -> Manager:
 
 
 def _read() -> Manager:
-    objects = managed.look()
+    seen = objects.look()
     files: dict[str, str] = {}
-    there = managed.devices(objects)
+    there = objects.devices(seen)
     active: dict[str, list[tuple[str, bool, dict[str, str]]]] = {}
-    for path, interfaces in objects.items():
+    for path, interfaces in seen.items():
         if f"{BUS}.Settings.Connection" in interfaces:
             files[path] = str(interfaces[f"{BUS}.Settings.Connection"]["Filename"]["data"])
-    for interfaces in objects.values():
+    for interfaces in seen.values():
         if about := interfaces.get(f"{BUS}.Connection.Active"):
             external = bool(int(about["StateFlags"]["data"]) & EXTERNAL)
             for device in about["Devices"]["data"][:1]:
                 active.setdefault(about["Connection"]["data"], []).append(
-                    (there[device][0], external, _asking(objects, device))
+                    (there[device][0], external, _asking(seen, device))
                 )
     profiles = []
-    devices = {name: Managed(state) for name, state in managed.states(objects).items()}
+    devices = {name: Managed(state) for name, state in objects.states(seen).items()}
     for path, held in _settings(list(files)).items():
         methods = held.get("ipv4.method", ""), held.get("ipv6.method", "")
         for device, external, asking in active.get(path, [("", False, {})]):
