@@ -1270,10 +1270,9 @@ def activate_again(before: Json) -> None:
     """Activate what was active and is not (NetworkManager's own rollback may leave a NIC unconfigured), or
     whose addresses or routes are not what they were (a profile that is read again is not applied again).
 
-    Bonds and bridges before their ports: when a bridge goes, a bond that was its port goes with its ports.
+    The way to the gateway first: of many profiles the last comes up minutes later.
     """
-    masters = {name: link["master"] for name, link in before["links"].items()}
-    for profile in sorted(before["profiles"], key=lambda p: masters.get(p["device"]) is not None):
+    for profile in _by_need(before):
         device = profile["device"]
         with contextlib.suppress(*ERRORS):  # the others are to be tried all the same
             if device and not _active_as_before(before, profile["uuid"], device):
@@ -1283,6 +1282,28 @@ def activate_again(before: Json) -> None:
                 if not place and device in before["links"] and not before["links"][device]["kind"]:
                     continue
                 run("nmcli", "-w", "20", "connection", "up", "uuid", profile["uuid"], *place)
+
+
+def _by_need(before: Json) -> list[Json]:
+    """The profiles in the order in which they are to come up: what the default routes need, what other addresses need,
+    the rest; of each, bonds and bridges before their ports: when a bridge goes, a bond that was its port goes with
+    its ports."""
+    was = before["links"]
+
+    def with_lower(names: set[str]) -> set[str]:
+        ports = {name for name, link in was.items() if link["master"] in names}
+        lower = {was[name].get("over") for name in names if name in was} - {None}
+        return names if ports | lower <= names else with_lower(names | ports | lower)
+
+    out = with_lower({route["dev"] for route in before["routes"] if route.get("to") == "default"})
+    addressed = out | with_lower({name for name, held in before["addresses"].items() if held})
+
+    def need(profile: Json) -> tuple[bool, bool, bool]:
+        device = profile["device"]
+        is_port = was.get(device, {}).get("master") is not None
+        return device not in out, device not in addressed, is_port
+
+    return sorted(before["profiles"], key=need)
 
 
 def _active_as_before(before: Json, uuid: str, device: str) -> bool:

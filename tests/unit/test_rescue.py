@@ -828,6 +828,24 @@ def test_a_bond_that_went_with_its_bridge_comes_back_before_its_ports(monkeypatc
     assert ran == ["connection up uuid u-bond0", *ports]
 
 
+def test_the_way_to_the_gateway_comes_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of sixty profiles the last comes up minutes later."""
+    over = {"eth0.2": "eth0", "eth0.3": "eth0", "eth0.4": "eth0", "eth0": None, "eth1": None}
+    master = {"eth0.2": "br2", "eth0.3": "br3", "eth0.4": "br4", "eth0": None, "eth1": None}
+    bridges = dict.fromkeys(("br2", "br3", "br4"))
+    links = {name: {"master": master.get(name), "over": over.get(name)} for name in {**over, **bridges}}
+    before = {"links": links, "names": [], "macs": [], "uuids": []}
+    before["profiles"] = [{"uuid": f"u-{name}", "device": name} for name in (None, *bridges, *over)]
+    before["addresses"] = {"br2": [], "br4": ["10.4.0.1/24"], "eth1": ["10.9.0.1/24"]}
+    before["routes"] = [{"to": "default", "dev": "br3", "via": "10.3.0.254"}, {"to": "10.9.0.0/24", "dev": "eth1"}]
+    ran: list[str] = []
+    monkeypatch.setattr(rescue, "observe", lambda *_: {"profiles": [], "links": {}, "addresses": {}, "routes": []})
+    monkeypatch.setattr(rescue, "links", lambda: links)
+    monkeypatch.setattr(rescue, "run", lambda *argv: ran.append(argv[-1]) or "")  # type: ignore[func-returns-value]
+    rescue.activate_again(before)
+    assert ran == ["br3", "eth0", "eth0.3", "br4", "eth1", "eth0.4", "br2", "eth0.2"]
+
+
 # ---- guests' ports
 
 
