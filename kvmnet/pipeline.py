@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Optional
 from kvmnet import files, resources
 from kvmnet.core import build, checks, document, emit, layout, profile, render, schema, silence
 from kvmnet.core.bundle import Bundle
+from kvmnet.core.errors import Refused
 from kvmnet.core.problem import Mark, Problem, Silenced, in_order
 
 if TYPE_CHECKING:
@@ -132,3 +133,19 @@ def read_bundle_folder(folder: Path) -> Bundle:
             except UnicodeDecodeError:
                 raise emit.BundleError(f"{name} is not UTF-8 text") from None
     return emit.read_bundle(texts, load_schema("state"))
+
+
+def read_applied(state_dir: Path) -> Optional[Bundle]:
+    """The bundle that is applied on this host; None when there is none. Raises Refused when it is there but is not
+    what kvmnet wrote: a person's editor, or the disk, has been at it; and PermissionError for one who may not look."""
+    folder = state_dir / "applied"
+    try:
+        if not list(folder.iterdir()):  # a removal leaves the folder
+            return None
+    except FileNotFoundError:
+        return None
+    try:
+        return read_bundle_folder(folder)
+    except (emit.BundleError, files.CannotRead) as error:
+        hint = "apply the definition or the bundle again: that writes it anew, and touches nothing else"
+        raise Refused(f"what kvmnet wrote of itself to {folder} is damaged: {error}", hint, "KVN563") from error

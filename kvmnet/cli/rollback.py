@@ -114,8 +114,9 @@ def remove(
 
 
 def _applied(state_dir: Path) -> "Bundle":
-    from kvmnet.pipeline import read_bundle_folder
+    from kvmnet.pipeline import read_applied
 
-    if not (state_dir / "applied" / "bundle.json").exists():
+    applied = read_applied(state_dir)
+    if applied is None:
         raise Refused("kvmnet has applied nothing on this host", "there is nothing to give back", "KVN562")
-    return read_bundle_folder(state_dir / "applied")
+    return applied

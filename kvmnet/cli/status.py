@@ -74,12 +74,12 @@ def _open_text(now: "Open") -> list[str]:
 
 def _drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list[str], bool]:
     from kvmnet.core.report import plan_text
-    from kvmnet.pipeline import read_bundle_folder
+    from kvmnet.pipeline import read_applied
     from kvmnet.transaction.prepare import drift
 
-    if not (state_dir / "applied" / "bundle.json").exists():
+    bundle = read_applied(state_dir)
+    if bundle is None:
         return {"open": None, "applied": None}, ["nothing is applied on this host"], True
-    bundle = read_bundle_folder(state_dir / "applied")
     plan = drift(bundle, state_dir, console.waiting)
     console.waiting(None)
     report = {

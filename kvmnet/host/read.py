@@ -10,6 +10,7 @@ from typing import Optional
 from kvmnet import rescue
 from kvmnet.core.bundle import State
 from kvmnet.core.defaults import completed
+from kvmnet.core.errors import Refused
 from kvmnet.core.guest_settings import SETTINGS_FILE
 from kvmnet.core.hook_record import HOOK_FILE
 from kvmnet.core.live import UNREADABLE, Link, Live
@@ -18,6 +19,7 @@ from kvmnet.core.showing import all_static, asks_only_the_kernel, lasting, with_
 from kvmnet.host.nm import NetworkManager
 from kvmnet.host.nmstate import Backend
 from kvmnet.host.profiles import Manager
+from kvmnet.pipeline import read_applied
 
 LINK_DIR = Path("/etc/systemd/network")
 OURS = "00-kvmnet-*.link"
@@ -52,22 +54,28 @@ def _base(name: str) -> str | None:
 
 
 def read_note(state_dir: Path) -> Note:
-    """What of the host is kvmnet's; nothing before the first apply, or for one who may not look."""
+    """What of the host is kvmnet's; nothing before the first apply, or for one who may not look. Raises Refused when
+    it is damaged: without it kvmnet's own would be taken for other people's, and never given back."""
+    path = state_dir / "applied" / OWNED_FILE
     try:
-        return from_note(json.loads((state_dir / "applied" / OWNED_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return from_note(json.loads(path.read_text(encoding="utf-8")))
+    except OSError:
         return Note()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        hint = f"put its text back from transaction.json of the last kept change, in {state_dir}/history"
+        raise Refused(f"{path}, which says what is kvmnet's, is damaged: {error!r}", hint, "KVN563") from error
 
 
 def applied_digest(state_dir: Path) -> str | None:
-    """The digest of the bundle that was applied last; None before the first."""
+    """The digest of the bundle that was applied last; None before the first, and where its files are damaged: the
+    next apply writes them anew then."""
     try:
-        data = json.loads((state_dir / "applied" / "bundle.json").read_text(encoding="utf-8"))
+        bundle = read_applied(state_dir)
     except PermissionError:
         return UNREADABLE
-    except (OSError, ValueError):
+    except Refused:
         return None
-    return str(data.get("digest"))
+    return bundle.digest if bundle is not None else None
 
 
 def read_live(

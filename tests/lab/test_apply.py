@@ -77,6 +77,19 @@ def test_second_apply_writes_nothing(host: Machine, peer: Machine) -> None:
     assert host.out(files) == before
 
 
+def test_what_it_noted_of_itself_is_damaged(host: Machine) -> None:
+    """Somebody edits what is applied: told by every verb that needs it, and the next apply writes it anew."""
+    host.run("sed -i s/10.1.255.254/10.1.255.250/ /var/lib/kvmnet/applied/nmstate.yml")
+    network = host.out("ip -br link; ip -br address; nmcli -t -f UUID,DEVICE connection show")
+    for verb in ("status", "remove --yes"):
+        result = host.run(f"kvmnet {verb}", check=False)
+        assert (result.code, "KVN563" in result.stderr) == (5, True), (verb, result)
+    result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False)
+    assert result.code == 0, result
+    assert host.out("kvmnet status").splitlines()[0] == "vm-container-0-0: as applied"
+    assert host.out("ip -br link; ip -br address; nmcli -t -f UUID,DEVICE connection show") == network
+
+
 def test_the_committed_bundle_says_the_same(host: Machine) -> None:
     """Without the definition; and one that was changed by hand is refused."""
     host.run("kvmnet render /root/cluster.yaml -o /root/states")

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 import yaml
@@ -15,10 +15,13 @@ import yaml
 from kvmnet import folders, pipeline
 from kvmnet.core import emit
 from kvmnet.core.bundle import Bundle
-from kvmnet.core.errors import KvmnetError
+from kvmnet.core.errors import KvmnetError, Refused
+from kvmnet.core.owned import OWNED_FILE, note_after, to_note
 from kvmnet.core.probe import Probe
 from kvmnet.core.render import digest_of
+from kvmnet.host.read import applied_digest, read_note
 from tests.reading import differences
+from tests.unit.test_plan import before
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = str(ROOT / "examples/rocks/cluster.yaml")
@@ -121,6 +124,50 @@ def test_a_folder_that_is_not_as_rendered_is_refused(
     with pytest.raises(emit.BundleError) as refused:
         read(files)
     assert words in refused.value.message
+
+
+def applied(folder: Path, bundle: Bundle) -> Path:
+    """A state directory as `apply` leaves it."""
+    (folder / "applied").mkdir()
+    note = to_note(note_after(bundle, before()))
+    texts = {**emit.files_of(bundle), OWNED_FILE: json.dumps(note)}
+    for name, text in texts.items():
+        (folder / "applied" / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["nmstate.yml", "bundle.json", "00-kvmnet-peth0.link"])
+@pytest.mark.parametrize("text", [None, "", "\x00\x00", "state: other\n"])
+def test_what_is_noted_as_applied_may_be_damaged(
+    bundle: Bundle, tmp_path: Path, name: str, text: Optional[str]
+) -> None:
+    """It is told with its cure, and the next apply takes note of it anew."""
+    state = applied(tmp_path, bundle)
+    assert pipeline.read_applied(state) == bundle
+    assert applied_digest(state) == bundle.digest
+    path = state / "applied" / name
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(Refused, match="damaged") as refused:
+        pipeline.read_applied(state)
+    assert refused.value.code == "KVN563" and "apply" in str(refused.value.hint)
+    assert applied_digest(state) is None
+
+
+def test_nothing_is_applied_before_the_first_apply_and_after_a_removal(tmp_path: Path) -> None:
+    assert pipeline.read_applied(tmp_path) is None
+    (tmp_path / "applied").mkdir()
+    assert pipeline.read_applied(tmp_path) is None
+    assert applied_digest(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"interfaces": []}', '{"interfaces": {"eth0": 1}}'])
+def test_what_is_ours_is_not_guessed_from_a_damaged_note(bundle: Bundle, tmp_path: Path, text: str) -> None:
+    state = applied(tmp_path, bundle)
+    assert read_note(state).owned
+    (state / "applied" / OWNED_FILE).write_text(text)
+    with pytest.raises(Refused, match="damaged") as refused:
+        read_note(state)
+    assert refused.value.code == "KVN563" and "history" in str(refused.value.hint)
 
 
 def test_the_digest_is_of_the_hosts_own_view(tmp_path: Path) -> None:
