@@ -113,11 +113,8 @@ def wrong_zones(wanted: Mapping[str, str]) -> list[str]:
     ]
 
 
-def not_active(manager: NetworkManager, names: Sequence[str]) -> list[str]:
-    """Devices that NetworkManager has not configured, one line each: one whose address is still asked for
-    (NM_DEVICE_STATE_IP_CONFIG) has all but that."""
-    try:
-        states = manager.states(names) if names else {}
-    except NMError as error:
-        return [str(error)]
-    return [f"NetworkManager has not brought {name} up" for name in names if not 70 <= states.get(name, 0) <= 100]
+def late(manager: NetworkManager, names: Sequence[str]) -> list[str]:
+    """Devices that NetworkManager has not configured yet: one whose address is still asked for
+    (NM_DEVICE_STATE_IP_CONFIG) has all but that. Raises NMError."""
+    states = manager.states(names) if names else {}
+    return [name for name in names if not 70 <= states.get(name, 0) <= 100]

@@ -17,7 +17,7 @@ from kvmnet.core.probe import Probe
 from kvmnet.host.nm import NetworkManager, NMError, Settings
 from kvmnet.host.nmstate import Backend, NmstateError
 from kvmnet.host.probe import ask
-from kvmnet.transaction.readback import missing, not_active, unknown_servers, wrong_zones
+from kvmnet.transaction.readback import late, missing, unknown_servers, wrong_zones
 from kvmnet.transaction.stepdata import Step
 
 #: NetworkManager's numbers for what nmstate calls a macvtap's mode (NMSettingMacvlanMode)
@@ -243,27 +243,36 @@ def _checkpoint(context: Context, log: Path) -> Optional[str]:
 def read_back(context: Context, step: Step) -> str:
     """The kernel must show what was asked for, and guests' taps as ports of what stays; NetworkManager must have
     brought up what it was sent. Addresses and ports may take a moment, of many interfaces more than one: NetworkManager
-    is asked first, of one device until that is up, and then of more, since the processor is what it needs itself."""
+    is asked of one device until that is up, then of all, and of some of those that were not up, since the processor is
+    what it needs itself."""
     before = _guests(context)
-    late = list(step["sent"])
+    waited_for, number = list(step["sent"]), 1
+
+    def not_up() -> list[str]:
+        nonlocal waited_for, number
+        waited_for, number = late(context.manager, step["sent"]), number * 4
+        return [f"NetworkManager has not brought {name} up" for name in waited_for]
+
+    def lacking() -> list[str]:
+        return missing(step["expect"]) + rescue.guest_differences(before)
 
     def left() -> list[str]:
-        found = missing(step["expect"]) + rescue.guest_differences(before)
-        found = found or not_active(context.manager, step["sent"]) or wrong_zones(step.get("zones", {}))
+        try:
+            found = not_up() or lacking() or wrong_zones(step.get("zones", {}))
+        except NMError as error:
+            return [str(error)]
         return found or unknown_servers(context.manager, step["dns"])
 
     def came_up() -> bool:
         with contextlib.suppress(rescue.Failed):
             rescue.give_ports_back(before)
-        number = 1
-        while late and not not_active(context.manager, late[:number]):
-            del late[:number]
-            number *= 4
-        return not late
+        with contextlib.suppress(NMError):
+            return not late(context.manager, waited_for[:number])
+        return False
 
     patience = 10 + len(step["expect"]) / 2
     if not rescue.wait(lambda: came_up() and not left(), patience):
-        raise StepFailed("what was applied is not there: " + "; ".join(left()))
+        raise StepFailed("what was applied is not there: " + "; ".join(lacking() or left()))
     guests = f", {len(before['guests'])} guests' ports as before" if before["guests"] else ""
     return f"{len(step['expect'])} interfaces as defined{guests}"
 

@@ -34,7 +34,7 @@ from kvmnet.host.ping import _checksum, longest_gap
 from kvmnet.transaction import guard, launch, readback, steps, worker
 from kvmnet.transaction.history import Open, ended
 from kvmnet.transaction.prepare import Prepared
-from kvmnet.transaction.readback import missing, not_active, unknown_servers
+from kvmnet.transaction.readback import late, missing, unknown_servers
 from kvmnet.transaction.steps import DO, StepFailed, without_meta
 from tests.unit.test_compile import BUNDLE
 from tests.unit.test_compile import steps as compiled
@@ -145,10 +145,7 @@ def test_what_networkmanager_does_not_have_is_named(monkeypatch: pytest.MonkeyPa
     none = SimpleNamespace(name_servers=lambda: NameServers([], []))  # it does not tell the domains then
     assert unknown_servers(none, {"search": ["a.org"]}) == []  # type: ignore[arg-type]
     held = SimpleNamespace(states=lambda names: {"a": 100, "b": 70, "c": 50})
-    assert not_active(held, ["a", "b", "c", "d"]) == [  # type: ignore[arg-type]
-        "NetworkManager has not brought c up",
-        "NetworkManager has not brought d up",
-    ]
+    assert late(held, ["a", "b", "c", "d"]) == ["c", "d"]  # type: ignore[arg-type]
 
 
 def follow(*events: dict[str, Any], state: Path = Path("/nowhere")) -> tuple[Any, list[str]]:
@@ -646,12 +643,12 @@ def test_a_guests_tap_that_cannot_be_put_back_undoes_the_change(context: Any, mo
         steps.read_back(context, {"expect": [], "sent": [], "dns": {}})
 
 
-def test_networkmanager_is_asked_of_one_device_until_it_is_up_then_of_more_and_of_all_in_the_end(
+def test_networkmanager_is_asked_of_one_device_until_it_is_up_then_of_all_and_of_some_that_were_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It answers slowly while it brings sixty up, and every answer costs it time."""
     asked: list[str] = []
-    ready = iter(["", "", "a", "ab", "ab", "abc", "abc", "abc"])
+    ready = iter(["", "", "a", "ab", "ab", "abcg", "abcdefg", "abcdefg"])
 
     def states(names: list[str]) -> dict[str, int]:
         asked.append("".join(names))
@@ -661,8 +658,8 @@ def test_networkmanager_is_asked_of_one_device_until_it_is_up_then_of_more_and_o
     monkeypatch.setattr(steps, "missing", lambda _: [])
     monkeypatch.setattr(rescue.time, "sleep", lambda _: None)
     context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
-    steps.read_back(context, {"expect": [], "sent": ["a", "b", "c"], "dns": {}})
-    assert asked == ["a", "a", "a", "bc", "b", "c", "abc"]
+    steps.read_back(context, {"expect": [], "sent": list("abcdefg"), "dns": {}})
+    assert asked == ["a", "a", "a", "abcdefg", "cdef", "cdef", "cdef", "abcdefg"]
 
 
 def test_a_device_that_went_down_again_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
