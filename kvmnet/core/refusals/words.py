@@ -38,10 +38,10 @@ elsewhere(
     "KVN563",
     "what kvmnet wrote of itself is damaged",
     """
-    /var/lib/kvmnet/applied says what is applied on this host, and in interfaces.json what of it is kvmnet's. Its files are
-    not as kvmnet wrote them: somebody has edited them, or the disk has lost them. The host's network is not touched by
-    that. A damaged bundle (nmstate.yml, bundle.json, a .link file): `kvmnet apply` of the definition writes it anew. A
-    damaged interfaces.json cannot be found out from the host: its text as it was written is in transaction.json of the last
-    kept change, below /var/lib/kvmnet/history (`kvmnet history` lists them); put it back from there.
+    /var/lib/kvmnet/applied says what is applied on this host, and in interfaces.json what of it is kvmnet's. Its files
+    are not as kvmnet wrote them: somebody has edited them, or the disk has lost them. The host's network is not touched
+    by that. A damaged bundle (nmstate.yml, bundle.json, a .link file): `kvmnet apply` of the definition writes it anew.
+    A damaged interfaces.json cannot be found out from the host: its text as it was written is in transaction.json of
+    the last kept change, below /var/lib/kvmnet/history (`kvmnet history` lists them); put it back from there.
     """,
 )
