@@ -1295,7 +1295,8 @@ def _by_need(before: Json) -> list[Json]:
         lower = {was[name].get("over") for name in names if name in was} - {None}
         return names if ports | lower <= names else with_lower(names | ports | lower)
 
-    out = with_lower({route["dev"] for route in before["routes"] if route.get("to") == "default"})
+    gateways = [route for route in before["routes"] if route.get("to") == "default"]
+    out = with_lower({route["dev"] for route in gateways if route["dev"]})  # of several next hops none is told
     addressed = out | with_lower({name for name, held in before["addresses"].items() if held})
 
     def need(profile: Json) -> tuple[bool, bool, bool]:

@@ -838,6 +838,7 @@ def test_the_way_to_the_gateway_comes_up_first(monkeypatch: pytest.MonkeyPatch) 
     before["profiles"] = [{"uuid": f"u-{name}", "device": name} for name in (None, *bridges, *over)]
     before["addresses"] = {"br2": [], "br4": ["10.4.0.1/24"], "eth1": ["10.9.0.1/24"]}
     before["routes"] = [{"to": "default", "dev": "br3", "via": "10.3.0.254"}, {"to": "10.9.0.0/24", "dev": "eth1"}]
+    before["routes"].append({"to": "default", "dev": None, "via": None})
     ran: list[str] = []
     monkeypatch.setattr(rescue, "observe", lambda *_: {"profiles": [], "links": {}, "addresses": {}, "routes": []})
     monkeypatch.setattr(rescue, "links", lambda: links)
