@@ -34,8 +34,7 @@ def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, d
         return 0
     with state_directory(state_path()) as state_dir:
         prepared = make(state_dir)
-        if not prepared.plan.empty:
-            safeguards.try_out(state_dir)
+        program = b"" if prepared.plan.empty else safeguards.try_rescue_program(state_dir)
         tell_plan(console, prepared)
         if prepared.plan.empty:
             console.event("result", exit=0, outcome="nothing to do")
@@ -54,7 +53,7 @@ def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, d
         signal.signal(signal.SIGINT, lambda number, _: PRESSED.append(number))
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        identity = open_transaction(state_dir, prepared)
+        identity = open_transaction(state_dir, prepared, program)
         start(state_dir, identity)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     return follow_to_end(console, state_dir, identity)
@@ -151,15 +150,16 @@ def _journal(state_dir: Path, identity: str) -> TextIO:
 
 def _told_end(console: Console, state_dir: Path, identity: str, code: int, away: Optional[float]) -> int:
     """Tell how it ended; the exit code, which a later try of the undo may have made better."""
-    from kvmnet import rescue
     from kvmnet.core.reporting.report import outcome_text
+    from kvmnet.system import files
+    from kvmnet.system.journal import Journal
     from kvmnet.transaction.history import away_at_most
 
     folder = state_dir / "history" / identity
-    events = rescue.Journal(folder).events()
+    events = Journal(folder).events()
     if code == 4 and any(e.get("verified") for e in events):
         code = 3
-    transaction = rescue.read_json((folder if folder.exists() else state_dir / "open") / "transaction.json")
+    transaction = files.read_json((folder if folder.exists() else state_dir / "open") / "transaction.json")
     at_most = away_at_most(transaction, events)
     with suppress(OSError):
         console.event("result", exit=code, away=away, away_at_most=at_most)

@@ -115,12 +115,12 @@ def _line(text: str) -> None:
 @contextmanager
 def _as_root() -> Iterator[None]:
     """What changes the host, with a failing program as a message."""
-    from kvmnet import rescue
     from kvmnet.core.base.errors import KvmnetError
+    from kvmnet.system.errors import HostError
 
     if os.geteuid() != 0:
         raise Refused("only root can change libvirt's hooks", "run it with sudo")
     try:
         yield
-    except (rescue.Failed, OSError) as error:
+    except (HostError, OSError) as error:
         raise KvmnetError(str(error)) from error

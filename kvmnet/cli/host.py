@@ -15,7 +15,7 @@ import typer
 from kvmnet.core.base.errors import KvmnetError, Refused, Usage
 from kvmnet.core.base.problem import REPORTERS
 from kvmnet.core.rendering.bundle import Bundle
-from kvmnet.rescue import STATE_DIR
+from kvmnet.system import state_folder
 
 if TYPE_CHECKING:
     from kvmnet.core.reporting.saved_plan import SavedPlan
@@ -173,4 +173,4 @@ def confirm_seconds(confirm_within: Optional[int], no_confirm: bool) -> Optional
 
 def state_path() -> Path:
     """Where kvmnet keeps what it knows of this host."""
-    return Path(STATE_DIR)
+    return Path(state_folder.STATE_FOLDER)

@@ -94,7 +94,7 @@ def _text(form: Format, prepared: "Prepared") -> str:
 def _save(file: str, prepared: "Prepared") -> None:
     from kvmnet.core.base.errors import KvmnetError
     from kvmnet.core.reporting.saved_plan import to_text
-    from kvmnet.rescue import write_file
+    from kvmnet.system import files
 
     allowed = {reason.code for reason in prepared.allowed if reason.guest is None}
     lose = {reason.guest for reason in prepared.allowed if reason.guest is not None}
@@ -104,6 +104,6 @@ def _save(file: str, prepared: "Prepared") -> None:
         if place.exists() and not place.is_file():  # /dev/null, /dev/stdout, a pipe: not to be replaced
             place.write_bytes(text.encode())
         else:
-            write_file(str(place.resolve()), text.encode())
+            files.write_file(str(place.resolve()), text.encode())
     except OSError as error:
         raise KvmnetError(f"{file} cannot be written: {error.strerror}") from error

@@ -100,7 +100,7 @@ def history(
     as_json: bool = typer.Option(False, "--json", help="For machines: one JSON document."),
 ) -> None:
     """Show the transactions that have ended: what changed, how it ended, how long the host was away."""
-    from kvmnet import rescue
+    from kvmnet.system.journal import Journal
     from kvmnet.transaction.history import ended
 
     with told(Console(as_json)):
@@ -114,7 +114,7 @@ def history(
         lines = [f"{one.id}  {_line(one)}" for one in past] or ["no transaction yet"]
         print(json.dumps([asdict(one) for one in past], indent=2) if as_json else "\n".join(lines))
         return
-    events = rescue.Journal(state_path() / "history" / identity).events()
+    events = Journal(state_path() / "history" / identity).events()
     if as_json:
         print(json.dumps({**asdict(past[0]), "events": events}, indent=2))
         return

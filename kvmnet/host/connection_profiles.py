@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kvmnet import rescue
 from kvmnet.core.live.kernel_only import Managed
 from kvmnet.core.live.live_host import Profile
 from kvmnet.host import networkmanager_objects
 from kvmnet.host.networkmanager_objects import BUS, Objects
+from kvmnet.system import programs
+from kvmnet.system.errors import HostError
 
 #: By what NetworkManager tells of a lease who has asked for it (NetworkManager 1.42 and 1.52), for our words.
 _LEASE_OPTIONS = (
@@ -87,9 +88,9 @@ def read_manager() -> Manager:
     for _ in range(TRIES):
         try:
             return _read()
-        except (rescue.Failed, ValueError, LookupError) as why:
+        except (HostError, ValueError, LookupError) as why:
             error = str(why) or repr(why)
-    raise rescue.Failed(f"NetworkManager's profiles: {error}")
+    raise HostError(f"NetworkManager's profiles: {error}")
 
 
 def _read() -> Manager:
@@ -153,9 +154,9 @@ def _settings(paths: list[str]) -> dict[str, dict[str, str]]:
     words = (word for path in paths for word in ("path", path))
     argv = ("nmcli", "-t", "-e", "no", "-f", ",".join(_FIELDS), "connection", "show", *words)
     try:
-        told = rescue.run(*argv)
-    except rescue.Failed as error:  # without the hundred paths
-        raise rescue.Failed(str(error).replace(" ".join(argv), "nmcli connection show")) from error
+        told = programs.run(*argv)
+    except HostError as error:  # without the hundred paths
+        raise HostError(str(error).replace(" ".join(argv), "nmcli connection show")) from error
     rows: list[dict[str, str]] = []
     for line in told.splitlines():
         key, _, value = line.partition(":")

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from kvmnet import hook, rescue
+from kvmnet import hook
 from kvmnet.core.base.errors import Refused
+from kvmnet.system import files, programs
+from kvmnet.system.errors import HostError
+from kvmnet.system.programs import SYSTEM_PYTHON
 
 LIBVIRT = "/etc/libvirt"
 HOOK = "/etc/libvirt/hooks/qemu.d/kvmnet"
@@ -18,7 +21,6 @@ UNIT = "kvmnet-hook-reconcile.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 #: The daemon that runs guests: one of all drivers (Debian, EL 8), or that of qemu alone (EL 9 and later).
 DAEMONS = ("libvirtd.service", "virtqemud.service")
-SYSTEM_PYTHON = "/usr/bin/python3"
 SELINUX = "/sys/fs/selinux"
 
 #: Before udev has run its rules NetworkManager does not look at a new device, and what udev knows of it outlives a
@@ -88,17 +90,17 @@ def install(tell: Callable[[str], None], restart: bool = True) -> None:
     for path, (data, mode) in _files().items():
         target = Path(path)
         if not target.is_file() or not _as_installed(target, data, mode):
-            rescue.write_file(path, data, mode)
+            files.write_file(path, data, mode)
             tell(f"wrote {path}")
             changed = True
-    rescue.run("udevadm", "control", "--reload")
-    rescue.run("systemctl", "daemon-reload")
+    programs.run("udevadm", "control", "--reload")
+    programs.run("systemctl", "daemon-reload")
     if not _says_yes("is-enabled", UNIT):
-        rescue.run("systemctl", "enable", UNIT)
+        programs.run("systemctl", "enable", UNIT)
         tell(f"enabled {UNIT}")
     for daemon in _active() if changed else ():
         if restart:
-            rescue.run("systemctl", "restart", daemon, timeout=120)
+            programs.run("systemctl", "restart", daemon, timeout=120)
             tell(f"restarted {daemon}, which sees a new hook only then; guests run on")
         else:
             tell(f"{daemon} sees a new hook only when it starts: systemctl restart {daemon}")
@@ -109,13 +111,13 @@ def install(tell: Callable[[str], None], restart: bool = True) -> None:
 def remove(tell: Callable[[str], None]) -> None:
     """Take the hook away. Devices that guests use stay, and are named: nobody removes them then."""
     if Path(UNIT_FILE).exists():
-        rescue.run("systemctl", "disable", UNIT)
+        programs.run("systemctl", "disable", UNIT)
     for path in (HOOK, UNIT_FILE, RULE):
         if Path(path).exists():
-            rescue.remove_file(path)
+            files.remove_file(path)
             tell(f"removed {path}")
-    rescue.run("systemctl", "daemon-reload")
-    rescue.run("udevadm", "control", "--reload")
+    programs.run("systemctl", "daemon-reload")
+    programs.run("udevadm", "control", "--reload")
     for device, about in hook.status({})["devices"].items():
         if about["there"]:
             guests = ", ".join(about["guests"]) or "no known guest"
@@ -126,7 +128,7 @@ def reconcile() -> list[str]:
     """Have the hook make the devices those that running guests need; what it did. Raises Refused."""
     if not Path(HOOK).exists():
         raise Refused("the hook is not installed", "kvmnet hook install")
-    return rescue.run(SYSTEM_PYTHON, "-I", HOOK, "--reconcile", timeout=60).splitlines()
+    return programs.run(SYSTEM_PYTHON, "-I", HOOK, "--reconcile", timeout=60).splitlines()
 
 
 def status() -> HookStatus:
@@ -141,8 +143,8 @@ def status() -> HookStatus:
     says = None
     if HOOK not in missing:
         try:
-            says = json.loads(rescue.run(SYSTEM_PYTHON, "-I", HOOK, "--status"))
-        except (rescue.Failed, ValueError):
+            says = json.loads(programs.run(SYSTEM_PYTHON, "-I", HOOK, "--status"))
+        except (HostError, ValueError):
             says = None
     return HookStatus(tuple(missing), tuple(other), says, UNIT_FILE in missing or _says_yes("is-enabled", UNIT))
 
@@ -157,7 +159,7 @@ def _active() -> list[str]:
 
 def _says_yes(question: str, unit: str) -> bool:
     try:
-        rescue.run("systemctl", question, "--quiet", unit)
-    except rescue.Failed:
+        programs.run("systemctl", question, "--quiet", unit)
+    except HostError:
         return False
     return True

@@ -14,9 +14,9 @@ from jeepney import DBusAddress, HeaderFields, Message, new_method_call
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
 from jeepney.low_level import MessageType
 
-from kvmnet import rescue
 from kvmnet.host import networkmanager_objects
 from kvmnet.host.networkmanager_objects import BUS
+from kvmnet.system.errors import HostError
 
 ROOT = "/org/freedesktop/NetworkManager"
 IN_MEMORY = 0x2
@@ -285,7 +285,7 @@ def _seen(read: Callable[[networkmanager_objects.Objects], _Seen]) -> _Seen:
     """What `read` finds in one look at all objects."""
     try:
         return read(networkmanager_objects.look())
-    except (rescue.Failed, LookupError, ValueError) as error:
+    except (HostError, LookupError, ValueError) as error:
         raise NMError(f"NetworkManager does not answer: {error!r}") from error
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kvmnet import rescue
+from kvmnet.system import programs
+from kvmnet.system.errors import HostError
 
 BUS = "org.freedesktop.NetworkManager"
 Objects = dict[str, Any]
@@ -18,11 +19,11 @@ Objects = dict[str, Any]
 def look() -> Objects:
     """Every object; raises Failed when NetworkManager does not answer."""
     words = ("busctl", "--json=short", "call", BUS, "/org/freedesktop", "org.freedesktop.DBus.ObjectManager")
-    answer = rescue.run_json(*words, "GetManagedObjects")
+    answer = programs.run_json(*words, "GetManagedObjects")
     try:
         found: Objects = answer["data"][0]
     except (LookupError, TypeError) as error:
-        raise rescue.Failed(f"busctl: {error!r} in its answer") from error
+        raise HostError(f"busctl: {error!r} in its answer") from error
     return found
 
 

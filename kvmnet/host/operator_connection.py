@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from kvmnet import rescue
+from kvmnet.system import links, programs
+from kvmnet.system.errors import HostError
+from kvmnet.system.types import Json
 
 
 @dataclass(frozen=True)
@@ -50,26 +52,26 @@ def way_back(peer: str, address: str) -> tuple[str, str]:
     """The bridge by which an answer from our address to an on-link peer leaves (under a VLAN, where it is one), and its
     port behind which the peer is, if that is a guest's or a container's; each empty where there is none, or nobody
     says."""
-    with contextlib.suppress(rescue.Failed, LookupError, TypeError):
-        route = rescue.run_json("ip", "-j", "route", "get", peer, "from", address)[0]
-        links = {link["ifname"]: link for link in rescue.shown_links()}
+    with contextlib.suppress(HostError, LookupError, TypeError):
+        route = programs.run_json("ip", "-j", "route", "get", peer, "from", address)[0]
+        rows = {link["ifname"]: link for link in links.read_ip_links()}
         device = bridge = str(route["dev"])
-        if _kind(links[device]) == "vlan":
-            bridge = links[device]["link"]
-        if "gateway" in route or "via" in route or _kind(links[bridge]) != "bridge":
+        if _kind(rows[device]) == "vlan":
+            bridge = rows[device]["link"]
+        if "gateway" in route or "via" in route or _kind(rows[bridge]) != "bridge":
             return "", ""
-        macs = [n.get("lladdr") for n in rescue.run_json("ip", "-j", "neighbor", "show", "to", peer, "dev", device)]
-        learned = rescue.run_json("bridge", "-j", "fdb", "show", "br", bridge)
-        ports = [row["ifname"] for row in learned if row.get("mac") in macs and _is_guests(links[row["ifname"]])]
+        macs = [n.get("lladdr") for n in programs.run_json("ip", "-j", "neighbor", "show", "to", peer, "dev", device)]
+        learned = programs.run_json("bridge", "-j", "fdb", "show", "br", bridge)
+        ports = [row["ifname"] for row in learned if row.get("mac") in macs and _is_guests(rows[row["ifname"]])]
         return device, str(ports[0]) if ports else ""
     return "", ""
 
 
-def _kind(link: rescue.Json) -> str:
+def _kind(link: Json) -> str:
     return str(link.get("linkinfo", {}).get("info_kind", ""))
 
 
-def _is_guests(link: rescue.Json) -> bool:
+def _is_guests(link: Json) -> bool:
     """A virtual machine's port, or one whose other end is in a container; not one that joins two bridges."""
     return _kind(link) == "tun" or (_kind(link) == "veth" and "link_netnsid" in link)
 

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Union
 
-from kvmnet import rescue
 from kvmnet.core.base.probe import Probe, split_target, url_parts
 from kvmnet.host.ndp import NdpProbe
 from kvmnet.host.ping import ArpProbe, Pinger
+from kvmnet.system import programs
 
 #: Seconds that one try may take.
 TRY = {"gateway": 1.0, "peer": 1.0, "ping": 1.0, "dns": 2.0, "tcp": 3.0, "http": 5.0, "command": 10.0}
@@ -143,7 +143,7 @@ def _command(probe: Probe) -> bool:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
-        env={"PATH": rescue.PROGRAMS, "LC_ALL": "C"},
+        env={"PATH": programs.PROGRAM_PATH, "LC_ALL": "C"},
         start_new_session=True,
     )
     try:

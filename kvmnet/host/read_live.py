@@ -7,7 +7,6 @@ import socket
 from pathlib import Path
 from typing import Optional
 
-from kvmnet import rescue
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.live.kernel_only import all_static, asks_only_the_kernel, lasting, with_manager
 from kvmnet.core.live.live_host import UNREADABLE, Link, Live
@@ -20,6 +19,7 @@ from kvmnet.host.connection_profiles import Manager
 from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import Backend
 from kvmnet.pipeline import read_applied
+from kvmnet.system import firewalld, links, programs
 
 LINK_DIR = Path("/etc/systemd/network")
 OURS = "00-kvmnet-*.link"
@@ -41,7 +41,7 @@ def read_links() -> dict[str, Link]:
             link["master"],
             _base(name) if link["kind"] else None,
         )
-        for name, link in rescue.links().items()
+        for name, link in links.read_links().items()
     }
 
 
@@ -86,8 +86,8 @@ def read_live(
     NmstateError or NMError when one of them does not answer."""
     links, note = read_links(), read_note(state_dir)
     zones = None
-    if rescue.firewalld_runs():
-        zones = {name: zone for name, zone in rescue.zones().items() if name in links}
+    if firewalld.is_running():
+        zones = {name: zone for name, zone in firewalld.read_zones().items() if name in links}
     return Live(
         hostname=hostname(),
         state=_show(backend, held, completed(wanted, note.state) if wanted is not None else None),
@@ -113,7 +113,7 @@ def _temporary(held: Manager) -> tuple[str, ...]:
     """Asked where NetworkManager takes addresses from a router: elsewhere there are none of interest."""
     if not any("auto" in device.asks[1:] for device in held.devices.values()):
         return ()
-    told = rescue.run_json("ip", "-j", "-6", "address", "show", "temporary")
+    told = programs.run_json("ip", "-j", "-6", "address", "show", "temporary")
     return tuple(a["local"] for link in told for a in link.get("addr_info", []) if a.get("temporary"))
 
 

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Optional
 
-from kvmnet import rescue
 from kvmnet.core.live.live_host import Link
 from kvmnet.core.live.surroundings import LinkFile, NamingRule, NetworkDisk, Room, Surroundings
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
+from kvmnet.system import programs
+from kvmnet.system.errors import HostError
 
 OURS = "# Written by kvmnet"
 #: systemd.link(5): a file of an earlier folder hides those of its name in later ones.
@@ -26,7 +27,7 @@ RULE_DIRS = ("/etc/udev/rules.d", "/run/udev/rules.d")
 #: Words of the kernel's command line that have a vendor's rule name NICs, ahead of every .link file (EL 9).
 _BY_WORD = {"biosdevname=1": "71-biosdevname.rules", "net.ifnames.prefix=": "71-prefixdevname.rules"}
 CLUSTER = ("corosync", "pacemaker", "pacemaker_remote", "sbd", "sanlock", "cman", "ctdb")
-#: Without these the machine does not work, and rescue.py does not run.
+#: Without these the machine does not work, and the rescue program does not run.
 NEEDED = ("/", "/usr", "/etc", "/var", "/var/lib", "/var/lib/kvmnet")
 _NETWORK_FS = re.compile(r"(nfs4?|cifs|smb3|smbfs|ceph|lustre|beegfs|afs|9p|fuse\.(glusterfs|sshfs|ceph|s3fs))\Z")
 #: dracut.cmdline(7), and Debian's initramfs-tools(7): what makes an initramfs bring up a NIC.
@@ -174,8 +175,8 @@ def initramfs_with_ours(root: Path) -> Iterator[str]:
 
 def _may_have_ours(image: Path) -> bool:
     for program in ("lsinitramfs", "lsinitrd"):
-        with contextlib.suppress(rescue.Failed):
-            return "00-kvmnet-" in rescue.run(program, str(image), timeout=60)
+        with contextlib.suppress(HostError):
+            return "00-kvmnet-" in programs.run(program, str(image), timeout=60)
     return True
 
 
@@ -255,8 +256,8 @@ def _way_to(server: str) -> Optional[str]:
     if not re.fullmatch(r"[0-9.]+|[0-9A-Fa-f:]+", server):
         return None
     try:
-        routes = rescue.run_json("ip", "-j", "route", "get", server)
-    except (rescue.Failed, ValueError):
+        routes = programs.run_json("ip", "-j", "route", "get", server)
+    except (HostError, ValueError):
         return None
     return str(routes[0]["dev"]) if routes and "dev" in routes[0] else None
 
@@ -264,10 +265,10 @@ def _way_to(server: str) -> Optional[str]:
 def _active(services: Iterable[str]) -> list[str]:
     """Those that systemd has started; raises Failed when it does not tell of each: that would not mean that none is."""
     names = tuple(services)
-    told = rescue.run("systemctl", "show", "--property=ActiveState", "--value", *(f"{n}.service" for n in names))
+    told = programs.run("systemctl", "show", "--property=ActiveState", "--value", *(f"{n}.service" for n in names))
     states = told.split()
     if len(states) != len(names):
-        raise rescue.Failed(f"systemctl show: {len(names)} services, of which it tells {len(states)}")
+        raise HostError(f"systemctl show: {len(names)} services, of which it tells {len(states)}")
     return [n for n, state in zip(names, states) if state in ("active", "activating", "reloading")]
 
 

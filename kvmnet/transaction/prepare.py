@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
-from kvmnet import rescue
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.effects.impact import Impact, impacts
@@ -36,6 +35,8 @@ from kvmnet.host.probing import ask
 from kvmnet.host.read_guests import read_running
 from kvmnet.host.read_live import read_live
 from kvmnet.host.read_surroundings import read_surroundings
+from kvmnet.system import files
+from kvmnet.system.errors import HostError
 from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.removal import Original, compile_removal, find_original, given_back, plan_removal
 from kvmnet.transaction.step import Step
@@ -133,8 +134,8 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Calla
             tell("reading the live state")
             _, live = _read(backend, manager, state_dir)
             original = find_original(state_dir)
-            files = {r["path"]: rescue.record_file(r["path"]) for r in original.snapshot["files"]}
-            plan = plan_removal(bundle, original, live, files)
+            records = {r["path"]: files.record_file(r["path"]) for r in original.snapshot["files"]}
+            plan = plan_removal(bundle, original, live, records)
             live = _with_surroundings(live, manager, state_dir, plan)
             allowed = judged(plan, live, wishes, GIVING_BACK)
             tell("asking the gateways")
@@ -188,7 +189,7 @@ def told_or_refused() -> Iterator[None]:
     except NMError as error:
         hint = "kvmnet needs a running NetworkManager: systemctl status NetworkManager"
         raise Refused(str(error), hint, "KVN504") from error
-    except (rescue.Failed, subprocess.SubprocessError, OSError) as error:
+    except (HostError, subprocess.SubprocessError, OSError) as error:
         hint = "run what it names by hand, and mend what it complains of"
         raise Refused(f"this host could not be read: {error}", hint, "KVN512") from error
 
@@ -215,7 +216,7 @@ def _read(
     manager.version()  # first: when NetworkManager does not run, nmstate's own message is of no help
     try:
         held = read_manager()
-    except rescue.Failed:
+    except HostError:
         manager.version()  # it may have gone meanwhile: that is the reason then
         raise
     return held, read_live(backend, manager, state_dir, held, wanted)
@@ -231,10 +232,10 @@ def _probes(desired: State, live: Live, connection: Optional[Connection], own: S
 
 def _record(bundle: Bundle, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
     folder = state_dir / "applied"
-    files = {str(folder / name): text for name, text in bundle_files.files_of(bundle).items()}
-    files[str(folder / HOOK_FILE)] = hook_text(bundle)
-    files[str(folder / OWNED_FILE)] = json.dumps(to_note(note_after(bundle, live)), indent=1) + "\n"
+    texts = {str(folder / name): text for name, text in bundle_files.files_of(bundle).items()}
+    texts[str(folder / HOOK_FILE)] = hook_text(bundle)
+    texts[str(folder / OWNED_FILE)] = json.dumps(to_note(note_after(bundle, live)), indent=1) + "\n"
     there: list[str] = []
     with contextlib.suppress(OSError):  # not there yet; or a plan made by somebody who may not look
         there = [str(p) for p in folder.iterdir()]
-    return files, tuple(sorted(p for p in there if p not in files))
+    return texts, tuple(sorted(p for p in there if p not in texts))

@@ -1,6 +1,6 @@
 """`remove`: give the machine back as it was before kvmnet, as a transaction like any other.
 
-What its steps do is what an undo does, by the same functions of rescue.py, from the snapshots of the
+What its steps do is what an undo does, by the same functions of the rescue program, from the snapshots of the
 transactions that first took each NIC over; what undoes them is the state of now.
 """
 
@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from kvmnet import rescue
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.effects.boot_rivals import NM_TYPES
@@ -23,6 +22,9 @@ from kvmnet.core.planning.ownership import made_by_us, profile_uuid, taken_down
 from kvmnet.core.planning.plan import Change, Plan
 from kvmnet.core.planning.rename_order import Rename, hops
 from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.rescue import restore
+from kvmnet.system import files, networkmanager
+from kvmnet.system.types import Json
 from kvmnet.transaction.compile_steps import ask_step, down_again
 from kvmnet.transaction.history import ended
 from kvmnet.transaction.naming_steps import ETC_DIR, way_back
@@ -52,7 +54,7 @@ class Original:
 
     nics: tuple[OldNic, ...]
     active: Mapping[str, str]
-    snapshot: rescue.Json
+    snapshot: Json
     seeded: tuple[str, ...] = ()
     since: Mapping[str, str] = field(default_factory=dict)
 
@@ -60,31 +62,31 @@ class Original:
 def find_original(state_dir: Path) -> Original:
     """Put it together from the transactions that took the NICs over. Raises Refused when there is none."""
     nics: dict[str, OldNic] = {}
-    files: dict[str, rescue.Json] = {}
+    records: dict[str, Json] = {}
     since: dict[str, str] = {}
-    links: rescue.Json = {}
-    addresses: rescue.Json = {}
-    zones: rescue.Json = {}
+    links: Json = {}
+    addresses: Json = {}
+    zones: Json = {}
     devices: dict[str, str] = {}
     uuids: set[str] = set()
     keyfiles: set[str] = set()  # of those, as NetworkManager told: they need not say it themselves
     ours: set[str] = set()
     seeded: set[str] = set()
-    dns: rescue.Json = {}
+    dns: Json = {}
     for one in ended(state_dir):
         folder = state_dir / "history" / one.id
-        transaction, snapshot = (rescue.read_json(folder / name) for name in ("transaction.json", "snapshot.json"))
+        transaction, snapshot = (files.read_json(folder / name) for name in ("transaction.json", "snapshot.json"))
         if not one.kept:
             continue
         if transaction.get("removes"):
-            nics, files, links, addresses, zones, devices, uuids, seeded = {}, {}, {}, {}, {}, {}, set(), set()
+            nics, records, links, addresses, zones, devices, uuids, seeded = {}, {}, {}, {}, {}, {}, set(), set()
             keyfiles, dns, since = set(), {}, {}
             continue
         adopts = transaction.get("adopts", ())
         dns = dns or {key: snapshot[key] for key in ("global dns", "intern") if key in snapshot}
         for record in snapshot["files"]:
             if not record["path"].startswith(str(state_dir / "applied")):
-                files.setdefault(record["path"], record)
+                records.setdefault(record["path"], record)
                 since.setdefault(record["path"], time.strftime("%Y-%m-%d", time.localtime(one.at)))
         ours |= {profile_uuid(one.host, name) for name in snapshot.get("names", ())}
         seeds = [p for s in transaction.get("steps", ()) if s["op"] == "seed" for p in s["profiles"]]
@@ -104,7 +106,7 @@ def find_original(state_dir: Path) -> Original:
             if link is None:
                 continue
             name = link["name"]
-            active: rescue.Json = next((p for p in snapshot["profiles"] if p["device"] == name), {})
+            active: Json = next((p for p in snapshot["profiles"] if p["device"] == name), {})
             nics[mac] = OldNic(mac, name, tuple(link["altnames"]), active.get("uuid"), active.get("file", ""))
             links[name], addresses[name] = link, snapshot["addresses"].get(name, [])
             zones[name] = (snapshot["zones"] or {}).get(name)
@@ -112,8 +114,8 @@ def find_original(state_dir: Path) -> Original:
         raise Refused("kvmnet has not taken over a NIC of this host", "there is nothing to give back", "KVN562")
     kept = [
         record
-        for path, record in files.items()
-        if path in keyfiles or _keyfile_of(record, sorted(uuids)) or not path.startswith(rescue.PROFILE_DIRS)
+        for path, record in records.items()
+        if path in keyfiles or _keyfile_of(record, sorted(uuids)) or not path.startswith(networkmanager.PROFILE_FOLDERS)
     ]
     return Original(
         tuple(nics[mac] for mac in sorted(nics)),
@@ -133,7 +135,7 @@ def find_original(state_dir: Path) -> Original:
 
 
 def _comes_back(
-    device: str, snapshot: rescue.Json, adopts: Collection[str], nics: Mapping[str, OldNic], ours: Collection[str]
+    device: str, snapshot: Json, adopts: Collection[str], nics: Mapping[str, OldNic], ours: Collection[str]
 ) -> bool:
     """Whether a device that was first seen with a person's profile can be as it was: a NIC that was taken over then (of
     one that had been before that counts); a virtual one that was no port of what kvmnet had made, and did not stand on
@@ -149,15 +151,13 @@ def _comes_back(
     return True
 
 
-def _keyfile_of(record: rescue.Json, uuids: list[str]) -> bool:
-    return rescue.says_uuid(base64.b64decode(record.get("data", "")), uuids)
+def _keyfile_of(record: Json, uuids: list[str]) -> bool:
+    return networkmanager.has_uuid(base64.b64decode(record.get("data", "")), uuids)
 
 
-def plan_removal(
-    bundle: Bundle, original: Original, live: Live, files: Optional[Mapping[str, rescue.Json]] = None
-) -> Plan:
-    """What giving back changes. `bundle` is what is applied, `files` are the records of what is there now by the paths
-    of the original's. Raises Refused when a NIC is gone."""
+def plan_removal(bundle: Bundle, original: Original, live: Live, records: Optional[Mapping[str, Json]] = None) -> Plan:
+    """What giving back changes. `bundle` is what is applied, `records` are those of the files as they are
+    now, by their paths. Raises Refused when a NIC is gone."""
     renames = []
     for nic in original.nics:
         now = live.nic(nic.mac)
@@ -184,7 +184,7 @@ def plan_removal(
         if nic.profile
     ]
     changes += [Change("remove", f"{ETC_DIR}/{name}") for name in bundle.links]
-    changes += _further(original, live, {c.name for c in changes}, files or {})
+    changes += _further(original, live, {c.name for c in changes}, records or {})
     state = {"interfaces": [{"name": n, "type": live.owned[n].type, "state": "absent"} for n in made]}
     uuids = {name: profile.uuid for name, profile in down.items()}
     return Plan(bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes), leaving=tuple(made), down=uuids)
@@ -203,7 +203,7 @@ def _no_strangers_port(original: Original, made: Collection[str], live: Live) ->
             )
 
 
-def _further(original: Original, live: Live, told: set[str], files: Mapping[str, rescue.Json]) -> list[Change]:
+def _further(original: Original, live: Live, told: set[str], records: Mapping[str, Json]) -> list[Change]:
     """What else is not as it was, also where a person has changed or deleted it since: the hostname, and files that
     nothing else of the plan (`told`) means."""
     changes = []
@@ -214,7 +214,7 @@ def _further(original: Original, live: Live, told: set[str], files: Mapping[str,
         changes.append(Change("change", "hostname", (f"{now or 'none'} -> {old or 'none'}",)))
     for record in original.snapshot["files"]:
         path = record["path"]
-        there = files.get(path, record)
+        there = records.get(path, record)
         if there == record or path in told:
             continue
         day = original.since[path]
@@ -242,9 +242,9 @@ def _removals(made: list[str], live: Live) -> list[Step]:
         if names:
             profiles = {live.owned[name].uuid or name: name for name in reversed(names)}  # the undo begins at the end
             limit = STEP_LIMIT + 2 * len(names)
-            files = {"op": "files", "uuids": list(profiles)}
+            file_undo = {"op": "files", "uuids": list(profiles)}
             title = f"remove {', '.join(names)}"
-            steps.append(_give(title, [{"op": "profiles", "profiles": profiles}], [files], limit=limit))
+            steps.append(_give(title, [{"op": "profiles", "profiles": profiles}], [file_undo], limit=limit))
     return steps
 
 
@@ -323,7 +323,7 @@ def compile_removal(
     again = [name for name in again if not live.links[name].master]
     title = "activate " + ", ".join(sorted(active))
     steps.append(step("activate", title, profiles=active, again=again, limit=limit))
-    limit = STEP_LIMIT + rescue.PATIENCE
+    limit = STEP_LIMIT + restore.SETTLE_SECONDS
     gone = {uuid for name in made if (uuid := live.owned[name].uuid)} | {*plan.down.values(), *now_active}
     steps.append(step("as before", "compare with what was before kvmnet", limit=limit, gone=sorted(gone)))
     steps += ask_step(probes)
@@ -369,7 +369,7 @@ def _give(title: str, specs: list[dict[str, Any]], undo: list[dict[str, Any]], l
 def _files(original: Original) -> list[Step]:
     """All but profiles and the hostname, which need more than their files: the `.link` files above all."""
     paths = [r["path"] for r in original.snapshot["files"]]
-    paths = sorted(p for p in paths if not p.startswith(rescue.PROFILE_DIRS) and p != "/etc/hostname")
+    paths = sorted(p for p in paths if not p.startswith(networkmanager.PROFILE_FOLDERS) and p != "/etc/hostname")
     undo = [{"op": "files", "paths": paths}]
     return [_give("let udev name the NICs as before", [{"op": "files", "paths": paths}], undo)] if paths else []
 
@@ -378,12 +378,12 @@ def _hostname(original: Original, live: Live) -> list[Step]:
     old, now = _old_hostname(original), _static_hostname(live)
     if old is None:
         return []
-    files = {"op": "files", "paths": ["/etc/hostname"]}
+    file_undo = {"op": "files", "paths": ["/etc/hostname"]}
     return [
         _give(
             "give the hostname back",
-            [{"op": "hostname", "name": old}, files],
-            [{"op": "hostname", "name": now, "running": live.hostname}, files],
+            [{"op": "hostname", "name": old}, file_undo],
+            [{"op": "hostname", "name": now, "running": live.hostname}, file_undo],
         )
     ]
 

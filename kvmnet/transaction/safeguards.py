@@ -1,4 +1,4 @@
-"""What undoes a transaction when its worker cannot: rescue.py on disk, a timer that watches, units for the boot.
+"""What rolls a transaction back when its worker cannot: the rescue program, a watchdog timer, units for the next boot.
 
 All of it runs the system's Python and needs nothing of kvmnet, whose venv may be gone.
 """
@@ -8,19 +8,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import sys
+import tempfile
 from pathlib import Path
 
-from kvmnet import rescue
 from kvmnet.core.base.errors import Refused
+from kvmnet.rescue import BYTE_CODE, archive
+from kvmnet.system import files, programs, state_folder, units
+from kvmnet.system.errors import HostError
+from kvmnet.system.programs import SYSTEM_PYTHON
+from kvmnet.system.state_folder import PREVIOUS_RESCUE_PROGRAM, RESCUE_PROGRAM
 
-SYSTEM_PYTHON = "/usr/bin/python3"
 UNIT_DIR = Path("/etc/systemd/system")
 #: The second one is tried again, as no watchdog outlives a boot and a DHCP server may come up later than we. Ten tries
 #: of which each takes as long as it may are over within the three hours.
 UNITS = {
     "kvmnet-boot-undo.service": """[Unit]
 Description=Give back the network that a power cut caught in the middle of a change
-Documentation=file:{state}/rescue.py
+Documentation=file:{state}/rescue.pyz
 ConditionPathExists={state}/open
 RequiresMountsFor={state}
 After=systemd-udevd.service systemd-udev-trigger.service
@@ -30,14 +34,14 @@ Wants=network-pre.target
 [Service]
 Type=oneshot
 TimeoutStartSec=150
-ExecStart={python} -I {state}/rescue.py --state {state} --boot --why "the machine was cut off"
+ExecStart={python} -I {state}/rescue.pyz --state {state} --boot --why "the machine was cut off"
 
 [Install]
 WantedBy=multi-user.target
 """,
     "kvmnet-boot-verify.service": """[Unit]
 Description=See that the network is as it was before the change that a power cut caught
-Documentation=file:{state}/rescue.py
+Documentation=file:{state}/rescue.pyz
 ConditionPathExists={state}/open
 RequiresMountsFor={state}
 After=kvmnet-boot-undo.service NetworkManager.service firewalld.service
@@ -50,7 +54,7 @@ TimeoutStartSec=600
 SuccessExitStatus=3
 Restart=on-failure
 RestartSec=30
-ExecStart={python} -I {state}/rescue.py --state {state} --booted --why "the machine was cut off"
+ExecStart={python} -I {state}/rescue.pyz --state {state} --booted --why "the machine was cut off"
 
 [Install]
 WantedBy=multi-user.target
@@ -58,13 +62,19 @@ WantedBy=multi-user.target
 }
 
 
-def install(state_dir: Path) -> None:
-    """Put rescue.py and the units in place before anything is begun. Raises Refused when they do not work."""
+def install(state_dir: Path, program: bytes) -> None:
+    """Write the rescue program (`try_rescue_program` returns it) and the boot units before any step begins. Raises
+    Refused when they cannot be written or systemd does not accept them.
+
+    The program of the previous layout goes last: until then its boot units are complete.
+    """
     place = state_dir
     try:
-        _copy_rescue(state_dir)
+        _write_rescue_program(state_dir, program)
         place = UNIT_DIR
         _install_units(state_dir)
+        place = state_dir
+        files.remove_file(str(state_dir / PREVIOUS_RESCUE_PROGRAM))
     except OSError as error:
         raise not_written(place, error) from error
 
@@ -76,35 +86,64 @@ def not_written(place: Path, error: OSError) -> Refused:
     return Refused(f"the way back cannot be written into {place}: {error}", None, "KVN509")
 
 
-def try_out(state_dir: Path) -> None:
-    """See that the system's Python runs rescue.py, which is not in its place yet: before a person reads a plan that
-    could not be undone. Raises Refused when it does not."""
-    python = SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else sys.executable
+def try_rescue_program(state_dir: Path) -> bytes:
+    """The rescue program for this host: it was run once by the system's Python. Raises Refused when that fails: before
+    the plan is shown, because a change that cannot be rolled back must not begin.
+
+    The program in the state folder is used again when its sources are those of this kvmnet and its byte code fits the
+    system's Python; building one takes the time of several starts.
+    """
+    installed = state_dir / RESCUE_PROGRAM
+    with contextlib.suppress(OSError):
+        program = installed.read_bytes()
+        if archive.holds(program, archive.read_sources()) and _run_self_test(installed) == BYTE_CODE:
+            return program
+    program = _build()
+    with tempfile.NamedTemporaryFile(prefix="kvmnet-", suffix=".pyz") as file:
+        file.write(program)
+        file.flush()
+        _run_self_test(Path(file.name))
+    return program
+
+
+def _python() -> str:
+    return SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else sys.executable
+
+
+def _run_self_test(program: Path) -> str:
+    """What the rescue program runs from: rescue.BYTE_CODE or rescue.SOURCES."""
     try:
-        rescue.run(python, "-I", str(Path(rescue.__file__)), "--state", str(state_dir), "--status")
-    except rescue.Failed as error:
-        raise Refused(f"the way back does not work on this machine: {error}", None, "KVN509") from error
+        return programs.run(_python(), "-I", str(program), "--self-test").strip()
+    except HostError as error:
+        raise Refused(f"the rescue program does not run on this host: {error}", None, "KVN509") from error
+
+
+def _build() -> bytes:
+    try:
+        return archive.build_by(_python())
+    except HostError as error:
+        raise Refused(f"the rescue program cannot be built: {error}", None, "KVN509") from error
 
 
 def uninstall() -> None:
     """Take the units away: for when the machine is given back. What cannot be taken away stays."""
     for name in UNITS:
-        with contextlib.suppress(rescue.Failed, OSError):
-            rescue.run("systemctl", "disable", "--no-reload", name)
+        with contextlib.suppress(HostError, OSError):
+            programs.run("systemctl", "disable", "--no-reload", name)
         with contextlib.suppress(OSError):
-            rescue.remove_file(str(UNIT_DIR / name))
-    with contextlib.suppress(rescue.Failed, OSError):
-        rescue.run("systemctl", "daemon-reload")
+            files.remove_file(str(UNIT_DIR / name))
+    with contextlib.suppress(HostError, OSError):
+        programs.run("systemctl", "daemon-reload")
 
 
 def arm(state_dir: Path, identity: str) -> None:
-    """Start the watchdog: rescue.py, which looks every few seconds whether the transaction is still in good hands, by a
-    timer of systemd's that starts it again whenever it has ended. Raises Refused when systemd does not start it."""
+    """Start the watchdog: the rescue program, started by a timer of systemd's again whenever it has ended. It rolls the
+    transaction back when nobody works on it any more. Raises Refused when systemd does not start it."""
     command = [
         "systemd-run",
         "--quiet",
         "--collect",
-        f"--unit={rescue.watchdog_unit(identity)}",
+        f"--unit={units.watchdog_unit_name(identity)}",
         f"--description=kvmnet: watch over transaction {identity}",
         "--on-active=5",
         "--on-unit-inactive=5",
@@ -112,40 +151,42 @@ def arm(state_dir: Path, identity: str) -> None:
         "--property=TimeoutStartSec=infinity",
         "--property=OOMScoreAdjust=-900",
         "--property=SuccessExitStatus=3 4",
-        *(SYSTEM_PYTHON, "-I", f"{state_dir}/rescue.py", "--state", str(state_dir), "--watchdog", identity),
+        *state_folder.rescue_command(state_dir, "--watchdog", identity),
     ]
     try:
-        rescue.run(*command)
-    except (rescue.Failed, OSError) as error:
+        programs.run(*command)
+    except (HostError, OSError) as error:
         raise Refused(
             f"systemd does not start the watchdog: {error}", "systemctl status; journalctl -xe", "KVN509"
         ) from error
 
 
-def _copy_rescue(state_dir: Path) -> None:
-    """Put rescue.py, which was tried out, where it works without kvmnet; raises Refused when it is not there."""
-    target, text = state_dir / "rescue.py", Path(rescue.__file__).read_bytes()
-    rescue.write_file(str(target), text, 0o700)
-    if target.read_bytes() != text:
-        raise Refused(f"{target} is not what was written into it", None, "KVN509")
+def _write_rescue_program(state_dir: Path, program: bytes) -> None:
+    target = state_dir / RESCUE_PROGRAM
+    with contextlib.suppress(OSError):
+        if target.read_bytes() == program:
+            return
+    files.write_file(str(target), program, 0o700)
+    if target.read_bytes() != program:
+        raise Refused(f"{target} differs from what was written to it", None, "KVN509")
 
 
 def _install_units(state_dir: Path) -> None:
-    """Put the units that run rescue.py at boot where systemd finds them: it works when kvmnet is gone. They are read
-    when the machine boots: only those that systemd may have read since are read anew now, which takes it 3 s on a host
-    of 64 interfaces in the lab. Raises Refused when systemd does not take them."""
+    """Write and enable the units that run the rescue program at boot. systemd reads them when the machine boots; it
+    reloads them now only where one changed, because that takes 3 s on a host of 64 interfaces in the lab. Raises
+    Refused when systemd does not accept them."""
     changed = False
     wants = [UNIT_DIR / "multi-user.target.wants" / name for name in UNITS]
     for name, template in UNITS.items():
         path, text = UNIT_DIR / name, template.format(state=state_dir, python=SYSTEM_PYTHON)
         if not path.exists() or path.read_bytes() != text.encode():
-            rescue.write_file(str(path), text.encode())
+            files.write_file(str(path), text.encode())
             changed = True
     try:
         if not all(link.is_symlink() for link in wants):
-            rescue.run("systemctl", "enable", "--no-reload", *UNITS)
-            rescue.sync_dir(UNIT_DIR / "multi-user.target.wants")
+            programs.run("systemctl", "enable", "--no-reload", *UNITS)
+            files.sync_folder(UNIT_DIR / "multi-user.target.wants")
         elif changed:
-            rescue.run("systemctl", "daemon-reload")
-    except rescue.Failed as error:
+            programs.run("systemctl", "daemon-reload")
+    except HostError as error:
         raise Refused(f"systemd does not take the units that undo at boot: {error}", None, "KVN509") from error

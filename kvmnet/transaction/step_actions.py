@@ -1,4 +1,4 @@
-"""What each step does. Its undo is in kvmnet/rescue.py, which needs nothing of this."""
+"""What each step does. Its undo is in kvmnet/rescue/undo.py, which needs nothing of this."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Optional
 
-from kvmnet import rescue
 from kvmnet.core.base.probe import Probe
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError, Settings
 from kvmnet.host.nmstate import Backend, NmstateError
 from kvmnet.host.probing import ask
+from kvmnet.rescue import checkpoint, comparison, restore, undo
+from kvmnet.system import clock, files, firewalld, links, networkmanager, programs, state_folder
+from kvmnet.system.errors import HostError
+from kvmnet.system.types import Json
 from kvmnet.transaction.readback import late, missing, unknown_servers, wrong_zones
 from kvmnet.transaction.step import Step
 
@@ -60,21 +63,21 @@ def carriers() -> dict[str, int]:
 def write_files(context: Context, step: Step) -> str:
     """Write some files, then remove some; mode 0644, as udev and a reader of the bundle need them."""
     for path, text in step["files"].items():
-        rescue.write_file(path, text.encode())
+        files.write_file(path, text.encode())
     for path in step.get("remove", []):
-        rescue.remove_file(path)
+        files.remove_file(path)
     if step.get("reload") == "udev":
-        rescue.run("udevadm", "control", "--reload")
+        programs.run("udevadm", "control", "--reload")
     if step.get("reload") == "NetworkManager":
-        rescue.reload_networkmanager()
+        networkmanager.reload_settings()
     return f"{len(step['files'])} written"
 
 
 def check_links(context: Context, step: Step) -> str:
     """udev takes the first .link file that matches (systemd.link(5)): it must be ours."""
     for mac, file in step["macs"].items():
-        nic = rescue.nic_of(mac)
-        said = rescue.run("udevadm", "test-builtin", "net_setup_link", f"/sys/class/net/{nic}")
+        nic = links.find_nic(mac)
+        said = programs.run("udevadm", "test-builtin", "net_setup_link", f"/sys/class/net/{nic}")
         wins = [line.partition("=")[2] for line in said.splitlines() if line.startswith("ID_NET_LINK_FILE=")]
         if not wins or Path(wins[0]).name != file:
             raise StepFailed(f"udev names {nic} by {wins[0] if wins else 'no file'}, not by our {file}")
@@ -95,7 +98,7 @@ def rebind(context: Context, step: Step) -> str:
     if held:  # for the keeping: the same profile as NetworkManager writes it
         text = without_meta(Path(held).read_text(encoding="utf-8", errors="surrogateescape"))
         data = text.encode(errors="surrogateescape")
-        rescue.write_file(str(context.folder / f"{step['uuid']}{rescue.REBOUND}"), data, 0o600)
+        files.write_file(str(context.folder / f"{step['uuid']}{state_folder.REBOUND_SUFFIX}"), data, 0o600)
     return held
 
 
@@ -118,8 +121,8 @@ def without_meta(text: str) -> str:
 
 def zone(context: Context, step: Step) -> str:
     """Bind an interface name to a zone in firewalld's running configuration; the name need not exist yet."""
-    rescue.firewalld("changeZoneOfInterface", step["zone"], step["interface"])
-    now = rescue.zone_of(step["interface"])
+    firewalld.call("changeZoneOfInterface", step["zone"], step["interface"])
+    now = firewalld.read_zone(step["interface"])
     if now != step["zone"]:
         raise StepFailed(f"firewalld has {step['interface']} in zone {now or 'none'}, not {step['zone']}")
     return str(step["zone"])
@@ -127,20 +130,20 @@ def zone(context: Context, step: Step) -> str:
 
 def unbind_zone(context: Context, step: Step) -> str:
     """Take a name out of whatever zone it is in."""
-    was = rescue.zone_of(step["interface"])
+    was = firewalld.read_zone(step["interface"])
     if was:
-        rescue.firewalld("removeInterface", was, step["interface"])
+        firewalld.call("removeInterface", was, step["interface"])
     return was or "none"
 
 
 def rename(context: Context, step: Step) -> str:
     """Rename the NIC; then NetworkManager must have it up again under the new name."""
-    how = rescue.rename(step["mac"], step["to"], tuple(step["free"]))
-    if rescue.nic_of(step["mac"]) != step["to"]:
-        raise StepFailed(f"the NIC {step['mac']} is still named {rescue.nic_of(step['mac'])}")
+    how = links.rename_nic(step["mac"], step["to"], tuple(step["free"]))
+    if links.find_nic(step["mac"]) != step["to"]:
+        raise StepFailed(f"the NIC {step['mac']} is still named {links.find_nic(step['mac'])}")
     if how == DOWN_UP:
         context.taken_down.add(step["mac"])
-    if step["active"] and not rescue.wait(lambda: context.manager.activated(step["to"]), 50, 0.02):
+    if step["active"] and not clock.wait_until(lambda: context.manager.activated(step["to"]), 50, 0.02):
         raise StepFailed(f"NetworkManager did not bring {step['to']} up within 50 s of its renaming")
     return how
 
@@ -149,7 +152,7 @@ def clear(context: Context, step: Step) -> str:
     """What is in the way of names to come goes, in memory; its checkpoint ends here, since the next is over the same
     devices. NetworkManager may need a moment to remove a device."""
     apply(context, step)
-    if not rescue.wait(lambda: not missing(step["expect"]), 15):
+    if not clock.wait_until(lambda: not missing(step["expect"]), 15):
         raise StepFailed("there is no room: " + "; ".join(missing(step["expect"])))
     return commit(context, step)
 
@@ -162,7 +165,7 @@ def drop_options(context: Context, step: Step) -> str:
 
 def bond_option(context: Context, step: Step) -> str:
     """Set an option of a bond that runs."""
-    return rescue.set_bond_option(step["interface"], step["option"], step["value"])
+    return links.set_bond_option(step["interface"], step["option"], step["value"])
 
 
 def seed(context: Context, step: Step) -> str:
@@ -205,14 +208,14 @@ def apply(context: Context, step: Step) -> str:
     log = context.folder / step["log"]
     log.touch(mode=0o600)
     context.backend.apply(step["state"], step["timeout"], log, verify=step.get("verify", False))
-    with contextlib.suppress(rescue.Failed):  # a guest that stops in this moment; reading back tells
-        rescue.give_ports_back(_guests(context))
-    checkpoint = _checkpoint(context, log)
-    if checkpoint is None:
+    with contextlib.suppress(HostError):  # a guest that stops in this moment; reading back tells
+        restore.restore_guest_ports(_guests(context))
+    path = _checkpoint(context, log)
+    if path is None:
         raise StepFailed("NetworkManager does not hold the checkpoint of the trial")
-    note = {"path": checkpoint, "created": context.manager.created(checkpoint)}
-    rescue.write_file(str(rescue.checkpoint_note(log)), json.dumps(note).encode(), 0o600)
-    return checkpoint
+    note = {"path": path, "created": context.manager.created(path)}
+    files.write_file(str(checkpoint.checkpoint_note_file(log)), json.dumps(note).encode(), 0o600)
+    return path
 
 
 def associations(context: Context, step: Step) -> str:
@@ -233,10 +236,10 @@ def associations(context: Context, step: Step) -> str:
 def _checkpoint(context: Context, log: Path) -> Optional[str]:
     """The trial's checkpoint, if NetworkManager still has it: not one of the same path that another tool made of a
     NetworkManager which was started anew since."""
-    made = rescue.checkpoints_in(log)[-1:]
+    made = checkpoint.checkpoints_in_log(log)[-1:]
     if not made or made[0] not in context.manager.checkpoints():
         return None
-    note = rescue.read_json(rescue.checkpoint_note(log))
+    note = files.read_json(checkpoint.checkpoint_note_file(log))
     return made[0] if not note or context.manager.created(made[0]) == note["created"] else None
 
 
@@ -254,7 +257,7 @@ def read_back(context: Context, step: Step) -> str:
         return [f"NetworkManager has not brought {name} up" for name in waited_for]
 
     def lacking() -> list[str]:
-        return missing(step["expect"]) + rescue.guest_differences(before)
+        return missing(step["expect"]) + comparison.guest_differences(before)
 
     def left() -> list[str]:
         try:
@@ -264,23 +267,23 @@ def read_back(context: Context, step: Step) -> str:
         return found or unknown_servers(context.manager, step["dns"])
 
     def came_up() -> bool:
-        with contextlib.suppress(rescue.Failed):
-            rescue.give_ports_back(before)
+        with contextlib.suppress(HostError):
+            restore.restore_guest_ports(before)
         with contextlib.suppress(NMError):
             return not late(context.manager, waited_for[:number])
         return False
 
     patience = 10 + len(step["expect"]) / 2
-    if not rescue.wait(lambda: came_up() and not left(), patience):
+    if not clock.wait_until(lambda: came_up() and not left(), patience):
         raise StepFailed("what was applied is not there: " + "; ".join(lacking() or left()))
     guests = f", {len(before['guests'])} guests' ports as before" if before["guests"] else ""
     return f"{len(step['expect'])} interfaces as defined{guests}"
 
 
-def _guests(context: Context) -> rescue.Json:
+def _guests(context: Context) -> Json:
     """The taps and macvtaps of the snapshot, less those of guests that a person gave up."""
-    lost = rescue.read_json(context.folder / "transaction.json").get("lost", [])
-    ports = rescue.read_json(context.folder / "snapshot.json").get("guests", {})
+    lost = files.read_json(context.folder / "transaction.json").get("lost", [])
+    ports = files.read_json(context.folder / "snapshot.json").get("guests", {})
     return {"guests": {name: port for name, port in ports.items() if name not in lost}}
 
 
@@ -297,15 +300,15 @@ def probe(context: Context, step: Step) -> str:
 def confirm(context: Context, step: Step) -> str:
     """`kvmnet confirm` leaves a file beside the journal; whether its caller may is judged there."""
     file = context.folder / "confirmed.json"
-    if not rescue.wait(file.exists, step["seconds"]):
+    if not clock.wait_until(file.exists, step["seconds"]):
         raise StepFailed(f"nobody confirmed within {step['seconds']} s")
-    return str(rescue.read_json(file).get("by", ""))
+    return str(files.read_json(file).get("by", ""))
 
 
 def give_back(context: Context, step: Step) -> str:
     """What an undo does, from the snapshot of the machine before kvmnet that lies beside the journal."""
     before = context.folder / "original"
-    told = [rescue.UNDO[spec["op"]](before, spec) for spec in step["specs"]]
+    told = [undo.UNDO[spec["op"]](before, spec) for spec in step["specs"]]
     context.taken_down.update(spec["mac"] for spec, how in zip(step["specs"], told) if how == DOWN_UP)
     return "; ".join(told)
 
@@ -321,19 +324,19 @@ def activate(context: Context, step: Step) -> str:
         return context.manager.activated(name) and context.manager.active([name]).get(name) == uuid
 
     for name in [name for name, uuid in todo.items() if name in again and is_active(name, uuid)]:
-        with contextlib.suppress(rescue.Failed):  # it may need more than that
-            rescue.run("nmcli", "-w", "30", "device", "reapply", name, timeout=40)
+        with contextlib.suppress(HostError):  # it may need more than that
+            programs.run("nmcli", "-w", "30", "device", "reapply", name, timeout=40)
             del todo[name]
     while todo:
         failures = {}
         for name, uuid in todo.items():
-            if name not in again and rescue.wait(partial(is_active, name, uuid), 0.3):
+            if name not in again and clock.wait_until(partial(is_active, name, uuid), 0.3):
                 continue
             # a virtual device that is gone comes with its profile, and cannot be named before
-            place = ["ifname", name] if name in rescue.links() else []
+            place = ["ifname", name] if name in links.read_links() else []
             try:
-                rescue.run("nmcli", "-w", "60", "connection", "up", "uuid", uuid, *place, timeout=70)
-            except rescue.Failed as error:
+                programs.run("nmcli", "-w", "60", "connection", "up", "uuid", uuid, *place, timeout=70)
+            except HostError as error:
                 failures[name] = error
         if len(failures) == len(todo):
             raise StepFailed("; ".join(str(error) for error in failures.values()))
@@ -345,57 +348,59 @@ def as_before(context: Context, step: Step) -> str:
     """Links (names, altnames, controllers, MTU, …) and files must be those from before kvmnet, and no keyfile left of
     the profiles that kvmnet made: the next boot would bring up what they say. Addresses are not compared: the profile
     that gives them is, byte for byte, and the probes ask whether they serve."""
-    before = rescue.read_json(context.folder / "original" / "snapshot.json")
+    before = files.read_json(context.folder / "original" / "snapshot.json")
 
     def left() -> list[str]:
-        rescue.give_macs_back(before)
-        rescue.give_settings_back(before)
-        links = rescue.links()
+        restore.restore_macs(before)
+        restore.restore_link_settings(before)
+        links_now = links.read_links()
         unlike = [
-            f"{name}: was {was}, is {links.get(name)}"
+            f"{name}: was {was}, is {links_now.get(name)}"
             for name, was in before["links"].items()
-            if _unlike(links.get(name), was)
+            if _unlike(links_now.get(name), was)
         ]
-        made = [f"file {path}: kvmnet made it, and it is still there" for path in rescue.profile_files(step["gone"])]
-        return rescue.file_differences(before) + unlike + made
+        made = [
+            f"file {path}: kvmnet made it, and it is still there" for path in networkmanager.find_keyfiles(step["gone"])
+        ]
+        return comparison.file_differences(before) + unlike + made
 
-    if not rescue.wait(lambda: not left(), rescue.PATIENCE, 0.5):
+    if not clock.wait_until(lambda: not left(), restore.SETTLE_SECONDS, 0.5):
         raise StepFailed("the machine is not as before kvmnet: " + "; ".join(left()))
     return f"{len(before['links'])} NICs, {len(before['files'])} files as before"
 
 
-def _unlike(link: Optional[rescue.Json], was: rescue.Json) -> bool:
+def _unlike(link: Optional[Json], was: Json) -> bool:
     """Whether a link differs in what an earlier kvmnet noted of it."""
     return link is None or any(link.get(key) != value for key, value in was.items())
 
 
 def commit(context: Context, step: Step) -> str:
     """Keep the trial; its checkpoint must still be there, else NetworkManager has undone it already."""
-    checkpoint = _checkpoint(context, context.folder / step["log"])
-    if checkpoint is None:
+    path = _checkpoint(context, context.folder / step["log"])
+    if path is None:
         raise StepFailed(
             "the trial's checkpoint is gone: its time was over and NetworkManager has undone it, or NetworkManager was "
             "started anew"
         )
-    context.manager.destroy_checkpoint(checkpoint)
-    return checkpoint
+    context.manager.destroy_checkpoint(path)
+    return path
 
 
 def write_profile(context: Context, step: Step) -> str:
     """Bind the NIC's profile to its MAC on disk as well, behind NetworkManager's back (it holds its own in
     memory): from here on a power cut finds a profile that serves the NIC under either name."""
-    text = (context.folder / f"{step['uuid']}{rescue.REBOUND}").read_bytes()
-    record = rescue.record_file(step["path"])
-    rescue.write_file(step["path"], text, record["mode"], (record["owner"][0], record["owner"][1]))
+    text = (context.folder / f"{step['uuid']}{state_folder.REBOUND_SUFFIX}").read_bytes()
+    record = files.record_file(step["path"])
+    files.write_file(step["path"], text, record["mode"], (record["owner"][0], record["owner"][1]))
     return str(step["path"])
 
 
 def hostname(context: Context, step: Step) -> str:
     """Set the static hostname (hostnamed writes /etc/hostname)."""
-    rescue.run("hostnamectl", "set-hostname", "--static", "--transient", step["name"])
+    programs.run("hostnamectl", "set-hostname", "--static", "--transient", step["name"])
     if os.uname().nodename != step["name"]:
         raise StepFailed(f"the hostname is {os.uname().nodename}, not {step['name']}")
-    rescue.sync_files(["/etc/hostname"])
+    files.sync_files(["/etc/hostname"])
     return str(step["name"])
 
 
@@ -410,7 +415,7 @@ def save(context: Context, step: Step) -> str:
     perhaps = [name for name in step["perhaps"] if name in profiles]
     held = dict(zip(perhaps, context.manager.files([profiles[name] for name in perhaps])))
     unchanged = {name for name in step["perhaps"] if not in_memory(held.get(name, ""))}
-    files = []
+    written: list[str] = []
     for kind in step["interfaces"]:
         names = [name for name in kind if name not in unchanged]
         if lacking := [name for name in names if name not in profiles]:
@@ -419,20 +424,20 @@ def save(context: Context, step: Step) -> str:
         for name, file in zip(names, saved):
             if in_memory(file):
                 raise StepFailed(f"NetworkManager did not write the profile of {name} to disk")
-            if not file.startswith(rescue.PROFILE_DIRS):
+            if not file.startswith(networkmanager.PROFILE_FOLDERS):
                 raise StepFailed(f"NetworkManager wrote the profile of {name} to {file}: none of its keyfiles")
-        rescue.sync_files(saved)
-        files += saved
-    return ", ".join(files)
+        files.sync_files(saved)
+        written += saved
+    return ", ".join(written)
 
 
 def stay_down(context: Context, step: Step) -> str:
     """Have profiles that are not active start by themselves no more, on disk."""
     for uuid in step["uuids"]:
         context.manager.change_in_memory(uuid, {"connection": {"autoconnect": ("b", False)}})
-    files = context.manager.save(step["uuids"])
-    rescue.sync_files(files)
-    return ", ".join(files)
+    saved = context.manager.save(step["uuids"])
+    files.sync_files(saved)
+    return ", ".join(saved)
 
 
 def in_memory(file: str) -> bool:
@@ -445,7 +450,7 @@ def forget(context: Context, step: Step) -> str:
     for uuid in step["uuids"]:
         file = context.manager.delete(uuid)
         if file:
-            rescue.sync_dir(Path(file).parent)
+            files.sync_folder(Path(file).parent)
     return f"{len(step['uuids'])} deleted"
 
 
@@ -478,4 +483,4 @@ DO: dict[str, Callable[[Context, Step], str]] = {
 }
 
 #: What a step may fail with; anything else is a bug of ours, and undone all the same.
-ERRORS = (StepFailed, rescue.Failed, NMError, NmstateError, OSError, subprocess.SubprocessError)
+ERRORS = (StepFailed, HostError, NMError, NmstateError, OSError, subprocess.SubprocessError)

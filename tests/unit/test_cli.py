@@ -11,12 +11,14 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet import __version__, rescue
+from kvmnet import __version__
 from kvmnet.cli import main as program
 from kvmnet.cli import rollback
 from kvmnet.cli.host import Console, this_machines
 from kvmnet.core import catalogue
 from kvmnet.core.base.errors import Refused
+from kvmnet.system import links
+from kvmnet.system.errors import HostError
 from kvmnet.transaction import history, prepare
 
 ROOT = Path(__file__).parents[2]
@@ -235,9 +237,9 @@ def test_what_cannot_be_waited_for_is_a_mistake_of_the_command_line(
 
 def test_a_machine_that_does_not_tell_its_links_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> None:
-        raise rescue.Failed("ip -d -j link show: no such program")
+        raise HostError("ip -d -j link show: no such program")
 
-    monkeypatch.setattr(rescue, "links", fails)
+    monkeypatch.setattr(links, "read_links", fails)
     with pytest.raises(Refused, match=r"this host could not be read: ip -d") as told:
         this_machines([], None)
     assert (told.value.code, told.value.exit_code) == ("KVN512", 5)

@@ -9,10 +9,12 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet import hook, rescue
+from kvmnet import hook
 from kvmnet.cli.main import main
 from kvmnet.core.base.errors import Refused
 from kvmnet.host import hook_installation
+from kvmnet.system import programs
+from kvmnet.system.errors import HostError
 
 
 class System:
@@ -28,9 +30,9 @@ class System:
     def run(self, *argv: str, timeout: float = 30.0) -> str:
         self.told.append(" ".join(argv))
         if argv[:2] == ("systemctl", "is-active") and argv[-1] != self.active:
-            raise rescue.Failed("inactive")
+            raise HostError("inactive")
         if argv[:2] == ("systemctl", "is-enabled") and not self.enabled:
-            raise rescue.Failed("disabled")
+            raise HostError("disabled")
         self.enabled |= argv[:2] == ("systemctl", "enable")
         if argv[-1] == "--reconcile":
             return "removed peth0.2\n"
@@ -45,7 +47,7 @@ class System:
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     made = System()
     (tmp_path / "libvirt").mkdir()
-    monkeypatch.setattr(rescue, "run", made.run)
+    monkeypatch.setattr(programs, "run", made.run)
     monkeypatch.setattr(hook_installation, "LIBVIRT", str(tmp_path / "libvirt"))
     for name, file in (("HOOK", "libvirt/hooks/qemu.d/kvmnet"), ("RULE", "rule"), ("UNIT_FILE", "unit")):
         monkeypatch.setattr(hook_installation, name, str(tmp_path / file))
@@ -171,8 +173,8 @@ def test_refused_without_libvirt_or_root(system: System, capfdbinary: Any, monke
 
 def test_a_failing_program_is_a_message(system: System, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*argv: str, **_: Any) -> str:
-        raise rescue.Failed("udevadm: not found")
+        raise HostError("udevadm: not found")
 
-    monkeypatch.setattr(rescue, "run", fails)
+    monkeypatch.setattr(programs, "run", fails)
     code, _, err = hook_cli(capfdbinary, "install")
     assert code == 1 and "kvmnet: udevadm: not found\n" in err

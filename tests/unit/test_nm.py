@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from jeepney import HeaderFields, Message, new_error, new_method_return
 
-from kvmnet import rescue
 from kvmnet.host import networkmanager_dbus
 from kvmnet.host.networkmanager_dbus import WINDOW, Call, NetworkManager, NMError
+from kvmnet.system import programs
+from kvmnet.system.errors import HostError
 
 
 class Bus:
@@ -138,7 +139,7 @@ def test_of_many_devices_all_is_looked_at_once(bus: Bus, monkeypatch: pytest.Mon
                 found[path] = {f"{networkmanager_dbus.BUS}.Connection.Active": active}
     old = {"Interface": told("v3"), "State": told(10), "ActiveConnection": told("/")}
     found["/device/old"] = {f"{networkmanager_dbus.BUS}.Device": old}
-    monkeypatch.setattr(rescue, "run_json", lambda *_: {"data": [found]})
+    monkeypatch.setattr(programs, "run_json", lambda *_: {"data": [found]})
     manager = NetworkManager()
     assert manager.states(names) == {name: 50 if name == "v2" else 100 for name in names[1:]}
     assert manager.active(names) == {name: f"u-{name}" for name in names[1:] if name != "v2"}
@@ -146,8 +147,8 @@ def test_of_many_devices_all_is_looked_at_once(bus: Bus, monkeypatch: pytest.Mon
 
 def test_a_look_that_is_not_answered_is_told(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: str, **__: object) -> str:
-        raise rescue.Failed("busctl: no reply")
+        raise HostError("busctl: no reply")
 
-    monkeypatch.setattr(rescue, "run", run)
+    monkeypatch.setattr(programs, "run", run)
     with pytest.raises(NMError, match=r"does not answer: .*busctl: no reply"):
         NetworkManager().states([f"v{number}" for number in range(networkmanager_dbus.MANY + 1)])

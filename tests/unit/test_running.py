@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from kvmnet import hook, rescue
+from kvmnet import hook
 from kvmnet.core.live.running_guests import GuestNic, RoutedNetwork, Running, RunningGuest, guest_of, network_of
 from kvmnet.host import libvirt, read_guests
+from kvmnet.system import programs
+from kvmnet.system.errors import HostError
 
 DOMAIN = """\
 <domain type='kvm' id='3'>
@@ -130,7 +132,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_host_without_libvirt_needs_neither(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is run, nothing imported."""
     (here / "socket").unlink()
-    monkeypatch.setattr(rescue, "run", lambda *_, **__: pytest.fail("something was run"))
+    monkeypatch.setattr(programs, "run", lambda *_, **__: pytest.fail("something was run"))
     monkeypatch.setattr(libvirt, "_binding", lambda: pytest.fail("something was imported"))
     assert libvirt.ask_libvirt() == libvirt.Told()
     assert read_guests.read_running({}) == Running()
@@ -148,7 +150,7 @@ def test_virsh_is_called_twice_for_any_number_of_guests(here: Path, monkeypatch:
             return "n-1\n\n= kvmnet =\nu-1\nu-2\n\n"
         return f"{DOMAIN}\n{DOMAIN}\n" if "u-1" in argv[-1] else f"{NAT}\n"
 
-    monkeypatch.setattr(rescue, "run", virsh)
+    monkeypatch.setattr(programs, "run", virsh)
     assert libvirt.ask_libvirt() == libvirt.Told((DOMAIN.rstrip(), DOMAIN.rstrip()), (NAT.rstrip(),))
     assert calls == [
         "net-list --uuid; echo = kvmnet =; list --uuid",
@@ -160,9 +162,9 @@ def test_virsh_is_called_twice_for_any_number_of_guests(here: Path, monkeypatch:
 
 def test_a_libvirt_that_does_not_answer_is_told_and_not_waited_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def hangs(*argv: str, timeout: float) -> str:
-        raise rescue.Failed(f"{' '.join(argv)}: no answer within {timeout:.0f} s")
+        raise HostError(f"{' '.join(argv)}: no answer within {timeout:.0f} s")
 
-    monkeypatch.setattr(rescue, "run", hangs)
+    monkeypatch.setattr(programs, "run", hangs)
     assert read_guests.read_running({}).problem == "no answer within 8 s"
     monkeypatch.setattr(libvirt.shutil, "which", lambda *_, **__: None)
     assert "neither its Python binding nor virsh" in read_guests.read_running({}).problem
@@ -215,7 +217,7 @@ def binding(**more: Any) -> Any:
 
 
 def test_the_binding_comes_before_virsh(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rescue, "run", lambda *_, **__: pytest.fail("virsh was run"))
+    monkeypatch.setattr(programs, "run", lambda *_, **__: pytest.fail("virsh was run"))
     monkeypatch.setattr(libvirt, "_binding", binding)
     assert libvirt.ask_libvirt() == libvirt.Told((DOMAIN,), (NAT,))
 

@@ -8,9 +8,10 @@ from typing import Optional
 
 import pytest
 
-from kvmnet import rescue
 from kvmnet.core.live.surroundings import LinkFile, NetworkDisk
 from kvmnet.host import read_surroundings
+from kvmnet.system import programs
+from kvmnet.system.errors import HostError
 
 
 def write(root: Path, path: str, text: str) -> None:
@@ -84,10 +85,10 @@ def test_an_initramfs_that_has_our_link_files(tmp_path: Path, monkeypatch: pytes
     def run(program: str, image: str, timeout: float) -> str:
         asked.append(f"{program} {Path(image).name}")
         if program == "lsinitrd" or image.endswith(".img"):
-            raise rescue.Failed("not found")
+            raise HostError("not found")
         return f"usr/lib/systemd\netc/systemd/network/{link.name if image.endswith('with') else ''}\n"
 
-    monkeypatch.setattr(rescue, "run", run)
+    monkeypatch.setattr(programs, "run", run)
     found = list(read_surroundings.initramfs_with_ours(tmp_path))
     assert found == ["/boot/initramfs-odd.img", "/boot/initrd.img-with"]
     assert asked == [
@@ -222,10 +223,10 @@ def test_room_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
 def answering(monkeypatch: pytest.MonkeyPatch, text: Optional[str]) -> None:
     def run(*argv: str, **_: object) -> str:
         if text is None:
-            raise rescue.Failed("systemctl: not found")
+            raise HostError("systemctl: not found")
         return text
 
-    monkeypatch.setattr(rescue, "run", run)
+    monkeypatch.setattr(programs, "run", run)
 
 
 def test_the_services_that_systemd_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,5 +239,5 @@ def test_a_systemd_that_does_not_tell_of_them_is_not_taken_for_none(
     monkeypatch: pytest.MonkeyPatch, text: Optional[str], told: str
 ) -> None:
     answering(monkeypatch, text)
-    with pytest.raises(rescue.Failed, match=told):
+    with pytest.raises(HostError, match=told):
         read_surroundings._active(["corosync", "pacemaker"])

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -19,7 +20,6 @@ from typing import Any, NoReturn, Optional
 
 import pytest
 
-from kvmnet import rescue
 from kvmnet.cli import follow as telling
 from kvmnet.cli import rollback as rolling
 from kvmnet.cli.host import Console
@@ -31,6 +31,10 @@ from kvmnet.host import nmstate
 from kvmnet.host.networkmanager_dbus import NameServers
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
 from kvmnet.host.ping import _checksum, longest_gap
+from kvmnet.rescue import closing, restore, snapshot
+from kvmnet.system import clock, files, firewalld, links, lock, networkmanager, programs, state_folder, units
+from kvmnet.system.errors import HostError
+from kvmnet.system.journal import Journal
 from kvmnet.transaction import launch, readback, safeguards, step_actions, worker
 from kvmnet.transaction.history import Open, ended
 from kvmnet.transaction.prepare import Prepared
@@ -48,12 +52,12 @@ def test_networkmanagers_own_notes_are_left_out() -> None:
 
 def shows(monkeypatch: pytest.MonkeyPatch, *shown: dict[str, Any], addresses: dict[str, list[str]]) -> None:
     plain = {"kind": None, "master": None, "promiscuous": False, "address": "x", "mtu": 1500, "up": True}
-    links = {row["name"]: {**plain, **{k: v for k, v in row.items() if k in (*plain, "name")}} for row in shown}
+    rows = {row["name"]: {**plain, **{k: v for k, v in row.items() if k in (*plain, "name")}} for row in shown}
     kinds = [{"ifname": r["name"], "link": r.get("over"), "linkinfo": {"info_data": r.get("data", {})}} for r in shown]
-    monkeypatch.setattr(rescue, "links", lambda shown: links)
-    monkeypatch.setattr(rescue, "shown_links", lambda: kinds)
-    monkeypatch.setattr(rescue, "addresses", lambda: addresses)
-    monkeypatch.setattr(rescue, "routes", list)
+    monkeypatch.setattr(links, "read_links", lambda shown: rows)
+    monkeypatch.setattr(links, "read_ip_links", lambda: kinds)
+    monkeypatch.setattr(links, "read_addresses", lambda: addresses)
+    monkeypatch.setattr(links, "read_routes", list)
 
 
 def test_what_the_kernel_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,11 +121,11 @@ def test_a_bonds_options_are_read_in_the_kernels_words(tmp_path: Path, monkeypat
 
 
 def test_what_is_to_be_down_has_no_address_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rescue, "shown_links", lambda: [{"ifname": "eth1", "flags": ["UP"]}])
-    monkeypatch.setattr(rescue, "addresses", lambda: {"eth1": ["fe80::1/64", "192.0.2.7/24"]})
-    monkeypatch.setattr(rescue, "routes", list)
+    monkeypatch.setattr(links, "read_ip_links", lambda: [{"ifname": "eth1", "flags": ["UP"]}])
+    monkeypatch.setattr(links, "read_addresses", lambda: {"eth1": ["fe80::1/64", "192.0.2.7/24"]})
+    monkeypatch.setattr(links, "read_routes", list)
     assert missing([{"name": "eth1", "down": True}]) == ["eth1: has still the address 192.0.2.7/24"]
-    monkeypatch.setattr(rescue, "addresses", lambda: {"eth1": ["fe80::1/64"]})
+    monkeypatch.setattr(links, "read_addresses", lambda: {"eth1": ["fe80::1/64"]})
     assert missing([{"name": "eth1", "down": True}]) == []
 
 
@@ -131,7 +135,7 @@ def test_a_profile_of_what_is_down_starts_no_more(monkeypatch: pytest.MonkeyPatc
         change_in_memory=lambda uuid, changes: done.append((uuid, changes)),
         save=lambda uuids: done.append(uuids) or ["/etc/a"],
     )
-    monkeypatch.setattr(rescue, "sync_files", done.append)
+    monkeypatch.setattr(files, "sync_files", done.append)
     assert DO["stay down"](SimpleNamespace(manager=manager), {"uuids": ["u-1"]}) == "/etc/a"  # type: ignore[arg-type]
     assert done == [("u-1", {"connection": {"autoconnect": ("b", False)}}), ["u-1"], ["/etc/a"]]
 
@@ -161,7 +165,7 @@ def test_following_ends_with_the_transaction() -> None:
 
 
 def test_following_notices_that_the_worker_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rescue, "unit_lives", lambda unit: False)
+    monkeypatch.setattr(units, "is_unit_alive", lambda unit: False)
     clock = iter(float(n) for n in range(0, 1000, 3))
     monkeypatch.setattr(launch.time, "monotonic", lambda: next(clock))
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
@@ -171,8 +175,8 @@ def test_following_asks_systemd_only_when_nobody_has_the_lock(tmp_path: Path, mo
     """A process every few seconds takes the processor from NetworkManager."""
     taken = iter([True, True, False])
     asked: list[str] = []
-    monkeypatch.setattr(rescue, "lock_taken", lambda state: state == tmp_path and next(taken))
-    monkeypatch.setattr(rescue, "unit_lives", lambda unit: bool(asked.append(unit)))
+    monkeypatch.setattr(lock, "is_locked", lambda state: state == tmp_path and next(taken))
+    monkeypatch.setattr(units, "is_unit_alive", lambda unit: bool(asked.append(unit)))
     monkeypatch.setattr(launch, "LOOK", 0)
     monkeypatch.setattr(launch.time, "sleep", lambda _: None)
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
@@ -183,7 +187,7 @@ def test_an_open_transaction_refuses_the_next(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     with pytest.raises(Refused, match="a transaction is open") as refused, launch.state_directory(tmp_path):
         pass
-    assert refused.value.hint is not None and "rescue.py" in refused.value.hint
+    assert refused.value.hint is not None and "rescue.pyz" in refused.value.hint
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
@@ -252,9 +256,9 @@ def test_a_worker_that_systemd_does_not_start_leaves_nothing_open(
             return ""  # the watchdog, which is not what fails here
         assert words[0] == "systemd-run"
         assert words[words.index("-I") - 2] == "/usr/bin/env", "SELinux: no program of a venv by systemd"
-        raise rescue.Failed("systemd-run: no")
+        raise HostError("systemd-run: no")
 
-    monkeypatch.setattr(rescue, "run", refuse)
+    monkeypatch.setattr(programs, "run", refuse)
     with pytest.raises(Refused, match="does not start the worker"):
         launch.start(tmp_path, "T")
     assert not (tmp_path / "open").exists()
@@ -306,13 +310,17 @@ def test_only_the_checkpoint_of_the_trial_is_ended(tmp_path: Path, later: Checkp
 # ---- what fails before a transaction is open
 
 
+#: The rescue program, which no test here runs.
+PROGRAM = b"PK"
+
+
 @pytest.fixture
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
-    """A change of a host on which rescue.py, the units and the snapshot come to be, so far."""
+    """A change of a host on which the rescue program, the units and the snapshot come to be, so far."""
     monkeypatch.setattr(safeguards, "UNIT_DIR", tmp_path / "units")
     (tmp_path / "units" / "multi-user.target.wants").mkdir(parents=True)
-    monkeypatch.setattr(rescue, "run", lambda *words, **_: "")
-    monkeypatch.setattr(rescue, "snapshot", lambda *_: {"files": []})
+    monkeypatch.setattr(programs, "run", lambda *words, **_: "")
+    monkeypatch.setattr(snapshot, "take_snapshot", lambda *_: {"files": []})
     return Prepared(make_plan(BUNDLE, before()), before(), compiled(), "nmstatectl", Probes())
 
 
@@ -328,11 +336,11 @@ def opened(state: Path) -> list[str]:
 
 
 def test_a_transaction_is_written_whole(tmp_path: Path, prepared: Prepared) -> None:
-    identity = launch.open_transaction(tmp_path, prepared)
+    identity = launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert opened(tmp_path) == ["open"]
-    assert rescue.read_json(tmp_path / "open" / "transaction.json")["id"] == identity
-    assert (tmp_path / "open" / "ballast").stat().st_size == rescue.BALLAST_SIZE
-    assert [e["event"] for e in rescue.Journal(tmp_path / "open").events()] == ["begin"]
+    assert files.read_json(tmp_path / "open" / "transaction.json")["id"] == identity
+    assert (tmp_path / "open" / "ballast").stat().st_size == state_folder.BALLAST_SIZE
+    assert [e["event"] for e in Journal(tmp_path / "open").events()] == ["begin"]
 
 
 def test_systemd_reads_its_units_anew_only_where_it_may_have_read_them(
@@ -340,11 +348,11 @@ def test_systemd_reads_its_units_anew_only_where_it_may_have_read_them(
 ) -> None:
     """It takes systemd seconds on a host of many interfaces, in which nobody else gets an answer from it."""
     asked: list[str] = []
-    monkeypatch.setattr(rescue, "run", lambda *words, **_: asked.append(" ".join(words[:3])) or "")
+    monkeypatch.setattr(programs, "run", lambda *words, **_: asked.append(" ".join(words[:3])) or "")
     wants = tmp_path / "units" / "multi-user.target.wants"
 
     def by_systemctl() -> list[str]:
-        safeguards.install(tmp_path)
+        safeguards.install(tmp_path, PROGRAM)
         told = [words for words in asked if words.startswith("systemctl")]
         asked.clear()
         return told
@@ -358,8 +366,8 @@ def test_systemd_reads_its_units_anew_only_where_it_may_have_read_them(
 
 
 def test_a_transaction_says_by_what_a_word_proves_something(tmp_path: Path, prepared: Prepared) -> None:
-    launch.open_transaction(tmp_path, replace(prepared, proving=("stor",)))
-    assert rescue.read_json(tmp_path / "open" / "transaction.json")["proving"] == ["stor"]
+    launch.open_transaction(tmp_path, replace(prepared, proving=("stor",)), PROGRAM)
+    assert files.read_json(tmp_path / "open" / "transaction.json")["proving"] == ["stor"]
 
 
 @pytest.mark.parametrize(
@@ -375,8 +383,8 @@ def test_an_id_is_later_than_all_that_have_been_whatever_the_clock_says(
 ) -> None:
     for name in before:
         (tmp_path / "history" / name).mkdir(parents=True)
-    assert launch.open_transaction(tmp_path, prepared) == f"{stamp}-{os.getpid()}"
-    rescue.close(tmp_path, "kept")
+    assert launch.open_transaction(tmp_path, prepared, PROGRAM) == f"{stamp}-{os.getpid()}"
+    closing.close_transaction(tmp_path, "kept")
     assert [one.id for one in ended(tmp_path)] == [f"{stamp}-{os.getpid()}"]
     assert max((tmp_path / "history").iterdir()).name.startswith(stamp)
 
@@ -389,20 +397,20 @@ def test_an_id_is_of_now_where_nothing_is_later(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [rescue.Failed("nmcli: no answer within 30 s"), PermissionError(errno.EACCES, "no", "/etc/x")]
+    "error", [HostError("nmcli: no answer within 30 s"), PermissionError(errno.EACCES, "no", "/etc/x")]
 )
 def test_a_host_that_cannot_be_read_for_the_snapshot_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, error: Exception
 ) -> None:
-    monkeypatch.setattr(rescue, "snapshot", raising(error))
+    monkeypatch.setattr(snapshot, "take_snapshot", raising(error))
     with pytest.raises(Refused) as refused:
-        launch.open_transaction(tmp_path, prepared)
+        launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert (refused.value.code, refused.value.exit_code) == ("KVN512", 5)
     assert opened(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    "file", ["snapshot.json", "transaction.json", "ballast", "rescue.py", "kvmnet-boot-undo.service"]
+    "file", ["snapshot.json", "transaction.json", "ballast", "rescue.pyz", "kvmnet-boot-undo.service"]
 )
 @pytest.mark.parametrize(
     ("number", "code"), [(errno.ENOSPC, "KVN510"), (errno.EDQUOT, "KVN510"), (errno.EROFS, "KVN509")]
@@ -410,16 +418,16 @@ def test_a_host_that_cannot_be_read_for_the_snapshot_is_refused(
 def test_what_the_disk_does_not_take_is_a_refusal_of_which_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, file: str, number: int, code: str
 ) -> None:
-    write = rescue.write_file
+    write = files.write_file
 
     def refuse(path: str, *rest: Any) -> None:
         if Path(path).name == file:
             raise OSError(number, "the disk says no")
         write(path, *rest)
 
-    monkeypatch.setattr(rescue, "write_file", refuse)
+    monkeypatch.setattr(files, "write_file", refuse)
     with pytest.raises(Refused, match="the disk says no") as refused:
-        launch.open_transaction(tmp_path, prepared)
+        launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert refused.value.code == code
     assert opened(tmp_path) == []
 
@@ -428,11 +436,11 @@ def test_what_the_disk_does_not_take_is_a_refusal_of_which_nothing_is_left(
 def test_so_is_a_folder_that_cannot_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, word: str
 ) -> None:
-    launch.safeguards.install(tmp_path)
-    monkeypatch.setattr(safeguards, "install", lambda _: None)
+    launch.safeguards.install(tmp_path, PROGRAM)
+    monkeypatch.setattr(safeguards, "install", lambda *_: None)
     monkeypatch.setattr(Path, word, raising(OSError(errno.EIO, "broken")))
     with pytest.raises(Refused, match="broken") as refused:
-        launch.open_transaction(tmp_path, prepared)
+        launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert refused.value.code == "KVN509"
     assert opened(tmp_path) == []
 
@@ -440,20 +448,20 @@ def test_so_is_a_folder_that_cannot_be_made(
 def test_a_rename_that_may_not_last_opens_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
 ) -> None:
-    sync = rescue.sync_dir
+    sync = files.sync_folder
     fail = raising(OSError(errno.EIO, "broken"))
-    monkeypatch.setattr(rescue, "sync_dir", lambda path: fail() if (tmp_path / "open").exists() else sync(path))
+    monkeypatch.setattr(files, "sync_folder", lambda path: fail() if (tmp_path / "open").exists() else sync(path))
     with pytest.raises(Refused, match="broken"):
-        launch.open_transaction(tmp_path, prepared)
+        launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert opened(tmp_path) == []
 
 
 def test_a_bug_stays_a_bug_and_leaves_nothing_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
 ) -> None:
-    monkeypatch.setattr(rescue.Journal, "append", raising(KeyError("x")))
+    monkeypatch.setattr(Journal, "append", raising(KeyError("x")))
     with pytest.raises(KeyError):
-        launch.open_transaction(tmp_path, prepared)
+        launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert opened(tmp_path) == []
 
 
@@ -473,7 +481,7 @@ def test_a_machine_that_can_start_no_process_leaves_nothing_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "open").mkdir()
-    monkeypatch.setattr(rescue, "run", raising(OSError(errno.ENOMEM, "Cannot allocate memory")))
+    monkeypatch.setattr(programs, "run", raising(OSError(errno.ENOMEM, "Cannot allocate memory")))
     with pytest.raises(Refused, match="Cannot allocate memory"):
         launch.start(tmp_path, "T")
     assert opened(tmp_path) == []
@@ -521,7 +529,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def unit_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A transaction is open, whose steps all succeed, and the boot's units are in place; their folder."""
     (tmp_path / "state" / "open").mkdir(parents=True)
     folder = tmp_path / "units"
@@ -529,7 +537,7 @@ def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in safeguards.UNITS:
         (folder / name).write_text("")
     monkeypatch.setattr(safeguards, "UNIT_DIR", folder)
-    monkeypatch.setattr(rescue, "run", lambda *words, **_: "")
+    monkeypatch.setattr(programs, "run", lambda *words, **_: "")
     monkeypatch.setattr(worker, "_run_steps", lambda *_: None)
     monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
     return folder
@@ -541,24 +549,24 @@ def worked(state: Path, *, removes: bool) -> tuple[int, Any]:
     (state / "open" / "transaction.json").write_text(json.dumps(held))
     code = worker.work(state)
     assert not (state / "open").exists()
-    return code, rescue.Journal(state / "history" / "T").events()[-1]["outcome"]
+    return code, Journal(state / "history" / "T").events()[-1]["outcome"]
 
 
 @pytest.mark.parametrize("removes", [True, False])
-def test_the_worker_of_a_removal_takes_the_units_away(units: Path, removes: bool) -> None:
+def test_the_worker_of_a_removal_takes_the_units_away(unit_folder: Path, removes: bool) -> None:
     """Whoever called it may be gone: its session went with the NIC."""
-    assert worked(units.parent / "state", removes=removes) == (0, "kept")
-    assert [path.name for path in sorted(units.iterdir())] == ([] if removes else sorted(safeguards.UNITS))
+    assert worked(unit_folder.parent / "state", removes=removes) == (0, "kept")
+    assert [path.name for path in sorted(unit_folder.iterdir())] == ([] if removes else sorted(safeguards.UNITS))
 
 
 def test_they_go_when_all_is_closed_and_while_nobody_else_can_begin(
-    units: Path, monkeypatch: pytest.MonkeyPatch
+    unit_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = units.parent / "state"
+    state = unit_folder.parent / "state"
     seen: list[bool] = []
 
     def look() -> None:
-        with pytest.raises(BlockingIOError), rescue.locked(state, wait_for=False):
+        with pytest.raises(BlockingIOError), lock.hold_lock(state, wait_for=False):
             pass
         seen.append((state / "open").exists())
 
@@ -567,26 +575,28 @@ def test_they_go_when_all_is_closed_and_while_nobody_else_can_begin(
     assert seen == [False]
 
 
-@pytest.mark.parametrize("error", [rescue.Failed("no"), OSError(errno.EROFS, "no"), KeyError("x")])
-def test_units_that_stay_make_no_removal_fail(units: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize("error", [HostError("no"), OSError(errno.EROFS, "no"), KeyError("x")])
+def test_units_that_stay_make_no_removal_fail(
+    unit_folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     monkeypatch.setattr(safeguards, "uninstall", raising(error))
-    assert worked(units.parent / "state", removes=True) == (0, "kept")
+    assert worked(unit_folder.parent / "state", removes=True) == (0, "kept")
 
 
-def test_a_unit_that_cannot_be_taken_away_keeps_no_other(units: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unit_that_cannot_be_taken_away_keeps_no_other(unit_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, *rest = safeguards.UNITS
-    remove = rescue.remove_file
+    remove = files.remove_file
     fail = raising(OSError(errno.EIO, "broken"))
-    monkeypatch.setattr(rescue, "run", raising(rescue.Failed("no")))
-    monkeypatch.setattr(rescue, "remove_file", lambda path: fail() if path.endswith(first) else remove(path))
+    monkeypatch.setattr(programs, "run", raising(HostError("no")))
+    monkeypatch.setattr(files, "remove_file", lambda path: fail() if path.endswith(first) else remove(path))
     safeguards.uninstall()
-    assert rest and [path.name for path in units.iterdir()] == [first]
+    assert rest and [path.name for path in unit_folder.iterdir()] == [first]
 
 
 def test_a_removal_has_ended_when_its_worker_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the units might still be there, and the lock taken."""
     asked: list[str] = []
-    monkeypatch.setattr(rescue, "unit_lives", lambda unit: bool(asked.append(unit)) or len(asked) < 3)
+    monkeypatch.setattr(units, "is_unit_alive", lambda unit: bool(asked.append(unit)) or len(asked) < 3)
     for identity, removes in (("T", True), ("U", False)):
         (tmp_path / "history" / identity).mkdir(parents=True)
         (tmp_path / "history" / identity / "transaction.json").write_text(json.dumps({"removes": removes}))
@@ -605,7 +615,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "snapshot.json").write_text(json.dumps({"guests": {"vnet0": tap, "vnet1": {**tap, "index": 8}}}))
     (tmp_path / "transaction.json").write_text(json.dumps({"lost": ["vnet1"]}))
     monkeypatch.setattr(step_actions, "missing", lambda _: [])
-    monkeypatch.setattr(rescue, "wait", lambda what, *_: what() or what())
+    monkeypatch.setattr(clock, "wait_until", lambda what, *_: what() or what())
     return SimpleNamespace(folder=tmp_path, manager=None)
 
 
@@ -616,13 +626,13 @@ def kernel(monkeypatch: pytest.MonkeyPatch, *, refuses: bool) -> list[str]:
 
     def run(*argv: str) -> str:
         if refuses:
-            raise rescue.Failed("no")
+            raise HostError("no")
         done.append(" ".join(argv[4:]))
         rows[1]["master"] = "br0"
         return ""
 
-    monkeypatch.setattr(rescue, "run", run)
-    monkeypatch.setattr(rescue, "run_json", lambda *argv: rows[1:2] if "dev" in argv else rows)
+    monkeypatch.setattr(programs, "run", run)
+    monkeypatch.setattr(programs, "run_json", lambda *argv: rows[1:2] if "dev" in argv else rows)
     return done
 
 
@@ -656,7 +666,7 @@ def test_networkmanager_is_asked_of_one_device_until_it_is_up_then_of_all_and_of
         return {name: 100 if name in up else 50 for name in names}
 
     monkeypatch.setattr(step_actions, "missing", lambda _: [])
-    monkeypatch.setattr(rescue.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
     step_actions.read_back(context, {"expect": [], "sent": list("abcdefg"), "dns": {}})
     assert asked == ["a", "a", "a", "abcdefg", "cdef", "cdef", "cdef", "abcdefg"]
@@ -667,7 +677,7 @@ def test_a_device_that_went_down_again_is_seen(tmp_path: Path, monkeypatch: pyte
         return {"a": 100, "b": 30} if len(names) > 1 else {names[0]: 100}
 
     monkeypatch.setattr(step_actions, "missing", lambda _: [])
-    monkeypatch.setattr(rescue, "wait", lambda what, *_: what())
+    monkeypatch.setattr(clock, "wait_until", lambda what, *_: what())
     context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
     with pytest.raises(step_actions.StepFailed, match=r"has not brought b up$"):
         step_actions.read_back(context, {"expect": [], "sent": ["a", "b"], "dns": {}})
@@ -678,13 +688,13 @@ def test_an_interface_in_the_zone_of_a_profile_that_was_there_is_undone(
 ) -> None:
     """Asking goes out and is answered in zone drop too; who comes in is not."""
     monkeypatch.setattr(step_actions, "missing", lambda _: [])
-    monkeypatch.setattr(rescue, "wait", lambda what, *_: what())
-    monkeypatch.setattr(rescue, "firewalld_runs", lambda: True)
+    monkeypatch.setattr(clock, "wait_until", lambda what, *_: what())
+    monkeypatch.setattr(firewalld, "is_running", lambda: True)
     context: Any = SimpleNamespace(folder=tmp_path, manager=None)
     step = {"expect": [], "sent": [], "dns": {}, "zones": {"eth0": "trusted"}}
-    monkeypatch.setattr(rescue, "zones", lambda: {"eth0": "trusted"})
+    monkeypatch.setattr(firewalld, "read_zones", lambda: {"eth0": "trusted"})
     assert step_actions.read_back(context, step) == "0 interfaces as defined"
-    monkeypatch.setattr(rescue, "zones", lambda: {"eth0": "drop"})
+    monkeypatch.setattr(firewalld, "read_zones", lambda: {"eth0": "drop"})
     with pytest.raises(step_actions.StepFailed, match="eth0 is in zone drop, not trusted"):
         step_actions.read_back(context, step)
 
@@ -693,7 +703,7 @@ class Saving:
     """NetworkManager with profiles on disk and in memory: interface name -> file."""
 
     def __init__(self, **files: str) -> None:
-        self.held, self.saved, self.folder = files, list[str](), rescue.PROFILE_DIRS[0]
+        self.held, self.saved, self.folder = files, list[str](), networkmanager.PROFILE_FOLDERS[0]
 
     def active(self, names: list[str]) -> dict[str, str]:
         return {name: name for name in names if name in self.held}
@@ -709,11 +719,11 @@ class Saving:
 def test_of_what_may_have_changed_only_what_is_in_memory_is_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rescue, "sync_files", lambda files: None)
+    monkeypatch.setattr(files, "sync_files", lambda files: None)
     manager = Saving(br0="/run/br0", br1="/etc/br1", eth0="/etc/eth0")
     context = SimpleNamespace(manager=manager)
     step = {"interfaces": [["br0", "br1", "br2"], ["eth0"]], "perhaps": ["br0", "br1", "br2"]}
-    told = [f"{rescue.PROFILE_DIRS[0]}/{name}" for name in ("br0", "eth0")]
+    told = [f"{networkmanager.PROFILE_FOLDERS[0]}/{name}" for name in ("br0", "eth0")]
     assert DO["save"](context, step) == ", ".join(told)  # type: ignore[arg-type]
     assert manager.saved == ["br0", "eth0"]
     manager.folder = "/etc/sysconfig/network-scripts"  # an ifcfg file is written in its place
@@ -743,9 +753,9 @@ def test_a_profile_that_a_person_activated_since_is_not_the_one_to_be_applied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ran: list[str] = []
-    monkeypatch.setattr(rescue, "run", lambda *words, **_: ran.append(" ".join(words[3:])) or "")
-    monkeypatch.setattr(rescue, "links", lambda: {"eth0": {}, "eth1": {}, "eth2": {}, "eth3": {}})
-    monkeypatch.setattr(rescue, "wait", lambda what, *_: what())
+    monkeypatch.setattr(programs, "run", lambda *words, **_: ran.append(" ".join(words[3:])) or "")
+    monkeypatch.setattr(links, "read_links", lambda: {"eth0": {}, "eth1": {}, "eth2": {}, "eth3": {}})
+    monkeypatch.setattr(clock, "wait_until", lambda what, *_: what())
     active = {"eth0": "u-0", "eth1": "u-theirs", "eth2": "u-2", "eth3": "u-theirs"}
     manager = SimpleNamespace(activated=lambda name: True, active=lambda names: {name: active[name] for name in names})
     context: Any = SimpleNamespace(manager=manager)
@@ -763,9 +773,9 @@ def test_a_removal_that_leaves_a_profile_of_kvmnets_is_no_removal(
     (tmp_path / "original").mkdir()
     nothing: dict[str, Any] = {"files": [], "uuids": [], "links": {}}
     (tmp_path / "original" / "snapshot.json").write_text(json.dumps(nothing))
-    monkeypatch.setattr(rescue, "PROFILE_DIRS", (str(tmp_path),))
-    monkeypatch.setattr(rescue, "links", dict)
-    monkeypatch.setattr(rescue, "PATIENCE", 0)
+    monkeypatch.setattr(networkmanager, "PROFILE_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(links, "read_links", dict)
+    monkeypatch.setattr(restore, "SETTLE_SECONDS", 0)
     context: Any = SimpleNamespace(folder=tmp_path)
     with pytest.raises(StepFailed, match=f"file {keyfile}: kvmnet made it, and it is still there"):
         DO["as before"](context, {"gone": ["u-br5"]})
@@ -778,8 +788,8 @@ def test_a_way_back_that_does_not_work_is_told_before_the_plan(
 ) -> None:
     monkeypatch.setattr(telling, "state_path", lambda: tmp_path / "state")
     monkeypatch.setattr(telling, "tell_plan", lambda *_: pytest.fail("the plan was told"))
-    monkeypatch.setattr(rescue, "run", raising(rescue.Failed("python3: too old")))
-    with pytest.raises(Refused, match="the way back does not work on this machine") as refused:
+    monkeypatch.setattr(programs, "run", raising(HostError("python3: too old")))
+    with pytest.raises(Refused, match="the rescue program does not run on this host") as refused:
         telling.carry_out(Console(False), lambda _: prepared, yes=True)
     assert refused.value.code == "KVN509"
     assert list((tmp_path / "state").iterdir()) == [tmp_path / "state" / "lock"]
@@ -840,7 +850,7 @@ def test_a_key_that_comes_before_the_change_is_followed_is_not_lost(
 
     monkeypatch.setattr(telling, "state_path", lambda: tmp_path / "state")
     monkeypatch.setattr(telling, "tell_plan", lambda *_: None)
-    monkeypatch.setattr(safeguards, "try_out", lambda _: None)
+    monkeypatch.setattr(safeguards, "try_rescue_program", lambda _: PROGRAM)
     monkeypatch.setattr(launch, "open_transaction", lambda *_: "T")
     monkeypatch.setattr(launch, "start", start)
     monkeypatch.setattr(telling, "follow_to_end", lambda *_: 3)

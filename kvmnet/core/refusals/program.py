@@ -30,7 +30,7 @@ elsewhere(
     "a transaction is open",
     """
     An earlier transaction was cut off, or its undo could not be verified: /var/lib/kvmnet/open is there.
-    `/usr/bin/python3 -I /var/lib/kvmnet/rescue.py` undoes it, and says what still differs.
+    `/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz` undoes it, and says what still differs.
     Where the machine can never be as it was (a lease that nobody gives any more, a NIC that died) and is right as it
     is, the same with --accept closes it.
     """,
@@ -75,7 +75,7 @@ elsewhere(
     "KVN509",
     "the way back does not work on this machine",
     """
-    Before anything is touched rescue.py is put into /var/lib/kvmnet and tried with the system's Python, units for
+    Before anything is touched rescue.pyz is put into /var/lib/kvmnet and tried with the system's Python, units for
     the boot are put into /etc/systemd/system, the transaction with its snapshot is written down, and the worker is
     started by systemd. One of these failed. The message says how; most often /usr/bin/python3 is not there or too
     old, systemd is not the first process, or a disk can only be read. What of it was in place already stays for the

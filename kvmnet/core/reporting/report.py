@@ -111,7 +111,7 @@ def _count(number: int) -> str:
 
 
 #: What closes a transaction that was undone, where the machine can never be wholly as it was.
-ACCEPT = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.py --accept"
+ACCEPT = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz --accept"
 
 
 def event_text(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
