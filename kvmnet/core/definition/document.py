@@ -1,8 +1,8 @@
 """Reads YAML text into a tree that keeps the place of every key and value.
 
-Scalars stay text here: the schema decides their types (core/definition/schema). The tree is built from the parser's events
-with an explicit stack and with limits. So a file that is nested a million levels deep, an alias that contains itself,
-or aliases that expand to gigabytes result in one problem at its place, after bounded work.
+Scalars stay text here: the schema decides their types (core/definition/schema). The tree is built from the events of
+the parser with an explicit stack and with limits. So a file that is nested a million levels deep, an alias that
+contains itself, or aliases that expand to gigabytes result in one problem at its place, after bounded work.
 """
 
 from __future__ import annotations
