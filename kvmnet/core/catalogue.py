@@ -1,4 +1,4 @@
-"""The catalogue of all problem codes: those of a definition (core/checks) and those of a host (core/refusals)."""
+"""The catalogue of all codes: the problems of definitions (core/checks) and the refusals of hosts (core/refusals)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from kvmnet.core.base import codes
 
 
 def all_codes() -> list[codes.Code]:
-    """Every code, in order: the problems of a definition, then the reasons to refuse a host."""
+    """Return every code: first the problems of definitions, then the refusals, each in the order of their numbers."""
     refusals.load()
     return [*definition_codes(), *codes.host_codes()]
 
 
 def definition_codes() -> list[codes.Code]:
-    """The codes of problems that a definition can have, in order."""
+    """Return the codes of problems that a definition can have, in the order of their numbers."""
     checks.load()
     return codes.definition_codes()

@@ -40,7 +40,7 @@ def test_validate_tells_all_problems_and_ends_with_1(capfdbinary: Any) -> None:
     assert run("validate", BAD) == 1
     out, err = capfdbinary.readouterr()
     assert out.count(b": KVN") == 12 and b"12 errors" in err
-    assert b"b-hosts.yaml:6:23: KVN101 there is no network 'privat'\n" in out
+    assert b"b-hosts.yaml:6:23: KVN101 unknown network 'privat'\n" in out
 
 
 @pytest.mark.parametrize("form", ["json", "github"])

@@ -45,8 +45,8 @@ def plain_of(schema: Schema, text: str) -> Any:
 
 def agree(schema: Schema, data: Any) -> bool:
     """Whether both say the same. Returns what they say."""
-    assert schema._fits is not None
-    says = schema._fits(data)
+    assert schema._is_valid is not None
+    says = schema._is_valid(data)
     assert says == (not list(schema._errors(data))), json.dumps(data)[:2000]
     return says
 

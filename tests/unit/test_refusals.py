@@ -396,7 +396,7 @@ def test_all_reasons_are_told_at_once_and_each_can_be_allowed_or_not() -> None:
         refusals.judge(plan, live)
     lines = refused.value.lines()
     assert [line[:6] for line in lines if line.startswith("KVN")] == ["KVN511", "KVN531", "KVN543"]
-    assert "  more: kvmnet explain KVN511; --allow KVN511 goes on all the same" in lines
+    assert "  more: kvmnet explain KVN511; to override: --allow KVN511" in lines
     assert "  more: kvmnet explain KVN531" in lines
     with pytest.raises(Refused) as refused:
         refusals.judge(plan, live, refusals.allowed(["kvn511", "KVN543"]))

@@ -1,4 +1,4 @@
-"""Every code a problem can have: its title, and the page that `kvmnet explain` prints."""
+"""The register of problem codes: each has a title and the page that `kvmnet explain` prints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Code:
-    """A stable code; a number is never given to another problem."""
+    """A problem code. Codes are stable: a number is never reused for another problem."""
 
     code: str
     title: str
@@ -19,117 +19,121 @@ _CODES: dict[str, Code] = {}
 
 
 def register(code: str, title: str, page: str) -> None:
-    """Make a code known. Raises ValueError when it is taken."""
+    """Add a code to the register. Raises ValueError if the code is already registered."""
     if code in _CODES:
-        raise ValueError(f"{code} is taken by: {_CODES[code].title}")
+        raise ValueError(f"{code} is already registered: {_CODES[code].title}")
     _CODES[code] = Code(code, title, inspect.cleandoc(page))
 
 
 def definition_codes() -> list[Code]:
-    """The registered codes of problems that a definition can have, in order."""
+    """Return the registered codes of problems that a definition can have, in the order of their numbers."""
     return [_CODES[code] for code in sorted(_CODES) if not _is_of_host(code)]
 
 
 def host_codes() -> list[Code]:
-    """The registered codes of reasons to refuse a host, in order."""
+    """Return the registered codes of refusals, in the order of their numbers."""
     return [_CODES[code] for code in sorted(_CODES) if _is_of_host(code)]
 
 
 def _is_of_host(code: str) -> bool:
+    """Whether a code (KVN5…) is a refusal: a reason not to change a host, not a problem of a definition."""
     return code.startswith("KVN5")
 
 
 register(
     "KVN001",
-    "a file or folder cannot be read",
+    "file or folder cannot be read",
     """
-    The definition is a regular file, or a folder of .yaml and .yml files. It must be there, be readable by
-    you, and be of a size that a person could have written. Devices, FIFOs and sockets are not read.
-    Without a PATH the verbs look for cluster.yaml, then for the folder cluster.d, where you are.
+    A definition is a regular file, or a folder with .yaml and .yml files. It must exist, be readable by you, and not
+    exceed the size limit. kvmnet does not read devices, FIFOs and sockets. Without PATH, kvmnet reads cluster.yaml or
+    the folder cluster.d in the current directory.
     """,
 )
 register(
     "KVN002",
-    "the file is not YAML text",
+    "not valid YAML",
     """
-    The file is not UTF-8 text, or not YAML, or uses a part of YAML that a definition does not need: several
-    documents in a file, tags such as !!python/object, keys that are lists. The place shown is where the
-    parser gave up; the mistake is there or a little before. Most often: a tab, a colon without a blank, a
-    quote or bracket that is not closed, a list item at the wrong depth.
+    The file is not UTF-8 text, is not YAML, or uses a YAML feature that definitions do not support: several documents
+    in one file, tags such as !!python/object, or keys that are lists. The position shown is where the parser stopped.
+    The error is at this position or shortly before it. Common causes are a tab, a colon without a space after it, an
+    unclosed quote or bracket, and a list item with wrong indentation.
     """,
 )
 register(
     "KVN003",
-    "a key is given twice",
+    "duplicate key",
     """
-    YAML readers keep the last of two equal keys and drop the first without a word. Here it is a problem:
-    take one of them out, or merge what is under them.
+    A mapping has the same key twice. Most YAML parsers silently ignore the first one; kvmnet reports an error. Remove
+    one of the keys, or merge their contents.
     """,
 )
 register(
     "KVN004",
-    "nested too deep, too many values, or aliases without end",
+    "nesting, size or aliases exceed the limits",
     """
-    A definition is about seven levels deep and some thousand values long (that of ten thousand hosts, each written
-    out, some hundred thousand). An alias inside what it names, a chain of aliases that unfolds to millions of
-    values, a list of millions, or nesting beyond any use ends here.
+    The file is nested too deeply, has too many values, or its aliases expand to too many values. An alias must not be
+    inside the value that it refers to. A usual definition is about seven levels deep and has some thousand values;
+    one with ten thousand hosts has some hundred thousand. Reduce the nesting, or use groups instead of copies.
     """,
 )
 register(
     "KVN005",
-    "given in two files",
+    "value defined in two files",
     """
-    The files of a folder are laid together: mappings merge, so networks may be in one file and hosts in
-    another. A value or list that two files give is a problem, since neither is nearer than the other.
+    kvmnet merges the files of a folder: mappings are combined, so networks may be in one file and hosts in another.
+    A value or list can be defined in one file only, because no file has precedence over another. Remove one of the
+    two.
     """,
 )
 register(
     "KVN010",
     "unknown key",
     """
-    The definition's form is closed: a key that is not known is a typing error more often than not. Keys
-    that begin with x- are free, for notes and for anchors.
+    The schema does not allow this key here. Check the spelling and the indentation. Keys that begin with x- are
+    ignored and can be used for notes and anchors.
     """,
 )
 register(
     "KVN011",
-    "a key is missing",
+    "missing key",
     """
-    The place shown is what lacks the key. A definition needs kvmnet: 1 (the version of its form), cluster,
-    profile and hosts; a guest's NIC needs its network and its mac.
+    The mapping at this position needs another key. A definition needs kvmnet: 1 (the version of the format), cluster,
+    profile and hosts. A guest NIC needs network and mac.
     """,
 )
 register(
     "KVN012",
-    "a value of the wrong kind",
+    "value of the wrong type",
     """
-    A list where text belongs, text where a number belongs, or nothing at all. Numbers are decimal digits,
-    switches are true or false, both without quotes; yes, no, on, off, 0x10 and 1_000 are text.
+    The value has another type than the schema requires: a list instead of a string, a string instead of a number, or
+    no value at all. Numbers are decimal digits and booleans are true or false, both without quotes. yes, no, on, off,
+    0x10 and 1_000 are strings.
     """,
 )
 register(
     "KVN013",
-    "a value that is not in its form",
+    "invalid value",
     """
-    The message says what is wanted: a MAC is six pairs of hexadecimal digits with colons, an address has no
-    leading zeros, a subnet has its prefix length.
+    The value has the right type but not the required format. The message says what is expected. A MAC address is six
+    pairs of hexadecimal digits separated by colons, an IPv4 address has no leading zeros, and a subnet needs its prefix
+    length.
     """,
 )
 register(
     "KVN190",
-    "a silence that silences nothing",
+    "silence entry without a warning",
     """
-    A `silence` accepts a warning whose place is inside the part that it is written in: network, group, host,
-    interface, guest, route, or the whole definition. There is no such warning here (any more),
-    so take it out: left in, it would hide the next one. A warning about what a group gives its hosts has its
-    place in the group.
+    An entry in `silence` suppresses warnings about the network, group, host, interface, guest or route that contains
+    it, or about the whole definition. There is no warning with this code here. Remove the entry, or it may hide a
+    future warning. A warning about a setting that hosts inherit from a group is reported in the group: put its entry
+    there.
     """,
 )
 register(
     "KVN191",
-    "a silence of something that is not a warning",
+    "silence entry for something that is not a warning",
     """
-    Only warnings can be silenced. What is an error would not work, or not as written, on some host: it has to
-    be mended. `kvmnet explain` lists all codes.
+    `silence` can suppress warnings only. An error means that the definition would not work on some host: fix it and
+    remove the entry. `kvmnet explain` lists all codes.
     """,
 )

@@ -1,4 +1,4 @@
-"""Failures that a person can do something about. The command line prints them; everything else is a bug."""
+"""Errors that a user can fix. The command line prints them as messages; any other exception is a bug."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 
 class KvmnetError(Exception):
-    """Told as `kvmnet: MESSAGE` with the hint under it; the process ends with `exit_code`."""
+    """An error that the command line prints as `kvmnet: MESSAGE` with its hint below, and exits with `exit_code`."""
 
     exit_code = 1
 
@@ -15,18 +15,18 @@ class KvmnetError(Exception):
         self.message, self.hint, self.code = message, hint, code
 
     def lines(self) -> list[str]:
-        """What a person is told: the message with its code, the hint, where to read on."""
-        told = [f"{self.code}: {self.message}" if self.code else self.message]
-        told += [f"  hint: {self.hint}"] if self.hint else []
-        return [*told, f"  more: kvmnet explain {self.code}"] if self.code else told
+        """Return the lines to print: the message with its code, the hint, and the command that explains the code."""
+        lines = [f"{self.code}: {self.message}" if self.code else self.message]
+        lines += [f"  hint: {self.hint}"] if self.hint else []
+        return [*lines, f"  more: kvmnet explain {self.code}"] if self.code else lines
 
 
 class Refused(KvmnetError):
-    """Nothing was touched, and nothing will be until a person has looked.
+    """A refusal: kvmnet has changed nothing, and the user must act first.
 
-    `code` has a page that `kvmnet explain` prints; `allow` says whether `--allow CODE` goes on all the same;
-    `more` are further reasons, found at the same time; `also` is what a person is told besides, a line each, and
-    `data` the same for machines.
+    `code` has a page that `kvmnet explain` prints. `allow`: `--allow CODE` overrides this refusal. `more`: further
+    refusals that apply at the same time. `also`: additional lines to print. `data`: the same information for JSON
+    output.
     """
 
     exit_code = 5
@@ -46,14 +46,14 @@ class Refused(KvmnetError):
         self.data: dict[str, Any] = {}
 
     def lines(self) -> list[str]:
-        """Every reason with its hint."""
-        told = super().lines()
+        """Return the lines to print: every refusal with its hint, then the additional lines."""
+        lines = super().lines()
         if self.allow:
-            told[-1] += f"; --allow {self.code} goes on all the same"
-        return told + [line for other in self.more for line in other.lines()] + self.also
+            lines[-1] += f"; to override: --allow {self.code}"
+        return lines + [line for other in self.more for line in other.lines()] + self.also
 
 
 class Usage(KvmnetError):
-    """The command line asks for something that does not go together or is not there."""
+    """The command line is not valid: options that cannot be combined, or an argument that does not exist."""
 
     exit_code = 2

@@ -1,7 +1,7 @@
-"""A question to somebody else on the network, as plain data: who answers before a change must answer after it.
+"""Probes as plain data: a target that replies before a change must reply after it.
 
-Of the kinds, `gateway` and `dns` come from the state, `peer` is the machine that the operator sits at, the others
-come from a definition's `probes`.
+Probes of the kinds `gateway` and `dns` come from the state, `peer` is the machine that the operator connects from, and
+the others come from `probes` in the definition.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
-#: Kinds that a definition may name, and so a bundle.
+#: Kinds that a definition, and therefore a bundle, can contain.
 OWN_KINDS = ("ping", "tcp", "http", "command")
 KINDS = ("gateway", "peer", "dns", *OWN_KINDS)
 
@@ -24,8 +24,11 @@ _NUMBERS = re.compile(r"[0-9.]+\Z")
 
 @dataclass(frozen=True)
 class Probe:
-    """`target` is an address (gateway, peer, dns, ping), HOST:PORT (tcp) or a URL (http); `command` an argv.
-    `device` is the interface of a link-local address, which says nothing without one."""
+    """A probe of one kind and one target.
+
+    `target` is an address (gateway, peer, dns, ping), HOST:PORT (tcp) or a URL (http). `command` is a program with its
+    arguments. `device` is the interface that a link-local address needs.
+    """
 
     kind: str
     target: str = ""
@@ -34,7 +37,7 @@ class Probe:
 
     @property
     def text(self) -> str:
-        """For people: `10.1.1.1`, `fe80::1%eth0`, `name server 10.1.0.53`, `tcp 10.1.1.1:22`."""
+        """The probe as text for messages: `10.1.1.1`, `fe80::1%eth0`, `name server 10.1.0.53`, `tcp 10.1.1.1:22`."""
         if self.kind in ("gateway", "peer", "ping"):
             return f"{self.target}%{self.device}" if self.device else self.target
         if self.kind == "dns":
@@ -43,28 +46,28 @@ class Probe:
 
     @property
     def address(self) -> Optional[str]:
-        """The IP address that is asked, where it is one: not of a name, not of a command."""
+        """The IP address of the target; None for a command, and for a tcp or http probe of a host name."""
         if self.kind in ("tcp", "http"):
             host = split_target(self)[0]
             return host if _is_ip(host) else None
         return str(ipaddress.ip_address(self.target)) if self.kind != "command" else None
 
     def to_json(self) -> dict[str, Any]:
-        """As a definition has it: `{"tcp": "10.1.1.1:22"}`, with a `device` where there is one."""
-        told: dict[str, Any] = {self.kind: list(self.command) if self.kind == "command" else self.target}
-        return {**told, "device": self.device} if self.device else told
+        """Return the probe as in a definition: `{"tcp": "10.1.1.1:22"}`, with `device` if it has one."""
+        row: dict[str, Any] = {self.kind: list(self.command) if self.kind == "command" else self.target}
+        return {**row, "device": self.device} if self.device else row
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any], kinds: tuple[str, ...] = KINDS) -> Probe:
-        """Raises ValueError when it is none of these kinds, or not in its form."""
+        """Return the probe of a JSON object. Raises ValueError if it is none of `kinds` or its target is invalid."""
         kind = next((kind for kind in kinds if kind in row), None)
         known = {kind} if kinds == OWN_KINDS else {kind, "device"}
         if kind is None or not known >= set(row):
-            raise ValueError(f"a probe is one of {', '.join(kinds)}")
+            raise ValueError(f"a probe must be one of {', '.join(kinds)}")
         if kind == "command":
             command = tuple(row[kind]) if isinstance(row[kind], list) else ()
-            if not command or not all(isinstance(word, str) and word for word in command):
-                raise ValueError("a command is a list of words")
+            if not command or not all(isinstance(argument, str) and argument for argument in command):
+                raise ValueError("command must be a list of non-empty strings")
             return cls(kind, command=command)
         target = str(row[kind])
         FORMS[kind](target)
@@ -72,50 +75,53 @@ class Probe:
 
 
 def split_target(probe: Probe) -> tuple[str, int]:
-    """Host and port of a tcp or http probe."""
+    """Return the host and port of a tcp or http probe."""
     return host_port(probe.target) if probe.kind == "tcp" else url_parts(probe.target)[1:3]
 
 
 def host_port(text: str) -> tuple[str, int]:
-    """`10.1.1.1:22`, `[2001:db8::1]:22` or `name:22`. Raises ValueError."""
+    """Return the host and port of `10.1.1.1:22`, `[2001:db8::1]:22` or `name:22`. Raises ValueError if invalid."""
     host, _, port = text.rpartition(":")
     if not _PORT.match(port) or int(port) > 65535:
-        raise ValueError("no port from 1 to 65535")
+        raise ValueError("the port must be a number from 1 to 65535")
     if host.startswith("[") and host.endswith("]"):
         return str(_plain_ip(host[1:-1], 6)), int(port)
     return _host(host), int(port)
 
 
 def url_parts(text: str) -> tuple[bool, str, int, str]:
-    """Whether it is https, the host, the port and what is asked for. Raises ValueError.
+    """Return whether a URL is https, its host, its port, and its path with the query. Raises ValueError if invalid.
 
-    No user or password: a definition is no place for secrets.
+    A URL with user or password is invalid, because definitions must not contain secrets.
     """
     if not text.isascii() or re.search(r"[\x00-\x20\x7f\\]", text):
-        raise ValueError("no URL")
+        raise ValueError("not a URL")
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None or parts.fragment:
-        raise ValueError("no http or https URL")
+        raise ValueError("not an http or https URL, or one with user, password or fragment")
     host = str(_plain_ip(parts.hostname, 6)) if ":" in parts.hostname else _host(parts.hostname)
     port = parts.port if parts.port is not None else 443 if parts.scheme == "https" else 80
     if not port:
-        raise ValueError("no port from 1 to 65535")
+        raise ValueError("the port must be a number from 1 to 65535")
     return parts.scheme == "https", host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def _host(text: str) -> str:
-    """What looks like an IPv4 address is one: 10.1.1.300 is a typing error, and no name."""
+    """Return a host name or IPv4 address. Raises ValueError if invalid.
+
+    Text of digits and dots must be an IPv4 address: 10.1.1.300 is not a host name.
+    """
     if _NUMBERS.match(text):
         return str(_plain_ip(text, 4))
     if not _NAME.match(text):
-        raise ValueError("no host")
+        raise ValueError("not a host name")
     return text
 
 
 def _plain_ip(text: str, version: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     ip = ipaddress.ip_address(text)
     if ip.version != version or "%" in text:
-        raise ValueError(f"no IPv{version} address")
+        raise ValueError(f"not an IPv{version} address")
     return ip
 
 

@@ -1,4 +1,4 @@
-"""A problem in somebody's file: what it is, where it is, and how it is told."""
+"""Problems in definition files: what is wrong, at which place, and how it is printed (text, JSON, GitHub)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any, NamedTuple, Optional
 ERROR = "error"
 WARNING = "warning"
 
-#: What YAML 1.1 takes as the end of a line; the loaders count lines by it, so the printing must too.
+#: Line breaks of YAML 1.1. The YAML parsers count lines by them, so source lines must be split in the same way.
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _SHOWN_WIDTH = 120
-#: What a field of a workflow command must have escaped.
-_FIELD = "%:,\r\n"
+#: Characters that must be escaped in a property of a GitHub workflow command.
+_ESCAPED_IN_PROPERTY = "%:,\r\n"
 
 
 class Mark(NamedTuple):
-    """A place in a file: line and column count from 1, columns in characters."""
+    """A place in a file. Line and column start at 1; columns are counted in characters."""
 
     file: str
     line: int
@@ -29,7 +29,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Related:
-    """A second place that belongs to a problem, and what is there."""
+    """Another place that belongs to a problem, and a message that says what is there."""
 
     mark: Mark
     message: str
@@ -37,7 +37,7 @@ class Related:
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding. `code` is stable (`kvmnet explain CODE`), `severity` is "error" or "warning"."""
+    """A problem. `code` is stable (see `kvmnet explain CODE`), `severity` is "error" or "warning"."""
 
     code: str
     message: str
@@ -53,7 +53,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Silenced:
-    """A warning that the definition accepts: the reason it gives, and where it does."""
+    """A warning that a `silence` entry suppresses, with the reason and the place of the entry."""
 
     problem: Problem
     reason: str
@@ -61,42 +61,45 @@ class Silenced:
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems by file, line, column, code and words, each said once."""
+    """Return the problems sorted by file, line, column, code and message, without duplicates."""
     unique = dict.fromkeys(problems)
     return sorted(unique, key=lambda p: (p.mark, p.code, p.message))
 
 
 def printable(text: str) -> str:
-    """`text` with everything that a terminal might obey written out (a file is not to move the cursor)."""
+    """Return `text` with control characters escaped, so that a file cannot send control sequences to the terminal."""
     return "".join(c if c.isprintable() or c == "\t" else f"\\u{ord(c):04x}" for c in text)
 
 
 def quoted(value: object) -> str:
-    """A value as a message shows it: in quotes, shortened, on one line."""
+    """Return a value for use in a message: in quotes, on one line, at most 60 characters."""
     text = printable(str(value))
     return f"'{text if len(text) <= 60 else text[:57] + '...'}'"
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> Optional[str]:
-    """A hint that names the nearest known word, or lists the known ones when they are few."""
-    words = [str(word) for word in known]
-    near = difflib.get_close_matches(wrong, words, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]}?"
-    if 0 < len(words) <= 8:
-        return "known here: " + ", ".join(words)
+    """Return a hint, or None.
+
+    The hint names the most similar known name. If none is similar, it lists the known names, at most eight.
+    """
+    names = [str(name) for name in known]
+    nearest = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
+    if nearest:
+        return f"did you mean {nearest[0]}?"
+    if 0 < len(names) <= 8:
+        return "expected one of: " + ", ".join(names) if len(names) > 1 else f"expected: {names[0]}"
     return None
 
 
 class Lines:
-    """The lines of the files, split when first asked for (most runs print none)."""
+    """The source lines of the files. Each file is split into lines when first needed: most runs need none."""
 
     def __init__(self, sources: Mapping[str, str]) -> None:
         self._sources = sources
         self._split: dict[str, list[str]] = {}
 
     def get(self, mark: Mark) -> Optional[str]:
-        """The line at a place, or None when the file or line is not there."""
+        """Return the line at a place, or None if the file or line does not exist."""
         if mark.file not in self._split:
             self._split[mark.file] = _LINE_BREAK.split(self._sources.get(mark.file, ""))
         lines = self._split[mark.file]
@@ -104,7 +107,7 @@ class Lines:
 
 
 def _excerpt(lines: Lines, mark: Mark, indent: str) -> list[str]:
-    """The source line and a caret under the place; a long line is cut around the caret."""
+    """Return the source line and a line with a caret below the place. A long line is shortened around the caret."""
     line = lines.get(mark)
     if line is None or not line.strip():
         return []
@@ -120,13 +123,13 @@ def _place(mark: Mark) -> str:
 
 
 def as_text(problems: Iterable[Problem], sources: Mapping[str, str], silenced: Iterable[Silenced] = ()) -> str:
-    """Every problem as `file:line:col: CODE message`, the source line, a caret, what belongs to it."""
-    del silenced  # told in json only
+    """Return the problems as text: `file:line:col: CODE message`, source line, caret, related places and hint."""
+    del silenced  # in JSON output only
     lines = Lines(sources)
     out: list[str] = []
     for p in in_order(problems):
-        word = "" if p.is_error else "warning: "
-        out.append(f"{_place(p.mark)}: {p.code} {word}{printable(p.message)}")
+        prefix = "" if p.is_error else "warning: "
+        out.append(f"{_place(p.mark)}: {p.code} {prefix}{printable(p.message)}")
         out.extend(_excerpt(lines, p.mark, "    "))
         for other in p.related:
             out.append(f"  {_place(other.mark)}: {printable(other.message)}")
@@ -137,20 +140,22 @@ def as_text(problems: Iterable[Problem], sources: Mapping[str, str], silenced: I
 
 
 def as_json(problems: Iterable[Problem], sources: Mapping[str, str], silenced: Iterable[Silenced] = ()) -> str:
-    """The same as a JSON document: `{"problems": [{code, severity, file, line, column, message, …}]}`, and
-    under "silenced" the accepted warnings, each with its reason."""
-    del sources  # the same signature as the other reporters
+    """Return the problems as a JSON document: `{"problems": [{code, severity, file, line, column, message, …}]}`.
+
+    "silenced" has the suppressed warnings, each with its reason.
+    """
+    del sources  # not needed; all reporters have the same signature
     document = {
-        "problems": [_row(problem) for problem in in_order(problems)],
+        "problems": [_json_row(problem) for problem in in_order(problems)],
         "silenced": [
-            {**_row(one.problem), "reason": one.reason, "silence": one.mark._asdict()}
-            for one in sorted(set(silenced), key=lambda one: (one.problem.mark, one.problem.code, one.problem.message))
+            {**_json_row(s.problem), "reason": s.reason, "silence": s.mark._asdict()}
+            for s in sorted(set(silenced), key=lambda s: (s.problem.mark, s.problem.code, s.problem.message))
         ],
     }
     return json.dumps(document, indent=2) + "\n"
 
 
-def _row(problem: Problem) -> dict[str, Any]:
+def _json_row(problem: Problem) -> dict[str, Any]:
     return {
         "code": problem.code,
         "severity": problem.severity,
@@ -162,21 +167,21 @@ def _row(problem: Problem) -> dict[str, Any]:
 
 
 def _escaped(text: str, characters: str) -> str:
-    """The escapes of workflow commands: % first, as the others bring one."""
+    """Return `text` escaped for a workflow command. % must be the first of `characters`: each escape contains one."""
     for c in characters:
         text = text.replace(c, f"%{ord(c):02X}")
     return text
 
 
 def as_github(problems: Iterable[Problem], sources: Mapping[str, str], silenced: Iterable[Silenced] = ()) -> str:
-    """The same as workflow commands, which GitHub shows beside the line of a pull request."""
+    """Return the problems as GitHub workflow commands, which GitHub shows at the line of a pull request."""
     del sources, silenced
     out = []
     for p in in_order(problems):
-        words = [p.message, *(f"{_place(o.mark)}: {o.message}" for o in p.related)]
-        words += [p.hint] if p.hint else []
-        text = "%0A".join(_escaped(word, "%\r\n") for word in words)
-        place = f"file={_escaped(p.mark.file, _FIELD)},line={p.mark.line},col={p.mark.column}"
+        lines = [p.message, *(f"{_place(o.mark)}: {o.message}" for o in p.related)]
+        lines += [p.hint] if p.hint else []
+        text = "%0A".join(_escaped(line, "%\r\n") for line in lines)
+        place = f"file={_escaped(p.mark.file, _ESCAPED_IN_PROPERTY)},line={p.mark.line},col={p.mark.column}"
         out.append(f"::{p.severity} {place},title={p.code}::{text}\n")
     return "".join(out)
 

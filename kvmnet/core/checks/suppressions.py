@@ -1,4 +1,4 @@
-"""Warnings that somebody has accepted: a `silence` in a part of the definition covers what is shown inside it."""
+"""Suppression of warnings: a `silence` list in a part of the definition covers the warnings inside that part."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kvmnet.core.definition.document import Leaf, Map, Node, Seq
 
 @dataclass(frozen=True)
 class _Silence:
-    """One silence as written: its code, reason and place, and the part that it stands in with that one's key.
+    """An entry of a `silence` list: its code, reason and place, the part that contains it, and the key of that part.
 
-    At depth 0 the part is everything, whatever files it comes from.
+    At depth 0 the part is the whole definition, including all its files.
     """
 
     code: str
@@ -26,64 +26,67 @@ class _Silence:
 
 
 def sort_out(tree: Map, problems: Sequence[Problem]) -> tuple[list[Problem], list[Silenced]]:
-    """The problems that are left, with those of the silences themselves, and the warnings that were silenced.
+    """Return the problems that remain, with those of the `silence` entries themselves, and the suppressed warnings.
 
-    Of several silences the innermost takes a warning.
+    If several entries match a warning, the innermost one suppresses it.
     """
-    silences = list(_written(tree, tree.mark, 0))
+    silences = list(_find_entries(tree, tree.mark, 0))
     if not silences:
         return list(problems), []
-    left, silenced = list(problems), []
+    remaining, silenced = list(problems), []
     used: set[Mark] = set()
-    refused: set[Mark] = set()
+    matching_errors: set[Mark] = set()
     for silence in sorted(silences, key=lambda s: -s.depth):
-        inside = {silence.key, *_marks(silence.part)} if silence.depth else None
-        rest = []
-        for problem in left:
-            if problem.code != silence.code or (inside is not None and problem.mark not in inside):
-                rest.append(problem)
+        covered = {silence.key, *_marks(silence.part)} if silence.depth else None
+        unmatched = []
+        for problem in remaining:
+            if problem.code != silence.code or (covered is not None and problem.mark not in covered):
+                unmatched.append(problem)
             elif problem.is_error:
-                refused.add(silence.mark)
-                rest.append(problem)
+                matching_errors.add(silence.mark)
+                unmatched.append(problem)
             else:
                 used.add(silence.mark)
                 silenced.append(Silenced(problem, silence.reason, silence.mark))
-        left = rest
-    told = {silence.mark: silence.code for silence in silences if silence.mark not in used}
-    return [*left, *(_of_silence(code, mark, mark in refused) for mark, code in told.items())], silenced
+        remaining = unmatched
+    unused = {silence.mark: silence.code for silence in silences if silence.mark not in used}
+    own_problems = [_problem_of_entry(code, mark, mark in matching_errors) for mark, code in unused.items()]
+    return [*remaining, *own_problems], silenced
 
 
-def _of_silence(code: str, mark: Mark, is_error: bool) -> Problem:
+def _problem_of_entry(code: str, mark: Mark, is_error: bool) -> Problem:
+    """Return the problem of an entry that suppresses nothing. `is_error`: its code is an error in this part."""
     known = [entry.code for entry in definition_codes()]
     if is_error:
-        return Problem("KVN191", f"{code} is an error here, and errors cannot be silenced", mark)
+        return Problem("KVN191", f"{code} is an error here and cannot be silenced: only warnings can", mark)
     if code not in known:
-        return Problem("KVN191", f"there is no code {code}", mark, hint=did_you_mean(code, known))
-    return Problem("KVN190", f"there is no warning {code} here to be silenced", mark, severity=WARNING)
+        return Problem("KVN191", f"unknown code {code}", mark, hint=did_you_mean(code, known))
+    return Problem("KVN190", f"no warning {code} to silence here: remove this entry", mark, severity=WARNING)
 
 
-def _written(node: Node, key: Mark, depth: int) -> Iterator[_Silence]:
-    """Every silence in a tree."""
+def _find_entries(node: Node, key: Mark, depth: int) -> Iterator[_Silence]:
+    """Yield every `silence` entry in a tree."""
     if isinstance(node, Seq):
         for item in node.items:
-            yield from _written(item, item.mark, depth + 1)
+            yield from _find_entries(item, item.mark, depth + 1)
     elif isinstance(node, Map):
         for name, entry in node.entries.items():
             if name == "silence" and isinstance(entry.node, Seq):
-                yield from _of_part(node, key, depth, entry.node)
+                yield from _entries_of_part(node, key, depth, entry.node)
             elif not isinstance(entry.node, Leaf):
-                yield from _written(entry.node, entry.mark, depth + 1)
+                yield from _find_entries(entry.node, entry.mark, depth + 1)
 
 
-def _of_part(part: Map, key: Mark, depth: int, written: Seq) -> Iterator[_Silence]:
-    for item in written.items:
+def _entries_of_part(part: Map, key: Mark, depth: int, entries: Seq) -> Iterator[_Silence]:
+    """Yield the entries of one `silence` list that have a code and a reason."""
+    for item in entries.items:
         code, reason = (item.get("code"), item.get("reason")) if isinstance(item, Map) else (None, None)
         if isinstance(code, Leaf) and isinstance(reason, Leaf):
             yield _Silence(str(code.value), str(reason.value), code.mark, part, key, depth)
 
 
 def _marks(node: Node) -> Iterator[Mark]:
-    """The places of everything in a part."""
+    """Yield the place of every key and value in a part."""
     yield node.mark
     if isinstance(node, Seq):
         for item in node.items:

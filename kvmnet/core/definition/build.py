@@ -1,4 +1,4 @@
-"""A tree that the schema has gone over, to the objects of kvmnet.core.definition.model."""
+"""Builds the objects of kvmnet.core.definition.model from a tree that has been validated against the schema."""
 
 from __future__ import annotations
 
@@ -27,38 +27,39 @@ from kvmnet.core.definition.model import (
 from kvmnet.core.definition.naming_policy import Profile, extend
 
 _VLAN_KEY = re.compile(r"(.+)\.([0-9]{1,5})\Z")
-#: Rocks: InfiniBand is never bridged, ipmi is a BMC that the kernel does not know.
+#: As in Rocks: InfiniBand is never bridged, and ipmi is a BMC, which has no kernel interface.
 _LEFT_ALONE = re.compile(r"(ib[0-9].*|ipmi[0-9]*)\Z")
 
 
 def read_cluster(tree: Map, profiles: Mapping[str, Profile]) -> Cluster:
-    """The model of a tree: what the schema refused is not in it."""
+    """Return the cluster that a tree defines, without the values that the schema rejected."""
     networks = {name: _network(name, part) for name, part in _parts(tree, "networks")}
     groups = {name: _group(name, part) for name, part in _parts(tree, "groups")}
     hosts = {name: _host(name, part, tree, groups, networks) for name, part in _parts(tree, "hosts")}
     guests = {name: _guest(name, part) for name, part in _parts(tree, "guests")}
-    own = dict(_parts(tree, "profiles"))
-    known = _profiles(own, profiles)
-    return Cluster(_text(tree, "cluster") or "", networks, groups, hosts, guests, known, own)
+    own_policies = dict(_parts(tree, "profiles"))
+    policies = _naming_policies(own_policies, profiles)
+    return Cluster(_text(tree, "cluster") or "", networks, groups, hosts, guests, policies, own_policies)
 
 
-def _profiles(own: Mapping[str, Place], known: Mapping[str, Profile]) -> dict[str, Profile]:
-    """The known profiles and the definition's own; not those that extend nothing, or in the end themselves."""
-    found = dict(known)
+def _naming_policies(own: Mapping[str, Place], built_in: Mapping[str, Profile]) -> dict[str, Profile]:
+    """Return the built-in naming policies and those of the definition whose `extends` chain ends in a known one."""
+    policies = dict(built_in)
     for name in own:
         chain: list[str] = []
         base = name
-        while base not in found and base in own and base not in chain:
+        while base not in policies and base in own and base not in chain:
             chain.append(base)
             base = _text(own[base].tree, "extends") or ""
-        for one in reversed(chain):
-            if base in found:
-                found[one] = extend(found[base], one, own[one].tree)
-                base = one
-    return found
+        for derived in reversed(chain):
+            if base in policies:
+                policies[derived] = extend(policies[base], derived, own[derived].tree)
+                base = derived
+    return policies
 
 
 def _parts(tree: Map, key: str) -> Iterator[tuple[str, Place]]:
+    """Yield the names and places of the mappings under a key, such as `networks` or `hosts`."""
     node = tree.get(key)
     if isinstance(node, Map):
         for name, entry in node.entries.items():
@@ -67,23 +68,27 @@ def _parts(tree: Map, key: str) -> Iterator[tuple[str, Place]]:
 
 
 def _text(tree: Map, key: str) -> Optional[str]:
+    """Return the string under a key, or None."""
     node = tree.get(key)
     return node.value if isinstance(node, Leaf) and isinstance(node.value, str) else None
 
 
 def _number(tree: Map, key: str) -> Optional[int]:
+    """Return the integer under a key, or None."""
     node = tree.get(key)
     if isinstance(node, Leaf) and isinstance(node.value, int) and not isinstance(node.value, bool):
         return node.value
     return None
 
 
-def _switch(tree: Map, key: str) -> Optional[bool]:
+def _boolean(tree: Map, key: str) -> Optional[bool]:
+    """Return the boolean under a key, or None."""
     node = tree.get(key)
     return node.value if isinstance(node, Leaf) and isinstance(node.value, bool) else None
 
 
 def _leaves(tree: Optional[Node], key: str) -> list[Leaf]:
+    """Return the scalar under a key, or the scalars of the list under it."""
     node = tree.get(key) if isinstance(tree, Map) else None
     if isinstance(node, Leaf):
         return [node]
@@ -97,8 +102,8 @@ def _placed(leaf: Leaf) -> Placed:
 
 def _subnet(leaf: Leaf) -> PlacedSubnet:
     net = ipaddress.ip_network(str(leaf.value), strict=False)
-    stray = ipaddress.ip_interface(str(leaf.value)).ip != net.network_address
-    return PlacedSubnet(net, leaf.mark, stray)
+    has_host_bits = ipaddress.ip_interface(str(leaf.value)).ip != net.network_address
+    return PlacedSubnet(net, leaf.mark, has_host_bits)
 
 
 def _network(name: str, place: Place) -> Network:
@@ -113,7 +118,7 @@ def _network(name: str, place: Place) -> Network:
         vlan=_number(tree, "vlan"),
         over=_text(tree, "over"),
         mtu=_number(tree, "mtu"),
-        default_route=_switch(tree, "default_route") is not False,
+        default_route=_boolean(tree, "default_route") is not False,
         metric=_number(tree, "metric"),
         attach=_text(tree, "attach"),
         place=place,
@@ -126,14 +131,14 @@ def _group(name: str, place: Place) -> Group:
         name=name,
         parent=_text(place.tree, "group"),
         profile=_text(place.tree, "profile"),
-        kvm=_switch(place.tree, "kvm"),
+        kvm=_boolean(place.tree, "kvm"),
         interfaces=interfaces if isinstance(interfaces, Map) else None,
         place=place,
     )
 
 
 def _chain(name: Optional[str], groups: Mapping[str, Group]) -> list[Group]:
-    """A group, the group that it names, and so on; a loop ends it."""
+    """Return a group, the group that it inherits from, and so on. A loop ends the chain."""
     chain: list[Group] = []
     group = groups.get(name or "")
     while group is not None and group not in chain:
@@ -146,45 +151,46 @@ def _host(name: str, place: Place, tree: Map, groups: Mapping[str, Group], netwo
     group_name = _text(place.tree, "group")
     chain = _chain(group_name, groups)
     own = place.tree.get("interfaces")
-    both: Optional[Map] = None
+    merged: Optional[Map] = None
     for layer in [*(group.interfaces for group in reversed(chain)), own if isinstance(own, Map) else None]:
-        both = _lay(both, layer)
+        merged = _merge_interfaces(merged, layer)
     levels = [place, *(group.place for group in chain), Place(tree.mark, tree)]
-    speaks = next((level for level in levels if _text(level.tree, "profile") is not None), levels[-1])
-    kvm = [k for k in (_switch(level.tree, "kvm") for level in levels) if k is not None]
+    policy_level = next((level for level in levels if _text(level.tree, "profile") is not None), levels[-1])
+    kvm = [k for k in (_boolean(level.tree, "kvm") for level in levels) if k is not None]
     interfaces = {
         key: _interface(key, Place(entry.mark, entry.node), networks)
-        for key, entry in (both.entries.items() if both else ())
+        for key, entry in (merged.entries.items() if merged else ())
         if isinstance(entry.node, Map)
     }
     return Host(
         name=name,
         group=group_name,
         groups=tuple(group.name for group in chain),
-        profile=_text(speaks.tree, "profile") or "",
+        profile=_text(policy_level.tree, "profile") or "",
         kvm=bool(kvm) and kvm[0],
         hostname=_hostname(name, levels),
         interfaces=interfaces,
         routes=tuple(_routes(levels)),
         probes=tuple(_probes(levels)),
         place=place,
-        profile_mark=speaks.at("profile"),
+        profile_mark=policy_level.at("profile"),
     )
 
 
 def _hostname(name: str, levels: Sequence[Place]) -> Optional[str]:
+    """Return the hostname that the nearest level sets, or None if kvmnet does not set it."""
     for level in levels:
-        text, on = _text(level.tree, "hostname"), _switch(level.tree, "hostname")
-        if text is not None or on is not None:
-            return text if text is not None else name if on else None
+        text, uses_name = _text(level.tree, "hostname"), _boolean(level.tree, "hostname")
+        if text is not None or uses_name is not None:
+            return text if text is not None else name if uses_name else None
     return None
 
 
 def _routes(levels: Sequence[Place]) -> list[Route]:
-    """The routes of all levels, the cluster's first; of those to one destination the nearest level's."""
-    found: dict[str, list[Route]] = {}
+    """Return the routes of all levels, those of the cluster first. The nearest level wins for each destination."""
+    routes: dict[str, list[Route]] = {}
     for level in reversed(levels):
-        mine: dict[str, list[Route]] = {}
+        of_level: dict[str, list[Route]] = {}
         node = level.tree.get("routes")
         for item in node.items if isinstance(node, Seq) else ():
             to, via = (_leaves(item, "to"), _text(item, "via")) if isinstance(item, Map) else ([], None)
@@ -199,55 +205,60 @@ def _routes(levels: Sequence[Place]) -> list[Route]:
                 stray_bits=subnet.stray_bits,
                 mark=to[0].mark,
             )
-            mine.setdefault(str(subnet.net), []).append(route)
-        found.update(mine)
-    return [route for routes in found.values() for route in routes]
+            of_level.setdefault(str(subnet.net), []).append(route)
+        routes.update(of_level)
+    return [route for of_destination in routes.values() for route in of_destination]
 
 
 def _probes(levels: Sequence[Place]) -> Iterator[PlacedProbe]:
-    """The probes of all levels, the cluster's first; each once."""
-    told: set[Probe] = set()
+    """Yield the probes of all levels, those of the cluster first, without duplicates."""
+    seen: set[Probe] = set()
     for level in reversed(levels):
         node = level.tree.get("probes")
         for item in node.items if isinstance(node, Seq) else ():
             for kind, entry in item.entries.items() if isinstance(item, Map) else ():
-                words = _leaves(item, kind)
+                leaves = _leaves(item, kind)
                 if kind == "command":
-                    probe = Probe(kind, command=tuple(str(leaf.value) for leaf in words))
+                    probe = Probe(kind, command=tuple(str(leaf.value) for leaf in leaves))
                 else:
-                    probe = Probe(kind, str(words[0].value) if words else "")
-                if words and probe not in told:
-                    told.add(probe)
-                    yield PlacedProbe(probe, entry.mark if kind == "command" else words[0].mark)
+                    probe = Probe(kind, str(leaves[0].value) if leaves else "")
+                if leaves and probe not in seen:
+                    seen.add(probe)
+                    yield PlacedProbe(probe, entry.mark if kind == "command" else leaves[0].mark)
 
 
 _FAMILIES = {"ipv4": 4, "ipv6": 6}
 
 
 def _versions(tree: Map) -> set[int]:
+    """Return the IP versions of an interface's static addresses."""
     return {_placed(leaf).ip.version for leaf in _leaves(tree, "addresses")}
 
 
-def _lay(base: Optional[Map], top: Optional[Map]) -> Optional[Map]:
-    """Interfaces over interfaces, the nearer wins, also about where addresses come from: addresses put an
-    `ipv4: dhcp` of the template aside, and an `ipv4: dhcp` the template's addresses."""
-    both = overlay(base, top)
-    if base is None or top is None or both is None:
-        return both
+def _merge_interfaces(base: Optional[Map], top: Optional[Map]) -> Optional[Map]:
+    """Return the interfaces of `base` with those of `top` merged in.
+
+    Static addresses of `top` replace an `ipv4: dhcp` of `base`, and an `ipv4: dhcp` of `top` replaces the static
+    addresses of `base`; the same for IPv6.
+    """
+    interfaces = overlay(base, top)
+    if base is None or top is None or interfaces is None:
+        return interfaces
     for key, entry in top.entries.items():
-        under, merged = base.get(key), both.get(key)
-        if not isinstance(entry.node, Map) or not isinstance(under, Map) or not isinstance(merged, Map):
+        below, merged = base.get(key), interfaces.get(key)
+        if not isinstance(entry.node, Map) or not isinstance(below, Map) or not isinstance(merged, Map):
             continue
         for family, version in _FAMILIES.items():
             if version in _versions(entry.node) and not entry.node.has(family):
                 merged.entries.pop(family, None)
-            says = _text(entry.node, family)
-            if says is not None and says != "static" and not entry.node.has("addresses"):
-                _without(merged, version)
-    return both
+            source = _text(entry.node, family)
+            if source is not None and source != "static" and not entry.node.has("addresses"):
+                _remove_addresses(merged, version)
+    return interfaces
 
 
-def _without(tree: Map, version: int) -> None:
+def _remove_addresses(tree: Map, version: int) -> None:
+    """Remove the addresses of one IP version from an interface."""
     entry = tree.entries.get("addresses")
     if entry is not None and isinstance(entry.node, Seq):
         kept: list[Node] = [leaf for leaf in _leaves(tree, "addresses") if _placed(leaf).ip.version != version]
@@ -276,14 +287,14 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
         addresses=tuple(_placed(leaf) for leaf in _leaves(tree, "addresses")),
         ipv4=_text(tree, "ipv4") or ("static" if 4 in versions else "none"),
         ipv6=_text(tree, "ipv6") or ("static" if 6 in versions else "none"),
-        bridge=_switch(tree, "bridge"),
+        bridge=_boolean(tree, "bridge"),
         mtu=_number(tree, "mtu"),
         parent=parent,
         tag=tag,
         ports=ports,
         mode=_text(tree, "mode") or "active-backup",
         options=_options(tree.get("options")),
-        managed=_switch(tree, "manage") is not False,
+        managed=_boolean(tree, "manage") is not False,
         up=_text(tree, "state") != "down",
         left_alone=_LEFT_ALONE.match(name) is not None and not ports,
         place=place,
@@ -291,14 +302,14 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
 
 
 def _options(node: Optional[Node]) -> tuple[tuple[str, Option], ...]:
-    """A bond's options by name; lists as nmstate takes them, with commas."""
-    found: dict[str, Option] = {}
+    """Return the options of a bond, sorted by name. Lists are joined with commas, as nmstate expects them."""
+    options: dict[str, Option] = {}
     for key, entry in node.entries.items() if isinstance(node, Map) else ():
         if isinstance(entry.node, Leaf) and entry.node.value is not None:
-            found[key] = entry.node.value
+            options[key] = entry.node.value
         elif isinstance(entry.node, Seq):
-            found[key] = ",".join(str(leaf.value) for leaf in _leaves(node, key))
-    return tuple(sorted(found.items()))
+            options[key] = ",".join(str(leaf.value) for leaf in _leaves(node, key))
+    return tuple(sorted(options.items()))
 
 
 def _guest(name: str, place: Place) -> Guest:

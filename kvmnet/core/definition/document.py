@@ -1,8 +1,8 @@
-"""YAML text to a tree that knows the place of every key and value.
+"""Reads YAML text into a tree that keeps the place of every key and value.
 
-Scalars stay text here: what a text means is the schema's to say (kvmnet.core.schema). The tree is built
-from the parser's events with a stack of our own, so a file nested a million deep, an alias that holds
-itself or one that would unfold to gigabytes ends in one problem, at its place, after bounded work.
+Scalars stay text here: the schema decides their types (core/definition/schema). The tree is built from the events of
+the parser with an explicit stack and with limits. So a file that is nested a million levels deep, an alias that
+contains itself, or aliases that expand to gigabytes result in one problem at its place, after bounded work.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from typing import Any, NamedTuple, Optional, Union
 
 from kvmnet.core.base.problem import Mark, Problem, Related, quoted
 
-#: Depth of a definition is about 7; nothing that a person writes comes near this.
+#: Maximum nesting depth. A definition is about 7 levels deep.
 MAX_DEPTH = 40
-#: Values after aliases are unfolded: this many, and this many for each value that is written out.
+#: Maximum number of values after aliases are expanded: a constant, plus a factor for each value in the file.
 MAX_UNFOLDED, MAX_FACTOR = 100_000, 20
-#: Keys and values of one file and of all together. Ten thousand hosts, each with ten VLANs written out, are half of it.
+#: Maximum number of keys and values, of one file and of all files together. Ten thousand hosts with ten VLANs each,
+#: without groups, need half of it.
 MAX_VALUES = 1_500_000
-#: The pure parser explains refusals in the same words everywhere; on files above this it would be slow.
-_EXPLAINED_SIZE = 1_000_000
+#: Up to this size (characters), a file that is not YAML is parsed again with PyYAML's Python parser, so that the
+#: message does not depend on the parser that is installed. For larger files this would be slow.
+_MAX_REPARSED_SIZE = 1_000_000
 
-#: YAML 1.1, section 5.1: the printable characters. Surrogates cannot come from a file, only from a caller.
+#: Characters that are not printable in YAML 1.1 (section 5.1). Surrogates cannot come from a file, only from a caller.
 _NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _STRING_TAGS = (None, "!", "tag:yaml.org,2002:str")
 
@@ -30,14 +32,14 @@ Value = Union[str, int, bool, None]
 
 
 class Source(NamedTuple):
-    """A file's name, as problems print it, and its text."""
+    """The name of a file, as printed in problems, and its text."""
 
     name: str
     text: str
 
 
 class Leaf:
-    """A scalar. `plain`: written without quotes, so the schema may read it as a number or a switch."""
+    """A scalar. `plain`: written without quotes, so that it may be a number or boolean if the schema allows it."""
 
     __slots__ = ("mark", "plain", "value")
 
@@ -46,9 +48,9 @@ class Leaf:
 
 
 class Map:
-    """A mapping in the order of the file; each key has a place of its own.
+    """A mapping in the order of the file. Each key has its own place.
 
-    `refused` are the keys that were written here and that the schema has taken out: they are not missing.
+    `refused`: the keys that are in the file but were removed because the schema rejects them. They are not missing.
     """
 
     __slots__ = ("entries", "mark", "refused", "size")
@@ -60,11 +62,11 @@ class Map:
         self.size = 1
 
     def has(self, key: str) -> bool:
-        """Whether a key was written here, right or wrong."""
+        """Whether the file has this key here, valid or not."""
         return key in self.entries or key in self.refused
 
     def get(self, key: str) -> Optional[Node]:
-        """The value of a key, or None."""
+        """Return the value of a key, or None."""
         entry = self.entries.get(key)
         return None if entry is None else entry.node
 
@@ -84,14 +86,14 @@ Node = Union[Leaf, Map, Seq]
 
 
 class Entry(NamedTuple):
-    """A key's place and its value."""
+    """The place of a key, and its value."""
 
     mark: Mark
     node: Node
 
 
 class _Stop(Exception):
-    """Reading cannot go on; the problem says why."""
+    """The file cannot be read further; `problem` is the reason."""
 
     def __init__(
         self, code: str, message: str, mark: Mark, hint: Optional[str] = None, related: tuple[Related, ...] = ()
@@ -101,40 +103,41 @@ class _Stop(Exception):
 
 
 class _NotYaml(_Stop):
-    """The parser gives up."""
+    """The parser reports a syntax error."""
 
 
 def decode(name: str, data: bytes) -> Union[Source, Problem]:
-    """Bytes of a file to a Source, or the problem that they are not UTF-8 text."""
+    """Return the bytes of a file as a Source, or a problem if they are not UTF-8 text."""
     try:
         return Source(name, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
         mark = _mark_at(name, before, len(before))
-        return Problem("KVN002", f"not UTF-8 text: byte 0x{data[error.start]:02x} here", mark)
+        return Problem("KVN002", f"not UTF-8 text: invalid byte 0x{data[error.start]:02x}", mark)
 
 
 def _mark_at(name: str, text: str, index: int) -> Mark:
+    """Return the place of the character at an index of a file's text."""
     last = text.rfind("\n", 0, index)
     return Mark(name, text.count("\n", 0, index) + 1, index - last)
 
 
 def parse(source: Source, pure: bool = False) -> tuple[Optional[Map], list[Problem]]:
-    """Read one file. Returns its tree (None when it is empty or unreadable) and the problems found.
+    """Read one file. Returns its tree (None if it is empty or unreadable) and its problems.
 
-    `pure` forces PyYAML's Python parser; it gives the same tree as the C one, several times slower.
+    `pure` forces PyYAML's Python parser. It gives the same tree as the C parser but is several times slower.
     """
-    bad = _NOT_TEXT.search(source.text)
-    if bad:
-        mark = _mark_at(source.name, source.text, bad.start())
-        return None, [Problem("KVN002", f"not a text file: character U+{ord(bad[0]):04X} here", mark)]
+    invalid = _NOT_TEXT.search(source.text)
+    if invalid:
+        mark = _mark_at(source.name, source.text, invalid.start())
+        return None, [Problem("KVN002", f"not a text file: invalid character U+{ord(invalid[0]):04X}", mark)]
     builder = _Builder(source.name)
     try:
         builder.read(_events(source, pure))
         return builder.top(), builder.problems
     except _NotYaml as stop:
-        if not pure and len(source.text) <= _EXPLAINED_SIZE:
-            tree, problems = parse(source, True)  # the same words, whichever parser is installed
+        if not pure and len(source.text) <= _MAX_REPARSED_SIZE:
+            tree, problems = parse(source, True)  # the same message with either parser
             if tree is None and problems:
                 return None, problems
         return None, [*builder.problems, stop.problem]
@@ -143,7 +146,7 @@ def parse(source: Source, pure: bool = False) -> tuple[Optional[Map], list[Probl
 
 
 def _events(source: Source, pure: bool) -> Iterator[Any]:
-    """The parser's events. Raises _NotYaml where it gives up."""
+    """Yield the events of the YAML parser. Raises _NotYaml on a syntax error."""
     import yaml
 
     fast = None if pure else getattr(yaml, "CSafeLoader", None)
@@ -161,22 +164,23 @@ def _events(source: Source, pure: bool) -> Iterator[Any]:
 
 
 def _not_yaml(name: str, error: Any) -> _NotYaml:
+    """Return the exception for a syntax error of the YAML parser."""
     place = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     mark = Mark(name, place.line + 1, place.column + 1) if place else Mark(name, 1, 1)
-    words = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
+    reason = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
     hint = None
-    if "\\t" in words or "'\t'" in words:
-        hint = "YAML indents by blanks, not by tabs"
+    if "\\t" in reason or "'\t'" in reason:
+        hint = "indent with spaces, not with tabs"
     begin = getattr(error, "context_mark", None)
     related: tuple[Related, ...] = ()
     if begin is not None and (begin.line, begin.column) != (mark.line - 1, mark.column - 1):
-        what = getattr(error, "context", None) or "what is read here"
-        related = (Related(Mark(name, begin.line + 1, begin.column + 1), str(what)),)
-    return _NotYaml("KVN002", f"not YAML: {words}", mark, hint, related)
+        context = getattr(error, "context", None) or "in the element that starts here"
+        related = (Related(Mark(name, begin.line + 1, begin.column + 1), str(context)),)
+    return _NotYaml("KVN002", f"not valid YAML: {reason}", mark, hint, related)
 
 
 class _Frame:
-    """A container that is being filled."""
+    """A mapping or list that is not complete yet."""
 
     __slots__ = ("anchor", "key", "merges", "node", "size")
 
@@ -188,17 +192,18 @@ class _Frame:
 
 
 class _Builder:
-    """Events to a tree, with limits."""
+    """Builds a tree from parser events, with limits on its depth and size."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.problems: list[Problem] = []
         self.stack: list[_Frame] = []
-        self.anchors: dict[str, Optional[Node]] = {}  # None: still open
+        self.anchors: dict[str, Optional[Node]] = {}  # None: not complete yet
         self.root: Optional[Node] = None
         self.written = 0
 
     def read(self, events: Iterator[Any]) -> None:
+        """Build the tree. Raises _Stop where the file cannot be read further."""
         import yaml
 
         scalar, alias = yaml.ScalarEvent, yaml.AliasEvent
@@ -209,7 +214,7 @@ class _Builder:
             kind = type(event)
             if kind is scalar:
                 plain = event.implicit[0] and not event.style
-                self._tag(event, plain)
+                self._check_tag(event, plain)
                 self._add(Leaf(event.value, plain, self._mark(event)), event.anchor)
             elif kind is map_start:
                 self._open(Map(self._mark(event)), event)
@@ -222,37 +227,38 @@ class _Builder:
             elif kind is yaml.DocumentStartEvent:
                 documents += 1
                 if documents > 1:
-                    words = "a second YAML document begins here; a file holds one"
-                    raise _Stop("KVN002", words, self._mark(event))
+                    message = "a second YAML document starts here, but a file can contain only one"
+                    raise _Stop("KVN002", message, self._mark(event))
 
     def top(self) -> Optional[Map]:
-        """The tree, or None for a file without content."""
+        """Return the tree, or None for a file without content. Raises _Stop if it is not a mapping."""
         if self.root is None or (isinstance(self.root, Leaf) and self.root.plain and self.root.value == ""):
             return None
         if not isinstance(self.root, Map):
-            raise _Stop("KVN012", "the file must be a mapping of keys to values", self.root.mark)
+            raise _Stop("KVN012", "the top level of the file must be a mapping", self.root.mark)
         return self.root
 
     def _mark(self, event: Any) -> Mark:
         place = event.start_mark
         return Mark(self.name, place.line + 1, place.column + 1)
 
-    def _tag(self, event: Any, plain: bool) -> None:
+    def _check_tag(self, event: Any, plain: bool) -> None:
+        """Raise _Stop for a tag other than that of a string."""
         if not plain and event.tag not in _STRING_TAGS:
             raise _Stop(
                 "KVN002",
-                f"the tag {quoted(event.tag)} is not taken here",
+                f"the YAML tag {quoted(event.tag)} is not supported",
                 self._mark(event),
-                "leave it out: the schema says what a value is",
+                "remove the tag: the schema determines the type",
             )
 
     def _open(self, node: Union[Map, Seq], event: Any) -> None:
         if event.tag not in (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"):
-            self._tag(event, False)
+            self._check_tag(event, False)
         if len(self.stack) >= MAX_DEPTH:
             raise _Stop("KVN004", f"nested deeper than {MAX_DEPTH} levels", node.mark)
         if self.stack and isinstance(self.stack[-1].node, Map) and self.stack[-1].key is None:
-            raise _Stop("KVN002", "a key must be a plain word, not a list or a mapping", node.mark)
+            raise _Stop("KVN002", "a key must be a string, not a list or a mapping", node.mark)
         if event.anchor:
             self.anchors[event.anchor] = None
         self.stack.append(_Frame(node, event.anchor))
@@ -268,10 +274,10 @@ class _Builder:
     def _alias(self, event: Any) -> Node:
         mark = self._mark(event)
         if event.anchor not in self.anchors:
-            raise _Stop("KVN002", f"the alias *{event.anchor} has no anchor before it", mark)
+            raise _Stop("KVN002", f"alias *{event.anchor}: no anchor &{event.anchor} before it", mark)
         node = self.anchors[event.anchor]
         if node is None:
-            raise _Stop("KVN004", f"the alias *{event.anchor} stands inside what it names", mark)
+            raise _Stop("KVN004", f"alias *{event.anchor} is inside the value that it refers to", mark)
         return node
 
     def _add(self, node: Node, anchor: Optional[str]) -> None:
@@ -287,44 +293,43 @@ class _Builder:
         if frame.size > MAX_VALUES or self.written > MAX_VALUES:
             raise _Stop("KVN004", f"more than {MAX_VALUES:,} keys and values", frame.node.mark)
         if frame.size > MAX_UNFOLDED + MAX_FACTOR * self.written:
-            raise _Stop("KVN004", "aliases unfold to more values than a definition can need", frame.node.mark)
+            raise _Stop("KVN004", "aliases expand to too many values", frame.node.mark)
         if isinstance(frame.node, Seq):
             frame.node.items.append(node)
         elif frame.key is None:
-            self._key(frame, node)
+            self._add_key(frame, node)
         else:
-            self._value(frame, frame.node, node)
+            self._add_value(frame, frame.node, node)
 
-    def _key(self, frame: _Frame, node: Node) -> None:
+    def _add_key(self, frame: _Frame, node: Node) -> None:
         if not isinstance(node, Leaf):
-            raise _Stop("KVN002", "a key must be a plain word, not a list or a mapping", node.mark)
+            raise _Stop("KVN002", "a key must be a string, not a list or a mapping", node.mark)
         frame.key = (str(node.value), node.mark, node.plain and node.value == "<<")
 
-    def _value(self, frame: _Frame, into: Map, node: Node) -> None:
+    def _add_value(self, frame: _Frame, into: Map, node: Node) -> None:
         assert frame.key is not None
         (key, mark, merge), frame.key = frame.key, None
         if isinstance(node, Leaf) and node.plain and node.value == "":
-            node = Leaf("", True, mark)  # nothing is written there: the key is the only place to show
+            node = Leaf("", True, mark)  # an empty value has no place of its own: use that of the key
         if merge:
             frame.merges.append((mark, node))
         elif key in into.entries:
-            first = Related(into.entries[key].mark, "the first one is here")
-            words = f"the key {quoted(key)} is here twice"
-            self.problems.append(Problem("KVN003", words, mark, related=(first,)))
+            first = Related(into.entries[key].mark, "first defined here")
+            self.problems.append(Problem("KVN003", f"duplicate key {quoted(key)}", mark, related=(first,)))
         else:
             into.entries[key] = Entry(mark, node)
 
     def _merge(self, into: Map, mark: Mark, node: Node) -> None:
-        """Carry out `<<`: what is written beside it wins, then the earlier of several."""
+        """Apply a merge key (`<<`): keys of the mapping itself take precedence, then those of the earlier source."""
         for source in node.items if isinstance(node, Seq) else [node]:
             if not isinstance(source, Map):
-                raise _Stop("KVN002", "<< takes a mapping or a list of mappings", mark)
+                raise _Stop("KVN002", "<< needs a mapping or a list of mappings", mark)
             for key, entry in source.entries.items():
                 into.entries.setdefault(key, entry)
 
 
 def merge(maps: Sequence[Map]) -> tuple[Map, list[Problem]]:
-    """Several files to one tree: mappings merge, anything else given twice is a problem at both places."""
+    """Merge the trees of several files. Mappings are combined; any other value in two files is a problem."""
     problems: list[Problem] = []
     result = maps[0]
     for other in maps[1:]:
@@ -335,29 +340,29 @@ def merge(maps: Sequence[Map]) -> tuple[Map, list[Problem]]:
 def _join(left: Map, right: Map, path: str, problems: list[Problem]) -> Map:
     entries = dict(left.entries)
     for key, entry in right.entries.items():
-        here = f"{path}.{key}" if path else key
-        have = entries.get(key)
-        if have is None:
+        key_path = f"{path}.{key}" if path else key
+        present = entries.get(key)
+        if present is None:
             entries[key] = entry
-        elif isinstance(have.node, Map) and isinstance(entry.node, Map):
-            entries[key] = Entry(have.mark, _join(have.node, entry.node, here, problems))
+        elif isinstance(present.node, Map) and isinstance(entry.node, Map):
+            entries[key] = Entry(present.mark, _join(present.node, entry.node, key_path, problems))
         else:
-            first = Related(have.mark, "it is given here already")
-            problems.append(Problem("KVN005", f"{here} is given in two files", entry.mark, related=(first,)))
+            first = Related(present.mark, "first defined here")
+            problems.append(Problem("KVN005", f"{key_path} is defined in two files", entry.mark, related=(first,)))
     return Map(left.mark, entries)
 
 
 def overlay(base: Optional[Map], top: Optional[Map]) -> Optional[Map]:
-    """`top` over `base`, as a host lies over its group: mappings merge, anything else of `top` wins."""
+    """Return `base` with `top` merged into it, as a host overrides its group. For other values, that of `top` wins."""
     if base is None or top is None:
         return top if base is None else base
     entries = dict(base.entries)
     for key, entry in top.entries.items():
-        have = entries.get(key)
-        if have is not None and isinstance(have.node, Map) and isinstance(entry.node, Map):
-            both = overlay(have.node, entry.node)
-            assert both is not None
-            entries[key] = Entry(entry.mark, both)
+        below = entries.get(key)
+        if below is not None and isinstance(below.node, Map) and isinstance(entry.node, Map):
+            merged = overlay(below.node, entry.node)
+            assert merged is not None
+            entries[key] = Entry(entry.mark, merged)
         else:
             entries[key] = entry
     result = Map(top.mark, entries)

@@ -1,8 +1,9 @@
-"""Whether plain data fits one of our schemas: yes or no, many times quicker than jsonschema, which explains the no.
+"""A fast validator: whether plain data is valid against one of kvmnet's schemas, many times faster than jsonschema.
 
-Plain data is what JSON has, without fractions. A schema is turned into functions once. Only the keywords that our
-schemas use are known; a schema with any other has no quick answer. A no may be wrong (jsonschema is asked then), a yes
-never: tests/unit/test_quick.py holds this to what jsonschema says.
+It returns only True or False; jsonschema is needed for the errors. Plain data is JSON data without fractions. A schema
+is compiled to functions once. Only the keywords that kvmnet's schemas use are supported; other schemas cannot be
+compiled. False may be wrong, so the caller then asks jsonschema. True is never wrong: tests/unit/test_quick.py compares
+the results with those of jsonschema.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any, Callable, Optional
 Test = Callable[[Any], bool]
 Formats = Mapping[str, Callable[[object], bool]]
 
-_SAID = ("$schema", "$id", "$defs", "title", "description", "x-code", "default", "examples")
-_KNOWN = {
-    *_SAID,
+_ANNOTATIONS = ("$schema", "$id", "$defs", "title", "description", "x-code", "default", "examples")
+_SUPPORTED = {
+    *_ANNOTATIONS,
     *("$ref", "type", "enum", "const", "pattern", "format", "minimum", "maximum", "minLength", "maxLength"),
     *(
         "items",
@@ -41,96 +42,101 @@ _TYPES: dict[str, Test] = {
 }
 
 
-class _Unknown(Exception):
-    """The schema says something that is not known here."""
+class _Unsupported(Exception):
+    """The schema uses something that this validator does not support."""
 
 
 def compiled(schema: Mapping[str, Any], formats: Formats) -> Optional[Test]:
-    """A function that says whether data fits; None when the schema says something that is not known here."""
+    """Return a function that says whether data is valid, or None if the schema uses something unsupported."""
     try:
         return _Compiler(schema, formats).test(schema)
-    except (_Unknown, KeyError):  # KeyError: a type, a format, a reference to elsewhere
+    except (_Unsupported, KeyError):  # KeyError: unknown type or format, or a reference outside the schema
         return None
 
 
-def _any(value: Any) -> bool:
+def _accept_any(value: Any) -> bool:
     return True
 
 
 class _Compiler:
+    """Compiles the parts of one schema to test functions."""
+
     def __init__(self, root: Mapping[str, Any], formats: Formats) -> None:
         self.root, self.formats = root, formats
-        self.made: dict[str, Test] = {}
+        self.compiled: dict[str, Test] = {}
 
     def test(self, schema: Any) -> Test:
-        """The test of a part of the schema."""
+        """Return the test of a part of the schema."""
         if schema is True:
-            return _any
-        if not isinstance(schema, dict) or not _KNOWN.issuperset(schema):
-            raise _Unknown
+            return _accept_any
+        if not isinstance(schema, dict) or not _SUPPORTED.issuperset(schema):
+            raise _Unsupported
         tests = [*self.scalars(schema), *self.containers(schema)]
         if "$ref" in schema:
             tests.append(self.reference(schema["$ref"]))
         if "if" in schema:
-            tests.append(_when(self.test(schema["if"]), self.test(schema.get("then", True))))
+            tests.append(_implies(self.test(schema["if"]), self.test(schema.get("then", True))))
         if len(tests) == 1:
             return tests[0]
         return lambda value: all(test(value) for test in tests)
 
     def reference(self, name: str) -> Test:
-        if name not in self.made:
+        """Return the test of a local reference such as "#/$defs/mac"."""
+        if name not in self.compiled:
 
-            def again(value: Any) -> bool:
-                """For a schema that holds itself."""
-                return self.made[name](value)
+            def recurse(value: Any) -> bool:
+                """Call the test of this reference, for a schema that refers to itself."""
+                return self.compiled[name](value)
 
-            self.made[name] = again
+            self.compiled[name] = recurse
             part: Any = self.root
             for step in name.lstrip("#/").split("/"):
                 part = part[step]
-            self.made[name] = self.test(part)
-        return self.made[name]
+            self.compiled[name] = self.test(part)
+        return self.compiled[name]
 
     def scalars(self, schema: dict[str, Any]) -> list[Test]:
+        """Return the tests of the keywords for scalars."""
         tests: list[Test] = []
         if "type" in schema:
-            tests.append(_of_types(schema["type"]))
+            tests.append(_has_type(schema["type"]))
         if "const" in schema:
-            tests.append(_one_of([schema["const"]]))
+            tests.append(_is_one_of([schema["const"]]))
         if "enum" in schema:
-            tests.append(_one_of(schema["enum"]))
+            tests.append(_is_one_of(schema["enum"]))
         if "minimum" in schema or "maximum" in schema:
-            tests.append(_between(schema.get("minimum"), schema.get("maximum")))
+            tests.append(_is_between(schema.get("minimum"), schema.get("maximum")))
         if "minLength" in schema or "maxLength" in schema:
-            tests.append(_long(schema.get("minLength", 0), schema.get("maxLength")))
+            tests.append(_has_length(schema.get("minLength", 0), schema.get("maxLength")))
         if "pattern" in schema:
-            tests.append(_like(schema["pattern"]))
+            tests.append(_matches(schema["pattern"]))
         if "format" in schema:
-            tests.append(_formed(self.formats[schema["format"]]))
+            tests.append(_has_format(self.formats[schema["format"]]))
         return tests
 
     def containers(self, schema: dict[str, Any]) -> list[Test]:
+        """Return the tests of the keywords for lists and mappings."""
         tests: list[Test] = []
         if "items" in schema:
-            tests.append(_each(self.test(schema["items"])))
+            tests.append(_all_items(self.test(schema["items"])))
         if "minItems" in schema:
-            tests.append(_filled(schema["minItems"]))
+            tests.append(_has_min_items(schema["minItems"]))
         if "minProperties" in schema or "maxProperties" in schema:
-            tests.append(_many(schema.get("minProperties", 0), schema.get("maxProperties")))
+            tests.append(_has_key_count(schema.get("minProperties", 0), schema.get("maxProperties")))
         if "required" in schema:
-            tests.append(_having(frozenset(schema["required"])))
+            tests.append(_has_keys(frozenset(schema["required"])))
         if "propertyNames" in schema:
-            tests.append(_named(self.test(schema["propertyNames"])))
+            tests.append(_all_keys(self.test(schema["propertyNames"])))
         if {"properties", "additionalProperties", "patternProperties"} & schema.keys():
             tests.append(self.members(schema))
         return tests
 
     def members(self, schema: dict[str, Any]) -> Test:
-        """Keys that are named, keys that are free by a pattern, all others."""
+        """Return the test of a mapping's values: of named keys, of keys that match a pattern, and of all others."""
         known = {key: self.test(part) for key, part in schema.get("properties", {}).items()}
         free = [re.compile(pattern) for pattern in schema.get("patternProperties", {})]
         if any(part is not True for part in schema.get("patternProperties", {}).values()):
-            raise _Unknown
+            raise _Unsupported
         others = schema.get("additionalProperties", True)
         other = None if others is False else self.test(others)
 
@@ -138,78 +144,78 @@ class _Compiler:
             if type(value) is not dict:
                 return True
             for key, item in value.items():
-                found = known.get(key)
-                if found is None:
+                item_test = known.get(key)
+                if item_test is None:
                     if any(pattern.search(key) for pattern in free):
                         continue
-                    found = other
-                if found is None or not found(item):
+                    item_test = other
+                if item_test is None or not item_test(item):
                     return False
             return True
 
         return test
 
 
-def _when(this: Test, that: Test) -> Test:
-    return lambda value: not this(value) or that(value)
+def _implies(condition: Test, consequence: Test) -> Test:
+    return lambda value: not condition(value) or consequence(value)
 
 
-def _of_types(types: Any) -> Test:
+def _has_type(types: Any) -> Test:
     if isinstance(types, str):
         return _TYPES[types]
     tests = [_TYPES[name] for name in types]
     return lambda value: any(test(value) for test in tests)
 
 
-def _one_of(values: list[Any]) -> Test:
-    if any(isinstance(one, (dict, list)) for one in values):
-        raise _Unknown  # to Python, [1] is [true]
-    return lambda value: any(type(value) is type(one) and value == one for one in values)
+def _is_one_of(values: list[Any]) -> Test:
+    if any(isinstance(allowed, (dict, list)) for allowed in values):
+        raise _Unsupported  # in Python, [1] == [True]
+    return lambda value: any(type(value) is type(allowed) and value == allowed for allowed in values)
 
 
-def _between(least: Optional[int], most: Optional[int]) -> Test:
+def _is_between(minimum: Optional[int], maximum: Optional[int]) -> Test:
     def test(value: Any) -> bool:
         if type(value) is not int:
             return True
-        return (least is None or value >= least) and (most is None or value <= most)
+        return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
 
     return test
 
 
-def _long(least: int, most: Optional[int]) -> Test:
+def _has_length(least: int, most: Optional[int]) -> Test:
     return lambda value: type(value) is not str or (len(value) >= least and (most is None or len(value) <= most))
 
 
-def _like(pattern: str) -> Test:
+def _matches(pattern: str) -> Test:
     search = re.compile(pattern).search
     return lambda value: type(value) is not str or search(value) is not None
 
 
-def _formed(form: Callable[[object], bool]) -> Test:
+def _has_format(is_valid: Callable[[object], bool]) -> Test:
     def test(value: Any) -> bool:
         try:
-            return form(value)
+            return is_valid(value)
         except ValueError:
             return False
 
     return test
 
 
-def _each(item: Test) -> Test:
+def _all_items(item: Test) -> Test:
     return lambda value: type(value) is not list or all(item(part) for part in value)
 
 
-def _filled(least: int) -> Test:
+def _has_min_items(least: int) -> Test:
     return lambda value: type(value) is not list or len(value) >= least
 
 
-def _many(least: int, most: Optional[int]) -> Test:
+def _has_key_count(least: int, most: Optional[int]) -> Test:
     return lambda value: type(value) is not dict or (len(value) >= least and (most is None or len(value) <= most))
 
 
-def _having(keys: frozenset[str]) -> Test:
+def _has_keys(keys: frozenset[str]) -> Test:
     return lambda value: type(value) is not dict or keys <= value.keys()
 
 
-def _named(name: Test) -> Test:
+def _all_keys(name: Test) -> Test:
     return lambda value: type(value) is not dict or all(name(key) for key in value)

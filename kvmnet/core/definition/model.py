@@ -1,6 +1,6 @@
-"""The definition as objects: what a person wrote, templates laid under hosts, every part with its place.
+"""The definition as objects: hosts with the settings of their groups merged in, and every part with its place.
 
-kvmnet.core.build makes them from a tree.
+kvmnet.core.definition.build creates them from a tree.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ Option = Union[str, int, bool]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a part stands: the place of its key, and its tree for the places inside it."""
+    """The place of a part of the definition: the place of its key, and its tree for the places inside it."""
 
     mark: Mark
     tree: Map
 
     def has(self, *keys: str) -> bool:
-        """Whether one of the keys was written here, right or wrong (the schema takes out what is wrong)."""
+        """Whether the file has one of the keys here, valid or not (invalid ones are removed from the tree)."""
         return any(self.tree.has(key) for key in keys)
 
     def at(self, *path: Union[str, int]) -> Mark:
-        """The place of the value at a path of keys and indexes, or of the nearest thing above it."""
+        """Return the place of the value at a path of keys and indexes, or of its nearest parent that exists."""
         mark, node = self.mark, None
-        here: Node = self.tree
+        current: Node = self.tree
         for step in path:
-            if isinstance(here, Map) and isinstance(step, str) and step in here.entries:
-                mark, node = here.entries[step]
-            elif isinstance(here, Seq) and isinstance(step, int) and step < len(here.items):
-                node = here.items[step]
+            if isinstance(current, Map) and isinstance(step, str) and step in current.entries:
+                mark, node = current.entries[step]
+            elif isinstance(current, Seq) and isinstance(step, int) and step < len(current.items):
+                node = current.items[step]
                 mark = node.mark
             else:
                 break
-            here = node
+            current = node
         return node.mark if isinstance(node, Leaf) else mark
 
 
 @dataclass(frozen=True)
 class Placed:
-    """An IP address with its prefix length in bits (None: its network says) and its place."""
+    """An IP address with its prefix length in bits (None: that of its network's subnet) and its place."""
 
     ip: IP
     prefix: Optional[int]
@@ -58,7 +58,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class PlacedSubnet:
-    """A subnet, its place, and whether bits are set behind the prefix (10.1.0.5/16)."""
+    """A subnet and its place. `stray_bits`: it was written with host bits set (10.1.0.5/16)."""
 
     net: Subnet
     mark: Mark
@@ -67,7 +67,7 @@ class PlacedSubnet:
 
 @dataclass(frozen=True)
 class Network:
-    """A network. `over` makes it a logical VLAN over another. `mtu` in bytes."""
+    """A network. `vlan` is its VLAN ID; `over`: a logical VLAN, tagged on that network's NICs. `mtu` is in bytes."""
 
     name: str
     subnets: tuple[PlacedSubnet, ...]
@@ -83,17 +83,17 @@ class Network:
     place: Place = field(compare=False, repr=False)
 
     def subnet_of(self, ip: IP) -> Optional[Subnet]:
-        """The narrowest of the network's subnets that holds an address."""
-        fits = [s.net for s in self.subnets if s.net.version == ip.version and ip in s.net]
-        return max(fits, key=lambda net: net.prefixlen) if fits else None
+        """Return the smallest of the network's subnets that contains an address, or None."""
+        subnets = [s.net for s in self.subnets if s.net.version == ip.version and ip in s.net]
+        return max(subnets, key=lambda net: net.prefixlen) if subnets else None
 
 
 @dataclass(frozen=True)
 class Interface:
-    """An interface of a host, its groups' templates under it.
+    """An interface of a host, with the settings of the host's groups merged in.
 
-    `parent` makes it a VLAN, `ports` a bond; `ipv4` and `ipv6` say where the addresses come from (see the
-    schema). `left_alone`: kvmnet never touches it, whatever stands there (InfiniBand, a BMC).
+    `parent` is the base interface of a VLAN, `tag` its VLAN ID, and `ports` the ports of a bond. `ipv4` and `ipv6` are
+    the sources of addresses (see the schema). `left_alone`: never managed by kvmnet (InfiniBand, BMC).
     """
 
     name: str
@@ -128,13 +128,13 @@ class Interface:
         return not self.is_vlan and not self.is_bond
 
     def source(self, version: int) -> str:
-        """Where the addresses of a family (4 or 6) come from."""
+        """Return the source of the addresses of a family (4 or 6)."""
         return self.ipv4 if version == 4 else self.ipv6
 
 
 @dataclass(frozen=True)
 class Route:
-    """A static route of the cluster, a group or a host; `stray_bits` as in a subnet."""
+    """A static route of the cluster, a group or a host. `stray_bits`: `to` was written with host bits set."""
 
     to: Subnet
     via: IP
@@ -154,7 +154,7 @@ class PlacedProbe:
 
 @dataclass(frozen=True)
 class Group:
-    """A template of hosts, itself laid over the group that it names."""
+    """A template for hosts. `parent` is the group that it inherits from, `profile` the name of a naming policy."""
 
     name: str
     parent: Optional[str]
@@ -166,7 +166,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Host:
-    """A host with everything its groups give it; `groups` are its group, that one's group, and so on."""
+    """A host with the settings of its groups merged in. `groups` are its group, the parent of that group, and so on.
+
+    `profile` is the name of its naming policy, and `profile_mark` the place where the policy is set.
+    """
 
     name: str
     group: Optional[str]
@@ -181,17 +184,20 @@ class Host:
     profile_mark: Mark = field(compare=False, repr=False)
 
     def bond_of(self, interface: Interface) -> Optional[Interface]:
-        """The bond that an interface is a port of; the first, where the definition has several."""
+        """Return the bond that has an interface as a port (the first one, if the definition has several), or None."""
         return next((i for i in self.interfaces.values() if interface.name in i.ports), None)
 
     def bridged(self, interface: Interface) -> bool:
-        """Whether an interface gets a bridge: as it says, else a NIC or bond with a network on a host of guests."""
+        """Whether an interface gets a bridge.
+
+        Without a `bridge` key, NICs and bonds with a network have one on hosts that run guests; bond ports have none.
+        """
         if interface.left_alone or not interface.managed or not interface.up:
             return False
         if interface.bridge is not None:
             return interface.bridge
-        plain = self.kvm and interface.network is not None and not interface.is_vlan
-        return plain and self.bond_of(interface) is None
+        has_default_bridge = self.kvm and interface.network is not None and not interface.is_vlan
+        return has_default_bridge and self.bond_of(interface) is None
 
 
 @dataclass(frozen=True)
@@ -206,7 +212,7 @@ class GuestNic:
 
 @dataclass(frozen=True)
 class Guest:
-    """A guest, on one host or on any host of a group."""
+    """A guest that runs on one host or on any host of a group."""
 
     name: str
     host: Optional[str]
@@ -217,7 +223,7 @@ class Guest:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The whole definition. `profiles` are all that hosts may name, `own_profiles` those written in it."""
+    """The whole definition. `profiles` are all naming policies, `own_profiles` the places of those defined in it."""
 
     name: str
     networks: Mapping[str, Network]
@@ -228,7 +234,7 @@ class Cluster:
     own_profiles: Mapping[str, Place] = field(compare=False, repr=False)
 
     def hosts_of(self, guest: Guest) -> list[Host]:
-        """The hosts that a guest may run on, in the order of the definition."""
+        """Return the hosts that a guest may run on, in the order of the definition."""
         if guest.host is not None:
             return [self.hosts[guest.host]] if guest.host in self.hosts else []
         if guest.group is None:
@@ -236,7 +242,7 @@ class Cluster:
         return [host for host in self.hosts.values() if guest.group in host.groups]
 
     def guests_by_host(self) -> dict[str, list[Guest]]:
-        """The guests of every host, in the order of the definition: those placed on it and on its groups."""
+        """Return the guests that may run on each host, in the order of the definition."""
         by_group: dict[str, list[str]] = {}
         for host in self.hosts.values():
             for group in host.groups:

@@ -1,4 +1,4 @@
-"""A profile: how interfaces are named and bridged, as data. Its form is schemas/profile.schema.json."""
+"""Naming policies: how interfaces are named and bridged, as data. Their format is schemas/profile.schema.json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kvmnet.core.definition.document import Leaf, Map, Node
 
 @dataclass(frozen=True)
 class Profile:
-    """Name patterns and switches; see the schema for what each means."""
+    """A naming policy: name patterns and settings. The schema describes each of them."""
 
     name: str
     description: str
@@ -29,29 +29,32 @@ class Profile:
 
     @property
     def renames(self) -> bool:
-        """Whether bridged NICs get another kernel name."""
+        """Whether bridged NICs are renamed."""
         return self.nic_rename is not None
 
     def nic_name(self, interface: str) -> str:
-        """Kernel name of a bridged NIC."""
+        """Return the kernel name of a bridged NIC. `interface` is its key in the definition."""
         return (self.nic_rename or "{interface}").replace("{interface}", interface)
 
     def bridge_name(self, interface: str, device: str) -> str:
-        """Name of the bridge over the device of a NIC, bond or VLAN of this key. A bond keeps its key as name,
-        so its bridge takes another."""
+        """Return the name of the bridge that gets `device` as its port. `interface` is the key of the device.
+
+        If the first pattern gives the name of the device itself, the second one is used: a bond keeps its key as its
+        name, so its bridge needs another.
+        """
         name = self.bridge_pattern.replace("{interface}", interface)
         return name if name != device else self.bridge_beside.replace("{interface}", interface)
 
     def vlan_name(self, nic: str, tag: int) -> str:
-        """Name of the VLAN device with a tag over the NIC of this kernel name."""
+        """Return the name of the VLAN device with this VLAN ID on the NIC or bond with this kernel name."""
         return self.vlan_pattern.replace("{nic}", nic).replace("{tag}", str(tag))
 
     def macvtap_name(self, mac: str) -> str:
-        """Name of the macvtap of a guest's NIC with this MAC."""
+        """Return the name of the macvtap of the guest NIC with this MAC address."""
         return self.macvtap_pattern.replace("{mac6}", mac.lower().replace(":", "")[-6:])
 
 
-#: Where a profile's file has what.
+#: The path of each attribute in the file of a naming policy.
 _PATHS = {
     "description": ("description",),
     "nic_rename": ("nic", "rename"),
@@ -69,23 +72,24 @@ _PATHS = {
 
 
 def read_profile(tree: Map) -> Profile:
-    """A profile from a tree that its schema has taken. Raises TypeError when a key is missing."""
+    """Return the naming policy of a tree that is valid against its schema. Raises TypeError if a key is missing."""
     name = tree.get("name")
     values: dict[str, Any] = {"description": "", "nic_rename": None, **_values(tree)}
     return Profile(name=str(name.value) if isinstance(name, Leaf) else "", **values)
 
 
 def extend(base: Profile, name: str, tree: Map) -> Profile:
-    """A profile that is another one but for what its tree says."""
+    """Return a copy of a naming policy with another name and with the values of a tree."""
     return dataclasses.replace(base, name=name, **_values(tree))
 
 
 def _values(tree: Map) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    """Return the attributes that a tree sets."""
+    values: dict[str, Any] = {}
     for attribute, path in _PATHS.items():
         node: Optional[Node] = tree
         for step in path:
             node = node.get(step) if isinstance(node, Map) else None
         if isinstance(node, Leaf):
-            found[attribute] = node.value
-    return found
+            values[attribute] = node.value
+    return values

@@ -1,8 +1,8 @@
-"""A tree from YAML against a JSON Schema: values get their types, problems their places, in plain words.
+"""Validation of a YAML tree against a JSON Schema: values get their types, and problems their places and messages.
 
-The schema types the scalars: a text becomes a number, a switch or null only where the schema takes one
-there, and only when it is written without quotes. So a MAC, `no`, `1:30`, `0x10` or a date mean what they
-look like. What is wrong is told, then left out of the tree, so that the checks can go on with the rest.
+The schema decides the type of a scalar: text becomes a number, boolean or null only where the schema allows one, and
+only if it is written without quotes. So a MAC address, `no`, `1:30`, `0x10` or a date stay text. Rejected values are
+reported and removed from the tree, so that the checks can run on the rest.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from kvmnet.core.definition import fast_schema, suggestions
 from kvmnet.core.definition.document import Entry, Leaf, Map, Node, Seq, Value
 
 Data = Any
-"""Plain dicts, lists and scalars, as jsonschema takes them."""
+"""Plain dicts, lists and scalars, as jsonschema expects them."""
 
 Path = tuple[Union[str, int], ...]
-"""The keys and indexes that lead from the top of a tree to a value."""
+"""The keys and indexes that lead from the root of a tree to a value."""
 
 _INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,17})\Z")
 _FREE = "^x-"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_WORDS = {
+_TYPE_NAMES = {
     "object": "a mapping",
     "array": "a list",
-    "string": "text",
-    "integer": "a whole number",
+    "string": "a string",
+    "integer": "an integer",
     "boolean": "true or false",
-    "null": "nothing",
+    "null": "empty",
 }
 
 
 class _Shape:
-    """What a schema says about one place, its references followed."""
+    """The types, keys and items that a schema allows at one place, with its references resolved."""
 
     def __init__(self, schema: Any, root: dict[str, Any]) -> None:
         self.root = root
@@ -48,23 +48,23 @@ class _Shape:
         self.free_keys = False
         self._children: dict[str, _Shape] = {}
         if isinstance(schema, dict):
-            self._take(schema)
+            self._add(schema)
 
-    def _take(self, schema: dict[str, Any]) -> None:
+    def _add(self, schema: dict[str, Any]) -> None:
         if "$ref" in schema:
-            self._take(resolve(schema["$ref"], self.root))
+            self._add(resolve(schema["$ref"], self.root))
         types = schema.get("type", [])
         self.types.update([types] if isinstance(types, str) else types)
         self.properties.update(schema.get("properties", {}))
         self.items = schema.get("items", self.items)
         self.others = schema.get("additionalProperties", self.others)
         self.free_keys = self.free_keys or _FREE in schema.get("patternProperties", {})
-        for word in ("anyOf", "oneOf", "allOf"):
-            for part in schema.get(word, []):
-                self._take(part)
+        for keyword in ("anyOf", "oneOf", "allOf"):
+            for part in schema.get(keyword, []):
+                self._add(part)
 
     def child(self, key: Optional[str]) -> _Shape:
-        """The shape under a key, or of a list's items for None. Made once."""
+        """Return the shape of the value of a key, or of a list's items if `key` is None. Shapes are cached."""
         name = "" if key is None else key if key in self.properties else "*"
         shape = self._children.get(name)
         if shape is None:
@@ -74,7 +74,7 @@ class _Shape:
 
 
 def resolve(reference: str, root: dict[str, Any]) -> dict[str, Any]:
-    """The part of a schema that a local reference such as "#/$defs/mac" names."""
+    """Return the part of a schema that a local reference such as "#/$defs/mac" refers to."""
     part: Any = root
     for step in reference.lstrip("#/").split("/"):
         part = part[step]
@@ -83,38 +83,35 @@ def resolve(reference: str, root: dict[str, Any]) -> dict[str, Any]:
 
 
 class Schema:
-    """One of our schemas, ready to type and to validate trees."""
+    """One of kvmnet's schemas, prepared for typing and validating trees."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = data
         self._shape = _Shape(data, data)
-        self._fits = fast_schema.compiled(data, FORMATS)
+        self._is_valid = fast_schema.compiled(data, FORMATS)
         self._validator: Any = None
         self._refused: list[Leaf] = []
 
     def apply(self, tree: Map) -> tuple[Map, list[Problem]]:
-        """Type and validate.
-
-        Returns a tree of its own whose leaves are typed and from which everything that the schema refuses
-        is left out, and the problems found.
-        """
+        """Return a copy of the tree, with typed leaves and without the rejected values, and the problems."""
         problems: list[Problem] = []
         self._refused = []
         typed, data = self._typed(tree, self._shape, problems)
         assert isinstance(typed, Map)
-        bad = set(_paths_of(typed, {id(leaf) for leaf in self._refused}))
-        # What fits needs no explanation, and then jsonschema is not even imported.
-        errors = [] if self._fits is not None and self._fits(data) else list(self._errors(data))
-        # A value of the wrong kind has not its form either: the first is told.
-        wrong_kind = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
+        rejected = set(_paths_of(typed, {id(leaf) for leaf in self._refused}))
+        # Valid data needs no messages, so jsonschema is not even imported.
+        errors = [] if self._is_valid is not None and self._is_valid(data) else list(self._errors(data))
+        # A value of the wrong type fails other keywords too: report its type only.
+        wrong_type = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
         for error in errors:
-            if error.validator == "type" or tuple(error.absolute_path) not in wrong_kind:
-                problems.extend(self._told(error, typed, bad))
-        for path in sorted(bad, key=lambda p: (len(p), [str(step).rjust(9) for step in p]), reverse=True):
+            if error.validator == "type" or tuple(error.absolute_path) not in wrong_type:
+                problems.extend(self._problems_of(error, typed, rejected))
+        for path in sorted(rejected, key=lambda p: (len(p), [str(step).rjust(9) for step in p]), reverse=True):
             _remove(typed, path)
         return typed, problems
 
     def _errors(self, data: Data) -> Iterator[Any]:
+        """Return the errors that jsonschema reports."""
         if self._validator is None:
             import jsonschema
 
@@ -125,12 +122,12 @@ class Schema:
         return iter(self._validator.iter_errors(data))
 
     def _typed(self, node: Node, shape: _Shape, problems: list[Problem]) -> tuple[Node, Data]:
-        """A copy of the tree with typed leaves, and the same as plain data."""
+        """Return a copy of the tree with typed leaves, and the same as plain data."""
         if isinstance(node, Leaf):
             value = _value(node, shape.types)
             if isinstance(value, str) and _CONTROL.search(value):
-                words = f"{quoted(value)} holds a line break or control character"
-                problems.append(Problem("KVN013", words, node.mark))
+                message = f"{quoted(value)} contains a line break or control character"
+                problems.append(Problem("KVN013", message, node.mark))
                 value = _CONTROL.sub("_", value)
                 self._refused.append(Leaf(value, node.plain, node.mark))
                 return self._refused[-1], value
@@ -144,42 +141,43 @@ class Schema:
             if shape.free_keys and key.startswith("x-"):
                 continue
             if _CONTROL.search(key):
-                words = f"the key {quoted(key)} holds a line break or control character"
-                problems.append(Problem("KVN013", words, entry.mark))
+                message = f"key {quoted(key)} contains a line break or control character"
+                problems.append(Problem("KVN013", message, entry.mark))
                 continue
             child, data[key] = self._typed(entry.node, shape.child(key), problems)
             typed.entries[key] = Entry(entry.mark, child)
         return typed, data
 
-    def _told(self, error: Any, tree: Map, bad: set[Path]) -> Iterator[Problem]:
-        """A jsonschema error as problems of ours; what has to go is added to `bad`."""
+    def _problems_of(self, error: Any, tree: Map, rejected: set[Path]) -> Iterator[Problem]:
+        """Yield the problems for a jsonschema error. The paths to remove from the tree are added to `rejected`."""
         path = tuple(error.absolute_path)
         mark, name = _place(tree, path)
         if error.validator == "additionalProperties":
             known = error.schema.get("properties", {})
             for key in error.instance:
                 if key not in known:
-                    bad.add((*path, key))
+                    rejected.add((*path, key))
                     place = _key_place(tree, (*path, key))
-                    of = f" in {name}" if name else ""
-                    words = f"unknown key {quoted(key)}{of}"
-                    yield Problem("KVN010", words, place, hint=suggestions.for_key(key, known))
+                    parent = f" in {name}" if name else ""
+                    message = f"unknown key {quoted(key)}{parent}"
+                    yield Problem("KVN010", message, place, hint=suggestions.for_key(key, known))
         elif error.validator == "required":
             missing = [key for key in error.validator_value if key not in error.instance]
             key = next((k for k in missing if error.message.startswith(repr(k))), missing[0])
-            yield Problem("KVN011", f"{name or 'the definition'} lacks the key '{key}'", mark)
+            yield Problem("KVN011", f"missing key '{key}' in {name or 'the definition'}", mark)
         elif "propertyNames" in error.absolute_schema_path:
-            bad.add((*path, error.instance))
+            rejected.add((*path, error.instance))
             place = _key_place(tree, (*path, error.instance))
-            yield Problem("KVN013", f"{quoted(error.instance)} must be {_wanted(error.schema)}", place)
+            yield Problem("KVN013", f"{quoted(error.instance)} must be {_expected(error.schema)}", place)
         else:
-            bad.add(path)
+            rejected.add(path)
             code = error.schema.get("x-code", "KVN012" if error.validator == "type" else "KVN013")
-            words = f"{name} must be {_wanted(error.schema)}, not {_got(error.instance)}"
-            yield Problem(code, words, mark, hint=suggestions.for_value(error.schema, error.instance))
+            message = f"{name} must be {_expected(error.schema)}, not {_actual(error.instance)}"
+            yield Problem(code, message, mark, hint=suggestions.for_value(error.schema, error.instance))
 
 
 def _value(leaf: Leaf, types: set[str]) -> Value:
+    """Return the typed value of a leaf, where the schema allows these types."""
     text = leaf.value
     if not leaf.plain or not isinstance(text, str):
         return text
@@ -192,14 +190,16 @@ def _value(leaf: Leaf, types: set[str]) -> Value:
     return text
 
 
-def _wanted(schema: dict[str, Any]) -> str:
+def _expected(schema: dict[str, Any]) -> str:
+    """Return what a schema requires, for a message: its title, else its types."""
     if "title" in schema:
         return str(schema["title"])
     types = schema.get("type", [])
-    return " or ".join(_WORDS[t] for t in ([types] if isinstance(types, str) else types)) or "something else"
+    return " or ".join(_TYPE_NAMES[t] for t in ([types] if isinstance(types, str) else types)) or "something else"
 
 
-def _got(value: Data) -> str:
+def _actual(value: Data) -> str:
+    """Return a value, or the kind of a container, for a message."""
     if value is None or value == "":
         return "empty"
     if isinstance(value, dict):
@@ -210,7 +210,7 @@ def _got(value: Data) -> str:
 
 
 def _place(tree: Map, path: Path) -> tuple[Mark, str]:
-    """The place of what a path leads to and how a person calls it. The place of a container is its key."""
+    """Return the place of the value at a path, and its name for messages. The place of a container is its key."""
     mark, node, name = tree.mark, None, ""
     here: Node = tree
     for step in path:
@@ -227,7 +227,7 @@ def _place(tree: Map, path: Path) -> tuple[Mark, str]:
 
 
 def _paths_of(node: Node, wanted: set[int], path: Path = ()) -> Iterator[Path]:
-    """Where the leaves of these identities are."""
+    """Yield the paths of the leaves whose `id()` is in `wanted`."""
     if not wanted:
         return
     if isinstance(node, Leaf):
@@ -242,7 +242,7 @@ def _paths_of(node: Node, wanted: set[int], path: Path = ()) -> Iterator[Path]:
 
 
 def _key_place(tree: Map, path: Path) -> Mark:
-    """The place of a key, not of its value."""
+    """Return the place of a key itself, not of its value."""
     here: Optional[Node] = tree
     for step in path[:-1]:
         if isinstance(here, Map):
@@ -254,7 +254,7 @@ def _key_place(tree: Map, path: Path) -> Mark:
 
 
 def _remove(tree: Map, path: Path) -> None:
-    """Take out what a path leads to. Longer paths and later items first, or places shift."""
+    """Remove the value at a path. Remove longer paths and later list items first: removing an item shifts the rest."""
     here: Optional[Node] = tree
     for step in path[:-1]:
         if isinstance(here, Map):
@@ -300,7 +300,7 @@ def _is_url(value: object) -> bool:
     return not isinstance(value, str) or bool(url_parts(value))
 
 
-#: The formats that our schemas name; each raises ValueError or says no.
+#: The formats that kvmnet's schemas use. Each function returns False or raises ValueError for an invalid string.
 FORMATS = {
     "ip-address": _is_address,
     "ip-address-with-or-without-prefix": _is_interface,
