@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional, Protocol
 
-from kvmnet.core.rendering.bundle import State
+from kvmnet.core.base.nmstate import State
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 
 

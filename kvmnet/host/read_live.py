@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Optional
 
 from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.nmstate import State
 from kvmnet.core.live.kernel_only import all_static, asks_only_the_kernel, lasting, with_manager
 from kvmnet.core.live.live_host import UNREADABLE, Link, Live
 from kvmnet.core.planning.defaults import completed
 from kvmnet.core.planning.ownership import OWNED_FILE, Note, from_note
-from kvmnet.core.rendering.bundle import State
 from kvmnet.core.rendering.guest_settings import SETTINGS_FILE
 from kvmnet.core.rendering.hook_record import HOOK_FILE
 from kvmnet.host.connection_profiles import Manager

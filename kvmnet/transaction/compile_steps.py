@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from kvmnet.core.base.nmstate import NM_TYPES, dns_of, interfaces_of
 from kvmnet.core.base.probe import Probe
-from kvmnet.core.effects.boot_rivals import NM_TYPES
 from kvmnet.core.live.live_host import Live, version_of
 from kvmnet.core.planning.expected_readback import expectations
 from kvmnet.core.planning.ownership import new_uuid
@@ -63,11 +63,11 @@ def compile_steps(plan: Plan, live: Live, known: Known, terms: Terms) -> list[St
         steps.append(_trial(plan, live, known, terms))
         steps += _associations(plan, live)
     steps += _no_primary(plan, live)
-    known_names = {i["name"] for i in plan.bundle.state.get("interfaces", [])}
+    known_names = {i["name"] for i in interfaces_of(plan.bundle.state)}
     expect = expectations(plan.desired)
     expect += [e for e in expectations(plan.state) if e["name"] not in known_names]  # what left the definition
-    sent = [i["name"] for i in plan.state.get("interfaces", []) if i["state"] == "up"]
-    dns = plan.state.get("dns-resolver", {}).get("config", {})
+    sent = [i["name"] for i in interfaces_of(plan.state) if i["state"] == "up"]
+    dns = dns_of(plan.state)
     limit = STEP_LIMIT + len(expect)
     zones = {name: zone for name in _awakened(plan, live, known) if (zone := zone_to_be(name, plan, live))}
     look = step("read back", "read the kernel back", limit=limit, expect=expect, sent=sent, dns=dns, zones=zones)
@@ -178,7 +178,7 @@ def _drops(plan: Plan, live: Live) -> list[Step]:
 
 def _no_primary(plan: Plan, live: Live) -> list[Step]:
     """A bond that runs keeps its primary port when its profile has none any more (NetworkManager 1.42 and 1.52)."""
-    there = {i["name"]: i for i in live.state.get("interfaces", [])}
+    there = {i["name"]: i for i in interfaces_of(live.state)}
     steps = []
     for name, options in plan.dropped.items():
         primary = there.get(name, {}).get("link-aggregation", {}).get("options", {}).get("primary")
@@ -196,7 +196,7 @@ def _names_bound(plan: Plan, live: Live) -> list[Step]:
     if not version or version >= TAKES_THE_ACTIVE:
         return []
     old = {r.new: r.old for r in plan.renames}
-    names = [i["name"] for i in plan.state.get("interfaces", []) if i["type"] == "ethernet" and i["state"] == "up"]
+    names = [i["name"] for i in interfaces_of(plan.state) if i["type"] == "ethernet" and i["state"] == "up"]
     found = [(name, live.profiles.get(old.get(name, name))) for name in names]
     return [
         step(
@@ -220,7 +220,7 @@ def _seeds(plan: Plan, live: Live, known: Known) -> list[Step]:
     of which it knows nothing, and the UUID, by which we know what is ours."""
     rows = []
     old = {r.new: r.old for r in plan.renames}
-    for interface in plan.state.get("interfaces", []):
+    for interface in interfaces_of(plan.state):
         name, kind = interface["name"], NM_TYPES.get(interface["type"])
         if kind is None or interface["state"] != "up" or (name, kind) in known:
             continue
@@ -250,10 +250,10 @@ def _seeds(plan: Plan, live: Live, known: Known) -> list[Step]:
 
 
 def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
-    names = ", ".join(i["name"] for i in plan.state.get("interfaces", [])) or "routes and name servers"
+    names = ", ".join(i["name"] for i in interfaces_of(plan.state)) or "routes and name servers"
     # NetworkManager's rollback gives a profile its settings back, but leaves it in memory, over its file.
     # Of those that are not active nmstate takes one too, where there is no other.
-    interfaces = [i for state in (plan.bundle.state, plan.state) for i in state.get("interfaces", [])]
+    interfaces = [i for state in (plan.bundle.state, plan.state) for i in interfaces_of(state)]
     uuids = _held(interfaces, live, known)
     return step(
         "apply",
@@ -275,7 +275,7 @@ def _trial(plan: Plan, live: Live, known: Known, terms: Terms) -> Step:
 def _associations(plan: Plan, live: Live) -> list[Step]:
     """nmstate has every profile that it changes ask DHCPv6 with an IAID from the MAC, and has no word for another. What
     this changes is in the trial's checkpoint, and undone by that."""
-    sent = {i["name"] for i in plan.state.get("interfaces", [])} | set(_changed_beside(plan, live))
+    sent = {i["name"] for i in interfaces_of(plan.state)} | set(_changed_beside(plan, live))
     found = {name: who.iaid for name, who in plan.identities.items() if who.iaid and name in sent}
     if not found:
         return []
@@ -286,7 +286,7 @@ def _associations(plan: Plan, live: Live) -> list[Step]:
 def _awakened(plan: Plan, live: Live, known: Known) -> list[str]:
     """Virtual interfaces that come by a profile which was there before, and not active: nothing of ours takes them away
     with the profiles that we make."""
-    new = [i for i in plan.state.get("interfaces", []) if i["state"] == "up" and i["type"] != "ethernet"]
+    new = [i for i in interfaces_of(plan.state) if i["state"] == "up" and i["type"] != "ethernet"]
     there = {link.name for link in live.links.values() if link.kind}
     return [i["name"] for i in new if i["name"] not in there and (i["name"], NM_TYPES.get(i["type"], "")) in known]
 
@@ -329,7 +329,7 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
         certain = [name for name in names if name not in perhaps]
         uuids = [live.profiles[r.old].uuid for r in plan.renames if r.old in live.profiles]
         uuids += [live.profiles[n].uuid for n in names if n in live.profiles]
-        types = {i["name"]: i["type"] for i in plan.bundle.state.get("interfaces", [])}
+        types = {i["name"]: i["type"] for i in interfaces_of(plan.bundle.state)}
         uuids += [new_uuid(plan.bundle.host, n, types.get(n, "ethernet"), live) for n in names]
         steps.append(
             step(
@@ -352,7 +352,7 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
 
 def _stays_down(plan: Plan, live: Live) -> list[Step]:
     """nmstate deactivates the profile of what is to be down (2.2), which the next boot would activate again."""
-    down = [i["name"] for i in plan.state.get("interfaces", []) if i["state"] == "down"]
+    down = [i["name"] for i in interfaces_of(plan.state) if i["state"] == "down"]
     old = {r.new: r.old for r in plan.renames}
     found = {name: p.uuid for name in down if (p := live.profiles.get(old.get(name, name))) and p.saved}
     if not found:
@@ -373,17 +373,17 @@ def _changed_beside(plan: Plan, live: Live) -> list[str]:
     servers into, of its own choice."""
     if not plan.state.get("routes") and not plan.state.get("dns-resolver"):
         return []
-    certain = {i["name"] for i in plan.state.get("interfaces", [])} | set(plan.unsaved)
+    certain = {i["name"] for i in interfaces_of(plan.state)} | set(plan.unsaved)
     old = {r.new: r.old for r in plan.renames}
-    up = [i["name"] for i in plan.bundle.state.get("interfaces", []) if i.get("state") == "up"]
+    up = [i["name"] for i in interfaces_of(plan.bundle.state) if i.get("state") == "up"]
     return [name for name in up if name not in certain and old.get(name, name) in live.profiles]
 
 
 def _save_order(plan: Plan, perhaps: Sequence[str]) -> list[list[str]]:
     """Controllers before their ports, so bridges, then bonds and VLANs, then NICs: a bridge without its port
     is harmless on disk beside a port that still has the address; a port without its bridge is not."""
-    up = [i["name"] for i in plan.state.get("interfaces", []) if i.get("state") == "up"]
-    types = {i["name"]: i["type"] for i in plan.bundle.state.get("interfaces", [])}
+    up = [i["name"] for i in interfaces_of(plan.state) if i.get("state") == "up"]
+    types = {i["name"]: i["type"] for i in interfaces_of(plan.bundle.state)}
     kinds: list[list[str]] = [[], [], []]
     for name in dict.fromkeys([*up, *plan.unsaved, *perhaps]):
         kinds[{"linux-bridge": 0, "ethernet": 2}.get(types.get(name, "ethernet"), 1)].append(name)

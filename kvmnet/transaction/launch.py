@@ -17,6 +17,7 @@ from typing import Any, Optional, TextIO
 
 from kvmnet import __version__
 from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.effects.impact import GOOD
 from kvmnet.rescue import snapshot
 from kvmnet.system import clock, files, lock, programs, state_folder, units
@@ -83,7 +84,7 @@ def _all_or_nothing(state_dir: Path) -> Iterator[None]:
 def _write(state_dir: Path, prepared: Prepared) -> str:
     plan, live, steps = prepared.plan, prepared.live, prepared.steps
     identity = next_id(state_dir)
-    names = {i["name"] for i in plan.bundle.state.get("interfaces", [])} | plan.touched
+    names = {i["name"] for i in interfaces_of(plan.bundle.state)} | plan.touched
     macs = [r.mac for r in plan.renames]
     taken = {link.mac or "" for nic in plan.bundle.nics if (link := live.find(nic))}
     lost = [impact.device for impact in prepared.impacts if impact.how == GOOD]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.planning.rename_order import Hop, hops
@@ -97,7 +98,7 @@ def _hop(hop: Hop, plan: Plan, live: Live) -> list[Step]:
             f"rename {hop.old} to {hop.new}",
             mac=rename.mac,
             to=hop.new,
-            free=[i["name"] for i in plan.state.get("interfaces", []) if i["name"] != hop.new],
+            free=[i["name"] for i in interfaces_of(plan.state) if i["name"] != hop.new],
             active=rename.old in live.profiles,
             undo=undo,
         )
@@ -117,7 +118,7 @@ def old_names_unbound(plan: Plan, live: Live) -> list[Step]:
     """firewalld goes on with a name that no interface has any more: NetworkManager forgets it at a renaming."""
     if live.zones is None:
         return []
-    names = {i["name"] for i in plan.bundle.state.get("interfaces", [])} | {nic.name for nic in plan.bundle.nics}
+    names = {i["name"] for i in interfaces_of(plan.bundle.state)} | {nic.name for nic in plan.bundle.nics}
     left = {hop.old for hop in hops(plan.renames, set(live.links) - plan.goes_first)} - names
     return [
         step(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.nmstate import State
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.effects.impact import Impact, impacts
 from kvmnet.core.effects.operator_path import proving, touches
@@ -24,7 +25,7 @@ from kvmnet.core.planning.ownership import OWNED_FILE, note_after, to_note
 from kvmnet.core.planning.plan import Plan, link_files_go, make_plan
 from kvmnet.core.refusals import GIVING_BACK, Refusal, judge
 from kvmnet.core.rendering import bundle_files
-from kvmnet.core.rendering.bundle import Bundle, State
+from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.rendering.hook_record import HOOK_FILE, hook_text
 from kvmnet.core.reporting.report import guest_lines
 from kvmnet.host.connection_profiles import Manager, bound_profiles, read_manager

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.nmstate import NM_TYPES, interfaces_of
 from kvmnet.core.base.probe import Probe
-from kvmnet.core.effects.boot_rivals import NM_TYPES
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.planning.ownership import made_by_us, profile_uuid, taken_down
@@ -229,7 +229,7 @@ def _further(original: Original, live: Live, told: set[str], records: Mapping[st
 def given_back(bundle: Bundle, original: Original) -> set[str]:
     """The interfaces that a removal touches beside those that go or get another name: whatever was applied, and what
     is activated as before."""
-    applied = {str(i["name"]) for i in bundle.state.get("interfaces", [])}
+    applied = {str(i["name"]) for i in interfaces_of(bundle.state)}
     return applied | {nic.name for nic in original.nics} | set(original.active)
 
 
@@ -263,7 +263,7 @@ def _profiles_down(plan: Plan, live: Live) -> list[Step]:
 def _addressed(live: Live) -> set[str]:
     """The interfaces by which the host may be reached."""
     found = set()
-    for interface in live.state.get("interfaces", []):
+    for interface in interfaces_of(live.state):
         held = [a for family in ("ipv4", "ipv6") for a in interface.get(family, {}).get("address", [])]
         if any(not is_link_local(str(a["ip"])) for a in held):
             found.add(interface["name"])

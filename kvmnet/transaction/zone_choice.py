@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kvmnet.core.base.nmstate import interfaces_of, port_names
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.planning.plan import Plan
-from kvmnet.core.rendering.bundle import port_names
 
 _KINDS = {"linux-bridge": "bridge", "bond": "bond", "vlan": "vlan"}
 
@@ -31,7 +31,7 @@ def zone_to_be(name: str, plan: Plan, live: Live) -> str:
     takes its port's, a new bond that of the port whose place it takes. A new VLAN starts in the default zone:
     it is another network than the one under it, and nobody has said how far that one is trusted.
     """
-    interfaces = {i["name"]: i for i in plan.bundle.state.get("interfaces", [])}
+    interfaces = {i["name"]: i for i in interfaces_of(plan.bundle.state)}
     return _zone(name, interfaces, {r.new: r.old for r in plan.renames}, live)
 
 
@@ -55,7 +55,7 @@ def _zone(name: str, interfaces: Mapping[str, Mapping[str, Any]], old: Mapping[s
 def _has_address(interface: str, live: Live) -> bool:
     return any(
         not is_link_local(str(address["ip"]))
-        for entry in live.state.get("interfaces", [])
+        for entry in interfaces_of(live.state)
         if entry["name"] == interface
         for family in ("ipv4", "ipv6")
         for address in entry.get(family, {}).get("address", [])

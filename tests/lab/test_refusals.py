@@ -66,6 +66,7 @@ def failing(program: str) -> str:
 OTHER_MOUNTS = seeing("mount --bind /root/mounts /proc/$$/mounts")
 PLAIN = "s/profile: rocks/profile: plain/"
 UNITS = "/etc/systemd/system"
+RESCUE_FILE = "/var/lib/kvmnet/rescue.pyz"
 DISTRIBUTIONS = "/usr/lib/NetworkManager/system-connections"
 EVERY_NIC = "[Match]\\nOriginalName=*\\n[Link]\\nNamePolicy=keep\\n"
 RULE = f'SUBSYSTEM=="net", ATTR{{address}}=="{HOST_MAC}", NAME="eth0"\\n'
@@ -94,7 +95,7 @@ CASES = {
         "KVN509",
         f"cannot be written into {UNITS}: ",
         "true",
-        "rm /var/lib/kvmnet/rescue.pyz",
+        f"rm {RESCUE_FILE}",
         seeing(f"mount --bind -o ro {UNITS} {UNITS}"),
         leaves=frozenset({"rescue.pyz"}),
     ),
@@ -102,7 +103,7 @@ CASES = {
         "KVN509",
         "systemd does not start the watchdog",
         "true",
-        f"cd {UNITS} && systemctl disable kvmnet-* && rm kvmnet-* /var/lib/kvmnet/rescue.pyz && systemctl daemon-reload",
+        f"cd {UNITS} && systemctl disable kvmnet-* && rm kvmnet-* {RESCUE_FILE} && systemctl daemon-reload",
         failing("systemd-run"),
         leaves=frozenset({"rescue.pyz"}),
     ),

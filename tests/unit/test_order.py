@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from kvmnet.core.base.nmstate import KERNEL_KINDS
 from kvmnet.core.effects.impact import GOOD, impacts
 from kvmnet.core.live.live_host import Link, Live, Owned, Profile
 from kvmnet.core.planning.defaults import completed, dropped_options
 from kvmnet.core.planning.expected_readback import expectations
-from kvmnet.core.planning.ownership import KINDS, new_uuid, note_after, profile_uuid
+from kvmnet.core.planning.ownership import new_uuid, note_after, profile_uuid
 from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.planning.rename_order import Rename, hops
 from kvmnet.core.refusals import find
@@ -84,11 +85,11 @@ def applied(bundle: Bundle, live: Live) -> Live:
             device=name,
         )
     for i in bundle.state["interfaces"]:
-        if i["type"] in KINDS:
+        if i["type"] in KERNEL_KINDS:
             base = i.get("vlan", {}).get("base-iface")
-            links[i["name"]] = Link(i["name"], None, KINDS[i["type"]], (), masters.get(i["name"]), base)
+            links[i["name"]] = Link(i["name"], None, KERNEL_KINDS[i["type"]], (), masters.get(i["name"]), base)
             uuid, file = note.owned[i["name"]].uuid, f"{KEYFILES}/{i['name']}.nmconnection"
-            profiles[i["name"]] = Profile(uuid, i["name"], KINDS[i["type"]], i["name"], file, i["name"])
+            profiles[i["name"]] = Profile(uuid, i["name"], KERNEL_KINDS[i["type"]], i["name"], file, i["name"])
     return replace(
         live,
         state=copy.deepcopy(bundle.state),

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.nmstate import State
 from kvmnet.core.live.kernel_only import Managed
 from kvmnet.core.live.live_host import Profile
-from kvmnet.core.rendering.bundle import State
 from kvmnet.host import read_live
 from kvmnet.host.connection_profiles import bound_profiles, read_manager
 from kvmnet.host.networkmanager_dbus import BUS, NMError

@@ -1691,7 +1691,7 @@ def test_no_key_of_a_terminal_stops_an_undo(opened: Path, key: str) -> None:
 
 @contextlib.contextmanager
 def by_hand(opened: Path) -> Iterator[tuple[subprocess.Popen[str], contextlib.ExitStack]]:
-    """The rescue program as a person starts it while this process is at work: it has said what it waits for. And the lock."""
+    """The rescue program, started by hand while this process works: it has said what it waits for. And the lock."""
     script = (
         f"import sys; from kvmnet.rescue import __main__ as rescue\n"
         "rescue.os.geteuid = lambda: 0\n"

@@ -8,8 +8,8 @@ from typing import Any, Optional
 
 import pytest
 
+from kvmnet.core.base.nmstate import State
 from kvmnet.core.live.kernel_only import Managed, all_static, asks_only_the_kernel, lasting, with_manager
-from kvmnet.core.rendering.bundle import State
 from kvmnet.host import read_live
 from kvmnet.host.connection_profiles import Manager
 from kvmnet.pipeline import load

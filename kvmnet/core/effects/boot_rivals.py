@@ -14,13 +14,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Optional
 
+from kvmnet.core.base.nmstate import NM_ETHERNET, NM_TYPES, interfaces_of, port_names
 from kvmnet.core.live.live_host import Live, Profile
 from kvmnet.core.planning.plan import Plan
-from kvmnet.core.rendering.bundle import port_names
-
-ETHERNET = "802-3-ethernet"
-#: NetworkManager's types of profiles, by nmstate's of interfaces.
-NM_TYPES = {"ethernet": ETHERNET, "linux-bridge": "bridge", "bond": "bond", "vlan": "vlan", "mac-vtap": "macvlan"}
 
 
 @dataclass(frozen=True)
@@ -74,12 +70,12 @@ def rivals(plan: Plan, live: Live) -> list[Rival]:
 
 
 def _places(plan: Plan, live: Live) -> Iterator[_Place]:
-    interfaces = [i for i in plan.desired.get("interfaces", []) if i["state"] == "up" and i["type"] in NM_TYPES]
+    interfaces = [i for i in interfaces_of(plan.desired) if i["state"] == "up" and i["type"] in NM_TYPES]
     controllers = {port: i["name"] for i in interfaces for port in port_names(i)}
     links = {nic.name: link for nic in plan.bundle.nics if (link := live.find(nic))}
     for interface in interfaces:
         name, kind = interface["name"], NM_TYPES[interface["type"]]
-        link = links.get(name) if kind == ETHERNET else None
+        link = links.get(name) if kind == NM_ETHERNET else None
         yield _Place(name, link.name if link else name, kind, link.mac if link else None, controllers.get(name))
 
 
@@ -87,7 +83,7 @@ def _holder(place: _Place, live: Live) -> Optional[Profile]:
     """The profile that an interface will have: the one that is active; else nmstate takes one that is bound to the
     name, which of several cannot be told, so it is the first to be beaten. None: one is made for it."""
     active = live.profiles.get(place.now)
-    if active is not None and place.type in (active.type, ETHERNET):
+    if active is not None and place.type in (active.type, NM_ETHERNET):
         return active
     bound = [p for p in live.idle if p.type == place.type and p.interface_name == place.name]
     return min(bound, key=lambda p: p.priority, default=None)
@@ -98,7 +94,7 @@ def _fits(profile: Profile, place: _Place) -> bool:
     nothing then. A virtual device is made for its profile, which names it."""
     if profile.type != place.type or (profile.interface_name and profile.interface_name != place.name):
         return False
-    if place.type != ETHERNET:
+    if place.type != NM_ETHERNET:
         return bool(profile.interface_name)
     if profile.mac and profile.mac != place.mac:
         return False
@@ -115,5 +111,5 @@ def _takes_away(profile: Profile, place: _Place, known: Mapping[str, Profile], p
     by_uuid = known.get(profile.controller)
     name = (by_uuid.interface_name or by_uuid.device) if by_uuid else profile.controller
     there = {p.interface_name for p in known.values()} | {n.name for n in live.links.values() if n.kind}
-    there |= {str(i["name"]) for i in plan.desired.get("interfaces", [])}
+    there |= {str(i["name"]) for i in interfaces_of(plan.desired)}
     return name != place.controller and (by_uuid is not None or name in there)

@@ -18,8 +18,6 @@ from kvmnet.core.planning.plan import Plan
 
 UNTOUCHED, MOMENT, GOOD = "untouched", "cut for a moment", "cut for good"
 OWN_REFUSAL = "KVN527"
-#: rtnetlink's kinds of what a guest's NIC ends in on the host
-GUESTS_KINDS = ("tun", "macvtap")
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,9 @@ import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from kvmnet.core.base.nmstate import FAMILIES, State, interfaces_of, port_names, routes_of
 from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.planning.plan import Plan
-from kvmnet.core.rendering.bundle import State, port_names
-
-FAMILIES = ("ipv4", "ipv6")
-
 
 #: nmstate's types that are told with what lies under them, or under which nothing does. Of any other, a tunnel, nobody
 #: can say what it goes over.
@@ -38,11 +35,11 @@ def touches(plan: Plan, live: State, address: str, peer: str = "") -> bool:
 
 
 def _tunnels(live: State) -> set[str]:
-    return {str(i["name"]) for i in live.get("interfaces", []) if i.get("type", "ethernet") not in _TOLD}
+    return {str(i["name"]) for i in interfaces_of(live) if i.get("type", "ethernet") not in _TOLD}
 
 
 def _holders(live: State, address: str) -> set[str]:
-    return {str(i["name"]) for i in live.get("interfaces", []) if address in _addresses(i)}
+    return {str(i["name"]) for i in interfaces_of(live) if address in _addresses(i)}
 
 
 def _answering(plan: Plan, live: State, peer: str) -> set[str]:
@@ -62,7 +59,7 @@ def _ways(state: State, peer: str, kind: str) -> Iterator[tuple[int, str]]:
         for route in state.get("routes", {}).get(kind, [])
         if route.get("state") != "absent" and route.get("destination")
     ]
-    for interface in state.get("interfaces", []):
+    for interface in interfaces_of(state):
         held = [a for family in FAMILIES for a in interface.get(family, {}).get("address", [])]
         found += [(f"{a['ip']}/{a['prefix-length']}", interface["name"]) for a in held if "prefix-length" in a]
     for network, name in found:
@@ -88,10 +85,10 @@ def _depending(plan: Plan, live: State, more: Collection[str] = ()) -> set[str]:
     """What is changed, and what stands on it: an address there is out of reach when the change is a mistake."""
     above: dict[str, set[str]] = {}
     for state in (live, plan.bundle.state):
-        for interface in state.get("interfaces", []):
+        for interface in interfaces_of(state):
             for below in _below(interface):
                 above.setdefault(below, set()).add(str(interface["name"]))
-    routes = plan.state.get("routes", {}).get("config", [])
+    routes = routes_of(plan.state)
     new = {*plan.touched, *more, *(str(r["next-hop-interface"]) for r in routes)}
     found: set[str] = set()
     while new:
@@ -117,7 +114,7 @@ def _to_come_in(name: str, plan: Plan, live: State) -> bool:
 
 
 def _named(name: str, state: State) -> Mapping[str, Any]:
-    return next((i for i in state.get("interfaces", []) if i["name"] == name), {})
+    return next((i for i in interfaces_of(state) if i["name"] == name), {})
 
 
 def _addresses(interface: Mapping[str, Any]) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.base.nmstate import interfaces_of, port_names
 from kvmnet.core.effects.boot_rivals import rivals
 from kvmnet.core.live.live_host import UNREADABLE, Live
 from kvmnet.core.planning.plan import Plan
-from kvmnet.core.rendering.bundle import port_names
 
 _KEEP_RULES = (
     "no definition can say them; to keep them give them to the connection profile of an interface that stays, or to a "
@@ -29,7 +29,7 @@ def _not_seen(live: Live) -> list[str]:
 
 def _identities(plan: Plan) -> Iterator[str]:
     """By what the machine goes on to get its addresses, and which of them it may lose."""
-    for interface in plan.state.get("interfaces", []):
+    for interface in interfaces_of(plan.state):
         identity = plan.identities.get(interface["name"])
         if identity is not None and identity.words:
             yield f"{interface['name']} keeps what it gets addresses by: {', '.join(identity.words)}"
@@ -39,7 +39,7 @@ def _identities(plan: Plan) -> Iterator[str]:
 
 def _routing_rules(plan: Plan, live: Live) -> Iterator[str]:
     """Rules (`ip rule`) are of no interface, but come and go with the profile that says them; a port's says none."""
-    ports = {port for interface in plan.desired.get("interfaces", []) for port in port_names(interface)}
+    ports = {port for interface in interfaces_of(plan.desired) for port in port_names(interface)}
     new = {r.old: r.new for r in plan.renames}
     for name, profile in live.profiles.items():
         rules = ", ".join(said for said in (profile.rules4, profile.rules6) if said)

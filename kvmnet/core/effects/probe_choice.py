@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from kvmnet.core.base.nmstate import State, dns_of, interfaces_of
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.planning.difference import is_link_local
-from kvmnet.core.rendering.bundle import State
 
 _DEFAULT = {"0.0.0.0/0": 4, "::/0": 6}
 
@@ -104,8 +104,8 @@ def _today(probe: Probe, desired: State, live: State) -> Optional[Probe]:
     """How a gateway is asked before the change; None: a link-local one that no interface leads to yet."""
     if not _scoped(probe.target):
         return probe
-    ours = {a for i in desired.get("interfaces", []) if i.get("name") == probe.device for a in _addresses(i)}
-    holder = next((i["name"] for i in live.get("interfaces", []) if ours.intersection(_addresses(i))), None)
+    ours = {a for i in interfaces_of(desired) if i.get("name") == probe.device for a in _addresses(i)}
+    holder = next((i["name"] for i in interfaces_of(live) if ours.intersection(_addresses(i))), None)
     if holder is not None:  # the address will move from there to the probe's device
         return dataclasses.replace(probe, device=str(holder))
     return next((p for p in _gateways(live) if p.target == probe.target), None)
@@ -125,13 +125,13 @@ def _servers(desired: State, live: State) -> list[Probe]:
 
 
 def _stated(desired: State) -> list[str]:
-    return [str(s) for s in desired.get("dns-resolver", {}).get("config", {}).get("server", [])]
+    return [str(s) for s in dns_of(desired).get("server", [])]
 
 
 def _learning(state: State, what: str) -> dict[int, list[str]]:
     """The interfaces, by family, that take their default route (or name servers) from DHCP or a router."""
     found: dict[int, list[str]] = {}
-    for interface in state.get("interfaces", []):
+    for interface in interfaces_of(state):
         for version, family in ((4, interface.get("ipv4", {})), (6, interface.get("ipv6", {}))):
             if family.get(what) and (family.get("dhcp") or family.get("autoconf")):
                 found.setdefault(version, []).append(interface["name"])
@@ -154,7 +154,7 @@ def _addresses(interface: State) -> list[str]:
 def _subnets(state: State) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     return [
         ipaddress.ip_network(f"{a['ip']}/{a['prefix-length']}", strict=False)
-        for interface in state.get("interfaces", [])
+        for interface in interfaces_of(state)
         for family in ("ipv4", "ipv6")
         for a in interface.get(family, {}).get("address", [])
     ]

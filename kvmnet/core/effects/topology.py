@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from kvmnet.core.base.nmstate import KERNEL_KINDS, interfaces_of, port_names
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.difference import interface_differences, renamed
-from kvmnet.core.planning.ownership import KINDS
 from kvmnet.core.planning.plan import Plan
-from kvmnet.core.rendering.bundle import port_names
 
 #: No frame of a guest's goes through these: a change of them alone leaves its way alone.
 ADDRESSES = ("ipv4", "ipv6")
@@ -123,7 +122,7 @@ class _Builder:
         self.before = self._live_topology()
         self.after = self.before.copy()
         self.remade: dict[str, str] = {}
-        self.sent = {self._key(i): i for i in plan.state.get("interfaces", [])}
+        self.sent = {self._key(i): i for i in interfaces_of(plan.state)}
 
     def build(self) -> World:
         for name in sorted(self.plan.goes_first & set(self.before.kinds)):
@@ -149,7 +148,7 @@ class _Builder:
     def _key(self, interface: Mapping[str, Any]) -> str:
         """The device that an interface of the plan's state is about."""
         name = str(interface["name"])
-        virtual = interface["type"] in KINDS or "@" + name not in self.before.kinds
+        virtual = interface["type"] in KERNEL_KINDS or "@" + name not in self.before.kinds
         return name if virtual else "@" + name
 
     def _named(self, name: str) -> str:
@@ -181,7 +180,7 @@ class _Builder:
                 self.after.down.add(device)
             return
         there = device in self.after.kinds
-        kind = self.after.kinds[device] = KINDS.get(interface["type"], self.after.kinds.get(device))
+        kind = self.after.kinds[device] = KERNEL_KINDS.get(interface["type"], self.after.kinds.get(device))
         self.after.master.setdefault(device, None)
         if kind in ("vlan", "macvtap"):
             self._plan_base(device, kind, interface[interface["type"]], there)

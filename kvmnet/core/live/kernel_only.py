@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from kvmnet.core.rendering.bundle import State
+from kvmnet.core.base.nmstate import FAMILIES, State, interfaces_of
 
-FAMILIES = ("ipv4", "ipv6")
 #: What a state may say of a family for the kernel to be enough.
 _STATIC = {"enabled", "dhcp", "autoconf", "address"}
 #: NetworkManager's methods that ask nobody; a port has none.
@@ -46,7 +45,7 @@ def asks_only_the_kernel(wanted: State) -> bool:
     """Whether a state says nothing but what the kernel shows, or what is static."""
     if wanted.get("dns-resolver"):
         return False
-    for interface in wanted.get("interfaces", []):
+    for interface in interfaces_of(wanted):
         for family in FAMILIES:
             said = interface.get(family, {})
             if set(said) - _STATIC or said.get("dhcp") or said.get("autoconf"):
@@ -65,13 +64,13 @@ def all_static(devices: Devices) -> bool:
 
 def lasting(kernel: State) -> bool:
     """Whether no address in the kernel has an end, as one from DHCP or a router has."""
-    held = [a for i in kernel.get("interfaces", []) for f in FAMILIES for a in i.get(f, {}).get("address", [])]
+    held = [a for i in interfaces_of(kernel) for f in FAMILIES for a in i.get(f, {}).get("address", [])]
     return not any(key in address for address in held for key in ("valid-life-time", "valid-left"))
 
 
 def with_manager(kernel: State, devices: Devices) -> State:
     """The kernel's state with what `show` has besides, on a host that is all static."""
-    return {**kernel, "interfaces": [_managed(i, devices.get(i["name"])) for i in kernel.get("interfaces", [])]}
+    return {**kernel, "interfaces": [_managed(i, devices.get(i["name"])) for i in interfaces_of(kernel)]}
 
 
 def _managed(interface: dict[str, Any], held: Optional[Managed]) -> dict[str, Any]:

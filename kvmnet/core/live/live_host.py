@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
+from kvmnet.core.base.nmstate import State
 from kvmnet.core.live.surroundings import Surroundings
-from kvmnet.core.rendering.bundle import Nic, State
+from kvmnet.core.rendering.bundle import Nic
 
 UNREADABLE = "unreadable"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kvmnet.core.rendering.bundle import State
+from kvmnet.core.base.nmstate import State, dns_of, interfaces_of
 
 ETHERNET_MTU = 1500
 Interface = dict[str, Any]
@@ -22,13 +22,13 @@ def completed(desired: State, applied: State) -> State:
     every option (`primary` has none), so they are taken out of the profile (see `dropped_options`). The hostname has no
     default: it stays. What of a bridge or VLAN can be said is always said.
     """
-    before = {i["name"]: i for i in applied.get("interfaces", [])}
+    before = {i["name"]: i for i in interfaces_of(applied)}
     new: State = {**desired}
     if "interfaces" in desired:
         mtus = {i["name"]: i.get("mtu") for i in desired["interfaces"]}
         new["interfaces"] = [_interface(i, before.get(i["name"], {}), mtus) for i in desired["interfaces"]]
-    said = applied.get("dns-resolver", {}).get("config", {})
-    config = desired.get("dns-resolver", {}).get("config", {})
+    said = dns_of(applied)
+    config = dns_of(desired)
     if left := [key for key in said if key not in config]:
         new["dns-resolver"] = {"config": {**config, **{key: [] for key in left}}}
     return new
@@ -55,9 +55,9 @@ def _interface(desired: Interface, before: Interface, mtus: Mapping[str, Any]) -
 
 def dropped_options(desired: State, applied: State) -> dict[str, tuple[str, ...]]:
     """The options that left, by the bond's name. With another mode all options go by themselves (nmstate 2.2)."""
-    before = {i["name"]: i.get("link-aggregation") for i in applied.get("interfaces", [])}
+    before = {i["name"]: i.get("link-aggregation") for i in interfaces_of(applied)}
     found = {}
-    for interface in desired.get("interfaces", []):
+    for interface in interfaces_of(desired):
         now, said = interface.get("link-aggregation"), before.get(interface["name"])
         if now is not None and said is not None and now["mode"] == said["mode"]:
             left = tuple(sorted(set(said["options"]) - set(now["options"])))

@@ -15,10 +15,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kvmnet.core.base.nmstate import State, interfaces_of, port_names
 from kvmnet.core.live.live_host import Live, Profile, version_of
 from kvmnet.core.planning.difference import is_link_local, made_by_itself
 from kvmnet.core.planning.rename_order import Rename, carrier_of
-from kvmnet.core.rendering.bundle import State, port_names
 
 Interface = Mapping[str, Any]
 
@@ -60,9 +60,9 @@ def identities(desired: State, renames: Collection[Rename], left: Mapping[str, s
     """The identity of each interface that is to ask a DHCP server or a router: its own, or that of what it takes the
     place of. `left` are the interfaces that go."""
     sources = _sources(desired, renames, left, live)
-    there = {i["name"]: i for i in live.state.get("interfaces", [])}
+    there = {i["name"]: i for i in interfaces_of(live.state)}
     found = {}
-    for interface in desired.get("interfaces", []):
+    for interface in interfaces_of(desired):
         name = interface["name"]
         if interface.get("state") != "up" or not any(_asks(interface, family) for family in ("ipv4", "ipv6")):
             continue
@@ -86,10 +86,10 @@ def identified(interface: Interface, identity: Identity) -> dict[str, Any]:
 
 def _sources(desired: State, renames: Collection[Rename], left: Mapping[str, str], live: Live) -> dict[str, list[str]]:
     """What is in the place of an interface now, itself first."""
-    controllers = {port: i["name"] for i in desired.get("interfaces", []) for port in port_names(i)}
+    controllers = {port: i["name"] for i in interfaces_of(desired) for port in port_names(i)}
     new = {r.old: r.new for r in renames}
     found: dict[str, list[str]] = {}
-    for interface in live.state.get("interfaces", []):
+    for interface in interfaces_of(live.state):
         name = interface["name"]
         stays = carrier_of(name, left, live) if name in left else name
         own = place = new.get(str(stays), str(stays))

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from kvmnet.core.rendering.bundle import State
+from kvmnet.core.base.nmstate import State, interfaces_of
 
 #: Lists whose entries are found by one of their keys, whatever their order.
 _KEYED = {"port": "name", "address": "ip"}
@@ -158,7 +158,7 @@ def renamed(state: State, names: Mapping[str, str]) -> State:
     """The live state as it reads after the NICs got their new names: only entries of NICs, and what refers
     to them as a base interface or a port, take the new name."""
     new: State = dict(state)
-    new["interfaces"] = [_renamed_interface(i, names) for i in state.get("interfaces", [])]
+    new["interfaces"] = [_renamed_interface(i, names) for i in interfaces_of(state)]
     new["routes"] = {
         kind: [_renamed_hop(route, names) for route in routes] for kind, routes in state.get("routes", {}).items()
     }

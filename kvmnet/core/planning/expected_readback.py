@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kvmnet.core.rendering.bundle import State, port_names
+from kvmnet.core.base.nmstate import KERNEL_KINDS, State, interfaces_of, port_names, routes_of
 
 
 def expectations(state: State) -> list[dict[str, Any]]:
     """What the kernel must show once a state is applied, one entry an interface: to be read back, since no
     return code is believed about the network."""
-    controllers = {port: i["name"] for i in state.get("interfaces", []) for port in port_names(i)}
+    controllers = {port: i["name"] for i in interfaces_of(state) for port in port_names(i)}
     found = []
-    for interface in state.get("interfaces", []):
+    for interface in interfaces_of(state):
         if interface.get("state") == "absent":
             found.append({"name": interface["name"], "absent": True})
         if interface.get("state") == "down":
@@ -40,7 +40,7 @@ def expectations(state: State) -> list[dict[str, Any]]:
             expected["without"] = off
         expected["routes"] = [
             {"to": r["destination"], "via": r["next-hop-address"]}
-            for r in state.get("routes", {}).get("config", [])
+            for r in routes_of(state)
             if r.get("next-hop-interface") == interface["name"]
             and r.get("next-hop-address")
             and r.get("state") != "absent"
@@ -49,15 +49,11 @@ def expectations(state: State) -> list[dict[str, Any]]:
     return found
 
 
-#: nmstate's name of a type, for the kernel's (IFLA_INFO_KIND); a NIC has none.
-_KINDS = {"linux-bridge": "bridge", "vlan": "vlan", "bond": "bond", "mac-vtap": "macvtap"}
-
-
 def _of_its_kind(interface: Mapping[str, Any]) -> dict[str, Any]:
     """What only links of this kind have."""
     expected: dict[str, Any] = {}
-    if interface["type"] in _KINDS:
-        expected["kind"] = _KINDS[interface["type"]]
+    if interface["type"] in KERNEL_KINDS:
+        expected["kind"] = KERNEL_KINDS[interface["type"]]
     over = interface.get(interface["type"], {})
     if interface["type"] == "vlan":
         expected.update(base=over["base-iface"], tag=over["id"])

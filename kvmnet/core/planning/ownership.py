@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from kvmnet.core.base.nmstate import KERNEL_KINDS, State, interfaces_of
 from kvmnet.core.live.live_host import Link, Live, Owned, Profile
-from kvmnet.core.rendering.bundle import Bundle, State
+from kvmnet.core.rendering.bundle import Bundle
 
 #: The note's file, beside the bundle's.
 OWNED_FILE = "interfaces.json"
-#: rtnetlink's kind of what nmstate calls a type
-KINDS = {"linux-bridge": "bridge", "vlan": "vlan", "bond": "bond", "mac-vtap": "macvtap"}
 _NAMESPACE = uuid.UUID("6e1b7c4e-5f3b-4a43-9f43-6b766d6e6574")
 
 
@@ -43,13 +42,13 @@ def is_ours(host: str, name: str, live: Live) -> bool:
 
 def leaving(bundle: Bundle, live: Live) -> dict[str, str]:
     """What kvmnet made and the bundle does not have any more: name to nmstate's type."""
-    known = {(i["name"], i["type"]) for i in bundle.state.get("interfaces", [])}
+    known = {(i["name"], i["type"]) for i in interfaces_of(bundle.state)}
     return {name: kind for name, kind in made_by_us(live).items() if (name, kind) not in known}
 
 
 def left_down(bundle: Bundle, live: Live) -> dict[str, Profile]:
     """Of what is down and left in the same way the profiles, which alone are there, by the interface's name."""
-    known = {(i["name"], i["type"]) for i in bundle.state.get("interfaces", [])}
+    known = {(i["name"], i["type"]) for i in interfaces_of(bundle.state)}
     return {name: p for name, p in taken_down(live).items() if (name, live.owned[name].type) not in known}
 
 
@@ -59,7 +58,7 @@ def made_by_us(live: Live) -> dict[str, str]:
     found = {}
     for name, owned in live.owned.items():
         link, profile = live.links.get(name), live.profiles.get(name)
-        if not owned.made or link is None or link.kind != KINDS.get(owned.type):
+        if not owned.made or link is None or link.kind != KERNEL_KINDS.get(owned.type):
             continue
         if profile is not None and profile.uuid == owned.uuid:
             found[name] = owned.type
@@ -77,17 +76,17 @@ def owned_after(bundle: Bundle, live: Live) -> dict[str, Owned]:
     """What is kvmnet's once the bundle is applied: made is what was not there before."""
     found = {}
     was = {nic.name: link.name for nic in bundle.nics if (link := live.find(nic))}
-    for interface in bundle.state.get("interfaces", []):
+    for interface in interfaces_of(bundle.state):
         name, kind = interface["name"], interface["type"]
         before = live.owned.get(was.get(name, name) if kind == "ethernet" else name)
         identity, profile = new_uuid(bundle.host, name, kind, live), live.profiles.get(name)
         if before is not None and before.type == kind and before.uuid:
             identity = before.uuid  # made under another name of the host, or of the NIC
-        new = name not in live.links or live.links[name].kind != KINDS.get(kind)
+        new = name not in live.links or live.links[name].kind != KERNEL_KINDS.get(kind)
         ours = (before is not None and before.made and before.type == kind) or (
             profile is not None and profile.uuid == identity
         )
-        found[name] = Owned(kind, kind in KINDS and (new or ours), identity)
+        found[name] = Owned(kind, kind in KERNEL_KINDS and (new or ours), identity)
     return found
 
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from kvmnet.core.base.nmstate import State, dns_of, interfaces_of, port_names, routes_of
 from kvmnet.core.live.live_host import UNREADABLE, Live
 from kvmnet.core.planning.defaults import completed, dropped_options
 from kvmnet.core.planning.dhcp_identity import Identity, identified, identities
 from kvmnet.core.planning.difference import interface_differences, renamed, route_key, route_text
 from kvmnet.core.planning.ownership import leaving, left_down
 from kvmnet.core.planning.rename_order import Rename, cleared, clearing
-from kvmnet.core.rendering.bundle import Bundle, Nic, State, port_names
+from kvmnet.core.rendering.bundle import Bundle, Nic
 from kvmnet.core.rendering.guest_settings import guest_settings
 from kvmnet.core.rendering.hook_record import hook_text
 
@@ -56,12 +57,12 @@ class Plan:
     @property
     def goes_first(self) -> set[str]:
         """The interfaces that are removed before the NICs are renamed."""
-        return {i["name"] for i in self.first.get("interfaces", []) if i["state"] == "absent"}
+        return {i["name"] for i in interfaces_of(self.first) if i["state"] == "absent"}
 
     @property
     def touched(self) -> set[str]:
         """Every interface that is changed, by its names before and after."""
-        states = [i["name"] for state in (self.state, self.first) for i in state.get("interfaces", [])]
+        states = [i["name"] for state in (self.state, self.first) for i in interfaces_of(state)]
         return {*states, *self.leaving, *(name for r in self.renames for name in (r.old, r.new))}
 
     @property
@@ -103,7 +104,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     changes += [Change("remove", f"/etc/systemd/network/{name}", ("it names no NIC any more",)) for name in stale]
 
     new_names = {r.old: r.new for r in renames}
-    carriers = {new_names.get(i["name"], i["name"]) for i in first.get("interfaces", []) if i["state"] == "up"}
+    carriers = {new_names.get(i["name"], i["name"]) for i in interfaces_of(first) if i["state"] == "up"}
     anew = dict.fromkeys(carriers, "keeps the address that it has got from what goes")
     masters = {new_names.get(n.name, n.name): n.master for n in live.links.values() if n.master not in left}
     anew.update(_joining(desired, view, masters))
@@ -122,7 +123,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         Change("remove", profile.file, (f"the profile of {name}, which is down and left the definition",))
         for name, profile in down.items()
     ]
-    routes, more = _routes(bundle.state, view, {i["name"] for i in bundle.state.get("interfaces", [])})
+    routes, more = _routes(bundle.state, view, {i["name"] for i in interfaces_of(bundle.state)})
     changes += more
     dns, more = _dns(desired, view)
     changes += more
@@ -132,7 +133,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     sent = {i["name"] for i in interfaces}
     unsaved = tuple(
         i["name"]
-        for i in bundle.state.get("interfaces", [])
+        for i in interfaces_of(bundle.state)
         if i["name"] not in sent and i["name"] in live.profiles and not live.profiles[i["name"]].saved
     )
     changes += [Change("save", name, ("its connection profile is only in memory",)) for name in unsaved]
@@ -191,7 +192,7 @@ def _rename(nic: Nic, live: Live) -> list[Rename]:
 
 def _released(bundle: Bundle, live: Live, left: Mapping[str, str]) -> list[str]:
     """NICs that left the definition and are ports of what leaves with them: free they are, without address."""
-    known = {i["name"] for i in bundle.state.get("interfaces", [])} | {nic.name for nic in bundle.nics}
+    known = {i["name"] for i in interfaces_of(bundle.state)} | {nic.name for nic in bundle.nics}
     here = {link.mac for nic in bundle.nics if (link := live.find(nic))}
     return sorted(
         link.name
@@ -241,9 +242,9 @@ def _free(name: str) -> dict[str, Any]:
 def _interfaces(
     desired: State, view: State, dropped: Mapping[str, tuple[str, ...]], anew: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], list[Change]]:
-    there = {i["name"]: i for i in view.get("interfaces", [])}
+    there = {i["name"]: i for i in interfaces_of(view)}
     send, changes = [], []
-    for interface in desired.get("interfaces", []):
+    for interface in interfaces_of(desired):
         live: Optional[dict[str, Any]] = there.get(interface["name"])
         details = interface_differences(interface, live)
         if live is not None:
@@ -260,9 +261,9 @@ def _interfaces(
 def _joining(desired: State, view: State, masters: Mapping[str, Optional[str]]) -> dict[str, str]:
     """Ports that come to a bridge or bond which is sent: nmstate changes their profiles whether they are sent or not,
     and only of what is sent the profile is saved."""
-    there = {i["name"]: i for i in view.get("interfaces", [])}
+    there = {i["name"]: i for i in interfaces_of(view)}
     found = {}
-    for interface in desired.get("interfaces", []):
+    for interface in interfaces_of(desired):
         name = interface["name"]
         ports = port_names(interface)
         if ports and interface_differences(interface, there.get(name)):
@@ -273,8 +274,8 @@ def _joining(desired: State, view: State, masters: Mapping[str, Optional[str]]) 
 def _routes(desired: State, view: State, ours: set[str]) -> tuple[list[dict[str, Any]], list[Change]]:
     """Routes to add, and static routes over our interfaces that the definition does not know: nmstate
     appends routes, so what must go has to be said."""
-    wanted = {route_key(r): r for r in desired.get("routes", {}).get("config", [])}
-    there = {route_key(r): r for r in view.get("routes", {}).get("config", [])}
+    wanted = {route_key(r): r for r in routes_of(desired)}
+    there = {route_key(r): r for r in routes_of(view)}
     send: list[dict[str, Any]] = []
     changes = []
     for key, route in there.items():
@@ -298,7 +299,7 @@ _ROUTE_KEYS = ("destination", "next-hop-address", "next-hop-interface", "table-i
 
 
 def _has_ip(desired: State, name: str) -> bool:
-    for interface in desired.get("interfaces", []):
+    for interface in interfaces_of(desired):
         if interface["name"] == name:
             return any(interface.get(f, {}).get("enabled") for f in ("ipv4", "ipv6"))
     return False
@@ -316,8 +317,8 @@ def _now_named(live: State) -> str:
 
 
 def _dns(desired: State, view: State) -> tuple[dict[str, Any], list[Change]]:
-    wanted = desired.get("dns-resolver", {}).get("config", {})
-    there = view.get("dns-resolver", {}).get("config", {})
+    wanted = dns_of(desired)
+    there = dns_of(view)
     details = [
         f"{key}: {', '.join(there.get(key, [])) or 'none'} -> {', '.join(wanted[key]) or 'none'}"
         for key in wanted

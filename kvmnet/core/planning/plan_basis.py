@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Optional
 
+from kvmnet.core.base.nmstate import dns_of, interfaces_of, routes_of
 from kvmnet.core.live.live_host import Live, Profile
 from kvmnet.core.planning.difference import made_by_itself, projection, renamed, route_key
 from kvmnet.core.planning.plan import Plan
@@ -23,19 +24,16 @@ def basis_of(plan: Plan, live: Live) -> Basis:
     """Plain data, as JSON has it."""
     bundle, ours = plan.bundle, _names(plan)
     view = renamed(live.state, {r.old: r.new for r in plan.renames})
-    there = {i["name"]: i for i in view.get("interfaces", [])}
+    there = {i["name"]: i for i in interfaces_of(view)}
     names = ours | {r.old for r in plan.renames}
     told: Basis = {
         "interfaces": {
             i["name"]: projection(i, there[i["name"]]) if i["name"] in there else None
-            for i in bundle.state.get("interfaces", [])
+            for i in interfaces_of(bundle.state)
         },
         "addresses": {name: _addresses(there[name]) for name in ours if name in there},
-        "routes": sorted(json.dumps(route_key(r)) for r in view.get("routes", {}).get("config", []) if _hop(r) in ours),
-        "name servers": {
-            key: list(live.state.get("dns-resolver", {}).get("config", {}).get(key, []))
-            for key in bundle.state.get("dns-resolver", {}).get("config", {})
-        },
+        "routes": sorted(json.dumps(route_key(r)) for r in routes_of(view) if _hop(r) in ours),
+        "name servers": {key: list(dns_of(live.state).get(key, [])) for key in dns_of(bundle.state)},
         "links": {
             link.name: {"mac": link.mac, "kind": link.kind, "altnames": sorted(link.altnames), "master": link.master}
             for link in live.links.values()
@@ -58,7 +56,7 @@ def basis_of(plan: Plan, live: Live) -> Basis:
 
 def _names(plan: Plan) -> set[str]:
     states = (plan.bundle.state, plan.state)
-    return {i["name"] for state in states for i in state.get("interfaces", [])} | {n.name for n in plan.bundle.nics}
+    return {i["name"] for state in states for i in interfaces_of(state)} | {n.name for n in plan.bundle.nics}
 
 
 def _words(profile: Profile) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from kvmnet.core.base.nmstate import State, interfaces_of, routes_of
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.difference import made_by_itself
-from kvmnet.core.rendering.bundle import Bundle, State
+from kvmnet.core.rendering.bundle import Bundle
 
 #: What of an IP family is carried over.
 _IP_KEYS = (
@@ -80,7 +81,7 @@ def clearing(bundle: Bundle, renames: Collection[Rename], left: Mapping[str, str
     if not left or not _in_the_way(bundle, renames, left, live):
         return {}
     ours = {link.name for nic in bundle.nics if (link := live.find(nic)) is not None}
-    ours |= {i["name"] for i in bundle.state.get("interfaces", []) if i["type"] == "bond"}
+    ours |= {i["name"] for i in interfaces_of(bundle.state) if i["type"] == "bond"}
     entries: dict[str, dict[str, Any]] = {}
     routes = []
     for name, kind in left.items():
@@ -88,14 +89,14 @@ def clearing(bundle: Bundle, renames: Collection[Rename], left: Mapping[str, str
     for link in live.links.values():
         if link.master in left and link.kind is None and (link.name in ours or link.name in live.owned):
             entries[link.name] = _entry(link.name, "ethernet", {})
-    there = {i["name"]: i for i in live.state.get("interfaces", [])}
+    there = {i["name"]: i for i in interfaces_of(live.state)}
     for name in left:
         carrier = carrier_of(name, left, live)
         if carrier is not None and carrier in ours and _speaks(there.get(name, {})):
             entries[carrier] = _entry(carrier, there[carrier].get("type", "ethernet"), there[name])
             routes += [
                 {**{k: v for k, v in r.items() if v is not None}, "next-hop-interface": carrier}
-                for r in live.state.get("routes", {}).get("config", [])
+                for r in routes_of(live.state)
                 if r.get("next-hop-interface") == name
             ]
     state: State = {"interfaces": list(entries.values())}
@@ -105,11 +106,11 @@ def clearing(bundle: Bundle, renames: Collection[Rename], left: Mapping[str, str
 
 
 def _in_the_way(bundle: Bundle, renames: Collection[Rename], left: Mapping[str, str], live: Live) -> bool:
-    interfaces = bundle.state.get("interfaces", [])
+    interfaces = interfaces_of(bundle.state)
     wanted = {r.new for r in renames} | {i["name"] for i in interfaces}
     moving = {r.old for r in renames}
     new = {r.old: r.new for r in renames}
-    there = {i["name"]: i.get("vlan", {}) for i in live.state.get("interfaces", [])}
+    there = {i["name"]: i.get("vlan", {}) for i in interfaces_of(live.state)}
     tags = {(i["vlan"]["base-iface"], i["vlan"]["id"]) for i in interfaces if i["type"] == "vlan"}
     return any(
         name in wanted
@@ -162,14 +163,14 @@ def cleared(state: State, first: State) -> State:
     gone = {name for name, i in told.items() if i["state"] == "absent"}
     new: State = {**state}
     new["interfaces"] = list(_cleared(state, told, gone))
-    config = [r for r in state.get("routes", {}).get("config", []) if r.get("next-hop-interface") not in gone]
-    config += first.get("routes", {}).get("config", [])
+    config = [r for r in routes_of(state) if r.get("next-hop-interface") not in gone]
+    config += routes_of(first)
     new["routes"] = {**state.get("routes", {}), "config": config}
     return new
 
 
 def _cleared(state: State, told: Mapping[str, Any], gone: Collection[str]) -> Iterator[dict[str, Any]]:
-    for interface in state.get("interfaces", []):
+    for interface in interfaces_of(state):
         name = interface["name"]
         if name not in gone:
             yield {**interface, **told.get(name, {})}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Callable, NamedTuple, Optional
 
+from kvmnet.core.base.nmstate import State, interfaces_of
 from kvmnet.core.live.live_host import version_of
 from kvmnet.core.refusals import WRITING, Case, Refusal, elsewhere, refusal
-from kvmnet.core.rendering.bundle import State
 
 elsewhere(
     "KVN500",
@@ -106,7 +106,7 @@ class _Feature(NamedTuple):
 
 def _bond_option(name: str) -> Callable[[State], bool]:
     def used(state: State) -> bool:
-        return any(name in i.get("link-aggregation", {}).get("options", {}) for i in state.get("interfaces", []))
+        return any(name in i.get("link-aggregation", {}).get("options", {}) for i in interfaces_of(state))
 
     return used
 

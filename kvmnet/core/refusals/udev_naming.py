@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import PurePath
 
+from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.live.live_host import Link
 from kvmnet.core.live.surroundings import LinkFile
 from kvmnet.core.refusals import Case, Refusal, refusal
@@ -92,7 +93,7 @@ def naming_rule(case: Case) -> Iterator[Refusal]:
     at are /etc/udev/rules.d and /run/udev/rules.d, and the initscripts' 60-net.rules where ifcfg files have HWADDR=.
     """
     named = [(nic, link) for nic, link in case.nics if nic.link_file]
-    wanted = {i["name"] for i in case.bundle.state.get("interfaces", [])} | {nic.name for nic, _ in named}
+    wanted = {i["name"] for i in interfaces_of(case.bundle.state)} | {nic.name for nic, _ in named}
     for rule in case.live.surroundings.naming_rules:
         tokens = _TOKEN.findall(rule.text)
         name = next((value for key, operator, value in tokens if key == "NAME" and operator in ("=", ":=")), None)

@@ -6,23 +6,14 @@ bundles, never the definition: so a committed bundle and a fresh definition go t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Optional
 
+from kvmnet.core.base.nmstate import State
 from kvmnet.core.base.probe import Probe
 
 #: Version of the folder's format; a kvmnet that does not know it refuses the bundle by name.
 FORMAT = 1
-
-State = dict[str, Any]
-"""An nmstate state: plain dicts, lists, strings, integers and booleans, as `nmstatectl show --json` has."""
-
-
-def port_names(interface: Mapping[str, Any]) -> list[str]:
-    """The ports of a bridge (nmstate has an object for each) or bond (a name); of anything else none."""
-    ports = [p for kind in ("bridge", "link-aggregation") for p in interface.get(kind, {}).get("port", [])]
-    return [str(p["name"] if isinstance(p, Mapping) else p) for p in ports]
 
 
 @dataclass(frozen=True)

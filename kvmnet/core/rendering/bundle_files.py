@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any, NoReturn, Optional
 
 from kvmnet.core.base.errors import KvmnetError
+from kvmnet.core.base.nmstate import State
 from kvmnet.core.base.probe import OWN_KINDS, Probe
 from kvmnet.core.base.problem import Problem, as_text
 from kvmnet.core.definition.document import Leaf, Map, Node, Seq, Source, parse
 from kvmnet.core.definition.schema import Schema
-from kvmnet.core.rendering.bundle import FORMAT, Bundle, Nic, State
+from kvmnet.core.rendering.bundle import FORMAT, Bundle, Nic
 from kvmnet.core.rendering.render import digest_of
 from kvmnet.core.rendering.yaml_writer import to_yaml
 

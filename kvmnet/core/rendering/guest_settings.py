@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.rendering.bundle import Bundle
 
 SETTINGS_FILE = "/etc/NetworkManager/conf.d/90-kvmnet-guests.conf"
@@ -20,5 +21,5 @@ managed=0
 
 def guest_settings(bundle: Bundle) -> dict[str, str]:
     """The files (path to text) that a host needs that may run guests; none on others."""
-    kinds = {i["type"] for i in bundle.state.get("interfaces", [])}
+    kinds = {i["type"] for i in interfaces_of(bundle.state)}
     return {SETTINGS_FILE: _TEXT} if bundle.guests or kinds & {"linux-bridge", "mac-vtap"} else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.rendering.bundle import Bundle
 
 #: Its name beside the bundle that is applied. JSON: the hook's Python has no YAML.
@@ -14,7 +15,7 @@ HOOK_FILE = "hook.json"
 def hook_record(bundle: Bundle) -> dict[str, Any]:
     """The VLAN devices that come with guests (MTU in bytes, None: that of the base), the names of what the host
     has at rest, and those that a VLAN device of ours may lie over."""
-    at_rest = bundle.state.get("interfaces", [])
+    at_rest = interfaces_of(bundle.state)
     on_demand = (bundle.guests or {}).get("interfaces", [])
     return {
         "format": 1,

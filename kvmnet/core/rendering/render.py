@@ -11,7 +11,8 @@ import hashlib
 import json
 from typing import Any, Optional
 
-from kvmnet.core.rendering.bundle import Bundle, Nic, State
+from kvmnet.core.base.nmstate import State
+from kvmnet.core.rendering.bundle import Bundle, Nic
 from kvmnet.core.views.host_view import NO_IP, BondView, BridgeView, HostView, IpView, MacvtapView, NicView, VlanView
 
 
