@@ -1,6 +1,6 @@
 """The generated pages of docs/reference: `python -m tools.reference` (`make docs`) writes them.
 
-In come the JSON Schemas, the program's commands, the catalog of codes, docs/reference/guarantees.yaml and the test
+In come the JSON Schemas, the program's commands, the catalogue of codes, docs/reference/guarantees.yaml and the test
 files. Out come whole pages; of docs/reference/definition.md only what follows its marker line.
 """
 
@@ -18,8 +18,9 @@ import yaml
 
 from kvmnet import resources
 from kvmnet.cli import main
-from kvmnet.core import codes
-from kvmnet.core.schema import resolve
+from kvmnet.core import catalogue
+from kvmnet.core.base.codes import Code
+from kvmnet.core.definition.schema import resolve
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs/reference"
@@ -52,8 +53,8 @@ Every command with its arguments and options, as `kvmnet COMMAND --help` shows t
 
 
 def codes_page() -> str:
-    of_definitions = codes.definition_codes()
-    refusals = [entry for entry in codes.all_codes() if entry not in of_definitions]
+    of_definitions = catalogue.definition_codes()
+    refusals = [entry for entry in catalogue.all_codes() if entry not in of_definitions]
     head = f"""# Codes
 {GENERATED}
 Every problem has a code that never changes. `kvmnet explain CODE` prints the same text as this page.
@@ -93,7 +94,7 @@ def states_page() -> str:
     return "\n".join([head, *_Keys("state").sections()])
 
 
-def _code(entry: codes.Code) -> str:
+def _code(entry: Code) -> str:
     return f"### {entry.code}\n**{entry.title}.** {_flowing(entry.page)}\n"
 
 

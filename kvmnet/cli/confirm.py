@@ -7,7 +7,7 @@ import typer
 
 from kvmnet.cli.follow import follow_to_end
 from kvmnet.cli.host import Console, need_root, state_path, told
-from kvmnet.core.errors import Refused
+from kvmnet.core.base.errors import Refused
 
 NO_CHANGE, NO_PROOF = "KVN560", "KVN561"
 
@@ -25,7 +25,7 @@ def confirm(
 ) -> None:
     """Say that the host is reachable after a change: over a connection that was opened after it."""
     from kvmnet import rescue
-    from kvmnet.transaction.guard import not_written
+    from kvmnet.transaction.safeguards import not_written
 
     console = Console(as_json)
     with told(console):
@@ -47,7 +47,7 @@ def confirm(
 def _who(state_dir: Path, console_here: bool) -> str:
     """Who confirms; raises Refused when it proves nothing."""
     from kvmnet import rescue
-    from kvmnet.host.caller import ssh_connection, way_back
+    from kvmnet.host.operator_connection import ssh_connection, way_back
     from kvmnet.transaction.history import opened, waits_since
 
     since = waits_since(state_dir)
@@ -91,7 +91,7 @@ def _who(state_dir: Path, console_here: bool) -> str:
 def _addressed(names: list[str]) -> list[str]:
     """Those that somebody may come in by now; all of them where none has an address that is not made by itself."""
     from kvmnet import rescue
-    from kvmnet.core.difference import is_link_local
+    from kvmnet.core.planning.difference import is_link_local
 
     now = rescue.addresses()
     return [n for n in names if any(not is_link_local(a.partition("/")[0]) for a in now.get(n, []))] or names

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kvmnet import rescue
-from kvmnet.core.running import guest_of
+from kvmnet.core.live.running_guests import guest_of
 
 URI = "qemu:///system"
 #: Seconds that libvirt has for its answer.

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional, Protocol
 
-from kvmnet.core.bundle import State
-from kvmnet.host.nm import NetworkManager, NMError
+from kvmnet.core.rendering.bundle import State
+from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 
 
 class NmstateError(Exception):

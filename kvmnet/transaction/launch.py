@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Optional, TextIO
 
 from kvmnet import __version__, rescue
-from kvmnet.core.errors import Refused
-from kvmnet.core.impact import GOOD
-from kvmnet.transaction import guard
-from kvmnet.transaction.guard import SYSTEM_PYTHON
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.effects.impact import GOOD
+from kvmnet.transaction import safeguards
 from kvmnet.transaction.history import adopted
 from kvmnet.transaction.prepare import Prepared, told_or_refused
-from kvmnet.transaction.stepdata import STEP_LIMIT, touched_files, touched_profiles
+from kvmnet.transaction.safeguards import SYSTEM_PYTHON
+from kvmnet.transaction.step import STEP_LIMIT, touched_files, touched_profiles
 
 #: Seconds between two looks whether anybody works.
 LOOK = 5.0
@@ -43,7 +43,7 @@ def state_directory(path: Path) -> Iterator[Path]:
         except BlockingIOError as error:
             raise Refused("another kvmnet is at work on this machine", "wait until it has ended", "KVN501") from error
         except OSError as error:
-            raise guard.not_written(path, error) from error
+            raise safeguards.not_written(path, error) from error
         if (path / "open").exists():
             raise Refused(
                 "a transaction is open that nobody works on: it was cut off, or its undo could not be verified",
@@ -57,7 +57,7 @@ def state_directory(path: Path) -> Iterator[Path]:
 def open_transaction(state_dir: Path, prepared: Prepared) -> str:
     """Write the transaction, its snapshot and its way back to disk; returns its id. Nothing is touched yet: raises
     Refused when the host cannot be read or the disk does not take it, and leaves nothing of it then."""
-    guard.install(state_dir)
+    safeguards.install(state_dir)
     with _all_or_nothing(state_dir):
         return _write(state_dir, prepared)
 
@@ -72,7 +72,7 @@ def _all_or_nothing(state_dir: Path) -> Iterator[None]:
         for name in ("open.new", "open"):
             shutil.rmtree(state_dir / name, ignore_errors=True)
         if isinstance(error, OSError):
-            raise guard.not_written(state_dir, error) from error
+            raise safeguards.not_written(state_dir, error) from error
         raise
 
 
@@ -150,7 +150,7 @@ def start(state_dir: Path, identity: str) -> None:
     """Start the worker as a transient unit. Through /usr/bin/env: SELinux lets systemd start no program
     from a venv or a home directory. Raises Refused when systemd does not start it: nothing was begun."""
     try:
-        guard.arm(state_dir, identity)
+        safeguards.arm(state_dir, identity)
     except Refused:
         shutil.rmtree(state_dir / "open")
         raise

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from kvmnet import rescue
-from kvmnet.host.nm import NetworkManager, NMError
+from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 
 Expected = Mapping[str, Any]
 BONDING = "/sys/class/net/{bond}/bonding"
-#: What core/expectations names, for iproute2's words of a link's kind.
+#: What core/planning/expected_readback names, for iproute2's words of a link's kind.
 _KIND_DATA = {"tag": "id", "mode": "mode", "stp": "stp_state"}
 
 

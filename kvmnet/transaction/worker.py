@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import NoReturn, Optional
 
 from kvmnet import rescue
-from kvmnet.host.nm import NetworkManager
+from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import find_backend
 from kvmnet.host.ping import Outage
-from kvmnet.transaction import guard
-from kvmnet.transaction.guard import SYSTEM_PYTHON
-from kvmnet.transaction.stepdata import Step
-from kvmnet.transaction.steps import DO, ERRORS, Context, carriers
+from kvmnet.transaction import safeguards
+from kvmnet.transaction.safeguards import SYSTEM_PYTHON
+from kvmnet.transaction.step import Step
+from kvmnet.transaction.step_actions import DO, ERRORS, Context, carriers
 
 
 class Cancelled(BaseException):
@@ -62,7 +62,7 @@ def _take_guard_away() -> None:
     dropped; under the lock, so that a next `apply` does not find them half gone; after the closing, since until then
     a boot needs them. What is left of them does nothing while no transaction is open: no reason to fail."""
     with contextlib.suppress(Exception):
-        guard.uninstall()
+        safeguards.uninstall()
 
 
 def _run_steps(steps: list[Step], folder: Path, journal: rescue.Journal, backend: str) -> None:

@@ -15,8 +15,8 @@ from kvmnet import __version__, rescue
 from kvmnet.cli import main as program
 from kvmnet.cli import rollback
 from kvmnet.cli.host import Console, this_machines
-from kvmnet.core import codes
-from kvmnet.core.errors import Refused
+from kvmnet.core import catalogue
+from kvmnet.core.base.errors import Refused
 from kvmnet.transaction import history, prepare
 
 ROOT = Path(__file__).parents[2]
@@ -72,8 +72,8 @@ def test_a_warning_alone_is_no_failure(tmp_path: Path, capfdbinary: Any) -> None
 def test_explain(capfdbinary: Any) -> None:
     assert run("explain") == 0
     listed = capfdbinary.readouterr()[0].decode().splitlines()
-    assert [line.split()[0] for line in listed] == [entry.code for entry in codes.all_codes()]
-    for entry in codes.all_codes():
+    assert [line.split()[0] for line in listed] == [entry.code for entry in catalogue.all_codes()]
+    for entry in catalogue.all_codes():
         assert run("explain", entry.code.lower()) == 0
         out = capfdbinary.readouterr()[0].decode()
         assert out.startswith(f"{entry.code}: {entry.title}\n\n") and len(entry.page) > 40
@@ -83,7 +83,7 @@ def test_explain(capfdbinary: Any) -> None:
 def test_every_code_is_used_in_the_sources() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "kvmnet").rglob("*.py"))
     sources += (ROOT / "schemas/cluster.schema.json").read_text()
-    for entry in codes.all_codes():
+    for entry in catalogue.all_codes():
         assert sources.count(f'"{entry.code}"') >= 2, entry.code  # registered, and told somewhere
 
 
@@ -217,7 +217,7 @@ def test_the_way_back_may_wait_for_a_word_from_outside(
     seconds: Optional[int],
 ) -> None:
     monkeypatch.setattr(history, "before_the_last", lambda _: before)
-    monkeypatch.setattr("kvmnet.core.emit.read_bundle", lambda *_: None)
+    monkeypatch.setattr("kvmnet.core.rendering.bundle_files.read_bundle", lambda *_: None)
     assert run(verb, "--yes", *words) == 0
     assert [asked.confirm for asked in wishes] == [seconds]
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.live import Link, Live, Profile
-from kvmnet.core.owned import profile_uuid
-from kvmnet.core.plan import make_plan
-from kvmnet.core.probe import Probe
+from kvmnet.core.base.probe import Probe
+from kvmnet.core.live.live_host import Link, Live, Profile
+from kvmnet.core.planning.ownership import profile_uuid
+from kvmnet.core.planning.plan import make_plan
 from kvmnet.pipeline import load
 from kvmnet.rescue import UNDO
-from kvmnet.transaction.compile import Terms, compile_steps
-from kvmnet.transaction.stepdata import Step, touched_files, touched_profiles
-from kvmnet.transaction.steps import DO
+from kvmnet.transaction.compile_steps import Terms, compile_steps
+from kvmnet.transaction.step import Step, touched_files, touched_profiles
+from kvmnet.transaction.step_actions import DO
 from tests.unit.test_plan import KEYFILES, after, before, left, taken_down
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")

@@ -13,14 +13,14 @@ import pytest
 from kvmnet import rescue
 from kvmnet.cli import confirm
 from kvmnet.cli.main import main
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.confirmation import proving, touches
-from kvmnet.core.errors import Refused
-from kvmnet.core.live import Live
-from kvmnet.core.order import Rename
-from kvmnet.core.plan import Change, Plan
-from kvmnet.host import caller
-from kvmnet.host.caller import Connection, ssh_connection
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.effects.operator_path import proving, touches
+from kvmnet.core.live.live_host import Live
+from kvmnet.core.planning.plan import Change, Plan
+from kvmnet.core.planning.rename_order import Rename
+from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.host import operator_connection
+from kvmnet.host.operator_connection import Connection, ssh_connection
 from kvmnet.transaction import prepare
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -98,9 +98,9 @@ WAYS_BACK = {"10.1.1.1": ("eth0", ""), "10.1.0.9": ("eth0", "vnet3"), "192.168.1
 def ask(
     monkeypatch: pytest.MonkeyPatch, state: Path, connection: Optional[Connection], *, console_here: bool = False
 ) -> str:
-    monkeypatch.setattr(caller, "ssh_connection", lambda: connection)
+    monkeypatch.setattr(operator_connection, "ssh_connection", lambda: connection)
     monkeypatch.setattr(rescue, "addresses", lambda: {"eth0": ["10.1.255.254/16"], "eth1": ["192.0.2.7/24"]})
-    monkeypatch.setattr(caller, "way_back", lambda peer, address: WAYS_BACK.get(peer, ("", "")))
+    monkeypatch.setattr(operator_connection, "way_back", lambda peer, address: WAYS_BACK.get(peer, ("", "")))
     return confirm._who(state, console_here)
 
 
@@ -179,7 +179,7 @@ def test_the_way_back_to_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(rescue, "run_json", run_json)
     monkeypatch.setattr(rescue, "shown_links", lambda: rows)
-    found = {peer: caller.way_back(peer, "10.1.255.254") for peer in [*ways, "10.9.0.1"]}
+    found = {peer: operator_connection.way_back(peer, "10.1.255.254") for peer in [*ways, "10.9.0.1"]}
     assert found == {
         "10.1.0.9": ("br0", "vnet3"),
         "10.1.0.8": ("br0", ""),

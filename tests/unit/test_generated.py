@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import random
 
-from kvmnet.core import codes, emit
+from kvmnet.core import catalogue
+from kvmnet.core.rendering import bundle_files
 from tests import fuzz
 from tests.generate import cluster
 from tests.mutate import MUTATORS, written
@@ -25,7 +26,7 @@ def test_generated_definitions() -> None:
 def rendered(data: fuzz.Any) -> dict[str, dict[str, str]]:
     definition = fuzz.load(data)
     assert definition.ok
-    return {bundle.host: emit.files_of(bundle) for bundle in definition.bundles()}
+    return {bundle.host: bundle_files.files_of(bundle) for bundle in definition.bundles()}
 
 
 def test_a_change_touches_only_the_folders_of_the_hosts_it_concerns() -> None:
@@ -62,7 +63,7 @@ def test_a_change_touches_only_the_folders_of_the_hosts_it_concerns() -> None:
 
 
 def test_every_code_has_a_mutator() -> None:
-    assert {code for code, _ in MUTATORS} == {entry.code for entry in codes.definition_codes()} - OF_FILES
+    assert {code for code, _ in MUTATORS} == {entry.code for entry in catalogue.definition_codes()} - OF_FILES
 
 
 def test_the_places_of_written_data() -> None:

@@ -12,19 +12,19 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet import rescue
-from kvmnet.core.errors import Refused
-from kvmnet.core.live import Link, Live, Owned, Profile
-from kvmnet.core.notes import notes
-from kvmnet.core.owned import profile_uuid
-from kvmnet.core.plan import Change, make_plan
-from kvmnet.core.probe import Probe
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.probe import Probe
+from kvmnet.core.effects.plan_notes import notes
+from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.planning.ownership import profile_uuid
+from kvmnet.core.planning.plan import Change, make_plan
 from kvmnet.core.refusals import GIVING_BACK, judge
-from kvmnet.core.report import plan_text
+from kvmnet.core.reporting.report import plan_text
 from kvmnet.pipeline import load
-from kvmnet.transaction.giveback import compile_removal, find_original, given_back, plan_removal
 from kvmnet.transaction.history import ended
-from kvmnet.transaction.stepdata import touched_files, touched_profiles
-from kvmnet.transaction.steps import DO
+from kvmnet.transaction.removal import compile_removal, find_original, given_back, plan_removal
+from kvmnet.transaction.step import touched_files, touched_profiles
+from kvmnet.transaction.step_actions import DO
 
 MAC = "00:14:4f:80:de:00"
 KEYFILE = "/etc/NetworkManager/system-connections/eth0.nmconnection"

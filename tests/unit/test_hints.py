@@ -7,8 +7,8 @@ from typing import Optional
 import pytest
 
 from kvmnet import pipeline
-from kvmnet.core import hints
-from kvmnet.core.document import Source
+from kvmnet.core.definition import suggestions
+from kvmnet.core.definition.document import Source
 
 HEAD = "kvmnet: 1\ncluster: c\nprofile: rocks\n"
 
@@ -50,7 +50,7 @@ def test_hints(text: str, hint: Optional[str]) -> None:
 
 @pytest.mark.parametrize("value", ["a, b", "a b", "#", "", "x" * 61, "'", "[1]", "\x1b[2J"])
 def test_what_would_not_be_read_as_one_item_is_in_no_hint(value: str) -> None:
-    assert hints.for_value({"type": "array"}, value) is None
+    assert suggestions.for_value({"type": "array"}, value) is None
 
 
 def test_what_is_not_closed_says_where_it_begins() -> None:

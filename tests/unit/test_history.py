@@ -10,9 +10,9 @@ import pytest
 
 from kvmnet import rescue
 from kvmnet.cli.status import _line, _open_text
-from kvmnet.core.report import outcome_text
+from kvmnet.core.reporting.report import outcome_text
 from kvmnet.transaction.history import PROVING, TAKING, Open, away_at_most, ended, opened
-from kvmnet.transaction.steps import DO
+from kvmnet.transaction.step_actions import DO
 
 Event = dict[str, Any]
 DATE = 1_700_000_000.0

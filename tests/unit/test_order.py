@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.defaults import completed, dropped_options
-from kvmnet.core.expectations import expectations
-from kvmnet.core.guest_settings import guest_settings
-from kvmnet.core.impact import GOOD, impacts
-from kvmnet.core.live import Link, Live, Owned, Profile
-from kvmnet.core.order import Rename, hops
-from kvmnet.core.owned import KINDS, new_uuid, note_after, profile_uuid
-from kvmnet.core.plan import Plan, make_plan
+from kvmnet.core.effects.impact import GOOD, impacts
+from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.planning.defaults import completed, dropped_options
+from kvmnet.core.planning.expected_readback import expectations
+from kvmnet.core.planning.ownership import KINDS, new_uuid, note_after, profile_uuid
+from kvmnet.core.planning.plan import Plan, make_plan
+from kvmnet.core.planning.rename_order import Rename, hops
 from kvmnet.core.refusals import find
+from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.rendering.guest_settings import guest_settings
 from kvmnet.pipeline import load
-from kvmnet.transaction.compile import Terms, compile_steps
-from kvmnet.transaction.stepdata import Step
+from kvmnet.transaction.compile_steps import Terms, compile_steps
+from kvmnet.transaction.step import Step
 from tests.unit.test_plan import KEYFILES
 
 MACS = ("00:14:4f:80:de:00", "00:14:4f:80:de:01")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kvmnet.core.problem import WARNING, Mark, Problem, Related, as_github, as_json, as_text, did_you_mean
+from kvmnet.core.base.problem import WARNING, Mark, Problem, Related, as_github, as_json, as_text, did_you_mean
 
 SOURCES = {"a.yaml": "one: 1\n\ttwo: 2\nlong: " + "x" * 300 + " end\n", "b\x1b[31m.yaml": "x: \x1b[2J\n"}
 

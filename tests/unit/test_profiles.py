@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from kvmnet import rescue
-from kvmnet.core.bundle import State
-from kvmnet.core.errors import Refused
-from kvmnet.core.live import Profile
-from kvmnet.core.showing import Managed
-from kvmnet.host import read
-from kvmnet.host.nm import BUS, NMError
-from kvmnet.host.profiles import bound_profiles, read_manager
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.live.kernel_only import Managed
+from kvmnet.core.live.live_host import Profile
+from kvmnet.core.rendering.bundle import State
+from kvmnet.host import read_live
+from kvmnet.host.connection_profiles import bound_profiles, read_manager
+from kvmnet.host.networkmanager_dbus import BUS, NMError
 from kvmnet.transaction import prepare
 
 ROOT = "/org/freedesktop/NetworkManager"
@@ -182,8 +182,8 @@ def test_those_that_are_not_active_are_told_with_what_decides_whether_they_are_a
             return []
 
     monkeypatch.setattr(rescue, "firewalld_runs", lambda: False)
-    monkeypatch.setattr(read, "read_links", dict)
-    live = read.read_live(Silent(), Silent(), tmp_path, found)  # type: ignore[arg-type]
+    monkeypatch.setattr(read_live, "read_links", dict)
+    live = read_live.read_live(Silent(), Silent(), tmp_path, found)  # type: ignore[arg-type]
     assert (live.idle, live.profiles, live.temporary) == ((other,), found.active, ("2001:db8::7",))
 
 

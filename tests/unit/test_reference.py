@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kvmnet import resources
-from kvmnet.core import codes
+from kvmnet.core import catalogue
 from tools import reference
 
 README = (reference.ROOT / "README.md").read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def test_every_key_is_documented(name: str) -> None:
 
 def test_every_problem_is_documented() -> None:
     page = PAGES[reference.FOLDER / "codes.md"]
-    for entry in codes.all_codes():
+    for entry in catalogue.all_codes():
         assert f"### {entry.code}\n**{entry.title}.** " in page
 
 

@@ -23,19 +23,19 @@ from kvmnet import rescue
 from kvmnet.cli import follow as telling
 from kvmnet.cli import rollback as rolling
 from kvmnet.cli.host import Console
-from kvmnet.core.errors import Refused
-from kvmnet.core.plan import make_plan
-from kvmnet.core.probes import Probes
-from kvmnet.core.report import event_text, outcome_text
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.effects.probe_choice import Probes
+from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.reporting.report import event_text, outcome_text
 from kvmnet.host import nmstate
-from kvmnet.host.nm import NameServers
+from kvmnet.host.networkmanager_dbus import NameServers
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
 from kvmnet.host.ping import _checksum, longest_gap
-from kvmnet.transaction import guard, launch, readback, steps, worker
+from kvmnet.transaction import launch, readback, safeguards, step_actions, worker
 from kvmnet.transaction.history import Open, ended
 from kvmnet.transaction.prepare import Prepared
 from kvmnet.transaction.readback import late, missing, unknown_servers
-from kvmnet.transaction.steps import DO, StepFailed, without_meta
+from kvmnet.transaction.step_actions import DO, StepFailed, without_meta
 from tests.unit.test_compile import BUNDLE
 from tests.unit.test_compile import steps as compiled
 from tests.unit.test_plan import before
@@ -291,17 +291,17 @@ def test_only_the_checkpoint_of_the_trial_is_ended(tmp_path: Path, later: Checkp
         log.write_text("Created checkpoint /Checkpoint/a\n")
 
     def context(manager: Checkpoints) -> Any:
-        return steps.Context(tmp_path, SimpleNamespace(apply=applied), manager)  # type: ignore[arg-type]
+        return step_actions.Context(tmp_path, SimpleNamespace(apply=applied), manager)  # type: ignore[arg-type]
 
     step = {"state": {}, "timeout": 120, "log": "nmstate.log"}
-    assert steps.apply(context(Checkpoints(a=300)), step) == "/Checkpoint/a"
+    assert step_actions.apply(context(Checkpoints(a=300)), step) == "/Checkpoint/a"
     before = dict(later.made)
     if kept:
-        assert steps.commit(context(later), step) == "/Checkpoint/a"
+        assert step_actions.commit(context(later), step) == "/Checkpoint/a"
         assert list(later.made) == ["/Checkpoint/b"]
     else:
-        with pytest.raises(steps.StepFailed, match="the trial's checkpoint is gone"):
-            steps.commit(context(later), step)
+        with pytest.raises(step_actions.StepFailed, match="the trial's checkpoint is gone"):
+            step_actions.commit(context(later), step)
         assert later.made == before
 
 
@@ -311,7 +311,7 @@ def test_only_the_checkpoint_of_the_trial_is_ended(tmp_path: Path, later: Checkp
 @pytest.fixture
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
     """A change of a host on which rescue.py, the units and the snapshot come to be, so far."""
-    monkeypatch.setattr(guard, "UNIT_DIR", tmp_path / "units")
+    monkeypatch.setattr(safeguards, "UNIT_DIR", tmp_path / "units")
     (tmp_path / "units" / "multi-user.target.wants").mkdir(parents=True)
     monkeypatch.setattr(rescue, "run", lambda *words, **_: "")
     monkeypatch.setattr(rescue, "snapshot", lambda *_: {"files": []})
@@ -346,13 +346,13 @@ def test_systemd_reads_its_units_anew_only_where_it_may_have_read_them(
     wants = tmp_path / "units" / "multi-user.target.wants"
 
     def by_systemctl() -> list[str]:
-        guard.install(tmp_path)
+        safeguards.install(tmp_path)
         told = [words for words in asked if words.startswith("systemctl")]
         asked.clear()
         return told
 
     assert by_systemctl() == ["systemctl enable --no-reload"]
-    for name in guard.UNITS:
+    for name in safeguards.UNITS:
         (wants / name).symlink_to(tmp_path / "units" / name)
     assert by_systemctl() == []
     (tmp_path / "units" / name).write_text("of an older kvmnet")
@@ -431,8 +431,8 @@ def test_what_the_disk_does_not_take_is_a_refusal_of_which_nothing_is_left(
 def test_so_is_a_folder_that_cannot_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, word: str
 ) -> None:
-    launch.guard.install(tmp_path)
-    monkeypatch.setattr(guard, "install", lambda _: None)
+    launch.safeguards.install(tmp_path)
+    monkeypatch.setattr(safeguards, "install", lambda _: None)
     monkeypatch.setattr(Path, word, raising(OSError(errno.EIO, "broken")))
     with pytest.raises(Refused, match="broken") as refused:
         launch.open_transaction(tmp_path, prepared)
@@ -481,7 +481,7 @@ def test_a_machine_that_can_start_no_process_leaves_nothing_open(
         launch.start(tmp_path, "T")
     assert opened(tmp_path) == []
     (tmp_path / "open").mkdir()
-    monkeypatch.setattr(guard, "arm", lambda *_: None)
+    monkeypatch.setattr(safeguards, "arm", lambda *_: None)
     with pytest.raises(Refused, match="does not start the worker"):
         launch.start(tmp_path, "T")
     assert opened(tmp_path) == []
@@ -491,7 +491,7 @@ def test_a_machine_that_can_start_no_process_leaves_nothing_open(
 
 
 def settings(unit: str) -> dict[str, str]:
-    text = guard.UNITS[unit].format(state="/var/lib/kvmnet", python=guard.SYSTEM_PYTHON)
+    text = safeguards.UNITS[unit].format(state="/var/lib/kvmnet", python=safeguards.SYSTEM_PYTHON)
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
@@ -512,7 +512,7 @@ def test_before_networkmanager_there_is_one_try() -> None:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    for name, text in guard.UNITS.items():
+    for name, text in safeguards.UNITS.items():
         (tmp_path / name).write_text(text.format(state="/var/lib/kvmnet", python=sys.executable))
     words = ["systemd-analyze", "verify", *map(str, sorted(tmp_path.iterdir()))]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -529,9 +529,9 @@ def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "state" / "open").mkdir(parents=True)
     folder = tmp_path / "units"
     folder.mkdir()
-    for name in guard.UNITS:
+    for name in safeguards.UNITS:
         (folder / name).write_text("")
-    monkeypatch.setattr(guard, "UNIT_DIR", folder)
+    monkeypatch.setattr(safeguards, "UNIT_DIR", folder)
     monkeypatch.setattr(rescue, "run", lambda *words, **_: "")
     monkeypatch.setattr(worker, "_run_steps", lambda *_: None)
     monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
@@ -551,7 +551,7 @@ def worked(state: Path, *, removes: bool) -> tuple[int, Any]:
 def test_the_worker_of_a_removal_takes_the_units_away(units: Path, removes: bool) -> None:
     """Whoever called it may be gone: its session went with the NIC."""
     assert worked(units.parent / "state", removes=removes) == (0, "kept")
-    assert [path.name for path in sorted(units.iterdir())] == ([] if removes else sorted(guard.UNITS))
+    assert [path.name for path in sorted(units.iterdir())] == ([] if removes else sorted(safeguards.UNITS))
 
 
 def test_they_go_when_all_is_closed_and_while_nobody_else_can_begin(
@@ -565,24 +565,24 @@ def test_they_go_when_all_is_closed_and_while_nobody_else_can_begin(
             pass
         seen.append((state / "open").exists())
 
-    monkeypatch.setattr(guard, "uninstall", look)
+    monkeypatch.setattr(safeguards, "uninstall", look)
     assert worked(state, removes=True) == (0, "kept")
     assert seen == [False]
 
 
 @pytest.mark.parametrize("error", [rescue.Failed("no"), OSError(errno.EROFS, "no"), KeyError("x")])
 def test_units_that_stay_make_no_removal_fail(units: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr(guard, "uninstall", raising(error))
+    monkeypatch.setattr(safeguards, "uninstall", raising(error))
     assert worked(units.parent / "state", removes=True) == (0, "kept")
 
 
 def test_a_unit_that_cannot_be_taken_away_keeps_no_other(units: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, *rest = guard.UNITS
+    first, *rest = safeguards.UNITS
     remove = rescue.remove_file
     fail = raising(OSError(errno.EIO, "broken"))
     monkeypatch.setattr(rescue, "run", raising(rescue.Failed("no")))
     monkeypatch.setattr(rescue, "remove_file", lambda path: fail() if path.endswith(first) else remove(path))
-    guard.uninstall()
+    safeguards.uninstall()
     assert rest and [path.name for path in units.iterdir()] == [first]
 
 
@@ -607,7 +607,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     tap = {"kind": "tap", "index": 7, "of": "br0", "settings": {}}
     (tmp_path / "snapshot.json").write_text(json.dumps({"guests": {"vnet0": tap, "vnet1": {**tap, "index": 8}}}))
     (tmp_path / "transaction.json").write_text(json.dumps({"lost": ["vnet1"]}))
-    monkeypatch.setattr(steps, "missing", lambda _: [])
+    monkeypatch.setattr(step_actions, "missing", lambda _: [])
     monkeypatch.setattr(rescue, "wait", lambda what, *_: what() or what())
     return SimpleNamespace(folder=tmp_path, manager=None)
 
@@ -634,7 +634,7 @@ def test_a_guests_tap_that_a_change_detached_is_put_back_and_read_back(
 ) -> None:
     done = kernel(monkeypatch, refuses=False)
     assert (
-        steps.read_back(context, {"expect": [], "sent": [], "dns": {}})
+        step_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
         == "0 interfaces as defined, 1 guests' ports as before"
     )
     assert done == ["vnet0 master br0"], "vnet1's guest was given up"
@@ -642,8 +642,8 @@ def test_a_guests_tap_that_a_change_detached_is_put_back_and_read_back(
 
 def test_a_guests_tap_that_cannot_be_put_back_undoes_the_change(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel(monkeypatch, refuses=True)
-    with pytest.raises(steps.StepFailed, match=r"guests vnet0: was a port of br0, is of nothing$"):
-        steps.read_back(context, {"expect": [], "sent": [], "dns": {}})
+    with pytest.raises(step_actions.StepFailed, match=r"guests vnet0: was a port of br0, is of nothing$"):
+        step_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
 
 
 def test_networkmanager_is_asked_of_one_device_until_it_is_up_then_of_all_and_of_some_that_were_not(
@@ -658,10 +658,10 @@ def test_networkmanager_is_asked_of_one_device_until_it_is_up_then_of_all_and_of
         up = next(ready)
         return {name: 100 if name in up else 50 for name in names}
 
-    monkeypatch.setattr(steps, "missing", lambda _: [])
+    monkeypatch.setattr(step_actions, "missing", lambda _: [])
     monkeypatch.setattr(rescue.time, "sleep", lambda _: None)
     context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
-    steps.read_back(context, {"expect": [], "sent": list("abcdefg"), "dns": {}})
+    step_actions.read_back(context, {"expect": [], "sent": list("abcdefg"), "dns": {}})
     assert asked == ["a", "a", "a", "abcdefg", "cdef", "cdef", "cdef", "abcdefg"]
 
 
@@ -669,27 +669,27 @@ def test_a_device_that_went_down_again_is_seen(tmp_path: Path, monkeypatch: pyte
     def states(names: list[str]) -> dict[str, int]:
         return {"a": 100, "b": 30} if len(names) > 1 else {names[0]: 100}
 
-    monkeypatch.setattr(steps, "missing", lambda _: [])
+    monkeypatch.setattr(step_actions, "missing", lambda _: [])
     monkeypatch.setattr(rescue, "wait", lambda what, *_: what())
     context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
-    with pytest.raises(steps.StepFailed, match=r"has not brought b up$"):
-        steps.read_back(context, {"expect": [], "sent": ["a", "b"], "dns": {}})
+    with pytest.raises(step_actions.StepFailed, match=r"has not brought b up$"):
+        step_actions.read_back(context, {"expect": [], "sent": ["a", "b"], "dns": {}})
 
 
 def test_an_interface_in_the_zone_of_a_profile_that_was_there_is_undone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asking goes out and is answered in zone drop too; who comes in is not."""
-    monkeypatch.setattr(steps, "missing", lambda _: [])
+    monkeypatch.setattr(step_actions, "missing", lambda _: [])
     monkeypatch.setattr(rescue, "wait", lambda what, *_: what())
     monkeypatch.setattr(rescue, "firewalld_runs", lambda: True)
     context: Any = SimpleNamespace(folder=tmp_path, manager=None)
     step = {"expect": [], "sent": [], "dns": {}, "zones": {"eth0": "trusted"}}
     monkeypatch.setattr(rescue, "zones", lambda: {"eth0": "trusted"})
-    assert steps.read_back(context, step) == "0 interfaces as defined"
+    assert step_actions.read_back(context, step) == "0 interfaces as defined"
     monkeypatch.setattr(rescue, "zones", lambda: {"eth0": "drop"})
-    with pytest.raises(steps.StepFailed, match="eth0 is in zone drop, not trusted"):
-        steps.read_back(context, step)
+    with pytest.raises(step_actions.StepFailed, match="eth0 is in zone drop, not trusted"):
+        step_actions.read_back(context, step)
 
 
 class Saving:
@@ -846,7 +846,7 @@ def test_a_key_that_comes_before_the_change_is_followed_is_not_lost(
 
     monkeypatch.setattr(telling, "state_path", lambda: tmp_path / "state")
     monkeypatch.setattr(telling, "tell_plan", lambda *_: None)
-    monkeypatch.setattr(guard, "try_out", lambda _: None)
+    monkeypatch.setattr(safeguards, "try_out", lambda _: None)
     monkeypatch.setattr(launch, "open_transaction", lambda *_: "T")
     monkeypatch.setattr(launch, "start", start)
     monkeypatch.setattr(telling, "follow_to_end", lambda *_: 3)

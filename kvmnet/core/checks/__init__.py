@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Callable
 
-from kvmnet.core import codes
-from kvmnet.core.model import Cluster
-from kvmnet.core.problem import Problem
-from kvmnet.core.view import HostView
+from kvmnet.core.base import codes
+from kvmnet.core.base.problem import Problem
+from kvmnet.core.definition.model import Cluster
+from kvmnet.core.views.host_view import HostView
 
 _MODULES = ("references", "addresses", "macs", "vlans", "names", "guests", "bonds", "sources", "routes", "probes")
 

@@ -7,10 +7,10 @@ from ipaddress import IPv4Address, IPv4Network, ip_network
 from itertools import combinations
 from typing import Optional
 
+from kvmnet.core.base.problem import Mark, Problem, Related
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import Host, Interface, Network, Placed, PlacedSubnet, Subnet
-from kvmnet.core.problem import Mark, Problem, Related
-from kvmnet.core.view import RouteView
+from kvmnet.core.definition.model import Host, Interface, Network, Placed, PlacedSubnet, Subnet
+from kvmnet.core.views.host_view import RouteView
 
 #: RFC 1122, section 3.2.1.3.
 _THIS_NETWORK, _EVERYBODY = IPv4Network("0.0.0.0/8"), IPv4Address("255.255.255.255")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.base.problem import WARNING, Mark, Problem, Related, did_you_mean, quoted
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import Host, Interface
-from kvmnet.core.problem import WARNING, Mark, Problem, Related, did_you_mean, quoted
+from kvmnet.core.definition.model import Host, Interface
 
 #: BOND_MAX_ARP_TARGETS of the kernel's bonding.h.
 MAX_ARP_TARGETS = 16

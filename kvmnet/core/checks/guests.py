@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Optional
 
+from kvmnet.core.base.problem import WARNING, Mark, Problem, Related
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import Guest, GuestNic, Host, Interface, Network
-from kvmnet.core.moving import device_mtus
-from kvmnet.core.problem import WARNING, Mark, Problem, Related
+from kvmnet.core.definition.model import Guest, GuestNic, Host, Interface, Network
+from kvmnet.core.guests.guest_migration import device_mtus
 
 
 @check("KVN160", "a host without the bridge or tag that a guest needs")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.base.problem import WARNING, Mark, Problem, Related
 from kvmnet.core.checks import Context, check
-from kvmnet.core.problem import WARNING, Mark, Problem, Related
 
 
 def _macs(context: Context) -> Iterator[tuple[str, str, Mark, bool]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.base.problem import Mark, Problem, Related
 from kvmnet.core.checks import Context, check
-from kvmnet.core.guest_settings import PREFIXES
-from kvmnet.core.problem import Mark, Problem, Related
-from kvmnet.core.view import HostView
+from kvmnet.core.rendering.guest_settings import PREFIXES
+from kvmnet.core.views.host_view import HostView
 
 #: IFNAMSIZ of linux/if.h is 16 with the closing NUL.
 MAX_NAME = 15

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from kvmnet.core import routing
+from kvmnet.core.base.problem import WARNING, Mark, Problem
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import PlacedProbe
-from kvmnet.core.problem import WARNING, Mark, Problem
+from kvmnet.core.definition.model import PlacedProbe
+from kvmnet.core.views import routing
 
 
 def _addressed(context: Context) -> Iterator[tuple[str, PlacedProbe, str]]:

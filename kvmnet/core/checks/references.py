@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Optional
 
+from kvmnet.core.base.problem import Mark, Problem, did_you_mean, quoted
 from kvmnet.core.checks import Context, check
-from kvmnet.core.document import Leaf
-from kvmnet.core.problem import Mark, Problem, did_you_mean, quoted
+from kvmnet.core.definition.document import Leaf
 
 #: The profiles that kvmnet brings.
 BROUGHT = ("plain", "rocks")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvmnet.core import routing
+from kvmnet.core.base.problem import WARNING, Mark, Problem
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import Cluster, Host, Placed, Route
-from kvmnet.core.problem import WARNING, Mark, Problem
-from kvmnet.core.view import HostView
+from kvmnet.core.definition.model import Cluster, Host, Placed, Route
+from kvmnet.core.views import routing
+from kvmnet.core.views.host_view import HostView
 
 
 def _written(context: Context) -> Iterator[Route]:

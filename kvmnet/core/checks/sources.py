@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
+from kvmnet.core.base.problem import WARNING, Mark, Problem, Related
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import Host
-from kvmnet.core.problem import WARNING, Mark, Problem, Related
-from kvmnet.core.view import HostView, IpView
+from kvmnet.core.definition.model import Host
+from kvmnet.core.views.host_view import HostView, IpView
 
 
 @check("KVN180", "addresses that their source contradicts")

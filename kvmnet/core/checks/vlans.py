@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.base.problem import Mark, Problem, Related
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import Host, Interface
-from kvmnet.core.problem import Mark, Problem, Related
+from kvmnet.core.definition.model import Host, Interface
 
 
 def _vlans(context: Context) -> Iterator[tuple[Host, Interface]]:

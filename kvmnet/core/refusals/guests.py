@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvmnet.core.impact import GOOD, Impact
+from kvmnet.core.effects.impact import GOOD, Impact
 from kvmnet.core.refusals import Case, Refusal, refusal
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvmnet.core.bundle import port_names
-from kvmnet.core.difference import interface_differences, renamed
-from kvmnet.core.impact import GUESTS_KINDS
-from kvmnet.core.owned import KINDS, is_ours
+from kvmnet.core.effects.impact import GUESTS_KINDS
+from kvmnet.core.planning.difference import interface_differences, renamed
+from kvmnet.core.planning.ownership import KINDS, is_ours
 from kvmnet.core.refusals import ALWAYS, Case, Refusal, refusal
 from kvmnet.core.refusals.guests import lent
+from kvmnet.core.rendering.bundle import port_names
 
 
 @refusal("KVN520", "a NIC of the definition is not here", when=ALWAYS)

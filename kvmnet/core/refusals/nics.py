@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvmnet.core.bundle import port_names
-from kvmnet.core.difference import is_link_local
+from kvmnet.core.effects.boot_rivals import NM_TYPES, rivals
+from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
-from kvmnet.core.rivals import NM_TYPES, rivals
+from kvmnet.core.rendering.bundle import port_names
 
 
 @refusal("KVN530", "a NIC is the port of something strange")

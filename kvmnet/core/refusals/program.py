@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Callable, NamedTuple, Optional
 
-from kvmnet.core.bundle import State
-from kvmnet.core.live import version_of
+from kvmnet.core.live.live_host import version_of
 from kvmnet.core.refusals import WRITING, Case, Refusal, elsewhere, refusal
+from kvmnet.core.rendering.bundle import State
 
 elsewhere(
     "KVN500",
