@@ -70,8 +70,7 @@ class OfPair:
 def host(lab: None, tmp_path: Path) -> Iterator[OfPair]:
     machine = OfPair({**os.environ, "KVMNET_PAIR_DIR": str(tmp_path / "pair")})
     yield machine
-    if (tmp_path / "pair/socket").exists():
-        machine.shell(f"{PAIR} down")
+    machine.shell(f"{PAIR} down || true")  # the page ends with it: only a test that failed has left a pair
 
 
 def test_the_tutorial(host: OfPair, generation: str) -> None:
