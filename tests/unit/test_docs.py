@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -33,7 +34,8 @@ def text_of(path: Path) -> str:
 
 def blocks(text: str) -> Iterator[tuple[str, list[str]]]:
     """The fenced blocks of a page: info string and lines."""
-    info, lines = None, []
+    info: Optional[str] = None
+    lines: list[str] = []
     for line in text.splitlines():
         if line.strip().startswith("```"):
             if info is None:
