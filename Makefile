@@ -18,7 +18,7 @@ PAIRS ?= 3
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
-	@echo "make docs          docs/reference.md anew, from the schemas and the program"
+	@echo "make docs          write the generated pages of docs/reference again"
 	@echo "make fuzz          $(N) generated definitions, right and wrong (N=… for another number; 3 min)"
 	@echo "make faults        the fault matrix, 776 points, SHARD=i/n of them (1/4: half an hour, on a slow machine thrice that)"
 	@echo "make bench         how long validate and render take, beside netplan (3 min)"
@@ -69,7 +69,7 @@ lab-tests-all: $(VENV)/.ready
 test: check pythons lab-tests
 
 docs: $(VENV)/.ready
-	@$(BIN)/python -m tests.reference
+	@$(BIN)/python -m tools.reference
 
 fuzz: $(VENV)/.ready
 	@echo "fuzz: $(N) generated definitions (10,000 take about 3 min)"
