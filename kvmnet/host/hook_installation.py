@@ -118,7 +118,7 @@ def remove(tell: Callable[[str], None]) -> None:
             tell(f"removed {path}")
     programs.run("systemctl", "daemon-reload")
     programs.run("udevadm", "control", "--reload")
-    for device, about in hook.status({})["devices"].items():
+    for device, about in hook.read_status({})["devices"].items():
         if about["there"]:
             guests = ", ".join(about["guests"]) or "no known guest"
             tell(f"{device} stays ({guests}); without the hook nobody removes it: ip link delete {device}")

@@ -24,7 +24,7 @@ def read_running(links: Mapping[str, Link]) -> Running:
         told = ask_libvirt()
     except LibvirtError as error:
         problem = str(error)
-        told = Told(tuple(ET.tostring(domain, encoding="unicode") for domain in hook.running().values()))
+        told = Told(tuple(ET.tostring(domain, encoding="unicode") for domain in hook.read_running_domains().values()))
     functions, parents = read_functions(NET, [link.name for link in links.values() if link.mac])
     return Running(
         guests=tuple(guest for text in told.domains if (guest := guest_of(text)) is not None),
@@ -59,7 +59,7 @@ def read_functions(net: Path, nics: list[str]) -> tuple[dict[str, str], dict[str
 
 def idle(macvtaps: Iterable[str]) -> list[str]:
     """Those that no process holds; none for one who may not look at every process."""
-    numbers = {name: number for name in macvtaps if (number := hook.tap_of(name)) is not None}
+    numbers = {name: number for name in macvtaps if (number := hook.tap_device_number(name)) is not None}
     if not numbers or os.geteuid() != 0:
         return []
     held = set()

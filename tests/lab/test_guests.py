@@ -241,7 +241,10 @@ def test_what_the_definition_does_not_allow_is_said_by_virsh(machine: Machine) -
     machine.run("virsh --quiet define /root/stray.xml")
     result = guests.start(machine, "stray")
     assert result.code != 0
-    assert "kvmnet: peth0.7 is not in the definition of host vm-container-0-0 (it has peth0.2)" in result.stderr
+    assert (
+        "kvmnet: peth0.7 is not in the definition of host vm-container-0-0 (VLAN devices for guests: peth0.2)"
+        in result.stderr
+    )
     until_vlans(machine, "peth0.3")
 
 
