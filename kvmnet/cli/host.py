@@ -101,8 +101,9 @@ def bundle_of_this_host(console: Console, path: Optional[str], host: Optional[st
 
 def this_machines(bundles: list[Bundle], host: Optional[str]) -> Bundle:
     """The one of these bundles that is about this machine. Raises NotThisHost, and Refused when it cannot be read."""
+    from kvmnet.applied_record import read_note
     from kvmnet.core.live.match_host import find_host
-    from kvmnet.host.read_live import hostname, read_links, read_note
+    from kvmnet.host.read_live import hostname, read_links
     from kvmnet.transaction.prepare import told_or_refused
 
     with told_or_refused():

@@ -27,7 +27,7 @@ def render(
     from kvmnet import bundle_folders
     from kvmnet.core.base.errors import Usage
     from kvmnet.core.base.problem import did_you_mean
-    from kvmnet.core.rendering import bundle_files
+    from kvmnet.exporters import bundle_folder
 
     if check and output is None:
         raise Usage("--check compares with a folder: name it with -o")
@@ -36,13 +36,12 @@ def render(
         if name not in definition.views:
             raise Usage(f"the definition has no host {name!r}", did_you_mean(name, definition.hosts))
     wanted = [name for name in definition.hosts if not host or name in host]
-    files = {name: bundle_files.files_of(definition.bundle(name)) for name in wanted}
+    files = bundle_folder.EXPORTER.export(definition.bundles(wanted))
     if output is None:
-        out("".join(files[name][bundle_files.STATE_FILE] for name in wanted))
+        out("".join(files[bundle_folder.state_path(name)].text for name in wanted))
         return
-    everything = not host
     act = bundle_folders.compare if check else bundle_folders.write
-    drift = act(output, files, everything)
+    drift = act(output, files, not host)
     words = ("missing", "stale", "surplus") if check else ("new", "changed", "removed")
     for word, paths in zip(words, (drift.missing, drift.stale, drift.surplus)):
         out("".join(f"{word}: {output / name}\n" for name in paths))

@@ -114,7 +114,7 @@ def remove(
 
 
 def _applied(state_dir: Path) -> "Bundle":
-    from kvmnet.pipeline import read_applied
+    from kvmnet.applied_record import read_applied
 
     applied = read_applied(state_dir)
     if applied is None:

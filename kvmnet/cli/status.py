@@ -73,8 +73,8 @@ def _open_text(now: "Open") -> list[str]:
 
 
 def _drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list[str], bool]:
+    from kvmnet.applied_record import read_applied
     from kvmnet.core.reporting.report import plan_text
-    from kvmnet.pipeline import read_applied
     from kvmnet.transaction.prepare import drift
 
     bundle = read_applied(state_dir)

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
+from kvmnet.applied_record import read_live
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.base.probe import Probe
@@ -34,7 +35,6 @@ from kvmnet.host.nmstate import Backend, NmstateError, find_backend
 from kvmnet.host.operator_connection import Connection, ssh_connection
 from kvmnet.host.probing import ask
 from kvmnet.host.read_guests import read_running
-from kvmnet.host.read_live import read_live
 from kvmnet.host.read_surroundings import read_surroundings
 from kvmnet.system import files
 from kvmnet.system.errors import HostError

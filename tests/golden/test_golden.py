@@ -15,7 +15,8 @@ import pytest
 
 from kvmnet import bundle_folders, pipeline
 from kvmnet.core.base import problem
-from kvmnet.core.rendering import bundle_files
+from kvmnet.exporters import Files
+from kvmnet.exporters.bundle_folder import EXPORTER
 from tests.reading import differences
 
 HERE = Path(__file__).parent
@@ -32,8 +33,8 @@ def load_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pipeline.Definitio
     return pipeline.load(None)
 
 
-def rendered(definition: pipeline.Definition) -> dict[str, dict[str, str]]:
-    return {bundle.host: bundle_files.files_of(bundle) for bundle in definition.bundles()}
+def rendered(definition: pipeline.Definition) -> Files:
+    return EXPORTER.export(definition.bundles())
 
 
 @pytest.mark.guarantee("G48")

@@ -300,6 +300,6 @@ def test_from_boot(machine: Machine) -> None:
 def test_remove(machine: Machine) -> None:
     with guests.running(machine, TAGGED):
         said = machine.out("kvmnet hook remove", timeout=60)
-        assert f"removed {HOOK}\n" in said and f"peth0.2 stays ({TAGGED}); without the hook nobody removes it" in said
+        assert f"removed {HOOK}\n" in said and f"peth0.2 is kept ({TAGGED}); remove it when" in said
         assert picture.link(machine, "peth0.2")["link"] == "peth0"
     assert machine.run("kvmnet hook status", check=False).code == 1

@@ -79,7 +79,7 @@ CASES = {
     ),
     "no nmstate": Case(
         "KVN505",
-        "nmstate is not on this machine",
+        "nmstate is not installed on this host",
         f"mv {_PROGRAM} {_PROGRAM}.real",
         f"mv {_PROGRAM}.real {_PROGRAM}",
     ),

@@ -362,7 +362,7 @@ def test_reconcile_ignores_status_files_of_ended_processes_and_incomplete_ones(
 def test_reconcile_removes_a_device_with_only_orphaned_macvtaps(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A guest did not start because libvirt was killed: its macvtap, which no process has open, goes with the device."""
+    """A guest did not start because libvirt was killed. No process has its macvtap open."""
     monkeypatch.setattr(os, "getppid", lambda: 2**22 + 1)
     call("prepare", domain("one", "peth0.2"), monkeypatch)
     over, tap = kernel.net / "peth0.2/upper_macvtap0", kernel.net / "macvtap0/macvtap/tap9"
@@ -426,7 +426,7 @@ def test_status_prints_devices_guests_and_allowed_vlans(
 
 
 def test_the_hook_imports_only_light_modules_of_the_standard_library() -> None:
-    """libvirt runs it as one file, isolated, without packages. The test also excludes modules that are slow to import."""
+    """libvirt runs it as one file, isolated, without packages. Modules that are slow to import are excluded too."""
     script = (
         f"import sys, runpy; runpy.run_path({hook.__file__!r}); "
         "heavy = {'kvmnet', 'yaml', 'typer', 'subprocess', 'pathlib', 'socket', 'argparse', 'jsonschema'}; "
