@@ -28,13 +28,13 @@ from kvmnet.pipeline import read_bundle_folder
 
 
 def read_live(
-    backend: Backend, manager: NetworkManager, state_dir: Path, held: Manager, wanted: Optional[State] = None
+    backend: Backend, manager: NetworkManager, state_dir: Path, networkmanager: Manager, wanted: Optional[State] = None
 ) -> Live:
     """Return the live host, and what the last apply recorded on it.
 
-    `held` is what NetworkManager reports; `wanted` is the desired state, if there is one: nmstate is asked only for
-    what a plan to this state compares. Raises Refused if the record is corrupt, NmstateError or NMError if nmstate or
-    NetworkManager do not answer.
+    `networkmanager` is what NetworkManager reports; `wanted` is the desired state, if there is one: nmstate returns
+    then only what a plan to this state compares. Raises Refused if the record is corrupt, NmstateError or NMError if
+    nmstate or NetworkManager do not answer.
     """
     note = read_note(state_dir)
     record = AppliedRecord(
@@ -45,7 +45,7 @@ def read_live(
         first_names=note.first_names,
     )
     compared = completed(wanted, note.state) if wanted is not None else None
-    return read_live_host(backend, manager, held, record, compared)
+    return read_live_host(backend, manager, networkmanager, record, compared)
 
 
 def read_applied(state_dir: Path) -> Optional[Bundle]:

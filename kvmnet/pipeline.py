@@ -90,24 +90,24 @@ def load(path: Optional[str]) -> Definition:
 
 def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Optional[str] = None) -> Definition:
     """Check a definition whose files are already read. `problems` are those of reading them, `path` is for messages."""
-    found = list(problems)
+    all_problems = list(problems)
     texts = {source.name: source.text for source in sources}
     trees, parse_problems = _parse(sources)
-    found += parse_problems
+    all_problems += parse_problems
     if not trees:
-        if not found:
+        if not all_problems:
             name = sources[0].name if sources else str(path)
-            found.append(Problem("KVN002", "the definition is empty", Mark(name, 1, 1)))
-        return Definition(None, in_order(found), texts, {})
+            all_problems.append(Problem("KVN002", "the definition is empty", Mark(name, 1, 1)))
+        return Definition(None, in_order(all_problems), texts, {})
     tree, merge_problems = document.merge(trees)
-    found += merge_problems
+    all_problems += merge_problems
     tree, schema_problems = load_schema("cluster").apply(tree)
-    found += schema_problems
+    all_problems += schema_problems
     cluster = build.read_cluster(tree, load_profiles())
     views = layout.views_of(cluster)
-    found += checks.run(checks.Context(cluster, views))
-    found, silenced = suppressions.sort_out(tree, found)
-    return Definition(cluster, in_order(found), texts, views, tuple(silenced))
+    all_problems += checks.run(checks.Context(cluster, views))
+    all_problems, silenced = suppressions.sort_out(tree, all_problems)
+    return Definition(cluster, in_order(all_problems), texts, views, tuple(silenced))
 
 
 def _parse(sources: Sequence[Source]) -> tuple[list[document.Map], list[Problem]]:

@@ -24,7 +24,7 @@ DAEMONS = ("libvirtd.service", "virtqemud.service")
 SELINUX = "/sys/fs/selinux"
 
 #: A udev rule, since NetworkManager waits for udev before it looks at a new device, and the property survives a restart
-#: of NetworkManager. A profile in memory would be found and changed by nmstate.
+#: of NetworkManager. A profile in memory would be changed by nmstate.
 _RULE = f"""# Written by kvmnet: NetworkManager ignores the VLAN devices that libvirt's hook creates for guests.
 SUBSYSTEM=="net", ACTION!="remove", TEST=="{hook.RUN_DIR}/vlans/$name", ENV{{NM_UNMANAGED}}="1"
 """
@@ -82,8 +82,8 @@ def wanting() -> bool:
     return Path(LIBVIRT).is_dir() and not Path(HOOK).exists()
 
 
-def install(tell: Callable[[str], None], restart: bool = True) -> None:
-    """Install the hook, its udev rule and its unit, and print each change with `tell`.
+def install(print_line: Callable[[str], None], restart: bool = True) -> None:
+    """Install the hook, its udev rule and its unit, and print each change with `print_line`.
 
     libvirt looks for new hooks only when it starts, so with `restart` a running daemon is restarted; guests keep
     running. Raises Refused if the host has no libvirt.
@@ -96,37 +96,37 @@ def install(tell: Callable[[str], None], restart: bool = True) -> None:
         target = Path(path)
         if not target.is_file() or not _as_installed(target, data, mode):
             files.write_file(path, data, mode)
-            tell(f"wrote {path}")
+            print_line(f"wrote {path}")
             is_changed = True
     programs.run("udevadm", "control", "--reload")
     programs.run("systemctl", "daemon-reload")
     if not _ask_systemd("is-enabled", UNIT):
         programs.run("systemctl", "enable", UNIT)
-        tell(f"enabled {UNIT}")
+        print_line(f"enabled {UNIT}")
     for daemon in _list_active_daemons() if is_changed else ():
         if restart:
             programs.run("systemctl", "restart", daemon, timeout=120)
-            tell(f"restarted {daemon} so that it uses the new hook; guests keep running")
+            print_line(f"restarted {daemon} so that it uses the new hook; guests keep running")
         else:
-            tell(f"{daemon} uses the new hook only after a restart: systemctl restart {daemon}")
+            print_line(f"{daemon} uses the new hook only after a restart: systemctl restart {daemon}")
     for line in reconcile():
-        tell(line)
+        print_line(line)
 
 
-def remove(tell: Callable[[str], None]) -> None:
-    """Remove the hook, its udev rule and its unit. Its VLAN devices are kept, and printed with `tell`."""
+def remove(print_line: Callable[[str], None]) -> None:
+    """Remove the hook, its udev rule and its unit. Its VLAN devices are kept, and printed with `print_line`."""
     if Path(UNIT_FILE).exists():
         programs.run("systemctl", "disable", UNIT)
     for path in (HOOK, UNIT_FILE, RULE):
         if Path(path).exists():
             files.remove_file(path)
-            tell(f"removed {path}")
+            print_line(f"removed {path}")
     programs.run("systemctl", "daemon-reload")
     programs.run("udevadm", "control", "--reload")
     for device, facts in hook.read_status({})["devices"].items():
         if facts["there"]:
             guests = ", ".join(facts["guests"]) or "no known guest"
-            tell(f"{device} is kept ({guests}); remove it when no guest needs it: ip link delete {device}")
+            print_line(f"{device} is kept ({guests}); remove it when no guest needs it: ip link delete {device}")
 
 
 def reconcile() -> list[str]:

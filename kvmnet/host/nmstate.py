@@ -64,7 +64,7 @@ class Nmstatectl:
         command = [self._program, "apply", *flags, "--timeout", str(timeout), "-"]
         with log.open("ab") as errors:
             start = errors.tell()
-            # nmstatectl writes to the log itself: the checkpoint's path is there even if this process is killed.
+            # nmstatectl writes to the log itself: it has the checkpoint's path even if this process is killed.
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
             try:
                 # It may take longer than the timeout: it retries, and extends the checkpoint each time.

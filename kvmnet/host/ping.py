@@ -144,8 +144,8 @@ class Outage(threading.Thread):
             now = time.monotonic()
             self._sent[sequence] = now
             self._probe.send(sequence)
-            while (left := now + 0.1 - time.monotonic()) > 0 and not self._end.is_set():
-                self._replied += [self._sent[s] for s in self._probe.replies(left) if s in self._sent]
+            while (remaining := now + 0.1 - time.monotonic()) > 0 and not self._end.is_set():
+                self._replied += [self._sent[s] for s in self._probe.replies(remaining) if s in self._sent]
 
     def seconds(self) -> Optional[float]:
         """Stop, and return the longest time without a reply, until now; None if there was no reply at all."""

@@ -66,14 +66,14 @@ def _find_base(name: str) -> Optional[str]:
 def read_live_host(
     backend: Backend,
     manager: NetworkManager,
-    held: Manager,
+    networkmanager: Manager,
     record: AppliedRecord,
     compared: Optional[State] = None,
 ) -> Live:
     """Return the live host without its surroundings, which are read only when there is a change.
 
-    `held` is what NetworkManager reports. `compared` is the state that a plan will compare with the live one; nmstate
-    is asked only for what that needs. Without it nmstate is asked for everything. Raises NmstateError or NMError if
+    `networkmanager` is what NetworkManager reports. `compared` is the state that a plan will compare with the live one:
+    nmstate returns only what that needs; without it nmstate returns everything. Raises NmstateError or NMError if
     nmstate or NetworkManager do not answer.
     """
     links = read_links()
@@ -83,9 +83,9 @@ def read_live_host(
     settings = Path(SETTINGS_FILE)
     return Live(
         hostname=hostname(),
-        state=_read_state(backend, held, compared),
+        state=_read_state(backend, networkmanager, compared),
         links=links,
-        profiles=held.active,
+        profiles=networkmanager.active,
         link_files={path.name: _read_text(path) for path in sorted(LINK_DIR.glob(OURS))},
         zones=zones,
         applied=record.digest,
@@ -97,25 +97,25 @@ def read_live_host(
         owned=record.owned,
         applied_state=record.state,
         first_names=record.first_names,
-        idle=held.idle,
-        temporary=_read_temporary_addresses(held),
+        idle=networkmanager.idle,
+        temporary=_read_temporary_addresses(networkmanager),
     )
 
 
-def _read_temporary_addresses(held: Manager) -> tuple[str, ...]:
+def _read_temporary_addresses(networkmanager: Manager) -> tuple[str, ...]:
     """Return the temporary IPv6 addresses (RFC 8981). They matter only if NetworkManager uses router advertisements."""
-    if not any("auto" in device.asks[1:] for device in held.devices.values()):
+    if not any("auto" in device.asks[1:] for device in networkmanager.devices.values()):
         return ()
     rows = programs.run_json("ip", "-j", "-6", "address", "show", "temporary")
     return tuple(a["local"] for link in rows for a in link.get("addr_info", []) if a.get("temporary"))
 
 
-def _read_state(backend: Backend, held: Manager, compared: Optional[State]) -> State:
+def _read_state(backend: Backend, networkmanager: Manager, compared: Optional[State]) -> State:
     """Return the output of nmstate's `show`, or only the part that a plan compares with `compared`, which is faster."""
-    if compared is not None and asks_only_the_kernel(compared) and all_static(held.devices):
+    if compared is not None and asks_only_the_kernel(compared) and all_static(networkmanager.devices):
         kernel = backend.show(kernel_only=True)
         if lasting(kernel):
-            return with_manager(kernel, held.devices)
+            return with_manager(kernel, networkmanager.devices)
     return backend.show()
 
 

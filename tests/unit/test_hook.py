@@ -52,6 +52,12 @@ class Kernel:
         return sorted(self.vlans)
 
 
+def remove_at_once(devices: list[str], lock: int) -> None:
+    """Remove devices as the hook does in the background."""
+    for device in devices:
+        hook.remove_vlan(device)
+
+
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     (tmp_path / "net").mkdir()
@@ -63,9 +69,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     monkeypatch.setattr(hook, "RECORD", str(tmp_path / "hook.json"))
     monkeypatch.setattr(hook, "run_ip", simulated.ip)
     monkeypatch.setattr(hook, "read_vlan", simulated.vlans.get)
-    monkeypatch.setattr(
-        hook, "remove_vlans_in_background", lambda devices, lock: [hook.remove_vlan(d) for d in devices]
-    )
+    monkeypatch.setattr(hook, "remove_vlans_in_background", remove_at_once)
     (tmp_path / "hook.json").write_text(json.dumps(RECORD))
     return simulated
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,5 +17,5 @@ def libvirt_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(libvirt, "SOCKETS", (str(tmp_path / "no"), str(tmp_path / "socket")))
     monkeypatch.setattr(libvirt, "STATUS_DIR", str(tmp_path))
     monkeypatch.setattr(libvirt, "_binding", lambda: None)
-    monkeypatch.setattr(libvirt.shutil, "which", lambda *_, **__: "/usr/bin/virsh")
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: "/usr/bin/virsh")
     return tmp_path

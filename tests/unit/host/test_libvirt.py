@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,7 +59,7 @@ def test_a_libvirt_that_does_not_answer_is_reported_after_the_timeout(
 
     monkeypatch.setattr(programs, "run", hangs)
     assert read_guests.read_running({}).problem == "no answer within 8 s"
-    monkeypatch.setattr(libvirt.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     assert "neither its Python binding nor virsh is installed" in read_guests.read_running({}).problem
 
 

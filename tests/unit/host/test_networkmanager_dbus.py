@@ -10,6 +10,7 @@ from jeepney import HeaderFields, Message, new_error, new_method_return
 
 from kvmnet.host import networkmanager_dbus
 from kvmnet.host.networkmanager_dbus import WINDOW, Call, NetworkManager, NMError
+from kvmnet.host.networkmanager_objects import BUS
 from kvmnet.system import programs
 from kvmnet.system.errors import HostError
 
@@ -85,9 +86,9 @@ def test_a_late_reply_to_an_earlier_call_is_ignored(bus: Bus) -> None:
 class Devices:
     """A bus with a NetworkManager that has these devices: name -> (state, UUID of the active profile or "")."""
 
-    def __init__(self, **held: tuple[int, str]) -> None:
+    def __init__(self, **devices: tuple[int, str]) -> None:
         self.outgoing_serial = count(1)
-        self.held = held
+        self.devices = devices
         self.waiting: list[Message] = []
 
     def send(self, message: Message, serial: int) -> None:
@@ -104,8 +105,8 @@ class Devices:
     def answer(self, path: str, word: str, name: str = "") -> tuple[str, tuple[Any, ...]] | None:
         kind, _, device = path.rpartition("/")
         if path.endswith("/NetworkManager"):
-            return ("o", (f"/device/{word}",)) if word in self.held else None
-        state, uuid = self.held[device]
+            return ("o", (f"/device/{word}",)) if word in self.devices else None
+        state, uuid = self.devices[device]
         if state < 0:  # deleted after its path was read
             return None
         values = {"State": ("u", state), "ActiveConnection": ("o", f"/active/{device}" if uuid else "/")}
@@ -113,8 +114,8 @@ class Devices:
 
 
 def test_states_and_active_profiles_are_read_by_device_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    devices = Devices(eth0=(100, "u-1"), br0=(70, "u-2"), eth1=(30, ""), late=(-1, ""))
-    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: devices)
+    simulated = Devices(eth0=(100, "u-1"), br0=(70, "u-2"), eth1=(30, ""), late=(-1, ""))
+    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: simulated)
     manager = NetworkManager()
     assert manager.states(["eth0", "none", "br0", "eth1", "late"]) == {"eth0": 100, "br0": 70, "eth1": 30}
     assert manager.active(["eth0", "none", "br0", "eth1", "late"]) == {"eth0": "u-1", "br0": "u-2"}
@@ -132,13 +133,13 @@ def test_many_devices_are_read_in_one_call(bus: Bus, monkeypatch: pytest.MonkeyP
     for name in names[1:]:
         device = {"Interface": as_property(name), "State": as_property(100 if name != "v2" else 50)}
         device["ActiveConnection"] = as_property(f"/active/{name}" if name != "v2" else "/")
-        objects[f"/device/{name}"] = {f"{networkmanager_dbus.BUS}.Device": device}
+        objects[f"/device/{name}"] = {f"{BUS}.Device": device}
         if name != "v2":
             for path, uuid in ((f"/active/{name}", f"u-{name}"), (f"/going/{name}", "u-old")):
                 active = {"Uuid": as_property(uuid), "Devices": as_property([f"/device/{name}"])}
-                objects[path] = {f"{networkmanager_dbus.BUS}.Connection.Active": active}
+                objects[path] = {f"{BUS}.Connection.Active": active}
     old = {"Interface": as_property("v3"), "State": as_property(10), "ActiveConnection": as_property("/")}
-    objects["/device/old"] = {f"{networkmanager_dbus.BUS}.Device": old}
+    objects["/device/old"] = {f"{BUS}.Device": old}
     monkeypatch.setattr(programs, "run_json", lambda *_: {"data": [objects]})
     manager = NetworkManager()
     assert manager.states(names) == {name: 50 if name == "v2" else 100 for name in names[1:]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_without_an_answer_of_libvirt_guests_are_read_from_its_status_files(
 ) -> None:
     """Only of guests whose process exists."""
     monkeypatch.setattr(libvirt, "_binding", lambda: None)
-    monkeypatch.setattr(libvirt.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     monkeypatch.setattr(hook, "STATUS_DIR", str(libvirt_host))
     (libvirt_host / "g.xml").write_text(f"<domstatus pid='{os.getpid()}'>{DOMAIN}</domstatus>")
     gone = DOMAIN.replace("compute-0-0-0", "gone")
