@@ -89,7 +89,7 @@ def test_every_check_has_a_bad_pair() -> None:
     from kvmnet.core import catalogue
 
     told = "".join((HERE / "bad" / name / "expected.txt").read_text(encoding="utf-8") for name in BAD)
-    # What a file system can do wrong is tried in tests/unit/test_files.py.
+    # KVN001, files that cannot be read, is tested in tests/unit/test_definition_files.py.
     missing = [
         entry.code for entry in catalogue.definition_codes() if f" {entry.code} " not in told and entry.code != "KVN001"
     ]
