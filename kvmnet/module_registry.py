@@ -6,7 +6,6 @@ A new module in the package is a new entry; no list has to be changed. Finding a
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
@@ -45,5 +44,7 @@ class ModuleRegistry(Generic[Entry]):
 
     def _modules(self) -> dict[str, str]:
         """Return the name of each entry's module by the entry's name."""
+        import pkgutil
+
         folders = importlib.import_module(self.package).__path__
         return {module.name.rstrip("_").replace("_", "-"): module.name for module in pkgutil.iter_modules(folders)}
