@@ -8,6 +8,7 @@ python inside.py BACKEND commit CHECKPOINT        as the transaction ends its tr
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from kvmnet.core.showing import with_manager
 from kvmnet.host.nm import NetworkManager
@@ -17,7 +18,7 @@ from kvmnet.host.profiles import read_manager
 name, verb, *arguments = sys.argv[1:]
 try:
     backend = find_backend(name)
-    answer = None
+    answer: Any = None
     if verb == "version":
         answer = backend.version()
     elif verb == "show":

@@ -11,6 +11,7 @@ from jeepney import HeaderFields, Message, new_error, new_method_return
 from kvmnet import rescue
 from kvmnet.host import nm
 from kvmnet.host.nm import WINDOW, Call, NetworkManager, NMError
+from kvmnet.host.objects import BUS
 
 
 class Bus:
@@ -131,13 +132,13 @@ def test_of_many_devices_all_is_looked_at_once(bus: Bus, monkeypatch: pytest.Mon
     for name in names[1:]:
         device = {"Interface": told(name), "State": told(100 if name != "v2" else 50)}
         device["ActiveConnection"] = told(f"/active/{name}" if name != "v2" else "/")
-        found[f"/device/{name}"] = {f"{nm.BUS}.Device": device}
+        found[f"/device/{name}"] = {f"{BUS}.Device": device}
         if name != "v2":
             for path, uuid in ((f"/active/{name}", f"u-{name}"), (f"/going/{name}", "u-old")):
                 active = {"Uuid": told(uuid), "Devices": told([f"/device/{name}"])}
-                found[path] = {f"{nm.BUS}.Connection.Active": active}
+                found[path] = {f"{BUS}.Connection.Active": active}
     old = {"Interface": told("v3"), "State": told(10), "ActiveConnection": told("/")}
-    found["/device/old"] = {f"{nm.BUS}.Device": old}
+    found["/device/old"] = {f"{BUS}.Device": old}
     monkeypatch.setattr(rescue, "run_json", lambda *_: {"data": [found]})
     manager = NetworkManager()
     assert manager.states(names) == {name: 50 if name == "v2" else 100 for name in names[1:]}

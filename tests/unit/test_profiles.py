@@ -14,7 +14,8 @@ from kvmnet.core.errors import Refused
 from kvmnet.core.live import Profile
 from kvmnet.core.showing import Managed
 from kvmnet.host import read
-from kvmnet.host.nm import BUS, NMError
+from kvmnet.host.nm import NMError
+from kvmnet.host.objects import BUS
 from kvmnet.host.profiles import bound_profiles, read_manager
 from kvmnet.transaction import prepare
 

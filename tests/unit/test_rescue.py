@@ -167,7 +167,7 @@ def test_at_boot_files_and_names_come_first_and_nothing_is_closed(
     undo = [{"op": op, "mac": "m"} for op in ("checkpoint", "profile", "zone", "files", "rename", "hostname")]
     transaction = {"id": "T", "boot": "an earlier one", "steps": [{"title": "x", "undo": undo}]}
     rescue.write_file(str(opened / "open" / "transaction.json"), json.dumps(transaction).encode())
-    before = {"files": [], "profiles": [], "macs": [], "uuids": [], "links": {}}
+    before: dict[str, Any] = {"files": [], "profiles": [], "macs": [], "uuids": [], "links": {}}
     rescue.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     for op in rescue.UNDO:
         monkeypatch.setitem(rescue.UNDO, op, lambda folder, spec: seen.append(spec["op"]) or "")
@@ -197,8 +197,8 @@ def watched(opened: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         if done.count("sleep") == 3:
             (opened / "open").rename(opened / "closed")
 
-    monkeypatch.setattr(rescue.time, "sleep", sleep)
-    monkeypatch.setattr(rescue.signal, "signal", lambda number, how: None)
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("signal.signal", lambda number, how: None)
     transaction = {"id": "T", "unit": "T.service", "steps": [{"title": "x", "undo": []}]}
     rescue.write_file(str(opened / "open" / "transaction.json"), json.dumps(transaction).encode())
     monkeypatch.setattr(rescue, "run", lambda *argv, **_: done.append(" ".join(argv)) or "")
@@ -261,7 +261,7 @@ def test_the_watchdog_kills_an_undo_that_stands_still(
             assert stopped.stdout is not None
             stopped.stdout.readline()
             stopped.send_signal(signal.SIGSTOP)
-            monkeypatch.setattr(rescue.time, "sleep", lambda _: select.select([], [], [], 0.2))
+            monkeypatch.setattr("time.sleep", lambda _: select.select([], [], [], 0.2))
             if killed:
                 assert rescue.watch(opened, "T") == 3
                 assert watched[-1] == "the watchdog: the undo stood still"
@@ -323,7 +323,7 @@ def test_nics_that_the_boot_named_otherwise_have_their_names_again(
     """Without the .link files that a removal had taken away before it renamed any. One may have another's name."""
     wanted = {"m1": "eth0", "m2": "eth1"} if len(names) > 1 else {"m1": "peth0"}
     links = {**{name: {"mac": mac} for mac, name in wanted.items()}, "br0": {"mac": None}}
-    before = {"files": [], "profiles": [], "uuids": [], "links": links}
+    before: dict[str, Any] = {"files": [], "profiles": [], "uuids": [], "links": links}
     rescue.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     here = dict(names)
 
@@ -360,7 +360,7 @@ def test_what_was_in_memory_alone_is_not_looked_for_after_a_boot(monkeypatch: py
     monkeypatch.setattr(
         rescue, "observe", lambda *_: {**dict.fromkeys(("addresses", "routes", "zones", "dns")), **seen}
     )
-    asked = {"names": [], "macs": [], "uuids": [], "global dns": None}
+    asked: dict[str, Any] = {"names": [], "macs": [], "uuids": [], "global dns": None}
     monkeypatch.setattr(rescue, "global_dns", lambda: None)
     seen["global dns"] = None
     assert rescue.differences({**now, **asked}) == ["file /etc/a: is gone"]
@@ -554,7 +554,7 @@ class Busy:
         monkeypatch.setattr(rescue, "run", self.run)
         monkeypatch.setattr(rescue, "links", lambda: {self.name: {"altnames": []}})
         monkeypatch.setattr(rescue, "nic_of", lambda _: self.name)
-        monkeypatch.setattr(rescue.time, "sleep", lambda _: None)
+        monkeypatch.setattr("time.sleep", lambda _: None)
 
     def run(self, *words: str, **_: Any) -> str:
         if words[-1] == "down":
@@ -817,8 +817,8 @@ def test_a_bond_that_went_with_its_bridge_comes_back_before_its_ports(monkeypatc
         raise rescue.Failed("no")
 
     profiles = [{"uuid": f"u-{name}", "device": name} for name in ("eth0", "bond0", "eth1", "eth9")]
-    before = {"names": [], "macs": [], "uuids": [], "links": Network("02::1", False).links(), "routes": []}
-    before |= {"profiles": profiles, "addresses": {"eth9": ["10.0.0.9/24"]}}
+    before: dict[str, Any] = {"names": [], "macs": [], "uuids": [], "routes": []}
+    before |= {"links": Network("02::1", False).links(), "profiles": profiles, "addresses": {"eth9": ["10.0.0.9/24"]}}
     here = {"profiles": profiles[2:], "addresses": {"eth9": ["10.0.0.9/24"]}, "routes": [], "links": {"eth1": {}}}
     monkeypatch.setattr(rescue, "observe", lambda *_: here)
     monkeypatch.setattr(rescue, "links", lambda: {"eth0": {}, "eth1": {}, "eth9": {}})
@@ -834,7 +834,7 @@ def test_the_way_to_the_gateway_comes_up_first(monkeypatch: pytest.MonkeyPatch) 
     master = {"eth0.2": "br2", "eth0.3": "br3", "eth0.4": "br4", "eth0": None, "eth1": None}
     bridges = dict.fromkeys(("br2", "br3", "br4"))
     links = {name: {"master": master.get(name), "over": over.get(name)} for name in {**over, **bridges}}
-    before = {"links": links, "names": [], "macs": [], "uuids": []}
+    before: dict[str, Any] = {"links": links, "names": [], "macs": [], "uuids": []}
     before["profiles"] = [{"uuid": f"u-{name}", "device": name} for name in (None, *bridges, *over)]
     before["addresses"] = {"br2": [], "br4": ["10.4.0.1/24"], "eth1": ["10.9.0.1/24"]}
     before["routes"] = [{"to": "default", "dev": "br3", "via": "10.3.0.254"}, {"to": "10.9.0.0/24", "dev": "eth1"}]
@@ -842,7 +842,7 @@ def test_the_way_to_the_gateway_comes_up_first(monkeypatch: pytest.MonkeyPatch) 
     ran: list[str] = []
     monkeypatch.setattr(rescue, "observe", lambda *_: {"profiles": [], "links": {}, "addresses": {}, "routes": []})
     monkeypatch.setattr(rescue, "links", lambda: links)
-    monkeypatch.setattr(rescue, "run", lambda *argv: ran.append(argv[-1]) or "")  # type: ignore[func-returns-value]
+    monkeypatch.setattr(rescue, "run", lambda *argv: ran.append(argv[-1]) or "")
     rescue.activate_again(before)
     assert ran == ["br3", "eth0", "eth0.3", "br4", "eth1", "eth0.4", "br2", "eth0.2"]
 
@@ -959,7 +959,8 @@ def test_what_stands_on_a_link_gets_its_mtu_back(ports: Ports) -> None:
 
 def test_a_snapshot_without_guests_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rescue, "run_json", lambda *_: pytest.fail("ip was asked"))
-    for before in ({}, {"guests": {}}):
+    without: list[dict[str, Any]] = [{}, {"guests": {}}]
+    for before in without:
         assert (rescue.guest_differences(before), rescue.give_ports_back(before)) == ([], [])
 
 
@@ -1049,7 +1050,7 @@ def test_all_zones_are_told_by_one_call(monkeypatch: pytest.MonkeyPatch) -> None
     assert rescue.zones() == {"eth0": "trusted", "peth0": "trusted"}
 
 
-SHOWN = [
+SHOWN: list[dict[str, Any]] = [
     {"ifname": "eth0", "address": "02:00:00:00:00:01", "link_type": "ether", "mtu": 1500, "flags": ["UP"]},
     {
         "ifname": "bond0",
@@ -1182,7 +1183,7 @@ def test_a_guest_that_was_started_during_the_change_is_told_of(
     ports: Ports, opened: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On what goes with the undo. Nothing can give it its network back; one that stays, or that has ended, is none."""
-    before = {"files": [], "profiles": [], "guests": rescue.guest_ports()}
+    before: dict[str, Any] = {"files": [], "profiles": [], "guests": rescue.guest_ports()}
     rescue.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     for number, name in enumerate(("vnet1", "vnet2", "vnet3")):
         ports.add(name, 20 + number, "tun", master="br6")
@@ -1431,15 +1432,15 @@ def test_what_one_part_of_an_undo_meets_does_not_end_the_others(opened: Path, mo
         return fail
 
     clock = iter(range(0, 10_000, 5))
-    monkeypatch.setattr(rescue.time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(rescue.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setattr(rescue, "differences", lambda before: ["profiles: gone"])
     errors = (IndexError("x"), KeyError("x"), ValueError("x"), OSError("x"))
     for name, error in zip(("activate_again", "give_macs_back", "give_settings_back", "give_zones_back"), errors):
         monkeypatch.setattr(rescue, name, broken(name, error))
     for name in ("give_ports_back", "guest_ports", "observe"):
         monkeypatch.setattr(rescue, name, broken(name, LookupError("x")))
-    before = {"files": [], "profiles": [], "names": [], "macs": [], "uuids": [], "links": {}}
+    before: dict[str, Any] = {"files": [], "profiles": [], "names": [], "macs": [], "uuids": [], "links": {}}
     rescue.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     rescue.Journal(opened / "open").append("do", step=0)
     assert undone(opened, monkeypatch) == (4, [0])
@@ -1457,7 +1458,7 @@ def test_a_machine_that_cannot_be_read_differs(tmp_path: Path, monkeypatch: pyte
         raise IndexError
 
     monkeypatch.setattr(rescue, "observe", observe)
-    before = {"names": [], "macs": [], "uuids": [], "files": [{"path": str(tmp_path), "absent": True}]}
+    before: dict[str, Any] = {"names": [], "macs": [], "uuids": [], "files": [{"path": str(tmp_path), "absent": True}]}
     file, machine = rescue.differences(before)
     assert file.startswith(f"file {tmp_path}: cannot be read: ")
     assert machine.startswith("the machine cannot be read: ")
@@ -1489,7 +1490,7 @@ def test_an_undo_that_breaks_off_again_is_begun_anew_later_each_time(
     monkeypatch: pytest.MonkeyPatch, undos: list[float], now: float, time_for_it: bool
 ) -> None:
     monkeypatch.setattr(rescue, "uptime", lambda: now)
-    events = [{"event": "do"}, {"event": "undo", "up": 1}, {"event": "not-verified"}]
+    events: list[dict[str, Any]] = [{"event": "do"}, {"event": "undo", "up": 1}, {"event": "not-verified"}]
     assert rescue.rested([*events, *({"event": "undo", "up": up} for up in undos)]) is time_for_it
 
 

@@ -27,7 +27,6 @@ from kvmnet.core.errors import Refused
 from kvmnet.core.plan import make_plan
 from kvmnet.core.probes import Probes
 from kvmnet.core.report import event_text, outcome_text
-from kvmnet.host import nmstate
 from kvmnet.host.nm import NameServers
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
 from kvmnet.host.ping import _checksum, longest_gap
@@ -58,7 +57,7 @@ def shows(monkeypatch: pytest.MonkeyPatch, *shown: dict[str, Any], addresses: di
 
 def test_what_the_kernel_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     shows(monkeypatch, {"name": "peth0", "promiscuous": True, "up": False}, addresses={"peth0": []})
-    wanted = [
+    wanted: list[dict[str, Any]] = [
         {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": ["10.0.0.1/8"], "routes": []},
         {"name": "eth0", "addresses": [], "routes": []},
     ]
@@ -163,7 +162,7 @@ def test_following_ends_with_the_transaction() -> None:
 def test_following_notices_that_the_worker_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rescue, "unit_lives", lambda unit: False)
     clock = iter(float(n) for n in range(0, 1000, 3))
-    monkeypatch.setattr(launch.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
 
 
@@ -174,7 +173,7 @@ def test_following_asks_systemd_only_when_nobody_has_the_lock(tmp_path: Path, mo
     monkeypatch.setattr(rescue, "lock_taken", lambda state: state == tmp_path and next(taken))
     monkeypatch.setattr(rescue, "unit_lives", lambda unit: bool(asked.append(unit)))
     monkeypatch.setattr(launch, "LOOK", 0)
-    monkeypatch.setattr(launch.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
     assert asked == [launch.unit_name("T")] and next(taken, None) is None
 
@@ -227,7 +226,7 @@ def test_a_hanging_nmstate_is_killed(tmp_path: Path) -> None:
 
 
 def test_without_nmstate_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nmstate.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(NmstateError, match="dnf install python3-libnmstate"):
         find_backend("nmstatectl")
 
@@ -428,7 +427,7 @@ def test_what_the_disk_does_not_take_is_a_refusal_of_which_nothing_is_left(
 def test_so_is_a_folder_that_cannot_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, word: str
 ) -> None:
-    launch.guard.install(tmp_path)
+    guard.install(tmp_path)
     monkeypatch.setattr(guard, "install", lambda _: None)
     monkeypatch.setattr(Path, word, raising(OSError(errno.EIO, "broken")))
     with pytest.raises(Refused, match="broken") as refused:
@@ -531,13 +530,13 @@ def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(guard, "UNIT_DIR", folder)
     monkeypatch.setattr(rescue, "run", lambda *words, **_: "")
     monkeypatch.setattr(worker, "_run_steps", lambda *_: None)
-    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     return folder
 
 
 def worked(state: Path, *, removes: bool) -> tuple[int, Any]:
     """What the worker returns, and the last word of the journal that is in the history then."""
-    held = {"id": "T", "steps": [], "watch": None, "backend": "nmstatectl", "removes": removes}
+    held: dict[str, Any] = {"id": "T", "steps": [], "watch": None, "backend": "nmstatectl", "removes": removes}
     (state / "open" / "transaction.json").write_text(json.dumps(held))
     code = worker.work(state)
     assert not (state / "open").exists()
@@ -656,7 +655,7 @@ def test_networkmanager_is_asked_of_one_device_until_it_is_up_then_of_all_and_of
         return {name: 100 if name in up else 50 for name in names}
 
     monkeypatch.setattr(steps, "missing", lambda _: [])
-    monkeypatch.setattr(rescue.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
     steps.read_back(context, {"expect": [], "sent": list("abcdefg"), "dns": {}})
     assert asked == ["a", "a", "a", "abcdefg", "cdef", "cdef", "cdef", "abcdefg"]
@@ -825,7 +824,7 @@ def opened_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     monkeypatch.setattr(launch, "cancel", lambda _: asked.append("cancel"))
     monkeypatch.setattr(launch, "rescue_now", lambda _: asked.append("rescue"))
     monkeypatch.setattr(launch, "wait_closed", lambda *_: None)
-    monkeypatch.setattr(telling.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     return tmp_path, asked
 
 
@@ -844,7 +843,7 @@ def test_a_key_that_comes_before_the_change_is_followed_is_not_lost(
     monkeypatch.setattr(launch, "open_transaction", lambda *_: "T")
     monkeypatch.setattr(launch, "start", start)
     monkeypatch.setattr(telling, "follow_to_end", lambda *_: 3)
-    monkeypatch.setattr(telling.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     try:
         assert telling.carry_out(Console(False), lambda _: prepared, yes=True) == 3
     finally:
