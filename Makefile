@@ -38,8 +38,8 @@ lint: $(VENV)/.ready  ## ruff, codespell, mypy, import-linter, deptry (20 s)
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/deptry kvmnet
 
-unit: $(VENV)/.ready  ## unit and golden tests (30 s)
-	@echo "unit: unit and golden tests (about 30 s)"
+unit: $(VENV)/.ready  ## unit and golden tests (1 min)
+	@echo "unit: unit and golden tests (about a minute)"
 	@$(BIN)/python -m pytest
 
 docs: $(VENV)/.ready  ## rewrite docs/reference.md from the schemas and the program
@@ -47,8 +47,8 @@ docs: $(VENV)/.ready  ## rewrite docs/reference.md from the schemas and the prog
 
 # ---- More tests
 
-coverage: $(VENV)/.ready  ## lines that the unit and golden tests run; fails if kvmnet/core is below 95 % (2 min)
-	@echo "coverage: unit and golden tests with every line counted (about 2 min)"
+coverage: $(VENV)/.ready  ## lines that the unit and golden tests run; fails if kvmnet/core is below 95 % (3 min)
+	@echo "coverage: unit and golden tests with every line counted (about 3 min)"
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest
 	@echo "coverage: everything but kvmnet/core (no minimum: much of it runs on lab machines only)"

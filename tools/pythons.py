@@ -83,7 +83,7 @@ def main() -> int:
     code = 0
     for version in chosen:
         python = environment(found[version])
-        print(f"pythons: unit and golden tests on Python {version[0]}.{version[1]} (about 30 s)", flush=True)
+        print(f"pythons: unit and golden tests on Python {version[0]}.{version[1]} (about a minute)", flush=True)
         code |= subprocess.run([python, "-m", "pytest", "-p", "no:cacheprovider"], cwd=ROOT, check=False).returncode
     skipped = sorted(set(found) - set(chosen) - {current})
     print(f"pythons: run on {_names(sorted({*chosen, current}))}; found but not used: {_names(skipped)}")
