@@ -28,9 +28,9 @@ def by_kvmnet(host: Machine) -> None:
 
 
 def undo_kvmnet(host: Machine) -> None:
-    """As if it had been cut off at its end: rescue.py gives everything back."""
+    """As if it had been cut off at its end: the rescue program gives everything back."""
     reopen_last(host)
-    done = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.py", timeout=120, check=False)
+    done = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz", timeout=120, check=False)
     assert done.code == 3, done
     host.run("rm -rf /var/lib/kvmnet")
 

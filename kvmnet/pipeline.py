@@ -8,17 +8,21 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from kvmnet import files, resources
-from kvmnet.core import build, checks, document, emit, layout, profile, render, schema, silence
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.errors import Refused
-from kvmnet.core.problem import Mark, Problem, Silenced, in_order
+from kvmnet import definition_files, resources
+from kvmnet.core import checks
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.problem import Mark, Problem, Silenced, in_order
+from kvmnet.core.checks import suppressions
+from kvmnet.core.definition import build, document, naming_policy, schema
+from kvmnet.core.rendering import bundle_files, render
+from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.views import layout
 
 if TYPE_CHECKING:
-    from kvmnet.core.document import Source
-    from kvmnet.core.model import Cluster
-    from kvmnet.core.profile import Profile
-    from kvmnet.core.view import HostView
+    from kvmnet.core.definition.document import Source
+    from kvmnet.core.definition.model import Cluster
+    from kvmnet.core.definition.naming_policy import Profile
+    from kvmnet.core.views.host_view import HostView
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def load_profiles() -> Mapping[str, Profile]:
             problems += more
         if tree is None or problems:
             raise ValueError(f"profile {name}: {problems[0].message if problems else 'empty'}")
-        one = profile.read_profile(tree)
+        one = naming_policy.read_profile(tree)
         found[one.name] = one
     return found
 
@@ -81,7 +85,7 @@ def load(path: Optional[str]) -> Definition:
 
     Never raises for what is wrong with the definition: every problem is in the result.
     """
-    sources, problems = files.read_definition(path)
+    sources, problems = definition_files.read_definition(path)
     return check(sources, problems, path)
 
 
@@ -111,7 +115,7 @@ def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Opt
     cluster = build.read_cluster(tree, load_profiles())
     views = layout.views_of(cluster)
     found += checks.run(checks.Context(cluster, views))
-    found, silenced = silence.sort_out(tree, found)
+    found, silenced = suppressions.sort_out(tree, found)
     return Definition(cluster, in_order(found), texts, views, tuple(silenced))
 
 
@@ -127,12 +131,12 @@ def read_bundle_folder(folder: Path) -> Bundle:
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     texts: dict[str, str] = {}
     for name in names:
-        if name in (emit.STATE_FILE, emit.GUESTS_FILE, emit.BUNDLE_FILE) or emit.LINK_FILE.match(name):
+        if bundle_files.is_bundle_file(name):
             try:
-                texts[name] = files.read_file(folder / name).decode("utf-8")
+                texts[name] = definition_files.read_file(folder / name).decode("utf-8")
             except UnicodeDecodeError:
-                raise emit.BundleError(f"{name} is not UTF-8 text") from None
-    return emit.read_bundle(texts, load_schema("state"))
+                raise bundle_files.BundleError(f"{name} is not UTF-8 text") from None
+    return bundle_files.read_bundle(texts, load_schema("state"))
 
 
 def read_applied(state_dir: Path) -> Optional[Bundle]:
@@ -146,6 +150,6 @@ def read_applied(state_dir: Path) -> Optional[Bundle]:
         return None
     try:
         return read_bundle_folder(folder)
-    except (emit.BundleError, files.CannotRead) as error:
+    except (bundle_files.BundleError, definition_files.CannotRead) as error:
         hint = "apply the definition or the bundle again: that writes it anew, and touches nothing else"
         raise Refused(f"what kvmnet wrote of itself to {folder} is damaged: {error}", hint, "KVN563") from error

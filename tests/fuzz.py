@@ -17,10 +17,10 @@ from random import Random
 from typing import Any, Optional
 
 from kvmnet import pipeline, resources
-from kvmnet.core import problem
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.document import Source
-from kvmnet.core.schema import resolve
+from kvmnet.core.base import problem
+from kvmnet.core.definition.document import Source
+from kvmnet.core.definition.schema import resolve
+from kvmnet.core.rendering.bundle import Bundle
 from tests.generate import cluster
 from tests.mutate import MUTATORS, written
 from tests.reading import differences

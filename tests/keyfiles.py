@@ -10,7 +10,7 @@ import configparser
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Optional
 
-from kvmnet.core.view import NO_IP, BondView, HostView, IpView
+from kvmnet.core.views.host_view import NO_IP, BondView, HostView, IpView
 
 Keyfile = dict[str, dict[str, str]]
 Facts = dict[str, Any]

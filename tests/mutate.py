@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, Callable, Optional, Union
 
-from kvmnet.core.problem import Mark
+from kvmnet.core.base.problem import Mark
 
 Data = dict[str, Any]
 Path = tuple[Union[str, int], ...]

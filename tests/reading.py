@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.view import HostView, IpView
+from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.views.host_view import HostView, IpView
 
 
 def differences(view: HostView, bundle: Bundle) -> list[str]:

@@ -12,8 +12,8 @@ import typer
 
 from kvmnet import resources
 from kvmnet.cli import main
-from kvmnet.core import codes
-from kvmnet.core.schema import resolve
+from kvmnet.core import catalogue
+from kvmnet.core.definition.schema import resolve
 
 PAGE = Path(__file__).parents[1] / "docs/reference.md"
 
@@ -55,8 +55,8 @@ def page() -> str:
     for name, (heading, words) in SCHEMAS.items():
         parts.append(f"## {heading}\n{words}\n")
         parts += _Keys(name).sections()
-    of_definitions = codes.definition_codes()
-    refusals = [entry for entry in codes.all_codes() if entry not in of_definitions]
+    of_definitions = catalogue.definition_codes()
+    refusals = [entry for entry in catalogue.all_codes() if entry not in of_definitions]
     parts.append("## Problems\n`kvmnet explain CODE` prints the same.\n")
     parts += [f"### {entry.code}\n**{entry.title}.** {_flowing(entry.page)}\n" for entry in of_definitions]
     parts.append("## Refusals\nWhy a host is refused, before anything is touched (exit code 5).\n")

@@ -23,10 +23,10 @@ from kvmnet.cli.host import (
     this_machines,
     told,
 )
-from kvmnet.core.errors import Usage
+from kvmnet.core.base.errors import Usage
 
 if TYPE_CHECKING:
-    from kvmnet.core.planfile import SavedPlan
+    from kvmnet.core.reporting.saved_plan import SavedPlan
     from kvmnet.transaction.prepare import Prepared
 
 
@@ -83,7 +83,7 @@ def apply(
 
 def _require_saved(saved: Optional["SavedPlan"], prepared: "Prepared") -> None:
     """Raises Refused when the machine is not what a saved plan was made from."""
-    from kvmnet.core.planfile import require_same
+    from kvmnet.core.reporting.saved_plan import require_same
 
     if saved is not None:
         require_same(saved.plan, saved.basis, prepared.plan, prepared.live)

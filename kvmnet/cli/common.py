@@ -46,7 +46,7 @@ def err(text: str) -> None:
 def load_definition(path: Optional[str]) -> Definition:
     """The definition, its problems told on stderr. Ends the program with 1 when one of them is an error."""
     from kvmnet import pipeline
-    from kvmnet.core import problem
+    from kvmnet.core.base import problem
 
     definition = pipeline.load(path)
     if definition.problems:

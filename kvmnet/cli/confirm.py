@@ -7,7 +7,7 @@ import typer
 
 from kvmnet.cli.follow import follow_to_end
 from kvmnet.cli.host import Console, need_root, state_path, told
-from kvmnet.core.errors import Refused
+from kvmnet.core.base.errors import Refused
 
 NO_CHANGE, NO_PROOF = "KVN560", "KVN561"
 
@@ -24,8 +24,8 @@ def confirm(
     as_json: bool = typer.Option(False, "--json", help="For machines: one event a line."),
 ) -> None:
     """Say that the host is reachable after a change: over a connection that was opened after it."""
-    from kvmnet import rescue
-    from kvmnet.transaction.guard import not_written
+    from kvmnet.system import files
+    from kvmnet.transaction.safeguards import not_written
 
     console = Console(as_json)
     with told(console):
@@ -33,7 +33,7 @@ def confirm(
         state_dir = state_path()
         who = _who(state_dir, console_here)
         folder = state_dir / "open"
-        identity = str(rescue.read_json(folder / "transaction.json").get("id", ""))
+        identity = str(files.read_json(folder / "transaction.json").get("id", ""))
         try:
             (folder / ".confirmed").write_text(json.dumps({"by": who}), encoding="utf-8")
             (folder / ".confirmed").rename(folder / "confirmed.json")
@@ -46,8 +46,8 @@ def confirm(
 
 def _who(state_dir: Path, console_here: bool) -> str:
     """Who confirms; raises Refused when it proves nothing."""
-    from kvmnet import rescue
-    from kvmnet.host.caller import ssh_connection, way_back
+    from kvmnet.host.operator_connection import ssh_connection, way_back
+    from kvmnet.system import files, links
     from kvmnet.transaction.history import opened, waits_since
 
     since = waits_since(state_dir)
@@ -69,13 +69,13 @@ def _who(state_dir: Path, console_here: bool) -> str:
     if connection.opened < since:
         age = since - connection.opened
         raise Refused(f"this connection was there {age:.0f} s before the change, so it proves nothing", anew, NO_PROOF)
-    proving = rescue.read_json(state_dir / "open" / "transaction.json").get("proving", [])
-    came = [name for name, addresses in rescue.addresses().items() if _has(addresses, connection.address)]
+    proving = files.read_json(state_dir / "open" / "transaction.json").get("proving", [])
+    came = [name for name, addresses in links.read_addresses().items() if _has(addresses, connection.address)]
     if proving and not set(came) & set(proving):
         where = came[0] if came else connection.address
         words = f"this connection came in by {where}, which the change does not touch: it proves nothing"
         raise Refused(words, f"{anew}, to an address of {' or '.join(_addressed(proving))}", NO_PROOF)
-    ours = {a.partition("/")[0] for addresses in rescue.addresses().values() for a in addresses}
+    ours = {a.partition("/")[0] for addresses in links.read_addresses().values() for a in addresses}
     if connection.peer in ours:
         raise Refused("this connection comes from this host itself, so it proves nothing", anew, NO_PROOF)
     device, port = way_back(connection.peer, connection.address)
@@ -90,10 +90,10 @@ def _who(state_dir: Path, console_here: bool) -> str:
 
 def _addressed(names: list[str]) -> list[str]:
     """Those that somebody may come in by now; all of them where none has an address that is not made by itself."""
-    from kvmnet import rescue
-    from kvmnet.core.difference import is_link_local
+    from kvmnet.core.planning.difference import is_link_local
+    from kvmnet.system import links
 
-    now = rescue.addresses()
+    now = links.read_addresses()
     return [n for n in names if any(not is_link_local(a.partition("/")[0]) for a in now.get(n, []))] or names
 
 

@@ -16,11 +16,11 @@ def explain(
     code: Annotated[Optional[str], typer.Argument(help="A code such as KVN110.", show_default=False)] = None,
 ) -> None:
     """Say what a problem means and how to mend it; without a code list all."""
-    from kvmnet.core import codes
-    from kvmnet.core.errors import Usage
-    from kvmnet.core.problem import did_you_mean
+    from kvmnet.core import catalogue
+    from kvmnet.core.base.errors import Usage
+    from kvmnet.core.base.problem import did_you_mean
 
-    known = {entry.code: entry for entry in codes.all_codes()}
+    known = {entry.code: entry for entry in catalogue.all_codes()}
     if code is None:
         out("".join(f"{entry.code}  {entry.title}\n" for entry in known.values()))
         return

@@ -23,7 +23,7 @@ PRESSED: list[int] = []
 
 def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, dry_run: bool = False) -> int:
     """Tell what `make` (given the state directory) has prepared, ask, do it, follow it; the exit code."""
-    from kvmnet.transaction import guard
+    from kvmnet.transaction import safeguards
     from kvmnet.transaction.launch import open_transaction, start, state_directory
 
     if dry_run:
@@ -34,8 +34,7 @@ def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, d
         return 0
     with state_directory(state_path()) as state_dir:
         prepared = make(state_dir)
-        if not prepared.plan.empty:
-            guard.try_out(state_dir)
+        program = b"" if prepared.plan.empty else safeguards.try_rescue_program(state_dir)
         tell_plan(console, prepared)
         if prepared.plan.empty:
             console.event("result", exit=0, outcome="nothing to do")
@@ -54,7 +53,7 @@ def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, d
         signal.signal(signal.SIGINT, lambda number, _: PRESSED.append(number))
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        identity = open_transaction(state_dir, prepared)
+        identity = open_transaction(state_dir, prepared, program)
         start(state_dir, identity)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     return follow_to_end(console, state_dir, identity)
@@ -62,16 +61,16 @@ def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, d
 
 def _require_same(prepared: "Prepared", again: "Prepared") -> None:
     """Raises Refused when the machine has changed while somebody thought about the question."""
-    from kvmnet.core.basis import basis_of
-    from kvmnet.core.planfile import require_same
+    from kvmnet.core.planning.plan_basis import basis_of
+    from kvmnet.core.reporting.saved_plan import require_same
 
     require_same(prepared.plan.to_json(), basis_of(prepared.plan, prepared.live), again.plan, again.live)
 
 
 def tell_plan(console: Console, prepared: "Prepared") -> None:
     """What would change, and who is asked whether the host is still there."""
-    from kvmnet.core.report import allowed_text, plan_text, probes_text
-    from kvmnet.host import hooks
+    from kvmnet.core.reporting.report import allowed_text, plan_text, probes_text
+    from kvmnet.host import hook_installation
 
     console.waiting(None)
     text = plan_text(prepared.plan, prepared.told) + allowed_text(prepared.allowed)
@@ -82,14 +81,14 @@ def tell_plan(console: Console, prepared: "Prepared") -> None:
         where = " to an address of what changes" if prepared.proving else ""
         words = f"`kvmnet confirm` must come by a new connection{where}"
         console.line(f"note: within {prepared.confirm} s of the change {words}")
-    if prepared.plan.bundle.guests and hooks.wanting():
+    if prepared.plan.bundle.guests and hook_installation.wanting():
         console.line("note: guests attach on demand here, but libvirt's hook is not in place: kvmnet hook install")
 
 
 def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel: bool = True) -> int:
     """Tell what the worker does until the transaction has ended; its exit code. Ctrl-C asks for the undo, and
     waits for it (without `on_cancel` it only ends the telling); so does a dropped session."""
-    from kvmnet.core.report import confirm_text, event_text, patience_text
+    from kvmnet.core.reporting.report import confirm_text, event_text, patience_text
     from kvmnet.transaction.launch import cancel, follow, rescue_now, wait_closed
 
     titles: list[str] = []
@@ -151,15 +150,16 @@ def _journal(state_dir: Path, identity: str) -> TextIO:
 
 def _told_end(console: Console, state_dir: Path, identity: str, code: int, away: Optional[float]) -> int:
     """Tell how it ended; the exit code, which a later try of the undo may have made better."""
-    from kvmnet import rescue
-    from kvmnet.core.report import outcome_text
+    from kvmnet.core.reporting.report import outcome_text
+    from kvmnet.system import files
+    from kvmnet.system.journal import Journal
     from kvmnet.transaction.history import away_at_most
 
     folder = state_dir / "history" / identity
-    events = rescue.Journal(folder).events()
+    events = Journal(folder).events()
     if code == 4 and any(e.get("verified") for e in events):
         code = 3
-    transaction = rescue.read_json((folder if folder.exists() else state_dir / "open") / "transaction.json")
+    transaction = files.read_json((folder if folder.exists() else state_dir / "open") / "transaction.json")
     at_most = away_at_most(transaction, events)
     with suppress(OSError):
         console.event("result", exit=code, away=away, away_at_most=at_most)

@@ -10,9 +10,9 @@ import typer
 from kvmnet.cli.common import PathArgument, err, load_definition, out
 
 if TYPE_CHECKING:
-    from kvmnet.core.guest_xml import Merged
-    from kvmnet.core.model import Guest, Host
-    from kvmnet.core.view import GuestPortView
+    from kvmnet.core.definition.model import Guest, Host
+    from kvmnet.core.guests.guest_xml import Merged
+    from kvmnet.core.views.host_view import GuestPortView
     from kvmnet.pipeline import Definition
 
 GuestArgument = Annotated[str, typer.Argument(help="A guest of the definition.", show_default=False)]
@@ -42,8 +42,8 @@ def xml(
     as_json: JsonOption = False,
 ) -> None:
     """Print a guest's NICs as libvirt's <interface> elements, or a domain's XML with them merged in."""
-    from kvmnet.core import guest_xml
-    from kvmnet.core.errors import Usage
+    from kvmnet.core.base.errors import Usage
+    from kvmnet.core.guests import guest_xml
 
     if as_json and domain is not None:
         raise Usage("--json and --domain do not go together", "a domain's XML is for libvirt")
@@ -101,7 +101,7 @@ def can_move(
     as_json: JsonOption = False,
 ) -> None:
     """Say whether a host has what a guest needs: bridge or tag for every NIC, with no smaller an MTU. Exit 1: no."""
-    from kvmnet.core.moving import move_of
+    from kvmnet.core.guests.guest_migration import move_of
 
     definition = load_definition(path)
     assert definition.cluster is not None
@@ -155,8 +155,8 @@ def _plugs(ports: dict[str, dict[str, Any]]) -> str:
 
 
 def _guest(definition: "Definition", name: str) -> "Guest":
-    from kvmnet.core.errors import Usage
-    from kvmnet.core.problem import did_you_mean
+    from kvmnet.core.base.errors import Usage
+    from kvmnet.core.base.problem import did_you_mean
 
     assert definition.cluster is not None
     guests = definition.cluster.guests
@@ -166,8 +166,8 @@ def _guest(definition: "Definition", name: str) -> "Guest":
 
 
 def _host(definition: "Definition", name: str) -> "Host":
-    from kvmnet.core.errors import Usage
-    from kvmnet.core.problem import did_you_mean
+    from kvmnet.core.base.errors import Usage
+    from kvmnet.core.base.problem import did_you_mean
 
     assert definition.cluster is not None
     if name not in definition.cluster.hosts:
@@ -177,8 +177,8 @@ def _host(definition: "Definition", name: str) -> "Host":
 
 def _host_for(definition: "Definition", guest: "Guest", host: Optional[str]) -> str:
     """The host whose devices the XML names: the one asked for, else the guest's, where all give the same XML."""
-    from kvmnet.core import guest_xml
-    from kvmnet.core.errors import Usage
+    from kvmnet.core.base.errors import Usage
+    from kvmnet.core.guests import guest_xml
 
     assert definition.cluster is not None
     hosts = [h.name for h in definition.cluster.hosts_of(guest)]
@@ -203,8 +203,8 @@ def _merged(name: str, ports: Sequence["GuestPortView"]) -> "Merged":
     """The domain's XML in a file (- is stdin), with these NICs; an error names the file."""
     import sys
 
-    from kvmnet.core.guest_xml import DomainError, merge
-    from kvmnet.files import read_file
+    from kvmnet.core.guests.guest_xml import DomainError, merge
+    from kvmnet.definition_files import read_file
 
     domain = sys.stdin.buffer.read() if name == "-" else read_file(Path(name))
     try:

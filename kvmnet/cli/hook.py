@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from kvmnet.cli.common import err, out
-from kvmnet.core.errors import Refused
+from kvmnet.core.base.errors import Refused
 
 _RESTART_HELP = "Restart libvirt's daemon where a file changed: it sees a new hook only when it starts."
 
@@ -30,28 +30,28 @@ def register(app: typer.Typer) -> None:
 
 def install(restart: Annotated[bool, typer.Option("--restart/--no-restart", help=_RESTART_HELP)] = True) -> None:
     """Put the hook to /etc/libvirt/hooks/qemu.d, with a udev rule and a unit that belong to it."""
-    from kvmnet.host import hooks
+    from kvmnet.host import hook_installation
 
     with _as_root():
-        hooks.install(_line, restart)
+        hook_installation.install(_line, restart)
     _line("the hook is installed")
     _warn_confined()
 
 
 def remove() -> None:
     """Take the hook, its rule and its unit away. Guests and their devices stay as they are."""
-    from kvmnet.host import hooks
+    from kvmnet.host import hook_installation
 
     with _as_root():
-        hooks.remove(_line)
+        hook_installation.remove(_line)
     _line("the hook is removed")
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON document.")] = False) -> None:
     """Say whether the hook is here, which devices it has made and for whom. Exit 1: not in working order."""
-    from kvmnet.host import hooks
+    from kvmnet.host import hook_installation
 
-    found = hooks.status()
+    found = hook_installation.status()
     if as_json:
         about = {
             "installed": found.installed,
@@ -78,10 +78,10 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For machines: o
 
 def reconcile() -> None:
     """Make the devices those that running guests need (a unit does this whenever libvirt starts)."""
-    from kvmnet.host import hooks
+    from kvmnet.host import hook_installation
 
     with _as_root():
-        for line in hooks.reconcile():
+        for line in hook_installation.reconcile():
             _line(line)
 
 
@@ -102,9 +102,9 @@ def _tell(says: dict[str, Any]) -> None:
 
 
 def _warn_confined() -> None:
-    from kvmnet.host import hooks
+    from kvmnet.host import hook_installation
 
-    if hooks.confined():
+    if hook_installation.confined():
         err("kvmnet: SELinux lets the hook make no device: setsebool -P virt_hooks_unconfined on\n")
 
 
@@ -115,12 +115,12 @@ def _line(text: str) -> None:
 @contextmanager
 def _as_root() -> Iterator[None]:
     """What changes the host, with a failing program as a message."""
-    from kvmnet import rescue
-    from kvmnet.core.errors import KvmnetError
+    from kvmnet.core.base.errors import KvmnetError
+    from kvmnet.system.errors import HostError
 
     if os.geteuid() != 0:
         raise Refused("only root can change libvirt's hooks", "run it with sudo")
     try:
         yield
-    except (rescue.Failed, OSError) as error:
+    except (HostError, OSError) as error:
         raise KvmnetError(str(error)) from error

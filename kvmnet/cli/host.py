@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.errors import KvmnetError, Refused, Usage
-from kvmnet.core.problem import REPORTERS
-from kvmnet.rescue import STATE_DIR
+from kvmnet.core.base.errors import KvmnetError, Refused, Usage
+from kvmnet.core.base.problem import REPORTERS
+from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.system import state_folder
 
 if TYPE_CHECKING:
-    from kvmnet.core.planfile import SavedPlan
+    from kvmnet.core.reporting.saved_plan import SavedPlan
 
 PROBLEMS, DIFFERENT = 1, 6
 
@@ -101,8 +101,8 @@ def bundle_of_this_host(console: Console, path: Optional[str], host: Optional[st
 
 def this_machines(bundles: list[Bundle], host: Optional[str]) -> Bundle:
     """The one of these bundles that is about this machine. Raises NotThisHost, and Refused when it cannot be read."""
-    from kvmnet.core.identify import find_host
-    from kvmnet.host.read import hostname, read_links, read_note
+    from kvmnet.core.live.match_host import find_host
+    from kvmnet.host.read_live import hostname, read_links, read_note
     from kvmnet.transaction.prepare import told_or_refused
 
     with told_or_refused():
@@ -112,9 +112,9 @@ def this_machines(bundles: list[Bundle], host: Optional[str]) -> Bundle:
 
 def read_plan(file: str) -> SavedPlan:
     """The plan that `plan -o` wrote; raises KvmnetError when the file is none, or was changed."""
-    from kvmnet.core.emit import BundleError
-    from kvmnet.core.planfile import PlanFileError, from_text
-    from kvmnet.files import CannotRead, read_file
+    from kvmnet.core.rendering.bundle_files import BundleError
+    from kvmnet.core.reporting.saved_plan import PlanFileError, from_text
+    from kvmnet.definition_files import CannotRead, read_file
     from kvmnet.pipeline import load_schema
 
     try:
@@ -124,8 +124,8 @@ def read_plan(file: str) -> SavedPlan:
 
 
 def _read(folder: str) -> Bundle:
-    from kvmnet.core.emit import BundleError
-    from kvmnet.files import CannotRead
+    from kvmnet.core.rendering.bundle_files import BundleError
+    from kvmnet.definition_files import CannotRead
     from kvmnet.pipeline import read_bundle_folder
 
     try:
@@ -173,4 +173,4 @@ def confirm_seconds(confirm_within: Optional[int], no_confirm: bool) -> Optional
 
 def state_path() -> Path:
     """Where kvmnet keeps what it knows of this host."""
-    return Path(STATE_DIR)
+    return Path(state_folder.STATE_FOLDER)

@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from kvmnet import __version__
-from kvmnet.core.errors import KvmnetError
+from kvmnet.core.base.errors import KvmnetError
 
 #: Modules of kvmnet.cli, in the order that --help lists them; each has `register(app)`. They import typer
 #: and nothing heavy: what a verb needs it imports when it runs.

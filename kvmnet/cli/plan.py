@@ -81,7 +81,7 @@ def plan(
 
 
 def _text(form: Format, prepared: "Prepared") -> str:
-    from kvmnet.core.report import allowed_text, plan_markdown, plan_text, probes_text
+    from kvmnet.core.reporting.report import allowed_text, plan_markdown, plan_text, probes_text
 
     if form is Format.json:
         return json.dumps({**prepared.to_json(), "steps": [s["title"] for s in prepared.steps]}, indent=2) + "\n"
@@ -92,9 +92,9 @@ def _text(form: Format, prepared: "Prepared") -> str:
 
 
 def _save(file: str, prepared: "Prepared") -> None:
-    from kvmnet.core.errors import KvmnetError
-    from kvmnet.core.planfile import to_text
-    from kvmnet.rescue import write_file
+    from kvmnet.core.base.errors import KvmnetError
+    from kvmnet.core.reporting.saved_plan import to_text
+    from kvmnet.system import files
 
     allowed = {reason.code for reason in prepared.allowed if reason.guest is None}
     lose = {reason.guest for reason in prepared.allowed if reason.guest is not None}
@@ -104,6 +104,6 @@ def _save(file: str, prepared: "Prepared") -> None:
         if place.exists() and not place.is_file():  # /dev/null, /dev/stdout, a pipe: not to be replaced
             place.write_bytes(text.encode())
         else:
-            write_file(str(place.resolve()), text.encode())
+            files.write_file(str(place.resolve()), text.encode())
     except OSError as error:
         raise KvmnetError(f"{file} cannot be written: {error.strerror}") from error

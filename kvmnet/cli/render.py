@@ -24,10 +24,10 @@ def render(
     check: Annotated[bool, typer.Option("--check", help=_CHECK_HELP)] = False,
 ) -> None:
     """Turn a definition into nmstate states, .link files and bundles. Without -o the states go to stdout."""
-    from kvmnet import folders
-    from kvmnet.core import emit
-    from kvmnet.core.errors import Usage
-    from kvmnet.core.problem import did_you_mean
+    from kvmnet import bundle_folders
+    from kvmnet.core.base.errors import Usage
+    from kvmnet.core.base.problem import did_you_mean
+    from kvmnet.core.rendering import bundle_files
 
     if check and output is None:
         raise Usage("--check compares with a folder: name it with -o")
@@ -36,12 +36,12 @@ def render(
         if name not in definition.views:
             raise Usage(f"the definition has no host {name!r}", did_you_mean(name, definition.hosts))
     wanted = [name for name in definition.hosts if not host or name in host]
-    files = {name: emit.files_of(definition.bundle(name)) for name in wanted}
+    files = {name: bundle_files.files_of(definition.bundle(name)) for name in wanted}
     if output is None:
-        out("".join(files[name][emit.STATE_FILE] for name in wanted))
+        out("".join(files[name][bundle_files.STATE_FILE] for name in wanted))
         return
     everything = not host
-    act = folders.compare if check else folders.write
+    act = bundle_folders.compare if check else bundle_folders.write
     drift = act(output, files, everything)
     words = ("missing", "stale", "surplus") if check else ("new", "changed", "removed")
     for word, paths in zip(words, (drift.missing, drift.stale, drift.surplus)):

@@ -19,10 +19,10 @@ from kvmnet.cli.host import (
     state_path,
     told,
 )
-from kvmnet.core.errors import Refused
+from kvmnet.core.base.errors import Refused
 
 if TYPE_CHECKING:
-    from kvmnet.core.bundle import Bundle
+    from kvmnet.core.rendering.bundle import Bundle
     from kvmnet.transaction.history import Open
 
 _YES = typer.Option(False, "--yes", "-y", help="Do not ask (only a terminal is asked).")
@@ -51,7 +51,7 @@ def rollback(
 ) -> None:
     """Undo the open transaction at once; where none is open, go back to what was applied before the last one that was
     kept, as a new transaction."""
-    from kvmnet.core.emit import read_bundle
+    from kvmnet.core.rendering.bundle_files import read_bundle
     from kvmnet.pipeline import load_schema
     from kvmnet.transaction.history import before_the_last, opened
     from kvmnet.transaction.prepare import Wishes, prepare

@@ -10,7 +10,7 @@ import typer
 
 from kvmnet.cli.common import count
 from kvmnet.cli.host import DIFFERENT, Console, need_root, state_path, told
-from kvmnet.core.errors import KvmnetError
+from kvmnet.core.base.errors import KvmnetError
 
 if TYPE_CHECKING:
     from kvmnet.transaction.history import Ended, Open
@@ -53,7 +53,7 @@ def status(
 
 
 def _open_text(now: "Open") -> list[str]:
-    from kvmnet.core.report import ACCEPT
+    from kvmnet.core.reporting.report import ACCEPT
 
     lines = [f"transaction {now.id} for {now.host} is open, since {_when(now.at)}"]
     lines.append(f"  {'undoing' if now.undoing else 'now'}: {now.step}")
@@ -73,7 +73,7 @@ def _open_text(now: "Open") -> list[str]:
 
 
 def _drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list[str], bool]:
-    from kvmnet.core.report import plan_text
+    from kvmnet.core.reporting.report import plan_text
     from kvmnet.pipeline import read_applied
     from kvmnet.transaction.prepare import drift
 
@@ -100,7 +100,7 @@ def history(
     as_json: bool = typer.Option(False, "--json", help="For machines: one JSON document."),
 ) -> None:
     """Show the transactions that have ended: what changed, how it ended, how long the host was away."""
-    from kvmnet import rescue
+    from kvmnet.system.journal import Journal
     from kvmnet.transaction.history import ended
 
     with told(Console(as_json)):
@@ -114,7 +114,7 @@ def history(
         lines = [f"{one.id}  {_line(one)}" for one in past] or ["no transaction yet"]
         print(json.dumps([asdict(one) for one in past], indent=2) if as_json else "\n".join(lines))
         return
-    events = rescue.Journal(state_path() / "history" / identity).events()
+    events = Journal(state_path() / "history" / identity).events()
     if as_json:
         print(json.dumps({**asdict(past[0]), "events": events}, indent=2))
         return

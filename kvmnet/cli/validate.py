@@ -29,7 +29,7 @@ def validate(
 ) -> None:
     """Check a definition; print every problem at its place. Exit 1 when one is an error."""
     from kvmnet import pipeline
-    from kvmnet.core import problem
+    from kvmnet.core.base import problem
 
     definition = pipeline.load(path)
     out(problem.REPORTERS[format.value](definition.problems, definition.sources, definition.silenced))

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvmnet import rescue
-from kvmnet.core.running import guest_of
+from kvmnet.core.live.running_guests import guest_of
+from kvmnet.system import clock, programs
+from kvmnet.system.errors import HostError
 
 URI = "qemu:///system"
 #: Seconds that libvirt has for its answer.
@@ -57,7 +58,7 @@ def ask_libvirt(seconds: float = PATIENCE) -> Told:
     binding = _binding()
     if binding is not None:
         return _by_binding(binding, seconds)
-    if shutil.which("virsh", path=rescue.PROGRAMS) is None:
+    if shutil.which("virsh", path=programs.PROGRAM_PATH) is None:
         raise LibvirtError("libvirt is here, but neither its Python binding nor virsh")
     return _by_virsh(seconds)
 
@@ -120,7 +121,7 @@ def _described(libvirt: Any, objects: Any) -> tuple[str, ...]:
 def _by_virsh(seconds: float) -> Told:
     """Two calls for any number of guests. virsh goes on after a command that failed, so a guest that has gone
     meanwhile, or a daemon for networks that is not there, does no harm."""
-    end = rescue.uptime() + seconds
+    end = clock.uptime() + seconds
     networks, _, domains = _virsh(f"net-list --uuid; echo {_MARK}; list --uuid", end).partition(_MARK)
     if not domains.split():
         return Told()
@@ -133,8 +134,8 @@ def _virsh(commands: str, end: float, whole: bool = True) -> str:
     """What some commands print, until `end` (see `rescue.uptime`); with `whole` the last one must not fail."""
     command = ("virsh", "--readonly", "--quiet", "--connect", URI, commands if whole else f"{commands}; echo")
     try:
-        return rescue.run(*command, timeout=max(end - rescue.uptime(), 0.5))
-    except rescue.Failed as error:
+        return programs.run(*command, timeout=max(end - clock.uptime(), 0.5))
+    except HostError as error:
         lines = str(error).replace(f"{' '.join(command)}: ", "").splitlines()
         raise LibvirtError(lines[0] if lines else "virsh failed") from error
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional, Protocol
 
-from kvmnet.core.bundle import State
-from kvmnet.host.nm import NetworkManager, NMError
+from kvmnet.core.base.nmstate import State
+from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 
 
 class NmstateError(Exception):
@@ -127,7 +127,7 @@ class Libnmstate:
     def apply(self, state: State, timeout: int, log: Path, *, verify: bool = False) -> None:
         """The library tells what it did at its end and cannot be interrupted: it works in a thread, while this one
         waits where a signal reaches it, and writes the checkpoint down as soon as NetworkManager has it. Whoever
-        gives up waiting must end the process, and the thread with it; the worker does, when it becomes rescue.py."""
+        gives up waiting must end the process, and the thread with it: the worker becomes the rescue program."""
         failures: list[Exception] = []
 
         def work() -> None:

@@ -1,1 +1,1 @@
-"""The transaction: steps with do and undo, journalled, undone by rescue.py."""
+"""The transaction: steps with do and undo, journalled, undone by the rescue program."""

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from kvmnet import rescue
+from kvmnet.system import clock, files, journal, units
+from kvmnet.system.journal import Journal
+from kvmnet.system.types import Json
 
 #: Steps that may take the host's addresses away, or what lets others reach them.
 TAKING = ("zone", "unbind zone", "rename", "clear", "bond option", "apply", "associations", "give back", "activate")
@@ -51,7 +53,7 @@ def ended(state_dir: Path) -> list[Ended]:
 
 
 def _ended(folder: Path) -> Ended:
-    transaction, events = rescue.read_json(folder / "transaction.json"), rescue.Journal(folder).events()
+    transaction, events = files.read_json(folder / "transaction.json"), Journal(folder).events()
     last = next((e for e in reversed(events) if e["event"] == "end"), {})
     reasons = [e.get("error") or e.get("why") for e in events if e["event"] in ("failed", "undo")]
     away = [e["away"] for e in events if e.get("away") is not None]
@@ -71,7 +73,7 @@ def _ended(folder: Path) -> Ended:
     )
 
 
-def away_at_most(transaction: rescue.Json, events: Sequence[rescue.Json]) -> Optional[float]:
+def away_at_most(transaction: Json, events: Sequence[Json]) -> Optional[float]:
     """An upper bound of the seconds for which the host's addresses were away: from the first step that may take them
     (of one cut off before that: the last word before the undo) to the step that found them again, or the undo's
     comparison. Over a boot it is told by the date, if that did not jump. None where the end was not seen or the journal
@@ -94,7 +96,7 @@ def away_at_most(transaction: rescue.Json, events: Sequence[rescue.Json]) -> Opt
     return math.ceil(round(span, 3) * 10) / 10 if span >= 0 else None
 
 
-def _taken(events: Sequence[rescue.Json]) -> Optional[int]:
+def _taken(events: Sequence[Json]) -> Optional[int]:
     """The number of the event from which on the addresses may be away."""
     for number, event in enumerate(events):
         if event["event"] == "do" and event.get("op") in TAKING:
@@ -104,7 +106,7 @@ def _taken(events: Sequence[rescue.Json]) -> Optional[int]:
     return None
 
 
-def _found(events: Sequence[rescue.Json]) -> Optional[int]:
+def _found(events: Sequence[Json]) -> Optional[int]:
     """The number of the event by which they are there again: what was kept was read back after its last step of
     those."""
     if any(e["event"] == "undo" for e in events):
@@ -117,7 +119,7 @@ def _found(events: Sequence[rescue.Json]) -> Optional[int]:
     return next(found, next(n for n, e in enumerate(events) if e["event"] == "kept"))
 
 
-def _boots(transaction: rescue.Json, events: Sequence[rescue.Json]) -> list[Optional[str]]:
+def _boots(transaction: Json, events: Sequence[Json]) -> list[Optional[str]]:
     """The boot that each event is of: an undo may be in a later one than the change. None where it does not say."""
     boot, found = transaction.get("boot"), []
     for event in events:
@@ -127,7 +129,7 @@ def _boots(transaction: rescue.Json, events: Sequence[rescue.Json]) -> list[Opti
     return found
 
 
-def _steady(events: Sequence[rescue.Json]) -> bool:
+def _steady(events: Sequence[Json]) -> bool:
     """Whether the date went as the uptime did; both are stamped by each."""
     apart = [float(e["at"]) - float(e["up"]) if "up" in e else math.inf for e in events]
     return math.isfinite(max(apart)) and max(apart) - min(apart) <= DRIFT
@@ -157,7 +159,7 @@ def opened(state_dir: Path) -> Optional[Open]:
     folder = state_dir / "open"
     if not folder.is_dir():
         return None
-    transaction, events = rescue.read_json(folder / "transaction.json"), rescue.Journal(folder).events()
+    transaction, events = files.read_json(folder / "transaction.json"), Journal(folder).events()
     told = [e for e in events if e["event"] in ("do", "undoing")]
     undoing = any(e["event"] == "undo" for e in events)
     last = next((e for e in reversed(events) if e["event"] in ("not-verified", "settling")), {})
@@ -167,23 +169,23 @@ def opened(state_dir: Path) -> Optional[Open]:
         str(transaction.get("host", "")),
         float(events[0]["at"]) if events else 0.0,
         str(told[-1]["title"]) if told else "about to begin",
-        None if undoing else round(rescue.deadline(events) - rescue.uptime(), 1),
-        rescue.unit_lives(str(transaction.get("unit", ""))),
+        None if undoing else round(journal.deadline(events) - clock.uptime(), 1),
+        units.is_unit_alive(str(transaction.get("unit", ""))),
         undoing,
         tuple(last.get("differences", ())),
         tuple(last.get("mends", ())),
-        None if waits is None else round(waits["up"] + waits["seconds"] - rescue.uptime(), 1),
+        None if waits is None else round(waits["up"] + waits["seconds"] - clock.uptime(), 1),
     )
 
 
 def waits_since(state_dir: Path) -> Optional[float]:
     """Since when (seconds, as `rescue.uptime`) the open transaction waits for a word from outside; None when
     it does not."""
-    waits = _waits(rescue.Journal(state_dir / "open").events())
+    waits = _waits(Journal(state_dir / "open").events())
     return float(waits["up"]) if waits else None
 
 
-def _waits(events: Sequence[rescue.Json]) -> Optional[rescue.Json]:
+def _waits(events: Sequence[Json]) -> Optional[Json]:
     """The word by which a journal says that a word from outside is waited for; None where it does not, or did."""
     steps = [e for e in events if e["event"] in ("do", "done", "failed", "undo")]
     return steps[-1] if steps and steps[-1]["event"] == "do" and steps[-1].get("op") == "confirm" else None
@@ -194,7 +196,7 @@ def adopted(state_dir: Path) -> set[str]:
     found: set[str] = set()
     for one in ended(state_dir):
         if one.kept:
-            transaction = rescue.read_json(state_dir / "history" / one.id / "transaction.json")
+            transaction = files.read_json(state_dir / "history" / one.id / "transaction.json")
             found = set() if transaction.get("removes") else found | set(transaction.get("adopts", ()))
     return found
 
@@ -205,7 +207,7 @@ def before_the_last(state_dir: Path) -> dict[str, str]:
     kept = [one for one in ended(state_dir) if one.kept]
     if not kept:
         return {}
-    snapshot = rescue.read_json(state_dir / "history" / kept[-1].id / "snapshot.json")
+    snapshot = files.read_json(state_dir / "history" / kept[-1].id / "snapshot.json")
     found = {}
     for record in snapshot.get("files", []):
         path = Path(record["path"])

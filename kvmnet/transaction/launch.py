@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,14 +15,18 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Optional, TextIO
 
-from kvmnet import __version__, rescue
-from kvmnet.core.errors import Refused
-from kvmnet.core.impact import GOOD
-from kvmnet.transaction import guard
-from kvmnet.transaction.guard import SYSTEM_PYTHON
+from kvmnet import __version__
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.nmstate import interfaces_of
+from kvmnet.core.effects.impact import GOOD
+from kvmnet.rescue import snapshot
+from kvmnet.system import clock, files, lock, programs, state_folder, units
+from kvmnet.system.errors import HostError
+from kvmnet.system.journal import Journal
+from kvmnet.transaction import safeguards
 from kvmnet.transaction.history import adopted
 from kvmnet.transaction.prepare import Prepared, told_or_refused
-from kvmnet.transaction.stepdata import STEP_LIMIT, touched_files, touched_profiles
+from kvmnet.transaction.step import STEP_LIMIT, touched_files, touched_profiles
 
 #: Seconds between two looks whether anybody works.
 LOOK = 5.0
@@ -39,25 +44,25 @@ def state_directory(path: Path) -> Iterator[Path]:
         try:
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o700)
-            held.enter_context(rescue.locked(path, wait_for=False))
+            held.enter_context(lock.hold_lock(path, wait_for=False))
         except BlockingIOError as error:
             raise Refused("another kvmnet is at work on this machine", "wait until it has ended", "KVN501") from error
         except OSError as error:
-            raise guard.not_written(path, error) from error
+            raise safeguards.not_written(path, error) from error
         if (path / "open").exists():
             raise Refused(
                 "a transaction is open that nobody works on: it was cut off, or its undo could not be verified",
                 "kvmnet status; kvmnet rollback (or, without kvmnet: "
-                f"{SYSTEM_PYTHON} -I {path}/rescue.py; it may be run again)",
+                f"{shlex.join(state_folder.rescue_command(path))}; it may be run again)",
                 "KVN502",
             )
         yield path
 
 
-def open_transaction(state_dir: Path, prepared: Prepared) -> str:
+def open_transaction(state_dir: Path, prepared: Prepared, rescue_program: bytes) -> str:
     """Write the transaction, its snapshot and its way back to disk; returns its id. Nothing is touched yet: raises
     Refused when the host cannot be read or the disk does not take it, and leaves nothing of it then."""
-    guard.install(state_dir)
+    safeguards.install(state_dir, rescue_program)
     with _all_or_nothing(state_dir):
         return _write(state_dir, prepared)
 
@@ -72,19 +77,19 @@ def _all_or_nothing(state_dir: Path) -> Iterator[None]:
         for name in ("open.new", "open"):
             shutil.rmtree(state_dir / name, ignore_errors=True)
         if isinstance(error, OSError):
-            raise guard.not_written(state_dir, error) from error
+            raise safeguards.not_written(state_dir, error) from error
         raise
 
 
 def _write(state_dir: Path, prepared: Prepared) -> str:
     plan, live, steps = prepared.plan, prepared.live, prepared.steps
     identity = next_id(state_dir)
-    names = {i["name"] for i in plan.bundle.state.get("interfaces", [])} | plan.touched
+    names = {i["name"] for i in interfaces_of(plan.bundle.state)} | plan.touched
     macs = [r.mac for r in plan.renames]
     taken = {link.mac or "" for nic in plan.bundle.nics if (link := live.find(nic))}
     lost = [impact.device for impact in prepared.impacts if impact.how == GOOD]
     with told_or_refused():
-        before = rescue.snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost))
+        before = snapshot.take_snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost))
     new = state_dir / "open.new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
@@ -100,7 +105,7 @@ def _write(state_dir: Path, prepared: Prepared) -> str:
                 "backend": prepared.backend,
                 "watch": prepared.probes.watch,
                 "unit": unit_name(identity),
-                "boot": rescue.boot_id(),
+                "boot": clock.boot_id(),
                 "removes": prepared.original is not None,
                 "adopts": sorted(taken - {""} - adopted(state_dir)),
                 "changes": plan.to_json()["changes"],
@@ -110,16 +115,16 @@ def _write(state_dir: Path, prepared: Prepared) -> str:
             },
         ),
     ):
-        rescue.write_file(str(new / name), json.dumps(data, indent=1).encode(), 0o600)
+        files.write_file(str(new / name), json.dumps(data, indent=1).encode(), 0o600)
     titles = [step["title"] for step in steps]
-    until = rescue.uptime() + STEP_LIMIT
-    rescue.write_file(str(new / rescue.BALLAST), b"\0" * rescue.BALLAST_SIZE, 0o600)
+    until = clock.uptime() + STEP_LIMIT
+    files.write_file(str(new / state_folder.BALLAST_FILE), b"\0" * state_folder.BALLAST_SIZE, 0o600)
     if prepared.original is not None:
         text = json.dumps(prepared.original.snapshot, indent=1)
-        rescue.write_file(str(new / "original" / "snapshot.json"), text.encode(), 0o600)
-    rescue.Journal(new).append("begin", id=identity, host=plan.bundle.host, steps=titles, until=until)
+        files.write_file(str(new / "original" / "snapshot.json"), text.encode(), 0o600)
+    Journal(new).append("begin", id=identity, host=plan.bundle.host, steps=titles, until=until)
     new.rename(state_dir / "open")
-    rescue.sync_dir(state_dir)
+    files.sync_folder(state_dir)
     return identity
 
 
@@ -150,11 +155,11 @@ def start(state_dir: Path, identity: str) -> None:
     """Start the worker as a transient unit. Through /usr/bin/env: SELinux lets systemd start no program
     from a venv or a home directory. Raises Refused when systemd does not start it: nothing was begun."""
     try:
-        guard.arm(state_dir, identity)
+        safeguards.arm(state_dir, identity)
     except Refused:
         shutil.rmtree(state_dir / "open")
         raise
-    undo = f"{SYSTEM_PYTHON} -I {state_dir}/rescue.py --state {state_dir} --after-worker"
+    undo = shlex.join(state_folder.rescue_command(state_dir, "--after-worker"))
     command = [
         "systemd-run",
         "--quiet",
@@ -175,12 +180,12 @@ def start(state_dir: Path, identity: str) -> None:
         str(state_dir),
     ]
     try:
-        rescue.run(*command)
-    except (rescue.Failed, OSError) as error:
-        if not rescue.Journal(state_dir / "open").begun():
+        programs.run(*command)
+    except (HostError, OSError) as error:
+        if not Journal(state_dir / "open").begun():
             shutil.rmtree(state_dir / "open")
             with contextlib.suppress(OSError):  # without an open transaction the watchdog ends itself
-                rescue.disarm(identity)
+                units.stop_watchdog(identity)
         raise Refused(
             f"systemd does not start the worker: {error}", "systemctl status; journalctl -xe", "KVN509"
         ) from error
@@ -189,13 +194,13 @@ def start(state_dir: Path, identity: str) -> None:
 def _path() -> str:
     """The worker's PATH: the system's, and where this command found nmstatectl (cargo puts it into a home)."""
     found = shutil.which("nmstatectl")
-    return f"{rescue.PROGRAMS}:{Path(found).parent}" if found else rescue.PROGRAMS
+    return f"{programs.PROGRAM_PATH}:{Path(found).parent}" if found else programs.PROGRAM_PATH
 
 
 def cancel(identity: str) -> None:
     """Ask the worker to undo: what Ctrl-C means."""
-    with contextlib.suppress(rescue.Failed):
-        rescue.run("systemctl", "kill", "--signal=INT", "--kill-who=main", unit_name(identity))
+    with contextlib.suppress(HostError):
+        programs.run("systemctl", "kill", "--signal=INT", "--kill-who=main", unit_name(identity))
 
 
 def follow(journal: TextIO, state_dir: Path, identity: str, tell: Callable[[dict[str, Any]], None]) -> Optional[int]:
@@ -220,7 +225,7 @@ def follow(journal: TextIO, state_dir: Path, identity: str, tell: Callable[[dict
         journal.seek(place)  # nothing, or half a line
         if time.monotonic() - looked > LOOK:
             looked = time.monotonic()
-            alive = rescue.lock_taken(state_dir) or rescue.unit_lives(unit_name(identity))
+            alive = lock.is_locked(state_dir) or units.is_unit_alive(unit_name(identity))
             if not alive and not journal.read(1):
                 return None
             journal.seek(place)
@@ -232,12 +237,12 @@ def wait_closed(state_dir: Path, identity: str, code: int) -> None:
     removal takes the boot's units away after that: whoever is told of the end may start the next one."""
     if code == NOT_VERIFIED:
         return
-    rescue.wait(lambda: not (state_dir / "open").exists(), 10)
-    if code == KEPT and rescue.read_json(state_dir / "history" / identity / "transaction.json").get("removes"):
-        rescue.wait(lambda: not rescue.unit_lives(unit_name(identity)), 30)
+    clock.wait_until(lambda: not (state_dir / "open").exists(), 10)
+    if code == KEPT and files.read_json(state_dir / "history" / identity / "transaction.json").get("removes"):
+        clock.wait_until(lambda: not units.is_unit_alive(unit_name(identity)), 30)
 
 
 def rescue_now(state_dir: Path) -> None:
     """Undo from this process's side: when the unit is gone and its ExecStopPost= did not do it."""
-    command = [SYSTEM_PYTHON, "-I", str(state_dir / "rescue.py"), "--state", str(state_dir)]
+    command = state_folder.rescue_command(state_dir)
     subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL, start_new_session=True)

@@ -13,32 +13,34 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
-from kvmnet import rescue
-from kvmnet.core import emit
-from kvmnet.core.bundle import Bundle, State
-from kvmnet.core.confirmation import proving, touches
-from kvmnet.core.errors import Refused
-from kvmnet.core.hook_record import HOOK_FILE, hook_text
-from kvmnet.core.impact import Impact, impacts
-from kvmnet.core.live import Live
-from kvmnet.core.notes import notes
-from kvmnet.core.owned import OWNED_FILE, note_after, to_note
-from kvmnet.core.plan import Plan, link_files_go, make_plan
-from kvmnet.core.probe import Probe
-from kvmnet.core.probes import Probes, choose_probes
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.nmstate import State
+from kvmnet.core.base.probe import Probe
+from kvmnet.core.effects.impact import Impact, impacts
+from kvmnet.core.effects.operator_path import proving, touches
+from kvmnet.core.effects.plan_notes import notes
+from kvmnet.core.effects.probe_choice import Probes, choose_probes
+from kvmnet.core.live.live_host import Live
+from kvmnet.core.planning.ownership import OWNED_FILE, note_after, to_note
+from kvmnet.core.planning.plan import Plan, link_files_go, make_plan
 from kvmnet.core.refusals import GIVING_BACK, Refusal, judge
-from kvmnet.core.report import guest_lines
-from kvmnet.host.caller import Connection, ssh_connection
-from kvmnet.host.nm import NetworkManager, NMError
+from kvmnet.core.rendering import bundle_files
+from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.rendering.hook_record import HOOK_FILE, hook_text
+from kvmnet.core.reporting.report import guest_lines
+from kvmnet.host.connection_profiles import Manager, bound_profiles, read_manager
+from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
-from kvmnet.host.probe import ask
-from kvmnet.host.profiles import Manager, bound_profiles, read_manager
-from kvmnet.host.read import read_live
-from kvmnet.host.running import read_running
-from kvmnet.host.surroundings import read_surroundings
-from kvmnet.transaction.compile import Terms, compile_steps
-from kvmnet.transaction.giveback import Original, compile_removal, find_original, given_back, plan_removal
-from kvmnet.transaction.stepdata import Step
+from kvmnet.host.operator_connection import Connection, ssh_connection
+from kvmnet.host.probing import ask
+from kvmnet.host.read_guests import read_running
+from kvmnet.host.read_live import read_live
+from kvmnet.host.read_surroundings import read_surroundings
+from kvmnet.system import files
+from kvmnet.system.errors import HostError
+from kvmnet.transaction.compile_steps import Terms, compile_steps
+from kvmnet.transaction.removal import Original, compile_removal, find_original, given_back, plan_removal
+from kvmnet.transaction.step import Step
 
 #: Seconds for a word from outside, where the caller does not say how many.
 CONFIRM_WITHIN = 120
@@ -133,8 +135,8 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Calla
             tell("reading the live state")
             _, live = _read(backend, manager, state_dir)
             original = find_original(state_dir)
-            files = {r["path"]: rescue.record_file(r["path"]) for r in original.snapshot["files"]}
-            plan = plan_removal(bundle, original, live, files)
+            records = {r["path"]: files.record_file(r["path"]) for r in original.snapshot["files"]}
+            plan = plan_removal(bundle, original, live, records)
             live = _with_surroundings(live, manager, state_dir, plan)
             allowed = judged(plan, live, wishes, GIVING_BACK)
             tell("asking the gateways")
@@ -188,7 +190,7 @@ def told_or_refused() -> Iterator[None]:
     except NMError as error:
         hint = "kvmnet needs a running NetworkManager: systemctl status NetworkManager"
         raise Refused(str(error), hint, "KVN504") from error
-    except (rescue.Failed, subprocess.SubprocessError, OSError) as error:
+    except (HostError, subprocess.SubprocessError, OSError) as error:
         hint = "run what it names by hand, and mend what it complains of"
         raise Refused(f"this host could not be read: {error}", hint, "KVN512") from error
 
@@ -215,7 +217,7 @@ def _read(
     manager.version()  # first: when NetworkManager does not run, nmstate's own message is of no help
     try:
         held = read_manager()
-    except rescue.Failed:
+    except HostError:
         manager.version()  # it may have gone meanwhile: that is the reason then
         raise
     return held, read_live(backend, manager, state_dir, held, wanted)
@@ -231,10 +233,10 @@ def _probes(desired: State, live: Live, connection: Optional[Connection], own: S
 
 def _record(bundle: Bundle, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
     folder = state_dir / "applied"
-    files = {str(folder / name): text for name, text in emit.files_of(bundle).items()}
-    files[str(folder / HOOK_FILE)] = hook_text(bundle)
-    files[str(folder / OWNED_FILE)] = json.dumps(to_note(note_after(bundle, live)), indent=1) + "\n"
+    texts = {str(folder / name): text for name, text in bundle_files.files_of(bundle).items()}
+    texts[str(folder / HOOK_FILE)] = hook_text(bundle)
+    texts[str(folder / OWNED_FILE)] = json.dumps(to_note(note_after(bundle, live)), indent=1) + "\n"
     there: list[str] = []
     with contextlib.suppress(OSError):  # not there yet; or a plan made by somebody who may not look
         there = [str(p) for p in folder.iterdir()]
-    return files, tuple(sorted(p for p in there if p not in files))
+    return texts, tuple(sorted(p for p in there if p not in texts))

@@ -13,25 +13,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kvmnet import rescue
-from kvmnet.host.nm import NetworkManager, NMError
+from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
+from kvmnet.system import firewalld, links
+from kvmnet.system.types import Json
 
 Expected = Mapping[str, Any]
 BONDING = "/sys/class/net/{bond}/bonding"
-#: What core/expectations names, for iproute2's words of a link's kind.
+#: What core/planning/expected_readback names, for iproute2's words of a link's kind.
 _KIND_DATA = {"tag": "id", "mode": "mode", "stp": "stp_state"}
 
 
 def missing(expected: Iterable[Expected]) -> list[str]:
     """What the kernel lacks of what is expected, one line each."""
-    shown_links = rescue.shown_links()
-    links, addresses = rescue.links(shown_links), rescue.addresses()
+    shown_links = links.read_ip_links()
+    links_now, addresses = links.read_links(shown_links), links.read_addresses()
     kinds = {link["ifname"]: link for link in shown_links}
-    routes = {(r["to"], r["via"], r["dev"]) for r in rescue.routes()}
+    routes = {(r["to"], r["via"], r["dev"]) for r in links.read_routes()}
     found = []
     for want in expected:
         name = want["name"]
-        link = links.get(name)
+        link = links_now.get(name)
         if want.get("absent"):
             found += [f"{name} is still there"] if link is not None else []
             continue
@@ -64,7 +65,7 @@ def _version(address: str) -> int:
     return ipaddress.ip_interface(address).version
 
 
-def _of_its_kind(link: rescue.Json) -> dict[str, Any]:
+def _of_its_kind(link: Json) -> dict[str, Any]:
     data = link.get("linkinfo", {}).get("info_data", {})
     return {"base": link.get("link"), **{key: data.get(word) for key, word in _KIND_DATA.items()}}
 
@@ -102,9 +103,9 @@ def unknown_servers(manager: NetworkManager, wanted: Mapping[str, Any]) -> list[
 def wrong_zones(wanted: Mapping[str, str]) -> list[str]:
     """Interfaces that are in another of firewalld's zones, as a connection profile that was there says none or another:
     nobody would come in."""
-    if not wanted or not rescue.firewalld_runs():
+    if not wanted or not firewalld.is_running():
         return []
-    bound = rescue.zones()
+    bound = firewalld.read_zones()
     return [
         f"{name} is in zone {bound.get(name) or 'of none'}, not {zone}: a connection profile of its name was there and "
         "says so (delete it, or give it connection.zone)"

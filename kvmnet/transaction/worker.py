@@ -1,7 +1,7 @@
 """The process that does the work: the main process of a transient systemd unit.
 
 It is no child of any terminal: when the operator's session drops, it goes on. It ends by becoming
-rescue.py when anything fails, so that there is one way to undo, whoever calls it; should it be killed, the
+the rescue program when anything fails, so that there is one way to undo, whoever calls it; should it be killed, the
 unit's ExecStopPost= calls the same file.
 
     python -I -m kvmnet.transaction.worker /var/lib/kvmnet
@@ -17,14 +17,16 @@ import time
 from pathlib import Path
 from typing import NoReturn, Optional
 
-from kvmnet import rescue
-from kvmnet.host.nm import NetworkManager
+from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import find_backend
 from kvmnet.host.ping import Outage
-from kvmnet.transaction import guard
-from kvmnet.transaction.guard import SYSTEM_PYTHON
-from kvmnet.transaction.stepdata import Step
-from kvmnet.transaction.steps import DO, ERRORS, Context, carriers
+from kvmnet.rescue import closing
+from kvmnet.system import clock, files, lock, state_folder
+from kvmnet.system.journal import Journal
+from kvmnet.system.types import Json
+from kvmnet.transaction import safeguards
+from kvmnet.transaction.step import Step
+from kvmnet.transaction.step_actions import DO, ERRORS, Context, carriers
 
 
 class Cancelled(BaseException):
@@ -33,10 +35,10 @@ class Cancelled(BaseException):
 
 def work(state_dir: Path) -> int:
     """Run the open transaction's steps; returns 0 when all is kept. Never returns when it is not."""
-    with rescue.locked(state_dir):
+    with lock.hold_lock(state_dir):
         folder = state_dir / "open"
-        transaction = rescue.read_json(folder / "transaction.json")
-        journal = rescue.Journal(folder)
+        transaction = files.read_json(folder / "transaction.json")
+        journal = Journal(folder)
         if not transaction or journal.begun():
             return 0  # undone, or taken up by another, before we had the lock
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -51,7 +53,7 @@ def work(state_dir: Path) -> int:
             _become_rescue(state_dir, why)
         _ignore_signals()
         journal.append("kept")
-        rescue.close(state_dir, "kept", away=outage.seconds() if outage else None)
+        closing.close_transaction(state_dir, "kept", away=outage.seconds() if outage else None)
         if transaction.get("removes"):
             _take_guard_away()
     return 0
@@ -62,15 +64,15 @@ def _take_guard_away() -> None:
     dropped; under the lock, so that a next `apply` does not find them half gone; after the closing, since until then
     a boot needs them. What is left of them does nothing while no transaction is open: no reason to fail."""
     with contextlib.suppress(Exception):
-        guard.uninstall()
+        safeguards.uninstall()
 
 
-def _run_steps(steps: list[Step], folder: Path, journal: rescue.Journal, backend: str) -> None:
+def _run_steps(steps: list[Step], folder: Path, journal: Journal, backend: str) -> None:
     with NetworkManager() as manager:
         context = Context(folder, find_backend(backend), manager, carriers())
         for number, step in enumerate(steps):
             start = time.monotonic()
-            now = rescue.uptime()
+            now = clock.uptime()
             limits = {"up": now, "until": now + step["limit"], **_more(step, context)}
             journal.append("do", step=number, title=step["title"], op=step["op"], **limits)
             result = DO[step["op"]](context, step)
@@ -84,7 +86,7 @@ def _more(step: Step, context: Context) -> Step:
     return {"seconds": step["seconds"]} if step["op"] in ("confirm", "probe") else {}
 
 
-def _watch(transaction: rescue.Json) -> Optional[Outage]:
+def _watch(transaction: Json) -> Optional[Outage]:
     if not transaction["watch"]:
         return None
     outage = Outage(transaction["watch"])
@@ -102,10 +104,10 @@ def _ignore_signals() -> None:
 
 
 def _become_rescue(state_dir: Path, why: str) -> NoReturn:
-    """The lock goes with this process's memory (its file is closed on exec); rescue.py takes it again."""
-    python = SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else sys.executable
-    program = str(state_dir / "rescue.py")
-    os.execv(python, [python, "-I", program, "--state", str(state_dir), "--why", why])
+    """The lock goes with this process's memory (its file is closed on exec); the rescue program takes it again."""
+    system_python, *arguments = state_folder.rescue_command(state_dir, "--why", why)
+    python = system_python if Path(system_python).exists() else sys.executable
+    os.execv(python, [python, *arguments])
 
 
 if __name__ == "__main__":

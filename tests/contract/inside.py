@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kvmnet.core.showing import with_manager
-from kvmnet.host.nm import NetworkManager
+from kvmnet.core.live.kernel_only import with_manager
+from kvmnet.host.connection_profiles import read_manager
+from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import NmstateError, find_backend
-from kvmnet.host.profiles import read_manager
 
 name, verb, *arguments = sys.argv[1:]
 try:

@@ -52,7 +52,7 @@ def checkpoint_in_log(host: Machine) -> str:
 
 
 def rolled_back(host: Machine, checkpoint: str) -> None:
-    """As rescue.py does it."""
+    """As the rescue program does it."""
     host.run(f"busctl call {MANAGER} CheckpointRollback o {checkpoint}")
     host.until("! ip link show dummy7")
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from kvmnet import pipeline
-from kvmnet.core.document import Source
-from kvmnet.core.view import HostView
+from kvmnet.core.definition.document import Source
+from kvmnet.core.views.host_view import HostView
 from tests import keyfiles
 from tests.generate import cluster
 from tests.lab import outside, roots, tools

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from kvmnet import folders, pipeline
-from kvmnet.core import emit, problem
+from kvmnet import bundle_folders, pipeline
+from kvmnet.core.base import problem
+from kvmnet.core.rendering import bundle_files
 from tests.reading import differences
 
 HERE = Path(__file__).parent
@@ -32,7 +33,7 @@ def load_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pipeline.Definitio
 
 
 def rendered(definition: pipeline.Definition) -> dict[str, dict[str, str]]:
-    return {bundle.host: emit.files_of(bundle) for bundle in definition.bundles()}
+    return {bundle.host: bundle_files.files_of(bundle) for bundle in definition.bundles()}
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -43,8 +44,8 @@ def test_good(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = folder / "expected"
     if WRITE:
         shutil.rmtree(expected, ignore_errors=True)
-        folders.write(expected, rendered(definition), True)
-    drift = folders.compare(expected, rendered(definition), True)
+        bundle_folders.write(expected, rendered(definition), True)
+    drift = bundle_folders.compare(expected, rendered(definition), True)
     assert drift.clean, drift
 
 
@@ -83,12 +84,12 @@ def test_examples_are_golden(name: str) -> None:
 
 
 def test_every_check_has_a_bad_pair() -> None:
-    from kvmnet.core import codes
+    from kvmnet.core import catalogue
 
     told = "".join((HERE / "bad" / name / "expected.txt").read_text(encoding="utf-8") for name in BAD)
     # What a file system can do wrong is tried in tests/unit/test_files.py.
     missing = [
-        entry.code for entry in codes.definition_codes() if f" {entry.code} " not in told and entry.code != "KVN001"
+        entry.code for entry in catalogue.definition_codes() if f" {entry.code} " not in told and entry.code != "KVN001"
     ]
     assert missing == []
 

@@ -47,8 +47,8 @@ def pause():
         return
     with open("/run/lab-pause.json") as file:
         wanted = json.load(file)
-    import kvmnet.rescue
-    append = kvmnet.rescue.Journal.append
+    from kvmnet.system.journal import Journal
+    append = Journal.append
     def paused(self, event, **fields):
         append(self, event, **fields)
         if event == wanted["event"] and fields.get("step") == wanted["step"]:
@@ -57,7 +57,7 @@ def pause():
             end = time.monotonic() + wanted["seconds"]
             while time.monotonic() < end and not os.path.exists("/run/lab-pause.go"):
                 time.sleep(0.05)
-    kvmnet.rescue.Journal.append = paused
+    Journal.append = paused
 pause()
 """
 

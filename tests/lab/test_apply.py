@@ -149,7 +149,7 @@ def test_a_second_change_cut_off_at_its_very_end(host: Machine, peer: Machine, d
     assert host.run("kvmnet apply --yes /root/more.yaml", check=False, timeout=120).code == 0
     assert picture.addresses(host, "eth0") == ["10.1.255.252/16"]
     faults.reopen_last(host)
-    result = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.py", timeout=120, check=False)
+    result = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz", timeout=120, check=False)
     assert result.code == 3, result
     assert picture.whole(host) == before
     check_picture(host, peer)

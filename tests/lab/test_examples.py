@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.guest_settings import SETTINGS_FILE
+from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.rendering.guest_settings import SETTINGS_FILE
 from kvmnet.pipeline import load
 from tests.lab import faults, neighbour, picture
 from tests.lab.machine import Machine, Nic

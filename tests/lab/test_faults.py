@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kvmnet.rescue import archive
 from tests.lab import faults, matrix, matrix_faults, matrix_hosts, picture, roots
 from tests.lab.machine import Job, Machine
 from tests.lab.matrix import EITHER, Point
@@ -25,7 +26,7 @@ WORST = (
     Point("clock an hour on, the worker lives", 6, ends=EITHER),
     Point("clock an hour back, the worker lives", 6, ends=EITHER),
 )
-RESCUE_FILE = "/var/lib/kvmnet/rescue.py"
+RESCUE_FILE = "/var/lib/kvmnet/rescue.pyz"
 RESCUE = f"/usr/bin/python3 -I {RESCUE_FILE}"
 
 
@@ -76,18 +77,22 @@ def test_an_undo_that_is_blind_is_no_undo_to_the_matrix(bench: Bench, monkeypatc
     """It gives no NIC its name back, and takes everything for what it was."""
 
     def blind(bench: Bench, job: Job) -> None:
-        text = bench.host.get(RESCUE_FILE).decode()
-        for line in ("def give_names_back(before: Json) -> list[str]:", "def differences(before: Json) -> list[str]:"):
-            assert text.count(line) == 1
-            text = text.replace(line, f"{line}\n    return []")
-        assert text.count('"rename": undo_rename,') == 1
-        bench.host.put(RESCUE_FILE, text.replace('"rename": undo_rename,', '"rename": lambda *_: "",'), mode=0o700)
+        sources = archive.read_sources()
+        for name, line, instead in (
+            ("restore", "def restore_nic_names(before: Json) -> list[str]:", "{}\n    return []"),
+            ("comparison", "def find_differences(before: Json) -> list[str]:", "{}\n    return []"),
+            ("undo", '"rename": undo_rename,', '"rename": lambda *_: "",'),
+        ):
+            file = f"kvmnet/rescue/{name}.py"
+            assert sources[file].count(line.encode()) == 1
+            sources[file] = sources[file].replace(line.encode(), instead.format(line).encode())
+        bench.host.put(RESCUE_FILE, archive.build(sources), mode=0o700)
         matrix_faults.FAULTS["worker killed"](bench, job)
 
     monkeypatch.setitem(matrix_faults.FAULTS, "blind", blind)
     with pytest.raises(AssertionError, match="not as before: links"):
         matrix.run(bench, Point("blind", 4))
     faults.reopen_last(bench.host)
-    bench.host.run(f"cp /opt/kvmnet/lib/python3*/site-packages/kvmnet/rescue.py {RESCUE_FILE}")
+    bench.host.put(RESCUE_FILE, archive.build(archive.read_sources()), mode=0o700)
     assert bench.host.run(RESCUE, check=False, timeout=120).code == 3
     assert picture.whole(bench.host) == bench.before

@@ -68,7 +68,7 @@ def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machin
     status = host.out("kvmnet status")
     assert "is open" in status
     assert "the watchdog undoes it in" in status
-    watchdog = "pgrep -f 'rescue.py.*--watchdog'"
+    watchdog = "pgrep -f 'rescue.pyz.*--watchdog'"
     host.until(watchdog, timeout=30)
     old = host.out(watchdog)
     host.run(f"kill -KILL {old}")
@@ -92,11 +92,11 @@ def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machin
 @pytest.fixture
 def impatient(host: Machine) -> Iterator[None]:
     """A watchdog that takes an undo for stopped after 10 s of silence instead of 300, and half a minute per profile."""
-    module = host.out("echo /opt/kvmnet/lib/python3*/site-packages/kvmnet/rescue.py")
-    host.run(f"cp -p {module} /root/rescue.py; sed -i 's/^STANDSTILL = 300$/STANDSTILL = 10/' {module}")
-    assert host.run(f"cmp {module} /root/rescue.py", check=False).code == 1
+    module = host.out("echo /opt/kvmnet/lib/python3*/site-packages/kvmnet/rescue/watchdog.py")
+    host.run(f"cp -p {module} /root/watchdog.py; sed -i 's/^STALL_SECONDS = 300$/STALL_SECONDS = 10/' {module}")
+    assert host.run(f"cmp {module} /root/watchdog.py", check=False).code == 1
     yield
-    host.run(f"cp -p /root/rescue.py {module}")
+    host.run(f"cp -p /root/watchdog.py {module}")
 
 
 def test_an_undo_that_is_stopped_is_taken_over(
@@ -128,7 +128,7 @@ def stop_undo(host: Machine, when: str) -> None:
 
 
 def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """And kvmnet is not there any more when it comes back: the boot needs rescue.py alone."""
+    """And kvmnet is not there any more when it comes back: the boot needs the rescue program alone."""
     with faults.nmstatectl(host, '$REAL "$@"; code=$?; touch /run/applied; sleep 600; exit $code'):
         faults.in_background(host, "exec kvmnet apply --yes /root/cluster.yaml", TRIAL)
         host.until("test -e /run/applied", timeout=60)

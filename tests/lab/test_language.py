@@ -228,7 +228,7 @@ def test_it_can_be_undone_when_all_is_on_disk(machines: tuple[Machine, Machine],
     """As if it had been cut off before the word that it is kept: NICs that had no profile have none again."""
     host, peer = machines
     faults.reopen_last(host)
-    result = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.py", check=False, timeout=180)
+    result = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz", check=False, timeout=180)
     assert result.code == 3, result
     assert whole(host) == before
     assert reachable(peer)

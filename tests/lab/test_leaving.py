@@ -38,7 +38,7 @@ interfaces:
   ipv4: {enabled: true, dhcp: false, address: [{ip: 10.77.0.1, prefix-length: 24}]}
   ipv6: {enabled: false}
 """
-RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.py"
+RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz"
 
 
 def apply(host: Machine, definition: str, *options: str) -> Result:

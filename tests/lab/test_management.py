@@ -49,7 +49,7 @@ def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
     assert host.run("kvmnet apply /root/cluster.yaml").stdout == "managed: nothing to do, the host is as defined\n"
 
     faults.reopen_last(host)
-    result = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.py", check=False, timeout=180)
+    result = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz", check=False, timeout=180)
     assert result.code == 3, result
     assert whole(host) == before
     assert reachable(peer, way.address)

@@ -66,13 +66,14 @@ def failing(program: str) -> str:
 OTHER_MOUNTS = seeing("mount --bind /root/mounts /proc/$$/mounts")
 PLAIN = "s/profile: rocks/profile: plain/"
 UNITS = "/etc/systemd/system"
+RESCUE_FILE = "/var/lib/kvmnet/rescue.pyz"
 DISTRIBUTIONS = "/usr/lib/NetworkManager/system-connections"
 EVERY_NIC = "[Match]\\nOriginalName=*\\n[Link]\\nNamePolicy=keep\\n"
 RULE = f'SUBSYSTEM=="net", ATTR{{address}}=="{HOST_MAC}", NAME="eth0"\\n'
 LINK = "/etc/systemd/network"
 
 CASES = {
-    "an open transaction": Case("KVN502", "rescue.py", "mkdir /var/lib/kvmnet/open", "rmdir /var/lib/kvmnet/open"),
+    "an open transaction": Case("KVN502", "rescue.pyz", "mkdir /var/lib/kvmnet/open", "rmdir /var/lib/kvmnet/open"),
     "another machine's definition": Case(
         "KVN503", "no host of the definition has a NIC of this machine", "true", "true", edit="s/80:de:00/80:de:99/"
     ),
@@ -94,17 +95,17 @@ CASES = {
         "KVN509",
         f"cannot be written into {UNITS}: ",
         "true",
-        "rm /var/lib/kvmnet/rescue.py",
+        f"rm {RESCUE_FILE}",
         seeing(f"mount --bind -o ro {UNITS} {UNITS}"),
-        leaves=frozenset({"rescue.py"}),
+        leaves=frozenset({"rescue.pyz"}),
     ),
     "a systemd that starts nothing": Case(
         "KVN509",
         "systemd does not start the watchdog",
         "true",
-        f"cd {UNITS} && systemctl disable kvmnet-* && rm kvmnet-* /var/lib/kvmnet/rescue.py && systemctl daemon-reload",
+        f"cd {UNITS} && systemctl disable kvmnet-* && rm kvmnet-* {RESCUE_FILE} && systemctl daemon-reload",
         failing("systemd-run"),
-        leaves=frozenset({"rescue.py"}),
+        leaves=frozenset({"rescue.pyz"}),
     ),
     "a full disk": Case(
         "KVN510", "/var/lib/kvmnet has", "mount -t tmpfs -o size=4M none /var/lib/kvmnet", "umount /var/lib/kvmnet"

@@ -13,7 +13,7 @@ from tests.lab.machine import Machine, Result
 from tests.lab.outage import reachable
 from tests.lab.seed import PROFILE
 
-RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.py"
+RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz"
 TRIAL = "on trial"
 MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
 LINK_FILE = "/etc/systemd/network/00-kvmnet-peth0.link"
@@ -87,7 +87,7 @@ def test_control_c(host: Machine, peer: Machine, before: dict[str, Any]) -> None
 
 
 def test_the_worker_is_killed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """systemd then runs rescue.py by itself, and whoever follows is told the truth."""
+    """systemd then runs the rescue program by itself, and whoever follows is told the truth."""
     with faults.nmstatectl(host, HANG_AFTER):
         job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
         host.until("test -e /sys/class/net/peth0/master", timeout=30)
@@ -140,7 +140,7 @@ def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], ti
     if title == TRIAL:
         assert left["links"]["peth0"]["master"] == "eth0"
     refused = apply(host)
-    assert (refused.code, "rescue.py" in refused.stderr) == (5, True), refused
+    assert (refused.code, "rescue.pyz" in refused.stderr) == (5, True), refused
     host.run("mv /opt/kvmnet /opt/gone")
     try:
         result = host.run(RESCUE, timeout=120, check=False)

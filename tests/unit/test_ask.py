@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from kvmnet.core.probe import Probe
-from kvmnet.host import probe as asking
-from kvmnet.host.probe import ask
+from kvmnet.core.base.probe import Probe
+from kvmnet.host import probing as asking
+from kvmnet.host.probing import ask
 
 HERE = "127.0.0.1"
 

@@ -12,14 +12,14 @@ from typing import Any, Callable, Optional
 import pytest
 import yaml
 
-from kvmnet import folders, pipeline
-from kvmnet.core import emit
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.errors import KvmnetError, Refused
-from kvmnet.core.owned import OWNED_FILE, note_after, to_note
-from kvmnet.core.probe import Probe
-from kvmnet.core.render import digest_of
-from kvmnet.host.read import applied_digest, read_note
+from kvmnet import bundle_folders, pipeline
+from kvmnet.core.base.errors import KvmnetError, Refused
+from kvmnet.core.base.probe import Probe
+from kvmnet.core.planning.ownership import OWNED_FILE, note_after, to_note
+from kvmnet.core.rendering import bundle_files, yaml_writer
+from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.rendering.render import digest_of
+from kvmnet.host.read_live import applied_digest, read_note
 from tests.reading import differences
 from tests.unit.test_plan import before
 
@@ -39,7 +39,7 @@ def bundle(definition: pipeline.Definition) -> Bundle:
 
 
 def read(files: dict[str, str]) -> Bundle:
-    return emit.read_bundle(files, pipeline.load_schema("state"))
+    return bundle_files.read_bundle(files, pipeline.load_schema("state"))
 
 
 @pytest.mark.parametrize("loader", [yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)])
@@ -78,17 +78,17 @@ def test_any_yaml_reader_reads_our_states_as_they_are(loader: Any) -> None:
         "nested": [{"a": [{"b": 1}, {"c": {}}]}, [], {}, [[1, [True, False]]], {"no": 0}],
         "number": -1,
     }
-    assert yaml.load(emit.to_yaml(odd), Loader=loader) == odd
+    assert yaml.load(yaml_writer.to_yaml(odd), Loader=loader) == odd
 
 
 def test_there_and_back(bundle: Bundle) -> None:
-    files = emit.files_of(bundle)
+    files = bundle_files.files_of(bundle)
     assert sorted(files) == ["00-kvmnet-peth0.link", "bundle.json", "guests.yml", "nmstate.yml"]
     assert read(files) == bundle
 
 
 def test_the_heads_say_what_a_person_must_know(bundle: Bundle) -> None:
-    files = emit.files_of(bundle)
+    files = bundle_files.files_of(bundle)
     head = files["nmstate.yml"].split("---")[0]
     assert "peth0 is the NIC 00:14:4f:80:de:00" in head and "nmstatectl cannot rename" in head
     assert "libvirt makes the macvtap" in files["guests.yml"].split("---")[0]
@@ -119,9 +119,9 @@ def test_the_heads_say_what_a_person_must_know(bundle: Bundle) -> None:
 def test_a_folder_that_is_not_as_rendered_is_refused(
     bundle: Bundle, change: Callable[[dict[str, str]], Any], words: str
 ) -> None:
-    files = emit.files_of(bundle)
+    files = bundle_files.files_of(bundle)
     change(files)
-    with pytest.raises(emit.BundleError) as refused:
+    with pytest.raises(bundle_files.BundleError) as refused:
         read(files)
     assert words in refused.value.message
 
@@ -130,7 +130,7 @@ def applied(folder: Path, bundle: Bundle) -> Path:
     """A state directory as `apply` leaves it."""
     (folder / "applied").mkdir()
     note = to_note(note_after(bundle, before()))
-    texts = {**emit.files_of(bundle), OWNED_FILE: json.dumps(note)}
+    texts = {**bundle_files.files_of(bundle), OWNED_FILE: json.dumps(note)}
     for name, text in texts.items():
         (folder / "applied" / name).write_text(text)
     return folder
@@ -246,31 +246,33 @@ def test_the_independent_reading_finds_every_spoiled_state(name: str) -> None:
     stated = sum(
         text.count("dhcp: false") + text.count("autoconf: false")
         for bundle in definition.bundles()
-        for text in emit.files_of(bundle).values()
+        for text in bundle_files.files_of(bundle).values()
     )
     # Nor does it matter whether promiscuous mode is stated off or not at all.
-    off = sum(text.count("addresses: false") for b in definition.bundles() for text in emit.files_of(b).values())
+    off = sum(
+        text.count("addresses: false") for b in definition.bundles() for text in bundle_files.files_of(b).values()
+    )
     assert harmless == stated + off
 
 
 def test_write_touches_only_what_changed(tmp_path: Path, bundle: Bundle) -> None:
-    files = {HOST: emit.files_of(bundle)}
-    assert len(folders.write(tmp_path, files, True).missing) == 4
+    files = {HOST: bundle_files.files_of(bundle)}
+    assert len(bundle_folders.write(tmp_path, files, True).missing) == 4
     before = {path: path.stat().st_ino for path in (tmp_path / HOST).iterdir()}
-    assert folders.write(tmp_path, files, True).clean
+    assert bundle_folders.write(tmp_path, files, True).clean
     (tmp_path / HOST / "nmstate.yml").write_text("edited")
-    assert folders.compare(tmp_path, files, True).stale == (f"{HOST}/nmstate.yml",)
-    assert folders.write(tmp_path, files, True).stale == (f"{HOST}/nmstate.yml",)
+    assert bundle_folders.compare(tmp_path, files, True).stale == (f"{HOST}/nmstate.yml",)
+    assert bundle_folders.write(tmp_path, files, True).stale == (f"{HOST}/nmstate.yml",)
     after = {path: path.stat().st_ino for path in (tmp_path / HOST).iterdir()}
     assert [path.name for path in before if before[path] != after[path]] == ["nmstate.yml"]
 
 
 def test_hosts_that_left_go_and_what_is_not_ours_stays(tmp_path: Path, bundle: Bundle) -> None:
-    folders.write(tmp_path, {HOST: emit.files_of(bundle)}, True)
+    bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle)}, True)
     (tmp_path / HOST / "README").write_text("mine")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "nmstate.yml").write_text("mine")
-    drift = folders.write(tmp_path, {}, True)
+    drift = bundle_folders.write(tmp_path, {}, True)
     assert len(drift.surplus) == 4 and not drift.missing
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == [
         "elsewhere/nmstate.yml",
@@ -280,14 +282,16 @@ def test_hosts_that_left_go_and_what_is_not_ours_stays(tmp_path: Path, bundle: B
 
 def test_one_host_alone_removes_no_other(tmp_path: Path, bundle: Bundle) -> None:
     other = dataclasses.replace(bundle, host="other")
-    folders.write(tmp_path, {HOST: emit.files_of(bundle), "other": emit.files_of(other)}, True)
-    assert folders.write(tmp_path, {HOST: emit.files_of(bundle)}, False).clean
+    bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle), "other": bundle_files.files_of(other)}, True)
+    assert bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle)}, False).clean
     assert (tmp_path / "other" / "bundle.json").exists()
 
 
 def test_guests_that_left_take_their_file_along(tmp_path: Path, bundle: Bundle) -> None:
-    folders.write(tmp_path, {HOST: emit.files_of(bundle)}, True)
-    drift = folders.write(tmp_path, {HOST: emit.files_of(dataclasses.replace(bundle, guests=None))}, True)
+    bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle)}, True)
+    drift = bundle_folders.write(
+        tmp_path, {HOST: bundle_files.files_of(dataclasses.replace(bundle, guests=None))}, True
+    )
     assert drift.surplus == (f"{HOST}/guests.yml",)
     assert not (tmp_path / HOST / "guests.yml").exists()
 
@@ -296,18 +300,18 @@ def test_somebody_elses_folder_is_not_written_over(tmp_path: Path, bundle: Bundl
     (tmp_path / HOST).mkdir()
     (tmp_path / HOST / "nmstate.yml").write_text("mine")
     with pytest.raises(KvmnetError):
-        folders.write(tmp_path, {HOST: emit.files_of(bundle)}, True)
+        bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle)}, True)
     assert (tmp_path / HOST / "nmstate.yml").read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, bundle: Bundle) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(KvmnetError):
-        folders.write(tmp_path / "out", {HOST: emit.files_of(bundle)}, True)
+        bundle_folders.write(tmp_path / "out", {HOST: bundle_files.files_of(bundle)}, True)
 
 
 def test_the_index_is_what_the_documentation_says(bundle: Bundle) -> None:
-    index = json.loads(emit.files_of(bundle)["bundle.json"])
+    index = json.loads(bundle_files.files_of(bundle)["bundle.json"])
     assert list(index) == ["format", "cluster", "host", "profile", "digest", "guests", "links", "nics"]
 
 
@@ -317,9 +321,9 @@ def test_probes_are_in_the_index_and_the_digest_covers_them(bundle: Bundle) -> N
     bare = dataclasses.replace(bundle, probes=probes)
     asking = dataclasses.replace(bare, digest=digest_of(bare))
     assert asking.digest != bundle.digest
-    files = emit.files_of(asking)
+    files = bundle_files.files_of(asking)
     assert json.loads(files["bundle.json"])["probes"] == [{"tcp": "10.1.1.1:22"}, {"command": ["ceph", "-s"]}]
     assert read(files) == asking
     for old, new in (('"ceph"', '"reboot"'), ('"tcp"', '"dns"'), ('"tcp"', '"ping"')):
-        with pytest.raises(emit.BundleError):
+        with pytest.raises(bundle_files.BundleError):
             read({**files, "bundle.json": files["bundle.json"].replace(old, new)})

@@ -11,12 +11,14 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet import __version__, rescue
+from kvmnet import __version__
 from kvmnet.cli import main as program
 from kvmnet.cli import rollback
 from kvmnet.cli.host import Console, this_machines
-from kvmnet.core import codes
-from kvmnet.core.errors import Refused
+from kvmnet.core import catalogue
+from kvmnet.core.base.errors import Refused
+from kvmnet.system import links
+from kvmnet.system.errors import HostError
 from kvmnet.transaction import history, prepare
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +40,7 @@ def test_validate_tells_all_problems_and_ends_with_1(capfdbinary: Any) -> None:
     assert run("validate", BAD) == 1
     out, err = capfdbinary.readouterr()
     assert out.count(b": KVN") == 12 and b"12 errors" in err
-    assert b"b-hosts.yaml:6:23: KVN101 there is no network 'privat'\n" in out
+    assert b"b-hosts.yaml:6:23: KVN101 unknown network 'privat'\n" in out
 
 
 @pytest.mark.parametrize("form", ["json", "github"])
@@ -72,8 +74,8 @@ def test_a_warning_alone_is_no_failure(tmp_path: Path, capfdbinary: Any) -> None
 def test_explain(capfdbinary: Any) -> None:
     assert run("explain") == 0
     listed = capfdbinary.readouterr()[0].decode().splitlines()
-    assert [line.split()[0] for line in listed] == [entry.code for entry in codes.all_codes()]
-    for entry in codes.all_codes():
+    assert [line.split()[0] for line in listed] == [entry.code for entry in catalogue.all_codes()]
+    for entry in catalogue.all_codes():
         assert run("explain", entry.code.lower()) == 0
         out = capfdbinary.readouterr()[0].decode()
         assert out.startswith(f"{entry.code}: {entry.title}\n\n") and len(entry.page) > 40
@@ -83,7 +85,7 @@ def test_explain(capfdbinary: Any) -> None:
 def test_every_code_is_used_in_the_sources() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "kvmnet").rglob("*.py"))
     sources += (ROOT / "schemas/cluster.schema.json").read_text()
-    for entry in codes.all_codes():
+    for entry in catalogue.all_codes():
         assert sources.count(f'"{entry.code}"') >= 2, entry.code  # registered, and told somewhere
 
 
@@ -216,7 +218,7 @@ def test_the_way_back_may_wait_for_a_word_from_outside(
     seconds: Optional[int],
 ) -> None:
     monkeypatch.setattr(history, "before_the_last", lambda _: before)
-    monkeypatch.setattr("kvmnet.core.emit.read_bundle", lambda *_: None)
+    monkeypatch.setattr("kvmnet.core.rendering.bundle_files.read_bundle", lambda *_: None)
     assert run(verb, "--yes", *words) == 0
     assert [asked.confirm for asked in wishes] == [seconds]
 
@@ -235,9 +237,9 @@ def test_what_cannot_be_waited_for_is_a_mistake_of_the_command_line(
 
 def test_a_machine_that_does_not_tell_its_links_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> None:
-        raise rescue.Failed("ip -d -j link show: no such program")
+        raise HostError("ip -d -j link show: no such program")
 
-    monkeypatch.setattr(rescue, "links", fails)
+    monkeypatch.setattr(links, "read_links", fails)
     with pytest.raises(Refused, match=r"this host could not be read: ip -d") as told:
         this_machines([], None)
     assert (told.value.code, told.value.exit_code) == ("KVN512", 5)

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.live import Link, Live, Profile
-from kvmnet.core.owned import profile_uuid
-from kvmnet.core.plan import make_plan
-from kvmnet.core.probe import Probe
+from kvmnet.core.base.probe import Probe
+from kvmnet.core.live.live_host import Link, Live, Profile
+from kvmnet.core.planning.ownership import profile_uuid
+from kvmnet.core.planning.plan import make_plan
 from kvmnet.pipeline import load
-from kvmnet.rescue import UNDO
-from kvmnet.transaction.compile import Terms, compile_steps
-from kvmnet.transaction.stepdata import Step, touched_files, touched_profiles
-from kvmnet.transaction.steps import DO
+from kvmnet.rescue import undo
+from kvmnet.transaction.compile_steps import Terms, compile_steps
+from kvmnet.transaction.step import Step, touched_files, touched_profiles
+from kvmnet.transaction.step_actions import DO
 from tests.unit.test_plan import KEYFILES, after, before, left, taken_down
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
@@ -68,7 +68,7 @@ def test_an_older_nmstate_finds_the_profile_by_the_interfaces_name(version: str,
         assert (step["uuid"], step["interface"]) == ("u-1", "peth0")
         assert step["undo"] == [{"op": "unbind name", "uuid": "u-1"}]
         assert {s["op"] for s in found} <= set(DO)
-        assert "unbind name" in UNDO
+        assert "unbind name" in undo.UNDO
 
 
 @pytest.mark.parametrize("name", ["peth0", ""])
@@ -124,7 +124,7 @@ def test_steps_are_plain_data_that_both_sides_know() -> None:
     found = steps()
     assert json.loads(json.dumps(found)) == found
     assert {s["op"] for s in found} <= set(DO)
-    assert {spec["op"] for s in found for spec in s["undo"]} <= set(UNDO)
+    assert {spec["op"] for s in found for spec in s["undo"]} <= set(undo.UNDO)
 
 
 def test_every_effect_has_an_undo() -> None:

@@ -10,17 +10,19 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet import rescue
 from kvmnet.cli import confirm
 from kvmnet.cli.main import main
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.confirmation import proving, touches
-from kvmnet.core.errors import Refused
-from kvmnet.core.live import Live
-from kvmnet.core.order import Rename
-from kvmnet.core.plan import Change, Plan
-from kvmnet.host import caller
-from kvmnet.host.caller import Connection, ssh_connection
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.effects.operator_path import proving, touches
+from kvmnet.core.live.live_host import Live
+from kvmnet.core.planning.plan import Change, Plan
+from kvmnet.core.planning.rename_order import Rename
+from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.host import operator_connection
+from kvmnet.host.operator_connection import Connection, ssh_connection
+from kvmnet.system import links, programs, units
+from kvmnet.system.errors import HostError
+from kvmnet.system.journal import Journal
 from kvmnet.transaction import prepare
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -86,7 +88,7 @@ def waiting(folder: Path, *more: dict[str, Any], proving: tuple[str, ...] = ("et
     (folder / "open").mkdir()
     (folder / "open" / "transaction.json").write_text(json.dumps({"id": "T", "host": "h", "proving": proving}))
     (folder / "open" / "snapshot.json").write_text('{"names": ["eth0", "eth1", "peth0"]}')
-    journal = rescue.Journal(folder / "open")
+    journal = Journal(folder / "open")
     for event in ({"event": "do", "step": 5, "title": "wait", "op": "confirm", "up": 200.0, "until": 400.0}, *more):
         journal.append(str(event.pop("event")), **event)
 
@@ -98,9 +100,9 @@ WAYS_BACK = {"10.1.1.1": ("eth0", ""), "10.1.0.9": ("eth0", "vnet3"), "192.168.1
 def ask(
     monkeypatch: pytest.MonkeyPatch, state: Path, connection: Optional[Connection], *, console_here: bool = False
 ) -> str:
-    monkeypatch.setattr(caller, "ssh_connection", lambda: connection)
-    monkeypatch.setattr(rescue, "addresses", lambda: {"eth0": ["10.1.255.254/16"], "eth1": ["192.0.2.7/24"]})
-    monkeypatch.setattr(caller, "way_back", lambda peer, address: WAYS_BACK.get(peer, ("", "")))
+    monkeypatch.setattr(operator_connection, "ssh_connection", lambda: connection)
+    monkeypatch.setattr(links, "read_addresses", lambda: {"eth0": ["10.1.255.254/16"], "eth1": ["192.0.2.7/24"]})
+    monkeypatch.setattr(operator_connection, "way_back", lambda peer, address: WAYS_BACK.get(peer, ("", "")))
     return confirm._who(state, console_here)
 
 
@@ -173,11 +175,11 @@ def test_the_way_back_to_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
             return [{"dst": words[5], "lladdr": f"mac of {words[5]}"}]
         if words == ("bridge", "-j", "fdb", "show", "br", "br0"):
             return [{"mac": f"mac of {peer}", "ifname": port} for peer, port in behind.items()]
-        raise rescue.Failed("RTNETLINK answers: Network is unreachable")
+        raise HostError("RTNETLINK answers: Network is unreachable")
 
-    monkeypatch.setattr(rescue, "run_json", run_json)
-    monkeypatch.setattr(rescue, "shown_links", lambda: rows)
-    found = {peer: caller.way_back(peer, "10.1.255.254") for peer in [*ways, "10.9.0.1"]}
+    monkeypatch.setattr(programs, "run_json", run_json)
+    monkeypatch.setattr(links, "read_ip_links", lambda: rows)
+    found = {peer: operator_connection.way_back(peer, "10.1.255.254") for peer in [*ways, "10.9.0.1"]}
     assert found == {
         "10.1.0.9": ("br0", "vnet3"),
         "10.1.0.8": ("br0", ""),
@@ -227,7 +229,7 @@ def test_nothing_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match="no change waits") as told:
         ask(monkeypatch, tmp_path, new)
     assert told.value.code == "KVN560"
-    monkeypatch.setattr(rescue, "unit_lives", lambda unit: True)
+    monkeypatch.setattr(units, "is_unit_alive", lambda unit: True)
     waiting(tmp_path, {"event": "failed", "error": "nobody confirmed"})
     with pytest.raises(Refused, match="does not wait for a word") as told:
         ask(monkeypatch, tmp_path, new)
@@ -369,7 +371,7 @@ def test_history_is_read_from_the_journals(tmp_path: Path) -> None:
     def past(name: str, events: list[dict[str, Any]], transaction: dict[str, Any], files: dict[str, str]) -> None:
         folder = tmp_path / "history" / name
         folder.mkdir(parents=True)
-        journal = rescue.Journal(folder)
+        journal = Journal(folder)
         for event in events:
             journal.append(str(event["event"]), **{k: v for k, v in event.items() if k != "event"})
         (folder / "transaction.json").write_text(json.dumps({"host": "h", "changes": [{"what": "add"}], **transaction}))

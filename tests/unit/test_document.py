@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from kvmnet import pipeline
-from kvmnet.core import document
-from kvmnet.core.document import Leaf, Map, Node, Seq, Source, decode, merge, parse
-from kvmnet.core.problem import Mark, Problem
+from kvmnet.core.base.problem import Mark, Problem
+from kvmnet.core.definition import document
+from kvmnet.core.definition.document import Leaf, Map, Node, Seq, Source, decode, merge, parse
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(

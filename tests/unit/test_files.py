@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kvmnet import files, pipeline
+from kvmnet import definition_files, pipeline
 
 
 def problems(path: Path | str | None) -> list[str]:
@@ -66,7 +66,8 @@ def test_a_circle_of_links(tmp_path: Path) -> None:
 def test_two_hundred_megabytes_are_not_read(tmp_path: Path) -> None:
     with (tmp_path / "big.yaml").open("wb") as stream:
         stream.truncate(200 * 1024 * 1024)
-    assert problems(tmp_path / "big.yaml") == [f"KVN001 the definition is larger than {files.MAX_BYTES >> 20} MiB"]
+    limit = definition_files.MAX_BYTES >> 20
+    assert problems(tmp_path / "big.yaml") == [f"KVN001 the definition is larger than {limit} MiB"]
 
 
 def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,10 +95,10 @@ def test_files_of_a_folder_come_in_order_and_the_file_before_the_folder(
     Path("cluster.d").mkdir()
     for name in ("b.yml", "a.yaml", "c.yaml"):
         (Path("cluster.d") / name).write_text("x-a: 1\n")
-    assert [source.name for source in files.read_definition(None)[0]] == [
+    assert [source.name for source in definition_files.read_definition(None)[0]] == [
         "cluster.d/a.yaml",
         "cluster.d/b.yml",
         "cluster.d/c.yaml",
     ]
     Path("cluster.yaml").write_text("x-a: 1\n")
-    assert [source.name for source in files.read_definition(None)[0]] == ["cluster.yaml"]
+    assert [source.name for source in definition_files.read_definition(None)[0]] == ["cluster.yaml"]

@@ -6,7 +6,8 @@ import copy
 import random
 from typing import Any
 
-from kvmnet.core import codes, emit
+from kvmnet.core import catalogue
+from kvmnet.core.rendering import bundle_files
 from tests import fuzz
 from tests.generate import cluster
 from tests.mutate import MUTATORS, written
@@ -26,7 +27,7 @@ def test_generated_definitions() -> None:
 def rendered(data: Any) -> dict[str, dict[str, str]]:
     definition = fuzz.load(data)
     assert definition.ok
-    return {bundle.host: emit.files_of(bundle) for bundle in definition.bundles()}
+    return {bundle.host: bundle_files.files_of(bundle) for bundle in definition.bundles()}
 
 
 def test_a_change_touches_only_the_folders_of_the_hosts_it_concerns() -> None:
@@ -63,7 +64,7 @@ def test_a_change_touches_only_the_folders_of_the_hosts_it_concerns() -> None:
 
 
 def test_every_code_has_a_mutator() -> None:
-    assert {code for code, _ in MUTATORS} == {entry.code for entry in codes.definition_codes()} - OF_FILES
+    assert {code for code, _ in MUTATORS} == {entry.code for entry in catalogue.definition_codes()} - OF_FILES
 
 
 def test_the_places_of_written_data() -> None:

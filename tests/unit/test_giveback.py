@@ -11,20 +11,21 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet import rescue
-from kvmnet.core.errors import Refused
-from kvmnet.core.live import Link, Live, Owned, Profile
-from kvmnet.core.notes import notes
-from kvmnet.core.owned import profile_uuid
-from kvmnet.core.plan import Change, make_plan
-from kvmnet.core.probe import Probe
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.probe import Probe
+from kvmnet.core.effects.plan_notes import notes
+from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.planning.ownership import profile_uuid
+from kvmnet.core.planning.plan import Change, make_plan
 from kvmnet.core.refusals import GIVING_BACK, judge
-from kvmnet.core.report import plan_text
+from kvmnet.core.reporting.report import plan_text
 from kvmnet.pipeline import load
-from kvmnet.transaction.giveback import compile_removal, find_original, given_back, plan_removal
+from kvmnet.rescue import undo
+from kvmnet.system.journal import Journal
 from kvmnet.transaction.history import ended
-from kvmnet.transaction.stepdata import touched_files, touched_profiles
-from kvmnet.transaction.steps import DO
+from kvmnet.transaction.removal import compile_removal, find_original, given_back, plan_removal
+from kvmnet.transaction.step import touched_files, touched_profiles
+from kvmnet.transaction.step_actions import DO
 
 MAC = "00:14:4f:80:de:00"
 KEYFILE = "/etc/NetworkManager/system-connections/eth0.nmconnection"
@@ -44,7 +45,7 @@ def link(name: str, **more: Any) -> dict[str, Any]:
 
 def past(state: Path, name: str, *, kept: bool = True, snapshot: dict[str, Any], **transaction: Any) -> None:
     folder = state / "history" / name
-    journal = rescue.Journal(folder)
+    journal = Journal(folder)
     folder.mkdir(parents=True)
     journal.append("begin")
     journal.append("end", outcome="kept" if kept else "rolled back")
@@ -252,7 +253,7 @@ def test_every_step_can_be_done_and_undone(state: Path) -> None:
     )
     assert [s["op"] for s in steps] == [*["give back"] * 5, "activate", "as before", "probe", "confirm", "write files"]
     assert all(s["op"] in DO and s["limit"] > 0 for s in steps)
-    assert all(spec["op"] in rescue.UNDO for s in steps for spec in [*s["undo"], *s.get("specs", [])])
+    assert all(spec["op"] in undo.UNDO for s in steps for spec in [*s["undo"], *s.get("specs", [])])
     titles = [s["title"] for s in steps]
     assert titles.index("remove eth0") < titles.index("give peth0 its name eth0")
     assert steps[titles.index("give peth0 its name eth0")]["undo"][-1] == {

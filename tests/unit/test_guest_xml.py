@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmnet.core.guest_xml import DomainError, interface_xml, interfaces_xml, merge
-from kvmnet.core.view import GuestPortView
+from kvmnet.core.guests.guest_xml import DomainError, interface_xml, interfaces_xml, merge
+from kvmnet.core.views.host_view import GuestPortView
 
 M1, M2, M3 = "36:77:6e:c0:00:01", "36:77:6e:c0:00:02", "36:77:6e:c0:00:03"
 BRIDGE = GuestPortView("g", M1, "private", "eth0", None)

@@ -7,8 +7,8 @@ from typing import Optional
 import pytest
 
 from kvmnet import pipeline
-from kvmnet.core import hints
-from kvmnet.core.document import Source
+from kvmnet.core.definition import suggestions
+from kvmnet.core.definition.document import Source
 
 HEAD = "kvmnet: 1\ncluster: c\nprofile: rocks\n"
 
@@ -29,18 +29,18 @@ HOST = "hosts: {a: {interfaces: {eth0: {%s}}}}\n"
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ('networks: {n: {mtu: ^"9000"}}\n', "write it without quotes"),
-        ('hosts: {a: {kvm: ^"true"}}\n', "write it without quotes"),
+        ('networks: {n: {mtu: ^"9000"}}\n', "remove the quotes"),
+        ('hosts: {a: {kvm: ^"true"}}\n', "remove the quotes"),
         ("networks: {n: {subnets: ^10.1.0.0/16}}\n", "write [10.1.0.0/16]"),
-        ("networks: {n: {subnets: [^10.1.0.0]}}\n", "add its prefix length, as in 10.1.0.0/24"),
-        ("routes: [{to: ^default, via: 10.1.0.1}]\n", "the default route is to 0.0.0.0/0 or ::/0"),
+        ("networks: {n: {subnets: [^10.1.0.0]}}\n", "add the prefix length, as in 10.1.0.0/24"),
+        ("routes: [{to: ^default, via: 10.1.0.1}]\n", "write 0.0.0.0/0 or ::/0 for the default route"),
         (HOST % "ipv4: ^DHCP", "did you mean dhcp?"),
         (HOST % "ipv4: ^sttic", "did you mean static?"),
         (HOST % "ipv4: ^from-somewhere-else", None),
         (HOST % "mac: ^00-14-4F-80-DE-00", "write 00:14:4f:80:de:00"),
         (HOST % "mac: ^0014.4f80.de00", "write 00:14:4f:80:de:00"),
         (HOST % "mac: ^00:14:4f", None),
-        (HOST % "^mac:00:14:4f:80:de:00", "a blank is missing after mac:"),
+        (HOST % "^mac:00:14:4f:80:de:00", "add a space after mac:"),
         (HOST % "^adresses: [10.1.0.1]", "did you mean addresses?"),  # codespell:ignore adresses
     ],
 )
@@ -50,7 +50,7 @@ def test_hints(text: str, hint: Optional[str]) -> None:
 
 @pytest.mark.parametrize("value", ["a, b", "a b", "#", "", "x" * 61, "'", "[1]", "\x1b[2J"])
 def test_what_would_not_be_read_as_one_item_is_in_no_hint(value: str) -> None:
-    assert hints.for_value({"type": "array"}, value) is None
+    assert suggestions.for_value({"type": "array"}, value) is None
 
 
 def test_what_is_not_closed_says_where_it_begins() -> None:

@@ -8,11 +8,12 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet import rescue
 from kvmnet.cli.status import _line, _open_text
-from kvmnet.core.report import outcome_text
+from kvmnet.core.reporting.report import outcome_text
+from kvmnet.system import clock, units
+from kvmnet.system.journal import Journal
 from kvmnet.transaction.history import PROVING, TAKING, Open, away_at_most, ended, opened
-from kvmnet.transaction.steps import DO
+from kvmnet.transaction.step_actions import DO
 
 Event = dict[str, Any]
 DATE = 1_700_000_000.0
@@ -104,11 +105,11 @@ def test_a_journal_without_the_stamps_tells_nothing() -> None:
 
 
 def test_every_word_of_a_journal_has_both_times(tmp_path: Path) -> None:
-    rescue.Journal(tmp_path).append("verified", differences=[])
+    Journal(tmp_path).append("verified", differences=[])
     written = json.loads((tmp_path / "journal.jsonl").read_text())
-    assert abs(written["up"] - rescue.uptime()) < 5
-    rescue.Journal(tmp_path).append("do", up=7.0)
-    assert rescue.Journal(tmp_path).events()[-1]["up"] == 7.0
+    assert abs(written["up"] - clock.uptime()) < 5
+    Journal(tmp_path).append("do", up=7.0)
+    assert Journal(tmp_path).events()[-1]["up"] == 7.0
 
 
 def remembered(tmp_path: Path, events: list[Event]) -> str:
@@ -162,7 +163,7 @@ def test_status_says_how_to_go_on_from_what_could_not_be_verified() -> None:
         "    routes: gone x",
         "  what would mend it:",
         "    ip route add x",
-        "  or, if it is right as it is: /usr/bin/python3 -I /var/lib/kvmnet/rescue.py --accept",
+        "  or, if it is right as it is: /usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz --accept",
     ]
     works = _open_text(Open("T", "h", 0.0, "x", 12.4, True, False, ()))
     assert works[1:] == ["  now: x", "  the watchdog undoes it in 12 s, unless this is done by then"]
@@ -171,8 +172,8 @@ def test_status_says_how_to_go_on_from_what_could_not_be_verified() -> None:
 def test_status_says_for_how_long_a_word_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is less than what the watchdog waits for."""
     (tmp_path / "open").mkdir()
-    monkeypatch.setattr(rescue, "unit_lives", lambda unit: True)
-    monkeypatch.setattr(rescue, "uptime", lambda: 150.0)
+    monkeypatch.setattr(units, "is_unit_alive", lambda unit: True)
+    monkeypatch.setattr(clock, "uptime", lambda: 150.0)
     asked = event(100, "do", step=0, op="confirm", title="wait for a word", seconds=120, until=250)
     lines = [event(90, "begin", steps=["x"]), asked]
     for more, word, left in (([], 70.0, 100.0), ([event(140, "done", step=0)], None, None)):

@@ -14,7 +14,7 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet import hook
-from kvmnet.core.hook_record import hook_record, hook_text
+from kvmnet.core.rendering.hook_record import hook_record, hook_text
 from kvmnet.pipeline import load
 
 RECORD = hook_record(load("tests/golden/good/attach/cluster.yaml").bundle("a"))

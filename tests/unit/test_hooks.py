@@ -9,10 +9,12 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet import hook, rescue
+from kvmnet import hook
 from kvmnet.cli.main import main
-from kvmnet.core.errors import Refused
-from kvmnet.host import hooks
+from kvmnet.core.base.errors import Refused
+from kvmnet.host import hook_installation
+from kvmnet.system import programs
+from kvmnet.system.errors import HostError
 
 
 class System:
@@ -28,9 +30,9 @@ class System:
     def run(self, *argv: str, timeout: float = 30.0) -> str:
         self.told.append(" ".join(argv))
         if argv[:2] == ("systemctl", "is-active") and argv[-1] != self.active:
-            raise rescue.Failed("inactive")
+            raise HostError("inactive")
         if argv[:2] == ("systemctl", "is-enabled") and not self.enabled:
-            raise rescue.Failed("disabled")
+            raise HostError("disabled")
         self.enabled |= argv[:2] == ("systemctl", "enable")
         if argv[-1] == "--reconcile":
             return "removed peth0.2\n"
@@ -45,10 +47,10 @@ class System:
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     made = System()
     (tmp_path / "libvirt").mkdir()
-    monkeypatch.setattr(rescue, "run", made.run)
-    monkeypatch.setattr(hooks, "LIBVIRT", str(tmp_path / "libvirt"))
+    monkeypatch.setattr(programs, "run", made.run)
+    monkeypatch.setattr(hook_installation, "LIBVIRT", str(tmp_path / "libvirt"))
     for name, file in (("HOOK", "libvirt/hooks/qemu.d/kvmnet"), ("RULE", "rule"), ("UNIT_FILE", "unit")):
-        monkeypatch.setattr(hooks, name, str(tmp_path / file))
+        monkeypatch.setattr(hook_installation, name, str(tmp_path / file))
     monkeypatch.setattr(hook, "RUN_DIR", str(tmp_path / "run"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return made
@@ -61,7 +63,7 @@ def hook_cli(capfdbinary: Any, *words: str) -> tuple[int, str, str]:
 
 
 def test_install_and_again(system: System, tmp_path: Path, capfdbinary: Any) -> None:
-    assert hooks.wanting()
+    assert hook_installation.wanting()
     assert hook_cli(capfdbinary, "status")[0] == 1
     code, out, _ = hook_cli(capfdbinary, "install")
     assert code == 0 and out.count("wrote ") == 3
@@ -71,7 +73,7 @@ def test_install_and_again(system: System, tmp_path: Path, capfdbinary: Any) -> 
     assert put.read_text().startswith("#!/usr/bin/python3 -I\n")
     assert "systemctl restart virtqemud.service" in system.told
     assert "systemctl restart libvirtd.service" not in system.told
-    assert not hooks.wanting()
+    assert not hook_installation.wanting()
     system.told.clear()
     assert "wrote" not in hook_cli(capfdbinary, "install")[1]
     assert not [words for words in system.told if "restart" in words]
@@ -80,8 +82,8 @@ def test_install_and_again(system: System, tmp_path: Path, capfdbinary: Any) -> 
 
 
 def test_the_unit_and_the_rule(system: System) -> None:
-    hooks.install(lambda _: None, restart=False)
-    unit, rule = Path(hooks.UNIT_FILE).read_text(), Path(hooks.RULE).read_text()
+    hook_installation.install(lambda _: None, restart=False)
+    unit, rule = Path(hook_installation.UNIT_FILE).read_text(), Path(hook_installation.RULE).read_text()
     for words in ("After=", "WantedBy="):
         assert f"{words}libvirtd.service virtqemud.service\n" in unit
     assert "/usr/bin/python3 -I /etc/libvirt/hooks/qemu.d/kvmnet --reconcile\n" in unit
@@ -95,7 +97,7 @@ def test_the_unit_and_the_rule(system: System) -> None:
 def test_selinux_that_would_stop_the_hook_is_told(
     system: System, tmp_path: Path, capfdbinary: Any, monkeypatch: Any, enforce: str, allowed: Any, told: bool
 ) -> None:
-    monkeypatch.setattr(hooks, "SELINUX", str(tmp_path))
+    monkeypatch.setattr(hook_installation, "SELINUX", str(tmp_path))
     (tmp_path / "booleans").mkdir()
     (tmp_path / "enforce").write_text(enforce)
     if allowed is not None:
@@ -106,7 +108,7 @@ def test_selinux_that_would_stop_the_hook_is_told(
 
 
 def test_status_says_why_it_knows_no_definition(system: System, capfdbinary: Any, monkeypatch: Any) -> None:
-    hooks.install(lambda _: None)
+    hook_installation.install(lambda _: None)
     assert "may come with guests of this host: peth0.2\n" in hook_cli(capfdbinary, "status")[1]
     system.host = None
     assert "nothing was applied here" in hook_cli(capfdbinary, "status")[1]
@@ -120,37 +122,39 @@ def test_status_says_why_it_knows_no_definition(system: System, capfdbinary: Any
 
 
 def test_a_hook_that_cannot_work_is_not_called_installed(system: System, capfdbinary: Any) -> None:
-    hooks.install(lambda _: None)
+    hook_installation.install(lambda _: None)
     assert hook_cli(capfdbinary, "status")[0] == 0
-    Path(hooks.HOOK).chmod(0o644)
+    Path(hook_installation.HOOK).chmod(0o644)
     code, out, _ = hook_cli(capfdbinary, "status")
-    assert code == 1 and f"not as this version installs it: {hooks.HOOK}\n" in out
-    assert f"wrote {hooks.HOOK}\n" in hook_cli(capfdbinary, "install")[1]
+    assert code == 1 and f"not as this version installs it: {hook_installation.HOOK}\n" in out
+    assert f"wrote {hook_installation.HOOK}\n" in hook_cli(capfdbinary, "install")[1]
     assert hook_cli(capfdbinary, "status")[0] == 0
     system.enabled = False
     code, out, _ = hook_cli(capfdbinary, "status")
     assert code == 1 and "its unit does not run when libvirt starts" in out
-    assert f"enabled {hooks.UNIT}\n" in hook_cli(capfdbinary, "install")[1]
+    assert f"enabled {hook_installation.UNIT}\n" in hook_cli(capfdbinary, "install")[1]
     assert hook_cli(capfdbinary, "status")[0] == 0
 
 
 def test_another_versions_file_is_known(system: System, capfdbinary: Any) -> None:
-    hooks.install(lambda _: None)
-    Path(hooks.HOOK).write_text("#!/bin/sh\n")
+    hook_installation.install(lambda _: None)
+    Path(hook_installation.HOOK).write_text("#!/bin/sh\n")
     code, out, _ = hook_cli(capfdbinary, "status")
-    assert code == 1 and f"not as this version installs it: {hooks.HOOK}\n" in out
+    assert code == 1 and f"not as this version installs it: {hook_installation.HOOK}\n" in out
     found = json.loads(hook_cli(capfdbinary, "status", "--json")[1])
-    assert (found["installed"], found["other_version"], found["missing"]) == (False, [hooks.HOOK], [])
+    assert (found["installed"], found["other_version"], found["missing"]) == (False, [hook_installation.HOOK], [])
 
 
 def test_remove_names_what_stays(system: System, tmp_path: Path, capfdbinary: Any, monkeypatch: Any) -> None:
-    hooks.install(lambda _: None)
+    hook_installation.install(lambda _: None)
     (tmp_path / "run/vlans").mkdir(parents=True)
     (tmp_path / "run/vlans/lo").write_text("{}")  # a device that is there on every machine
     code, out, _ = hook_cli(capfdbinary, "remove")
     assert code == 0 and "lo stays (no known guest); without the hook nobody removes it" in out
-    assert not any(Path(path).exists() for path in (hooks.HOOK, hooks.RULE, hooks.UNIT_FILE))
-    assert f"systemctl disable {hooks.UNIT}" in system.told
+    assert not any(
+        Path(path).exists() for path in (hook_installation.HOOK, hook_installation.RULE, hook_installation.UNIT_FILE)
+    )
+    assert f"systemctl disable {hook_installation.UNIT}" in system.told
     (tmp_path / "run/vlans/lo").unlink()
     assert hook_cli(capfdbinary, "remove")[1] == "the hook is removed\n"
     code, _, err = hook_cli(capfdbinary, "reconcile")
@@ -158,10 +162,10 @@ def test_remove_names_what_stays(system: System, tmp_path: Path, capfdbinary: An
 
 
 def test_refused_without_libvirt_or_root(system: System, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path(hooks.LIBVIRT).rmdir()
-    assert not hooks.wanting()
+    Path(hook_installation.LIBVIRT).rmdir()
+    assert not hook_installation.wanting()
     with pytest.raises(Refused, match="no libvirt"):
-        hooks.install(lambda _: None)
+        hook_installation.install(lambda _: None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     for verb in ("install", "remove", "reconcile"):
         assert hook_cli(capfdbinary, verb)[0] == 5
@@ -169,8 +173,8 @@ def test_refused_without_libvirt_or_root(system: System, capfdbinary: Any, monke
 
 def test_a_failing_program_is_a_message(system: System, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*argv: str, **_: Any) -> str:
-        raise rescue.Failed("udevadm: not found")
+        raise HostError("udevadm: not found")
 
-    monkeypatch.setattr(rescue, "run", fails)
+    monkeypatch.setattr(programs, "run", fails)
     code, _, err = hook_cli(capfdbinary, "install")
     assert code == 1 and "kvmnet: udevadm: not found\n" in err

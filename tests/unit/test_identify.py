@@ -6,8 +6,8 @@ from typing import Optional
 
 import pytest
 
-from kvmnet.core.bundle import Bundle, Nic
-from kvmnet.core.identify import NotThisHost, find_host
+from kvmnet.core.live.match_host import NotThisHost, find_host
+from kvmnet.core.rendering.bundle import Bundle, Nic
 
 A0, A1, B0 = "00:14:4f:80:de:00", "00:14:4f:80:de:01", "00:14:4f:80:de:10"
 

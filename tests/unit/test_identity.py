@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.identity import Identity, identities
-from kvmnet.core.live import Live, Profile
-from kvmnet.core.notes import notes
-from kvmnet.core.order import Rename
-from kvmnet.core.plan import Plan, make_plan
+from kvmnet.core.effects.plan_notes import notes
+from kvmnet.core.live.live_host import Live, Profile
+from kvmnet.core.planning.dhcp_identity import Identity, identities
+from kvmnet.core.planning.plan import Plan, make_plan
+from kvmnet.core.planning.rename_order import Rename
+from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.pipeline import load
-from kvmnet.transaction.compile import Terms, compile_steps
+from kvmnet.transaction.compile_steps import Terms, compile_steps
 from tests.unit.test_plan import MAC, after, before
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")

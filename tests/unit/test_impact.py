@@ -11,18 +11,19 @@ from typing import Any
 import pytest
 
 from kvmnet.core import refusals
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.errors import Refused
-from kvmnet.core.impact import GOOD, MOMENT, UNTOUCHED, impacts
-from kvmnet.core.live import Link, Live, Owned, Profile
-from kvmnet.core.owned import KINDS, profile_uuid
-from kvmnet.core.plan import Plan, make_plan
-from kvmnet.core.report import guest_lines, plan_markdown, plan_text
-from kvmnet.core.running import GuestNic, RoutedNetwork, Running, RunningGuest
-from kvmnet.core.surroundings import Surroundings
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.nmstate import KERNEL_KINDS
+from kvmnet.core.effects.impact import GOOD, MOMENT, UNTOUCHED, impacts
+from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.live.running_guests import GuestNic, RoutedNetwork, Running, RunningGuest
+from kvmnet.core.live.surroundings import Surroundings
+from kvmnet.core.planning.ownership import profile_uuid
+from kvmnet.core.planning.plan import Plan, make_plan
+from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.reporting.report import guest_lines, plan_markdown, plan_text
 from kvmnet.pipeline import load
-from kvmnet.transaction.giveback import OldNic, Original, plan_removal
 from kvmnet.transaction.prepare import Wishes, judged
+from kvmnet.transaction.removal import OldNic, Original, plan_removal
 
 KEYFILES = "/etc/NetworkManager/system-connections"
 MACS = {"eth0": "00:14:4f:80:de:00", "eth1": "00:14:4f:80:de:01"}
@@ -76,7 +77,7 @@ def live_of(bundle: Bundle, *more: Link, running: Running = NOBODY) -> Live:
     for interface in interfaces:
         name, kind = interface["name"], interface["type"]
         base = interface.get(kind, {}).get("base-iface") if kind in ("vlan", "mac-vtap") else None
-        links[name] = Link(name, macs.get(name), KINDS.get(kind), (), master.get(name), base)
+        links[name] = Link(name, macs.get(name), KERNEL_KINDS.get(kind), (), master.get(name), base)
     uuids = {name: profile_uuid(bundle.host, name) for name in links if name != "lo"}
     return Live(
         hostname="host",
@@ -85,7 +86,7 @@ def live_of(bundle: Bundle, *more: Link, running: Running = NOBODY) -> Live:
         profiles={n: Profile(u, n, "x", n, f"{KEYFILES}/{n}.nmconnection", n) for n, u in uuids.items()},
         link_files=dict(bundle.links),
         applied=bundle.digest,
-        owned={i["name"]: Owned(i["type"], i["type"] in KINDS, uuids[i["name"]]) for i in interfaces},
+        owned={i["name"]: Owned(i["type"], i["type"] in KERNEL_KINDS, uuids[i["name"]]) for i in interfaces},
         surroundings=Surroundings(running=running),
     )
 

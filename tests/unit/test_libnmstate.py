@@ -13,7 +13,7 @@ from typing import Any, Callable, ClassVar
 import pytest
 
 from kvmnet.host import nmstate
-from kvmnet.host.nm import NMError
+from kvmnet.host.networkmanager_dbus import NMError
 from kvmnet.host.nmstate import Libnmstate, NmstateError
 
 STATE: dict[str, Any] = {"interfaces": []}

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from jeepney import HeaderFields, Message, new_error, new_method_return
 
-from kvmnet import rescue
-from kvmnet.host import nm
-from kvmnet.host.nm import WINDOW, Call, NetworkManager, NMError
-from kvmnet.host.objects import BUS
+from kvmnet.host import networkmanager_dbus
+from kvmnet.host.networkmanager_dbus import WINDOW, Call, NetworkManager, NMError
+from kvmnet.host.networkmanager_objects import BUS
+from kvmnet.system import programs
+from kvmnet.system.errors import HostError
 
 
 class Bus:
@@ -44,7 +45,7 @@ class Bus:
 @pytest.fixture
 def bus(monkeypatch: pytest.MonkeyPatch) -> Bus:
     made = Bus()
-    monkeypatch.setattr(nm, "open_dbus_connection", lambda bus: made)
+    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: made)
     return made
 
 
@@ -74,7 +75,7 @@ def test_one_that_does_not_answer_is_named(bus: Bus) -> None:
 
 
 def test_an_answer_to_an_earlier_question_is_nobodys(bus: Bus) -> None:
-    late = new_method_return(nm._message(calls("late")[0]), "s", ("late",))
+    late = new_method_return(networkmanager_dbus._message(calls("late")[0]), "s", ("late",))
     late.header.fields[HeaderFields.reply_serial] = 4711
     answers = [late]
     receive = bus.receive
@@ -114,7 +115,7 @@ class Devices:
 
 def test_devices_are_asked_for_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     held = Devices(eth0=(100, "u-1"), br0=(70, "u-2"), eth1=(30, ""), late=(-1, ""))
-    monkeypatch.setattr(nm, "open_dbus_connection", lambda bus: held)
+    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: held)
     manager = NetworkManager()
     assert manager.states(["eth0", "none", "br0", "eth1", "late"]) == {"eth0": 100, "br0": 70, "eth1": 30}
     assert manager.active(["eth0", "none", "br0", "eth1", "late"]) == {"eth0": "u-1", "br0": "u-2"}
@@ -123,7 +124,7 @@ def test_devices_are_asked_for_by_their_names(monkeypatch: pytest.MonkeyPatch) -
 
 def test_of_many_devices_all_is_looked_at_once(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     bus.silent = True  # so a single call is an error
-    names = [f"v{number}" for number in range(nm.MANY + 1)]
+    names = [f"v{number}" for number in range(networkmanager_dbus.MANY + 1)]
 
     def told(value: Any) -> dict[str, Any]:
         return {"data": value}
@@ -139,7 +140,7 @@ def test_of_many_devices_all_is_looked_at_once(bus: Bus, monkeypatch: pytest.Mon
                 found[path] = {f"{BUS}.Connection.Active": active}
     old = {"Interface": told("v3"), "State": told(10), "ActiveConnection": told("/")}
     found["/device/old"] = {f"{BUS}.Device": old}
-    monkeypatch.setattr(rescue, "run_json", lambda *_: {"data": [found]})
+    monkeypatch.setattr(programs, "run_json", lambda *_: {"data": [found]})
     manager = NetworkManager()
     assert manager.states(names) == {name: 50 if name == "v2" else 100 for name in names[1:]}
     assert manager.active(names) == {name: f"u-{name}" for name in names[1:] if name != "v2"}
@@ -147,8 +148,8 @@ def test_of_many_devices_all_is_looked_at_once(bus: Bus, monkeypatch: pytest.Mon
 
 def test_a_look_that_is_not_answered_is_told(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: str, **__: object) -> str:
-        raise rescue.Failed("busctl: no reply")
+        raise HostError("busctl: no reply")
 
-    monkeypatch.setattr(rescue, "run", run)
+    monkeypatch.setattr(programs, "run", run)
     with pytest.raises(NMError, match=r"does not answer: .*busctl: no reply"):
-        NetworkManager().states([f"v{number}" for number in range(nm.MANY + 1)])
+        NetworkManager().states([f"v{number}" for number in range(networkmanager_dbus.MANY + 1)])

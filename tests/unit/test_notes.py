@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.live import UNREADABLE, Profile
-from kvmnet.core.notes import notes
-from kvmnet.core.plan import make_plan
-from kvmnet.core.report import plan_markdown, plan_text
+from kvmnet.core.effects.plan_notes import notes
+from kvmnet.core.live.live_host import UNREADABLE, Profile
+from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.reporting.report import plan_markdown, plan_text
 from kvmnet.pipeline import load
 from tests.unit.test_plan import KEYFILES, MAC, after, before, left
 

@@ -9,19 +9,20 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.defaults import completed, dropped_options
-from kvmnet.core.expectations import expectations
-from kvmnet.core.guest_settings import guest_settings
-from kvmnet.core.impact import GOOD, impacts
-from kvmnet.core.live import Link, Live, Owned, Profile
-from kvmnet.core.order import Rename, hops
-from kvmnet.core.owned import KINDS, new_uuid, note_after, profile_uuid
-from kvmnet.core.plan import Plan, make_plan
+from kvmnet.core.base.nmstate import KERNEL_KINDS
+from kvmnet.core.effects.impact import GOOD, impacts
+from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.planning.defaults import completed, dropped_options
+from kvmnet.core.planning.expected_readback import expectations
+from kvmnet.core.planning.ownership import new_uuid, note_after, profile_uuid
+from kvmnet.core.planning.plan import Plan, make_plan
+from kvmnet.core.planning.rename_order import Rename, hops
 from kvmnet.core.refusals import find
+from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.rendering.guest_settings import guest_settings
 from kvmnet.pipeline import load
-from kvmnet.transaction.compile import Terms, compile_steps
-from kvmnet.transaction.stepdata import Step
+from kvmnet.transaction.compile_steps import Terms, compile_steps
+from kvmnet.transaction.step import Step
 from tests.unit.test_plan import KEYFILES
 
 MACS = ("00:14:4f:80:de:00", "00:14:4f:80:de:01")
@@ -84,11 +85,11 @@ def applied(bundle: Bundle, live: Live) -> Live:
             device=name,
         )
     for i in bundle.state["interfaces"]:
-        if i["type"] in KINDS:
+        if i["type"] in KERNEL_KINDS:
             base = i.get("vlan", {}).get("base-iface")
-            links[i["name"]] = Link(i["name"], None, KINDS[i["type"]], (), masters.get(i["name"]), base)
+            links[i["name"]] = Link(i["name"], None, KERNEL_KINDS[i["type"]], (), masters.get(i["name"]), base)
             uuid, file = note.owned[i["name"]].uuid, f"{KEYFILES}/{i['name']}.nmconnection"
-            profiles[i["name"]] = Profile(uuid, i["name"], KINDS[i["type"]], i["name"], file, i["name"])
+            profiles[i["name"]] = Profile(uuid, i["name"], KERNEL_KINDS[i["type"]], i["name"], file, i["name"])
     return replace(
         live,
         state=copy.deepcopy(bundle.state),

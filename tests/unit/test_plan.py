@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.difference import interface_differences, renamed, route_key
-from kvmnet.core.expectations import expectations
-from kvmnet.core.guest_settings import SETTINGS_FILE, guest_settings
-from kvmnet.core.hook_record import hook_text
-from kvmnet.core.live import Link, Live, Owned, Profile
-from kvmnet.core.owned import from_note, note_after, owned_after, profile_uuid, to_note
-from kvmnet.core.plan import link_files_go, make_plan
-from kvmnet.core.report import plan_text
+from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.planning.difference import interface_differences, renamed, route_key
+from kvmnet.core.planning.expected_readback import expectations
+from kvmnet.core.planning.ownership import from_note, note_after, owned_after, profile_uuid, to_note
+from kvmnet.core.planning.plan import link_files_go, make_plan
+from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.rendering.guest_settings import SETTINGS_FILE, guest_settings
+from kvmnet.core.rendering.hook_record import hook_text
+from kvmnet.core.reporting.report import plan_text
 from kvmnet.pipeline import load
 
 KEYFILES = "/etc/NetworkManager/system-connections"

@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvmnet.cli.plan import _save
-from kvmnet.core.basis import basis_of, changed, digest_of
-from kvmnet.core.difference import interface_differences, projection
-from kvmnet.core.emit import BundleError
-from kvmnet.core.errors import KvmnetError, Refused
-from kvmnet.core.live import Link, Live, Owned, Profile
-from kvmnet.core.plan import make_plan
-from kvmnet.core.planfile import PlanFileError, from_text, require_same, to_text
+from kvmnet.core.base.errors import KvmnetError, Refused
+from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.planning.difference import interface_differences, projection
+from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.planning.plan_basis import basis_of, changed, digest_of
 from kvmnet.core.refusals import Refusal
-from kvmnet.core.report import plan_markdown
+from kvmnet.core.rendering.bundle_files import BundleError
+from kvmnet.core.reporting.report import plan_markdown
+from kvmnet.core.reporting.saved_plan import PlanFileError, from_text, require_same, to_text
 from kvmnet.pipeline import load, load_schema
 from tests.unit.test_plan import KEYFILES, after, before
 
@@ -254,7 +254,7 @@ def test_markdown() -> None:
 
 def test_a_plan_takes_the_place_of_a_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not of /dev/null, a pipe, or the link to a file."""
-    monkeypatch.setattr("kvmnet.core.planfile.to_text", lambda *_: "{}")
+    monkeypatch.setattr("kvmnet.core.reporting.saved_plan.to_text", lambda *_: "{}")
     prepared: Any = SimpleNamespace(allowed=(), plan=None, live=None)
     pipe, link = tmp_path / "pipe", tmp_path / "link"
     os.mkfifo(pipe)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.live import Live
-from kvmnet.core.probe import OWN_KINDS, Probe, host_port, url_parts
-from kvmnet.core.probes import Probes, choose_probes
-from kvmnet.core.report import probe_lines
-from kvmnet.host.caller import Connection
+from kvmnet.core.base.probe import OWN_KINDS, Probe, host_port, url_parts
+from kvmnet.core.effects.probe_choice import Probes, choose_probes
+from kvmnet.core.live.live_host import Live
+from kvmnet.core.reporting.report import probe_lines
+from kvmnet.host.operator_connection import Connection
 from kvmnet.transaction import prepare
 
 

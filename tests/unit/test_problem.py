@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from kvmnet.core.problem import WARNING, Mark, Problem, Related, as_github, as_json, as_text, did_you_mean
+from kvmnet.core.base.problem import WARNING, Mark, Problem, Related, as_github, as_json, as_text, did_you_mean
 
 SOURCES = {"a.yaml": "one: 1\n\ttwo: 2\nlong: " + "x" * 300 + " end\n", "b\x1b[31m.yaml": "x: \x1b[2J\n"}
 
 
 def test_text_has_place_code_line_and_caret() -> None:
-    problem = Problem("KVN999", "it is wrong", Mark("a.yaml", 1, 6), hint="mend it")
-    assert as_text([problem], SOURCES) == "a.yaml:1:6: KVN999 it is wrong\n    one: 1\n         ^\n  hint: mend it\n"
+    problem = Problem("KVN999", "it is wrong", Mark("a.yaml", 1, 6), hint="fix it")
+    assert as_text([problem], SOURCES) == "a.yaml:1:6: KVN999 it is wrong\n    one: 1\n         ^\n  hint: fix it\n"
 
 
 def test_the_caret_stands_under_the_place_after_a_tab() -> None:
@@ -68,6 +68,7 @@ def test_github_escapes() -> None:
 
 def test_did_you_mean() -> None:
     assert did_you_mean("adresses", ["addresses", "mac"]) == "did you mean addresses?"  # codespell:ignore adresses
-    assert did_you_mean("zzz", ["b", "a"]) == "known here: b, a"
+    assert did_you_mean("zzz", ["b", "a"]) == "expected one of: b, a"
+    assert did_you_mean("zzz", ["a"]) == "expected: a"
     assert did_you_mean("zzz", []) is None
     assert did_you_mean("zzz", [str(n) for n in range(50)]) is None

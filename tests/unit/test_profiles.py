@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from kvmnet import rescue
-from kvmnet.core.bundle import State
-from kvmnet.core.errors import Refused
-from kvmnet.core.live import Profile
-from kvmnet.core.showing import Managed
-from kvmnet.host import read
-from kvmnet.host.nm import NMError
-from kvmnet.host.objects import BUS
-from kvmnet.host.profiles import bound_profiles, read_manager
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.nmstate import State
+from kvmnet.core.live.kernel_only import Managed
+from kvmnet.core.live.live_host import Profile
+from kvmnet.host import read_live
+from kvmnet.host.connection_profiles import bound_profiles, read_manager
+from kvmnet.host.networkmanager_dbus import NMError
+from kvmnet.host.networkmanager_objects import BUS
+from kvmnet.system import firewalld, programs
+from kvmnet.system.errors import HostError
 from kvmnet.transaction import prepare
 
 ROOT = "/org/freedesktop/NetworkManager"
@@ -128,10 +129,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             return answers.pop(0)
         asked = [path.rpartition("/")[2] for path in words[words.index("path") + 1 :: 2]]
         if gone in asked and answers:
-            raise rescue.Failed(f"no such connection: {gone}")
+            raise HostError(f"no such connection: {gone}")
         return "".join(_asked(SETTINGS[n], words[words.index("-f") + 1].split(",")) for n in asked)
 
-    monkeypatch.setattr(rescue, "run", run)
+    monkeypatch.setattr(programs, "run", run)
     return answers
 
 
@@ -182,9 +183,9 @@ def test_those_that_are_not_active_are_told_with_what_decides_whether_they_are_a
         def checkpoints(self) -> list[str]:
             return []
 
-    monkeypatch.setattr(rescue, "firewalld_runs", lambda: False)
-    monkeypatch.setattr(read, "read_links", dict)
-    live = read.read_live(Silent(), Silent(), tmp_path, found)  # type: ignore[arg-type]
+    monkeypatch.setattr(firewalld, "is_running", lambda: False)
+    monkeypatch.setattr(read_live, "read_links", dict)
+    live = read_live.read_live(Silent(), Silent(), tmp_path, found)  # type: ignore[arg-type]
     assert (live.idle, live.profiles, live.temporary) == ((other,), found.active, ("2001:db8::7",))
 
 
@@ -209,7 +210,7 @@ def test_one_that_goes_while_they_are_read_has_both_asked_again(told: list[str])
 
 def test_nothing_but_confusion_is_told(told: list[str]) -> None:
     told.extend([objects()] * 5)
-    with pytest.raises(rescue.Failed, match="no such connection"):
+    with pytest.raises(HostError, match="no such connection"):
         read_manager()
 
 
@@ -219,11 +220,11 @@ def test_the_program_that_does_not_tell_is_named(monkeypatch: pytest.MonkeyPatch
 
     def run(*argv: str, **_: object) -> str:
         if argv[0] == program:
-            raise rescue.Failed(f"{' '.join(argv)}: broken pipe")
+            raise HostError(f"{' '.join(argv)}: broken pipe")
         return objects()
 
-    monkeypatch.setattr(rescue, "run", run)
-    with pytest.raises(rescue.Failed, match=rf"{program}.*: broken pipe\Z") as told:
+    monkeypatch.setattr(programs, "run", run)
+    with pytest.raises(HostError, match=rf"{program}.*: broken pipe\Z") as told:
         read_manager()
     assert "/Settings/" not in str(told.value)
 
@@ -248,7 +249,7 @@ def test_what_failed_is_the_reason(monkeypatch: pytest.MonkeyPatch, times: int, 
     """A program that is not there is no NetworkManager that does not run; one that has gone meanwhile is."""
 
     def fails() -> None:
-        raise rescue.Failed("NetworkManager's profiles: nmcli: not found")
+        raise HostError("NetworkManager's profiles: nmcli: not found")
 
     monkeypatch.setattr(prepare, "read_manager", fails)
     with pytest.raises(Refused, match=words) as told, prepare.told_or_refused():

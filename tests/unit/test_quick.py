@@ -1,4 +1,4 @@
-"""The quick answer of kvmnet.core.quick is that of jsonschema, on every test document."""
+"""The quick answer of kvmnet.core.definition.fast_schema is that of jsonschema, on every test document."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from kvmnet import pipeline, resources
-from kvmnet.core import document, emit, quick, render
-from kvmnet.core.document import Source
-from kvmnet.core.schema import FORMATS, Schema
+from kvmnet.core.definition import document, fast_schema
+from kvmnet.core.definition.document import Source
+from kvmnet.core.definition.schema import FORMATS, Schema
+from kvmnet.core.rendering import bundle_files, render
 from tests.fuzz import changed_state
 from tests.generate import cluster
 from tests.mutate import MUTATORS, written
@@ -44,15 +45,15 @@ def plain_of(schema: Schema, text: str) -> Any:
 
 def agree(schema: Schema, data: Any) -> bool:
     """Whether both say the same. Returns what they say."""
-    assert schema._fits is not None
-    says = schema._fits(data)
+    assert schema._is_valid is not None
+    says = schema._is_valid(data)
     assert says == (not list(schema._errors(data))), json.dumps(data)[:2000]
     return says
 
 
 @pytest.mark.parametrize("name", resources.schema_names())
 def test_each_of_our_schemas_has_a_quick_answer(name: str) -> None:
-    assert quick.compiled(resources.read_schema(name), FORMATS) is not None
+    assert fast_schema.compiled(resources.read_schema(name), FORMATS) is not None
 
 
 def test_definitions() -> None:
@@ -107,7 +108,7 @@ def test_states_right_and_changed() -> None:
     ],
 )
 def test_what_is_unknown_has_no_quick_answer(unknown: dict[str, Any]) -> None:
-    assert quick.compiled(unknown, FORMATS) is None
+    assert fast_schema.compiled(unknown, FORMATS) is None
 
 
 def test_jsonschema_answers_where_there_is_no_quick_answer() -> None:
@@ -118,7 +119,7 @@ def test_jsonschema_answers_where_there_is_no_quick_answer() -> None:
 
 def test_a_schema_that_holds_itself() -> None:
     loop = {"$ref": "#/$defs/a", "$defs": {"a": {"type": "object", "additionalProperties": {"$ref": "#/$defs/a"}}}}
-    fits = quick.compiled(loop, FORMATS)
+    fits = fast_schema.compiled(loop, FORMATS)
     assert fits is not None and fits({"a": {"b": {}}}) and not fits({"a": {"b": 1}})
 
 
@@ -133,4 +134,4 @@ def test_the_digest_is_over_everything_in_the_bundle() -> None:
             content.update({"probes": own} if own else {})
             text = json.dumps(content, sort_keys=True, separators=(",", ":"))
             assert render.digest_of(bundle) == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-            assert emit.read_bundle(emit.files_of(bundle), pipeline.load_schema("state")) == bundle
+            assert bundle_files.read_bundle(bundle_files.files_of(bundle), pipeline.load_schema("state")) == bundle

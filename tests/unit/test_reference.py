@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kvmnet import resources
-from kvmnet.core import codes
+from kvmnet.core import catalogue
 from tests import reference
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def test_every_key_has_a_doc(name: str) -> None:
 
 def test_every_problem_has_a_doc() -> None:
     page = reference.page()
-    for entry in codes.all_codes():
+    for entry in catalogue.all_codes():
         assert f"### {entry.code}\n**{entry.title}.** " in page
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core import codes, refusals
-from kvmnet.core.bundle import Bundle
-from kvmnet.core.errors import Refused, Usage
-from kvmnet.core.live import Link, Live, Owned, Profile
-from kvmnet.core.owned import profile_uuid
-from kvmnet.core.plan import make_plan
-from kvmnet.core.surroundings import LinkFile, NamingRule, NetworkDisk, Room, Surroundings
+from kvmnet.core import catalogue, refusals
+from kvmnet.core.base.errors import Refused, Usage
+from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.live.surroundings import LinkFile, NamingRule, NetworkDisk, Room, Surroundings
+from kvmnet.core.planning.ownership import profile_uuid
+from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.pipeline import load
 from tests.unit.test_plan import KEYFILES, MAC, after, before
 
@@ -396,7 +396,7 @@ def test_all_reasons_are_told_at_once_and_each_can_be_allowed_or_not() -> None:
         refusals.judge(plan, live)
     lines = refused.value.lines()
     assert [line[:6] for line in lines if line.startswith("KVN")] == ["KVN511", "KVN531", "KVN543"]
-    assert "  more: kvmnet explain KVN511; --allow KVN511 goes on all the same" in lines
+    assert "  more: kvmnet explain KVN511; to override: --allow KVN511" in lines
     assert "  more: kvmnet explain KVN531" in lines
     with pytest.raises(Refused) as refused:
         refusals.judge(plan, live, refusals.allowed(["kvn511", "KVN543"]))
@@ -429,7 +429,7 @@ def test_guests_on_a_vlan_device_that_is_to_be_there_from_boot() -> None:
 
 
 def test_every_page_says_whether_it_can_be_overridden() -> None:
-    pages = {entry.code: entry.page for entry in codes.all_codes() if entry.code.startswith("KVN5")}
+    pages = {entry.code: entry.page for entry in catalogue.all_codes() if entry.code.startswith("KVN5")}
     assert len(pages) >= 25
     for code, page in pages.items():
         try:

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from kvmnet import hook, rescue
-from kvmnet.core.running import GuestNic, RoutedNetwork, Running, RunningGuest, guest_of, network_of
-from kvmnet.host import libvirt, running
+from kvmnet import hook
+from kvmnet.core.live.running_guests import GuestNic, RoutedNetwork, Running, RunningGuest, guest_of, network_of
+from kvmnet.host import libvirt, read_guests
+from kvmnet.system import programs
+from kvmnet.system.errors import HostError
 
 DOMAIN = """\
 <domain type='kvm' id='3'>
@@ -108,7 +110,7 @@ def test_functions_of_nics(tmp_path: Path) -> None:
         (net / name).mkdir(parents=True)
         (net / name / "device").symlink_to(devices / address)
     (net / "usb0" / "device").mkdir(parents=True)
-    functions, parents = running.read_functions(net, ["eth0", "eth0v0", "usb0", "gone"])
+    functions, parents = read_guests.read_functions(net, ["eth0", "eth0v0", "usb0", "gone"])
     assert functions == {"0000:03:00.0": "eth0", "0000:03:10.0": "eth0v0", "0000:03:10.1": "eth0"}
     assert parents == {"eth0v0": "eth0"}
 
@@ -130,10 +132,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_host_without_libvirt_needs_neither(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is run, nothing imported."""
     (here / "socket").unlink()
-    monkeypatch.setattr(rescue, "run", lambda *_, **__: pytest.fail("something was run"))
+    monkeypatch.setattr(programs, "run", lambda *_, **__: pytest.fail("something was run"))
     monkeypatch.setattr(libvirt, "_binding", lambda: pytest.fail("something was imported"))
     assert libvirt.ask_libvirt() == libvirt.Told()
-    assert running.read_running({}) == Running()
+    assert read_guests.read_running({}) == Running()
     (here / "g.xml").touch()
     with pytest.raises(libvirt.LibvirtError, match="guests run here, but libvirt does not"):
         libvirt.ask_libvirt()
@@ -148,24 +150,24 @@ def test_virsh_is_called_twice_for_any_number_of_guests(here: Path, monkeypatch:
             return "n-1\n\n= kvmnet =\nu-1\nu-2\n\n"
         return f"{DOMAIN}\n{DOMAIN}\n" if "u-1" in argv[-1] else f"{NAT}\n"
 
-    monkeypatch.setattr(rescue, "run", virsh)
+    monkeypatch.setattr(programs, "run", virsh)
     assert libvirt.ask_libvirt() == libvirt.Told((DOMAIN.rstrip(), DOMAIN.rstrip()), (NAT.rstrip(),))
     assert calls == [
         "net-list --uuid; echo = kvmnet =; list --uuid",
         "dumpxml u-1; dumpxml u-2; echo",
         "net-dumpxml n-1; echo",
     ]
-    assert [g.name for g in running.read_running({}).guests] == ["compute-0-0-0"] * 2
+    assert [g.name for g in read_guests.read_running({}).guests] == ["compute-0-0-0"] * 2
 
 
 def test_a_libvirt_that_does_not_answer_is_told_and_not_waited_for(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def hangs(*argv: str, timeout: float) -> str:
-        raise rescue.Failed(f"{' '.join(argv)}: no answer within {timeout:.0f} s")
+        raise HostError(f"{' '.join(argv)}: no answer within {timeout:.0f} s")
 
-    monkeypatch.setattr(rescue, "run", hangs)
-    assert running.read_running({}).problem == "no answer within 8 s"
+    monkeypatch.setattr(programs, "run", hangs)
+    assert read_guests.read_running({}).problem == "no answer within 8 s"
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-    assert "neither its Python binding nor virsh" in running.read_running({}).problem
+    assert "neither its Python binding nor virsh" in read_guests.read_running({}).problem
 
 
 def test_without_an_answer_its_own_notes_tell_the_guests(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +178,7 @@ def test_without_an_answer_its_own_notes_tell_the_guests(here: Path, monkeypatch
     (here / "g.xml").write_text(f"<domstatus pid='{os.getpid()}'>{DOMAIN}</domstatus>")
     gone = DOMAIN.replace("compute-0-0-0", "gone")
     (here / "gone.xml").write_text(f"<domstatus pid='{2**22 + 1}'>{gone}</domstatus>")
-    found = running.read_running({})
+    found = read_guests.read_running({})
     assert ([guest.name for guest in found.guests], bool(found.problem)) == (["compute-0-0-0"], True)
     assert found.guests == (guest_of(DOMAIN),)
 
@@ -215,7 +217,7 @@ def binding(**more: Any) -> Any:
 
 
 def test_the_binding_comes_before_virsh(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rescue, "run", lambda *_, **__: pytest.fail("virsh was run"))
+    monkeypatch.setattr(programs, "run", lambda *_, **__: pytest.fail("virsh was run"))
     monkeypatch.setattr(libvirt, "_binding", binding)
     assert libvirt.ask_libvirt() == libvirt.Told((DOMAIN,), (NAT,))
 
@@ -223,7 +225,7 @@ def test_the_binding_comes_before_virsh(here: Path, monkeypatch: pytest.MonkeyPa
         raise LibvirtError("Failed to connect socket")
 
     monkeypatch.setattr(libvirt, "_binding", lambda: binding(openReadOnly=refuses))
-    assert running.read_running({}).problem == "Failed to connect socket"
+    assert read_guests.read_running({}).problem == "Failed to connect socket"
     monkeypatch.setattr(libvirt, "_binding", lambda: binding(openReadOnly=lambda _: time.sleep(5)))
     began = time.monotonic()
     with pytest.raises(libvirt.LibvirtError, match="no answer within 0 s"):

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from kvmnet import pipeline, resources
-from kvmnet.core.document import Leaf, Source, parse
-from kvmnet.core.emit import plain
-from kvmnet.core.schema import Schema
+from kvmnet.core.definition.document import Leaf, Source, parse
+from kvmnet.core.definition.schema import Schema
+from kvmnet.core.rendering.bundle_files import plain
 
 PROBE = Schema(
     {

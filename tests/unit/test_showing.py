@@ -8,10 +8,10 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet.core.bundle import State
-from kvmnet.core.showing import Managed, all_static, asks_only_the_kernel, lasting, with_manager
-from kvmnet.host import read
-from kvmnet.host.profiles import Manager
+from kvmnet.core.base.nmstate import State
+from kvmnet.core.live.kernel_only import Managed, all_static, asks_only_the_kernel, lasting, with_manager
+from kvmnet.host import read_live
+from kvmnet.host.connection_profiles import Manager
 from kvmnet.pipeline import load
 
 STATIC = Managed(100, ("manual", "disabled"))
@@ -113,7 +113,7 @@ class Asked:
 )
 def test_which_of_them_is_asked(state: Optional[State], held: Managed, asked: list[bool]) -> None:
     backend = Asked()
-    read._show(backend, Manager((), {"eth0": held}), state)  # type: ignore[arg-type]
+    read_live._show(backend, Manager((), {"eth0": held}), state)  # type: ignore[arg-type]
     assert backend.asked == asked
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from kvmnet import pipeline
-from kvmnet.core import problem
-from kvmnet.core.document import Source
+from kvmnet.core.base import problem
+from kvmnet.core.definition.document import Source
 
 HEAD = "kvmnet: 1\ncluster: c\nprofile: plain\n"
 NIC = "mac: 02:00:00:00:00:01"

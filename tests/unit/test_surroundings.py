@@ -8,9 +8,10 @@ from typing import Optional
 
 import pytest
 
-from kvmnet import rescue
-from kvmnet.core.surroundings import LinkFile, NetworkDisk
-from kvmnet.host import surroundings
+from kvmnet.core.live.surroundings import LinkFile, NetworkDisk
+from kvmnet.host import read_surroundings
+from kvmnet.system import programs
+from kvmnet.system.errors import HostError
 
 
 def write(root: Path, path: str, text: str) -> None:
@@ -32,7 +33,7 @@ def test_link_files_as_udev_takes_them(tmp_path: Path) -> None:
     write(vendor, "20-hidden.link", "[Match]\nOriginalName=*\n")
     write(vendor, "10-site.link", "[Match]\nOriginalName=hidden\n")
     write(vendor, "99-default.link", "[Match]\nOriginalName=*\n[Link]\nNamePolicy=keep\nMACAddressPolicy=persistent\n")
-    assert list(surroundings.link_files([etc, tmp_path / "nowhere", vendor])) == [
+    assert list(read_surroundings.link_files([etc, tmp_path / "nowhere", vendor])) == [
         LinkFile(f"{etc}/00-kvmnet-other.link", {"OriginalName": "*"}),
         LinkFile(f"{etc}/10-site.link", {"MACAddress": "a b c"}, ("WakeOnLan", "MTUBytes", "[SR-IOV]")),
         LinkFile(f"{vendor}/99-default.link", {"OriginalName": "*"}),
@@ -45,7 +46,7 @@ def test_rules_that_name(tmp_path: Path) -> None:
     write(tmp_path, "a/80-net-setup-link.rules", 'NAME=="", ENV{ID_NET_NAME}!="", NAME="$env{ID_NET_NAME}"\n')
     write(tmp_path, "b/70-persistent-net.rules", 'NAME="hidden by the one of its name"\n')
     write(tmp_path, "b/71-more.rules", 'NAME:="lan"\n')
-    told = list(surroundings.naming_rules([tmp_path / "a", tmp_path / "b"], tmp_path / "no"))
+    told = list(read_surroundings.naming_rules([tmp_path / "a", tmp_path / "b"], tmp_path / "no"))
     assert [(r.file.rpartition("/")[2], r.text[-12:]) for r in told] == [
         ("70-persistent-net.rules", ' NAME="eth0"'),
         ("71-more.rules", 'NAME:="lan"'),
@@ -66,8 +67,8 @@ def test_a_vendors_rule_that_the_kernels_command_line_asks_for(
 ) -> None:
     write(tmp_path, "cmdline", words + "\n")
     write(tmp_path, "71-biosdevname.rules", "")
-    monkeypatch.setattr(surroundings, "VENDOR_RULES", tmp_path)
-    found = list(surroundings.naming_rules([], tmp_path / "no", tmp_path / "cmdline"))
+    monkeypatch.setattr(read_surroundings, "VENDOR_RULES", tmp_path)
+    found = list(read_surroundings.naming_rules([], tmp_path / "no", tmp_path / "cmdline"))
     assert [rule.file for rule in found] == ([str(tmp_path / "71-biosdevname.rules")] if told else [])
 
 
@@ -84,11 +85,11 @@ def test_an_initramfs_that_has_our_link_files(tmp_path: Path, monkeypatch: pytes
     def run(program: str, image: str, timeout: float) -> str:
         asked.append(f"{program} {Path(image).name}")
         if program == "lsinitrd" or image.endswith(".img"):
-            raise rescue.Failed("not found")
+            raise HostError("not found")
         return f"usr/lib/systemd\netc/systemd/network/{link.name if image.endswith('with') else ''}\n"
 
-    monkeypatch.setattr(rescue, "run", run)
-    found = list(surroundings.initramfs_with_ours(tmp_path))
+    monkeypatch.setattr(programs, "run", run)
+    found = list(read_surroundings.initramfs_with_ours(tmp_path))
     assert found == ["/boot/initramfs-odd.img", "/boot/initrd.img-with"]
     assert asked == [
         "lsinitramfs initramfs-odd.img",
@@ -97,7 +98,7 @@ def test_an_initramfs_that_has_our_link_files(tmp_path: Path, monkeypatch: pytes
         "lsinitramfs initrd.img-without",
     ]
     link.unlink()
-    assert list(surroundings.initramfs_with_ours(tmp_path)) == []
+    assert list(read_surroundings.initramfs_with_ours(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_an_initramfs_that_has_our_link_files(tmp_path: Path, monkeypatch: pytes
 def test_cloud_init(tmp_path: Path, files: dict[str, str], active: bool) -> None:
     for path, text in files.items():
         write(tmp_path, path, text)
-    assert bool(surroundings.cloud_init(tmp_path)) is active
+    assert bool(read_surroundings.cloud_init(tmp_path)) is active
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_cloud_init(tmp_path: Path, files: dict[str, str], active: bool) -> None
 )
 def test_the_kernels_command_line(tmp_path: Path, words: str, told: list[str]) -> None:
     write(tmp_path, "proc/cmdline", words + "\n")
-    assert list(surroundings.boot_network(tmp_path)) == [f"{word} in /proc/cmdline" for word in told]
+    assert list(read_surroundings.boot_network(tmp_path)) == [f"{word} in /proc/cmdline" for word in told]
 
 
 def test_what_an_initramfs_is_told_and_leaves_behind(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_what_an_initramfs_is_told_and_leaves_behind(tmp_path: Path) -> None:
     profiles = tmp_path / "run/NetworkManager/system-connections"
     write(profiles, "eth0.nmconnection", "[user]\norg.freedesktop.NetworkManager.origin=nm-initrd-generator\n")
     write(profiles, "lo.nmconnection", "[connection]\nid=lo\n")
-    assert list(surroundings.boot_network(tmp_path)) == [
+    assert list(read_surroundings.boot_network(tmp_path)) == [
         "rd.neednet=1 in /etc/dracut.conf.d/nbde.conf",
         "/run/net-eth0.conf",
         "the profile /run/NetworkManager/system-connections/eth0.nmconnection",
@@ -150,11 +151,11 @@ def test_what_an_initramfs_is_told_and_leaves_behind(tmp_path: Path) -> None:
 def disks(root: Path, mounts: str = "", swaps: str = "") -> list[NetworkDisk]:
     write(root, "proc/mounts", mounts)
     write(root, "proc/swaps", "Filename Type Size Used Priority\n" + swaps)
-    return list(surroundings.network_disks(root))
+    return list(read_surroundings.network_disks(root))
 
 
 def test_mounts_over_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surroundings, "_way_to", lambda server: "eth0" if server == "10.1.1.1" else None)
+    monkeypatch.setattr(read_surroundings, "_way_to", lambda server: "eth0" if server == "10.1.1.1" else None)
     mounts = (
         "10.1.1.1:/root / nfs4 rw,vers=4.2,addr=10.1.1.1,x=1 0 0\n"
         "server:/var /var nfs rw 0 0\n"
@@ -170,7 +171,7 @@ def test_mounts_over_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_disks_of_other_machines_under_what_is_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """LVM over a partition of an iSCSI disk; a local disk beside it."""
-    monkeypatch.setattr(surroundings, "_way_to", lambda server: f"way to {server}")
+    monkeypatch.setattr(read_surroundings, "_way_to", lambda server: f"way to {server}")
     devices = tmp_path / "sys/devices"
     session = devices / "platform/host3/session1"
     sda = session / "target3:0:0/3:0:0:1/block/sda"
@@ -202,35 +203,35 @@ def test_disks_of_other_machines_under_what_is_mounted(tmp_path: Path, monkeypat
 )
 def test_kinds_of_network_disks(tmp_path: Path, path: str, kind: str | None) -> None:
     (tmp_path / path).mkdir(parents=True)
-    told = surroundings._network_disk_of(tmp_path / path)
+    told = read_surroundings._network_disk_of(tmp_path / path)
     assert (told[0] if told else None) == kind
     assert kind != "fcoe" or (told and told[2] == "ens1")
 
 
 def test_nvme_over_fabrics(tmp_path: Path) -> None:
     write(tmp_path, "nvme0n1/device/transport", "pcie\n")
-    assert surroundings._network_disk_of(tmp_path / "nvme0n1") is None
+    assert read_surroundings._network_disk_of(tmp_path / "nvme0n1") is None
     write(tmp_path, "nvme1n1/device/nvme1/transport", "tcp\n")
-    assert surroundings._network_disk_of(tmp_path / "nvme1n1") == ("nvme over tcp", None, None)
+    assert read_surroundings._network_disk_of(tmp_path / "nvme1n1") == ("nvme over tcp", None, None)
 
 
 def test_room_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
-    (room,) = surroundings._room([str(tmp_path / "a/b")])
+    (room,) = read_surroundings._room([str(tmp_path / "a/b")])
     assert room.path == str(tmp_path / "a/b") and room.bytes > 0
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, text: Optional[str]) -> None:
     def run(*argv: str, **_: object) -> str:
         if text is None:
-            raise rescue.Failed("systemctl: not found")
+            raise HostError("systemctl: not found")
         return text
 
-    monkeypatch.setattr(rescue, "run", run)
+    monkeypatch.setattr(programs, "run", run)
 
 
 def test_the_services_that_systemd_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, "active\n\ninactive\n\nactivating\n")
-    assert surroundings._active(["corosync", "pacemaker", "sbd"]) == ["corosync", "sbd"]
+    assert read_surroundings._active(["corosync", "pacemaker", "sbd"]) == ["corosync", "sbd"]
 
 
 @pytest.mark.parametrize(("text", "told"), [(None, "systemctl: not found"), ("", "tells 0"), ("active\n", "tells 1")])
@@ -238,5 +239,5 @@ def test_a_systemd_that_does_not_tell_of_them_is_not_taken_for_none(
     monkeypatch: pytest.MonkeyPatch, text: Optional[str], told: str
 ) -> None:
     answering(monkeypatch, text)
-    with pytest.raises(rescue.Failed, match=told):
-        surroundings._active(["corosync", "pacemaker"])
+    with pytest.raises(HostError, match=told):
+        read_surroundings._active(["corosync", "pacemaker"])

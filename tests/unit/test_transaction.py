@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -19,22 +20,25 @@ from typing import Any, NoReturn, Optional
 
 import pytest
 
-from kvmnet import rescue
 from kvmnet.cli import follow as telling
 from kvmnet.cli import rollback as rolling
 from kvmnet.cli.host import Console
-from kvmnet.core.errors import Refused
-from kvmnet.core.plan import make_plan
-from kvmnet.core.probes import Probes
-from kvmnet.core.report import event_text, outcome_text
-from kvmnet.host.nm import NameServers
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.effects.probe_choice import Probes
+from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.reporting.report import event_text, outcome_text
+from kvmnet.host.networkmanager_dbus import NameServers
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
 from kvmnet.host.ping import _checksum, longest_gap
-from kvmnet.transaction import guard, launch, readback, steps, worker
+from kvmnet.rescue import closing, restore, snapshot
+from kvmnet.system import clock, files, firewalld, links, lock, networkmanager, programs, state_folder, units
+from kvmnet.system.errors import HostError
+from kvmnet.system.journal import Journal
+from kvmnet.transaction import launch, readback, safeguards, step_actions, worker
 from kvmnet.transaction.history import Open, ended
 from kvmnet.transaction.prepare import Prepared
 from kvmnet.transaction.readback import late, missing, unknown_servers
-from kvmnet.transaction.steps import DO, StepFailed, without_meta
+from kvmnet.transaction.step_actions import DO, StepFailed, without_meta
 from tests.unit.test_compile import BUNDLE
 from tests.unit.test_compile import steps as compiled
 from tests.unit.test_plan import before
@@ -47,12 +51,12 @@ def test_networkmanagers_own_notes_are_left_out() -> None:
 
 def shows(monkeypatch: pytest.MonkeyPatch, *shown: dict[str, Any], addresses: dict[str, list[str]]) -> None:
     plain = {"kind": None, "master": None, "promiscuous": False, "address": "x", "mtu": 1500, "up": True}
-    links = {row["name"]: {**plain, **{k: v for k, v in row.items() if k in (*plain, "name")}} for row in shown}
+    rows = {row["name"]: {**plain, **{k: v for k, v in row.items() if k in (*plain, "name")}} for row in shown}
     kinds = [{"ifname": r["name"], "link": r.get("over"), "linkinfo": {"info_data": r.get("data", {})}} for r in shown]
-    monkeypatch.setattr(rescue, "links", lambda shown: links)
-    monkeypatch.setattr(rescue, "shown_links", lambda: kinds)
-    monkeypatch.setattr(rescue, "addresses", lambda: addresses)
-    monkeypatch.setattr(rescue, "routes", list)
+    monkeypatch.setattr(links, "read_links", lambda shown: rows)
+    monkeypatch.setattr(links, "read_ip_links", lambda: kinds)
+    monkeypatch.setattr(links, "read_addresses", lambda: addresses)
+    monkeypatch.setattr(links, "read_routes", list)
 
 
 def test_what_the_kernel_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,11 +120,11 @@ def test_a_bonds_options_are_read_in_the_kernels_words(tmp_path: Path, monkeypat
 
 
 def test_what_is_to_be_down_has_no_address_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rescue, "shown_links", lambda: [{"ifname": "eth1", "flags": ["UP"]}])
-    monkeypatch.setattr(rescue, "addresses", lambda: {"eth1": ["fe80::1/64", "192.0.2.7/24"]})
-    monkeypatch.setattr(rescue, "routes", list)
+    monkeypatch.setattr(links, "read_ip_links", lambda: [{"ifname": "eth1", "flags": ["UP"]}])
+    monkeypatch.setattr(links, "read_addresses", lambda: {"eth1": ["fe80::1/64", "192.0.2.7/24"]})
+    monkeypatch.setattr(links, "read_routes", list)
     assert missing([{"name": "eth1", "down": True}]) == ["eth1: has still the address 192.0.2.7/24"]
-    monkeypatch.setattr(rescue, "addresses", lambda: {"eth1": ["fe80::1/64"]})
+    monkeypatch.setattr(links, "read_addresses", lambda: {"eth1": ["fe80::1/64"]})
     assert missing([{"name": "eth1", "down": True}]) == []
 
 
@@ -130,7 +134,7 @@ def test_a_profile_of_what_is_down_starts_no_more(monkeypatch: pytest.MonkeyPatc
         change_in_memory=lambda uuid, changes: done.append((uuid, changes)),
         save=lambda uuids: done.append(uuids) or ["/etc/a"],
     )
-    monkeypatch.setattr(rescue, "sync_files", done.append)
+    monkeypatch.setattr(files, "sync_files", done.append)
     assert DO["stay down"](SimpleNamespace(manager=manager), {"uuids": ["u-1"]}) == "/etc/a"  # type: ignore[arg-type]
     assert done == [("u-1", {"connection": {"autoconnect": ("b", False)}}), ["u-1"], ["/etc/a"]]
 
@@ -160,7 +164,7 @@ def test_following_ends_with_the_transaction() -> None:
 
 
 def test_following_notices_that_the_worker_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rescue, "unit_lives", lambda unit: False)
+    monkeypatch.setattr(units, "is_unit_alive", lambda unit: False)
     clock = iter(float(n) for n in range(0, 1000, 3))
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
@@ -170,8 +174,8 @@ def test_following_asks_systemd_only_when_nobody_has_the_lock(tmp_path: Path, mo
     """A process every few seconds takes the processor from NetworkManager."""
     taken = iter([True, True, False])
     asked: list[str] = []
-    monkeypatch.setattr(rescue, "lock_taken", lambda state: state == tmp_path and next(taken))
-    monkeypatch.setattr(rescue, "unit_lives", lambda unit: bool(asked.append(unit)))
+    monkeypatch.setattr(lock, "is_locked", lambda state: state == tmp_path and next(taken))
+    monkeypatch.setattr(units, "is_unit_alive", lambda unit: bool(asked.append(unit)))
     monkeypatch.setattr(launch, "LOOK", 0)
     monkeypatch.setattr("time.sleep", lambda _: None)
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
@@ -182,7 +186,7 @@ def test_an_open_transaction_refuses_the_next(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     with pytest.raises(Refused, match="a transaction is open") as refused, launch.state_directory(tmp_path):
         pass
-    assert refused.value.hint is not None and "rescue.py" in refused.value.hint
+    assert refused.value.hint is not None and "rescue.pyz" in refused.value.hint
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
@@ -251,9 +255,9 @@ def test_a_worker_that_systemd_does_not_start_leaves_nothing_open(
             return ""  # the watchdog, which is not what fails here
         assert words[0] == "systemd-run"
         assert words[words.index("-I") - 2] == "/usr/bin/env", "SELinux: no program of a venv by systemd"
-        raise rescue.Failed("systemd-run: no")
+        raise HostError("systemd-run: no")
 
-    monkeypatch.setattr(rescue, "run", refuse)
+    monkeypatch.setattr(programs, "run", refuse)
     with pytest.raises(Refused, match="does not start the worker"):
         launch.start(tmp_path, "T")
     assert not (tmp_path / "open").exists()
@@ -288,30 +292,34 @@ def test_only_the_checkpoint_of_the_trial_is_ended(tmp_path: Path, later: Checkp
         log.write_text("Created checkpoint /Checkpoint/a\n")
 
     def context(manager: Checkpoints) -> Any:
-        return steps.Context(tmp_path, SimpleNamespace(apply=applied), manager)  # type: ignore[arg-type]
+        return step_actions.Context(tmp_path, SimpleNamespace(apply=applied), manager)  # type: ignore[arg-type]
 
     step = {"state": {}, "timeout": 120, "log": "nmstate.log"}
-    assert steps.apply(context(Checkpoints(a=300)), step) == "/Checkpoint/a"
+    assert step_actions.apply(context(Checkpoints(a=300)), step) == "/Checkpoint/a"
     before = dict(later.made)
     if kept:
-        assert steps.commit(context(later), step) == "/Checkpoint/a"
+        assert step_actions.commit(context(later), step) == "/Checkpoint/a"
         assert list(later.made) == ["/Checkpoint/b"]
     else:
-        with pytest.raises(steps.StepFailed, match="the trial's checkpoint is gone"):
-            steps.commit(context(later), step)
+        with pytest.raises(step_actions.StepFailed, match="the trial's checkpoint is gone"):
+            step_actions.commit(context(later), step)
         assert later.made == before
 
 
 # ---- what fails before a transaction is open
 
 
+#: The rescue program, which no test here runs.
+PROGRAM = b"PK"
+
+
 @pytest.fixture
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
-    """A change of a host on which rescue.py, the units and the snapshot come to be, so far."""
-    monkeypatch.setattr(guard, "UNIT_DIR", tmp_path / "units")
+    """A change of a host on which the rescue program, the units and the snapshot come to be, so far."""
+    monkeypatch.setattr(safeguards, "UNIT_DIR", tmp_path / "units")
     (tmp_path / "units" / "multi-user.target.wants").mkdir(parents=True)
-    monkeypatch.setattr(rescue, "run", lambda *words, **_: "")
-    monkeypatch.setattr(rescue, "snapshot", lambda *_: {"files": []})
+    monkeypatch.setattr(programs, "run", lambda *words, **_: "")
+    monkeypatch.setattr(snapshot, "take_snapshot", lambda *_: {"files": []})
     return Prepared(make_plan(BUNDLE, before()), before(), compiled(), "nmstatectl", Probes())
 
 
@@ -327,11 +335,11 @@ def opened(state: Path) -> list[str]:
 
 
 def test_a_transaction_is_written_whole(tmp_path: Path, prepared: Prepared) -> None:
-    identity = launch.open_transaction(tmp_path, prepared)
+    identity = launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert opened(tmp_path) == ["open"]
-    assert rescue.read_json(tmp_path / "open" / "transaction.json")["id"] == identity
-    assert (tmp_path / "open" / "ballast").stat().st_size == rescue.BALLAST_SIZE
-    assert [e["event"] for e in rescue.Journal(tmp_path / "open").events()] == ["begin"]
+    assert files.read_json(tmp_path / "open" / "transaction.json")["id"] == identity
+    assert (tmp_path / "open" / "ballast").stat().st_size == state_folder.BALLAST_SIZE
+    assert [e["event"] for e in Journal(tmp_path / "open").events()] == ["begin"]
 
 
 def test_systemd_reads_its_units_anew_only_where_it_may_have_read_them(
@@ -339,17 +347,17 @@ def test_systemd_reads_its_units_anew_only_where_it_may_have_read_them(
 ) -> None:
     """It takes systemd seconds on a host of many interfaces, in which nobody else gets an answer from it."""
     asked: list[str] = []
-    monkeypatch.setattr(rescue, "run", lambda *words, **_: asked.append(" ".join(words[:3])) or "")
+    monkeypatch.setattr(programs, "run", lambda *words, **_: asked.append(" ".join(words[:3])) or "")
     wants = tmp_path / "units" / "multi-user.target.wants"
 
     def by_systemctl() -> list[str]:
-        guard.install(tmp_path)
+        safeguards.install(tmp_path, PROGRAM)
         told = [words for words in asked if words.startswith("systemctl")]
         asked.clear()
         return told
 
     assert by_systemctl() == ["systemctl enable --no-reload"]
-    for name in guard.UNITS:
+    for name in safeguards.UNITS:
         (wants / name).symlink_to(tmp_path / "units" / name)
     assert by_systemctl() == []
     (tmp_path / "units" / name).write_text("of an older kvmnet")
@@ -357,8 +365,8 @@ def test_systemd_reads_its_units_anew_only_where_it_may_have_read_them(
 
 
 def test_a_transaction_says_by_what_a_word_proves_something(tmp_path: Path, prepared: Prepared) -> None:
-    launch.open_transaction(tmp_path, replace(prepared, proving=("stor",)))
-    assert rescue.read_json(tmp_path / "open" / "transaction.json")["proving"] == ["stor"]
+    launch.open_transaction(tmp_path, replace(prepared, proving=("stor",)), PROGRAM)
+    assert files.read_json(tmp_path / "open" / "transaction.json")["proving"] == ["stor"]
 
 
 @pytest.mark.parametrize(
@@ -374,8 +382,8 @@ def test_an_id_is_later_than_all_that_have_been_whatever_the_clock_says(
 ) -> None:
     for name in before:
         (tmp_path / "history" / name).mkdir(parents=True)
-    assert launch.open_transaction(tmp_path, prepared) == f"{stamp}-{os.getpid()}"
-    rescue.close(tmp_path, "kept")
+    assert launch.open_transaction(tmp_path, prepared, PROGRAM) == f"{stamp}-{os.getpid()}"
+    closing.close_transaction(tmp_path, "kept")
     assert [one.id for one in ended(tmp_path)] == [f"{stamp}-{os.getpid()}"]
     assert max((tmp_path / "history").iterdir()).name.startswith(stamp)
 
@@ -388,20 +396,20 @@ def test_an_id_is_of_now_where_nothing_is_later(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [rescue.Failed("nmcli: no answer within 30 s"), PermissionError(errno.EACCES, "no", "/etc/x")]
+    "error", [HostError("nmcli: no answer within 30 s"), PermissionError(errno.EACCES, "no", "/etc/x")]
 )
 def test_a_host_that_cannot_be_read_for_the_snapshot_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, error: Exception
 ) -> None:
-    monkeypatch.setattr(rescue, "snapshot", raising(error))
+    monkeypatch.setattr(snapshot, "take_snapshot", raising(error))
     with pytest.raises(Refused) as refused:
-        launch.open_transaction(tmp_path, prepared)
+        launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert (refused.value.code, refused.value.exit_code) == ("KVN512", 5)
     assert opened(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    "file", ["snapshot.json", "transaction.json", "ballast", "rescue.py", "kvmnet-boot-undo.service"]
+    "file", ["snapshot.json", "transaction.json", "ballast", "rescue.pyz", "kvmnet-boot-undo.service"]
 )
 @pytest.mark.parametrize(
     ("number", "code"), [(errno.ENOSPC, "KVN510"), (errno.EDQUOT, "KVN510"), (errno.EROFS, "KVN509")]
@@ -409,16 +417,16 @@ def test_a_host_that_cannot_be_read_for_the_snapshot_is_refused(
 def test_what_the_disk_does_not_take_is_a_refusal_of_which_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, file: str, number: int, code: str
 ) -> None:
-    write = rescue.write_file
+    write = files.write_file
 
     def refuse(path: str, *rest: Any) -> None:
         if Path(path).name == file:
             raise OSError(number, "the disk says no")
         write(path, *rest)
 
-    monkeypatch.setattr(rescue, "write_file", refuse)
+    monkeypatch.setattr(files, "write_file", refuse)
     with pytest.raises(Refused, match="the disk says no") as refused:
-        launch.open_transaction(tmp_path, prepared)
+        launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert refused.value.code == code
     assert opened(tmp_path) == []
 
@@ -427,11 +435,11 @@ def test_what_the_disk_does_not_take_is_a_refusal_of_which_nothing_is_left(
 def test_so_is_a_folder_that_cannot_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, word: str
 ) -> None:
-    guard.install(tmp_path)
-    monkeypatch.setattr(guard, "install", lambda _: None)
+    safeguards.install(tmp_path, PROGRAM)
+    monkeypatch.setattr(safeguards, "install", lambda *_: None)
     monkeypatch.setattr(Path, word, raising(OSError(errno.EIO, "broken")))
     with pytest.raises(Refused, match="broken") as refused:
-        launch.open_transaction(tmp_path, prepared)
+        launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert refused.value.code == "KVN509"
     assert opened(tmp_path) == []
 
@@ -439,20 +447,20 @@ def test_so_is_a_folder_that_cannot_be_made(
 def test_a_rename_that_may_not_last_opens_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
 ) -> None:
-    sync = rescue.sync_dir
+    sync = files.sync_folder
     fail = raising(OSError(errno.EIO, "broken"))
-    monkeypatch.setattr(rescue, "sync_dir", lambda path: fail() if (tmp_path / "open").exists() else sync(path))
+    monkeypatch.setattr(files, "sync_folder", lambda path: fail() if (tmp_path / "open").exists() else sync(path))
     with pytest.raises(Refused, match="broken"):
-        launch.open_transaction(tmp_path, prepared)
+        launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert opened(tmp_path) == []
 
 
 def test_a_bug_stays_a_bug_and_leaves_nothing_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
 ) -> None:
-    monkeypatch.setattr(rescue.Journal, "append", raising(KeyError("x")))
+    monkeypatch.setattr(Journal, "append", raising(KeyError("x")))
     with pytest.raises(KeyError):
-        launch.open_transaction(tmp_path, prepared)
+        launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert opened(tmp_path) == []
 
 
@@ -472,12 +480,12 @@ def test_a_machine_that_can_start_no_process_leaves_nothing_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "open").mkdir()
-    monkeypatch.setattr(rescue, "run", raising(OSError(errno.ENOMEM, "Cannot allocate memory")))
+    monkeypatch.setattr(programs, "run", raising(OSError(errno.ENOMEM, "Cannot allocate memory")))
     with pytest.raises(Refused, match="Cannot allocate memory"):
         launch.start(tmp_path, "T")
     assert opened(tmp_path) == []
     (tmp_path / "open").mkdir()
-    monkeypatch.setattr(guard, "arm", lambda *_: None)
+    monkeypatch.setattr(safeguards, "arm", lambda *_: None)
     with pytest.raises(Refused, match="does not start the worker"):
         launch.start(tmp_path, "T")
     assert opened(tmp_path) == []
@@ -487,7 +495,7 @@ def test_a_machine_that_can_start_no_process_leaves_nothing_open(
 
 
 def settings(unit: str) -> dict[str, str]:
-    text = guard.UNITS[unit].format(state="/var/lib/kvmnet", python=guard.SYSTEM_PYTHON)
+    text = safeguards.UNITS[unit].format(state="/var/lib/kvmnet", python=programs.SYSTEM_PYTHON)
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
@@ -508,7 +516,7 @@ def test_before_networkmanager_there_is_one_try() -> None:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    for name, text in guard.UNITS.items():
+    for name, text in safeguards.UNITS.items():
         (tmp_path / name).write_text(text.format(state="/var/lib/kvmnet", python=sys.executable))
     words = ["systemd-analyze", "verify", *map(str, sorted(tmp_path.iterdir()))]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -520,15 +528,15 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def unit_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A transaction is open, whose steps all succeed, and the boot's units are in place; their folder."""
     (tmp_path / "state" / "open").mkdir(parents=True)
     folder = tmp_path / "units"
     folder.mkdir()
-    for name in guard.UNITS:
+    for name in safeguards.UNITS:
         (folder / name).write_text("")
-    monkeypatch.setattr(guard, "UNIT_DIR", folder)
-    monkeypatch.setattr(rescue, "run", lambda *words, **_: "")
+    monkeypatch.setattr(safeguards, "UNIT_DIR", folder)
+    monkeypatch.setattr(programs, "run", lambda *words, **_: "")
     monkeypatch.setattr(worker, "_run_steps", lambda *_: None)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     return folder
@@ -540,52 +548,54 @@ def worked(state: Path, *, removes: bool) -> tuple[int, Any]:
     (state / "open" / "transaction.json").write_text(json.dumps(held))
     code = worker.work(state)
     assert not (state / "open").exists()
-    return code, rescue.Journal(state / "history" / "T").events()[-1]["outcome"]
+    return code, Journal(state / "history" / "T").events()[-1]["outcome"]
 
 
 @pytest.mark.parametrize("removes", [True, False])
-def test_the_worker_of_a_removal_takes_the_units_away(units: Path, removes: bool) -> None:
+def test_the_worker_of_a_removal_takes_the_units_away(unit_folder: Path, removes: bool) -> None:
     """Whoever called it may be gone: its session went with the NIC."""
-    assert worked(units.parent / "state", removes=removes) == (0, "kept")
-    assert [path.name for path in sorted(units.iterdir())] == ([] if removes else sorted(guard.UNITS))
+    assert worked(unit_folder.parent / "state", removes=removes) == (0, "kept")
+    assert [path.name for path in sorted(unit_folder.iterdir())] == ([] if removes else sorted(safeguards.UNITS))
 
 
 def test_they_go_when_all_is_closed_and_while_nobody_else_can_begin(
-    units: Path, monkeypatch: pytest.MonkeyPatch
+    unit_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = units.parent / "state"
+    state = unit_folder.parent / "state"
     seen: list[bool] = []
 
     def look() -> None:
-        with pytest.raises(BlockingIOError), rescue.locked(state, wait_for=False):
+        with pytest.raises(BlockingIOError), lock.hold_lock(state, wait_for=False):
             pass
         seen.append((state / "open").exists())
 
-    monkeypatch.setattr(guard, "uninstall", look)
+    monkeypatch.setattr(safeguards, "uninstall", look)
     assert worked(state, removes=True) == (0, "kept")
     assert seen == [False]
 
 
-@pytest.mark.parametrize("error", [rescue.Failed("no"), OSError(errno.EROFS, "no"), KeyError("x")])
-def test_units_that_stay_make_no_removal_fail(units: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    monkeypatch.setattr(guard, "uninstall", raising(error))
-    assert worked(units.parent / "state", removes=True) == (0, "kept")
+@pytest.mark.parametrize("error", [HostError("no"), OSError(errno.EROFS, "no"), KeyError("x")])
+def test_units_that_stay_make_no_removal_fail(
+    unit_folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(safeguards, "uninstall", raising(error))
+    assert worked(unit_folder.parent / "state", removes=True) == (0, "kept")
 
 
-def test_a_unit_that_cannot_be_taken_away_keeps_no_other(units: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, *rest = guard.UNITS
-    remove = rescue.remove_file
+def test_a_unit_that_cannot_be_taken_away_keeps_no_other(unit_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *rest = safeguards.UNITS
+    remove = files.remove_file
     fail = raising(OSError(errno.EIO, "broken"))
-    monkeypatch.setattr(rescue, "run", raising(rescue.Failed("no")))
-    monkeypatch.setattr(rescue, "remove_file", lambda path: fail() if path.endswith(first) else remove(path))
-    guard.uninstall()
-    assert rest and [path.name for path in units.iterdir()] == [first]
+    monkeypatch.setattr(programs, "run", raising(HostError("no")))
+    monkeypatch.setattr(files, "remove_file", lambda path: fail() if path.endswith(first) else remove(path))
+    safeguards.uninstall()
+    assert rest and [path.name for path in unit_folder.iterdir()] == [first]
 
 
 def test_a_removal_has_ended_when_its_worker_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the units might still be there, and the lock taken."""
     asked: list[str] = []
-    monkeypatch.setattr(rescue, "unit_lives", lambda unit: bool(asked.append(unit)) or len(asked) < 3)
+    monkeypatch.setattr(units, "is_unit_alive", lambda unit: bool(asked.append(unit)) or len(asked) < 3)
     for identity, removes in (("T", True), ("U", False)):
         (tmp_path / "history" / identity).mkdir(parents=True)
         (tmp_path / "history" / identity / "transaction.json").write_text(json.dumps({"removes": removes}))
@@ -603,8 +613,8 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     tap = {"kind": "tap", "index": 7, "of": "br0", "settings": {}}
     (tmp_path / "snapshot.json").write_text(json.dumps({"guests": {"vnet0": tap, "vnet1": {**tap, "index": 8}}}))
     (tmp_path / "transaction.json").write_text(json.dumps({"lost": ["vnet1"]}))
-    monkeypatch.setattr(steps, "missing", lambda _: [])
-    monkeypatch.setattr(rescue, "wait", lambda what, *_: what() or what())
+    monkeypatch.setattr(step_actions, "missing", lambda _: [])
+    monkeypatch.setattr(clock, "wait_until", lambda what, *_: what() or what())
     return SimpleNamespace(folder=tmp_path, manager=None)
 
 
@@ -615,13 +625,13 @@ def kernel(monkeypatch: pytest.MonkeyPatch, *, refuses: bool) -> list[str]:
 
     def run(*argv: str) -> str:
         if refuses:
-            raise rescue.Failed("no")
+            raise HostError("no")
         done.append(" ".join(argv[4:]))
         rows[1]["master"] = "br0"
         return ""
 
-    monkeypatch.setattr(rescue, "run", run)
-    monkeypatch.setattr(rescue, "run_json", lambda *argv: rows[1:2] if "dev" in argv else rows)
+    monkeypatch.setattr(programs, "run", run)
+    monkeypatch.setattr(programs, "run_json", lambda *argv: rows[1:2] if "dev" in argv else rows)
     return done
 
 
@@ -630,7 +640,7 @@ def test_a_guests_tap_that_a_change_detached_is_put_back_and_read_back(
 ) -> None:
     done = kernel(monkeypatch, refuses=False)
     assert (
-        steps.read_back(context, {"expect": [], "sent": [], "dns": {}})
+        step_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
         == "0 interfaces as defined, 1 guests' ports as before"
     )
     assert done == ["vnet0 master br0"], "vnet1's guest was given up"
@@ -638,8 +648,8 @@ def test_a_guests_tap_that_a_change_detached_is_put_back_and_read_back(
 
 def test_a_guests_tap_that_cannot_be_put_back_undoes_the_change(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel(monkeypatch, refuses=True)
-    with pytest.raises(steps.StepFailed, match=r"guests vnet0: was a port of br0, is of nothing$"):
-        steps.read_back(context, {"expect": [], "sent": [], "dns": {}})
+    with pytest.raises(step_actions.StepFailed, match=r"guests vnet0: was a port of br0, is of nothing$"):
+        step_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
 
 
 def test_networkmanager_is_asked_of_one_device_until_it_is_up_then_of_all_and_of_some_that_were_not(
@@ -654,10 +664,10 @@ def test_networkmanager_is_asked_of_one_device_until_it_is_up_then_of_all_and_of
         up = next(ready)
         return {name: 100 if name in up else 50 for name in names}
 
-    monkeypatch.setattr(steps, "missing", lambda _: [])
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr(step_actions, "missing", lambda _: [])
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
-    steps.read_back(context, {"expect": [], "sent": list("abcdefg"), "dns": {}})
+    step_actions.read_back(context, {"expect": [], "sent": list("abcdefg"), "dns": {}})
     assert asked == ["a", "a", "a", "abcdefg", "cdef", "cdef", "cdef", "abcdefg"]
 
 
@@ -665,34 +675,34 @@ def test_a_device_that_went_down_again_is_seen(tmp_path: Path, monkeypatch: pyte
     def states(names: list[str]) -> dict[str, int]:
         return {"a": 100, "b": 30} if len(names) > 1 else {names[0]: 100}
 
-    monkeypatch.setattr(steps, "missing", lambda _: [])
-    monkeypatch.setattr(rescue, "wait", lambda what, *_: what())
+    monkeypatch.setattr(step_actions, "missing", lambda _: [])
+    monkeypatch.setattr(clock, "wait_until", lambda what, *_: what())
     context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
-    with pytest.raises(steps.StepFailed, match=r"has not brought b up$"):
-        steps.read_back(context, {"expect": [], "sent": ["a", "b"], "dns": {}})
+    with pytest.raises(step_actions.StepFailed, match=r"has not brought b up$"):
+        step_actions.read_back(context, {"expect": [], "sent": ["a", "b"], "dns": {}})
 
 
 def test_an_interface_in_the_zone_of_a_profile_that_was_there_is_undone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asking goes out and is answered in zone drop too; who comes in is not."""
-    monkeypatch.setattr(steps, "missing", lambda _: [])
-    monkeypatch.setattr(rescue, "wait", lambda what, *_: what())
-    monkeypatch.setattr(rescue, "firewalld_runs", lambda: True)
+    monkeypatch.setattr(step_actions, "missing", lambda _: [])
+    monkeypatch.setattr(clock, "wait_until", lambda what, *_: what())
+    monkeypatch.setattr(firewalld, "is_running", lambda: True)
     context: Any = SimpleNamespace(folder=tmp_path, manager=None)
     step = {"expect": [], "sent": [], "dns": {}, "zones": {"eth0": "trusted"}}
-    monkeypatch.setattr(rescue, "zones", lambda: {"eth0": "trusted"})
-    assert steps.read_back(context, step) == "0 interfaces as defined"
-    monkeypatch.setattr(rescue, "zones", lambda: {"eth0": "drop"})
-    with pytest.raises(steps.StepFailed, match="eth0 is in zone drop, not trusted"):
-        steps.read_back(context, step)
+    monkeypatch.setattr(firewalld, "read_zones", lambda: {"eth0": "trusted"})
+    assert step_actions.read_back(context, step) == "0 interfaces as defined"
+    monkeypatch.setattr(firewalld, "read_zones", lambda: {"eth0": "drop"})
+    with pytest.raises(step_actions.StepFailed, match="eth0 is in zone drop, not trusted"):
+        step_actions.read_back(context, step)
 
 
 class Saving:
     """NetworkManager with profiles on disk and in memory: interface name -> file."""
 
     def __init__(self, **files: str) -> None:
-        self.held, self.saved, self.folder = files, list[str](), rescue.PROFILE_DIRS[0]
+        self.held, self.saved, self.folder = files, list[str](), networkmanager.PROFILE_FOLDERS[0]
 
     def active(self, names: list[str]) -> dict[str, str]:
         return {name: name for name in names if name in self.held}
@@ -708,11 +718,11 @@ class Saving:
 def test_of_what_may_have_changed_only_what_is_in_memory_is_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rescue, "sync_files", lambda files: None)
+    monkeypatch.setattr(files, "sync_files", lambda files: None)
     manager = Saving(br0="/run/br0", br1="/etc/br1", eth0="/etc/eth0")
     context = SimpleNamespace(manager=manager)
     step = {"interfaces": [["br0", "br1", "br2"], ["eth0"]], "perhaps": ["br0", "br1", "br2"]}
-    told = [f"{rescue.PROFILE_DIRS[0]}/{name}" for name in ("br0", "eth0")]
+    told = [f"{networkmanager.PROFILE_FOLDERS[0]}/{name}" for name in ("br0", "eth0")]
     assert DO["save"](context, step) == ", ".join(told)  # type: ignore[arg-type]
     assert manager.saved == ["br0", "eth0"]
     manager.folder = "/etc/sysconfig/network-scripts"  # an ifcfg file is written in its place
@@ -742,9 +752,9 @@ def test_a_profile_that_a_person_activated_since_is_not_the_one_to_be_applied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ran: list[str] = []
-    monkeypatch.setattr(rescue, "run", lambda *words, **_: ran.append(" ".join(words[3:])) or "")
-    monkeypatch.setattr(rescue, "links", lambda: {"eth0": {}, "eth1": {}, "eth2": {}, "eth3": {}})
-    monkeypatch.setattr(rescue, "wait", lambda what, *_: what())
+    monkeypatch.setattr(programs, "run", lambda *words, **_: ran.append(" ".join(words[3:])) or "")
+    monkeypatch.setattr(links, "read_links", lambda: {"eth0": {}, "eth1": {}, "eth2": {}, "eth3": {}})
+    monkeypatch.setattr(clock, "wait_until", lambda what, *_: what())
     active = {"eth0": "u-0", "eth1": "u-theirs", "eth2": "u-2", "eth3": "u-theirs"}
     manager = SimpleNamespace(activated=lambda name: True, active=lambda names: {name: active[name] for name in names})
     context: Any = SimpleNamespace(manager=manager)
@@ -762,9 +772,9 @@ def test_a_removal_that_leaves_a_profile_of_kvmnets_is_no_removal(
     (tmp_path / "original").mkdir()
     nothing: dict[str, Any] = {"files": [], "uuids": [], "links": {}}
     (tmp_path / "original" / "snapshot.json").write_text(json.dumps(nothing))
-    monkeypatch.setattr(rescue, "PROFILE_DIRS", (str(tmp_path),))
-    monkeypatch.setattr(rescue, "links", dict)
-    monkeypatch.setattr(rescue, "PATIENCE", 0)
+    monkeypatch.setattr(networkmanager, "PROFILE_FOLDERS", (str(tmp_path),))
+    monkeypatch.setattr(links, "read_links", dict)
+    monkeypatch.setattr(restore, "SETTLE_SECONDS", 0)
     context: Any = SimpleNamespace(folder=tmp_path)
     with pytest.raises(StepFailed, match=f"file {keyfile}: kvmnet made it, and it is still there"):
         DO["as before"](context, {"gone": ["u-br5"]})
@@ -777,8 +787,8 @@ def test_a_way_back_that_does_not_work_is_told_before_the_plan(
 ) -> None:
     monkeypatch.setattr(telling, "state_path", lambda: tmp_path / "state")
     monkeypatch.setattr(telling, "tell_plan", lambda *_: pytest.fail("the plan was told"))
-    monkeypatch.setattr(rescue, "run", raising(rescue.Failed("python3: too old")))
-    with pytest.raises(Refused, match="the way back does not work on this machine") as refused:
+    monkeypatch.setattr(programs, "run", raising(HostError("python3: too old")))
+    with pytest.raises(Refused, match="the rescue program does not run on this host") as refused:
         telling.carry_out(Console(False), lambda _: prepared, yes=True)
     assert refused.value.code == "KVN509"
     assert list((tmp_path / "state").iterdir()) == [tmp_path / "state" / "lock"]
@@ -839,7 +849,7 @@ def test_a_key_that_comes_before_the_change_is_followed_is_not_lost(
 
     monkeypatch.setattr(telling, "state_path", lambda: tmp_path / "state")
     monkeypatch.setattr(telling, "tell_plan", lambda *_: None)
-    monkeypatch.setattr(guard, "try_out", lambda _: None)
+    monkeypatch.setattr(safeguards, "try_rescue_program", lambda _: PROGRAM)
     monkeypatch.setattr(launch, "open_transaction", lambda *_: "T")
     monkeypatch.setattr(launch, "start", start)
     monkeypatch.setattr(telling, "follow_to_end", lambda *_: 3)

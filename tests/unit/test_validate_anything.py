@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kvmnet import pipeline
-from kvmnet.core import problem
-from kvmnet.core.document import Source, decode
+from kvmnet.core.base import problem
+from kvmnet.core.definition.document import Source, decode
 from tests.reading import differences
 
 ROOT = Path(__file__).parents[2]

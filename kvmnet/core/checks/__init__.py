@@ -1,7 +1,7 @@
-"""Checks over the whole cluster: small functions in a registry, each with a code, a title and a page.
+"""Checks of the whole cluster: a registry of small functions, each with a code, a title and an explanation.
 
-A check's docstring is its page. It is given the cluster and the views of all hosts, and yields problems;
-none stops another.
+The docstring of a check is the page that `kvmnet explain` prints. A check gets the cluster and the views of all hosts
+and yields problems. All checks run, even if some of them find problems.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Callable
 
-from kvmnet.core import codes
-from kvmnet.core.model import Cluster
-from kvmnet.core.problem import Problem
-from kvmnet.core.view import HostView
+from kvmnet.core.base import codes
+from kvmnet.core.base.problem import Problem
+from kvmnet.core.definition.model import Cluster
+from kvmnet.core.views.host_view import HostView
 
 _MODULES = ("references", "addresses", "macs", "vlans", "names", "guests", "bonds", "sources", "routes", "probes")
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a check looks at."""
+    """The input of a check: the cluster, and the view of each host by the host's name."""
 
     cluster: Cluster
     views: Mapping[str, HostView]
@@ -32,7 +32,7 @@ _CHECKS: dict[str, Check] = {}
 
 
 def check(code: str, title: str) -> Callable[[Check], Check]:
-    """Register a check under its code."""
+    """Return a decorator that registers a check under its code. The check's docstring becomes its page."""
 
     def register(function: Check) -> Check:
         codes.register(code, title, function.__doc__ or "")
@@ -43,12 +43,12 @@ def check(code: str, title: str) -> Callable[[Check], Check]:
 
 
 def load() -> None:
-    """Import every module of checks."""
+    """Import every module with checks, which registers them."""
     for name in _MODULES:
         importlib.import_module(f"{__name__}.{name}")
 
 
 def run(context: Context) -> list[Problem]:
-    """Every check, in the order of the codes."""
+    """Run every check, in the order of the codes, and return the problems."""
     load()
     return [problem for code in sorted(_CHECKS) for problem in _CHECKS[code](context)]

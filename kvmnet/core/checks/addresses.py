@@ -1,4 +1,4 @@
-"""Addresses, subnets, gateways."""
+"""Checks of addresses, subnets and gateways."""
 
 from __future__ import annotations
 
@@ -7,78 +7,87 @@ from ipaddress import IPv4Address, IPv4Network, ip_network
 from itertools import combinations
 from typing import Optional
 
+from kvmnet.core.base.problem import Mark, Problem, Related
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import Host, Interface, Network, Placed, PlacedSubnet, Subnet
-from kvmnet.core.problem import Mark, Problem, Related
-from kvmnet.core.view import RouteView
+from kvmnet.core.definition.model import Host, Interface, Network, Placed, PlacedSubnet, Subnet
+from kvmnet.core.views.host_view import RouteView
 
 #: RFC 1122, section 3.2.1.3.
-_THIS_NETWORK, _EVERYBODY = IPv4Network("0.0.0.0/8"), IPv4Address("255.255.255.255")
+_THIS_NETWORK, _LIMITED_BROADCAST = IPv4Network("0.0.0.0/8"), IPv4Address("255.255.255.255")
 
 
-def _addressed(context: Context) -> Iterator[tuple[Host, Interface, Placed]]:
+def _static_addresses(context: Context) -> Iterator[tuple[Host, Interface, Placed]]:
+    """Every static address of the hosts, with its host and interface."""
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
             for placed in interface.addresses:
                 yield host, interface, placed
 
 
-def _with_network(context: Context) -> Iterator[tuple[Host, Interface, Placed, Network]]:
-    for host, interface, placed in _addressed(context):
+def _addresses_on_networks(context: Context) -> Iterator[tuple[Host, Interface, Placed, Network]]:
+    """Every static address of an interface whose network is defined."""
+    for host, interface, placed in _static_addresses(context):
         network = context.cluster.networks.get(interface.network or "")
         if network is not None:
             yield host, interface, placed, network
 
 
-def _subnets(network: Network) -> str:
-    return ", ".join(str(subnet.net) for subnet in network.subnets) or "without subnets"
+def _format_subnets(network: Network) -> str:
+    return ", ".join(str(subnet.net) for subnet in network.subnets) or "no subnets"
 
 
 @check("KVN110", "address outside its network")
-def outside(context: Context) -> Iterator[Problem]:
+def find_addresses_outside_network(context: Context) -> Iterator[Problem]:
     """
-    An address lies in none of its network's subnets. Either it has a typing error, or the interface is on
-    another network, or the network lacks a subnet (of this family, perhaps).
+    The address is in none of the subnets of the interface's network. Correct the address, set `network` to the
+    network that the interface is connected to, or add the missing subnet to the network. The network needs a subnet
+    of the same family: IPv4 or IPv6.
     """
-    for host, interface, placed, network in _with_network(context):
+    for host, interface, placed, network in _addresses_on_networks(context):
         if network.subnet_of(placed.ip) is None:
-            owner, subnets = f"{host.name} {interface.name}", _subnets(network)
-            words = f"{placed.ip} of {owner} is outside network {network.name} ({subnets})"
-            there = Related(network.place.at("subnets"), f"network {network.name} is here")
-            yield Problem("KVN110", words, placed.mark, related=(there,))
+            owner, subnets = f"{interface.name} on host {host.name}", _format_subnets(network)
+            message = f"address {placed.ip} of {owner} is outside network {network.name} ({subnets})"
+            definition = Related(network.place.at("subnets"), f"network {network.name} is defined here")
+            yield Problem("KVN110", message, placed.mark, related=(definition,))
 
 
-@check("KVN111", "not an address of a host")
-def not_a_host_address(context: Context) -> Iterator[Problem]:
+@check("KVN111", "not a valid host address")
+def find_invalid_host_addresses(context: Context) -> Iterator[Problem]:
     """
-    The first address of a subnet names the subnet itself, the last one of an IPv4 subnet all its hosts
-    (RFC 1122, section 3.2.1.3; in IPv6 the first is the routers' anycast address, RFC 4291, section 2.6.1).
-    Subnets of one or two addresses (/31, /32, /127, /128) have neither. Nor does an interface have a multicast
-    or loopback address, or one of 0.0.0.0/8; its IPv6 link-local address the kernel gives it (`ipv6: link-local`),
-    and nmstate drops a stated one.
+    An interface or gateway cannot have this address:
+
+    The first address of a subnet is its network address. In IPv6 it is the subnet-router anycast address (RFC 4291,
+    section 2.6.1). The last address of an IPv4 subnet is its broadcast address (RFC 1122, section 3.2.1.3). Subnets
+    of one or two addresses (/31, /32, /127, /128) have neither.
+
+    Multicast addresses, loopback addresses and addresses in 0.0.0.0/8 are reserved.
+
+    The kernel assigns IPv6 link-local addresses itself, and nmstate ignores a static one. Write `ipv6: link-local`
+    instead.
     """
-    for _, interface, placed in _addressed(context):
+    for _, interface, placed in _static_addresses(context):
         network = context.cluster.networks.get(interface.network or "")
         subnet = network.subnet_of(placed.ip) if network else None
         if subnet is None and interface.network is None and placed.prefix is not None:
             subnet = ip_network(f"{placed.ip}/{placed.prefix}", strict=False)
-        yield from _reserved(placed, subnet, "an address of a host")
+        yield from _find_reserved(placed, subnet, "host address")
     for network in context.cluster.networks.values():
         for gateway in network.gateways:
-            if not _is_routers_own(gateway):
-                yield from _reserved(gateway, network.subnet_of(gateway.ip), "a gateway")
+            if not _is_link_local_gateway(gateway):
+                yield from _find_reserved(gateway, network.subnet_of(gateway.ip), "gateway")
 
 
-def _is_routers_own(gateway: Placed) -> bool:
-    """An IPv6 link-local address is on every link: routers advertise themselves by it (RFC 4861, section 4.2)."""
+def _is_link_local_gateway(gateway: Placed) -> bool:
+    """Whether a gateway is an IPv6 link-local address: routers advertise themselves with it (RFC 4861, section 4.2)."""
     return gateway.ip.version == 6 and gateway.ip.is_link_local
 
 
-def _reserved(placed: Placed, subnet: Optional[Subnet], what: str) -> Iterator[Problem]:
+def _find_reserved(placed: Placed, subnet: Optional[Subnet], role: str) -> Iterator[Problem]:
+    """Yield a problem where an address cannot have a role ("host address" or "gateway")."""
     ip, kind = placed.ip, None
     if ip.is_multicast or ip.is_loopback:
         kind = "a multicast address" if ip.is_multicast else "a loopback address"
-    elif ip.version == 4 and (ip in _THIS_NETWORK or ip == _EVERYBODY):
+    elif ip.version == 4 and (ip in _THIS_NETWORK or ip == _LIMITED_BROADCAST):
         kind = "a reserved address"
     elif ip.version == 6 and (ip.is_link_local or ip.is_unspecified or ip.ipv4_mapped):
         kind = "a link-local address" if ip.is_link_local else "a reserved address"
@@ -88,144 +97,157 @@ def _reserved(placed: Placed, subnet: Optional[Subnet], what: str) -> Iterator[P
         elif ip.version == 4 and ip == subnet.broadcast_address:
             kind = f"the broadcast address of {subnet}"
     if kind is not None:
-        # Python 3.13 writes a mapped address in dots, those before in hexadecimal: the same words on all of them
+        # Python 3.13 formats a mapped address with dots, older versions in hexadecimal. Print the same on all of them.
         text = f"::ffff:{ip.ipv4_mapped}" if ip.version == 6 and ip.ipv4_mapped else str(ip)
-        yield Problem("KVN111", f"{text} is {kind}, not {what}", placed.mark)
+        yield Problem("KVN111", f"{text} is {kind} and cannot be used as a {role}", placed.mark)
 
 
-@check("KVN112", "address given twice")
-def twice(context: Context) -> Iterator[Problem]:
-    """Two interfaces of the cluster have the same address: now one would answer for it, now the other."""
+@check("KVN112", "duplicate address")
+def find_duplicate_addresses(context: Context) -> Iterator[Problem]:
+    """
+    The same address is assigned twice in the cluster. Traffic to it would reach one interface or the other at
+    random. Give each interface its own address.
+    """
     first: dict[str, tuple[str, Mark]] = {}
-    for host, interface, placed in _addressed(context):
-        owner = f"{host.name} {interface.name}"
+    for host, interface, placed in _static_addresses(context):
+        owner = f"{interface.name} on host {host.name}"
         key = str(placed.ip)
         if key in first:
             other, mark = first[key]
             yield Problem(
                 "KVN112",
-                f"{key} of {owner} is also that of {other}",
+                f"address {key} of {owner} is already assigned to {other}",
                 placed.mark,
-                related=(Related(mark, "the first one is here"),),
+                related=(Related(mark, "first assigned here"),),
             )
         else:
             first[key] = owner, placed.mark
 
 
 @check("KVN113", "gateway outside its network")
-def gateway_outside(context: Context) -> Iterator[Problem]:
+def find_gateways_outside_network(context: Context) -> Iterator[Problem]:
     """
-    A gateway must lie in one of its network's subnets, or no host can reach it. An IPv6 link-local address
-    (fe80::1) is on every link.
+    A gateway must be in one of its network's subnets, or hosts cannot reach it. Only an IPv6 link-local address
+    (fe80::1) may be outside them. Correct the gateway or add its subnet.
     """
     for network in context.cluster.networks.values():
         for gateway in network.gateways:
-            if network.subnet_of(gateway.ip) is None and not _is_routers_own(gateway):
-                words = f"gateway {gateway.ip} is outside network {network.name} ({_subnets(network)})"
-                yield Problem("KVN113", words, gateway.mark)
+            if network.subnet_of(gateway.ip) is None and not _is_link_local_gateway(gateway):
+                message = f"gateway {gateway.ip} is outside network {network.name} ({_format_subnets(network)})"
+                yield Problem("KVN113", message, gateway.mark)
 
 
-def _rank(route: RouteView) -> tuple[str, int, int]:
+def _destination_and_metric(route: RouteView) -> tuple[str, int, int]:
+    """The destination, metric and table of a route: the kernel has no preference between two with the same."""
     return route.destination, route.metric, route.table
 
 
-@check("KVN114", "two default routes of one family")
-def two_defaults(context: Context) -> Iterator[Problem]:
+@check("KVN114", "two default routes with the same metric")
+def find_duplicate_default_routes(context: Context) -> Iterator[Problem]:
     """
-    A host has two default routes of one family, and nothing says which is taken: it has addresses on two networks
-    with a gateway, or two interfaces on one such network, or a static route to 0.0.0.0/0 or ::/0 besides. Write
-    `default_route: false` on the network that does not give it, or give the networks different `metric`s.
+    A host gets two default routes of the same family (IPv4 or IPv6) with the same metric, so the definition does not
+    say which one is used. The host has addresses on two networks with a gateway, two interfaces on one such network,
+    or a static route to 0.0.0.0/0 or ::/0 in addition. Set `default_route: false` on the network that must not
+    provide the default route, or set a different `metric` on one of them.
     """
-    told = set()
+    reported = set()
     gateways = {gateway.mark for network in context.cluster.networks.values() for gateway in network.gateways}
     for view in context.views.values():
         defaults = [route for route in view.routes if route.destination in ("0.0.0.0/0", "::/0")]
         for one, two in combinations(defaults, 2):
-            of_one_network = one.device == two.device and {one.mark, two.mark} <= gateways  # KVN115 says so
+            is_of_one_network = one.device == two.device and {one.mark, two.mark} <= gateways  # reported by KVN115
             key = (one.mark, two.mark)
-            if _rank(one) != _rank(two) or of_one_network or key in told:  # on 200 hosts it is one mistake
+            is_ambiguous = _destination_and_metric(one) == _destination_and_metric(two)
+            if not is_ambiguous or is_of_one_network or key in reported:  # one problem, even on 200 hosts
                 continue
-            told.add(key)
+            reported.add(key)
             family = "IPv6" if ":" in one.via else "IPv4"
             names = (one.network, two.network)
-            both = f"networks {one.network} and {two.network}"
+            origins = f"from networks {one.network} and {two.network}"
             if one.network == two.network or not all(names):
-                both = f"via {one.via} by {one.device} and via {two.via} by {two.device}"
+                origins = f"via {one.via} on {one.device} and via {two.via} on {two.device}"
             yield Problem(
                 "KVN114",
-                f"{view.host} gets two {family} default routes: {both}",
+                f"host {view.host} gets two {family} default routes with the same metric: {origins}",
                 two.mark,
-                related=(Related(one.mark, "the other one is here"),) if one.mark != two.mark else (),
-                hint="write default_route: false on the network that gives none",
+                related=(Related(one.mark, "the other default route is defined here"),) if one.mark != two.mark else (),
+                hint="set default_route: false or a different metric on one of the networks",
             )
 
 
-@check("KVN115", "two gateways of one family")
-def two_gateways(context: Context) -> Iterator[Problem]:
-    """A network has at most one IPv4 and one IPv6 gateway, in `gateway` and `gateways` together."""
+@check("KVN115", "two gateways of the same family")
+def find_duplicate_gateways(context: Context) -> Iterator[Problem]:
+    """
+    A network can have one IPv4 gateway and one IPv6 gateway, in `gateway` and `gateways` together. Remove one of the
+    two.
+    """
     for network in context.cluster.networks.values():
         for one, two in combinations(network.gateways, 2):
             if one.ip.version == two.ip.version:
-                words = f"network {network.name} has two IPv{one.ip.version} gateways"
-                yield Problem("KVN115", words, two.mark, related=(Related(one.mark, "the first one is here"),))
+                message = f"network {network.name} has two IPv{one.ip.version} gateways"
+                yield Problem("KVN115", message, two.mark, related=(Related(one.mark, "first gateway is here"),))
 
 
 @check("KVN116", "networks overlap")
-def overlap(context: Context) -> Iterator[Problem]:
+def find_overlapping_subnets(context: Context) -> Iterator[Problem]:
     """
-    Two subnets share addresses: a host on both could not tell which interface an address is reached
-    through.
+    Two subnets have addresses in common. A host on both could not decide which interface to use for them. Correct
+    the prefix length or the subnet.
     """
     subnets = [(n.name, s) for n in context.cluster.networks.values() for s in n.subnets]
     subnets.sort(key=lambda pair: (pair[1].net.version, int(pair[1].net.network_address), pair[1].net.prefixlen))
-    around: list[tuple[str, PlacedSubnet]] = []  # those that may still hold the next one
+    outer: list[tuple[str, PlacedSubnet]] = []  # subnets that may contain the next one
     for pair in subnets:
         net = pair[1].net
-        while around and not _holds(around[-1][1].net, net):
-            around.pop()
-        if around:
-            (one_name, one), (two_name, two) = sorted([around[-1], pair], key=lambda found: found[1].mark)
-            words = f"{two.net} of network {two_name} overlaps {one.net} of network {one_name}"
-            yield Problem("KVN116", words, two.mark, related=(Related(one.mark, "the other one is here"),))
-        around.append(pair)
+        while outer and not _contains(outer[-1][1].net, net):
+            outer.pop()
+        if outer:
+            (one_name, one), (two_name, two) = sorted([outer[-1], pair], key=lambda named: named[1].mark)
+            message = f"subnet {two.net} of network {two_name} overlaps {one.net} of network {one_name}"
+            yield Problem("KVN116", message, two.mark, related=(Related(one.mark, "the other subnet is here"),))
+        outer.append(pair)
 
 
-def _holds(outer: Subnet, inner: Subnet) -> bool:
-    return inner.network_address in outer  # false for the other family
+def _contains(outer: Subnet, inner: Subnet) -> bool:
+    """Whether a subnet contains the first address of another; False for subnets of different families."""
+    return inner.network_address in outer
 
 
-@check("KVN117", "a subnet with bits behind its prefix")
-def stray_bits(context: Context) -> Iterator[Problem]:
+@check("KVN117", "subnet with host bits set")
+def find_subnets_with_host_bits(context: Context) -> Iterator[Problem]:
     """
-    10.1.0.5/16 is an address with its prefix, not a subnet: the subnet is 10.1.0.0/16. Which of the two was
-    meant only you know.
+    10.1.0.5/16 is an address with a prefix length, not a subnet: the subnet is 10.1.0.0/16. kvmnet does not correct
+    it, because the prefix length may be wrong instead.
     """
     for network in context.cluster.networks.values():
         for subnet in network.subnets:
             if subnet.stray_bits:
-                yield Problem("KVN117", f"bits are set behind the prefix; the subnet is {subnet.net}", subnet.mark)
+                yield Problem("KVN117", f"subnet has host bits set: write {subnet.net}", subnet.mark)
 
 
-@check("KVN118", "a prefix that is not the network's")
-def other_prefix(context: Context) -> Iterator[Problem]:
+@check("KVN118", "prefix length differs from the network's subnet")
+def find_different_prefixes(context: Context) -> Iterator[Problem]:
     """
-    An address is given with a prefix length that is not that of its network's subnet. Leave the prefix out:
-    the subnet has it.
+    An address has a prefix length that differs from the subnet of its network. Remove the prefix length from the
+    address: kvmnet uses that of the subnet.
     """
-    for _, _, placed, network in _with_network(context):
+    for _, _, placed, network in _addresses_on_networks(context):
         subnet = network.subnet_of(placed.ip)
         if subnet is not None and placed.prefix is not None and placed.prefix != subnet.prefixlen:
-            words = f"{placed.ip}/{placed.prefix}: network {network.name} has {subnet}"
-            yield Problem("KVN118", words, placed.mark, hint="leave the prefix out")
+            message = (
+                f"address {placed.ip}/{placed.prefix} has another prefix length than {subnet} of network {network.name}"
+            )
+            yield Problem("KVN118", message, placed.mark, hint="remove the prefix length")
 
 
-@check("KVN119", "address without a network")
-def no_network(context: Context) -> Iterator[Problem]:
+@check("KVN119", "address without network and prefix length")
+def find_addresses_without_network(context: Context) -> Iterator[Problem]:
     """
-    An interface has addresses but no `network`. Without one an address needs its prefix length
-    (10.1.255.254/16), or nobody knows what is on the same wire.
+    An interface has addresses but no `network`. Set `network`, or write each address with its prefix length
+    (10.1.255.254/16).
     """
-    for _, interface, placed in _addressed(context):
+    for host, interface, placed in _static_addresses(context):
         if interface.network is None and placed.prefix is None:
-            words = f"{interface.name} has address {placed.ip} but neither a network nor a prefix length"
-            yield Problem("KVN119", words, placed.mark)
+            owner = f"{interface.name} on host {host.name}"
+            message = f"address {placed.ip} of {owner} has neither a network nor a prefix length"
+            yield Problem("KVN119", message, placed.mark)

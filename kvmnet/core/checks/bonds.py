@@ -1,18 +1,18 @@
-"""Bonds, their ports, and what lies over what."""
+"""Checks of bonds, their ports, and which interface may be the base of which."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.base.problem import WARNING, Mark, Problem, Related, did_you_mean, quoted
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import Host, Interface
-from kvmnet.core.problem import WARNING, Mark, Problem, Related, did_you_mean, quoted
+from kvmnet.core.definition.model import Host, Interface
 
 #: BOND_MAX_ARP_TARGETS of the kernel's bonding.h.
 MAX_ARP_TARGETS = 16
 _NO_PARTNER = ("balance-rr", "active-backup", "balance-xor", "broadcast")
 _ONE_AT_A_TIME = ("active-backup", "balance-tlb", "balance-alb")
-#: Options that are refused in other modes (Documentation/networking/bonding.rst, and NetworkManager).
+#: Options that are rejected in other modes (Documentation/networking/bonding.rst, and NetworkManager).
 _MODES = {
     "packets_per_slave": ("balance-rr",),
     **dict.fromkeys(("arp_interval", "arp_ip_target", "arp_missed_max", "arp_validate"), _NO_PARTNER),
@@ -21,7 +21,7 @@ _MODES = {
     "tlb_dynamic_lb": ("balance-tlb", "balance-alb"),
 }
 
-#: Options that say nothing without another one.
+#: Options that have no effect without another one.
 _NEEDED = {
     "arp_interval": "arp_ip_target",
     "arp_ip_target": "arp_interval",
@@ -31,50 +31,52 @@ _NEEDED = {
 
 
 def _interfaces(context: Context) -> Iterator[tuple[Host, Interface]]:
+    """Every interface with its host."""
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
             yield host, interface
 
 
 def _bonds(context: Context) -> Iterator[tuple[Host, Interface]]:
+    """Every bond with its host."""
     return ((host, interface) for host, interface in _interfaces(context) if interface.is_bond)
 
 
 def _ports(context: Context) -> Iterator[tuple[Host, Interface, Interface]]:
-    """Every port with its bond; the first one, where a port is used twice."""
+    """Every port with its host and bond. A port of two bonds is returned with the first one only."""
     for host in context.cluster.hosts.values():
         bonds = [i for i in host.interfaces.values() if i.is_bond]
-        told: set[str] = set()
+        seen: set[str] = set()
         for bond in bonds:
             for name in bond.ports:
-                if name in host.interfaces and name not in told:
-                    told.add(name)
+                if name in host.interfaces and name not in seen:
+                    seen.add(name)
                     yield host, host.interfaces[name], bond
 
 
-@check("KVN170", "a port that is not a NIC")
-def port_not_a_nic(context: Context) -> Iterator[Problem]:
+@check("KVN170", "bond port is not a NIC")
+def find_ports_that_are_not_nics(context: Context) -> Iterator[Problem]:
     """
-    `ports` are keys of NICs of the same host. A bond or a VLAN cannot be a port, nor can what kvmnet leaves
-    alone.
+    `ports` lists the keys of NICs of the same host. A bond or a VLAN cannot be a port. InfiniBand interfaces and BMCs
+    (ib0, ipmi) cannot either, because kvmnet never configures them.
     """
     for host, bond in _bonds(context):
         for number, name in enumerate(bond.ports):
             port, mark = host.interfaces.get(name), bond.place.at("ports", number)
             if port is None:
                 nics = [i.name for i in host.interfaces.values() if i.is_nic]
-                words = f"{host.name} has no interface {quoted(name)} for {bond.name}"
-                yield Problem("KVN170", words, mark, hint=did_you_mean(name, nics))
+                message = f"port {quoted(name)} of {bond.name} is not an interface of host {host.name}"
+                yield Problem("KVN170", message, mark, hint=did_you_mean(name, nics))
             elif not port.is_nic or port.left_alone:
-                what = "a bond" if port.is_bond else "a VLAN" if port.is_vlan else "left alone"
-                there = Related(port.place.mark, "it is here")
-                words = f"{host.name} {bond.name}: {name} cannot be a port, it is {what}"
-                yield Problem("KVN170", words, mark, related=(there,))
+                reason = "a bond" if port.is_bond else "a VLAN" if port.is_vlan else "not managed by kvmnet"
+                definition = Related(port.place.mark, f"{name} is defined here")
+                message = f"{bond.name} on host {host.name}: {name} cannot be a port, it is {reason}"
+                yield Problem("KVN170", message, mark, related=(definition,))
 
 
-@check("KVN171", "a port used twice")
-def port_twice(context: Context) -> Iterator[Problem]:
-    """A NIC is a port of one bond, and is named there once."""
+@check("KVN171", "NIC listed twice as a bond port")
+def find_duplicate_ports(context: Context) -> Iterator[Problem]:
+    """A NIC can be a port of one bond only. List it once."""
     for host in context.cluster.hosts.values():
         first: dict[str, tuple[str, Mark]] = {}
         for bond in (i for i in host.interfaces.values() if i.is_bond):
@@ -82,159 +84,175 @@ def port_twice(context: Context) -> Iterator[Problem]:
                 mark = bond.place.at("ports", number)
                 if name in first:
                     other, place = first[name]
-                    words = f"{host.name} {bond.name}: {name} is already a port of {other}"
-                    yield Problem("KVN171", words, mark, related=(Related(place, "it is here"),))
+                    message = f"{bond.name} on host {host.name}: {name} is already a port of {other}"
+                    yield Problem("KVN171", message, mark, related=(Related(place, "first listed here"),))
                 else:
                     first[name] = bond.name, mark
 
 
-@check("KVN172", "a port that is something else too")
-def port_in_use(context: Context) -> Iterator[Problem]:
+@check("KVN172", "bond port with settings of its own")
+def find_configured_ports(context: Context) -> Iterator[Problem]:
     """
-    A NIC that is a bond's port has no network, no addresses, no bridge and no VLAN of its own: the bond has
-    them.
+    A bond port cannot have a network, addresses, a bridge or a VLAN. Move these settings to the bond.
     """
     for host, port, bond in _ports(context):
-        there = (Related(bond.place.at("ports"), f"{bond.name} is here"),)
+        bond_ports = (Related(bond.place.at("ports"), f"the ports of {bond.name}"),)
         for key in ("network", "addresses", "ipv4", "ipv6", "bridge"):
-            none = key in ("ipv4", "ipv6") and port.source(int(key[3])) == "none"
-            if port.place.tree.get(key) is not None and not none and not (key == "bridge" and port.bridge is False):
-                words = f"{host.name} {port.name} is a port of {bond.name}: {key} belongs to the bond"
-                yield Problem("KVN172", words, port.place.at(key), related=there)
+            is_disabled = key in ("ipv4", "ipv6") and port.source(int(key[3])) == "none"
+            is_disabled = is_disabled or (key == "bridge" and port.bridge is False)
+            if port.place.tree.get(key) is not None and not is_disabled:
+                message = f"{port.name} on host {host.name} is a port of {bond.name}: set {key} on the bond instead"
+                yield Problem("KVN172", message, port.place.at(key), related=bond_ports)
         for vlan in host.interfaces.values():
             if vlan.parent == port.name:
-                words = f"{host.name} {vlan.name} lies over {port.name}, which is a port of {bond.name}"
-                yield Problem("KVN172", words, vlan.place.mark, related=there)
+                message = f"{vlan.name} on host {host.name}: base interface {port.name} is a port of {bond.name}"
+                hint = f"define the VLAN on {bond.name}"
+                yield Problem("KVN172", message, vlan.place.mark, related=bond_ports, hint=hint)
 
 
-@check("KVN173", "a bond with one port")
-def one_port(context: Context) -> Iterator[Problem]:
-    """A bond with one port works, but nothing takes over when that port fails."""
+@check("KVN173", "bond with one port")
+def find_bonds_with_one_port(context: Context) -> Iterator[Problem]:
+    """A bond with one port works, but has no redundancy: when the port fails, the bond is down. Add a second port."""
     for host, bond in _bonds(context):
         if len(bond.ports) == 1:
-            words = f"{host.name} {bond.name} has one port"
-            yield Problem("KVN173", words, bond.place.at("ports"), severity=WARNING)
+            message = f"{bond.name} on host {host.name} has only one port"
+            yield Problem("KVN173", message, bond.place.at("ports"), severity=WARNING)
 
 
-@check("KVN174", "bond options that do not go together")
-def options(context: Context) -> Iterator[Problem]:
+@check("KVN174", "bond options that conflict")
+def find_conflicting_options(context: Context) -> Iterator[Problem]:
     """
-    A bond watches its ports' links by miimon or by ARP, not by both; ARP needs targets, at most 16 of IPv4, and the
-    delays updelay and downdelay are miimon's. balance_slb is for balance-xor with xmit_hash_policy vlan+srcmac.
-    `primary` is one of the bond's ports. ad_actor_system is no multicast MAC. num_grat_arp and num_unsol_na are two
-    names of one setting of the kernel. Some options have a meaning in some modes only; the kernel and
-    NetworkManager refuse them in others.
+    Bond options conflict with each other, with the bond's mode, or have a value that the kernel rejects:
+
+    A bond monitors its links with miimon or with ARP, not with both. ARP monitoring needs arp_interval and
+    arp_ip_target, with at most 16 IPv4 addresses. updelay and downdelay need miimon.
+
+    balance_slb needs mode balance-xor and xmit_hash_policy vlan+srcmac. `primary` must be one of the bond's ports.
+    ad_actor_system must not be a multicast MAC. num_grat_arp and num_unsol_na are two names of the same kernel
+    setting and must be equal.
+
+    Some options are valid in some modes only. The kernel and NetworkManager reject them in other modes.
     """
     for host, bond in _bonds(context):
-        given, name = dict(bond.options), f"{host.name} {bond.name}"
+        given, name = dict(bond.options), f"{bond.name} on host {host.name}"
         if given.get("arp_interval") and given.get("miimon"):
-            words = f"{name}: miimon and arp_interval exclude each other"
-            yield Problem("KVN174", words, bond.place.at("options", "arp_interval"))
+            message = f"{name}: miimon and arp_interval cannot be used together"
+            yield Problem("KVN174", message, bond.place.at("options", "arp_interval"))
         for option, other in _NEEDED.items():
-            # Without a word about either, miimon is on.
-            on = given.get(other, other == "miimon" and "arp_interval" not in given)
-            if given.get(option) and not on:
+            # miimon is on when neither miimon nor arp_interval is given.
+            is_enabled = given.get(other, other == "miimon" and "arp_interval" not in given)
+            if given.get(option) and not is_enabled:
                 yield Problem("KVN174", f"{name}: {option} needs {other}", bond.place.at("options", option))
         if {"num_grat_arp", "num_unsol_na"} <= given.keys() and given["num_grat_arp"] != given["num_unsol_na"]:
-            words = f"{name}: num_unsol_na must be as num_grat_arp ({given['num_grat_arp']}), or be left out"
-            yield Problem("KVN174", words, bond.place.at("options", "num_unsol_na"))
+            message = f"{name}: num_unsol_na differs from num_grat_arp ({given['num_grat_arp']}): remove one of them"
+            yield Problem("KVN174", message, bond.place.at("options", "num_unsol_na"))
         for option in given:
             modes = _MODES.get(option)
             if modes is not None and bond.mode not in modes:
-                words = f"{name}: {option} is not for mode {bond.mode}, but for {', '.join(modes)}"
-                yield Problem("KVN174", words, bond.place.at("options", option))
-        slb = bond.mode == "balance-xor" and given.get("xmit_hash_policy") == "vlan+srcmac"
-        if given.get("balance_slb") and not slb:
-            words = f"{name}: balance_slb needs mode balance-xor and xmit_hash_policy vlan+srcmac"
-            yield Problem("KVN174", words, bond.place.at("options", "balance_slb"))
-        yield from _values(name, bond)
+                message = f"{name}: {option} is not valid in mode {bond.mode}, only in {', '.join(modes)}"
+                yield Problem("KVN174", message, bond.place.at("options", option))
+        is_slb_mode = bond.mode == "balance-xor" and given.get("xmit_hash_policy") == "vlan+srcmac"
+        if given.get("balance_slb") and not is_slb_mode:
+            message = f"{name}: balance_slb needs mode balance-xor and xmit_hash_policy vlan+srcmac"
+            yield Problem("KVN174", message, bond.place.at("options", "balance_slb"))
+        yield from _find_rejected_values(name, bond)
         if "primary" in given and given["primary"] not in bond.ports:
-            words = f"{name}: primary {quoted(given['primary'])} is none of its ports"
+            message = f"{name}: primary {quoted(given['primary'])} is not one of its ports"
             hint = did_you_mean(str(given["primary"]), bond.ports)
-            yield Problem("KVN174", words, bond.place.at("options", "primary"), hint=hint)
+            yield Problem("KVN174", message, bond.place.at("options", "primary"), hint=hint)
 
 
-def _values(name: str, bond: Interface) -> Iterator[Problem]:
-    """Values that have their form and are refused all the same."""
+def _find_rejected_values(name: str, bond: Interface) -> Iterator[Problem]:
+    """Yield problems with option values that the schema accepts and the kernel rejects."""
     given = dict(bond.options)
     targets = str(given.get("arp_ip_target", "")).split(",")
     if len(targets) > MAX_ARP_TARGETS or any(":" in target for target in targets):
-        words = f"{name}: arp_ip_target takes at most {MAX_ARP_TARGETS} addresses, of IPv4"
-        yield Problem("KVN174", words, bond.place.at("options", "arp_ip_target"))
+        message = f"{name}: arp_ip_target takes at most {MAX_ARP_TARGETS} addresses, all IPv4"
+        yield Problem("KVN174", message, bond.place.at("options", "arp_ip_target"))
     system = str(given.get("ad_actor_system", "00"))
     if int(system[:2], 16) & 1 or system == "00:00:00:00:00:00":
-        words = f"{name}: {system} is not the MAC of a system"
-        yield Problem("KVN174", words, bond.place.at("options", "ad_actor_system"))
+        message = f"{name}: ad_actor_system {system} is a multicast or zero MAC address"
+        yield Problem("KVN174", message, bond.place.at("options", "ad_actor_system"))
 
 
-@check("KVN175", "keys that do not belong to this kind of interface")
-def wrong_kind(context: Context) -> Iterator[Problem]:
+@check("KVN175", "key not valid for this kind of interface")
+def find_keys_of_other_kinds(context: Context) -> Iterator[Problem]:
     """
-    `mode` and `options` are a bond's, one with `ports`. A bond has the MAC of its first port: `mac` and
-    `match` find NICs. A bond is no VLAN: neither `over` nor a key such as eth0.5. `state: down` is a NIC's.
+    `mode` and `options` are for bonds: interfaces with `ports`. `mac` and `match` identify NICs; a bond has the MAC of
+    its first port. `over` is for VLANs, and a bond is not a VLAN. `state: down` is for NICs; remove any other
+    interface from the definition instead.
     """
     for host, interface in _interfaces(context):
-        name = f"{host.name} {interface.name}"
+        name = f"{interface.name} on host {host.name}"
         if not interface.is_bond:
             for key in ("mode", "options"):
                 if interface.place.has(key) and not interface.place.has("ports"):
-                    yield Problem("KVN175", f"{name} has no ports: {key} is a bond's", interface.place.at(key))
+                    message = f"{name} has no ports: {key} is for bonds only"
+                    yield Problem("KVN175", message, interface.place.at(key))
         else:
             for key in ("mac", "match", "over"):
                 if interface.place.has(key):
-                    words = f"{name} is a bond: {key} does not belong here"
-                    yield Problem("KVN175", words, interface.place.at(key))
+                    message = f"{name} is a bond: {key} is not valid for bonds"
+                    yield Problem("KVN175", message, interface.place.at(key))
         if not interface.up and not interface.is_nic:
-            words = f"{name} is not a NIC: leave it out, it is not made then"
-            yield Problem("KVN175", words, interface.place.at("state"))
+            message = f"{name} is not a NIC: remove the interface instead of setting state: down"
+            yield Problem("KVN175", message, interface.place.at("state"))
 
 
-@check("KVN176", "a VLAN without a tag")
-def no_tag(context: Context) -> Iterator[Problem]:
-    """An interface with `over` is a VLAN; its tag is that of its `network`, so it must be on one with `vlan`."""
+@check("KVN176", "VLAN without a VLAN ID")
+def find_vlans_without_id(context: Context) -> Iterator[Problem]:
+    """
+    An interface with `over` is a VLAN. Its VLAN ID is that of its `network`. Set `network` to a network with `vlan`.
+    """
     for host, interface in _interfaces(context):
         if interface.is_vlan and interface.tag is None and interface.network is None:
-            words = f"{host.name} {interface.name} is a VLAN over {interface.parent}, on no network"
-            yield Problem("KVN176", words, interface.place.mark, hint="add network: with one that has a tag")
+            message = f"{interface.name} on host {host.name} has over: {interface.parent} but no network with a VLAN ID"
+            yield Problem("KVN176", message, interface.place.mark, hint="set network to a network with vlan")
 
 
-@check("KVN177", "a port with a smaller MTU than its bond")
-def port_mtu(context: Context) -> Iterator[Problem]:
-    """The ports of a bond carry what the bond carries. Leave a port's `mtu` out and it takes the bond's."""
+@check("KVN177", "bond port with a smaller MTU than its bond")
+def find_port_mtus_below_bond(context: Context) -> Iterator[Problem]:
+    """A port must not have a smaller MTU than its bond. Remove `mtu` from the port: it then gets the bond's MTU."""
     for host, port, bond in _ports(context):
         view = context.views.get(host.name)
-        for shown in view.bonds if view and port.mtu is not None else ():
-            if shown.interface == bond.name and (shown.mtu or 1500) > (port.mtu or 0):
-                words = f"{host.name} {port.name} has MTU {port.mtu}, below {shown.mtu or 1500} of {bond.name}"
-                there = Related(bond.place.mark, "the bond is here")
-                yield Problem("KVN177", words, port.place.at("mtu"), related=(there,))
+        for bond_view in view.bonds if view and port.mtu is not None else ():
+            if bond_view.interface == bond.name and (bond_view.mtu or 1500) > (port.mtu or 0):
+                bond_mtu = bond_view.mtu or 1500
+                message = f"{port.name} on host {host.name} has MTU {port.mtu}, less than MTU {bond_mtu} of {bond.name}"
+                definition = Related(bond.place.mark, "the bond is defined here")
+                yield Problem("KVN177", message, port.place.at("mtu"), related=(definition,))
 
 
-@check("KVN178", "over an interface that is not there")
-def over_nothing(context: Context) -> Iterator[Problem]:
+@check("KVN178", "base interface or port that kvmnet does not configure")
+def find_unusable_base_interfaces(context: Context) -> Iterator[Problem]:
     """
-    A VLAN or bond needs NICs that are up and that kvmnet manages: not one with `manage: false` or
-    `state: down`, nor InfiniBand or a BMC (ib0, ipmi), which are never bridged either.
+    The base interface of a VLAN and the ports of a bond must be up and managed by kvmnet: without `state: down` and
+    `manage: false`. InfiniBand interfaces and BMCs (ib0, ipmi) are never managed, so they get no VLAN and no bridge
+    either.
     """
     for host, interface in _interfaces(context):
         below = [interface.parent] if interface.parent else list(interface.ports)
         for name in below if interface.managed and interface.up else ():
             other = host.interfaces.get(name)
             if other is not None and (not other.managed or not other.up or (other.left_alone and interface.parent)):
-                why = "is down" if not other.up else "is left alone"
-                words = f"{host.name} {interface.name} lies over {name}, which {why}"
-                there = Related(other.place.mark, "it is here")
-                yield Problem("KVN178", words, interface.place.mark, related=(there,))
+                state = "has state: down" if not other.up else "is not managed by kvmnet"
+                message = f"{interface.name} on host {host.name} uses {name}, which {state}"
+                definition = Related(other.place.mark, f"{name} is defined here")
+                yield Problem("KVN178", message, interface.place.mark, related=(definition,))
         if interface.left_alone and interface.bridge:
-            words = f"{host.name} {interface.name} is left alone and gets no bridge"
-            yield Problem("KVN178", words, interface.place.at("bridge"))
+            message = f"{interface.name} on host {host.name} is not managed by kvmnet and cannot have a bridge"
+            yield Problem("KVN178", message, interface.place.at("bridge"))
 
 
-@check("KVN124", "a MAC of 20 bytes on a NIC that is not InfiniBand")
-def long_mac(context: Context) -> Iterator[Problem]:
-    """InfiniBand alone has MACs of 20 bytes; its interfaces are named ib0, ib1 and so on, and are left alone."""
+@check("KVN124", "20-byte MAC address on a NIC that is not InfiniBand")
+def find_long_macs(context: Context) -> Iterator[Problem]:
+    """
+    Only InfiniBand interfaces have MAC addresses of 20 bytes. Their keys are ib0, ib1 and so on, and kvmnet does not
+    manage them. Correct the MAC or the key.
+    """
     for host, interface in _interfaces(context):
         if interface.mac is not None and len(interface.mac) > 17 and not interface.left_alone:
             path = ("mac",) if interface.place.tree.get("mac") is not None else ("match", "mac")
-            words = f"{host.name} {interface.name} has a MAC of 20 bytes, which only InfiniBand (ib0) has"
-            yield Problem("KVN124", words, interface.place.at(*path))
+            name = f"{interface.name} on host {host.name}"
+            message = f"{name} has a 20-byte MAC address, which is valid for InfiniBand (ib0) only"
+            yield Problem("KVN124", message, interface.place.at(*path))

@@ -1,131 +1,139 @@
-"""Guests and what their hosts have for them."""
+"""Checks of guests and of the bridges, VLANs and macvtaps that their hosts have for them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Optional
 
+from kvmnet.core.base.problem import WARNING, Mark, Problem, Related
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import Guest, GuestNic, Host, Interface, Network
-from kvmnet.core.moving import device_mtus
-from kvmnet.core.problem import WARNING, Mark, Problem, Related
+from kvmnet.core.definition.model import Guest, GuestNic, Host, Interface, Network
+from kvmnet.core.guests.guest_migration import device_mtus
 
 
-@check("KVN160", "a host without the bridge or tag that a guest needs")
-def unattached(context: Context) -> Iterator[Problem]:
+@check("KVN160", "host cannot connect a guest to its network")
+def find_unconnected_guest_nics(context: Context) -> Iterator[Problem]:
     """
-    A guest's NIC is on a network that one of the hosts it may run on has nothing for: neither a bridge on
-    that network, nor, for a network with a tag, a NIC on the network that it is `over`. There the guest
-    would not start. Bridges are there on hosts with `kvm: true` for every NIC with a network.
+    A guest's NIC is on a network that a host of this guest cannot connect it to. The guest would not start on that
+    host. The host needs a bridge on the network. For a logical VLAN, it needs a NIC on the network that the VLAN is
+    `over`. A host with `kvm: true` has a bridge for every NIC with a network. Add the missing interface to the host,
+    or move the guest to another host or group.
     """
-    told = set()
+    reported = set()
     for view in context.views.values():
         for guest, nic in view.unattached:
             mark = nic.place.at("network")
-            if mark in told:  # a group of 200 hosts is one mistake
+            if mark in reported:  # one problem for a group of 200 hosts
                 continue
-            told.add(mark)
+            reported.add(mark)
             host = context.cluster.hosts[view.host]
-            needs = f"guest {guest.name} needs network {nic.network}"
-            words = f"{needs}: {view.host} has neither a bridge nor a tag for it"
-            hint = None if host.kvm else f"{view.host} has no kvm: true"
-            yield Problem("KVN160", words, mark, related=(Related(host.place.mark, "the host is here"),), hint=hint)
+            subject = f"host {view.host} cannot connect guest {guest.name} to network {nic.network}"
+            message = f"{subject}: it has neither a bridge on this network nor a NIC for its VLAN"
+            hint = None if host.kvm else f"set kvm: true for host {view.host}"
+            definition = Related(host.place.mark, "the host is defined here")
+            yield Problem("KVN160", message, mark, related=(definition,), hint=hint)
 
 
-@check("KVN161", "a guest without a place")
-def nowhere(context: Context) -> Iterator[Problem]:
-    """A guest runs on a `host` or on any host of a `group`: it names one of the two, not both."""
+@check("KVN161", "guest needs either a host or a group")
+def find_guests_without_host(context: Context) -> Iterator[Problem]:
+    """A guest runs on one `host` or on any host of a `group`. Set one of the two keys, not both."""
     for guest in context.cluster.guests.values():
-        has = [key for key in ("host", "group") if guest.place.has(key)]
-        if len(has) == 2:
-            yield Problem("KVN161", f"guest {guest.name} names a host and a group", guest.place.at("group"))
-        elif not has:
-            yield Problem("KVN161", f"guest {guest.name} names neither a host nor a group", guest.place.mark)
+        keys = [key for key in ("host", "group") if guest.place.has(key)]
+        if len(keys) == 2:
+            message = f"guest {guest.name} has both host and group: remove one of them"
+            yield Problem("KVN161", message, guest.place.at("group"))
+        elif not keys:
+            yield Problem("KVN161", f"guest {guest.name} has neither host nor group: add one", guest.place.mark)
 
 
-@check("KVN162", "a group without hosts")
-def empty_group(context: Context) -> Iterator[Problem]:
-    """A guest may run on any host of a group that no host is in."""
+@check("KVN162", "guest in a group without hosts")
+def find_guests_of_empty_groups(context: Context) -> Iterator[Problem]:
+    """The guest's group has no hosts, so the guest can run on no host. Add a host to the group or change the group."""
     for guest in context.cluster.guests.values():
         if guest.group in context.cluster.groups and not context.cluster.hosts_of(guest) and guest.host is None:
-            words = f"no host is in group {guest.group}: guest {guest.name} runs nowhere"
-            yield Problem("KVN162", words, guest.place.at("group"), severity=WARNING)
+            message = f"guest {guest.name} can run on no host: group {guest.group} has no hosts"
+            yield Problem("KVN162", message, guest.place.at("group"), severity=WARNING)
 
 
-@check("KVN163", "a macvtap wanted where there is a bridge")
-def bridged(context: Context) -> Iterator[Problem]:
+@check("KVN163", "attach for a network with a bridge")
+def find_attach_on_bridged_networks(context: Context) -> Iterator[Problem]:
     """
-    `attach` says when a guest's macvtap exists, but a host that the guest may run on has a bridge on that
-    network, over its NIC or with `bridge: true` over the VLAN. The kernel puts no macvtap on what is a port
-    of a bridge (EBUSY), so the guest's NIC would be on the bridge there. Take out `attach`, or the bridge.
+    `attach` sets when the macvtap of a guest's NIC exists. But a host of this guest has a bridge on that network: on
+    its NIC, or on the VLAN with `bridge: true`. The kernel does not create a macvtap on a port of a bridge (EBUSY), so
+    the guest would be connected to the bridge instead. Remove `attach`, or set `bridge: false` on the interface.
     """
-    told: set[Mark] = set()
-    for guest, nic, network in _stated(context):
+    reported: set[Mark] = set()
+    for guest, nic, network in _nics_with_attach(context):
         mark = nic.place.at("attach") if nic.attach else network.place.at("attach")
         for host in context.cluster.hosts_of(guest):
-            interface = _bridge_on(host, network)
-            if interface is None or mark in told:
+            interface = _bridged_interface(host, network)
+            if interface is None or mark in reported:
                 continue
-            told.add(mark)
-            words = f"guest {guest.name} would have no macvtap on {host.name}: {interface.name} is bridged there"
-            there = Related(interface.place.at("bridge"), "the bridged one is here")
-            yield Problem("KVN163", words, mark, related=(there,))
+            reported.add(mark)
+            message = f"guest {guest.name} gets no macvtap on host {host.name}: {interface.name} has a bridge"
+            definition = Related(interface.place.at("bridge"), "the interface with a bridge is here")
+            yield Problem("KVN163", message, mark, related=(definition,), hint="remove attach, or set bridge: false")
 
 
-@check("KVN164", "a guest whose hosts differ in MTU")
-def mtu_differs(context: Context) -> Iterator[Problem]:
+@check("KVN164", "hosts of a guest have different MTUs")
+def find_guests_with_different_mtus(context: Context) -> Iterator[Problem]:
     """
-    A guest may run on any host of its group, but what its NIC is plugged into has a smaller MTU on one of them
-    than on another. Moved there, the guest goes on sending frames that are dropped without a word. Give the
-    network its `mtu`, or take the interface's own `mtu` out. `kvmnet guest can-move` asks the same of one guest
-    and one host.
+    A guest may run on any host of its group, but the bridge or VLAN of its NIC has a smaller MTU on one host than on
+    another. After a migration to that host, the guest still sends large frames, and the host drops them without an
+    error. Set `mtu` on the network, or remove `mtu` from the interface. `kvmnet guest can-move` checks one guest and
+    one host.
     """
     largest: dict[tuple[str, str], tuple[int, str]] = {}
     smallest: dict[tuple[str, str], tuple[int, str]] = {}
     for view in context.views.values():
         mtus = device_mtus(view)
         for port in view.guest_ports:
-            key, here = (port.guest, port.mac), (mtus[port.device], view.host)
-            if key not in largest or here[0] > largest[key][0]:
-                largest[key] = here
-            if key not in smallest or here[0] < smallest[key][0]:
-                smallest[key] = here
-    told: set[tuple[str, str, str]] = set()
+            key, mtu = (port.guest, port.mac), mtus[port.device]
+            if key not in largest or mtu > largest[key][0]:
+                largest[key] = mtu, view.host
+            if key not in smallest or mtu < smallest[key][0]:
+                smallest[key] = mtu, view.host
+    reported: set[tuple[str, str, str]] = set()
     for guest in context.cluster.guests.values():
         for nic in guest.nics:
-            (most, one), (least, other) = (w.get((guest.name, nic.mac), (0, "")) for w in (largest, smallest))
-            if most == least or (nic.network, one, other) in told:  # a group of 200 guests is one mistake
+            key = (guest.name, nic.mac)
+            max_mtu, max_host = largest.get(key, (0, ""))
+            min_mtu, min_host = smallest.get(key, (0, ""))
+            if max_mtu == min_mtu or (nic.network, max_host, min_host) in reported:  # one problem for 200 guests
                 continue
-            told.add((nic.network, one, other))
-            words = f"guest {guest.name} may run on {one} and {other}, where network {nic.network} has MTU"
-            there = Related(context.cluster.hosts[other].place.mark, "the host is here")
-            yield Problem("KVN164", f"{words} {most} and {least}", nic.place.at("network"), related=(there,))
+            reported.add((nic.network, max_host, min_host))
+            mtu_text = f"{max_mtu} on {max_host} and {min_mtu} on {min_host}"
+            message = f"network {nic.network} of guest {guest.name} has different MTUs on its hosts: {mtu_text}"
+            definition = Related(context.cluster.hosts[min_host].place.mark, f"host {min_host} is defined here")
+            yield Problem("KVN164", message, nic.place.at("network"), related=(definition,))
 
 
-@check("KVN165", "a guest that cannot reach its own host")
-def no_way_to_its_host(context: Context) -> Iterator[Problem]:
+@check("KVN165", "guest cannot reach its own host")
+def find_guests_cut_off_from_host(context: Context) -> Iterator[Problem]:
     """
-    A guest's NIC is on a macvtap over a VLAN in which its host has an address. What goes out by a macvtap never
-    comes back up on the device under it, so the guest reaches everybody in that network but its own host. Where
-    guest and host have to talk to each other, write `bridge: true` at the VLAN.
+    A guest's NIC is a macvtap on a VLAN in which its host has an address. The kernel never delivers a macvtap's frames
+    to the base interface, so the guest reaches every machine in that network except its own host. If guest and host
+    must communicate in this network, set `bridge: true` on the VLAN.
     """
-    told: set[str] = set()
+    reported: set[str] = set()
     nics = {(g.name, nic.mac): nic for g in context.cluster.guests.values() for nic in g.nics}
     for view in context.views.values():
-        speaking = {vlan.name: vlan for vlan in view.vlans if {vlan.ip.ipv4, vlan.ip.ipv6} - {"none", "link-local"}}
+        addressed_vlans = {
+            vlan.name: vlan for vlan in view.vlans if {vlan.ip.ipv4, vlan.ip.ipv6} - {"none", "link-local"}
+        }
         for port in view.guest_ports:
-            vlan = speaking.get(port.device)
-            if vlan is None or port.macvtap is None or port.network in told:  # of 200 guests and hosts it is one
+            vlan = addressed_vlans.get(port.device)
+            if vlan is None or port.macvtap is None or port.network in reported:  # one problem for a network
                 continue
-            told.add(port.network)
-            words = f"guest {port.guest} would not reach its host {view.host} on network {port.network}"
-            there = Related(vlan.mark, f"a VLAN without a bridge: the guest is on a macvtap over {vlan.name}")
+            reported.add(port.network)
+            message = f"guest {port.guest} cannot reach its own host {view.host} on network {port.network}"
+            base = Related(vlan.mark, f"the guest's macvtap is on {vlan.name}, a VLAN without a bridge")
             mark = nics[port.guest, port.mac].place.at("network")
-            yield Problem("KVN165", words, mark, severity=WARNING, related=(there,))
+            yield Problem("KVN165", message, mark, severity=WARNING, related=(base,))
 
 
-def _stated(context: Context) -> Iterator[tuple[Guest, GuestNic, Network]]:
-    """The guests' NICs that say themselves, or whose network says, when their macvtaps exist."""
+def _nics_with_attach(context: Context) -> Iterator[tuple[Guest, GuestNic, Network]]:
+    """Every guest NIC that has `attach`, or whose network has it."""
     for guest in context.cluster.guests.values():
         for nic in guest.nics:
             network = context.cluster.networks.get(nic.network)
@@ -133,5 +141,6 @@ def _stated(context: Context) -> Iterator[tuple[Guest, GuestNic, Network]]:
                 yield guest, nic, network
 
 
-def _bridge_on(host: Host, network: Network) -> Optional[Interface]:
+def _bridged_interface(host: Host, network: Network) -> Optional[Interface]:
+    """The first interface of a host that is on a network and gets a bridge, or None."""
     return next((i for i in host.interfaces.values() if i.network == network.name and host.bridged(i)), None)

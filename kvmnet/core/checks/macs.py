@@ -1,31 +1,31 @@
-"""MAC addresses."""
+"""Checks of MAC addresses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.base.problem import WARNING, Mark, Problem, Related
 from kvmnet.core.checks import Context, check
-from kvmnet.core.problem import WARNING, Mark, Problem, Related
 
 
 def _macs(context: Context) -> Iterator[tuple[str, str, Mark, bool]]:
-    """Every MAC with its owner, its place, and whether it is a host's."""
+    """Every MAC address with its owner, its place, and whether it is that of a host's NIC."""
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
             if interface.mac is not None:
                 path = ("mac",) if "mac" in interface.place.tree.entries else ("match", "mac")
-                yield interface.mac, f"{host.name} {interface.name}", interface.place.at(*path), True
+                yield interface.mac, f"{interface.name} on host {host.name}", interface.place.at(*path), True
     for guest in context.cluster.guests.values():
         for nic in guest.nics:
             yield nic.mac, f"guest {guest.name}", nic.place.at("mac"), False
 
 
-@check("KVN120", "a NIC to be renamed has no MAC")
-def no_mac(context: Context) -> Iterator[Problem]:
+@check("KVN120", "NIC to be renamed has no MAC address")
+def find_renamed_nics_without_mac(context: Context) -> Iterator[Problem]:
     """
-    The profile renames bridged NICs, and the .link file that does so finds the NIC by its permanent MAC: a
-    name would not do, since the bridge takes it. `ip -details link` shows it as permaddr where it differs
-    from the MAC in use.
+    The naming policy renames this NIC. The .link file that does it must match the NIC by its permanent MAC address:
+    the NIC's name cannot be used, because the bridge gets this name. Add `mac`. `ip -details link` shows the permanent
+    MAC address as permaddr if it differs from the current one.
     """
     for view in context.views.values():
         for nic in view.nics:
@@ -33,16 +33,16 @@ def no_mac(context: Context) -> Iterator[Problem]:
             if nic.controller is None or nic.mac is not None or not view.profile.renames:
                 continue
             if not interface.place.has("mac", "match"):
-                renamed = f"{view.host} {nic.interface} becomes {nic.name} under profile {view.profile.name}"
-                words = f"{renamed}: its mac is needed"
-                yield Problem("KVN120", words, nic.mark, hint="add mac: with the NIC's permanent MAC")
+                rename = f"naming policy {view.profile.name} renames it to {nic.name}"
+                message = f"{nic.interface} on host {view.host} has no mac, but {rename}"
+                yield Problem("KVN120", message, nic.mark, hint="add mac: with the NIC's permanent MAC address")
 
 
-@check("KVN121", "MAC given twice")
-def twice(context: Context) -> Iterator[Problem]:
+@check("KVN121", "duplicate MAC address")
+def find_duplicate_macs(context: Context) -> Iterator[Problem]:
     """
-    Two NICs of the cluster, of hosts or guests, have the same MAC. On one wire neither gets its frames
-    reliably, and a host is found by the MACs of its NICs.
+    Two NICs of hosts or guests have the same MAC address. In one network, neither of them receives its frames
+    reliably. kvmnet also identifies a host by the MAC addresses of its NICs. Correct one of the two.
     """
     first: dict[str, tuple[str, Mark]] = {}
     for mac, owner, mark, _ in _macs(context):
@@ -50,35 +50,35 @@ def twice(context: Context) -> Iterator[Problem]:
             other, place = first[mac]
             yield Problem(
                 "KVN121",
-                f"{mac} of {owner} is also that of {other}",
+                f"MAC address {mac} of {owner} is already used by {other}",
                 mark,
-                related=(Related(place, "the first one is here"),),
+                related=(Related(place, "first used here"),),
             )
         else:
             first[mac] = owner, mark
 
 
-@check("KVN122", "not the MAC of one NIC")
-def multicast(context: Context) -> Iterator[Problem]:
+@check("KVN122", "not a valid MAC address for a NIC")
+def find_invalid_macs(context: Context) -> Iterator[Problem]:
     """
-    A MAC whose first byte is odd names a group of NICs (IEEE 802, the I/G bit), and 00:00:00:00:00:00 none:
-    the kernel refuses both for an interface.
+    A MAC address with an odd first byte is a multicast address (IEEE 802, the I/G bit). The kernel rejects it for an
+    interface, as it does 00:00:00:00:00:00. Correct the MAC address.
     """
     for mac, owner, mark, _ in _macs(context):
         if int(mac[:2], 16) & 1:
-            yield Problem("KVN122", f"{mac} of {owner} is a multicast MAC", mark)
+            yield Problem("KVN122", f"MAC address {mac} of {owner} is a multicast address", mark)
         elif mac == "00:00:00:00:00:00":
-            yield Problem("KVN122", f"{mac} of {owner} is no MAC", mark)
+            yield Problem("KVN122", f"MAC address {mac} of {owner} is not valid for a NIC", mark)
 
 
-@check("KVN123", "locally administered MAC of a physical NIC")
-def local(context: Context) -> Iterator[Problem]:
+@check("KVN123", "locally administered MAC address of a physical NIC")
+def find_local_macs_of_hosts(context: Context) -> Iterator[Problem]:
     """
-    The second lowest bit of the first byte marks a MAC that a program made up (IEEE 802, the U/L bit). A
-    NIC's permanent MAC has it only on virtual machines. Perhaps a guest's MAC stands here, or the MAC that
-    a bond has given its ports.
+    The second lowest bit of the first byte (IEEE 802, the U/L bit) marks a MAC address that was assigned by software.
+    The permanent MAC address of a NIC has this bit set on virtual machines only. Check that this is not the MAC
+    address of a guest, or the one that a bond has assigned to its ports.
     """
-    for mac, owner, mark, physical in _macs(context):
-        if physical and int(mac[:2], 16) & 3 == 2:
-            words = f"{mac} of {owner} is locally administered; a NIC's permanent MAC seldom is"
-            yield Problem("KVN123", words, mark, severity=WARNING)
+    for mac, owner, mark, is_of_host in _macs(context):
+        if is_of_host and int(mac[:2], 16) & 3 == 2:
+            message = f"MAC address {mac} of {owner} is locally administered, probably not the NIC's permanent one"
+            yield Problem("KVN123", message, mark, severity=WARNING)

@@ -1,56 +1,58 @@
-"""Probes of the definition."""
+"""Checks of the probes in a definition."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
 
-from kvmnet.core import routing
+from kvmnet.core.base.problem import WARNING, Mark, Problem
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import PlacedProbe
-from kvmnet.core.problem import WARNING, Mark, Problem
+from kvmnet.core.definition.model import PlacedProbe
+from kvmnet.core.views import routing
 
 
-def _addressed(context: Context) -> Iterator[tuple[str, PlacedProbe, str]]:
-    """Every host with each of its probes that asks an address."""
+def _probes_of_addresses(context: Context) -> Iterator[tuple[str, PlacedProbe, str]]:
+    """Every probe whose target is an IP address: the host's name, the probe, and the address."""
     for host in context.cluster.hosts.values():
         for placed in host.probes:
             if placed.probe.address is not None:
                 yield host.name, placed, placed.probe.address
 
 
-@check("KVN186", "a probe of an address that nobody answers for")
-def nobody(context: Context) -> Iterator[Problem]:
+@check("KVN186", "probe target is not the address of one machine")
+def find_invalid_targets(context: Context) -> Iterator[Problem]:
     """
-    A probe asks one machine, by an address that says which: not a multicast address, not 0.0.0.0 or ::, and
-    not an IPv6 link-local address, which says nothing without an interface (a gateway's is asked anyway, on
-    the interface that leads to it).
+    The target of a probe must be the address of one machine. Multicast addresses, 0.0.0.0 and :: are not valid.
+    An IPv6 link-local address is not valid either, because it needs an interface. Gateways need no probe in the
+    definition: kvmnet probes them anyway, also link-local ones, on the interface that leads to them.
     """
-    told: set[Mark] = set()
-    for _, placed, address in _addressed(context):
+    reported: set[Mark] = set()
+    for _, placed, address in _probes_of_addresses(context):
         ip, kind = ipaddress.ip_address(address), None
         if ip.is_multicast:
             kind = "a multicast address"
         elif ip.is_unspecified:
-            kind = "no address of a machine"
+            kind = "the unspecified address"
         elif ip.version == 6 and ip.is_link_local:
             kind = "a link-local address"
-        if kind is not None and placed.mark not in told:
-            told.add(placed.mark)
-            yield Problem("KVN186", f"{address} is {kind}: nobody can be asked by it", placed.mark)
+        if kind is not None and placed.mark not in reported:
+            reported.add(placed.mark)
+            yield Problem("KVN186", f"{address} is {kind} and cannot be the target of a probe", placed.mark)
 
 
-@check("KVN187", "a probe that the host has no way to")
-def no_way(context: Context) -> Iterator[Problem]:
+@check("KVN187", "host has no route to a probe target")
+def find_unreachable_targets(context: Context) -> Iterator[Problem]:
     """
-    The address of a probe is on none of the networks that a host has an address in, and no route leads to it. It
-    would not be answered before the change, and so not be asked after it: it protects nothing.
+    The target of a probe is on none of the networks in which the host has an address, and no route leads to it. kvmnet
+    repeats after a change only the probes that got a reply before it, so this probe has no effect. Correct the target,
+    or add the missing route or address.
     """
-    told: set[Mark] = set()
-    for name, placed, address in _addressed(context):
+    reported: set[Mark] = set()
+    for name, placed, address in _probes_of_addresses(context):
         view, host, ip = context.views.get(name), context.cluster.hosts[name], ipaddress.ip_address(address)
-        if view is None or placed.mark in told or ip.is_multicast or ip.is_unspecified or ip.is_link_local:
+        if view is None or placed.mark in reported or ip.is_multicast or ip.is_unspecified or ip.is_link_local:
             continue
         if not routing.reached(context.cluster, host, view.routes, ip):
-            told.add(placed.mark)
-            yield Problem("KVN187", f"{name} has no way to {address}", placed.mark, severity=WARNING)
+            reported.add(placed.mark)
+            message = f"host {name} has no route to probe target {address}"
+            yield Problem("KVN187", message, placed.mark, severity=WARNING)

@@ -1,4 +1,4 @@
-"""Where addresses come from."""
+"""Checks of `ipv4` and `ipv6`: where an interface's addresses and default route come from."""
 
 from __future__ import annotations
 
@@ -6,40 +6,42 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
+from kvmnet.core.base.problem import WARNING, Mark, Problem, Related
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import Host
-from kvmnet.core.problem import WARNING, Mark, Problem, Related
-from kvmnet.core.view import HostView, IpView
+from kvmnet.core.definition.model import Host
+from kvmnet.core.views.host_view import HostView, IpView
 
 
-@check("KVN180", "addresses that their source contradicts")
-def contradiction(context: Context) -> Iterator[Problem]:
+@check("KVN180", "ipv4 or ipv6 contradicts the static addresses")
+def find_contradicting_sources(context: Context) -> Iterator[Problem]:
     """
-    Addresses are static. Beside them `ipv4: dhcp`, `ipv6: auto` and the like say that they come from
-    elsewhere, `none` that there are none: take one of the two out. `static` without addresses has none to
-    give. (Over a group's template the nearest wins: a host that gives addresses puts the group's
-    `ipv4: dhcp` aside, one that says `ipv4: dhcp` the group's addresses.)
+    An interface has static `addresses` and also `ipv4: dhcp`, `ipv6: auto` or another method that does not use them:
+    remove one of the two. Or it has `static` but no address of this family: add an address.
+
+    A host overrides its groups: if the host has addresses, the group's `ipv4: dhcp` does not apply; if the host has
+    `ipv4: dhcp`, the group's addresses do not apply.
     """
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
-            name = f"{host.name} {interface.name}"
+            name = f"{interface.name} on host {host.name}"
             for version in (4, 6):
                 source = interface.source(version)
-                mine = [a for a in interface.addresses if a.ip.version == version]
-                place = interface.place.at(f"ipv{version}")
-                if mine and source != "static":
-                    words = f"{name} has ipv{version}: {source} and the address {mine[0].ip}"
-                    yield Problem("KVN180", words, place)
-                elif not mine and source == "static" and (interface.addresses or not interface.place.has("addresses")):
-                    yield Problem("KVN180", f"{name} has ipv{version}: static and no IPv{version} address", place)
+                addresses = [a for a in interface.addresses if a.ip.version == version]
+                mark = interface.place.at(f"ipv{version}")
+                is_reported_elsewhere = interface.place.has("addresses") and not interface.addresses  # by the schema
+                if addresses and source != "static":
+                    message = f"{name} has both ipv{version}: {source} and the static address {addresses[0].ip}"
+                    yield Problem("KVN180", message, mark)
+                elif not addresses and source == "static" and not is_reported_elsewhere:
+                    yield Problem("KVN180", f"{name} has ipv{version}: static but no IPv{version} address", mark)
 
 
-#: What brings a default route with the addresses: DHCPv6 alone does not.
-_BRINGS = {4: ("dhcp",), 6: ("auto",)}
+#: The sources that may provide a default route, by family. DHCPv6 alone does not.
+_DEFAULT_ROUTE_SOURCES = {4: ("dhcp",), 6: ("auto",)}
 
 
-class _Default(NamedTuple):
-    """A default route that a host gets, or may get from its network."""
+class _DefaultRoute(NamedTuple):
+    """A default route that a host gets, or (`dynamic`) may get from DHCP or a router."""
 
     device: str
     dynamic: bool
@@ -47,42 +49,45 @@ class _Default(NamedTuple):
     mark: Mark
 
 
-@check("KVN185", "a default route from DHCP or a router beside another one")
-def two_defaults(context: Context) -> Iterator[Problem]:
+@check("KVN185", "possibly two default routes, one from DHCP or router advertisements")
+def find_possible_default_routes(context: Context) -> Iterator[Problem]:
     """
-    A host has two ways to get a default route of one family, and at least one of them comes with DHCP or
-    router advertisements: whether it comes, and which of the two wins, is not for the definition to say. Write
-    `default_route: false` on the network that is not to give it, or give the networks different `metric`s.
+    A host can get two default routes of the same family with the same metric. At least one of them comes from DHCP or
+    router advertisements, so the definition does not say whether it exists and which of the two is used. Set
+    `default_route: false` on the network that must not provide the default route, or set a different `metric` on one
+    of them.
     """
-    told: set[tuple[Mark, Mark]] = set()
+    reported: set[tuple[Mark, Mark]] = set()
     for view in context.views.values():
         for version in (4, 6):
-            for one, two in combinations(_defaults(view, context.cluster.hosts[view.host], version), 2):
-                late, other = (two, one) if two.dynamic else (one, two)
-                alike = one.metric == two.metric and one.device != two.device
-                if not late.dynamic or not alike or (late.mark, other.mark) in told:
+            for one, two in combinations(_default_routes(view, context.cluster.hosts[view.host], version), 2):
+                dynamic, other = (two, one) if two.dynamic else (one, two)
+                is_ambiguous = one.metric == two.metric and one.device != two.device
+                if not dynamic.dynamic or not is_ambiguous or (dynamic.mark, other.mark) in reported:
                     continue
-                told.add((late.mark, other.mark))
-                words = f"{view.host} may get two IPv{version} default routes: by {late.device} and by {other.device}"
-                there = Related(other.mark, "the other one is here")
-                hint = "write default_route: false on the network that gives none"
-                yield Problem("KVN185", words, late.mark, severity=WARNING, related=(there,), hint=hint)
+                reported.add((dynamic.mark, other.mark))
+                devices = f"on {dynamic.device} and on {other.device}"
+                message = f"host {view.host} may get two IPv{version} default routes with the same metric: {devices}"
+                origin = Related(other.mark, "the other default route comes from here")
+                hint = "set default_route: false or a different metric on one of the networks"
+                yield Problem("KVN185", message, dynamic.mark, severity=WARNING, related=(origin,), hint=hint)
 
 
-def _defaults(view: HostView, host: Host, version: int) -> Iterator[_Default]:
-    everything = "0.0.0.0/0" if version == 4 else "::/0"
+def _default_routes(view: HostView, host: Host, version: int) -> Iterator[_DefaultRoute]:
+    """The default routes of one family (4 or 6) that a host gets or may get."""
+    any_destination = "0.0.0.0/0" if version == 4 else "::/0"
     for route in view.routes:
-        if route.destination == everything and route.table == view.profile.table:
-            yield _Default(route.device, False, route.metric, route.mark)
+        if route.destination == any_destination and route.table == view.profile.table:
+            yield _DefaultRoute(route.device, False, route.metric, route.mark)
     places = {interface.place.mark: interface.place for interface in host.interfaces.values()}
-    for device, ip, mark in _speaking(view):
+    for device, ip, mark in _addressable_devices(view):
         source = ip.ipv4 if version == 4 else ip.ipv6
-        if source in _BRINGS[version] and ip.auto_gateway:
-            yield _Default(device, True, ip.metric, places[mark].at(f"ipv{version}"))
+        if source in _DEFAULT_ROUTE_SOURCES[version] and ip.auto_gateway:
+            yield _DefaultRoute(device, True, ip.metric, places[mark].at(f"ipv{version}"))
 
 
-def _speaking(view: HostView) -> Iterator[tuple[str, IpView, Mark]]:
-    """Everything that may have addresses: its name, where they come from, the place of its interface."""
+def _addressable_devices(view: HostView) -> Iterator[tuple[str, IpView, Mark]]:
+    """Every device that may have addresses: its name, its IP settings, and the place of its interface."""
     for nic in view.nics:
         yield nic.name, nic.ip, nic.mark
     for bond in view.bonds:

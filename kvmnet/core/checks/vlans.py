@@ -1,59 +1,60 @@
-"""VLANs and MTUs."""
+"""Checks of VLANs and MTUs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.base.problem import Mark, Problem, Related
 from kvmnet.core.checks import Context, check
-from kvmnet.core.model import Host, Interface
-from kvmnet.core.problem import Mark, Problem, Related
+from kvmnet.core.definition.model import Host, Interface
 
 
 def _vlans(context: Context) -> Iterator[tuple[Host, Interface]]:
+    """Every VLAN interface with its host."""
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
             if interface.is_vlan:
                 yield host, interface
 
 
-@check("KVN130", "VLAN tag out of range")
-def tag_range(context: Context) -> Iterator[Problem]:
+@check("KVN130", "VLAN ID out of range")
+def find_ids_out_of_range(context: Context) -> Iterator[Problem]:
     """
-    A VLAN tag has 12 bits, of which 0 (no VLAN, priority only) and 4095 are reserved (IEEE 802.1Q):
-    1 to 4094 are left. A network without a tag has no `vlan` key.
+    A VLAN ID is 1 to 4094. It has 12 bits; 0 and 4095 are reserved (IEEE 802.1Q). An untagged network has no `vlan`
+    key.
     """
     for host, interface in _vlans(context):
         if interface.tag is not None and not 1 <= interface.tag <= 4094:
-            words = f"{host.name} {interface.name}: a VLAN tag is 1 to 4094, not {interface.tag}"
-            yield Problem("KVN130", words, interface.place.mark)
+            message = f"{interface.name} on host {host.name}: VLAN ID {interface.tag} is not in the range 1 to 4094"
+            yield Problem("KVN130", message, interface.place.mark)
 
 
-@check("KVN131", "a logical VLAN over a network that cannot carry it")
-def over_what(context: Context) -> Iterator[Problem]:
+@check("KVN131", "logical VLAN without a VLAN ID or an untagged base network")
+def find_invalid_logical_vlans(context: Context) -> Iterator[Problem]:
     """
-    `over` makes a logical VLAN: it needs a tag of its own (`vlan`), and the network it names must be an
-    untagged one that is not itself over another: its tag travels on that network's NICs.
+    A network with `over` is a logical VLAN: its frames are tagged on the NICs of the network that `over` names. It
+    needs a VLAN ID (`vlan`). The network that `over` names must be untagged: without `vlan` and without `over`.
     """
     networks = context.cluster.networks
     for network in networks.values():
         if network.over is None:
             continue
         if not network.place.has("vlan"):
-            words = f"network {network.name} is over {network.over} but has no vlan"
-            yield Problem("KVN131", words, network.place.mark)
-        carrier = networks.get(network.over)
-        if carrier is not None and (carrier.vlan is not None or carrier.over is not None):
-            words = f"network {network.name} cannot be over {carrier.name}, which has a tag itself"
-            there = Related(carrier.place.mark, f"network {carrier.name} is here")
-            yield Problem("KVN131", words, network.place.at("over"), related=(there,))
+            message = f"network {network.name} has over: {network.over} but no vlan"
+            yield Problem("KVN131", message, network.place.mark)
+        base = networks.get(network.over)
+        if base is not None and (base.vlan is not None or base.over is not None):
+            message = f"network {network.name} cannot be over {base.name}, which is a VLAN itself"
+            definition = Related(base.place.mark, f"network {base.name} is defined here")
+            yield Problem("KVN131", message, network.place.at("over"), related=(definition,))
 
 
-@check("KVN132", "one tag twice on one NIC")
-def tag_twice(context: Context) -> Iterator[Problem]:
+@check("KVN132", "VLAN ID used twice on the same NIC")
+def find_duplicate_ids(context: Context) -> Iterator[Problem]:
     """
-    Two VLANs with the same tag lie over the same NIC: the kernel has one device for both. That is so when
-    two logical VLANs over one network have the same tag, or an explicit VLAN (eth0.2) has the tag of a
-    logical one that the host's guests use.
+    Two VLANs on the same NIC have the same VLAN ID, but the kernel allows one device only. Either two logical VLANs
+    over the same network have the same ID, or a VLAN interface (eth0.2) has the ID of a logical VLAN. Change one of
+    the IDs.
     """
     first: dict[tuple[str, int], tuple[str, Mark]] = {}
     for network in context.cluster.networks.values():
@@ -62,8 +63,8 @@ def tag_twice(context: Context) -> Iterator[Problem]:
         key = network.over, network.vlan
         if key in first:
             name, mark = first[key]
-            words = f"tag {network.vlan} over {network.over} is already that of network {name}"
-            yield Problem("KVN132", words, network.place.at("vlan"), related=(Related(mark, "it is here"),))
+            message = f"VLAN ID {network.vlan} over {network.over} is already used by network {name}"
+            yield Problem("KVN132", message, network.place.at("vlan"), related=(Related(mark, "first used here"),))
         else:
             first[key] = network.name, network.place.at("vlan")
     for host, interface in _vlans(context):
@@ -72,72 +73,72 @@ def tag_twice(context: Context) -> Iterator[Problem]:
             if parent is None or network.over is None or network.over != parent.network:
                 continue
             if network.vlan is not None and network.vlan == interface.tag:
-                words = f"{host.name} {interface.name}: tag {interface.tag} is also that of logical VLAN {network.name}"
-                there = Related(network.place.at("vlan"), "the logical VLAN")
-                yield Problem("KVN132", words, interface.place.mark, related=(there,))
+                user = f"logical VLAN {network.name}"
+                message = f"{interface.name} on host {host.name}: VLAN ID {interface.tag} is already used by {user}"
+                definition = Related(network.place.at("vlan"), f"{user} is defined here")
+                yield Problem("KVN132", message, interface.place.mark, related=(definition,))
 
 
-@check("KVN133", "interface and network disagree about the tag")
-def tag_mismatch(context: Context) -> Iterator[Problem]:
+@check("KVN133", "interface and network have different VLAN IDs")
+def find_mismatched_ids(context: Context) -> Iterator[Problem]:
     """
-    A VLAN's key ends in its tag (eth0.5), and its network has one too (`vlan: 5`): they must be equal. A NIC
-    (eth0) must be on a network without a tag. A logical VLAN is for guests only: no interface of a host is
-    on it.
+    The key of a VLAN ends in its VLAN ID (eth0.5). Its network must have the same ID (`vlan: 5`). A NIC or bond (eth0)
+    must be on an untagged network. A logical VLAN (`over`) is for guests only: no interface of a host can be on it.
     """
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
             network = context.cluster.networks.get(interface.network or "")
             if network is None:
                 continue
-            mark, name = interface.place.at("network"), f"{host.name} {interface.name}"
-            there = (Related(network.place.at("vlan"), f"network {network.name} is here"),)
+            mark, name = interface.place.at("network"), f"{interface.name} on host {host.name}"
+            definition = (Related(network.place.at("vlan"), f"network {network.name} is defined here"),)
             if network.over is not None:
-                words = f"{name}: network {network.name} is a logical VLAN, which only guests are on"
-                yield Problem("KVN133", words, mark, related=there)
+                message = f"{name}: network {network.name} is a logical VLAN, which is for guests only"
+                yield Problem("KVN133", message, mark, related=definition)
             elif network.vlan is None and interface.is_vlan:
-                words = f"{name} is a VLAN, but network {network.name} has no tag"
-                yield Problem("KVN133", words, mark, related=there)
+                message = f"{name} is a VLAN, but network {network.name} has no VLAN ID"
+                yield Problem("KVN133", message, mark, related=definition)
             elif network.vlan is not None and not interface.is_vlan:
-                what = "bond" if interface.is_bond else "NIC"
-                words = f"{name} is a {what}, but network {network.name} has tag {network.vlan}"
-                hint = f"its VLAN would be {interface.name}.{network.vlan}"
-                yield Problem("KVN133", words, mark, related=there, hint=hint)
+                kind = "bond" if interface.is_bond else "NIC"
+                message = f"{name} is a {kind}, but network {network.name} has VLAN ID {network.vlan}"
+                hint = f"define the VLAN as interface {interface.name}.{network.vlan}"
+                yield Problem("KVN133", message, mark, related=definition, hint=hint)
             elif network.vlan != interface.tag:
-                words = f"{name}: network {network.name} has tag {network.vlan}"
-                yield Problem("KVN133", words, mark, related=there)
+                message = f"{name} has VLAN ID {interface.tag}, but network {network.name} has VLAN ID {network.vlan}"
+                yield Problem("KVN133", message, mark, related=definition)
 
 
-@check("KVN134", "a VLAN over nothing")
-def no_parent(context: Context) -> Iterator[Problem]:
+@check("KVN134", "VLAN without a base interface")
+def find_vlans_without_base(context: Context) -> Iterator[Problem]:
     """
-    The interface eth0.5 is a VLAN over eth0: the host must have an interface eth0, and that must be a NIC.
+    eth0.5 is a VLAN on base interface eth0. The host must have an interface eth0, and it must be a NIC or a bond.
     """
     for host, interface in _vlans(context):
         parent = host.interfaces.get(interface.parent or "")
         if parent is None:
-            words = f"{host.name} has no interface {interface.parent} for {interface.name} to lie over"
-            yield Problem("KVN134", words, interface.place.mark)
+            message = f"{interface.name} on host {host.name}: base interface {interface.parent} is not defined"
+            yield Problem("KVN134", message, interface.place.mark)
         elif parent.is_vlan:
-            words = f"{host.name}: {interface.name} lies over {parent.name}, which is a VLAN itself"
-            yield Problem("KVN134", words, interface.place.mark)
+            message = f"{interface.name} on host {host.name}: base interface {parent.name} is a VLAN itself"
+            yield Problem("KVN134", message, interface.place.mark)
 
 
-@check("KVN135", "a MAC on a VLAN")
-def vlan_mac(context: Context) -> Iterator[Problem]:
-    """A VLAN has the MAC of the NIC it lies over: `mac` and `match` find NICs, nothing else."""
+@check("KVN135", "mac or match on a VLAN")
+def find_vlans_with_mac(context: Context) -> Iterator[Problem]:
+    """`mac` and `match` identify NICs. A VLAN has the MAC address of its base interface. Set the key on the NIC."""
     for host, interface in _vlans(context):
         for key in ("mac", "match"):
             if interface.place.has(key):
-                words = f"{host.name} {interface.name} is a VLAN: {key} belongs to the NIC {interface.parent}"
-                yield Problem("KVN135", words, interface.place.at(key))
+                message = f"{interface.name} on host {host.name} is a VLAN: set {key} on {interface.parent} instead"
+                yield Problem("KVN135", message, interface.place.at(key))
 
 
-@check("KVN140", "an MTU below one that it carries")
-def mtu_order(context: Context) -> Iterator[Problem]:
+@check("KVN140", "MTU smaller than that of the interface's network or VLAN")
+def find_mtus_below_vlans(context: Context) -> Iterator[Problem]:
     """
-    An interface states an `mtu` smaller than that of its own network or of a VLAN over it; the kernel
-    refuses a VLAN larger than its parent (ERANGE). Leave the interface's `mtu` out and it is derived: the
-    largest of all it carries.
+    The `mtu` of an interface is smaller than that of its network or of a VLAN on it. The kernel rejects a VLAN with a
+    larger MTU than its base interface (ERANGE). Remove `mtu` from the interface: it then gets the largest MTU that its
+    network and VLANs need.
     """
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
@@ -151,30 +152,35 @@ def mtu_order(context: Context) -> Iterator[Problem]:
                 elif other.parent != interface.name:
                     continue
                 if mtu is not None and mtu > interface.mtu:
-                    named = network is not None and mtu == network.mtu
-                    whose = f"network {network.name}" if network and named else other.name
-                    mark = network.place.at("mtu") if network and named else other.place.at("mtu")
-                    words = f"{host.name} {interface.name} has MTU {interface.mtu}, below {mtu} of {whose}"
-                    there = Related(mark, "it is here")
-                    yield Problem("KVN140", words, interface.place.at("mtu"), related=(there,))
-            yield from _below_logical(context, host, interface)
+                    is_of_network = network is not None and mtu == network.mtu
+                    owner = f"network {network.name}" if network and is_of_network else other.name
+                    mark = network.place.at("mtu") if network and is_of_network else other.place.at("mtu")
+                    name = f"{interface.name} on host {host.name}"
+                    message = f"{name} has MTU {interface.mtu}, less than MTU {mtu} of {owner}"
+                    definition = Related(mark, f"MTU {mtu} is set here")
+                    yield Problem("KVN140", message, interface.place.at("mtu"), related=(definition,))
+            yield from _find_mtus_below_logical_vlans(context, host, interface)
 
 
-def _below_logical(context: Context, host: Host, interface: Interface) -> Iterator[Problem]:
+def _find_mtus_below_logical_vlans(context: Context, host: Host, interface: Interface) -> Iterator[Problem]:
+    """Yield a problem for each logical VLAN on an interface that has a larger MTU than the interface."""
     view = context.views.get(host.name)
     for nic in view.nics if view else ():
         for vlan in view.guest_vlans if view else ():
             if nic.interface == interface.name and vlan.base == nic.name and (vlan.mtu or 0) > (nic.mtu or 0):
-                owner = f"{host.name} {interface.name}"
-                words = f"{owner} has MTU {nic.mtu}, below {vlan.mtu} of a logical VLAN"
-                there = Related(vlan.mark, "the logical VLAN")
-                yield Problem("KVN140", words, interface.place.at("mtu"), related=(there,))
+                owner = f"{interface.name} on host {host.name}"
+                message = f"{owner} has MTU {nic.mtu}, less than MTU {vlan.mtu} of a logical VLAN"
+                definition = Related(vlan.mark, "the logical VLAN is defined here")
+                yield Problem("KVN140", message, interface.place.at("mtu"), related=(definition,))
 
 
-@check("KVN141", "an MTU too small for IPv6")
-def ipv6_mtu(context: Context) -> Iterator[Problem]:
-    """IPv6 needs links of at least 1280 bytes (RFC 8200, section 5); below that the kernel switches it off."""
+@check("KVN141", "MTU too small for IPv6")
+def find_mtus_too_small_for_ipv6(context: Context) -> Iterator[Problem]:
+    """
+    IPv6 needs an MTU of at least 1280 bytes (RFC 8200, section 5). The kernel disables IPv6 on an interface with a
+    smaller MTU.
+    """
     for network in context.cluster.networks.values():
         if network.mtu is not None and network.mtu < 1280 and any(s.net.version == 6 for s in network.subnets):
-            words = f"network {network.name} has an IPv6 subnet, which needs an MTU of 1280 or more"
-            yield Problem("KVN141", words, network.place.at("mtu"))
+            message = f"network {network.name} has MTU {network.mtu}, but its IPv6 subnet needs at least 1280"
+            yield Problem("KVN141", message, network.place.at("mtu"))

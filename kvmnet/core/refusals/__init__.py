@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Callable, Optional
 
-from kvmnet.core import codes
-from kvmnet.core.bundle import Bundle, Nic
-from kvmnet.core.errors import Refused, Usage
-from kvmnet.core.impact import Impact, impacts
-from kvmnet.core.live import Link, Live
-from kvmnet.core.plan import Plan
+from kvmnet.core.base import codes
+from kvmnet.core.base.errors import Refused, Usage
+from kvmnet.core.effects.impact import Impact, impacts
+from kvmnet.core.live.live_host import Link, Live
+from kvmnet.core.planning.plan import Plan
+from kvmnet.core.rendering.bundle import Bundle, Nic
 
-_MODULES = ("program", "names", "naming", "nics", "boot", "guests", "words")
+_MODULES = ("program", "names", "udev_naming", "nics", "boot", "guests", "command_codes")
 
 #: What speaks against giving a machine back: what it asks of the host, not what the definition says of it.
 GIVING_BACK = ("KVN507", "KVN510", "KVN511", "KVN525", "KVN527", "KVN528", "KVN545", "KVN550", "KVN551")

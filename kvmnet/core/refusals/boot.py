@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.refusals import Case, Refusal, refusal
 
 #: What /var/lib/kvmnet may be on that no initramfs mounts: where it comes over a network, systemd mounts it after that.
@@ -46,7 +47,7 @@ def network_disk(case: Case) -> Iterator[Refusal]:
     Such a machine is changed from an image that boots otherwise, or with --allow by somebody who can reach its
     console.
     """
-    ours = {i["name"] for i in case.bundle.state.get("interfaces", [])} | {nic.name for nic, _ in case.nics}
+    ours = {i["name"] for i in interfaces_of(case.bundle.state)} | {nic.name for nic, _ in case.nics}
     ours |= {link.name for _, link in case.nics}
     for disk in case.live.surroundings.network_disks:
         elsewhere = disk.interface is not None and disk.interface not in ours

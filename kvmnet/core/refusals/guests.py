@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvmnet.core.impact import GOOD, Impact
+from kvmnet.core.base.nmstate import interfaces_of
+from kvmnet.core.effects.impact import GOOD, Impact
 from kvmnet.core.refusals import Case, Refusal, refusal
 
 
 def lent(case: Case) -> dict[str, list[str]]:
     """VLAN devices that are to become the host's own while macvtaps of guests, which libvirt made, lie over them
     (libvirt's hook made the devices, NetworkManager does not manage them): the macvtaps by device."""
-    state = {i["name"]: i for i in case.live.state.get("interfaces", [])}
-    ours = {i["name"] for i in case.bundle.state.get("interfaces", [])}
+    state = {i["name"]: i for i in interfaces_of(case.live.state)}
+    ours = {i["name"] for i in interfaces_of(case.bundle.state)}
     found = {}
-    for interface in case.plan.state.get("interfaces", []):
+    for interface in interfaces_of(case.plan.state):
         name = interface["name"]
         if interface["type"] == "vlan" and state.get(name, {}).get("state") == "ignore":
             over = [n.name for n in case.live.links.values() if n.base == name and n.kind == "macvtap"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvmnet.core.bundle import port_names
-from kvmnet.core.difference import interface_differences, renamed
-from kvmnet.core.impact import GUESTS_KINDS
-from kvmnet.core.owned import KINDS, is_ours
+from kvmnet.core.base.nmstate import GUEST_KINDS, KERNEL_KINDS, interfaces_of, port_names
+from kvmnet.core.planning.difference import interface_differences, renamed
+from kvmnet.core.planning.ownership import is_ours
 from kvmnet.core.refusals import ALWAYS, Case, Refusal, refusal
 from kvmnet.core.refusals.guests import lent
 
@@ -61,8 +60,8 @@ def taken_name(case: Case) -> Iterator[Refusal]:
     leaving = {r.old for r in case.plan.renames} | case.plan.goes_first
     ours = {nic.mac for nic in case.bundle.nics}
     wanted = {r.new: None for r in case.plan.renames}
-    interfaces = case.bundle.state.get("interfaces", [])
-    wanted.update({i["name"]: KINDS[i["type"]] for i in interfaces if i["type"] in KINDS})
+    interfaces = interfaces_of(case.bundle.state)
+    wanted.update({i["name"]: KERNEL_KINDS[i["type"]] for i in interfaces if i["type"] in KERNEL_KINDS})
     for name, kind in wanted.items():
         for link in case.live.links.values():
             if link.name == name and name not in leaving and (kind is None or link.kind != kind):
@@ -87,7 +86,7 @@ def name_trap(case: Case) -> Iterator[Refusal]:
     NIC's is not kvmnet's to change: `nmcli connection modify UUID connection.id OTHER`.
     """
     ours = {link.name for _, link in case.nics} | {nic.name for nic in case.bundle.nics}
-    names = {i["name"] for i in case.bundle.state.get("interfaces", [])}
+    names = {i["name"] for i in interfaces_of(case.bundle.state)}
     for profile in case.live.profiles.values():
         bound_by_mac = profile.type == "802-3-ethernet" and not profile.interface_name
         if bound_by_mac and profile.id in names and profile.device not in ours:
@@ -108,10 +107,10 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
     change it with --allow.
     """
     view = renamed(case.live.state, {r.old: r.new for r in case.plan.renames})
-    there = {i["name"]: i for i in view.get("interfaces", [])}
+    there = {i["name"]: i for i in interfaces_of(view)}
     told = lent(case)  # KVN526 is about those
-    for interface in case.bundle.state.get("interfaces", []):
-        name, kind = interface["name"], KINDS.get(interface["type"])
+    for interface in interfaces_of(case.bundle.state):
+        name, kind = interface["name"], KERNEL_KINDS.get(interface["type"])
         link = case.live.links.get(name)
         if (
             name in told
@@ -142,10 +141,10 @@ def in_use(case: Case) -> Iterator[Refusal]:
     nmstate takes out what the definition does not know. Take it out first, or write it into the definition. Guests'
     taps and macvtaps are told apart, with their guests: KVN527.
     """
-    mine = {i["name"] for state in (case.bundle.state, case.plan.state) for i in state.get("interfaces", [])}
+    mine = {i["name"] for state in (case.bundle.state, case.plan.state) for i in interfaces_of(state)}
     mine |= case.plan.touched
     for name in case.plan.leaving:
-        users = [n.name for n in case.live.links.values() if name in (n.master, n.base) and n.kind not in GUESTS_KINDS]
+        users = [n.name for n in case.live.links.values() if name in (n.master, n.base) and n.kind not in GUEST_KINDS]
         over = case.live.links[name].master if name in case.live.links else None
         users += [over] if over else []
         if users := sorted(set(users) - mine):
@@ -154,11 +153,11 @@ def in_use(case: Case) -> Iterator[Refusal]:
                 f"{name} is to go, but {', '.join(users)} would lose its network with it",
                 "take out what was added by hand, or what another program added",
             )
-    for interface in case.plan.state.get("interfaces", []):
+    for interface in interfaces_of(case.plan.state):
         name, wanted = interface["name"], {case.now(port) for port in port_names(interface)}
         if interface.get("type") not in ("linux-bridge", "bond") or interface.get("state") != "up":
             continue
-        ports = {n.name for n in case.live.links.values() if n.master == name and n.kind not in GUESTS_KINDS}
+        ports = {n.name for n in case.live.links.values() if n.master == name and n.kind not in GUEST_KINDS}
         if others := sorted((ports & set(case.live.profiles)) - wanted - mine - set(case.live.owned)):
             yield Refusal(
                 "KVN525",
@@ -176,7 +175,7 @@ def stands_on_renamed(case: Case) -> Iterator[Refusal]:
     NIC gets its old name back, let its profile say that name (`nmcli connection modify NAME vlan.parent eth0`) and
     allow it. One that libvirt's hook made is gone when the guests on it are stopped, and speaks against no removal.
     """
-    known = {i["name"] for i in case.bundle.state.get("interfaces", [])} | set(case.plan.leaving)
+    known = {i["name"] for i in interfaces_of(case.bundle.state)} | set(case.plan.leaving)
     for rename in case.plan.renames:
         for link in case.live.links.values():
             if link.base != rename.old or link.name in known:
@@ -205,10 +204,10 @@ def taken_tag(case: Case) -> Iterator[Refusal]:
     going = set(case.plan.leaving)
     there = {
         (i["vlan"].get("base-iface"), i["vlan"].get("id")): i["name"]
-        for i in case.live.state.get("interfaces", [])
+        for i in interfaces_of(case.live.state)
         if "vlan" in i and i["name"] not in going
     }
-    for interface in case.bundle.state.get("interfaces", []):
+    for interface in interfaces_of(case.bundle.state):
         if interface["type"] == "vlan":
             base, tag = case.now(interface["vlan"]["base-iface"]), interface["vlan"]["id"]
             name = there.get((base, tag), interface["name"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvmnet.core.bundle import port_names
-from kvmnet.core.difference import is_link_local
+from kvmnet.core.base.nmstate import NM_TYPES, interfaces_of, port_names
+from kvmnet.core.effects.boot_rivals import rivals
+from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
-from kvmnet.core.rivals import NM_TYPES, rivals
 
 
 @refusal("KVN530", "a NIC is the port of something strange")
@@ -17,7 +17,7 @@ def strange_controller(case: Case) -> Iterator[Refusal]:
     definition does not know. Write it into the definition as it is (it is adopted then), take the NIC out of
     it, or remove it.
     """
-    known = {i["name"] for i in case.bundle.state.get("interfaces", [])} | set(case.plan.leaving)
+    known = {i["name"] for i in interfaces_of(case.bundle.state)} | set(case.plan.leaving)
     for _, link in case.nics:
         if link.master is not None and link.master not in known:
             yield Refusal(
@@ -36,10 +36,10 @@ def not_managed(case: Case) -> Iterator[Refusal]:
     """
     addressed = {
         i["name"]
-        for i in case.live.state.get("interfaces", [])
+        for i in interfaces_of(case.live.state)
         if any(not is_link_local(a["ip"]) for f in ("ipv4", "ipv6") for a in i.get(f, {}).get("address", []))
     }
-    managed = {i["name"] for i in case.bundle.state.get("interfaces", [])}
+    managed = {i["name"] for i in interfaces_of(case.bundle.state)}
     for nic, link in case.nics:
         hint = f"let NetworkManager manage it: nmcli device set {link.name} managed yes, and a connection profile"
         if link.name in case.live.surroundings.unmanaged and nic.name in managed:
@@ -57,7 +57,7 @@ def not_a_keyfile(case: Case) -> Iterator[Refusal]:
     migrate UUID` (NetworkManager 1.38 and later) makes a keyfile of it.
     """
     folders = ("/etc/NetworkManager/system-connections/", "/run/NetworkManager/system-connections/")
-    wanted = {i["name"]: NM_TYPES.get(i["type"]) for i in case.bundle.state.get("interfaces", [])}
+    wanted = {i["name"]: NM_TYPES.get(i["type"]) for i in interfaces_of(case.bundle.state)}
     names = [link.name for _, link in case.nics] + [case.now(name) for name in wanted] + list(case.plan.leaving)
     found = {name: p for name in names if (p := case.live.profiles.get(name)) is not None}
     # of what is not there nmstate takes an inactive one
@@ -99,7 +99,7 @@ def macvtap_under_port(case: Case) -> Iterator[Refusal]:
     A device has one receive handler: what carries a macvtap, macvlan or ipvlan cannot become the port of a bridge or
     bond (EBUSY). Stop the guest that uses it, or move it to the bridge (`kvmnet plan` again after that).
     """
-    ports = {port: i["name"] for i in case.bundle.state.get("interfaces", []) for port in port_names(i)}
+    ports = {port: i["name"] for i in interfaces_of(case.bundle.state) for port in port_names(i)}
     for port, controller in ports.items():
         name = case.now(port)
         kinds = {n.name: n.kind for n in case.live.links.values() if n.base == name and n.kind in _ONE_HANDLER}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Callable, NamedTuple, Optional
 
-from kvmnet.core.bundle import State
-from kvmnet.core.live import version_of
+from kvmnet.core.base.nmstate import State, interfaces_of
+from kvmnet.core.live.live_host import version_of
 from kvmnet.core.refusals import WRITING, Case, Refusal, elsewhere, refusal
 
 elsewhere(
@@ -30,7 +30,7 @@ elsewhere(
     "a transaction is open",
     """
     An earlier transaction was cut off, or its undo could not be verified: /var/lib/kvmnet/open is there.
-    `/usr/bin/python3 -I /var/lib/kvmnet/rescue.py` undoes it, and says what still differs.
+    `/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz` undoes it, and says what still differs.
     Where the machine can never be as it was (a lease that nobody gives any more, a NIC that died) and is right as it
     is, the same with --accept closes it.
     """,
@@ -75,7 +75,7 @@ elsewhere(
     "KVN509",
     "the way back does not work on this machine",
     """
-    Before anything is touched rescue.py is put into /var/lib/kvmnet and tried with the system's Python, units for
+    Before anything is touched rescue.pyz is put into /var/lib/kvmnet and tried with the system's Python, units for
     the boot are put into /etc/systemd/system, the transaction with its snapshot is written down, and the worker is
     started by systemd. One of these failed. The message says how; most often /usr/bin/python3 is not there or too
     old, systemd is not the first process, or a disk can only be read. What of it was in place already stays for the
@@ -106,7 +106,7 @@ class _Feature(NamedTuple):
 
 def _bond_option(name: str) -> Callable[[State], bool]:
     def used(state: State) -> bool:
-        return any(name in i.get("link-aggregation", {}).get("options", {}) for i in state.get("interfaces", []))
+        return any(name in i.get("link-aggregation", {}).get("options", {}) for i in interfaces_of(state))
 
     return used
 

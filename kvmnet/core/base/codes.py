@@ -1,0 +1,139 @@
+"""The register of problem codes: each has a title and the page that `kvmnet explain` prints."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Code:
+    """A problem code. Codes are stable: a number is never reused for another problem."""
+
+    code: str
+    title: str
+    page: str
+
+
+_CODES: dict[str, Code] = {}
+
+
+def register(code: str, title: str, page: str) -> None:
+    """Add a code to the register. Raises ValueError if the code is already registered."""
+    if code in _CODES:
+        raise ValueError(f"{code} is already registered: {_CODES[code].title}")
+    _CODES[code] = Code(code, title, inspect.cleandoc(page))
+
+
+def definition_codes() -> list[Code]:
+    """Return the registered codes of problems that a definition can have, in the order of their numbers."""
+    return [_CODES[code] for code in sorted(_CODES) if not _is_of_host(code)]
+
+
+def host_codes() -> list[Code]:
+    """Return the registered codes of refusals, in the order of their numbers."""
+    return [_CODES[code] for code in sorted(_CODES) if _is_of_host(code)]
+
+
+def _is_of_host(code: str) -> bool:
+    """Whether a code (KVN5…) is a refusal: a reason not to change a host, not a problem of a definition."""
+    return code.startswith("KVN5")
+
+
+register(
+    "KVN001",
+    "file or folder cannot be read",
+    """
+    A definition is a regular file, or a folder with .yaml and .yml files. It must exist, be readable by you, and not
+    exceed the size limit. kvmnet does not read devices, FIFOs and sockets. Without PATH, kvmnet reads cluster.yaml or
+    the folder cluster.d in the current directory.
+    """,
+)
+register(
+    "KVN002",
+    "not valid YAML",
+    """
+    The file is not UTF-8 text, is not YAML, or uses a YAML feature that definitions do not support: several documents
+    in one file, tags such as !!python/object, or keys that are lists. The position shown is where the parser stopped.
+    The error is at this position or shortly before it. Common causes are a tab, a colon without a space after it, an
+    unclosed quote or bracket, and a list item with wrong indentation.
+    """,
+)
+register(
+    "KVN003",
+    "duplicate key",
+    """
+    A mapping has the same key twice. Most YAML parsers silently ignore the first one; kvmnet reports an error. Remove
+    one of the keys, or merge their contents.
+    """,
+)
+register(
+    "KVN004",
+    "nesting, size or aliases exceed the limits",
+    """
+    The file is nested too deeply, has too many values, or its aliases expand to too many values. An alias must not be
+    inside the value that it refers to. A usual definition is about seven levels deep and has some thousand values;
+    one with ten thousand hosts has some hundred thousand. Reduce the nesting, or use groups instead of copies.
+    """,
+)
+register(
+    "KVN005",
+    "value defined in two files",
+    """
+    kvmnet merges the files of a folder: mappings are combined, so networks may be in one file and hosts in another.
+    A value or list can be defined in one file only, because no file has precedence over another. Remove one of the
+    two.
+    """,
+)
+register(
+    "KVN010",
+    "unknown key",
+    """
+    The schema does not allow this key here. Check the spelling and the indentation. Keys that begin with x- are
+    ignored and can be used for notes and anchors.
+    """,
+)
+register(
+    "KVN011",
+    "missing key",
+    """
+    The mapping at this position needs another key. A definition needs kvmnet: 1 (the version of the format), cluster,
+    profile and hosts. A guest NIC needs network and mac.
+    """,
+)
+register(
+    "KVN012",
+    "value of the wrong type",
+    """
+    The value has another type than the schema requires: a list instead of a string, a string instead of a number, or
+    no value at all. Numbers are decimal digits and booleans are true or false, both without quotes. yes, no, on, off,
+    0x10 and 1_000 are strings.
+    """,
+)
+register(
+    "KVN013",
+    "invalid value",
+    """
+    The value has the right type but not the required format. The message says what is expected. A MAC address is six
+    pairs of hexadecimal digits separated by colons, an IPv4 address has no leading zeros, and a subnet needs its prefix
+    length.
+    """,
+)
+register(
+    "KVN190",
+    "silence entry without a warning",
+    """
+    An entry in `silence` suppresses warnings about the network, group, host, interface, guest or route that contains
+    it, or about the whole definition. There is no warning with this code here. Remove the entry, or it may hide a
+    future warning. A warning about a setting that hosts inherit from a group is reported in the group: put its entry
+    there.
+    """,
+)
+register(
+    "KVN191",
+    "silence entry for something that is not a warning",
+    """
+    `silence` can suppress warnings only. An error means that the definition would not work on some host: fix it and
+    remove the entry. `kvmnet explain` lists all codes.
+    """,
+)

@@ -1,0 +1,50 @@
+"""nmstate's vocabulary: what a state is made of, and the kernel's and NetworkManager's words for its interface types.
+
+The one place for these names; nmstate 2.2 (`nmstatectl show --json`) is the source of all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+State = dict[str, Any]
+"""An nmstate state: plain dicts, lists, strings, integers and booleans, as `nmstatectl show --json` prints."""
+
+#: The keys of an interface that hold its addresses.
+FAMILIES = ("ipv4", "ipv6")
+
+ETHERNET = "ethernet"
+#: NetworkManager's type of the connection profile of a NIC.
+NM_ETHERNET = "802-3-ethernet"
+
+#: nmstate's types of virtual interfaces, and the kernel's kind of such a link (IFLA_INFO_KIND). A NIC has none.
+KERNEL_KINDS = {"linux-bridge": "bridge", "vlan": "vlan", "bond": "bond", "mac-vtap": "macvtap"}
+#: nmstate's types, and NetworkManager's type of their connection profiles.
+NM_TYPES = {ETHERNET: NM_ETHERNET, "linux-bridge": "bridge", "bond": "bond", "vlan": "vlan", "mac-vtap": "macvlan"}
+#: The kernel's kinds of the devices that libvirt makes for guests.
+GUEST_KINDS = ("tun", "macvtap")
+
+
+def interfaces_of(state: Mapping[str, Any]) -> list[Any]:
+    """The interfaces of a state, each a dict; empty when it has none."""
+    interfaces: list[Any] = state.get("interfaces", [])
+    return interfaces
+
+
+def routes_of(state: Mapping[str, Any]) -> list[Any]:
+    """The configured routes of a state; empty when it has none."""
+    routes: list[Any] = state.get("routes", {}).get("config", [])
+    return routes
+
+
+def dns_of(state: Mapping[str, Any]) -> Any:
+    """The configured name servers and search domains of a state; empty when it has none."""
+    config: Any = state.get("dns-resolver", {}).get("config", {})
+    return config
+
+
+def port_names(interface: Mapping[str, Any]) -> list[str]:
+    """The ports of a bridge (nmstate has an object for each) or bond (a name); none for other interfaces."""
+    ports = [p for kind in ("bridge", "link-aggregation") for p in interface.get(kind, {}).get("port", [])]
+    return [str(p["name"] if isinstance(p, Mapping) else p) for p in ports]

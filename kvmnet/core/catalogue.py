@@ -1,0 +1,18 @@
+"""The catalogue of all codes: the problems of definitions (core/checks) and the refusals of hosts (core/refusals)."""
+
+from __future__ import annotations
+
+from kvmnet.core import checks, refusals
+from kvmnet.core.base import codes
+
+
+def all_codes() -> list[codes.Code]:
+    """Return every code: first the problems of definitions, then the refusals, each in the order of their numbers."""
+    refusals.load()
+    return [*definition_codes(), *codes.host_codes()]
+
+
+def definition_codes() -> list[codes.Code]:
+    """Return the codes of problems that a definition can have, in the order of their numbers."""
+    checks.load()
+    return codes.definition_codes()

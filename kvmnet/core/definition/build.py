@@ -1,0 +1,329 @@
+"""Builds the objects of kvmnet.core.definition.model from a tree that has been validated against the schema."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Optional
+
+from kvmnet.core.base.probe import Probe
+from kvmnet.core.definition.document import Entry, Leaf, Map, Node, Seq, overlay
+from kvmnet.core.definition.model import (
+    Cluster,
+    Group,
+    Guest,
+    GuestNic,
+    Host,
+    Interface,
+    Network,
+    Option,
+    Place,
+    Placed,
+    PlacedProbe,
+    PlacedSubnet,
+    Route,
+)
+from kvmnet.core.definition.naming_policy import Profile, extend
+
+_VLAN_KEY = re.compile(r"(.+)\.([0-9]{1,5})\Z")
+#: As in Rocks: InfiniBand is never bridged, and ipmi is a BMC, which has no kernel interface.
+_LEFT_ALONE = re.compile(r"(ib[0-9].*|ipmi[0-9]*)\Z")
+
+
+def read_cluster(tree: Map, profiles: Mapping[str, Profile]) -> Cluster:
+    """Return the cluster that a tree defines, without the values that the schema rejected."""
+    networks = {name: _network(name, part) for name, part in _parts(tree, "networks")}
+    groups = {name: _group(name, part) for name, part in _parts(tree, "groups")}
+    hosts = {name: _host(name, part, tree, groups, networks) for name, part in _parts(tree, "hosts")}
+    guests = {name: _guest(name, part) for name, part in _parts(tree, "guests")}
+    own_policies = dict(_parts(tree, "profiles"))
+    policies = _naming_policies(own_policies, profiles)
+    return Cluster(_text(tree, "cluster") or "", networks, groups, hosts, guests, policies, own_policies)
+
+
+def _naming_policies(own: Mapping[str, Place], built_in: Mapping[str, Profile]) -> dict[str, Profile]:
+    """Return the built-in naming policies and those of the definition whose `extends` chain ends in a known one."""
+    policies = dict(built_in)
+    for name in own:
+        chain: list[str] = []
+        base = name
+        while base not in policies and base in own and base not in chain:
+            chain.append(base)
+            base = _text(own[base].tree, "extends") or ""
+        for derived in reversed(chain):
+            if base in policies:
+                policies[derived] = extend(policies[base], derived, own[derived].tree)
+                base = derived
+    return policies
+
+
+def _parts(tree: Map, key: str) -> Iterator[tuple[str, Place]]:
+    """Yield the names and places of the mappings under a key, such as `networks` or `hosts`."""
+    node = tree.get(key)
+    if isinstance(node, Map):
+        for name, entry in node.entries.items():
+            if isinstance(entry.node, Map):
+                yield name, Place(entry.mark, entry.node)
+
+
+def _text(tree: Map, key: str) -> Optional[str]:
+    """Return the string under a key, or None."""
+    node = tree.get(key)
+    return node.value if isinstance(node, Leaf) and isinstance(node.value, str) else None
+
+
+def _number(tree: Map, key: str) -> Optional[int]:
+    """Return the integer under a key, or None."""
+    node = tree.get(key)
+    if isinstance(node, Leaf) and isinstance(node.value, int) and not isinstance(node.value, bool):
+        return node.value
+    return None
+
+
+def _boolean(tree: Map, key: str) -> Optional[bool]:
+    """Return the boolean under a key, or None."""
+    node = tree.get(key)
+    return node.value if isinstance(node, Leaf) and isinstance(node.value, bool) else None
+
+
+def _leaves(tree: Optional[Node], key: str) -> list[Leaf]:
+    """Return the scalar under a key, or the scalars of the list under it."""
+    node = tree.get(key) if isinstance(tree, Map) else None
+    if isinstance(node, Leaf):
+        return [node]
+    return [item for item in node.items if isinstance(item, Leaf)] if isinstance(node, Seq) else []
+
+
+def _placed(leaf: Leaf) -> Placed:
+    address, _, prefix = str(leaf.value).partition("/")
+    return Placed(ipaddress.ip_address(address), int(prefix) if prefix else None, leaf.mark)
+
+
+def _subnet(leaf: Leaf) -> PlacedSubnet:
+    net = ipaddress.ip_network(str(leaf.value), strict=False)
+    has_host_bits = ipaddress.ip_interface(str(leaf.value)).ip != net.network_address
+    return PlacedSubnet(net, leaf.mark, has_host_bits)
+
+
+def _network(name: str, place: Place) -> Network:
+    tree = place.tree
+    dns = tree.get("dns")
+    return Network(
+        name=name,
+        subnets=tuple(_subnet(leaf) for leaf in _leaves(tree, "subnets")),
+        gateways=tuple(_placed(leaf) for leaf in [*_leaves(tree, "gateway"), *_leaves(tree, "gateways")]),
+        dns_servers=tuple(_placed(leaf) for leaf in _leaves(dns, "servers")),
+        dns_search=tuple(str(leaf.value) for leaf in _leaves(dns, "search")),
+        vlan=_number(tree, "vlan"),
+        over=_text(tree, "over"),
+        mtu=_number(tree, "mtu"),
+        default_route=_boolean(tree, "default_route") is not False,
+        metric=_number(tree, "metric"),
+        attach=_text(tree, "attach"),
+        place=place,
+    )
+
+
+def _group(name: str, place: Place) -> Group:
+    interfaces = place.tree.get("interfaces")
+    return Group(
+        name=name,
+        parent=_text(place.tree, "group"),
+        profile=_text(place.tree, "profile"),
+        kvm=_boolean(place.tree, "kvm"),
+        interfaces=interfaces if isinstance(interfaces, Map) else None,
+        place=place,
+    )
+
+
+def _chain(name: Optional[str], groups: Mapping[str, Group]) -> list[Group]:
+    """Return a group, the group that it inherits from, and so on. A loop ends the chain."""
+    chain: list[Group] = []
+    group = groups.get(name or "")
+    while group is not None and group not in chain:
+        chain.append(group)
+        group = groups.get(group.parent or "")
+    return chain
+
+
+def _host(name: str, place: Place, tree: Map, groups: Mapping[str, Group], networks: Mapping[str, Network]) -> Host:
+    group_name = _text(place.tree, "group")
+    chain = _chain(group_name, groups)
+    own = place.tree.get("interfaces")
+    merged: Optional[Map] = None
+    for layer in [*(group.interfaces for group in reversed(chain)), own if isinstance(own, Map) else None]:
+        merged = _merge_interfaces(merged, layer)
+    levels = [place, *(group.place for group in chain), Place(tree.mark, tree)]
+    policy_level = next((level for level in levels if _text(level.tree, "profile") is not None), levels[-1])
+    kvm = [k for k in (_boolean(level.tree, "kvm") for level in levels) if k is not None]
+    interfaces = {
+        key: _interface(key, Place(entry.mark, entry.node), networks)
+        for key, entry in (merged.entries.items() if merged else ())
+        if isinstance(entry.node, Map)
+    }
+    return Host(
+        name=name,
+        group=group_name,
+        groups=tuple(group.name for group in chain),
+        profile=_text(policy_level.tree, "profile") or "",
+        kvm=bool(kvm) and kvm[0],
+        hostname=_hostname(name, levels),
+        interfaces=interfaces,
+        routes=tuple(_routes(levels)),
+        probes=tuple(_probes(levels)),
+        place=place,
+        profile_mark=policy_level.at("profile"),
+    )
+
+
+def _hostname(name: str, levels: Sequence[Place]) -> Optional[str]:
+    """Return the hostname that the nearest level sets, or None if kvmnet does not set it."""
+    for level in levels:
+        text, uses_name = _text(level.tree, "hostname"), _boolean(level.tree, "hostname")
+        if text is not None or uses_name is not None:
+            return text if text is not None else name if uses_name else None
+    return None
+
+
+def _routes(levels: Sequence[Place]) -> list[Route]:
+    """Return the routes of all levels, those of the cluster first. The nearest level wins for each destination."""
+    routes: dict[str, list[Route]] = {}
+    for level in reversed(levels):
+        of_level: dict[str, list[Route]] = {}
+        node = level.tree.get("routes")
+        for item in node.items if isinstance(node, Seq) else ():
+            to, via = (_leaves(item, "to"), _text(item, "via")) if isinstance(item, Map) else ([], None)
+            if not to or via is None or not isinstance(item, Map):
+                continue
+            subnet = _subnet(to[0])
+            route = Route(
+                to=subnet.net,
+                via=ipaddress.ip_address(via),
+                metric=_number(item, "metric"),
+                table=_number(item, "table"),
+                stray_bits=subnet.stray_bits,
+                mark=to[0].mark,
+            )
+            of_level.setdefault(str(subnet.net), []).append(route)
+        routes.update(of_level)
+    return [route for of_destination in routes.values() for route in of_destination]
+
+
+def _probes(levels: Sequence[Place]) -> Iterator[PlacedProbe]:
+    """Yield the probes of all levels, those of the cluster first, without duplicates."""
+    seen: set[Probe] = set()
+    for level in reversed(levels):
+        node = level.tree.get("probes")
+        for item in node.items if isinstance(node, Seq) else ():
+            for kind, entry in item.entries.items() if isinstance(item, Map) else ():
+                leaves = _leaves(item, kind)
+                if kind == "command":
+                    probe = Probe(kind, command=tuple(str(leaf.value) for leaf in leaves))
+                else:
+                    probe = Probe(kind, str(leaves[0].value) if leaves else "")
+                if leaves and probe not in seen:
+                    seen.add(probe)
+                    yield PlacedProbe(probe, entry.mark if kind == "command" else leaves[0].mark)
+
+
+_FAMILIES = {"ipv4": 4, "ipv6": 6}
+
+
+def _versions(tree: Map) -> set[int]:
+    """Return the IP versions of an interface's static addresses."""
+    return {_placed(leaf).ip.version for leaf in _leaves(tree, "addresses")}
+
+
+def _merge_interfaces(base: Optional[Map], top: Optional[Map]) -> Optional[Map]:
+    """Return the interfaces of `base` with those of `top` merged in.
+
+    Static addresses of `top` replace an `ipv4: dhcp` of `base`, and an `ipv4: dhcp` of `top` replaces the static
+    addresses of `base`; the same for IPv6.
+    """
+    interfaces = overlay(base, top)
+    if base is None or top is None or interfaces is None:
+        return interfaces
+    for key, entry in top.entries.items():
+        below, merged = base.get(key), interfaces.get(key)
+        if not isinstance(entry.node, Map) or not isinstance(below, Map) or not isinstance(merged, Map):
+            continue
+        for family, version in _FAMILIES.items():
+            if version in _versions(entry.node) and not entry.node.has(family):
+                merged.entries.pop(family, None)
+            source = _text(entry.node, family)
+            if source is not None and source != "static" and not entry.node.has("addresses"):
+                _remove_addresses(merged, version)
+    return interfaces
+
+
+def _remove_addresses(tree: Map, version: int) -> None:
+    """Remove the addresses of one IP version from an interface."""
+    entry = tree.entries.get("addresses")
+    if entry is not None and isinstance(entry.node, Seq):
+        kept: list[Node] = [leaf for leaf in _leaves(tree, "addresses") if _placed(leaf).ip.version != version]
+        tree.entries["addresses"] = Entry(entry.mark, Seq(entry.node.mark, kept))
+
+
+def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Interface:
+    tree = place.tree
+    match = tree.get("match")
+    matched = match if isinstance(match, Map) else Map(tree.mark)
+    mac = _text(tree, "mac") or _text(matched, "mac")
+    network = networks.get(_text(tree, "network") or "")
+    ports = tuple(str(leaf.value) for leaf in _leaves(tree, "ports"))
+    key, over = _VLAN_KEY.match(name), _text(tree, "over")
+    parent, tag = None, None
+    if over is not None:
+        parent, tag = over, network.vlan if network else None
+    elif key and not ports:
+        parent, tag = key[1], int(key[2])
+    versions = _versions(tree)
+    return Interface(
+        name=name,
+        network=_text(tree, "network"),
+        mac=mac.lower() if mac else None,
+        kernel_name=_text(matched, "name"),
+        addresses=tuple(_placed(leaf) for leaf in _leaves(tree, "addresses")),
+        ipv4=_text(tree, "ipv4") or ("static" if 4 in versions else "none"),
+        ipv6=_text(tree, "ipv6") or ("static" if 6 in versions else "none"),
+        bridge=_boolean(tree, "bridge"),
+        mtu=_number(tree, "mtu"),
+        parent=parent,
+        tag=tag,
+        ports=ports,
+        mode=_text(tree, "mode") or "active-backup",
+        options=_options(tree.get("options")),
+        managed=_boolean(tree, "manage") is not False,
+        up=_text(tree, "state") != "down",
+        left_alone=_LEFT_ALONE.match(name) is not None and not ports,
+        place=place,
+    )
+
+
+def _options(node: Optional[Node]) -> tuple[tuple[str, Option], ...]:
+    """Return the options of a bond, sorted by name. Lists are joined with commas, as nmstate expects them."""
+    options: dict[str, Option] = {}
+    for key, entry in node.entries.items() if isinstance(node, Map) else ():
+        if isinstance(entry.node, Leaf) and entry.node.value is not None:
+            options[key] = entry.node.value
+        elif isinstance(entry.node, Seq):
+            options[key] = ",".join(str(leaf.value) for leaf in _leaves(node, key))
+    return tuple(sorted(options.items()))
+
+
+def _guest(name: str, place: Place) -> Guest:
+    nics = place.tree.get("nics")
+    return Guest(
+        name=name,
+        host=_text(place.tree, "host"),
+        group=_text(place.tree, "group"),
+        nics=tuple(
+            GuestNic(network, mac.lower(), _text(item, "attach"), Place(item.mark, item))
+            for item in (nics.items if isinstance(nics, Seq) else ())
+            if isinstance(item, Map)
+            for network, mac in [(_text(item, "network"), _text(item, "mac"))]
+            if network and mac
+        ),
+        place=place,
+    )

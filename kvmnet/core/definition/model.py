@@ -1,0 +1,256 @@
+"""The definition as objects: hosts with the settings of their groups merged in, and every part with its place.
+
+kvmnet.core.definition.build creates them from a tree.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Optional, Union
+
+from kvmnet.core.base.probe import Probe
+from kvmnet.core.base.problem import Mark
+from kvmnet.core.definition.document import Leaf, Map, Node, Seq
+from kvmnet.core.definition.naming_policy import Profile
+
+IP = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Option = Union[str, int, bool]
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of a part of the definition: the place of its key, and its tree for the places inside it."""
+
+    mark: Mark
+    tree: Map
+
+    def has(self, *keys: str) -> bool:
+        """Whether the file has one of the keys here, valid or not (invalid ones are removed from the tree)."""
+        return any(self.tree.has(key) for key in keys)
+
+    def at(self, *path: Union[str, int]) -> Mark:
+        """Return the place of the value at a path of keys and indexes, or of its nearest parent that exists."""
+        mark, node = self.mark, None
+        current: Node = self.tree
+        for step in path:
+            if isinstance(current, Map) and isinstance(step, str) and step in current.entries:
+                mark, node = current.entries[step]
+            elif isinstance(current, Seq) and isinstance(step, int) and step < len(current.items):
+                node = current.items[step]
+                mark = node.mark
+            else:
+                break
+            current = node
+        return node.mark if isinstance(node, Leaf) else mark
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An IP address with its prefix length in bits (None: that of its network's subnet) and its place."""
+
+    ip: IP
+    prefix: Optional[int]
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class PlacedSubnet:
+    """A subnet and its place. `stray_bits`: it was written with host bits set (10.1.0.5/16)."""
+
+    net: Subnet
+    mark: Mark
+    stray_bits: bool
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network. `vlan` is its VLAN ID; `over`: a logical VLAN, tagged on that network's NICs. `mtu` is in bytes."""
+
+    name: str
+    subnets: tuple[PlacedSubnet, ...]
+    gateways: tuple[Placed, ...]
+    dns_servers: tuple[Placed, ...]
+    dns_search: tuple[str, ...]
+    vlan: Optional[int]
+    over: Optional[str]
+    mtu: Optional[int]
+    default_route: bool
+    metric: Optional[int]
+    attach: Optional[str]
+    place: Place = field(compare=False, repr=False)
+
+    def subnet_of(self, ip: IP) -> Optional[Subnet]:
+        """Return the smallest of the network's subnets that contains an address, or None."""
+        subnets = [s.net for s in self.subnets if s.net.version == ip.version and ip in s.net]
+        return max(subnets, key=lambda net: net.prefixlen) if subnets else None
+
+
+@dataclass(frozen=True)
+class Interface:
+    """An interface of a host, with the settings of the host's groups merged in.
+
+    `parent` is the base interface of a VLAN, `tag` its VLAN ID, and `ports` the ports of a bond. `ipv4` and `ipv6` are
+    the sources of addresses (see the schema). `left_alone`: never managed by kvmnet (InfiniBand, BMC).
+    """
+
+    name: str
+    network: Optional[str]
+    mac: Optional[str]
+    kernel_name: Optional[str]
+    addresses: tuple[Placed, ...]
+    ipv4: str
+    ipv6: str
+    bridge: Optional[bool]
+    mtu: Optional[int]
+    parent: Optional[str]
+    tag: Optional[int]
+    ports: tuple[str, ...]
+    mode: str
+    options: tuple[tuple[str, Option], ...]
+    managed: bool
+    up: bool
+    left_alone: bool
+    place: Place = field(compare=False, repr=False)
+
+    @property
+    def is_vlan(self) -> bool:
+        return self.parent is not None
+
+    @property
+    def is_bond(self) -> bool:
+        return bool(self.ports)
+
+    @property
+    def is_nic(self) -> bool:
+        return not self.is_vlan and not self.is_bond
+
+    def source(self, version: int) -> str:
+        """Return the source of the addresses of a family (4 or 6)."""
+        return self.ipv4 if version == 4 else self.ipv6
+
+
+@dataclass(frozen=True)
+class Route:
+    """A static route of the cluster, a group or a host. `stray_bits`: `to` was written with host bits set."""
+
+    to: Subnet
+    via: IP
+    metric: Optional[int]
+    table: Optional[int]
+    stray_bits: bool
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class PlacedProbe:
+    """A probe of the cluster, a group or a host, and its place."""
+
+    probe: Probe
+    mark: Mark
+
+
+@dataclass(frozen=True)
+class Group:
+    """A template for hosts. `parent` is the group that it inherits from, `profile` the name of a naming policy."""
+
+    name: str
+    parent: Optional[str]
+    profile: Optional[str]
+    kvm: Optional[bool]
+    interfaces: Optional[Map] = field(compare=False, repr=False)
+    place: Place = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host with the settings of its groups merged in. `groups` are its group, the parent of that group, and so on.
+
+    `profile` is the name of its naming policy, and `profile_mark` the place where the policy is set.
+    """
+
+    name: str
+    group: Optional[str]
+    groups: tuple[str, ...]
+    profile: str
+    kvm: bool
+    hostname: Optional[str]
+    interfaces: Mapping[str, Interface]
+    routes: tuple[Route, ...]
+    probes: tuple[PlacedProbe, ...]
+    place: Place = field(compare=False, repr=False)
+    profile_mark: Mark = field(compare=False, repr=False)
+
+    def bond_of(self, interface: Interface) -> Optional[Interface]:
+        """Return the bond that has an interface as a port (the first one, if the definition has several), or None."""
+        return next((i for i in self.interfaces.values() if interface.name in i.ports), None)
+
+    def bridged(self, interface: Interface) -> bool:
+        """Whether an interface gets a bridge.
+
+        Without a `bridge` key, NICs and bonds with a network have one on hosts that run guests; bond ports have none.
+        """
+        if interface.left_alone or not interface.managed or not interface.up:
+            return False
+        if interface.bridge is not None:
+            return interface.bridge
+        has_default_bridge = self.kvm and interface.network is not None and not interface.is_vlan
+        return has_default_bridge and self.bond_of(interface) is None
+
+
+@dataclass(frozen=True)
+class GuestNic:
+    """A NIC of a guest."""
+
+    network: str
+    mac: str
+    attach: Optional[str]
+    place: Place = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest that runs on one host or on any host of a group."""
+
+    name: str
+    host: Optional[str]
+    group: Optional[str]
+    nics: tuple[GuestNic, ...]
+    place: Place = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The whole definition. `profiles` are all naming policies, `own_profiles` the places of those defined in it."""
+
+    name: str
+    networks: Mapping[str, Network]
+    groups: Mapping[str, Group]
+    hosts: Mapping[str, Host]
+    guests: Mapping[str, Guest]
+    profiles: Mapping[str, Profile]
+    own_profiles: Mapping[str, Place] = field(compare=False, repr=False)
+
+    def hosts_of(self, guest: Guest) -> list[Host]:
+        """Return the hosts that a guest may run on, in the order of the definition."""
+        if guest.host is not None:
+            return [self.hosts[guest.host]] if guest.host in self.hosts else []
+        if guest.group is None:
+            return []
+        return [host for host in self.hosts.values() if guest.group in host.groups]
+
+    def guests_by_host(self) -> dict[str, list[Guest]]:
+        """Return the guests that may run on each host, in the order of the definition."""
+        by_group: dict[str, list[str]] = {}
+        for host in self.hosts.values():
+            for group in host.groups:
+                by_group.setdefault(group, []).append(host.name)
+        result: dict[str, list[Guest]] = {name: [] for name in self.hosts}
+        for guest in self.guests.values():
+            names = [guest.host] if guest.host is not None else by_group.get(guest.group or " ", [])
+            for name in names:
+                if name in result:
+                    result[name].append(guest)
+        return result

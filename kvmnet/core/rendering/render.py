@@ -1,0 +1,170 @@
+"""A host's view to its bundle: one small builder for each kind of interface, plain dicts out.
+
+Order is fixed: NICs, bonds, VLANs, bridges, macvtaps, each as the definition has them. What nmstate would guess is
+stated: the type, both IP families, STP, the bridge's MAC, the route's metric (docs of nmstate, and tried).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any, Optional
+
+from kvmnet.core.base.nmstate import State
+from kvmnet.core.rendering.bundle import Bundle, Nic
+from kvmnet.core.views.host_view import NO_IP, BondView, BridgeView, HostView, IpView, MacvtapView, NicView, VlanView
+
+
+def render(view: HostView) -> Bundle:
+    """The bundle of one host; equal views give equal bundles, digest included."""
+    at_rest, on_demand = (
+        [
+            *(_vlan(v) for v in view.guest_vlans if v.always is always),
+            *(_macvtap(m) for m in view.macvtaps if m.always is always),
+        ]
+        for always in (True, False)
+    )
+    state: State = {}
+    if view.hostname is not None:
+        state["hostname"] = {"config": view.hostname}
+    if view.dns_servers or view.dns_search:
+        config: dict[str, Any] = {}
+        if view.dns_servers:
+            config["server"] = list(view.dns_servers)
+        if view.dns_search:
+            config["search"] = list(view.dns_search)
+        state["dns-resolver"] = {"config": config}
+    if view.routes:
+        state["routes"] = {
+            "config": [
+                {
+                    "destination": route.destination,
+                    "next-hop-address": route.via,
+                    "next-hop-interface": route.device,
+                    "metric": route.metric,
+                    "table-id": route.table,
+                }
+                for route in view.routes
+            ]
+        }
+    state["interfaces"] = [
+        *(_nic(nic) for nic in view.nics if nic.managed),
+        *(_bond(bond) for bond in view.bonds),
+        *(_vlan(vlan) for vlan in view.vlans),
+        *(_bridge(bridge) for bridge in view.bridges),
+        *at_rest,
+    ]
+    bundle = Bundle(
+        cluster=view.cluster,
+        host=view.host,
+        profile=view.profile.name,
+        nics=tuple(_bundle_nic(nic) for nic in view.nics),
+        state=state,
+        guests={"interfaces": on_demand} if on_demand else None,
+        links={_link_name(nic): _link_text(nic) for nic in view.nics if nic.named},
+        probes=view.probes,
+    )
+    return dataclasses.replace(bundle, digest=digest_of(bundle))
+
+
+def digest_of(bundle: Bundle) -> str:
+    """ "sha256:<hex>" over everything in the bundle but the digest, as JSON with sorted keys."""
+    content = {**vars(bundle), "nics": [vars(nic) for nic in bundle.nics]}
+    del content["digest"]
+    # without probes as before there were any: what was rendered and committed then stays what it is
+    probes = [probe.to_json() for probe in content.pop("probes")]
+    if probes:
+        content["probes"] = probes
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _bundle_nic(nic: NicView) -> Nic:
+    return Nic(
+        interface=nic.interface,
+        name=nic.name,
+        kernel_name=nic.kernel_name,
+        mac=nic.mac,
+        bridge=nic.controller,
+        link_file=_link_name(nic) if nic.named else None,
+    )
+
+
+def _link_name(nic: NicView) -> str:
+    """00, as systemd.link(5) takes the first match in lexical order, and an installer's files begin with 10."""
+    return f"00-kvmnet-{nic.name}.link"
+
+
+def _link_text(nic: NicView) -> str:
+    """No NamePolicy= and no AlternativeNamesPolicy=: udev must not give the old name back as an altname."""
+    return (
+        f"# Written by kvmnet: interface {nic.interface} is the NIC {nic.mac}.\n"
+        f"[Match]\nPermanentMACAddress={nic.mac}\n\n[Link]\nName={nic.name}\n"
+    )
+
+
+def _family(ip: IpView, version: int) -> dict[str, Any]:
+    """One IP family, stated also when it is off (nmstate leaves an unstated one as it finds it)."""
+    source = ip.ipv4 if version == 4 else ip.ipv6
+    mine = [{"ip": a.ip, "prefix-length": a.prefix} for a in ip.addresses if a.version == version]
+    if source == "none" or (source == "static" and not mine):
+        return {"enabled": False}
+    family: dict[str, Any] = {"enabled": True, "dhcp": source in ("dhcp", "auto")}
+    if version == 6:
+        family["autoconf"] = source == "auto"
+    elif source == "dhcp":
+        family["dhcp-client-id"] = "ll"  # by MAC: the lease stays the same when the bridge takes the NIC's place
+    if family["dhcp"]:
+        family["auto-dns"] = ip.auto_dns
+        family["auto-gateway"] = ip.auto_gateway
+        family["auto-routes"] = True
+        if source == "auto" or version == 4:  # DHCPv6 alone brings no route, and nmstate drops its metric
+            family["auto-route-metric"] = ip.metric
+    return {**family, "address": mine} if mine else family
+
+
+def _base(name: str, kind: str, mtu: Optional[int], mac: Optional[str] = None) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": name, "type": kind, "state": "up"}
+    if mac is not None:
+        entry["mac-address"] = mac.upper()  # as nmstate prints it
+    if mtu is not None:
+        entry["mtu"] = mtu
+    return entry
+
+
+def _with_ip(entry: dict[str, Any], ip: IpView) -> dict[str, Any]:
+    return {**entry, "ipv4": _family(ip, 4), "ipv6": _family(ip, 6)}
+
+
+def _nic(nic: NicView) -> dict[str, Any]:
+    if not nic.up:
+        return {"name": nic.name, "type": "ethernet", "state": "down"}
+    entry = _base(nic.name, "ethernet", nic.mtu)
+    if nic.controller is not None:
+        entry["accept-all-mac-addresses"] = nic.promiscuous
+    return _with_ip(entry, nic.ip)
+
+
+def _bond(bond: BondView) -> dict[str, Any]:
+    entry = _base(bond.name, "bond", bond.mtu, bond.mac)
+    entry["link-aggregation"] = {"mode": bond.mode, "options": dict(bond.options), "port": list(bond.ports)}
+    return _with_ip(entry, bond.ip)
+
+
+def _vlan(vlan: VlanView) -> dict[str, Any]:
+    entry = _base(vlan.name, "vlan", vlan.mtu)
+    entry["vlan"] = {"base-iface": vlan.base, "id": vlan.tag}
+    return _with_ip(entry, vlan.ip)
+
+
+def _bridge(bridge: BridgeView) -> dict[str, Any]:
+    entry = _base(bridge.name, "linux-bridge", bridge.mtu, bridge.mac)
+    entry["bridge"] = {"options": {"stp": {"enabled": bridge.stp}}, "port": [{"name": bridge.port}]}
+    return _with_ip(entry, bridge.ip)
+
+
+def _macvtap(macvtap: MacvtapView) -> dict[str, Any]:
+    entry = _base(macvtap.name, "mac-vtap", None, macvtap.mac)
+    entry["mac-vtap"] = {"base-iface": macvtap.base, "mode": macvtap.mode}
+    return _with_ip(entry, NO_IP)

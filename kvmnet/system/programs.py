@@ -1,0 +1,53 @@
+"""Runs programs of the host, and reads the JSON that they print."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import Any
+
+from kvmnet.system.errors import HostError
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+PROGRAM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def run(*argv: str, timeout: float = 30.0) -> str:
+    """What `argv` prints; raises Failed with its error text when it fails or takes over `timeout` seconds.
+
+    A link's alias or a second name may be any bytes: those that are no UTF-8 come as surrogates, and go back to
+    programs as they were. The locale is one in which nmcli prints every letter of a file's name.
+    """
+    try:
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={"PATH": PROGRAM_PATH, "LC_ALL": "C.UTF-8"},
+        )
+    except FileNotFoundError as error:
+        raise HostError(f"{argv[0]}: not found") from error
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"{' '.join(argv)}: no answer within {timeout:.0f} s") from error
+    except (OSError, ValueError) as error:  # no memory for a process; a word that is none
+        raise HostError(f"{argv[0]}: {error}") from error
+    if done.returncode != 0:
+        raise HostError(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def run_json(*argv: str) -> Any:
+    """The JSON that `argv` prints (an empty list where it prints nothing: `ip -j` does that); raises Failed when it is
+    none. iproute2 before 6.1 escapes the apostrophe, which JSON does not know; no version escapes every control
+    character.
+    """
+    text = re.sub(r"\\(.)", lambda pair: "'" if pair[1] == "'" else pair[0], run(*argv).strip() or "[]")
+    try:
+        return json.loads(text, strict=False)
+    except ValueError as error:
+        raise HostError(f"{' '.join(argv)}: {error}") from error
