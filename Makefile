@@ -42,8 +42,8 @@ unit: $(VENV)/.ready  ## unit and golden tests (1 min)
 	@echo "unit: unit and golden tests (about a minute)"
 	@$(BIN)/python -m pytest
 
-docs: $(VENV)/.ready  ## rewrite docs/reference.md from the schemas and the program
-	@$(BIN)/python -m tests.reference
+docs: $(VENV)/.ready  ## rewrite the generated pages of docs/reference
+	@$(BIN)/python -m tools.reference
 
 # ---- More tests
 

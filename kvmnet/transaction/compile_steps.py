@@ -1,7 +1,7 @@
 """A plan becomes a transaction: steps written out as plain data, each with its undo.
 
 The order is what makes it safe; the reasons stand beside the steps. What was tried by hand, in both
-generations of udev and kernel, is told in docs/safety.md.
+generations of udev and kernel, is told in docs/explanation/transaction.md.
 
 Until the keeping begins nothing is on disk but the journal: `.link` files and profiles are under /run, so
 that a power cut gives the machine back as it was. While it is being kept, what is on disk boots at every

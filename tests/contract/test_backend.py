@@ -240,6 +240,7 @@ def test_a_nic_that_keeps_its_name_under_a_profile_bound_by_mac(
     host.run("nmcli connection reload && nmcli --wait 30 connection up eth0", timeout=60)
 
 
+@pytest.mark.guarantee("G01")
 @pytest.mark.long
 def test_a_whole_apply_and_its_way_back(host: Machine, peer: Machine, definition: str, backend: str) -> None:
     """Renamed, bridged, probed, kept; with a mistake undone; and given back."""

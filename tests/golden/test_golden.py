@@ -36,6 +36,7 @@ def rendered(definition: pipeline.Definition) -> dict[str, dict[str, str]]:
     return {bundle.host: bundle_files.files_of(bundle) for bundle in definition.bundles()}
 
 
+@pytest.mark.guarantee("G48")
 @pytest.mark.parametrize("name", GOOD)
 def test_good(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = HERE / "good" / name
@@ -94,6 +95,7 @@ def test_every_check_has_a_bad_pair() -> None:
     assert missing == []
 
 
+@pytest.mark.guarantee("G48")
 @pytest.mark.parametrize("other", ["same-by-inheritance", "same-in-a-folder", "same-with-anchors", "same-written-out"])
 def test_five_ways_to_write_it_give_the_same_bytes(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one = rendered(load_in(HERE / "good" / "same-by-template", monkeypatch))

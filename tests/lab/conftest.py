@@ -50,6 +50,7 @@ TURNS: dict[str, tuple[str, ...]] = {
     "test_probes": (),
     "test_refusals": (),
     "test_secrets": (),
+    "test_tutorial": ("trixie",),
     "test_two_nics": (),
     # two minutes, and test_undo has the same of the seed's host
     "test_language::test_a_mistyped_network_undoes_it_all": (),

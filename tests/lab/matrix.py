@@ -11,7 +11,9 @@ a new connection from the peer must be answered. tests/lab/matrix_table.py makes
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import subprocess
 import sys
 import time
 import traceback
@@ -140,6 +142,16 @@ def _differences(bench: Bench, end: str) -> list[str]:
     return [f"not as {end}: {line}" for line in picture.differences(now, wanted, parts)]
 
 
+@functools.cache
+def current_commit() -> Optional[str]:
+    """The commit of this checkout, with `-dirty` where it has changes; None when git does not know it."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.lab.matrix", description=__doc__)
     parser.add_argument("--generation", choices=roots.GENERATIONS, action="append")
@@ -183,7 +195,7 @@ def _all(generation: str, chosen: list[Point], results: Optional[str]) -> int:
                     if results:
                         row = {"generation": generation, "kind": kind, "fault": point.fault, "place": point.place}
                         with Path(results).open("a", encoding="utf-8") as file:
-                            print(json.dumps({**row, "ended": ended}), file=file)
+                            print(json.dumps({**row, "ended": ended, "commit": current_commit()}), file=file)
                     if ended is None:
                         lost += 1
                         break

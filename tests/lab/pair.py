@@ -1,7 +1,7 @@
 """A host and its peer that stay on while one works: python3 -m tests.lab.pair up GENERATION, then run, cut, boot, down.
 
 A background process holds the machines and listens on a Unix socket in --dir; every other verb is a call to it, so
-that each can come from another shell. `--dir` names the pair: two pairs need two folders.
+that each can come from another shell. `--dir` names the pair (default: KVMNET_PAIR_DIR): two pairs need two folders.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tests.lab.machine import Machine, Nic
 from tests.lab.seed import HOST_MAC, peer_machine, seed_host, seed_peer
 from tests.lab.wire import Wire
 
+DEFAULT_DIR = Path(os.environ.get("KVMNET_PAIR_DIR", f"/tmp/kvmnet-pair-{os.getuid()}"))
 IDLE_LIMIT = 4 * 3600
 """Seconds without a call after which a forgotten pair ends by itself."""
 
@@ -136,6 +137,17 @@ def ask(folder: Path, verb: str, **fields: Any) -> int:
     return int(answer["code"])
 
 
+def shell(folder: Path, machine: str) -> int:
+    """Runs each line of the standard input on a machine, in /root; the exit code of the last one."""
+    code = 0
+    while True:
+        try:
+            line = input(f"{machine}# " if sys.stdin.isatty() else "")
+        except EOFError:
+            return code
+        code = ask(folder, "run", machine=machine, command=f"cd /root; {line}", timeout=300)
+
+
 def up(folder: Path, words: list[str]) -> int:
     """Starts the background process and waits until both machines run."""
     if (folder / "socket").exists():
@@ -161,15 +173,17 @@ def up(folder: Path, words: list[str]) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.lab.pair", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("up", "serve", "run", "put", "install", "cut", "off", "boot", "console", "down"):
+    for verb in ("up", "serve", "run", "shell", "put", "install", "cut", "off", "boot", "console", "down"):
         one = verbs.add_parser(verb)
-        one.add_argument("--dir", type=Path, default=Path(f"/tmp/kvmnet-pair-{os.getuid()}"))
+        one.add_argument(
+            "--dir", type=Path, default=os.environ.get("KVMNET_PAIR_DIR", f"/tmp/kvmnet-pair-{os.getuid()}")
+        )
         if verb in ("up", "serve"):
             one.add_argument("generation", choices=roots.GENERATIONS)
             one.add_argument("--firewall", action="store_true", help="firewalld: default drop, the profile's trusted")
             one.add_argument("--bare", action="store_true", help="no profile for eth0")
             one.add_argument("--guests", action="store_true", help="a host with libvirt and qemu")
-        if verb in ("run", "put"):
+        if verb in ("run", "shell", "put"):
             one.add_argument("machine", choices=["host", "peer"])
         if verb == "run":
             one.add_argument("command")
@@ -186,6 +200,8 @@ def main() -> int:
         if verb == "up":
             flags = [f"--{name}" for name in ("firewall", "bare", "guests") if given[name]]
             return up(folder, [given["generation"], *flags])
+        if verb == "shell":
+            return shell(folder, **given)
         return ask(folder, verb, **given)
     except (LabError, OSError) as error:
         print(f"lab: {error}", file=sys.stderr)

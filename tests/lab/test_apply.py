@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 
+import pytest
+
 from tests.lab import faults, picture
 from tests.lab.machine import Machine
 from tests.lab.monitor import MONITOR, seen_writes
@@ -31,6 +33,7 @@ def check_picture(host: Machine, peer: Machine) -> None:
     assert reachable(peer)
 
 
+@pytest.mark.guarantee("G31")
 def test_first_apply(host: Machine, peer: Machine, definition: str) -> None:
     """With a new connection from the wire answered before, during the trial and after, in default zone drop."""
     host.put("/root/cluster.yaml", definition)
@@ -56,6 +59,7 @@ def test_first_apply(host: Machine, peer: Machine, definition: str) -> None:
     )
 
 
+@pytest.mark.guarantee("G41")
 def test_a_power_cut_behind_the_keep(host: Machine, peer: Machine) -> None:
     """Cut within a second, long before a disk is written by itself: what was said to be kept is on it."""
     host.power_cut()
@@ -65,6 +69,7 @@ def test_a_power_cut_behind_the_keep(host: Machine, peer: Machine) -> None:
     assert host.run("kvmnet plan --exit-code /root/cluster.yaml", check=False).code == 0
 
 
+@pytest.mark.guarantee("G42")
 def test_second_apply_writes_nothing(host: Machine, peer: Machine) -> None:
     files = "stat -c '%n %i %Y %Z' /etc/NetworkManager/system-connections/* /etc/systemd/network/*"
     before = host.out(files)
@@ -88,6 +93,7 @@ for step in json.load(open(last))["steps"]:
 """
 
 
+@pytest.mark.guarantee("G53")
 def test_what_it_noted_of_itself_is_damaged(host: Machine) -> None:
     """Somebody edits what is applied: told by every verb that needs it, and the next apply writes it anew."""
     host.run("sed -i s/10.1.255.254/10.1.255.250/ /var/lib/kvmnet/applied/nmstate.yml")
@@ -125,6 +131,7 @@ def test_one_profile_a_nic(host: Machine) -> None:
     assert all(line.split(":")[3].startswith("/etc/") for line in ours)
 
 
+@pytest.mark.guarantee("G30")
 def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definition: str) -> None:
     """The terminal goes in the middle of the trial: the work goes on to its end."""
     more = definition.replace("addresses: [10.1.255.254]", "addresses: [10.1.255.254, 10.1.255.253]")
@@ -142,6 +149,7 @@ def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definiti
     check_picture(host, peer)
 
 
+@pytest.mark.guarantee("G25")
 def test_a_second_change_cut_off_at_its_very_end(host: Machine, peer: Machine, definition: str) -> None:
     """Nothing is renamed or made; without a checkpoint the addresses come back by their profiles alone."""
     before = picture.whole(host)
@@ -155,6 +163,7 @@ def test_a_second_change_cut_off_at_its_very_end(host: Machine, peer: Machine, d
     check_picture(host, peer)
 
 
+@pytest.mark.guarantee("G01")
 def test_a_bad_change_of_a_host_that_is_ours_undoes_itself(host: Machine, peer: Machine, definition: str) -> None:
     before = picture.whole(host)
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
@@ -167,6 +176,7 @@ def test_a_bad_change_of_a_host_that_is_ours_undoes_itself(host: Machine, peer: 
     check_picture(host, peer)
 
 
+@pytest.mark.guarantee("G41")
 def test_a_reboot(host: Machine, peer: Machine) -> None:
     host.reboot()
     host.run("nm-online -s -q -t 60")

@@ -39,6 +39,7 @@ def mine(generation: str) -> list[Point]:
     return list(WORST[roots.GENERATIONS.index(generation) :: len(roots.GENERATIONS)])
 
 
+@pytest.mark.guarantee("G26")
 @pytest.mark.parametrize("number", range(len(WORST) // len(roots.GENERATIONS)))
 def test_the_worst(bench: Bench, generation: str, number: int) -> None:
     ended = matrix.run(bench, mine(generation)[number])

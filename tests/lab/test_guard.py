@@ -58,6 +58,7 @@ def last(host: Machine) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.guarantee("G20")
 def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """SIGKILL to the worker, to what systemd runs after it and to the command that follows; and to the watchdog itself,
     which systemd starts again."""
@@ -99,6 +100,7 @@ def impatient(host: Machine) -> Iterator[None]:
     host.run(f"cp -p /root/watchdog.py {module}")
 
 
+@pytest.mark.guarantee("G21")
 def test_an_undo_that_is_stopped_is_taken_over(
     host: Machine, peer: Machine, before: dict[str, Any], impatient: None
 ) -> None:
@@ -127,6 +129,7 @@ def stop_undo(host: Machine, when: str) -> None:
     assert "verified" not in [event["event"] for event in faults.events(host)]
 
 
+@pytest.mark.guarantee("G22")
 def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """And kvmnet is not there any more when it comes back: the boot needs the rescue program alone."""
     with faults.nmstatectl(host, '$REAL "$@"; code=$?; touch /run/applied; sleep 600; exit $code'):
@@ -143,6 +146,7 @@ def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[
     assert 5 < last(host)["away_at_most"] < 300
 
 
+@pytest.mark.guarantee("G22")
 @pytest.mark.parametrize(("step", "event"), [(14, "do")])
 def test_the_power_goes_while_it_is_kept(
     host: Machine, peer: Machine, before: dict[str, Any], step: int, event: str
@@ -177,6 +181,7 @@ def late_mount(host: Machine) -> Iterator[None]:
     )
 
 
+@pytest.mark.guarantee("G23")
 def test_what_is_open_lies_on_a_file_system_that_comes_late(
     host: Machine, peer: Machine, before: dict[str, Any], late_mount: None
 ) -> None:
@@ -189,6 +194,7 @@ def test_what_is_open_lies_on_a_file_system_that_comes_late(
     assert undone_at_boot(host) > float(host.out("cat /run/lab-late")), "else it did not come late"
 
 
+@pytest.mark.guarantee("G23")
 def test_the_nic_comes_late(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """As by a slow driver, which udev's settling does not wait for. The .link file, still there, gives it the new name;
     the boot's unit waits for it and gives the old one back, before NetworkManager sees any."""
@@ -221,6 +227,7 @@ def cut_in(host: Machine, command: str, step: int) -> None:
     host.power_cut()
 
 
+@pytest.mark.guarantee("G23")
 @pytest.mark.long
 def test_the_power_goes_under_a_profile_in_memory(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """As NetworkManager's own for a wired NIC: a boot takes it, and the undo has it."""
@@ -249,6 +256,7 @@ def undone_at_boot(host: Machine) -> float:
     return int(host.out(words)) / 1e6
 
 
+@pytest.mark.guarantee("G37")
 def test_a_new_connection_confirms(host: Machine, peer: Machine, before: dict[str, Any], ssh: str) -> None:
     """Asked for by default, since the operator comes in by the NIC that changes; the old connection proves nothing."""
     peer.run(f"{ssh} -M -N -f")
@@ -289,6 +297,7 @@ def test_who_knows_does_without_a_word(host: Machine, peer: Machine, before: dic
     nothing_left(host, peer, before)
 
 
+@pytest.mark.guarantee("G37")
 def test_who_called_is_asked_after_the_change(host: Machine, peer: Machine, before: dict[str, Any], ssh: str) -> None:
     """One who is no gateway, and out of reach after the change."""
     own = "10.1.7.7"
@@ -335,6 +344,7 @@ def nothing_left(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     assert host.out("kvmnet status").startswith("nothing is applied on this host")
 
 
+@pytest.mark.guarantee("G37")
 def test_without_a_word_it_is_undone(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     result = apply(host, "--confirm-within", "10")
     assert result.code == 3, result
@@ -351,6 +361,7 @@ def test_rollback_undoes_what_is_open(host: Machine, peer: Machine, before: dict
     same(host, peer, before)
 
 
+@pytest.mark.guarantee("G51")
 def test_rollback_goes_back_by_one_and_remove_to_the_beginning(
     host: Machine, peer: Machine, before: dict[str, Any], definition: str
 ) -> None:
@@ -407,6 +418,7 @@ def as_applied(host: Machine, peer: Machine, applied: dict[str, Any]) -> None:
     assert reachable(peer), "a new connection from the wire is not answered"
 
 
+@pytest.mark.guarantee("G24")
 @pytest.mark.parametrize("step", [0, 1, 2, 3, 6, 9])
 def test_the_power_goes_while_the_machine_is_given_back(
     host: Machine, peer: Machine, before: dict[str, Any], step: int
@@ -421,6 +433,7 @@ def test_the_power_goes_while_the_machine_is_given_back(
     removed(host, peer, before)
 
 
+@pytest.mark.guarantee("G24")
 def test_the_power_goes_in_a_rollback(host: Machine, peer: Machine, before: dict[str, Any], definition: str) -> None:
     host.put("/root/second.yaml", definition.replace("  private:\n", "  private:\n    mtu: 1400\n"))
     assert apply(host).code == 0
@@ -437,6 +450,7 @@ def test_the_power_goes_in_a_rollback(host: Machine, peer: Machine, before: dict
     removed(host, peer, before)
 
 
+@pytest.mark.guarantee("G24")
 def test_the_power_goes_in_an_undo(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """When the NIC has its name back."""
     with faults.nmstatectl(host, "exit 1"):
@@ -450,6 +464,7 @@ def test_the_power_goes_in_an_undo(host: Machine, peer: Machine, before: dict[st
     assert sum(event["event"] == "undo" for event in faults.last_events(host)) > 1
 
 
+@pytest.mark.guarantee("G51")
 def test_a_removal_that_is_cut_off_is_undone_and_one_that_nobody_follows_is_whole(
     host: Machine, peer: Machine, before: dict[str, Any]
 ) -> None:

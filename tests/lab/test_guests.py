@@ -162,6 +162,7 @@ def test_a_guest_hears_its_own_vlan_and_no_other(machines: tuple[Machine, Machin
     until_vlans(host, "peth0.3")
 
 
+@pytest.mark.guarantee("G71")
 def test_two_guests_on_one_tag(machine: Machine) -> None:
     """The device comes with the first, goes with the last; three NICs are there; neither an apply of nmstate nor a
     restart of NetworkManager touches it."""
@@ -233,6 +234,7 @@ def test_a_plan_names_the_guests_that_it_touches(machine: Machine) -> None:
     until_vlans(machine, "peth0.3")
 
 
+@pytest.mark.guarantee("G72")
 def test_what_the_definition_does_not_allow_is_said_by_virsh(machine: Machine) -> None:
     xml = machine.out(f"cat /root/{TAGGED}.merged.xml").replace("peth0.2", "peth0.7").replace(TAGGED, "stray")
     machine.put("/root/stray.xml", xml)
@@ -243,6 +245,7 @@ def test_what_the_definition_does_not_allow_is_said_by_virsh(machine: Machine) -
     until_vlans(machine, "peth0.3")
 
 
+@pytest.mark.guarantee("G71")
 def test_libvirt_killed(machine: Machine) -> None:
     """A guest that dies while nobody looks takes its device with it when libvirt is back; one that lives keeps it."""
     with guests.running(machine, TAGGED):

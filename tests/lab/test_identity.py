@@ -73,6 +73,7 @@ def here(host: Machine) -> dict[str, Any]:
     return {key: seen[key] for key in ("links", "files", "profiles", "zones", "checkpoints", "open")}
 
 
+@pytest.mark.guarantee("G36")
 def test_every_address_stays(host: Machine) -> None:
     host.until("test $(ip -o address show dev eth0 scope global | wc -l) = 3", timeout=60)
     addresses, before = sorted(picture.addresses(host, "eth0")), here(host)

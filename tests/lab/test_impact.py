@@ -64,6 +64,7 @@ def on_vlan(guest: Machine) -> Machine:
     return guest
 
 
+@pytest.mark.guarantee("G70")
 def test_no_frame_is_lost_by_an_unrelated_apply(guest: Machine, peer: Machine) -> None:
     """A VLAN and its bridge come over the very NIC that the guest's frames go through."""
     assert [(g["device"], g["how"]) for g in plan(guest, WITH_VLAN)["guests"]] == [("vnet0", "untouched")]
@@ -73,6 +74,7 @@ def test_no_frame_is_lost_by_an_unrelated_apply(guest: Machine, peer: Machine) -
     assert read_back(result) == "4 interfaces as defined, 1 guests' ports as before"
 
 
+@pytest.mark.guarantee("G70")
 def test_what_would_cut_a_guest_for_good_is_refused(on_vlan: Machine, peer: Machine) -> None:
     before, history = picture.whole(on_vlan), on_vlan.out("ls /var/lib/kvmnet/history")
     result = apply(on_vlan, DEFINITION)
@@ -86,6 +88,7 @@ def test_what_would_cut_a_guest_for_good_is_refused(on_vlan: Machine, peer: Mach
     assert on_vlan.out("ls /var/lib/kvmnet/history") == history
 
 
+@pytest.mark.guarantee("G70")
 def test_a_forced_rollback_puts_back_the_tap_that_lost_its_bridge(on_vlan: Machine, peer: Machine) -> None:
     before = picture.whole(on_vlan)
     gone = "for _ in {1..100}; do ls -d /sys/class/net/br-eth0.5 || break; sleep 0.1; done"  # nmstate waits for nothing
@@ -117,6 +120,7 @@ def test_what_a_person_allows_goes_through(on_vlan: Machine, peer: Machine) -> N
     assert picture.link(on_vlan, "vnet0")["master"] == "br-eth0"
 
 
+@pytest.mark.guarantee("G70")
 def test_a_tap_that_a_change_detaches_is_put_back_by_it(on_vlan: Machine, peer: Machine) -> None:
     """Something took the guest's tap out of the bridge that stays: the transaction itself puts it back."""
     with faults.nmstatectl(on_vlan, '$REAL "$@" || exit; ip link set vnet0 nomaster'):

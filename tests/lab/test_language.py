@@ -190,6 +190,7 @@ def lease_of(host: Machine, interface: str) -> str:
     return next(a for a in picture.addresses(host, interface) if a.startswith("10.4.0."))
 
 
+@pytest.mark.guarantee("G01")
 def test_a_mistyped_network_undoes_it_all(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
     host, peer = machines
     assert reachable(peer, "10.6.0.7")
@@ -202,6 +203,7 @@ def test_a_mistyped_network_undoes_it_all(machines: tuple[Machine, Machine], bef
     assert reachable(peer, "10.6.0.7")
 
 
+@pytest.mark.guarantee("G40")
 def test_it_comes_up_as_defined(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
     host, peer = machines
     lease = lease_of(host, "eth1")
@@ -210,10 +212,12 @@ def test_it_comes_up_as_defined(machines: tuple[Machine, Machine], before: dict[
     check(host, peer, lease)
 
 
+@pytest.mark.guarantee("G40")
 def test_a_second_apply_has_nothing_to_do(machines: tuple[Machine, Machine]) -> None:
     assert machines[0].run("kvmnet apply /root/cluster.yaml").stdout == NOTHING
 
 
+@pytest.mark.guarantee("G40")
 def test_it_is_the_same_after_a_power_cut(machines: tuple[Machine, Machine]) -> None:
     host, peer = machines
     lease = lease_of(host, "eth1")
@@ -224,6 +228,7 @@ def test_it_is_the_same_after_a_power_cut(machines: tuple[Machine, Machine]) -> 
     assert host.run("kvmnet apply /root/cluster.yaml").stdout == NOTHING
 
 
+@pytest.mark.guarantee("G40")
 def test_it_can_be_undone_when_all_is_on_disk(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
     """As if it had been cut off before the word that it is kept: NICs that had no profile have none again."""
     host, peer = machines
@@ -269,6 +274,7 @@ EXTRA = "  extra: {subnets: [10.11.0.0/24], vlan: 11, mtu: 1400}\n"
 ONE_MORE = "      eth0.11: {network: extra, bridge: true, addresses: [10.11.0.7]}\n"
 
 
+@pytest.mark.guarantee("G43")
 def test_a_difference_of_one_vlan_touches_one_vlan(machines: tuple[Machine, Machine]) -> None:
     """Added, changed in MTU and address, gone again: of bridges, bonds, VLANs and leases beside it nothing is touched,
     and what is persisted touches no device."""

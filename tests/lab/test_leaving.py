@@ -75,6 +75,7 @@ def by_hand(host: Machine) -> None:
     )
 
 
+@pytest.mark.guarantee("G51")
 def test_a_bridge_that_was_there_before_kvmnet_is_as_it_was_after_it(host: Machine, request: Any) -> None:
     """Adopted, changed, given back."""
     keyfile = "/etc/NetworkManager/system-connections/eth0.nmconnection"
@@ -106,6 +107,7 @@ def test_a_vlan_bridge_comes_beside_one_made_by_hand(host: Machine, peer: Machin
     assert plan(host, HEAD + NIC + VLAN)["empty"]
 
 
+@pytest.mark.guarantee("G50")
 def test_nmstate_fails_and_both_are_there_again(host: Machine, peer: Machine) -> None:
     before, hand = picture.whole(host), theirs(host)
     assert [c["what"] for c in plan(host, HEAD + NIC)["changes"]] == ["remove"] * 3
@@ -116,6 +118,7 @@ def test_nmstate_fails_and_both_are_there_again(host: Machine, peer: Machine) ->
     assert theirs(host) == hand
 
 
+@pytest.mark.guarantee("G50")
 def test_what_left_goes_and_the_other_stays(host: Machine, peer: Machine) -> None:
     hand = theirs(host)
     result = apply(host, HEAD + NIC)
@@ -129,6 +132,7 @@ def test_what_left_goes_and_the_other_stays(host: Machine, peer: Machine) -> Non
     assert reachable(peer)
 
 
+@pytest.mark.guarantee("G25")
 def test_cut_off_at_its_very_end(host: Machine, peer: Machine) -> None:
     """Their profiles are deleted already, only the word that it is kept is missing: both come back."""
     assert apply(host, HEAD + NIC + VLAN).code == 0
@@ -142,6 +146,7 @@ def test_cut_off_at_its_very_end(host: Machine, peer: Machine) -> None:
     assert apply(host, HEAD + NIC).code == 0
 
 
+@pytest.mark.guarantee("G50")
 def test_what_somebody_took_down_goes_too(host: Machine, peer: Machine) -> None:
     """Its profiles alone are there, and the next boot would bring it back."""
     assert apply(host, HEAD + NIC + VLAN).code == 0
@@ -158,6 +163,7 @@ def test_what_somebody_took_down_goes_too(host: Machine, peer: Machine) -> None:
     assert apply(host, HEAD + NIC).code == 0
 
 
+@pytest.mark.guarantee("G50")
 def test_after_a_reboot_it_has_not_come_back(host: Machine, peer: Machine) -> None:
     host.power_cut()
     host.boot()
@@ -172,6 +178,7 @@ def servers(host: Machine) -> dict[str, Any]:
     return {key: found.get(key, []) for key in ("server", "search")}
 
 
+@pytest.mark.guarantee("G45")
 def test_a_key_that_left_goes_back_to_its_default(host: Machine, peer: Machine) -> None:
     """What kvmnet set with the applied bundle and the new one does not say: MTU, name servers."""
     more = HEAD.replace("gateway: 10.1.1.1,", "gateway: 10.1.1.1, dns: {servers: [10.1.1.1], search: [left.example]},")
@@ -195,6 +202,7 @@ def test_a_key_that_left_goes_back_to_its_default(host: Machine, peer: Machine) 
     assert apply(host, HEAD + NIC).code == 0
 
 
+@pytest.mark.guarantee("G47")
 def test_routes_and_name_servers_alone_are_on_disk_too(host: Machine, peer: Machine) -> None:
     """No interface is sent for them; nmstate puts them into a profile of its choice, in memory."""
     named = HEAD.replace("gateway: 10.1.1.1,", "gateway: 10.1.1.1, dns: {servers: [10.1.1.1], search: [left.example]},")

@@ -27,6 +27,7 @@ def way(machines: tuple[Machine, Machine], request: pytest.FixtureRequest) -> Wa
     return ways.lay_out(*machines, WAYS[request.param])
 
 
+@pytest.mark.guarantee("G13", "G35")
 def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
     host, peer = machines
     before = whole(host)
@@ -55,6 +56,7 @@ def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
     assert reachable(peer, way.address)
 
 
+@pytest.mark.guarantee("G13", "G35")
 def test_removed(machines: tuple[Machine, Machine]) -> None:
     """Name servers that nmstate made NetworkManager's own, as no interface had addresses for them, go too."""
     host, peer = machines

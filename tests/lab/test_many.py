@@ -31,6 +31,7 @@ DEFINITION = "\n".join(
 )
 
 
+@pytest.mark.guarantee("G51")
 @pytest.mark.long
 def test_a_removal_is_undone_and_done(host: Machine, peer: Machine) -> None:
     before = picture.whole(host)

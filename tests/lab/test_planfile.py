@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
+
 from tests.lab import picture
 from tests.lab.machine import Machine, Result
 from tests.lab.outage import reachable
@@ -20,6 +22,7 @@ def apply(host: Machine) -> Result:
     return host.run(f"kvmnet apply --yes --plan {PLAN}", check=False, timeout=120)
 
 
+@pytest.mark.guarantee("G62")
 def test_a_plan_is_told_in_three_forms_and_touches_nothing(host: Machine, definition: str) -> None:
     host.put("/root/cluster.yaml", definition)
     before = picture.whole(host)
@@ -33,6 +36,7 @@ def test_a_plan_is_told_in_three_forms_and_touches_nothing(host: Machine, defini
     assert picture.whole(host) == before
 
 
+@pytest.mark.guarantee("G63")
 def test_a_machine_that_has_changed_is_refused(host: Machine) -> None:
     """Somebody has given the NIC another address since."""
     host.run("ip address add 10.1.9.9/16 dev eth0")
@@ -45,6 +49,7 @@ def test_a_machine_that_has_changed_is_refused(host: Machine) -> None:
     host.run("ip address delete 10.1.9.9/16 dev eth0")
 
 
+@pytest.mark.guarantee("G63")
 def test_a_plan_that_was_edited_is_none(host: Machine) -> None:
     before = picture.whole(host)
     host.run(f"sed 's/10.1.255.254/10.1.255.250/' {PLAN} > /root/edited.json")
@@ -72,6 +77,7 @@ def at_the_question(host: Machine, meanwhile: str) -> Result:
     return job.wait(120)
 
 
+@pytest.mark.guarantee("G63")
 def test_a_machine_that_changes_at_the_question_is_refused(host: Machine) -> None:
     before = picture.whole(host)
     result = at_the_question(host, "ip link add peth0 type dummy")
@@ -84,6 +90,7 @@ def test_a_machine_that_changes_at_the_question_is_refused(host: Machine) -> Non
     assert picture.whole(host) == before
 
 
+@pytest.mark.guarantee("G63")
 def test_what_was_read_is_applied(host: Machine, peer: Machine) -> None:
     result = apply(host)
     assert result.code == 0, result

@@ -58,6 +58,7 @@ def host(pair: Pair) -> Machine:
     return seed_host(pair.host, zone="trusted", default_zone="drop", profile=profile)
 
 
+@pytest.mark.guarantee("G32")
 def test_who_will_be_asked_is_told_and_who_not(host: Machine) -> None:
     host.put("/root/cluster.yaml", DEFINITION)
     before = picture.whole(host)
@@ -73,6 +74,7 @@ def test_who_will_be_asked_is_told_and_who_not(host: Machine) -> None:
     assert picture.whole(host) == before
 
 
+@pytest.mark.guarantee("G32")
 @pytest.mark.parametrize(
     ("right", "wrong", "silent"),
     [
@@ -95,6 +97,7 @@ def test_what_does_not_answer_any_more_undoes_the_change(
     assert reachable(peer)
 
 
+@pytest.mark.guarantee("G32")
 def test_the_right_change_is_kept(host: Machine, peer: Machine) -> None:
     host.run("rm /root/commands")
     result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=180)
@@ -107,6 +110,7 @@ def test_the_right_change_is_kept(host: Machine, peer: Machine) -> None:
     assert host.run("kvmnet plan --exit-code /root/cluster.yaml", check=False).code == 0
 
 
+@pytest.mark.guarantee("G34")
 def test_a_switch_that_is_silent_after_the_link_went_down(
     host: Machine, peer: Machine, generation: str, definition: str
 ) -> None:

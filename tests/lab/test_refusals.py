@@ -247,6 +247,7 @@ def refused(result: Result, code: str, words: str, planned: bool = False) -> Non
     assert f"  more: kvmnet explain {code}" in result.stderr, result
 
 
+@pytest.mark.guarantee("G60")
 @pytest.mark.parametrize("name", CASES)
 def test_refused(host: Machine, fit: dict[str, Any], name: str) -> None:
     case = CASES[name]
@@ -260,6 +261,7 @@ def test_refused(host: Machine, fit: dict[str, Any], name: str) -> None:
     assert set(history.split()) <= {"lock", "open"} | case.leaves, "something was opened"
 
 
+@pytest.mark.guarantee("G60")
 def test_another_kvmnet(host: Machine, fit: dict[str, Any]) -> None:
     before = picture.whole(host)
     job = host.start("exec flock /var/lib/kvmnet/lock sleep 600")
@@ -271,6 +273,7 @@ def test_another_kvmnet(host: Machine, fit: dict[str, Any]) -> None:
     assert picture.whole(host) == before
 
 
+@pytest.mark.guarantee("G60")
 @pytest.mark.parametrize(
     ("verb", "code", "words"),
     [
@@ -285,6 +288,7 @@ def test_nothing_to_go_back_to(host: Machine, fit: dict[str, Any], verb: str, co
     assert picture.whole(host) == before
 
 
+@pytest.mark.guarantee("G60")
 def test_networkmanager_does_not_run(host: Machine, fit: dict[str, Any]) -> None:
     """It is not started for the asking, and nothing else is touched."""
     before = picture.whole(host)
@@ -301,6 +305,7 @@ def test_networkmanager_does_not_run(host: Machine, fit: dict[str, Any]) -> None
         host.run("systemctl start NetworkManager && nm-online -s -q -t 60", timeout=90)
 
 
+@pytest.mark.guarantee("G60")
 def test_all_reasons_at_once_and_what_is_allowed(host: Machine, fit: dict[str, Any]) -> None:
     before = picture.whole(host)
     with unfit(host, CASES["cluster software"]), unfit(host, CASES["cloud-init"]):

@@ -34,6 +34,7 @@ def machines(lab: None, generation: str, wire: Wire) -> Iterator[tuple[Machine, 
         yield seed_host(host, zone="trusted", default_zone="drop", profile=profile), peer
 
 
+@pytest.mark.guarantee("G03")
 def test_the_password_of_8021x(machines: tuple[Machine, Machine], definition: str) -> None:
     """There while the change waits, when it is kept, after a power cut, and as before when it is given back."""
     host, peer = machines
@@ -66,6 +67,7 @@ def test_the_password_of_8021x(machines: tuple[Machine, Machine], definition: st
     assert tell_it(host) == []
 
 
+@pytest.mark.guarantee("G03")
 def test_an_undo_has_it_too(machines: tuple[Machine, Machine], definition: str) -> None:
     host, _ = machines
     host.put("/root/cluster.yaml", definition)

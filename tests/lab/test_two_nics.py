@@ -62,6 +62,7 @@ SHARED = (
 OWN = "nmcli connection delete shared; for nic in eth0 eth1; do nmcli --wait 30 connection up $nic; done"
 
 
+@pytest.mark.guarantee("G60")
 @pytest.mark.parametrize(
     ("code", "words", "definition", "unfit", "fit"),
     [
@@ -90,6 +91,7 @@ def test_refused(pair: tuple[Machine, Machine], code: str, words: str, definitio
     assert reachable(peer)
 
 
+@pytest.mark.guarantee("G01")
 def test_a_bad_change_of_two_undoes_both(pair: tuple[Machine, Machine]) -> None:
     host, peer = pair
     before = picture.without_metrics(picture.whole(host))
@@ -100,6 +102,7 @@ def test_a_bad_change_of_two_undoes_both(pair: tuple[Machine, Machine]) -> None:
     assert reachable(peer)
 
 
+@pytest.mark.guarantee("G46")
 def test_a_nic_that_is_to_be_down_is_so_after_a_power_cut_too(pair: tuple[Machine, Machine]) -> None:
     """And comes up again when the definition, or a removal, has it so."""
     host, peer = pair
@@ -141,6 +144,7 @@ def test_two_bridges_with_all_their_addresses_also_after_a_power_cut(pair: tuple
     assert host.run("kvmnet apply /root/cluster.yaml").stdout == "two: nothing to do, the host is as defined\n"
 
 
+@pytest.mark.guarantee("G37")
 def test_a_word_by_the_nic_that_does_not_change_proves_nothing(pair: tuple[Machine, Machine]) -> None:
     host, peer = pair
     ssh = way_in(host, peer)
@@ -155,6 +159,7 @@ def test_a_word_by_the_nic_that_does_not_change_proves_nothing(pair: tuple[Machi
     assert picture.without_metrics(picture.whole(host)) == before
 
 
+@pytest.mark.guarantee("G44")
 def test_nics_that_take_each_others_names(pair: tuple[Machine, Machine]) -> None:
     """By a temporary name; undone after a fault in the trial, kept the second time, also after a power cut."""
     host, peer = pair
@@ -201,6 +206,7 @@ hosts:
 """
 
 
+@pytest.mark.guarantee("G45")
 def test_options_that_left_a_bond(pair: tuple[Machine, Machine]) -> None:
     """Also one that nmstate has no word to take away (primary), and one that excludes another (arp_interval). The
     definition before it had the NICs by each other's names, under bridges: they get their own back."""

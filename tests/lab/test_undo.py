@@ -39,6 +39,7 @@ def same(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     assert reachable(peer), "a new connection from the wire is not answered"
 
 
+@pytest.mark.guarantee("G01", "G33")
 def test_a_bad_change_undoes_itself(host: Machine, peer: Machine, before: dict[str, Any], definition: str) -> None:
     """A mistyped network: everything applies, but its gateway is not there."""
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
@@ -51,6 +52,7 @@ def test_a_bad_change_undoes_itself(host: Machine, peer: Machine, before: dict[s
     same(host, peer, before)
 
 
+@pytest.mark.guarantee("G01")
 @pytest.mark.parametrize(
     "fault",
     [
@@ -67,6 +69,7 @@ def test_nmstate_fails(host: Machine, peer: Machine, before: dict[str, Any], fau
     same(host, peer, before)
 
 
+@pytest.mark.guarantee("G01")
 def test_nmstate_does_not_do_what_it_says(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """Its verification is not asked for: the kernel is read back."""
     with faults.nmstatectl(host, faults.DOES_OTHERWISE):
@@ -76,6 +79,7 @@ def test_nmstate_does_not_do_what_it_says(host: Machine, peer: Machine, before: 
     same(host, peer, before)
 
 
+@pytest.mark.guarantee("G01")
 def test_control_c(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     with faults.nmstatectl(host, HANG_AFTER):
         job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
@@ -86,6 +90,7 @@ def test_control_c(host: Machine, peer: Machine, before: dict[str, Any]) -> None
     same(host, peer, before)
 
 
+@pytest.mark.guarantee("G01")
 def test_the_worker_is_killed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """systemd then runs the rescue program by itself, and whoever follows is told the truth."""
     with faults.nmstatectl(host, HANG_AFTER):
@@ -99,6 +104,7 @@ def test_the_worker_is_killed(host: Machine, peer: Machine, before: dict[str, An
     same(host, peer, before)
 
 
+@pytest.mark.guarantee("G07")
 def test_what_cannot_be_undone_is_told_until_it_can(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """A keyfile that somebody changed meanwhile cannot be given back: another file is mounted over it."""
     keyfile = host.out("ls /etc/NetworkManager/system-connections/*.nmconnection").splitlines()[0]
@@ -124,6 +130,7 @@ def test_what_cannot_be_undone_is_told_until_it_can(host: Machine, peer: Machine
     same(host, peer, before)
 
 
+@pytest.mark.guarantee("G08")
 @pytest.mark.parametrize("title", ["rename", TRIAL])
 def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:
     """Everything of kvmnet's is dead and gone; one file and the system's Python bring the machine back."""
@@ -151,6 +158,7 @@ def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], ti
     assert host.run(RESCUE).stdout == "kvmnet: no transaction is open\n"
 
 
+@pytest.mark.guarantee("G14")
 def test_what_others_do_meanwhile_stays(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """NetworkManager's rollback deletes every profile that came since its checkpoint, and takes its device away."""
     add = "nmcli connection add type dummy ifname {0} con-name {0} ipv4.method manual ipv4.addresses 192.0.2.{1}/32"
@@ -176,6 +184,7 @@ def test_what_others_do_meanwhile_stays(host: Machine, peer: Machine, before: di
     same(host, peer, before)
 
 
+@pytest.mark.guarantee("G25")
 def test_cut_off_at_its_very_end(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """Everything is on disk, the checkpoint is gone, only the word that it is kept is missing: undone all the same."""
     assert apply(host).code == 0
@@ -185,6 +194,7 @@ def test_cut_off_at_its_very_end(host: Machine, peer: Machine, before: dict[str,
     same(host, peer, before)
 
 
+@pytest.mark.guarantee("G02")
 def test_files_come_back_with_owner_mode_and_label(host: Machine, peer: Machine, definition: str) -> None:
     """By an undo and by a removal. NetworkManager reads no keyfile of another user's, nor one that others may read."""
     host.put("/root/cluster.yaml", definition)
@@ -213,6 +223,7 @@ def test_files_come_back_with_owner_mode_and_label(host: Machine, peer: Machine,
         host.run(f"rm -f {LINK_FILE}; chmod 600 {PROFILE}; chgrp 0 {PROFILE}")
 
 
+@pytest.mark.guarantee("G04")
 @pytest.mark.parametrize("title", [TRIAL, pytest.param("write the profiles to disk", marks=pytest.mark.long)])
 def test_the_disk_becomes_read_only(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:
     """As a disk with errors does. What was not written yet is undone without it; a keyfile that cannot be given back
@@ -243,6 +254,7 @@ def test_the_disk_becomes_read_only(host: Machine, peer: Machine, before: dict[s
     same(host, peer, before)
 
 
+@pytest.mark.guarantee("G05")
 @pytest.mark.long
 def test_the_hostname_comes_back(host: Machine, peer: Machine, before: dict[str, Any], definition: str) -> None:
     """By an undo, by the boot after a power cut, by a removal: in the kernel and in /etc/hostname."""
@@ -272,6 +284,7 @@ def test_the_hostname_comes_back(host: Machine, peer: Machine, before: dict[str,
     assert reachable(peer)
 
 
+@pytest.mark.guarantee("G06")
 @pytest.mark.long
 def test_source_routing_goes_as_told_and_comes_back(host: Machine, peer: Machine, definition: str) -> None:
     """Routing rules and a table of the NIC's profile: that of a port has none."""
@@ -311,6 +324,7 @@ def label(host: Machine, what: str) -> None:
     host.run(["/usr/bin/python3", "-c", f"import os\nfor path in ('{LINK_FILE}', '{PROFILE}'): {what}"], check=False)
 
 
+@pytest.mark.guarantee("G15")
 def test_a_bridge_that_an_old_profile_of_its_name_brought_goes_too(
     host: Machine, peer: Machine, definition: str
 ) -> None:
@@ -336,6 +350,7 @@ def test_a_bridge_that_an_old_profile_of_its_name_brought_goes_too(
         host.run("nmcli connection delete earlier")
 
 
+@pytest.mark.guarantee("G60")
 def test_another_machines_definition_is_refused(host: Machine, before: dict[str, Any], definition: str) -> None:
     host.put("/root/other.yaml", definition.replace("00:14:4f:80:de:00", "00:14:4f:80:de:77"))
     result = host.run("kvmnet apply /root/other.yaml", check=False)
@@ -345,6 +360,7 @@ def test_another_machines_definition_is_refused(host: Machine, before: dict[str,
     assert picture.whole(host) == before
 
 
+@pytest.mark.guarantee("G60")
 def test_only_root_applies(host: Machine, before: dict[str, Any]) -> None:
     host.run("install -m 644 /root/cluster.yaml /tmp/cluster.yaml")
     nobody = "setpriv --reuid=nobody --clear-groups kvmnet"
@@ -353,6 +369,7 @@ def test_only_root_applies(host: Machine, before: dict[str, Any]) -> None:
     assert picture.whole(host) == before
 
 
+@pytest.mark.guarantee("G60")
 def test_another_tools_checkpoint_is_refused(host: Machine, before: dict[str, Any]) -> None:
     path = host.out(f"busctl call {MANAGER} CheckpointCreate aouu 0 60 0").split()[-1].strip('"')
     try:
@@ -364,6 +381,7 @@ def test_another_tools_checkpoint_is_refused(host: Machine, before: dict[str, An
     assert picture.whole(host) == before
 
 
+@pytest.mark.guarantee("G16")
 def test_another_tools_checkpoint_of_the_trials_path_is_left_alone(
     host: Machine, peer: Machine, before: dict[str, Any]
 ) -> None:
@@ -388,6 +406,7 @@ def test_another_tools_checkpoint_of_the_trials_path_is_left_alone(
     same(host, peer, before)
 
 
+@pytest.mark.guarantee("G62")
 def test_a_dry_run_touches_nothing(host: Machine, before: dict[str, Any]) -> None:
     result = apply(host, "--dry-run")
     assert "  rename eth0 to peth0\n" in result.stdout, result

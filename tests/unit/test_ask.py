@@ -118,6 +118,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert mark.read_text() == "\n", "what a command started goes with it"
 
 
+@pytest.mark.guarantee("G32")
 def test_all_are_asked_at_once_and_the_quick_do_not_wait() -> None:
     slow = [Probe("command", command=("sleep", f"0.{n}")) for n in range(5, 10)]
     begin = time.monotonic()
@@ -125,6 +126,7 @@ def test_all_are_asked_at_once_and_the_quick_do_not_wait() -> None:
     assert time.monotonic() - begin < 3
 
 
+@pytest.mark.guarantee("G32")
 def test_asked_again_until_the_time_is_over() -> None:
     port = free_port()
     begin = time.monotonic()

@@ -136,6 +136,7 @@ def applied(folder: Path, bundle: Bundle) -> Path:
     return folder
 
 
+@pytest.mark.guarantee("G53")
 @pytest.mark.parametrize("name", ["nmstate.yml", "bundle.json", "00-kvmnet-peth0.link"])
 @pytest.mark.parametrize("text", [None, "", "\x00\x00", "state: other\n"])
 def test_what_is_noted_as_applied_may_be_damaged(
@@ -160,6 +161,7 @@ def test_nothing_is_applied_before_the_first_apply_and_after_a_removal(tmp_path:
     assert applied_digest(tmp_path) is None
 
 
+@pytest.mark.guarantee("G53")
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"interfaces": []}', '{"interfaces": {"eth0": 1}}'])
 def test_what_is_ours_is_not_guessed_from_a_damaged_note(bundle: Bundle, tmp_path: Path, text: str) -> None:
     state = applied(tmp_path, bundle)

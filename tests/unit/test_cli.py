@@ -171,6 +171,7 @@ def test_as_a_module_and_in_a_closed_pipe() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.guarantee("G48")
 def test_under_the_c_locale_the_bytes_are_the_same() -> None:
     env = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(

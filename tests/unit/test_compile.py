@@ -85,6 +85,7 @@ def test_a_nic_that_keeps_its_name_needs_it_only_where_its_profile_has_it_not(na
         assert found[place("bind name", found)]["undo"] == [{"op": "files", "uuids": [uuid]}]
 
 
+@pytest.mark.guarantee("G17")
 def test_nothing_is_written_to_etc_before_the_commit() -> None:
     found = steps()
     early = json.dumps(found[: place("commit", found)])
@@ -97,6 +98,7 @@ def test_bridges_are_saved_before_their_ports() -> None:
     assert found[place("save", found)]["interfaces"] == [["eth0"], ["peth0"]]
 
 
+@pytest.mark.guarantee("G31")
 def test_the_bridge_inherits_the_zone_before_it_exists() -> None:
     found = steps()
     (seed,) = found[place("seed", found)]["profiles"]
@@ -127,11 +129,13 @@ def test_steps_are_plain_data_that_both_sides_know() -> None:
     assert {spec["op"] for s in found for spec in s["undo"]} <= set(undo.UNDO)
 
 
+@pytest.mark.guarantee("G17")
 def test_every_effect_has_an_undo() -> None:
     without = {"check links", "read back", "probe", "commit"}  # these change nothing that a snapshot holds
     assert [s["op"] for s in steps() if not s["undo"] and s["op"] not in without] == []
 
 
+@pytest.mark.guarantee("G17")
 def test_what_is_written_is_in_the_snapshot() -> None:
     found = steps()
     written = {path for s in found for path in [*s.get("files", {}), *s.get("remove", []), s.get("path")] if path}
@@ -139,6 +143,7 @@ def test_what_is_written_is_in_the_snapshot() -> None:
     assert {"u-1", profile_uuid("vm-container-0-0", "eth0")} <= set(touched_profiles(found))
 
 
+@pytest.mark.guarantee("G42")
 def test_a_host_that_is_as_defined_needs_only_a_note() -> None:
     live = after(BUNDLE)
     live = type(live)(**{**live.__dict__, "applied": None})
@@ -347,6 +352,7 @@ def test_the_fault_matrix_knows_the_steps() -> None:
     assert tuple(s["title"] for s in steps()) == STEPS
 
 
+@pytest.mark.guarantee("G38")
 @pytest.mark.parametrize("confirm", [0, 90])
 def test_a_change_of_names_alone_waits_for_the_word_from_outside_too(tmp_path: Path, confirm: int) -> None:
     """No trial of nmstate's is needed for it, and it is the NIC that carries the operator all the same."""
@@ -366,6 +372,7 @@ def test_a_change_of_names_alone_waits_for_the_word_from_outside_too(tmp_path: P
         assert found[found.index("confirm") + 1] == "read back"
 
 
+@pytest.mark.guarantee("G47")
 @pytest.mark.parametrize("key", ["routes", "dns-resolver"])
 def test_routes_and_name_servers_alone_are_saved_wherever_they_were_put(key: str) -> None:
     """nmstate chooses the profiles that they go into, and changes them in memory."""
@@ -384,6 +391,7 @@ def test_routes_and_name_servers_alone_are_saved_wherever_they_were_put(key: str
     assert place("commit", found) < place("save", found)
 
 
+@pytest.mark.guarantee("G15")
 def test_what_an_inactive_profile_brings_is_taken_away_by_the_undo() -> None:
     live = before()
     assert "links" not in [u["op"] for u in steps()[place("apply", steps())]["undo"]]

@@ -106,6 +106,7 @@ def ask(
     return confirm._who(state, console_here)
 
 
+@pytest.mark.guarantee("G37")
 def test_only_a_new_connection_from_elsewhere_confirms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting(tmp_path)
     assert ask(monkeypatch, tmp_path, Connection("10.1.1.1", "10.1.255.254", 201.0)) == "10.1.1.1"
@@ -125,6 +126,7 @@ def test_only_a_new_connection_from_elsewhere_confirms(tmp_path: Path, monkeypat
     assert told.value.code == "KVN561"
 
 
+@pytest.mark.guarantee("G37")
 @pytest.mark.parametrize(
     ("peer", "words"),
     [
@@ -198,6 +200,7 @@ def test_what_is_no_connection_of_the_network_has_no_addresses(tmp_path: Path) -
     assert ssh_connection(tmp_path, 30) == Connection("", "", 5.0)
 
 
+@pytest.mark.guarantee("G37")
 def test_who_comes_by_the_web_is_no_person_at_the_console(tmp_path: Path) -> None:
     process(tmp_path, 20, 1, "cockpit-ws")
     process(tmp_path, 21, 20, "cockpit-session")
@@ -300,6 +303,7 @@ LOCAL = {**FREE, "name": "eth4"}
 TUNNEL = {"name": "wg0", "type": "unknown", "ipv4": {"address": [{"ip": "172.16.0.1", "prefix-length": 24}]}}
 
 
+@pytest.mark.guarantee("G37")
 @pytest.mark.parametrize(
     ("address", "peer", "touched"),
     [

@@ -283,6 +283,7 @@ def test_a_persons_vlan_on_a_nic_that_gets_its_old_name_back_speaks_against_it(s
     assert [r.code for r in judge(plan, theirs, ("KVN528",), GIVING_BACK)] == ["KVN528"]
 
 
+@pytest.mark.guarantee("G52")
 def test_what_a_person_made_since_is_not_removed_nor_cut_off(state: Path) -> None:
     """They deleted a bridge of kvmnet's and made one of its name; and a VLAN of theirs stands on one of kvmnet's."""
     machine = live()

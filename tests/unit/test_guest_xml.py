@@ -105,6 +105,7 @@ def test_names_are_escaped_and_comments_are_comments(network: str) -> None:
     assert nics(f"<domain><devices>{text}</devices></domain>".encode())[0]["source bridge"] == "x'<&>"
 
 
+@pytest.mark.guarantee("G73")
 def test_a_merge_changes_only_where_the_nic_is_plugged_in() -> None:
     merged = merge(DOMAIN, [BRIDGE])
     assert merged.unknown == ("52:54:00:00:00:99",)
@@ -243,6 +244,7 @@ def test_new_nics_come_behind_those_there_in_the_definitions_order() -> None:
     assert b"\n    <interface type='direct'>\n      <mac address='" in text
 
 
+@pytest.mark.guarantee("G73")
 @pytest.mark.parametrize("ports", [[BRIDGE], [ON_DEMAND], [FROM_BOOT, ON_DEMAND], [ON_DEMAND, BRIDGE, FROM_BOOT], []])
 def test_a_second_merge_changes_nothing(ports: list[GuestPortView]) -> None:
     once = merge(DOMAIN, ports).text
@@ -302,6 +304,7 @@ def test_who_has_no_domains_xml_is_told_what_prints_it(text: bytes) -> None:
 TEXTS = st.sampled_from(["", " ", "\n    ", "\t", "<!-- a > b -->", "<x y='>'/>", '\n<a><b c="\'">t</b></a>\n'])
 
 
+@pytest.mark.guarantee("G73")
 @given(st.lists(TEXTS, min_size=6, max_size=6), st.permutations([BRIDGE, ON_DEMAND, FROM_BOOT]), st.data())
 def test_nothing_else_is_lost(texts: list[str], ports: list[GuestPortView], data: st.DataObject) -> None:
     """Whatever stands between, before and after the NICs is there again, in its order."""

@@ -154,6 +154,7 @@ def test_the_last_line_tells_it_too() -> None:
     assert outcome_text(0, 0.4, "10.1.1.1", at_most=9.1).endswith("(10.1.1.1 was out of reach for 0.4 s at most)")
 
 
+@pytest.mark.guarantee("G07")
 def test_status_says_how_to_go_on_from_what_could_not_be_verified() -> None:
     told = _open_text(Open("T", "h", 0.0, "x", None, False, True, ("routes: gone x",), ("ip route add x",)))
     assert told[1:] == [

@@ -95,6 +95,7 @@ def test_the_record_is_what_the_bundle_says() -> None:
     }
 
 
+@pytest.mark.guarantee("G71")
 def test_a_device_comes_with_the_first_guest_and_goes_with_the_last(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +212,7 @@ def test_a_reconcile_that_fails_says_why(kernel: Kernel, tmp_path: Path, capsys:
     assert "a-folder" in capsys.readouterr().err
 
 
+@pytest.mark.guarantee("G72")
 @pytest.mark.parametrize("operation", ["prepare", "migrate"])
 def test_what_the_definition_does_not_have_is_an_error(
     operation: str, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -246,6 +248,7 @@ def test_a_device_that_cannot_be_made_leaves_nothing(
     assert "peth0 is not there" in capsys.readouterr().err
 
 
+@pytest.mark.guarantee("G71")
 def test_a_device_that_is_there_is_used_or_refused_but_never_removed(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -259,6 +262,7 @@ def test_a_device_that_is_there_is_used_or_refused_but_never_removed(
     assert "it is not VLAN 2 over peth0" in capsys.readouterr().err
 
 
+@pytest.mark.guarantee("G71")
 def test_a_macvtap_that_nobody_told_of_keeps_its_device(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     call("prepare", domain("one", "peth0.2"), monkeypatch)
     (kernel.net / "peth0.2/upper_macvtap7").mkdir()

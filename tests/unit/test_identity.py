@@ -53,6 +53,7 @@ def sent(plan: Plan) -> dict[str, Any]:
     return next(i for i in plan.state["interfaces"] if i["name"] == "eth0")
 
 
+@pytest.mark.guarantee("G36")
 def test_the_bridge_is_to_the_servers_who_the_nic_was() -> None:
     live = asking(before(), ROUTED, LEASED, client_id=CLIENT_ID, duid=DUID, iaid=IAID)
     plan = make_plan(bundle(), live)
@@ -63,6 +64,7 @@ def test_the_bridge_is_to_the_servers_who_the_nic_was() -> None:
     assert "dhcp-duid" not in bundle().state["interfaces"][1]["ipv6"], "the bundle is as it was rendered"
 
 
+@pytest.mark.guarantee("G36")
 def test_so_it_is_when_it_is_changed_again_and_as_defined_it_is_left_alone() -> None:
     # NetworkManager tells the bridge's leases then, and nmstate its token
     live = asking(after(bundle()), ROUTED, token=TOKEN, client_id=CLIENT_ID, duid=DUID, iaid=IAID)

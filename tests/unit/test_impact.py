@@ -108,6 +108,7 @@ def refused(plan: Plan, live: Live, lose: tuple[str, ...] = ()) -> list[str]:
     return []
 
 
+@pytest.mark.guarantee("G70")
 def test_an_unrelated_change_touches_no_guest(bundle: Any) -> None:
     """Another VLAN over the same NIC with its bridge, other addresses: no frame of the guest's goes through them."""
     live = live_of(bundle(NIC), VNET0, running=guest(device="vnet0"))
@@ -151,6 +152,7 @@ def test_a_nic_that_is_renamed_and_bridged_below_a_vlan_of_a_guests(bundle: Any)
     ]
 
 
+@pytest.mark.guarantee("G70")
 def test_a_bridge_that_goes_cuts_for_good_and_is_refused(bundle: Any) -> None:
     live = live_of(bundle(), VNET0, VNET5, running=guest(device="vnet5"))
     plan = make_plan(bundle(NIC), live)

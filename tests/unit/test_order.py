@@ -111,6 +111,7 @@ def steps_of(plan: Plan, live: Live) -> list[Step]:
 # ---- names
 
 
+@pytest.mark.guarantee("G44")
 def test_a_bridge_goes_before_its_nic_takes_the_name_and_the_nic_has_its_address_meanwhile(tmp_path: Path) -> None:
     live = applied(bundle_of(tmp_path, ROCKS), bare())
     assert {"peth0", "eth0", "peth0.5", "eth0.5"} <= live.links.keys()
@@ -207,6 +208,7 @@ def test_hops_take_only_names_that_are_free() -> None:
     assert [(h.old, h.new) for h in hops([one], {"a", "b"})] == [("a", "b")], "held by a stranger: refused, not endless"
 
 
+@pytest.mark.guarantee("G44")
 def test_two_nics_that_swap_their_names(tmp_path: Path) -> None:
     text = HEAD.format(profile="rocks") + "".join(
         f"      eth{n}: {{network: {network}, mac: {mac}, addresses: [{address}]}}\n"
@@ -233,6 +235,7 @@ def test_two_nics_that_swap_their_names(tmp_path: Path) -> None:
 # ---- keys that left
 
 
+@pytest.mark.guarantee("G45")
 def test_what_the_applied_bundle_said_and_the_new_one_does_not_goes_back_to_the_default() -> None:
     def state(**more: Any) -> dict[str, Any]:
         nic = {"name": "eth0", "type": "ethernet", "state": "up", "ipv4": {"enabled": True, "dhcp": True}}

@@ -331,6 +331,7 @@ def taken_down(live: Live) -> Live:
     )
 
 
+@pytest.mark.guarantee("G50")
 def test_what_left_the_definition_goes_but_only_what_kvmnet_made(bundle: Bundle) -> None:
     plan = make_plan(bundle, left(bundle))
     assert plan.state == {
@@ -345,6 +346,7 @@ def test_what_left_the_definition_goes_but_only_what_kvmnet_made(bundle: Bundle)
     assert set(owned_after(bundle, left(bundle))) == {"peth0", "eth0"}
 
 
+@pytest.mark.guarantee("G50")
 def test_what_is_of_ours_only_by_name_stays(bundle: Bundle) -> None:
     """Somebody deleted our bridge and made one of the same name; or it is another kind of thing now."""
     live = left(bundle)

@@ -53,6 +53,7 @@ def test_which_guests_may_be_lost_is_kept_and_guests_that_come_and_go_make_no_pl
     assert [(row["device"], row["how"]) for row in told] == [("vnet0", "untouched")]
 
 
+@pytest.mark.guarantee("G63")
 def test_a_plan_that_somebody_edited_is_none() -> None:
     content = json.loads(saved(before()))
     content["plan"]["state"]["interfaces"].pop()
@@ -128,6 +129,7 @@ CHANGES: dict[str, tuple[Live, str]] = {
 }
 
 
+@pytest.mark.guarantee("G63")
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_machine_that_has_changed_is_refused_and_the_change_named(name: str) -> None:
     live, words = CHANGES[name]

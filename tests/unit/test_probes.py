@@ -49,6 +49,7 @@ def gateway(address: str) -> Probe:
     return Probe("gateway", address)
 
 
+@pytest.mark.guarantee("G32")
 def test_the_gateway_that_answers_must_answer() -> None:
     assert ask(state("10.1.1.1"), state("10.1.1.1"), {"10.1.1.1"}) == Probes((gateway("10.1.1.1"),), (), "10.1.1.1")
 
@@ -57,6 +58,7 @@ def test_a_silent_gateway_is_named_and_not_asked() -> None:
     assert ask(state("10.1.1.1"), state("10.1.1.1"), set()) == Probes((), (gateway("10.1.1.1"),), None)
 
 
+@pytest.mark.guarantee("G33")
 def test_todays_gateway_counts_while_the_host_stays_in_its_subnet() -> None:
     assert texts(ask(state(), state("10.1.1.1"), {"10.1.1.1"}).must) == ["10.1.1.1"]
     found = ask(state("10.1.1.2"), state("10.1.1.1"), {"10.1.1.1"})
@@ -67,6 +69,7 @@ def test_todays_gateway_counts_while_the_host_stays_in_its_subnet() -> None:
     assert texts(ask(both, state("10.1.1.1"), {"10.1.1.1", "10.1.1.3"}).must) == ["10.1.1.3", "10.1.1.1"]
 
 
+@pytest.mark.guarantee("G33")
 def test_a_host_that_moves_must_reach_its_new_gateway() -> None:
     moved = state("10.2.1.1", "10.2.0.5")
     assert ask(moved, state("10.1.1.1"), {"10.1.1.1"}) == Probes((gateway("10.2.1.1"),), (), "10.1.1.1")
@@ -129,6 +132,7 @@ def test_a_link_local_gateway_that_a_router_advertises_is_asked_where_it_will_be
     assert texts(ask(desired, live, {"fe80::1%eth0"}).must) == ["fe80::1%eth0"]
 
 
+@pytest.mark.guarantee("G32")
 def test_name_servers_are_those_of_the_definition_or_todays_where_they_are_learned() -> None:
     desired = {**state(), "dns-resolver": {"config": {"server": ["10.1.0.53", "10.1.0.54"]}}}
     live = {**state(), "dns-resolver": {"running": {"server": ["10.1.0.55", "fe80::53%eth0"]}}}
@@ -140,6 +144,7 @@ def test_name_servers_are_those_of_the_definition_or_todays_where_they_are_learn
     assert ask(state(), live, {"name server 10.1.0.55"}) == Probes(), "nobody speaks of name servers"
 
 
+@pytest.mark.guarantee("G32")
 def test_the_definitions_own_and_the_operators_machine() -> None:
     own = [Probe("tcp", "10.1.0.9:22"), Probe("ping", "10.1.1.1"), Probe("command", command=("a", "b"))]
     answering = {"10.1.1.1", "tcp 10.1.0.9:22", "10.9.0.9"}

@@ -165,6 +165,7 @@ CASES: list[tuple[str, Live, str]] = [
 ]
 
 
+@pytest.mark.guarantee("G61")
 @pytest.mark.parametrize(("code", "live", "words"), CASES, ids=[f"{c[0]} {c[2][:30]}" for c in CASES])
 def test_refused(code: str, live: Live, words: str) -> None:
     assert Live.from_json(json.loads(json.dumps(live.to_json()))) == live, "a recording keeps what is judged"

@@ -25,6 +25,7 @@ from kvmnet.system.networkmanager import BUS_NAME, GLOBAL_DNS_PROPERTY, OBJECT_P
 from kvmnet.system.types import Json
 
 
+@pytest.mark.guarantee("G02")
 def test_a_file_comes_back_with_bytes_and_mode(tmp_path: Path) -> None:
     file = tmp_path / "eth0.nmconnection"
     file.write_bytes(b"[connection]\r\nid=\xff\n")
@@ -102,6 +103,7 @@ def undone(state: Path, monkeypatch: pytest.MonkeyPatch, fail: int = -1) -> tupl
     return rollback.roll_back(state, "test"), seen
 
 
+@pytest.mark.guarantee("G01")
 def test_only_what_was_begun_is_undone_last_first(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(opened / "open")
     for step in (0, 1):
@@ -111,6 +113,7 @@ def test_only_what_was_begun_is_undone_last_first(opened: Path, monkeypatch: pyt
     assert Journal(opened / "history" / "T").events()[-1]["outcome"] == "rolled back"
 
 
+@pytest.mark.guarantee("G01")
 def test_one_undo_that_fails_does_not_stop_the_others(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(opened / "open")
     for step in (0, 1, 2):
@@ -118,6 +121,7 @@ def test_one_undo_that_fails_does_not_stop_the_others(opened: Path, monkeypatch:
     assert undone(opened, monkeypatch, fail=2) == (3, [2, 1, 0])
 
 
+@pytest.mark.guarantee("G07")
 def test_what_is_not_as_before_stays_open_and_is_told(opened: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Journal(opened / "open").append("do", step=0)
     monkeypatch.setattr(
@@ -136,6 +140,7 @@ def test_what_was_kept_is_not_undone(opened: Path, monkeypatch: pytest.MonkeyPat
     assert not (opened / "open").exists()
 
 
+@pytest.mark.guarantee("G03")
 def test_what_is_closed_has_no_copy_of_a_keyfile_any_more(opened: Path) -> None:
     """It may have a password in it, and the history is kept for long."""
     (opened / "open" / "u-1.rebound").write_text("password=secret")
@@ -212,6 +217,7 @@ def test_the_watchdog_asks_no_program_while_somebody_has_the_lock(
         assert (watchdog.watch_over(opened, "T"), watched) == (0, [*["sleep"] * 3, "disarm T"])
 
 
+@pytest.mark.guarantee("G20")
 def test_the_watchdog_kills_what_takes_too_long(opened: Path, watched: list[str]) -> None:
     journal = Journal(opened / "open")
     journal.append("begin", until=90.0)
@@ -230,6 +236,7 @@ def test_the_watchdog_lets_an_undo_take_its_time(opened: Path, watched: list[str
     assert (watchdog.watch_over(opened, "T"), watched) == (0, [*["sleep"] * 3, "disarm T"])
 
 
+@pytest.mark.guarantee("G21")
 @pytest.mark.parametrize(("now", "killed"), [(330.0, False), (370.0, True)])
 def test_the_watchdog_kills_an_undo_that_stands_still(
     opened: Path, watched: list[str], monkeypatch: pytest.MonkeyPatch, now: float, killed: bool
@@ -276,6 +283,7 @@ def test_an_undo_that_has_ended_does_not_stand_still(tmp_path: Path, monkeypatch
     assert not watchdog.is_stalled(begun, tmp_path), "to activate them may take long"
 
 
+@pytest.mark.guarantee("G20")
 def test_the_watchdog_takes_up_what_nobody_works_on(
     opened: Path, watched: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +301,7 @@ def test_the_watchdog_of_a_closed_transaction_ends_itself(opened: Path, watched:
     assert (watchdog.watch_over(opened, "an older one"), watched) == (0, ["disarm an older one"])
 
 
+@pytest.mark.guarantee("G07")
 def test_what_could_not_be_verified_is_closed_by_a_person_alone(opened: Path) -> None:
     assert closing.accept_host_state(opened, tried=False) == 1
     assert (opened / "open").is_dir()
@@ -462,6 +471,7 @@ def test_the_trials_checkpoint_is_known_without_its_log(
     assert calls == rolled_back
 
 
+@pytest.mark.guarantee("G16")
 @pytest.mark.parametrize(
     ("created", "rolled_back"),
     [
@@ -482,6 +492,7 @@ def test_a_checkpoint_of_our_trials_path_may_be_anothers(
     assert calls == rolled_back
 
 
+@pytest.mark.guarantee("G14")
 @pytest.mark.parametrize("cut", [False, True])
 def test_what_others_wrote_during_a_trial_outlives_networkmanagers_rollback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: bool
@@ -603,6 +614,7 @@ class GlobalDns:
         return ""
 
 
+@pytest.mark.guarantee("G13")
 @pytest.mark.parametrize(
     ("was", "now", "told", "words"),
     [
@@ -635,6 +647,7 @@ def test_global_name_servers_that_stay_are_a_failure(tmp_path: Path, monkeypatch
     assert undo.UNDO["global dns"](tmp_path, {}) == "not known", "a snapshot of an earlier kvmnet"
 
 
+@pytest.mark.guarantee("G13")
 def test_a_persons_global_name_servers_are_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NetworkManager tells those of its configuration by the same property, and lets nobody set it then."""
     manager = GlobalDns(tmp_path, monkeypatch, GLOBAL)
@@ -646,6 +659,7 @@ def test_a_persons_global_name_servers_are_not_ours(tmp_path: Path, monkeypatch:
     assert manager.set == [""]
 
 
+@pytest.mark.guarantee("G13")
 def test_before_networkmanager_starts_its_file_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "NetworkManager-intern.conf"
     monkeypatch.setattr(networkmanager, "is_running", lambda: False)
@@ -734,6 +748,7 @@ class Network:
         return ""
 
 
+@pytest.mark.guarantee("G35")
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_bond_gets_its_mac_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: bool) -> None:
     """Its neighbours hear of it, and of no other change of the kernel's settings."""
@@ -775,6 +790,7 @@ def test_what_has_its_mac_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
     assert now.ran == []
 
 
+@pytest.mark.guarantee("G16")
 def test_a_checkpoint_of_another_boot_is_anothers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person mends the machine that was cut off, with nmstatectl: the numbers have begun anew."""
     calls = hold_checkpoints(monkeypatch, {"/C/1": 300_004})
@@ -819,6 +835,7 @@ def test_a_bond_that_went_with_its_bridge_comes_back_before_its_ports(monkeypatc
     assert ran == ["connection up uuid u-bond0", *ports]
 
 
+@pytest.mark.guarantee("G11")
 def test_the_way_to_the_gateway_comes_up_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of sixty profiles the last comes up minutes later."""
     over = {"eth0.2": "eth0", "eth0.3": "eth0", "eth0.4": "eth0", "eth0": None, "eth1": None}
@@ -1101,6 +1118,7 @@ def taken(seen: dict[str, Any]) -> dict[str, Any]:
     return {"names": [], "macs": [], "uuids": [], "files": [], **json.loads(json.dumps(seen))}
 
 
+@pytest.mark.guarantee("G10")
 def test_what_a_link_is_set_to_and_who_resolves_names_is_compared(machine: dict[str, Any]) -> None:
     before = taken(machine)
     assert comparison.find_differences(before) == []
@@ -1119,6 +1137,7 @@ def test_what_a_link_is_set_to_and_who_resolves_names_is_compared(machine: dict[
     ]
 
 
+@pytest.mark.guarantee("G10")
 def test_a_device_that_is_set_otherwise_is_activated_again(
     machine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1133,6 +1152,7 @@ def test_a_device_that_is_set_otherwise_is_activated_again(
     assert ran == [f"nmcli -w 20 connection up uuid {u} ifname {d}" for u, d in (("u-0", "eth0"), ("u-b", "bond0"))]
 
 
+@pytest.mark.guarantee("G10")
 def test_a_person_is_told_the_commands_that_would_mend_it(
     machine: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1202,6 +1222,7 @@ def test_a_containers_port_is_given_back_too(ports: Ports) -> None:
     assert restore.restore_guest_ports(before) == ["veth1"]
 
 
+@pytest.mark.guarantee("G05")
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -1263,6 +1284,7 @@ def test_a_keyfile_names_its_profile_in_any_way(line: str, is_it: bool) -> None:
     assert networkmanager.has_uuid(text, ["cd-2", "ab-1"]) is is_it
 
 
+@pytest.mark.guarantee("G12")
 def test_a_keyfile_that_does_not_name_its_profile_is_given_back(
     keyfiles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1276,6 +1298,7 @@ def test_a_keyfile_that_does_not_name_its_profile_is_given_back(
     assert comparison.file_differences(before) == []
 
 
+@pytest.mark.guarantee("G12")
 def test_a_keyfile_that_the_snapshot_does_not_know_is_kept_beside_the_journal(
     keyfiles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1315,6 +1338,7 @@ def test_a_disk_without_room_for_it_does_not_keep_the_rest_from_being_undone(
     assert (keyfiles / ".office.nmconnection.kvmnet-aside").read_text() == "uuid=ab-1\nmine\n"
 
 
+@pytest.mark.guarantee("G12")
 def test_what_an_undo_set_aside_is_never_forgotten(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"T{number}").mkdir()
@@ -1359,6 +1383,7 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, prints: by
     monkeypatch.setattr(programs, "PROGRAM_PATH", f"{folder}:{programs.PROGRAM_PATH}")
 
 
+@pytest.mark.guarantee("G12")
 def test_bytes_that_are_no_text_come_back_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = b'[{"ifname": "eth0", "ifalias": "B\xf6b\\\'s \x01 C:\\\\\'", "altnames": ["n\xff"]}]'
     program(tmp_path, monkeypatch, "ip", rows)
@@ -1474,6 +1499,7 @@ def test_an_undo_that_broke_off_is_told_and_does_not_spend_a_try(
     assert (watchdog.watch_over(opened, "T"), watched) == (3, ["the watchdog: nobody worked on it any more"])
 
 
+@pytest.mark.guarantee("G12")
 @pytest.mark.parametrize(
     ("undos", "now", "time_for_it"),
     [([], 0, True), ([100], 103, False), ([100], 105, True), ([50, 100], 105, False), ([50, 100], 109, True),
@@ -1508,6 +1534,7 @@ def read_only(*_: Any) -> None:
     raise OSError(errno.EROFS, "Read-only file system")
 
 
+@pytest.mark.guarantee("G04")
 def test_the_lock_is_held_also_where_it_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with lock.hold_lock(tmp_path):
         pass
@@ -1526,6 +1553,7 @@ def test_the_lock_is_held_also_where_it_cannot_be_written(tmp_path: Path, monkey
     assert refused and not lock.is_locked(tmp_path)
 
 
+@pytest.mark.guarantee("G04")
 def test_networkmanager_gets_a_keyfile_in_memory_that_the_disk_does_not_take(
     keyfiles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1584,6 +1612,7 @@ def full(*_: Any) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.guarantee("G12")
 def test_one_file_that_cannot_be_given_back_keeps_no_other_from_it(
     keyfiles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1620,6 +1649,7 @@ def test_keyfiles_are_read_again_also_when_a_try_before_has_given_them_back(
     assert ran == ["nmcli connection reload"]
 
 
+@pytest.mark.guarantee("G02")
 @pytest.mark.parametrize("room", [True, False])
 def test_a_file_gets_its_label_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: bool) -> None:
     """By another attribute, which needs neither root nor SELinux; tests/lab/test_undo.py has the real one."""
@@ -1640,6 +1670,7 @@ def test_a_file_gets_its_label_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert os.getxattr(file, "user.label") == b"as it was"
 
 
+@pytest.mark.guarantee("G02")
 @pytest.mark.parametrize("now", ["", "is longer than what was", "is"])
 def test_on_a_full_disk_a_file_is_given_back_in_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: str

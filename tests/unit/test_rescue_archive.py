@@ -46,6 +46,7 @@ def other_pythons() -> list[str]:
     return [path for path in found if run(path, Path("/dev/null"))[0] == 0]  # a pyenv shim may have no Python behind it
 
 
+@pytest.mark.guarantee("G08")
 def test_it_needs_the_standard_library_and_itself_alone() -> None:
     for name, source in archive.read_sources().items():
         for node in ast.walk(ast.parse(source)):
@@ -56,6 +57,7 @@ def test_it_needs_the_standard_library_and_itself_alone() -> None:
                 assert ours or module.split(".")[0] in STANDARD_LIBRARY, f"{name} imports {module}"
 
 
+@pytest.mark.guarantee("G08")
 def test_it_runs_where_kvmnet_is_gone_and_finds_nothing_open(program: Path, tmp_path: Path) -> None:
     assert run(sys.executable, program, "--state", str(tmp_path)) == (0, "kvmnet: no transaction is open\n", "")
 

@@ -182,6 +182,7 @@ def test_following_asks_systemd_only_when_nobody_has_the_lock(tmp_path: Path, mo
     assert asked == [launch.unit_name("T")] and next(taken, None) is None
 
 
+@pytest.mark.guarantee("G07")
 def test_an_open_transaction_refuses_the_next(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     with pytest.raises(Refused, match="a transaction is open") as refused, launch.state_directory(tmp_path):
@@ -279,6 +280,7 @@ class Checkpoints:
         del self.made[path]
 
 
+@pytest.mark.guarantee("G16")
 @pytest.mark.parametrize(
     ("later", "kept"),
     [
@@ -408,6 +410,7 @@ def test_a_host_that_cannot_be_read_for_the_snapshot_is_refused(
     assert opened(tmp_path) == []
 
 
+@pytest.mark.guarantee("G60")
 @pytest.mark.parametrize(
     "file", ["snapshot.json", "transaction.json", "ballast", "rescue.pyz", "kvmnet-boot-undo.service"]
 )
@@ -794,6 +797,7 @@ def test_a_way_back_that_does_not_work_is_told_before_the_plan(
     assert list((tmp_path / "state").iterdir()) == [tmp_path / "state" / "lock"]
 
 
+@pytest.mark.guarantee("G09")
 @pytest.mark.parametrize("first", [KeyboardInterrupt, None])
 def test_the_change_is_undone_also_where_nobody_hears_of_it(
     opened_here: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, first: Optional[type[BaseException]]
@@ -813,6 +817,7 @@ def test_the_change_is_undone_also_where_nobody_hears_of_it(
     assert asked == ["cancel" if first else "rescue"]
 
 
+@pytest.mark.guarantee("G09")
 def test_a_rollback_is_asked_for_also_where_nobody_hears_of_it(
     opened_here: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -838,6 +843,7 @@ def opened_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     return tmp_path, asked
 
 
+@pytest.mark.guarantee("G09")
 def test_a_key_that_comes_before_the_change_is_followed_is_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
 ) -> None:
@@ -861,6 +867,7 @@ def test_a_key_that_comes_before_the_change_is_followed_is_not_lost(
     assert seen == [True]
 
 
+@pytest.mark.guarantee("G09")
 def test_a_key_that_another_thread_took_is_not_lost_either(
     opened_here: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
