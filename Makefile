@@ -51,7 +51,7 @@ coverage: $(VENV)/.ready  ## lines that the unit and golden tests run; fails if 
 	@echo "coverage: unit and golden tests with every line counted (about 3 min)"
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest
-	@echo "coverage: everything but kvmnet/core (no minimum: much of it runs on lab machines only)"
+	@echo "coverage: everything but kvmnet/core (no minimum: much of it runs on lab machines, or in processes of its own)"
 	@$(BIN)/coverage report --omit='kvmnet/core/*'
 	@echo "coverage: kvmnet/core, files with lines that no test runs (minimum: $(CORE_COVERAGE) %)"
 	@$(BIN)/coverage report --include='kvmnet/core/*' --skip-covered --show-missing --fail-under=$(CORE_COVERAGE)
