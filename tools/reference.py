@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ import typer
 import yaml
 
 from kvmnet import resources
+from kvmnet.cli import exit_codes as codes
 from kvmnet.cli import main
 from kvmnet.core import catalogue
 from kvmnet.core.base.codes import Code
@@ -112,7 +112,7 @@ def _row(*cells: str) -> str:
 
 def commands() -> dict[str, Any]:
     """The program's commands by name; those of a group have the group's name before theirs."""
-    main._register([])
+    main.register_commands()
     program: Any = typer.main.get_command(main.app)
     by_name: dict[str, Any] = {}
     for verb, command in program.commands.items():  # a module may register more than the verb of its name
@@ -136,8 +136,7 @@ def _commands() -> Iterator[str]:
 
 def exit_codes() -> list[tuple[str, str]]:
     """The program's exit codes and their meanings, as --help has them."""
-    text = str(main.app.info.epilog).partition(": ")[2].rstrip(".")
-    return [(part.split(" ", 1)[0], part.split(" ", 1)[1]) for part in re.split(r"; (?=[0-9])", text)]
+    return [(str(code), meaning) for code, meaning in codes.MEANINGS.items()]
 
 
 def _exit_codes() -> Iterator[str]:
