@@ -131,7 +131,13 @@ def _commands() -> Iterator[str]:
             names = [str(parameter.metavar or parameter.name).upper()] if is_argument else parameter.opts
             rows.append(_row(", ".join(f"`{name}`" for name in names), parameter.help or ""))
         table = "\n".join(["", *_table("argument", "meaning"), *rows, ""]) if rows else ""
-        yield f"## kvmnet {verb}\n{_flowing(inspect.cleandoc(command.help or ''))}\n{table}"
+        yield f"## kvmnet {verb}\n{_flowing(inspect.cleandoc(command.help or ''))}\n{table}{_examples(command)}"
+
+
+def _examples(command: Any) -> str:
+    """The examples at the end of a command's --help, as a shell block."""
+    _, _, lines = (command.epilog or "").partition("Examples:\n")
+    return "\n".join(["", "```sh", *map(str.strip, lines.splitlines()), "```", ""]) if lines else ""
 
 
 def exit_codes() -> list[tuple[str, str]]:

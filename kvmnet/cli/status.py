@@ -58,7 +58,7 @@ def format_open(transaction: "Open") -> list[str]:
     from kvmnet.core.reporting.report import ACCEPT
 
     lines = [f"transaction {transaction.id} of {transaction.host} is open since {format_time(transaction.at)}"]
-    lines.append(f"  {'rolling back' if transaction.undoing else 'current step'}: {transaction.step}")
+    lines.append(f"  {'rolling back' if transaction.undoing else 'now'}: {transaction.step}")
     if transaction.confirm_left is not None:
         seconds = max(transaction.confirm_left, 0)
         lines.append(f"  waiting for `kvmnet confirm` over a new SSH connection: {seconds:.0f} s left")
