@@ -26,7 +26,7 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, cancel_on
     """Print the events of a transaction until it has ended. Return its exit code.
 
     Ctrl-C starts the rollback and waits for its end; without `cancel_on_interrupt` it only ends the printing. When the
-    worker has ended without a result, the rollback runs from here. Output that nobody reads any more is no error.
+    worker has ended without a result, the rollback runs from here. Output that has no reader any more is not an error.
     """
     from kvmnet.transaction import launch
 

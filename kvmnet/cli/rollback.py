@@ -79,7 +79,7 @@ def _roll_back_open(console: Console, open_transaction: "Open", dry_run: bool) -
     """Roll back the open transaction. Return 0 when that is verified, or when the change was kept meanwhile, else 4."""
     from kvmnet.transaction.launch import cancel, rescue_now
 
-    with suppress(OSError):  # nobody may read the output any more: the rollback is needed all the same
+    with suppress(OSError):  # the reader of the output may have ended; roll back anyway
         console.print_line(f"transaction {open_transaction.id} of {open_transaction.host}: rolling back")
     if dry_run:
         return exit_codes.DONE
