@@ -78,8 +78,8 @@ As in `kvmnet schema cluster`. Keys that begin with `x-` are ignored at every le
 def naming_policies_page() -> str:
     head = f"""# Naming policies
 {GENERATED}
-A naming policy defines how NICs, bridges, VLANs and macvtaps are named and whether a NIC is renamed. The key `profile` \
-of a definition selects one. The built-in ones are [profiles/rocks.yaml](../../profiles/rocks.yaml) and \
+A naming policy defines how NICs, bridges, VLANs and macvtaps are named and whether a NIC is renamed. The key \
+`profile` of a definition selects one. The built-in ones are [profiles/rocks.yaml](../../profiles/rocks.yaml) and \
 [profiles/plain.yaml](../../profiles/plain.yaml); a definition may have its own under `profiles` \
 ([how](definition.md#naming-policies)). The keys are those of `kvmnet schema profile`.
 """

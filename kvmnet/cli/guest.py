@@ -27,7 +27,7 @@ _XML_HOST_HELP = "The host that the guest will run on. Needed when the XML diffe
 _TARGET_HELP = "Name of the host that the guest would move to."
 _DOMAIN_HELP = (
     "Merge the NICs into the domain XML in FILE (from `virsh dumpxml --inactive GUEST`) and print the result. "
-    "- reads stdin."
+    "Use - for stdin."
 )
 
 group = typer.Typer(

@@ -63,7 +63,7 @@ NoConfirmOption = Annotated[bool, typer.Option("--no-confirm", help="Do not wait
 YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Do not ask before the change. Without a terminal, kvmnet never asks.")
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its steps. Changes nothing.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan and its steps, and change nothing.")]
 
 _TIMEOUT_HELP = (
     "Timeout of NetworkManager's checkpoint, in seconds. "

@@ -80,7 +80,8 @@ def _roll_back_open(console: Console, open_transaction: "Open", dry_run: bool) -
     from kvmnet.transaction.launch import cancel, rescue_now
 
     with suppress(OSError):  # the reader of the output may have ended; roll back anyway
-        console.print_line(f"transaction {open_transaction.id} of {open_transaction.host}: rolling back")
+        activity = "would be rolled back" if dry_run else "rolling back"
+        console.print_line(f"transaction {open_transaction.id} of {open_transaction.host}: {activity}")
     if dry_run:
         return exit_codes.DONE
     if open_transaction.works:

@@ -30,7 +30,7 @@ def status(
     as_json: JsonOption = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help=_EXIT_CODE_HELP)] = False,
 ) -> None:
-    """Show the open transaction, or drift if none is open.
+    """Show the open transaction or, if none is open, the drift of this host.
 
     Drift is how the host differs from what was applied last. Changes nothing.
     """

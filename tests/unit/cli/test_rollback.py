@@ -85,3 +85,13 @@ def test_an_open_transaction_is_rolled_back_also_when_nobody_reads_the_output(
     transaction = Open("T", "h", 0.0, "x", 12.4, True, False, ())
     assert rollback._roll_back_open(Console(False), transaction, dry_run=False) == 0
     assert calls == ["cancel"]
+
+
+def test_a_dry_run_does_not_roll_back_the_open_transaction(
+    open_transaction: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, calls = open_transaction
+    monkeypatch.setattr(Console, "print_line", lambda _, text: print(text))
+    transaction = Open("T", "h", 0.0, "x", 12.4, True, False, ())
+    assert rollback._roll_back_open(Console(False), transaction, dry_run=True) == 0
+    assert capfd.readouterr().out == "transaction T of h: would be rolled back\n" and calls == []
