@@ -15,6 +15,10 @@ DEFINITION, HOST, GUESTS = "Definition", "This host", "Guests"
 class CommandGroup(TyperGroup):
     """A program or a group whose --help lists its commands under their headings."""
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order in which the commands were added; old versions of typer sort them."""
+        return list(self.commands)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each heading; a command without one is under "Commands"."""
         sections: dict[str, list[tuple[str, str]]] = {}
