@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -16,13 +15,10 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn
 
 import pytest
 
-from kvmnet.cli import follow as telling
-from kvmnet.cli import rollback as rolling
-from kvmnet.cli.host import Console
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.effects.probe_choice import Probes
 from kvmnet.core.planning.plan import make_plan
@@ -35,7 +31,7 @@ from kvmnet.system import clock, files, firewalld, links, lock, networkmanager, 
 from kvmnet.system.errors import HostError
 from kvmnet.system.journal import Journal
 from kvmnet.transaction import launch, readback, safeguards, step_actions, worker
-from kvmnet.transaction.history import Open, ended
+from kvmnet.transaction.history import ended
 from kvmnet.transaction.prepare import Prepared
 from kvmnet.transaction.readback import late, missing, unknown_servers
 from kvmnet.transaction.step_actions import DO, StepFailed, without_meta
@@ -783,96 +779,3 @@ def test_a_removal_that_leaves_a_profile_of_kvmnets_is_no_removal(
         DO["as before"](context, {"gone": ["u-br5"]})
     keyfile.unlink()
     assert DO["as before"](context, {"gone": ["u-br5"]}) == "0 NICs, 0 files as before"
-
-
-def test_a_way_back_that_does_not_work_is_told_before_the_plan(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
-) -> None:
-    monkeypatch.setattr(telling, "state_path", lambda: tmp_path / "state")
-    monkeypatch.setattr(telling, "tell_plan", lambda *_: pytest.fail("the plan was told"))
-    monkeypatch.setattr(programs, "run", raising(HostError("python3: too old")))
-    with pytest.raises(Refused, match="the rescue program does not run on this host") as refused:
-        telling.carry_out(Console(False), lambda _: prepared, yes=True)
-    assert refused.value.code == "KVN509"
-    assert list((tmp_path / "state").iterdir()) == [tmp_path / "state" / "lock"]
-
-
-@pytest.mark.guarantee("G09")
-@pytest.mark.parametrize("first", [KeyboardInterrupt, None])
-def test_the_change_is_undone_also_where_nobody_hears_of_it(
-    opened_here: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, first: Optional[type[BaseException]]
-) -> None:
-    """`apply | tee log`: Ctrl-C ends tee too, and what is told then has no reader."""
-    state, asked = opened_here
-    ends = iter([first, 3])
-
-    def follow(*_: Any) -> Optional[int]:
-        end = next(ends)
-        if end is KeyboardInterrupt:
-            raise KeyboardInterrupt
-        return end if isinstance(end, int) else None
-
-    monkeypatch.setattr(launch, "follow", follow)
-    assert telling.follow_to_end(Console(False), state, "T") == 3
-    assert asked == ["cancel" if first else "rescue"]
-
-
-@pytest.mark.guarantee("G09")
-def test_a_rollback_is_asked_for_also_where_nobody_hears_of_it(
-    opened_here: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state, asked = opened_here
-    monkeypatch.setattr(launch, "follow", lambda *_: 3)
-    monkeypatch.setattr(rolling, "state_path", lambda: state)
-    now = Open("T", "h", 0.0, "x", 12.4, True, False, ())
-    assert rolling._undo_open(Console(False), now, dry_run=False) == 0
-    assert asked == ["cancel"]
-
-
-@pytest.fixture
-def opened_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[str]]:
-    """The state directory, with an open transaction, and what is asked for its undo; no output can be written."""
-    asked: list[str] = []
-    (tmp_path / "open").mkdir()
-    (tmp_path / "open" / "journal.jsonl").write_text("")
-    monkeypatch.setattr(Console, "line", raising(BrokenPipeError(errno.EPIPE, "Broken pipe")))
-    monkeypatch.setattr(launch, "cancel", lambda _: asked.append("cancel"))
-    monkeypatch.setattr(launch, "rescue_now", lambda _: asked.append("rescue"))
-    monkeypatch.setattr(launch, "wait_closed", lambda *_: None)
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-    return tmp_path, asked
-
-
-@pytest.mark.guarantee("G09")
-def test_a_key_that_comes_before_the_change_is_followed_is_not_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
-) -> None:
-    """Ctrl-C while the way back is written: it is undone as soon as it is followed."""
-    seen: list[Any] = []
-
-    def start(state: Path, identity: str) -> None:
-        seen.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-
-    monkeypatch.setattr(telling, "state_path", lambda: tmp_path / "state")
-    monkeypatch.setattr(telling, "tell_plan", lambda *_: None)
-    monkeypatch.setattr(safeguards, "try_rescue_program", lambda _: PROGRAM)
-    monkeypatch.setattr(launch, "open_transaction", lambda *_: "T")
-    monkeypatch.setattr(launch, "start", start)
-    monkeypatch.setattr(telling, "follow_to_end", lambda *_: 3)
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-    try:
-        assert telling.carry_out(Console(False), lambda _: prepared, yes=True) == 3
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    assert seen == [True]
-
-
-@pytest.mark.guarantee("G09")
-def test_a_key_that_another_thread_took_is_not_lost_either(
-    opened_here: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state, asked = opened_here
-    monkeypatch.setattr(telling, "PRESSED", [signal.SIGINT])
-    monkeypatch.setattr(launch, "follow", lambda *_: 3)
-    assert telling.follow_to_end(Console(False), state, "T") == 3
-    assert asked == ["cancel"]
