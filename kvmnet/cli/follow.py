@@ -89,7 +89,6 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel
     """Tell what the worker does until the transaction has ended; its exit code. Ctrl-C asks for the undo, and
     waits for it (without `on_cancel` it only ends the telling); so does a dropped session."""
     from kvmnet.core.reporting.report import confirm_text, event_text, patience_text
-    from kvmnet.system import operations
     from kvmnet.transaction.launch import cancel, follow, rescue_now, wait_closed
 
     titles: list[str] = []
@@ -102,7 +101,7 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, on_cancel
         with suppress(OSError):  # whoever listened is gone: the exit code still tells the truth
             console.event(**event)
             if event["event"] == "do":
-                if event.get("op") == operations.CONFIRM.name:
+                if event.get("op") == "confirm":
                     console.line(confirm_text(event["seconds"]))
                 if event.get("link_went_down"):
                     console.line(patience_text(event["seconds"]))
