@@ -22,7 +22,7 @@ from kvmnet.core.planning.plan import Plan
 from kvmnet.transaction import naming_steps, saving_steps, trial_steps, verification_steps
 from kvmnet.transaction.step import Step
 from kvmnet.transaction.trial_steps import KnownProfiles
-from kvmnet.transaction.zone_choice import zone_to_be
+from kvmnet.transaction.zone_choice import choose_zone
 
 
 @dataclass(frozen=True)
@@ -72,5 +72,5 @@ def _read_back(plan: Plan, live: Live, known: KnownProfiles) -> Step:
     expect += [e for e in expectations(plan.state) if e["name"] not in defined_names]  # what left the definition
     sent = [i["name"] for i in interfaces_of(plan.state) if i["state"] == "up"]
     activated = trial_steps.activated_by_old_profiles(plan, live, known)
-    zones = {name: zone for name in activated if (zone := zone_to_be(name, plan, live))}
+    zones = {name: zone for name in activated if (zone := choose_zone(name, plan, live))}
     return verification_steps.read_back(expect, sent, dns_of(plan.state), zones)

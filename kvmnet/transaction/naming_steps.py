@@ -8,7 +8,7 @@ from kvmnet.core.planning.plan import Plan
 from kvmnet.core.planning.rename_order import Hop, hops
 from kvmnet.system import operations
 from kvmnet.transaction.step import Step, step, undo_spec
-from kvmnet.transaction.zone_choice import zone_to_be
+from kvmnet.transaction.zone_choice import choose_zone
 
 RUN_DIR = "/run/systemd/network"
 ETC_DIR = "/etc/systemd/network"
@@ -82,7 +82,7 @@ def _rebind(hop: Hop, live: Live) -> list[Step]:
 
 def _bind_new_zone(hop: Hop, plan: Plan, live: Live) -> list[Step]:
     """The zone is bound before the NIC has the name, so the NIC is never in the default zone."""
-    zone = zone_to_be(hop.rename.new, plan, live)
+    zone = choose_zone(hop.rename.new, plan, live)
     if not zone or live.zones is None:
         return []
     return [

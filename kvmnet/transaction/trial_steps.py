@@ -12,7 +12,7 @@ from kvmnet.core.planning.ownership import new_uuid
 from kvmnet.core.planning.plan import Plan
 from kvmnet.system import operations
 from kvmnet.transaction.step import STEP_LIMIT, Step, step, undo_spec
-from kvmnet.transaction.zone_choice import zone_to_be
+from kvmnet.transaction.zone_choice import choose_zone
 
 #: The oldest nmstate that was seen to take the profile that is active on a NIC. Older ones (2.2.24, 2.2.33) find a
 #: profile by its interface-name only, and create a second one beside a profile that is bound to the MAC address.
@@ -100,7 +100,7 @@ def prepare_profiles(plan: Plan, live: Live, known: KnownProfiles) -> list[Step]
                 "uuid": new_uuid(plan.bundle.host, name, interface["type"], live),
                 "interface": name,
                 "type": kind,
-                "zone": zone_to_be(name, plan, live),
+                "zone": choose_zone(name, plan, live),
                 "over": interface.get(interface["type"]) if interface["type"] in ("vlan", "mac-vtap") else None,
             }
         )
@@ -183,7 +183,7 @@ def keep_dhcp_iaids(plan: Plan, live: Live) -> list[Step]:
     if not plan.state:
         return []
     changed = {i["name"] for i in interfaces_of(plan.state)} | set(maybe_changed(plan, live))
-    iaids = {name: who.iaid for name, who in plan.identities.items() if who.iaid and name in changed}
+    iaids = {name: identity.iaid for name, identity in plan.identities.items() if identity.iaid and name in changed}
     if not iaids:
         return []
     title = f"keep the DHCPv6 IAID of {', '.join(iaids)}"

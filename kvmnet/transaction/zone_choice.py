@@ -18,14 +18,14 @@ from kvmnet.core.planning.plan import Plan
 _ZONE_KINDS = ("bridge", "bond", "vlan")
 
 
-def live_zone(interface: str, live: Live) -> str:
+def _live_zone(interface: str, live: Live) -> str:
     """The firewalld zone of an interface: the live one, or else the one of its profile; empty for the default zone."""
     if live.zones and interface in live.zones:
         return live.zones[interface]
     return live.profiles[interface].zone if interface in live.profiles else ""
 
 
-def zone_to_be(name: str, plan: Plan, live: Live) -> str:
+def choose_zone(name: str, plan: Plan, live: Live) -> str:
     """The zone that an interface of the bundle has after the change; empty for the default zone.
 
     A NIC keeps its zone under its new name, and an existing bridge, bond or VLAN keeps its own. A new bridge gets the
@@ -39,10 +39,10 @@ def zone_to_be(name: str, plan: Plan, live: Live) -> str:
 def _zone(name: str, interfaces: Mapping[str, Mapping[str, Any]], old_names: Mapping[str, str], live: Live) -> str:
     kind = KERNEL_KINDS.get(interfaces.get(name, {}).get("type", ETHERNET))
     if kind not in _ZONE_KINDS:
-        return live_zone(old_names.get(name, name), live)
+        return _live_zone(old_names.get(name, name), live)
     link = live.links.get(name)
     if link is not None and link.kind == kind:
-        return live_zone(name, live)
+        return _live_zone(name, live)
     ports = port_names(interfaces[name])
     if kind == "bridge":
         return next((_zone(port, interfaces, old_names, live) for port in ports), "")

@@ -13,12 +13,12 @@ from kvmnet.system import programs
 from kvmnet.transaction import safeguards
 from kvmnet.transaction.prepare import Prepared
 from tests.unit.test_plan import before
-from tests.unit.transaction.samples import BUNDLE, KEYFILE, LINK, MAC, compile_sample, file, link, past
+from tests.unit.transaction.samples import BUNDLE, KEYFILE, LINK, MAC, compile_sample, file, link, write_history
 
 
 @pytest.fixture
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
-    """A change of a host on which the rescue program, the units and the snapshot come to be, so far."""
+    """A prepared change. Installing the rescue program and the units and taking the snapshot succeed."""
     monkeypatch.setattr(safeguards, "UNIT_DIR", tmp_path / "units")
     (tmp_path / "units" / "multi-user.target.wants").mkdir(parents=True)
     monkeypatch.setattr(programs, "run", lambda *words, **_: "")
@@ -28,7 +28,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """A host that took the NIC over, changed it once more, and failed to once."""
+    """The state folder of a host: a change failed, one adopted the NIC, and another one changed it."""
     first = {
         "files": [file(KEYFILE, "[connection]\nuuid=u-1\n"), file(LINK, None)],
         "links": {"eth0": link("eth0")},
@@ -45,7 +45,7 @@ def state(tmp_path: Path) -> Path:
         ],
         "links": {"peth0": link("peth0")},
     }
-    past(tmp_path, "0", kept=False, snapshot=later, adopts=[MAC])
-    past(tmp_path, "1", snapshot=first, adopts=[MAC])
-    past(tmp_path, "2", snapshot=later, adopts=[])
+    write_history(tmp_path, "0", kept=False, snapshot=later, adopts=[MAC])
+    write_history(tmp_path, "1", snapshot=first, adopts=[MAC])
+    write_history(tmp_path, "2", snapshot=later, adopts=[])
     return tmp_path

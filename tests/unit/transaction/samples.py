@@ -25,6 +25,7 @@ PROGRAM = b"PK"
 
 
 def compile_sample(zones: bool = True) -> list[Step]:
+    """The steps of the example's host, whose NIC is renamed and bridged; with `zones` firewalld runs."""
     live = before()
     if zones:
         live = type(live)(**{**live.__dict__, "zones": {"eth0": "trusted"}})
@@ -32,11 +33,14 @@ def compile_sample(zones: bool = True) -> list[Step]:
     return compile_steps(make_plan(BUNDLE, live), live, {("eth0", "802-3-ethernet"): ["u-1"]}, terms)
 
 
-def index_of(op: str, found: list[Step]) -> int:
-    return [s["op"] for s in found].index(op)
+def index_of(op: str, steps: list[Step]) -> int:
+    """The index of the first step of this operation."""
+    return [step["op"] for step in steps].index(op)
 
 
 def raising(error: BaseException) -> Callable[..., NoReturn]:
+    """A function that raises this error, whatever its arguments."""
+
     def fail(*_: object, **__: object) -> NoReturn:
         raise error
 
@@ -67,17 +71,17 @@ def bond_seeds(
     folder: Path,
     zones: dict[str, str],
     *,
-    speaking: str = "",
+    addressed: str = "",
     links: tuple[Link, ...] = (),
     known: dict[tuple[str, str], list[str]] | None = None,
 ) -> dict[str, Step]:
-    """The profiles that are made ahead for a bond of two NICs, by interface; `speaking` has an address today."""
+    """The profiles that are prepared for a bond of two NICs, by interface. `addressed` is the NIC with an address."""
     (folder / "cluster.yaml").write_text(BOND)
     bundle = load(folder / "cluster.yaml").bundle("hv")
     macs = {"eth0": "02:00:00:00:00:01", "eth1": "02:00:00:00:00:02"}
     state: dict[str, Any] = {"interfaces": [{"name": name, "type": "ethernet"} for name in macs]}
     for interface in state["interfaces"]:
-        if interface["name"] == speaking:
+        if interface["name"] == addressed:
             interface["ipv4"] = {"address": [{"ip": "10.1.255.254", "prefix-length": 16}]}
     live = Live(
         hostname="hv",
@@ -85,40 +89,40 @@ def bond_seeds(
         links={link.name: link for link in (*(Link(name, mac, None) for name, mac in macs.items()), *links)},
         profiles={
             name: Profile(f"u-{name}", name, "802-3-ethernet", name, f"{KEYFILES}/{name}.nmconnection", name)
-            for name in (speaking,)
+            for name in (addressed,)
             if name
         },
         zones=zones,
         nmstate="2.2.62",
     )
-    found = compile_steps(make_plan(bundle, live), live, known or {}, Terms(120))
-    return {row["interface"]: row for step in found if step["op"] == "seed" for row in step["profiles"]}
+    compiled = compile_steps(make_plan(bundle, live), live, known or {}, Terms(120))
+    return {row["interface"]: row for step in compiled if step["op"] == "seed" for row in step["profiles"]}
 
 
 def zones_of(seeds: dict[str, Step]) -> dict[str, str]:
+    """The zones of prepared profiles by interface, without the default zone."""
     return {name: seed["zone"] for name, seed in seeds.items() if seed["zone"]}
 
 
 MAC = "00:14:4f:80:de:00"
-
-
 KEYFILE = "/etc/NetworkManager/system-connections/eth0.nmconnection"
-
-
 LINK = "/etc/systemd/network/00-kvmnet-peth0.link"
 
 
 def file(path: str, text: Optional[str]) -> dict[str, Any]:
+    """A snapshot's record of a file; of a missing one without a text."""
     if text is None:
         return {"path": path, "absent": True}
     return {"path": path, "data": base64.b64encode(text.encode()).decode(), "mode": 384, "owner": [0, 0], "label": None}
 
 
-def link(name: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "mac": MAC, "altnames": ["enp1s0"], "kind": None, **more}
+def link(name: str, **properties: Any) -> dict[str, Any]:
+    """A snapshot's record of the NIC."""
+    return {"name": name, "mac": MAC, "altnames": ["enp1s0"], "kind": None, **properties}
 
 
-def past(state: Path, name: str, *, kept: bool = True, snapshot: dict[str, Any], **transaction: Any) -> None:
+def write_history(state: Path, name: str, *, kept: bool = True, snapshot: dict[str, Any], **transaction: Any) -> None:
+    """Write an ended transaction into the history."""
     folder = state / "history" / name
     journal = Journal(folder)
     folder.mkdir(parents=True)
@@ -130,6 +134,7 @@ def past(state: Path, name: str, *, kept: bool = True, snapshot: dict[str, Any],
 
 
 def live() -> Live:
+    """The host as kvmnet has configured it."""
     return Live(
         hostname="h",
         state={},
@@ -143,25 +148,28 @@ def live() -> Live:
     )
 
 
-def seen_later(state: Path) -> None:
-    """What a person made comes into the definition: a VLAN that nothing of kvmnet's is in the way of, and some that
-    are as they are by kvmnet alone; and a second profile that they have on the NIC."""
-    told: dict[str, dict[str, Any]] = {
+def adopt_later(state: Path) -> None:
+    """Write a transaction that adopts interfaces of the administrator: a VLAN that can be restored, and some that
+    depend on what kvmnet has changed; and a second profile for the NIC."""
+    properties: dict[str, dict[str, Any]] = {
         "bond0.7": {"over": "bond0"},
         "peth0.7": {"over": "peth0"},
         "eth0.7": {"over": "eth0"},
         "port": {"master": "eth0"},
         "peth0": {"mac": MAC},
     }
-    links = {name: {"name": name, "mac": None, "kind": "vlan", **more} for name, more in told.items()}
+    links = {name: {"name": name, "mac": None, "kind": "vlan", **row} for name, row in properties.items()}
     bridge = {"name": "eth0", "mac": None, "kind": "bridge"}
-    held = {**{f"u-{name}": name for name in links}, "u-idle": None, "u-second": "bond0.7"}
-    held[profile_uuid("h", "eth0")] = "eth0"
-    profiles = [{"uuid": uuid, "device": device, "file": "", "id": uuid} for uuid, device in held.items()]
-    past(state, "3", snapshot={"names": ["eth0"], "links": {**links, "eth0": bridge}, "profiles": profiles}, host="h")
+    devices = {**{f"u-{name}": name for name in links}, "u-idle": None, "u-second": "bond0.7"}
+    devices[profile_uuid("h", "eth0")] = "eth0"
+    profiles = [{"uuid": uuid, "device": device, "file": "", "id": uuid} for uuid, device in devices.items()]
+    write_history(
+        state, "3", snapshot={"names": ["eth0"], "links": {**links, "eth0": bridge}, "profiles": profiles}, host="h"
+    )
 
 
-def ours(name: str) -> Profile:
+def active_profile(name: str) -> Profile:
+    """The profile that is active on an interface."""
     return Profile(f"u-{name}", name, "x", name, f"/etc/{name}")
 
 

@@ -31,10 +31,10 @@ def step(up: float, number: int, op: str) -> list[Event]:
 
 def change(*ops: str) -> list[Event]:
     """From 100 s of uptime on, a step in two seconds."""
-    found = [event(99, "begin")]
+    events = [event(99, "begin")]
     for number, op in enumerate(ops):
-        found += step(100 + 2 * number, number, op)
-    return found
+        events += step(100 + 2 * number, number, op)
+    return events
 
 
 KEPT = change("write files", "rename", "apply", "read back", "probe", "commit", "save")
@@ -59,7 +59,7 @@ def undone(up: float, boot: str = "one", boot_date: float = DATE) -> list[Event]
     ("events", "seconds"),
     [
         ([*KILLED, *undone(120), event(123.5, "verified")], 21.5),
-        ([*change("write files"), *undone(120), event(123.5, "verified")], 22.5),  # since the last word before it
+        ([*change("write files"), *undone(120), event(123.5, "verified")], 22.5),  # since the last event before it
         ([*KILLED, *undone(120), event(150, "not-verified"), *undone(160), event(170, "verified")], 68.0),
         ([*KILLED, *undone(120), event(150, "not-verified")], None),
         ([*KILLED, *undone(120), event(150, "end", verified=False, accepted=True)], None),
@@ -80,14 +80,14 @@ def test_a_date_that_jumps_within_a_boot_does_not_count() -> None:
 
 
 def test_over_a_boot_the_time_is_measured_by_the_date() -> None:
-    """The machine started again at 130 s of the first boot's uptime."""
+    """The host was rebooted at 130 s of the first boot's uptime."""
     again = [*undone(9, "two", DATE + 130), event(10, "restored", DATE + 130), *undone(15, "two", DATE + 130)]
     assert away_at_most(CHANGE, [*KILLED, *again, event(20, "verified", DATE + 130)]) == 48.0
 
 
 @pytest.mark.parametrize("date", [DATE + 3600, DATE - 3600])
 def test_over_a_boot_a_date_that_jumped_gives_no_figure(date: float) -> None:
-    """As of a machine that had it from a clock that was wrong, and then from a server."""
+    """As on a host whose clock was wrong until it was set by a server."""
     again = [*undone(9, "two", DATE + 130), event(20, "verified", date)]
     assert away_at_most(CHANGE, [*KILLED, *again]) is None
 
@@ -97,7 +97,7 @@ def test_a_boot_that_is_earlier_than_the_change_by_its_date_gives_no_figure() ->
 
 
 def test_a_journal_without_time_stamps_gives_no_figure() -> None:
-    """Of a version that did not write them."""
+    """A version that did not write them."""
     bare = [{k: v for k, v in e.items() if k not in ("up", "boot")} for e in [*undone(120), event(123, "verified")]]
     assert away_at_most(CHANGE, [*KILLED, *bare]) is None
     no_up = [{k: v for k, v in e.items() if k != "up"} for e in [*undone(120), event(123, "verified")]]

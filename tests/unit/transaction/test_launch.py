@@ -29,8 +29,8 @@ from tests.unit.transaction.samples import PROGRAM, raising
 
 def follow(*events: dict[str, Any], state: Path = Path("/nowhere")) -> tuple[Any, list[str]]:
     text = "".join(json.dumps(event) + "\n" for event in events)
-    told: list[str] = []
-    return launch.follow(io.StringIO(text), state, "T", lambda e: told.append(e["event"])), told
+    shown: list[str] = []
+    return launch.follow(io.StringIO(text), state, "T", lambda e: shown.append(e["event"])), shown
 
 
 def test_following_ends_with_the_transaction() -> None:
@@ -47,7 +47,7 @@ def test_following_notices_that_the_worker_is_gone(tmp_path: Path, monkeypatch: 
 
 
 def test_systemd_is_asked_only_when_no_process_has_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process every few seconds takes the processor from NetworkManager."""
+    """Asking starts a process, and NetworkManager needs the processor."""
     taken = iter([True, True, False])
     asked: list[str] = []
     monkeypatch.setattr(lock, "is_locked", lambda state: state == tmp_path and next(taken))
@@ -59,7 +59,7 @@ def test_systemd_is_asked_only_when_no_process_has_the_lock(tmp_path: Path, monk
 
 
 def test_a_removal_has_ended_when_its_worker_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the units might still be there, and the lock taken."""
+    """Otherwise the units might still exist, and the lock be taken."""
     asked: list[str] = []
     monkeypatch.setattr(units, "is_unit_alive", lambda unit: bool(asked.append(unit)) or len(asked) < 3)
     for identity, removes in (("T", True), ("U", False)):
@@ -96,9 +96,9 @@ def test_a_worker_that_systemd_does_not_start_leaves_no_open_transaction(
 
     def refuse(*words: str, **_: object) -> str:
         if "--on-active=5" in words or words[0] == "systemctl":
-            return ""  # the watchdog, which is not what fails here
+            return ""  # the watchdog starts
         assert words[0] == "systemd-run"
-        assert words[words.index("-I") - 2] == "/usr/bin/env", "SELinux: no program of a venv by systemd"
+        assert words[words.index("-I") - 2] == "/usr/bin/env", "SELinux does not let systemd start a program of a venv"
         raise HostError("systemd-run: no")
 
     monkeypatch.setattr(programs, "run", refuse)
@@ -142,7 +142,7 @@ def test_a_transaction_records_the_interfaces_for_the_confirmation(tmp_path: Pat
 @pytest.mark.parametrize(
     ("before", "stamp"),
     [
-        (["29990101-000000-99"], "29990101-000001"),  # the clock was set back; and 1000, which sorts before 99
+        (["29990101-000000-99"], "29990101-000001"),  # the clock was set back; 1000 sorts before 99
         (["29991231-235959-7", "29991231-235958-8"], "30000101-000000"),
         (["29990101-000000-99", "29990101-000000-100", "20200101-000000-1"], "29990101-000001"),
     ],
@@ -159,7 +159,7 @@ def test_an_id_sorts_after_the_history_even_when_the_clock_was_set_back(
 
 
 def test_an_id_has_the_current_time(tmp_path: Path) -> None:
-    for name in ("20200101-000000-1", "1790000000", "29990101-1", "lost+found"):  # those after are no ids
+    for name in ("20200101-000000-1", "1790000000", "29990101-1", "lost+found"):  # the last three are no ids
         (tmp_path / "history" / name).mkdir(parents=True)
     begun = datetime.strptime(launch.next_id(tmp_path).rpartition("-")[0] + "+0000", f"{launch.ID_TIME_FORMAT}%z")
     assert abs((datetime.now(timezone.utc) - begun).total_seconds()) < 60

@@ -9,7 +9,7 @@ import pytest
 
 from kvmnet.core.base.errors import Refused
 from kvmnet.transaction.original_host import find_original
-from tests.unit.transaction.samples import KEYFILE, LINK, MAC, file, link, past, seen_later
+from tests.unit.transaction.samples import KEYFILE, LINK, MAC, adopt_later, file, link, write_history
 
 
 def test_the_first_snapshot_of_a_nic_counts(state: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_keyfile_without_a_uuid_is_restored_too(tmp_path: Path) -> None:
         "links": {"eth0": link("eth0")},
         "profiles": [{"uuid": "u-1", "device": "eth0", "file": office, "id": "office"}],
     }
-    past(tmp_path, "1", snapshot=snapshot, adopts=[MAC])
+    write_history(tmp_path, "1", snapshot=snapshot, adopts=[MAC])
     assert [r["path"] for r in find_original(tmp_path).snapshot["files"]] == [office]
 
 
@@ -38,7 +38,7 @@ def test_a_bond_from_before_kvmnet_is_activated_and_compared(tmp_path: Path) -> 
         "links": {"eth0": link("eth0", master="bond0"), "bond0": bond},
         "profiles": [{"uuid": u, "device": d, "file": "", "id": d} for u, d in (("u-1", "eth0"), ("u-2", "bond0"))],
     }
-    past(tmp_path, "1", snapshot=snapshot, adopts=[MAC])
+    write_history(tmp_path, "1", snapshot=snapshot, adopts=[MAC])
     original = find_original(tmp_path)
     assert original.active == {"eth0": "u-1", "bond0": "u-2"}
     assert original.snapshot["links"]["bond0"] == bond
@@ -46,14 +46,14 @@ def test_a_bond_from_before_kvmnet_is_activated_and_compared(tmp_path: Path) -> 
 
 
 def test_an_interface_adopted_later_is_activated_and_compared(state: Path) -> None:
-    seen_later(state)
+    adopt_later(state)
     original = find_original(state)
     assert original.active == {"eth0": "u-1", "bond0.7": "u-bond0.7"}
     assert set(original.snapshot["links"]) == {"eth0", "bond0.7"}
-    assert {"u-peth0.7", "u-peth0", "u-idle"} <= set(original.snapshot["uuids"]), "their keyfiles are given back"
+    assert {"u-peth0.7", "u-peth0", "u-idle"} <= set(original.snapshot["uuids"]), "their keyfiles are restored"
 
 
 def test_transactions_before_a_removal_do_not_count(state: Path) -> None:
-    past(state, "3", snapshot={}, removes=True)
+    write_history(state, "3", snapshot={}, removes=True)
     with pytest.raises(Refused, match="manages no NIC"):
         find_original(state)

@@ -101,7 +101,7 @@ def test_unused_name_servers_and_inactive_devices_are_listed(monkeypatch: pytest
         "NetworkManager does not use the name server 10.0.0.2",
         "NetworkManager does not use the search domain a.org",
     ]
-    none = SimpleNamespace(name_servers=lambda: NameServers([], []))  # it does not tell the domains then
+    none = SimpleNamespace(name_servers=lambda: NameServers([], []))  # then it shows no domains
     assert find_unused_servers(none, {"search": ["a.org"]}) == []  # type: ignore[arg-type]
-    held = SimpleNamespace(states=lambda names: {"a": 100, "b": 70, "c": 50})
-    assert find_inactive_devices(held, ["a", "b", "c", "d"]) == ["c", "d"]  # type: ignore[arg-type]
+    devices = SimpleNamespace(states=lambda names: {"a": 100, "b": 70, "c": 50})
+    assert find_inactive_devices(devices, ["a", "b", "c", "d"]) == ["c", "d"]  # type: ignore[arg-type]

@@ -12,11 +12,19 @@ from kvmnet.transaction.original_host import find_original
 from kvmnet.transaction.removal_plan import plan_removal
 from kvmnet.transaction.removal_steps import compile_removal
 from kvmnet.transaction.step import touched_files, touched_profiles
-from tests.unit.transaction.samples import BUNDLE, LINK, MAC, assert_steps_match_the_table, live, ours, seen_later
+from tests.unit.transaction.samples import (
+    BUNDLE,
+    LINK,
+    MAC,
+    active_profile,
+    adopt_later,
+    assert_steps_match_the_table,
+    live,
+)
 
 
 def test_the_bridge_is_removed_before_its_name_is_given_to_the_nic(state: Path) -> None:
-    """The bridge goes before its name is given to the NIC, the probes come before it is forgotten."""
+    """The probes come before the record is deleted."""
     original = find_original(state)
     plan = plan_removal(BUNDLE, original, live())
     steps = compile_removal(
@@ -37,33 +45,36 @@ def test_the_bridge_is_removed_before_its_name_is_given_to_the_nic(state: Path) 
 
 
 def test_profiles_of_interfaces_that_stay_active_are_reapplied(state: Path) -> None:
-    """Not what goes and only has the name, here the bridge eth0, nor what is a port until the bridge goes."""
-    seen_later(state)
+    """Not a bridge that is removed and only has the name, here eth0, nor a port of one until it is removed."""
+    adopt_later(state)
     original = find_original(state)
     vlan = Link("bond0.7", None, "vlan", base="bond0")
     for here, again in ((vlan, ["bond0.7"]), (replace(vlan, master="eth0"), [])):
-        machine = replace(live(), links={**live().links, "bond0.7": here})
-        steps = compile_removal(plan_removal(BUNDLE, original, machine), original, machine, (), [], 0)
+        host = replace(live(), links={**live().links, "bond0.7": here})
+        steps = compile_removal(plan_removal(BUNDLE, original, host), original, host, (), [], 0)
         step = next(s for s in steps if s["op"] == "activate")
         assert (step["profiles"], step["again"]) == (original.active, again)
 
 
 def test_profiles_of_interfaces_that_are_down_are_deleted(state: Path) -> None:
-    """Its profile alone goes: of a link of its name that is there a person is the master."""
-    machine = live()
-    machine = replace(
-        machine,
-        links={**machine.links, "br6": Link("br6", None, "bridge")},
-        profiles={**machine.profiles, "br6": replace(ours("br6"), uuid="u-theirs")},
-        idle=(*(replace(ours(name), device="") for name in ("br5", "br6")), Profile("u-x", "br7", "bridge", "", "/x")),
-        owned={**machine.owned, **{n: Owned("linux-bridge", True, f"u-{n}") for n in ("br5", "br6", "br7")}},
+    """Only the profile is deleted: an existing link of its name was created by another tool."""
+    host = live()
+    host = replace(
+        host,
+        links={**host.links, "br6": Link("br6", None, "bridge")},
+        profiles={**host.profiles, "br6": replace(active_profile("br6"), uuid="u-theirs")},
+        idle=(
+            *(replace(active_profile(name), device="") for name in ("br5", "br6")),
+            Profile("u-x", "br7", "bridge", "", "/x"),
+        ),
+        owned={**host.owned, **{n: Owned("linux-bridge", True, f"u-{n}") for n in ("br5", "br6", "br7")}},
     )
     original = find_original(state)
-    plan = plan_removal(BUNDLE, original, machine)
+    plan = plan_removal(BUNDLE, original, host)
     assert "  - remove /etc/br5: the connection profile of br5, which is down and was created by kvmnet\n" in plan_text(
         plan
     )
-    steps = compile_removal(plan, original, machine, (), [], 0)
+    steps = compile_removal(plan, original, host, (), [], 0)
     first, before_all = steps[1], steps[0]
     assert before_all["specs"] == [{"op": "files", "paths": [LINK]}]
     assert first["specs"] == [{"op": "profiles", "profiles": {"u-br5": "", "u-br6": ""}}]
@@ -74,8 +85,8 @@ def test_profiles_of_interfaces_that_are_down_are_deleted(state: Path) -> None:
 
 
 def test_interfaces_with_the_hosts_addresses_are_removed_last(state: Path) -> None:
-    """All others at once before it: the management address is away for one removal, not for sixty."""
-    machine = live()
+    """All others are removed at once before: the management address is away for one removal, not for sixty."""
+    host = live()
     vlans = {f"peth0.{tag}": Link(f"peth0.{tag}", None, "vlan", master=f"br{tag}", base="peth0") for tag in (2, 3)}
     bridges = {f"br{tag}": Link(f"br{tag}", None, "bridge") for tag in (2, 3)}
     shown = [
@@ -83,19 +94,19 @@ def test_interfaces_with_the_hosts_addresses_are_removed_last(state: Path) -> No
         {"name": "br2", "ipv6": {"address": [{"ip": "fe80::2", "prefix-length": 64}]}},
         {"name": "br3", "ipv4": {"address": [{"ip": "10.1.0.3", "prefix-length": 16}]}},
     ]
-    machine = replace(
-        machine,
+    host = replace(
+        host,
         state={"interfaces": shown},
-        links={**machine.links, **vlans, **bridges},
-        profiles={**machine.profiles, **{n: ours(n) for n in (*vlans, *bridges)}},
+        links={**host.links, **vlans, **bridges},
+        profiles={**host.profiles, **{n: active_profile(n) for n in (*vlans, *bridges)}},
         owned={
-            **machine.owned,
+            **host.owned,
             **{name: Owned("vlan", True, f"u-{name}") for name in vlans},
             **{name: Owned("linux-bridge", True, f"u-{name}") for name in bridges},
         },
     )
     original = find_original(state)
-    steps = compile_removal(plan_removal(BUNDLE, original, machine), original, machine, (), [], 0)
+    steps = compile_removal(plan_removal(BUNDLE, original, host), original, host, (), [], 0)
     gone = [s for s in steps if s["title"].startswith("remove ")]
     assert [s["title"] for s in gone] == ["remove eth0, br2, peth0.2", "remove br3, peth0.3"]
     assert gone[0]["specs"][0]["profiles"] == {"u-peth0.2": "peth0.2", "u-br2": "br2", "u-2": "eth0"}

@@ -20,23 +20,23 @@ from tests.unit.transaction.samples import PROGRAM
 def test_systemd_reloads_its_units_only_when_one_has_changed(
     tmp_path: Path, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It takes systemd seconds on a host of many interfaces, in which nobody else gets an answer from it."""
+    """On a host with many interfaces this takes seconds, in which systemd does not answer."""
     asked: list[str] = []
     monkeypatch.setattr(programs, "run", lambda *words, **_: asked.append(" ".join(words[:3])) or "")
     wants = tmp_path / "units" / "multi-user.target.wants"
 
-    def by_systemctl() -> list[str]:
+    def install() -> list[str]:
         safeguards.install(tmp_path, PROGRAM)
-        told = [words for words in asked if words.startswith("systemctl")]
+        calls = [words for words in asked if words.startswith("systemctl")]
         asked.clear()
-        return told
+        return calls
 
-    assert by_systemctl() == ["systemctl enable --no-reload"]
+    assert install() == ["systemctl enable --no-reload"]
     for name in safeguards.UNITS:
         (wants / name).symlink_to(tmp_path / "units" / name)
-    assert by_systemctl() == []
+    assert install() == []
     (tmp_path / "units" / name).write_text("of an older kvmnet")
-    assert by_systemctl() == ["systemctl daemon-reload"]
+    assert install() == ["systemctl daemon-reload"]
 
 
 def settings(unit: str) -> dict[str, str]:
@@ -45,8 +45,8 @@ def settings(unit: str) -> dict[str, str]:
 
 
 def test_a_boot_tries_a_limited_number_of_times() -> None:
-    """Exit 4 is the failure that counts; 3 is an undo that was verified. systemd gives a try that takes too long 90 s
-    to end, and counts only the tries that began within the interval."""
+    """Exit code 4 is a failure, 3 a verified rollback. systemd gives a try that takes too long 90 s to end, and counts
+    only the tries that began within the interval."""
     verify = settings("kvmnet-boot-verify.service")
     assert (verify["Type"], verify["Restart"], verify["SuccessExitStatus"]) == ("oneshot", "on-failure", "3")
     tries, hours = int(verify["StartLimitBurst"]), verify["StartLimitIntervalSec"]
@@ -55,11 +55,11 @@ def test_a_boot_tries_a_limited_number_of_times() -> None:
 
 
 def test_before_networkmanager_there_is_one_try() -> None:
-    """The boot waits for it, and the unit after it does all of it again."""
+    """The boot waits for it, and the unit after it repeats everything."""
     assert "Restart" not in settings("kvmnet-boot-undo.service")
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd")
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     for name, text in safeguards.UNITS.items():
         (tmp_path / name).write_text(text.format(state="/var/lib/kvmnet", python=sys.executable))

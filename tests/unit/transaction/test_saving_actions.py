@@ -30,13 +30,13 @@ class Saving:
     """NetworkManager with profiles on disk and in memory: interface name -> file."""
 
     def __init__(self, **files: str) -> None:
-        self.held, self.saved, self.folder = files, list[str](), networkmanager.PROFILE_FOLDERS[0]
+        self.current_files, self.saved, self.folder = files, list[str](), networkmanager.PROFILE_FOLDERS[0]
 
     def active(self, names: list[str]) -> dict[str, str]:
-        return {name: name for name in names if name in self.held}
+        return {name: name for name in names if name in self.current_files}
 
     def files(self, uuids: list[str]) -> list[str]:
-        return [self.held[uuid] for uuid in uuids]
+        return [self.current_files[uuid] for uuid in uuids]
 
     def save(self, uuids: list[str]) -> list[str]:
         self.saved += uuids
@@ -50,10 +50,10 @@ def test_of_profiles_that_may_have_changed_only_those_in_memory_are_saved(
     manager = Saving(br0="/run/br0", br1="/etc/br1", eth0="/etc/eth0")
     context = SimpleNamespace(manager=manager)
     step = {"interfaces": [["br0", "br1", "br2"], ["eth0"]], "perhaps": ["br0", "br1", "br2"]}
-    told = [f"{networkmanager.PROFILE_FOLDERS[0]}/{name}" for name in ("br0", "eth0")]
-    assert saving_actions.save_profiles(context, step) == ", ".join(told)  # type: ignore[arg-type]
+    paths = [f"{networkmanager.PROFILE_FOLDERS[0]}/{name}" for name in ("br0", "eth0")]
+    assert saving_actions.save_profiles(context, step) == ", ".join(paths)  # type: ignore[arg-type]
     assert manager.saved == ["br0", "eth0"]
-    manager.folder = "/etc/sysconfig/network-scripts"  # an ifcfg file is written in its place
+    manager.folder = "/etc/sysconfig/network-scripts"  # an ifcfg file instead of a keyfile
     with pytest.raises(StepFailed, match=r"profile of br0 to .*/br0, not to a keyfile"):
         saving_actions.save_profiles(context, step)  # type: ignore[arg-type]
     with pytest.raises(StepFailed, match="br2: no active connection profile"):

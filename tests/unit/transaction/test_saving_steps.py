@@ -19,30 +19,30 @@ from tests.unit.transaction.samples import BOND, BUNDLE, assert_steps_match_the_
 
 
 def test_bridges_are_saved_before_their_ports() -> None:
-    found = compile_sample()
-    assert found[index_of("save", found)]["interfaces"] == [["eth0"], ["peth0"]]
+    compiled = compile_sample()
+    assert compiled[index_of("save", compiled)]["interfaces"] == [["eth0"], ["peth0"]]
 
 
 def test_the_hostname_is_set_in_a_step_of_its_own() -> None:
     live = before()
     bundle = replace(BUNDLE, state={**BUNDLE.state, "hostname": {"config": "new.local"}})
     live.state["hostname"] = {"running": "old", "config": "old.local"}
-    found = compile_steps(make_plan(bundle, live), live, {}, Terms(120))
-    step = found[index_of("hostname", found)]
+    compiled = compile_steps(make_plan(bundle, live), live, {}, Terms(120))
+    step = compiled[index_of("hostname", compiled)]
     undo = {"op": "hostname", "name": "old.local", "running": live.hostname}
     assert (step["name"], step["undo"][0]) == ("new.local", undo)
-    assert "/etc/hostname" in touched_files(found)
+    assert "/etc/hostname" in touched_files(compiled)
     live.state["hostname"]["config"] = "new.local"
     assert "hostname" not in [s["op"] for s in compile_steps(make_plan(bundle, live), live, {}, Terms(120))]
 
 
 def test_a_bond_is_saved_after_its_bridge_and_before_its_ports(tmp_path: Path) -> None:
-    """A bond that is on disk as the port of a bridge that is not would have no address after a power cut."""
+    """A bond saved as the port of a bridge that is not saved yet would have no address after a power cut."""
     (tmp_path / "cluster.yaml").write_text(BOND)
     live = before()
     live = replace(live, links={**live.links, "eth1": Link("eth1", "02:00:00:00:00:02", None)})
-    found = compile_steps(make_plan(load(tmp_path / "cluster.yaml").bundle("hv"), live), live, {}, Terms(120))
-    assert found[index_of("save", found)]["interfaces"] == [
+    compiled = compile_steps(make_plan(load(tmp_path / "cluster.yaml").bundle("hv"), live), live, {}, Terms(120))
+    assert compiled[index_of("save", compiled)]["interfaces"] == [
         ["br-bond0", "br-bond0.5"],
         ["bond0", "bond0.5", "bond0.2", "mvt-c00002"],
         ["eth0", "eth1"],
@@ -55,25 +55,25 @@ def test_profiles_of_interfaces_that_are_down_are_deleted_and_the_undo_keeps_the
     files = {"op": "files", "uuids": uuids}
     for link, down in ((None, ["peth0.5", "br5"]), (Link("br5", None, "bridge"), ["peth0.5"])):
         live = replace(live, links={**live.links, link.name: link}) if link else live
-        found = compile_steps(make_plan(BUNDLE, live), live, {}, Terms(120))
-        assert [s["op"] for s in found] == ["read back", "forget", "write files"]
-        assert (found[1]["uuids"], found[1]["undo"]) == (uuids, [files, {"op": "links", "names": down}])
-    assert set(uuids) <= set(touched_profiles(found)), "their keyfiles are in the snapshot"
+        compiled = compile_steps(make_plan(BUNDLE, live), live, {}, Terms(120))
+        assert [s["op"] for s in compiled] == ["read back", "forget", "write files"]
+        assert (compiled[1]["uuids"], compiled[1]["undo"]) == (uuids, [files, {"op": "links", "names": down}])
+    assert set(uuids) <= set(touched_profiles(compiled)), "their keyfiles are in the snapshot"
 
 
 def test_an_interface_that_is_to_be_down_stays_down_at_boot() -> None:
-    """nmstate deactivates its profile, no more; on disk after the commit, with its way back."""
+    """nmstate only deactivates its profile; on disk it is changed after the commit, with an undo."""
     live = before()
     uuid = live.profiles["eth0"].uuid
     bundle = replace(
         BUNDLE, state={"interfaces": [{"name": "peth0", "type": "ethernet", "state": "down"}]}, guests=None
     )
-    found = compile_steps(make_plan(bundle, live), live, {}, Terms(120))
-    step = found[index_of("stay down", found)]
+    compiled = compile_steps(make_plan(bundle, live), live, {}, Terms(120))
+    step = compiled[index_of("stay down", compiled)]
     assert (step["uuids"], step["undo"]) == ([uuid], [{"op": "files", "uuids": [uuid]}])
-    assert [s["op"] for s in found].index("commit") < found.index(step)
-    assert {"name": "peth0", "down": True} in found[index_of("read back", found)]["expect"]
-    assert_steps_match_the_table(found)
+    assert [s["op"] for s in compiled].index("commit") < compiled.index(step)
+    assert {"name": "peth0", "down": True} in compiled[index_of("read back", compiled)]["expect"]
+    assert_steps_match_the_table(compiled)
     without = replace(live, profiles={})
     assert "stay down" not in [s["op"] for s in compile_steps(make_plan(bundle, without), without, {}, Terms(120))]
 
@@ -81,10 +81,10 @@ def test_an_interface_that_is_to_be_down_stays_down_at_boot() -> None:
 def test_networkmanagers_settings_are_removed_from_a_host_without_guests() -> None:
     bundle = replace(BUNDLE, guests=None, state={"interfaces": []}, nics=(), links={})
     live = replace(after(BUNDLE), state={"interfaces": []})
-    found = compile_steps(make_plan(bundle, live), live, set(), Terms(120))
-    step = next(s for s in found if s.get("reload") == "NetworkManager")
+    compiled = compile_steps(make_plan(bundle, live), live, set(), Terms(120))
+    step = next(s for s in compiled if s.get("reload") == "NetworkManager")
     assert (step["files"], step["remove"]) == ({}, ["/etc/NetworkManager/conf.d/90-kvmnet-guests.conf"])
-    assert step["remove"][0] in touched_files(found)
+    assert step["remove"][0] in touched_files(compiled)
 
 
 @pytest.mark.guarantee("G47")
@@ -99,8 +99,8 @@ def test_profiles_that_nmstate_may_have_changed_are_saved(key: str) -> None:
         state["dns-resolver"] = {"config": {"server": ["10.1.1.53"], "search": []}}
     plan = make_plan(replace(BUNDLE, state=state), live)
     assert list(plan.state) == [key], "no interface is sent"
-    found = compile_steps(plan, live, {}, Terms(120))
-    step = found[index_of("save", found)]
+    compiled = compile_steps(plan, live, {}, Terms(120))
+    step = compiled[index_of("save", compiled)]
     assert (step["interfaces"], step["perhaps"]) == ([["eth0"], ["peth0"]], ["peth0", "eth0"])
-    assert {live.profiles[name].uuid for name in ("eth0", "peth0")} <= set(touched_profiles(found))
-    assert index_of("commit", found) < index_of("save", found)
+    assert {live.profiles[name].uuid for name in ("eth0", "peth0")} <= set(touched_profiles(compiled))
+    assert index_of("commit", compiled) < index_of("save", compiled)

@@ -15,7 +15,7 @@ from kvmnet.transaction.action_context import Context, StepFailed
 
 
 class Checkpoints:
-    """A NetworkManager that has checkpoints, by path with when each was made."""
+    """A NetworkManager with checkpoints: creation time by path."""
 
     def __init__(self, **made: int) -> None:
         self.made = {f"/Checkpoint/{name}": at for name, at in made.items()}
@@ -35,8 +35,8 @@ class Checkpoints:
     ("later", "kept"),
     [
         (Checkpoints(a=300, b=100), True),
-        (Checkpoints(b=100), False),  # its time was over
-        (Checkpoints(a=350), False),  # NetworkManager was started anew, and another tool's has the path
+        (Checkpoints(b=100), False),  # its timeout has passed
+        (Checkpoints(a=350), False),  # NetworkManager was restarted, and another tool's checkpoint has the path
     ],
 )
 def test_only_the_checkpoint_of_the_trial_is_destroyed(tmp_path: Path, later: Checkpoints, kept: bool) -> None:
@@ -59,16 +59,16 @@ def test_only_the_checkpoint_of_the_trial_is_destroyed(tmp_path: Path, later: Ch
 
 
 def test_only_iaids_that_nmstate_has_set_are_replaced() -> None:
-    told: list[Any] = []
+    calls: list[Any] = []
     by = {"u-1": "mac", "u-2": "7"}
     manager = SimpleNamespace(
         active=lambda names: {"br0": "u-1", "br1": "u-2"},
         value=lambda uuid, setting, key: by[uuid] if (setting, key) == ("ipv6", "dhcp-iaid") else None,
-        change_in_memory=lambda *change: told.append(change),
-        reapply=told.append,
+        change_in_memory=lambda *change: calls.append(change),
+        reapply=calls.append,
     )
     context: Any = SimpleNamespace(manager=manager)
     assert trial_actions.keep_dhcp_iaids(context, {"interfaces": {"br0": "5", "br1": "6"}}) == "br0 5"
-    assert told == [("u-1", {"ipv6": {"dhcp-iaid": ("s", "5")}}), "br0"]
+    assert calls == [("u-1", {"ipv6": {"dhcp-iaid": ("s", "5")}}), "br0"]
     with pytest.raises(StepFailed, match="br2 has no active connection profile"):
         trial_actions.keep_dhcp_iaids(context, {"interfaces": {"br2": "5"}})

@@ -30,7 +30,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def kernel(monkeypatch: pytest.MonkeyPatch, *, refuses: bool) -> list[str]:
-    """Both taps are of nothing; returns what is asked of the kernel."""
+    """Both taps are ports of nothing. Returns the commands that are run."""
     rows = [{"ifname": n, "ifindex": i, "linkinfo": {}} for n, i in (("br0", 3), ("vnet0", 7), ("vnet1", 8))]
     done: list[str] = []
 
@@ -52,7 +52,7 @@ def test_a_detached_tap_is_attached_again(context: Any, monkeypatch: pytest.Monk
         verification_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
         == "0 interfaces as defined, 1 guests' ports as before"
     )
-    assert done == ["vnet0 master br0"], "vnet1's guest was given up"
+    assert done == ["vnet0 master br0"], "the loss of vnet1 is allowed"
 
 
 def test_a_tap_that_cannot_be_attached_fails_the_step(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_a_tap_that_cannot_be_attached_fails_the_step(context: Any, monkeypatch:
 def test_networkmanager_is_asked_few_questions_while_it_activates_devices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It answers slowly while it brings sixty up, and every answer costs it time."""
+    """It answers slowly while it activates sixty devices, and every answer takes it time."""
     asked: list[str] = []
     ready = iter(["", "", "a", "ab", "ab", "abcg", "abcdefg", "abcdefg"])
 
@@ -92,7 +92,7 @@ def test_a_device_that_was_deactivated_again_fails_the_step(tmp_path: Path, monk
 
 
 def test_an_interface_in_a_wrong_zone_fails_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asking goes out and is answered in zone drop too; who comes in is not."""
+    """A probe goes out and gets its reply in zone drop too; incoming connections are dropped."""
     monkeypatch.setattr(verification_actions, "find_kernel_differences", lambda _: [])
     monkeypatch.setattr(clock, "wait_until", lambda what, *_: what())
     monkeypatch.setattr(firewalld, "is_running", lambda: True)

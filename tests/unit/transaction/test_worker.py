@@ -22,7 +22,7 @@ from tests.unit.transaction.samples import raising
 
 @pytest.fixture
 def unit_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A transaction is open, whose steps all succeed, and the boot's units are in place; their folder."""
+    """An open transaction whose steps all succeed, and installed boot units. Returns the units' folder."""
     (tmp_path / "state" / "open").mkdir(parents=True)
     folder = tmp_path / "units"
     folder.mkdir()
@@ -36,9 +36,9 @@ def unit_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def worked(state: Path, *, removes: bool) -> tuple[int, Any]:
-    """What the worker returns, and the last word of the journal that is in the history then."""
-    held = {"id": "T", "steps": [], "watch": None, "backend": "nmstatectl", "removes": removes}
-    (state / "open" / "transaction.json").write_text(json.dumps(held))
+    """The worker's exit code, and the outcome in the journal, which is in the history then."""
+    transaction = {"id": "T", "steps": [], "watch": None, "backend": "nmstatectl", "removes": removes}
+    (state / "open" / "transaction.json").write_text(json.dumps(transaction))
     code = worker.work(state)
     assert not (state / "open").exists()
     return code, Journal(state / "history" / "T").events()[-1]["outcome"]
@@ -46,7 +46,7 @@ def worked(state: Path, *, removes: bool) -> tuple[int, Any]:
 
 @pytest.mark.parametrize("removes", [True, False])
 def test_the_worker_of_a_removal_removes_the_units(unit_folder: Path, removes: bool) -> None:
-    """Whoever called it may be gone: its session went with the NIC."""
+    """The command may be gone: its session used the NIC."""
     assert worked(unit_folder.parent / "state", removes=removes) == (0, "kept")
     assert [path.name for path in sorted(unit_folder.iterdir())] == ([] if removes else sorted(safeguards.UNITS))
 
