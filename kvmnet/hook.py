@@ -52,7 +52,7 @@ Json = dict[str, Any]
 
 
 class Refused(Exception):
-    """The guest must not start. The message says why and what to do."""
+    """The guest must not start. The message has the reason and the resolution."""
 
 
 # --- devices of the kernel ----------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def read_json(path: str) -> Json:
 def read_record() -> Json:
     """Return what RECORD allows on this host; it is empty if nothing is applied.
 
-    The key `damaged` says why the record cannot be used; `unreadable` means that only root may read it.
+    The key `damaged` has the reason if the record cannot be used; `unreadable` means that only root may read it.
     """
     try:
         with open(RECORD, encoding="utf-8") as file:
@@ -421,8 +421,8 @@ def find_unneeded_vlans(record: Json) -> list[str]:
     """Return the VLAN devices that the hook created and no guest needs.
 
     The hook forgets a device that now belongs to the host (the applied state has it) or no longer exists. A device
-    that something uses is kept. With a corrupt record nothing is removed, since the record says what belongs to the
-    host.
+    that something uses is kept. With a corrupt record nothing is removed, since the record has the interfaces of
+    the host.
     """
     if "damaged" in record:
         return []

@@ -58,14 +58,14 @@ class HookStatus:
     hook's --status (None if it does not run), and whether the unit starts with libvirt."""
 
     missing: tuple[str, ...]
-    other: tuple[str, ...]
-    says: Optional[dict[str, Any]]
+    differing: tuple[str, ...]
+    report: Optional[dict[str, Any]]
     enabled: bool
 
     @property
     def installed(self) -> bool:
         """Whether all files are those of this version and the unit is enabled."""
-        return not self.missing and not self.other and self.enabled
+        return not self.missing and not self.differing and self.enabled
 
 
 def confined() -> bool:
@@ -139,20 +139,22 @@ def reconcile() -> list[str]:
 
 def status() -> HookStatus:
     """Return the state of the installation."""
-    missing, other = [], []
+    missing, differing = [], []
     for path, (data, mode) in _files().items():
         target = Path(path)
         if not target.is_file():
             missing.append(path)
         elif not _as_installed(target, data, mode):
-            other.append(path)
-    says = None
+            differing.append(path)
+    report = None
     if HOOK not in missing:
         try:
-            says = json.loads(programs.run(SYSTEM_PYTHON, "-I", HOOK, "--status"))
+            report = json.loads(programs.run(SYSTEM_PYTHON, "-I", HOOK, "--status"))
         except (HostError, ValueError):
-            says = None
-    return HookStatus(tuple(missing), tuple(other), says, UNIT_FILE in missing or _ask_systemd("is-enabled", UNIT))
+            report = None
+    return HookStatus(
+        tuple(missing), tuple(differing), report, UNIT_FILE in missing or _ask_systemd("is-enabled", UNIT)
+    )
 
 
 def _as_installed(target: Path, data: bytes, mode: int) -> bool:

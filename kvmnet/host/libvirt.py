@@ -29,7 +29,7 @@ _SEPARATOR = "= kvmnet ="
 
 
 class LibvirtError(Exception):
-    """libvirt is installed but did not answer. The message says why."""
+    """libvirt is installed but did not answer. The message has the reason."""
 
 
 @dataclass(frozen=True)

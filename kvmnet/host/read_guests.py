@@ -19,7 +19,7 @@ NET = Path("/sys/class/net")
 def read_running(links: Mapping[str, Link]) -> Running:
     """Return the running guests and what the kernel reports about their devices.
 
-    If libvirt does not answer, `problem` says why, and root gets the guests from libvirt's files of running domains.
+    If libvirt does not answer, `problem` has the reason, and root gets the guests from libvirt's status files.
     """
     xml, problem = LibvirtXml(), ""
     try:

@@ -238,7 +238,7 @@ def test_a_nic_that_is_not_renamed_and_has_a_profile_bound_by_mac(
     before = picture.whole(host)
     host.put("/root/bad.yaml", definition.replace("profile: rocks", "profile: plain").replace("10.1.", "10.2."))
     result = host.run("kvmnet apply --yes /root/bad.yaml", check=False, timeout=240)
-    assert (result.code, "no answer from" in result.stdout) == (3, True), result
+    assert (result.code, "no reply from" in result.stdout) == (3, True), result
     as_it_was(host, before)
     assert reachable(peer)
     host.put(PROFILE, profile, mode=0o600)
@@ -255,7 +255,7 @@ def test_a_change_that_fails_one_that_is_kept_and_its_removal(
     host.put("/root/cluster.yaml", definition)
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
     result = host.run("kvmnet apply --yes /root/bad.yaml", check=False, timeout=240)
-    assert (result.code, "no answer from" in result.stdout) == (3, True), result
+    assert (result.code, "no reply from" in result.stdout) == (3, True), result
     as_it_was(host, before)
     result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=240)
     assert result.code == 0, result

@@ -76,7 +76,7 @@ def test_a_file_without_read_permission(tmp_path: Path, monkeypatch: pytest.Monk
     def refuse(*_: Any, **__: Any) -> int:  # root may read everything, so the error is simulated
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(definition_files.os, "open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     assert problems(tmp_path / "a.yaml") == ["KVN001 permission denied"]
 
 

@@ -1,4 +1,4 @@
-"""Tests of kvmnet/host/nmstate.py: the Python binding, with a simulated library."""
+"""Tests of kvmnet/host/nmstate.py: the Python binding with a simulated library, and nmstatectl as a script."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from kvmnet.host import nmstate
 from kvmnet.host.networkmanager_dbus import NMError
-from kvmnet.host.nmstate import Libnmstate, NmstateError
+from kvmnet.host.nmstate import Libnmstate, Nmstatectl, NmstateError, find_backend
 
 STATE: dict[str, Any] = {"interfaces": []}
 
@@ -148,3 +148,31 @@ def test_a_signal_interrupts_the_wait_for_the_library(tmp_path: Path) -> None:
 )
 def test_an_old_libnmstate_without_rust_is_not_used(module: Any, is_usable: bool) -> None:
     assert nmstate._is_nmstate_2(module) is is_usable
+
+
+def program(folder: Path, *lines: str) -> str:
+    file = folder / "nmstatectl"
+    file.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    file.chmod(0o755)
+    return str(file)
+
+
+def test_the_error_is_found_in_the_log_of_nmstatectl(tmp_path: Path) -> None:
+    ctl = Nmstatectl(
+        program(tmp_path, "echo '[x INFO y] begun' >&2", "echo 'NmstateError: Verification: no' >&2", "exit 1")
+    )
+    with pytest.raises(NmstateError, match=r"^NmstateError: Verification: no$") as raised:
+        ctl.apply({}, 5, tmp_path / "log")
+    assert "begun" in raised.value.details
+
+
+def test_a_hanging_nmstatectl_is_killed(tmp_path: Path) -> None:
+    ctl = Nmstatectl(program(tmp_path, "exec sleep 60"))
+    with pytest.raises(Exception, match="timed out"):
+        ctl.apply({}, -59, tmp_path / "log")
+
+
+def test_a_missing_nmstate_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(NmstateError, match="dnf install python3-libnmstate"):
+        find_backend("nmstatectl")

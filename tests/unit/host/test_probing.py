@@ -150,6 +150,7 @@ def test_without_probes_there_is_no_wait() -> None:
 def test_a_probe_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host name is resolved, and no name server replies."""
     monkeypatch.setitem(probing.TRY, "tcp", 0.1)
+    monkeypatch.setitem(probing.TRY, "command", 3.0)  # the longest try of these probes, which `ask` waits for
     over = threading.Event()
 
     def look_up(*_: object) -> None:
