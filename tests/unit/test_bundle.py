@@ -21,7 +21,7 @@ from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.rendering.render import digest_of
 from kvmnet.host.read_live import applied_digest, read_note
 from tests.reading import differences
-from tests.unit.test_plan import before
+from tests.unit.core.samples import before
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = str(ROOT / "examples/rocks/cluster.yaml")
