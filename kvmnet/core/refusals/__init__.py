@@ -16,7 +16,7 @@ from typing import Callable, Optional
 from kvmnet.core.base import codes
 from kvmnet.core.base.errors import Refused, Usage
 from kvmnet.core.base.nmstate import State
-from kvmnet.core.effects.boot_rivals import Rival, rivals
+from kvmnet.core.effects.boot_rivals import Rival, find_rivals
 from kvmnet.core.effects.impact import Impact, find_impacts
 from kvmnet.core.live.live_host import Link, Live
 from kvmnet.core.planning.difference import rename_interfaces
@@ -81,7 +81,7 @@ class Case:
     @cached_property
     def rivals(self) -> Sequence[Rival]:
         """Connection profiles that the next boot could prefer to those of the definition."""
-        return rivals(self.plan, self.live)
+        return find_rivals(self.plan, self.live)
 
     def users(self, devices: Collection[str]) -> str:
         """Devices in order, with the guests that use them: `macvtap0 (compute-0-0-0), macvtap1`."""
