@@ -23,7 +23,7 @@ MAIN_TABLE = 254
 @dataclass(frozen=True)
 class Difference:
     """A setting with another live value than the desired one. `path` is its place in the state (`ipv4.address`), empty
-    when the name of the change says it already."""
+    when the name of the change is enough."""
 
     path: str
     live: Any
