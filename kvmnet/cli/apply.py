@@ -95,4 +95,4 @@ def _require_same_plan(saved: "SavedPlan", prepared: "Prepared") -> None:
     """Raise Refused when the host has changed since the plan was saved."""
     from kvmnet.core.reporting.saved_plan import require_same
 
-    require_same(saved.plan, saved.basis, prepared.plan, prepared.live)
+    require_same(saved.plan, saved.basis, prepared.assessment)

@@ -78,15 +78,17 @@ def plan(
 
 
 def _format_plan(form: Format, prepared: "Prepared") -> str:
+    from kvmnet.core.reporting.assessment_text import assessment_lines
     from kvmnet.core.reporting.report import allowed_text, plan_markdown, plan_text, probes_text
 
     if form is Format.json:
         document = {**prepared.to_json(), "steps": [step["title"] for step in prepared.steps]}
         return json.dumps(document, indent=2) + "\n"
+    lines = assessment_lines(prepared.assessment)
     if form is Format.markdown:
-        return plan_markdown(prepared.plan, prepared.allowed, prepared.probes, prepared.told)
+        return plan_markdown(prepared.plan, prepared.allowed, prepared.probes, lines)
     probes = "" if prepared.plan.empty else probes_text(prepared.probes)
-    return plan_text(prepared.plan, prepared.told) + allowed_text(prepared.allowed) + probes
+    return plan_text(prepared.plan, lines) + allowed_text(prepared.allowed) + probes
 
 
 def _save_plan(file: str, prepared: "Prepared") -> None:
@@ -97,7 +99,7 @@ def _save_plan(file: str, prepared: "Prepared") -> None:
 
     overridden = {reason.code for reason in prepared.allowed if reason.guest is None}
     lost_guests = {reason.guest for reason in prepared.allowed if reason.guest is not None}
-    text = to_text(prepared.plan, prepared.live, overridden, lost_guests)
+    text = to_text(prepared.assessment, overridden, lost_guests)
     target = Path(file)
     try:
         if target.exists() and not target.is_file():  # /dev/null, /dev/stdout, a pipe: must not be replaced

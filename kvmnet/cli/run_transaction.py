@@ -63,22 +63,23 @@ def _prepare_again(
     console: Console, prepare_change: Callable[[Path], "Prepared"], state_dir: Path, shown: "Prepared"
 ) -> "Prepared":
     """Return the change prepared again. Raises Refused when the host is not as it was for the plan that was shown."""
-    from kvmnet.core.planning.plan_basis import basis_of
+    from kvmnet.core.reporting.change_text import plan_to_json
     from kvmnet.core.reporting.saved_plan import require_same
 
     again = prepare_change(state_dir)
     console.show_progress(None)
-    require_same(shown.plan.to_json(), basis_of(shown.plan, shown.live), again.plan, again.live)
+    require_same(plan_to_json(shown.plan), shown.assessment.basis, again.assessment)
     return again
 
 
 def print_plan(console: Console, prepared: "Prepared") -> None:
     """Print what would change, which targets are probed, and what else the user should know."""
+    from kvmnet.core.reporting.assessment_text import assessment_lines
     from kvmnet.core.reporting.report import allowed_text, plan_text, probes_text
     from kvmnet.host import hook_installation
 
     console.show_progress(None)
-    text = plan_text(prepared.plan, prepared.told) + allowed_text(prepared.allowed)
+    text = plan_text(prepared.plan, assessment_lines(prepared.assessment)) + allowed_text(prepared.allowed)
     text += "" if prepared.plan.empty else probes_text(prepared.probes)
     console.print_event("plan", **prepared.to_json(), steps=[step["title"] for step in prepared.steps])
     console.print_line(text.rstrip("\n"))

@@ -79,6 +79,7 @@ def format_open(transaction: "Open") -> list[str]:
 def _find_drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list[str], bool]:
     """Return the report for JSON, the lines of text, and whether the host is as it was applied."""
     from kvmnet.applied_record import read_applied
+    from kvmnet.core.reporting.change_text import changes_to_json
     from kvmnet.core.reporting.report import plan_text
     from kvmnet.transaction.prepare import drift
 
@@ -90,7 +91,7 @@ def _find_drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list
     report = {
         "open": None,
         "applied": {"host": bundle.host, "digest": bundle.digest},
-        "drift": plan.to_json()["changes"],
+        "drift": changes_to_json(plan.changes),
     }
     if plan.empty:
         return report, [f"{bundle.host}: no drift from what was applied"], True

@@ -8,8 +8,9 @@ from typing import Optional
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.live.live_host import Live
+from kvmnet.core.planning.changes import Change, FileRestored, InactiveProfile, Kind, NewName, Reason, hostname_change
 from kvmnet.core.planning.ownership import made_by_us, taken_down
-from kvmnet.core.planning.plan import Change, Plan
+from kvmnet.core.planning.plan import Plan
 from kvmnet.core.planning.rename_order import Rename
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.system.types import Json
@@ -27,23 +28,20 @@ def plan_removal(bundle: Bundle, original: Original, live: Live, records: Option
     created = _created_interfaces(live)
     _require_no_foreign_controller(original, created, live)
     down = taken_down(live)
-    changes = [Change("remove", name, ("created by kvmnet",)) for name in created]
-    changes += [
-        Change("remove", profile.file, (f"the connection profile of {name}, which is down and was created by kvmnet",))
-        for name, profile in down.items()
-    ]
-    changes += [Change("rename", r.old, (f"to {r.new}, the NIC with MAC {r.mac}",)) for r in renames]
-    changes += [
-        Change("change", nic.name, ("its connection profile from before kvmnet is restored",))
-        for nic in original.nics
-        if nic.profile
-    ]
+    changes = [Change("remove", name, (Reason.CREATED_BY_KVMNET,)) for name in created]
+    changes += [Change("remove", p.file, (InactiveProfile(name, left_definition=False),)) for name, p in down.items()]
+    changes += [Change("rename", r.old, (NewName(r.new, r.mac),)) for r in renames]
+    changes += [Change("change", nic.name, (Reason.PROFILE_RESTORED,)) for nic in original.nics if nic.profile]
     changes += [Change("remove", f"{ETC_DIR}/{name}") for name in bundle.links]
     changes += _other_changes(original, live, {change.name for change in changes}, records or {})
     state = {"interfaces": [{"name": n, "type": live.owned[n].type, "state": "absent"} for n in created]}
-    uuids = {name: profile.uuid for name, profile in down.items()}
     return Plan(
-        bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes), leaving=tuple(created), down=uuids
+        bundle=bundle,
+        renames=tuple(renames),
+        state=state,
+        changes=tuple(changes),
+        leaving=tuple(created),
+        down={name: profile.uuid for name, profile in down.items()},
     )
 
 
@@ -93,7 +91,7 @@ def _other_changes(
     old_name, current_name = original.hostname, static_hostname(live)
     if old_name is not None and old_name != current_name:
         planned_names.add(HOSTNAME_FILE)
-        changes.append(Change("change", "hostname", (f"{current_name or 'none'} -> {old_name or 'none'}",)))
+        changes.append(hostname_change(current_name or None, old_name or None))
     for record in original.snapshot["files"]:
         path = record["path"]
         current = records.get(path, record)
@@ -101,10 +99,10 @@ def _other_changes(
             continue
         date = original.since[path]
         if record.get("absent"):
-            changes.append(Change("remove", path, (f"it did not exist on {date}",)))
+            changes.append(Change("remove", path, (FileRestored(date, existed=False),)))
         else:
-            kind = "add" if current.get("absent") else "change"
-            changes.append(Change(kind, path, (f"it is restored as it was on {date}",)))
+            kind: Kind = "add" if current.get("absent") else "change"
+            changes.append(Change(kind, path, (FileRestored(date),)))
     return changes
 
 

@@ -71,8 +71,7 @@ def _stay_down_at_boot(plan: Plan, live: Live) -> list[Step]:
     """nmstate deactivates the profile of an interface that is to be down (2.2), but the next boot would activate it
     again."""
     down = [i["name"] for i in interfaces_of(plan.state) if i["state"] == "down"]
-    old_names = {r.new: r.old for r in plan.renames}
-    profiles = {name: p.uuid for name in down if (p := live.profiles.get(old_names.get(name, name))) and p.saved}
+    profiles = {name: p.uuid for name in down if (p := live.profiles.get(plan.old_names.get(name, name))) and p.saved}
     if not profiles:
         return []
     uuids = sorted(set(profiles.values()))

@@ -66,16 +66,15 @@ def bind_names(plan: Plan, live: Live) -> list[Step]:
     version = version_of(live.nmstate)
     if not version or version >= FINDS_ACTIVE_PROFILE:
         return []
-    old_names = {r.new: r.old for r in plan.renames}
     steps = []
     for interface in interfaces_of(plan.state):
         name = interface["name"]
-        profile = live.profiles.get(old_names.get(name, name))
+        profile = live.profiles.get(plan.old_names.get(name, name))
         if interface["type"] != ETHERNET or interface["state"] != "up" or profile is None:
             continue
-        if name not in old_names and profile.interface_name == name:
+        if name not in plan.old_names and profile.interface_name == name:
             continue
-        if name in old_names:
+        if name in plan.old_names:
             undo = undo_spec(operations.UNDO_UNBIND_NAME, uuid=profile.uuid)
         else:  # no earlier step restores this profile
             undo = undo_spec(operations.UNDO_FILES, uuids=[profile.uuid])
@@ -88,12 +87,11 @@ def prepare_profiles(plan: Plan, live: Live, known: KnownProfiles) -> list[Step]
     """The step that creates a profile in memory for each interface that has none. nmstate merges into it and keeps its
     firewalld zone, which nmstate does not manage, and its UUID, which marks the profile as created by kvmnet."""
     rows = []
-    old_names = {r.new: r.old for r in plan.renames}
     for interface in interfaces_of(plan.state):
         name, kind = interface["name"], NM_TYPES.get(interface["type"])
         if kind is None or interface["state"] != "up" or (name, kind) in known:
             continue
-        if interface["type"] == ETHERNET and old_names.get(name, name) in live.profiles:
+        if interface["type"] == ETHERNET and plan.old_names.get(name, name) in live.profiles:
             continue  # bound to the MAC address
         rows.append(
             {
@@ -196,9 +194,8 @@ def maybe_changed(plan: Plan, live: Live) -> list[str]:
     if not plan.state.get("routes") and not plan.state.get("dns-resolver"):
         return []
     surely_changed = {i["name"] for i in interfaces_of(plan.state)} | set(plan.unsaved)
-    old_names = {r.new: r.old for r in plan.renames}
     active = [i["name"] for i in interfaces_of(plan.bundle.state) if i.get("state") == "up"]
-    return [name for name in active if name not in surely_changed and old_names.get(name, name) in live.profiles]
+    return [name for name in active if name not in surely_changed and plan.old_names.get(name, name) in live.profiles]
 
 
 def clear_primary_ports(plan: Plan, live: Live) -> list[Step]:

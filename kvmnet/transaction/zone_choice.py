@@ -33,7 +33,7 @@ def choose_zone(name: str, plan: Plan, live: Live) -> str:
     another network than the one below it, and nobody has stated how far that network is trusted.
     """
     interfaces = {i["name"]: i for i in interfaces_of(plan.bundle.state)}
-    return _zone(name, interfaces, {r.new: r.old for r in plan.renames}, live)
+    return _zone(name, interfaces, plan.old_names, live)
 
 
 def _zone(name: str, interfaces: Mapping[str, Mapping[str, Any]], old_names: Mapping[str, str], live: Live) -> str:

@@ -19,7 +19,7 @@ from kvmnet.core.rendering.hook_record import HOOK_FILE, hook_text
 from kvmnet.host import read_live
 from kvmnet.host.connection_profiles import Manager
 from kvmnet.system import firewalld
-from tests.unit.test_plan import before
+from tests.unit.core.samples import before
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,11 @@ from typing import Callable, Optional
 
 from kvmnet.core.base import codes
 from kvmnet.core.base.errors import Refused, Usage
-from kvmnet.core.effects.impact import Impact, impacts
+from kvmnet.core.base.nmstate import State
+from kvmnet.core.effects.boot_rivals import Rival, find_rivals
+from kvmnet.core.effects.impact import Impact, find_impacts
 from kvmnet.core.live.live_host import Link, Live
+from kvmnet.core.planning.difference import rename_interfaces
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.rendering.bundle import Bundle, Nic
 
@@ -40,7 +43,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Case:
-    """What a refusal looks at."""
+    """What a refusal looks at: a plan, the live host, and what follows from both. Computed when it is first used."""
 
     plan: Plan
     live: Live
@@ -66,9 +69,19 @@ class Case:
         return found
 
     @cached_property
+    def view_after_renames(self) -> State:
+        """The live state as it reads after the renames."""
+        return rename_interfaces(self.live.state, self.plan.new_names)
+
+    @cached_property
     def impacts(self) -> Sequence[Impact]:
-        """What the plan does to running guests."""
-        return impacts(self.plan, self.live)
+        """What the plan does to the NICs of running guests."""
+        return () if self.plan.empty else tuple(find_impacts(self.plan, self.live, self.view_after_renames))
+
+    @cached_property
+    def rivals(self) -> Sequence[Rival]:
+        """Connection profiles that the next boot could prefer to those of the definition."""
+        return find_rivals(self.plan, self.live)
 
     def users(self, devices: Collection[str]) -> str:
         """Devices in order, with the guests that use them: `macvtap0 (compute-0-0-0), macvtap1`."""
@@ -76,8 +89,8 @@ class Case:
         return ", ".join(f"{d} ({of[d]})" if d in of else d for d in sorted(devices))
 
     def now(self, name: str) -> str:
-        """What an interface of the bundle is called before the renaming."""
-        return next((r.old for r in self.plan.renames if r.new == name), name)
+        """Return the name of an interface of the bundle before the renames."""
+        return self.plan.old_names.get(name, name)
 
 
 Function = Callable[[Case], Iterator[Refusal]]
@@ -114,30 +127,21 @@ def load() -> None:
         importlib.import_module(f"{__name__}.{name}")
 
 
-def find(plan: Plan, live: Live, among: Optional[Collection[str]] = None) -> list[Refusal]:
-    """Every reason (with `among`, of these codes alone) against this plan on this host, in the order of the codes."""
+def find(case: Case, among: Optional[Collection[str]] = None) -> list[Refusal]:
+    """Return every reason against the change, in the order of the codes; with `among`, only those of these codes."""
     load()
-    case = Case(plan, live)
-    counts = {ALWAYS: True, WRITING: not plan.empty, TOUCHING: plan.touches}
+    counts = {ALWAYS: True, WRITING: not case.plan.empty, TOUCHING: case.plan.changes_host}
     asked = [code for code in sorted(_REFUSALS) if among is None or code in among]
     return [found for code in asked if counts[_REFUSALS[code][0]] for found in _REFUSALS[code][1](case)]
 
 
-def judge(
-    plan: Plan,
-    live: Live,
-    allow: Collection[str] = (),
-    among: Optional[Collection[str]] = None,
-    lose: Collection[str] = (),
-) -> list[Refusal]:
-    """The reasons that a person has overridden: by their codes (`allow`), by the guests whose loss is accepted
-    (`lose`). Raises Refused, with all of them, when others are left. With `among` only these codes count."""
-    found = find(plan, live, among)
-    left = [refused(r) for r in found if r.code not in allow and r.guest not in lose]
-    if left:
-        first = left[0]
-        raise Refused(first.message, first.hint, first.code, allow=first.allow, more=tuple(left[1:]))
-    return found
+def require_allowed(reasons: Sequence[Refusal], allow: Collection[str] = (), lose: Collection[str] = ()) -> None:
+    """Raise Refused with all reasons that are not overridden: by their codes (`allow`), or by the guests that may be
+    disconnected (`lose`)."""
+    remaining = [refused(r) for r in reasons if r.code not in allow and r.guest not in lose]
+    if remaining:
+        first = remaining[0]
+        raise Refused(first.message, first.hint, first.code, allow=first.allow, more=tuple(remaining[1:]))
 
 
 def refused(reason: Refusal) -> Refused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmnet.core.base.nmstate import GUEST_KINDS, KERNEL_KINDS, interfaces_of, port_names
-from kvmnet.core.planning.difference import interface_differences, renamed
+from kvmnet.core.planning.difference import interface_differences
 from kvmnet.core.planning.ownership import is_ours
 from kvmnet.core.refusals import ALWAYS, Case, Refusal, refusal
 from kvmnet.core.refusals.guests import lent
@@ -106,8 +106,7 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
     definition it stays. When it says something else, one of the two is wrong: make them equal, or let kvmnet
     change it with --allow.
     """
-    view = renamed(case.live.state, {r.old: r.new for r in case.plan.renames})
-    there = {i["name"]: i for i in interfaces_of(view)}
+    there = {i["name"]: i for i in interfaces_of(case.view_after_renames)}
     told = lent(case)  # KVN526 is about those
     for interface in interfaces_of(case.bundle.state):
         name, kind = interface["name"], KERNEL_KINDS.get(interface["type"])
@@ -120,7 +119,7 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
             or is_ours(case.bundle.host, name, case.live)
         ):
             continue
-        details = interface_differences(interface, there.get(name))
+        details = [d.text for d in interface_differences(interface, there.get(name))]
         if details:
             hint = "make the definition say what it is, or remove it"
             if kind == "vlan" and there.get(name, {}).get("state") == "ignore":

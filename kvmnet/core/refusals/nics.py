@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmnet.core.base.nmstate import NM_TYPES, interfaces_of, port_names
-from kvmnet.core.effects.boot_rivals import rivals
 from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
 
@@ -129,7 +128,7 @@ def rival_profile(case: Case) -> Iterator[Refusal]:
     nothing is refused then, `plan` and `apply` name the other one in a note. It would have the interface at the boots
     after somebody has activated it. With a lower priority it is asked only when the first has failed.
     """
-    for rival in rivals(case.plan, case.live):
+    for rival in case.rivals:
         if rival.wins:
             profile = rival.profile
             yield Refusal(

@@ -7,14 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from kvmnet.core.assessment import Assessment
 from kvmnet.core.base.errors import KvmnetError, Refused
 from kvmnet.core.definition.schema import Schema
-from kvmnet.core.effects.impact import impacts
-from kvmnet.core.live.live_host import Live
-from kvmnet.core.planning.plan import Plan
-from kvmnet.core.planning.plan_basis import Basis, basis_of, changed, digest_of
+from kvmnet.core.planning.plan_basis import Basis, changed, digest_of
 from kvmnet.core.rendering import bundle_files
 from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.reporting.change_text import plan_to_json
 
 #: Version of the file's form.
 FORMAT = 1
@@ -27,7 +26,7 @@ class PlanFileError(KvmnetError):
 @dataclass(frozen=True)
 class SavedPlan:
     """A plan that was read from a file. `allowed` are the codes of the refusals that were overridden for it, `lose`
-    the guests that may be cut for good by it."""
+    the guests that may be disconnected by it."""
 
     bundle: Bundle
     plan: dict[str, Any]
@@ -36,18 +35,19 @@ class SavedPlan:
     lose: tuple[str, ...] = ()
 
 
-def to_text(plan: Plan, live: Live, allowed: Collection[str], lose: Collection[str] = ()) -> str:
+def to_text(assessment: Assessment, allowed: Collection[str], lose: Collection[str] = ()) -> str:
     """The file's text. What happens to guests is told in it, and not compared when it is applied: they come and go,
-    and one that would be cut for good is refused then as well."""
+    and one that would be disconnected is refused then as well."""
+    bundle = assessment.bundle
     content = {
         "kvmnet-plan": FORMAT,
-        "host": plan.bundle.host,
-        "plan": plan.to_json(),
+        "host": bundle.host,
+        "plan": plan_to_json(assessment.plan),
         "allowed": sorted(allowed),
         "may-lose": sorted(lose),
-        "guests": [impact.to_json() for impact in impacts(plan, live)],
-        "bundle": bundle_files.files_of(plan.bundle),
-        "made-from": basis_of(plan, live),
+        "guests": [impact.to_json() for impact in assessment.impacts],
+        "bundle": bundle_files.files_of(bundle),
+        "made-from": assessment.basis,
     }
     return json.dumps({**content, "digest": digest_of(content)}, indent=1) + "\n"
 
@@ -69,10 +69,10 @@ def from_text(text: str, state_schema: Schema) -> SavedPlan:
         raise PlanFileError(f"it cannot be read: {type(error).__name__}: {error}") from None
 
 
-def require_same(plan: dict[str, Any], basis: Basis, now: Plan, live: Live) -> None:
+def require_same(plan: dict[str, Any], basis: Basis, now: Assessment) -> None:
     """Raises Refused when what a plan was made from, or what would be done, is not the same any more; names
     what has changed."""
-    told = changed(basis, basis_of(now, live)) or changed(plan, json.loads(json.dumps(now.to_json())))
+    told = changed(basis, now.basis) or changed(plan, json.loads(json.dumps(plan_to_json(now.plan))))
     if told:
         more = f" and {len(told) - 8} more" if len(told) > 8 else ""
         raise Refused(

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from kvmnet.core.effects.probe_choice import Probes
-from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.assessment import assess
 from kvmnet.rescue import snapshot
 from kvmnet.system import programs
 from kvmnet.transaction import safeguards
 from kvmnet.transaction.prepare import Prepared
-from tests.unit.test_plan import before
+from tests.unit.core.samples import before
 from tests.unit.transaction.samples import BUNDLE, KEYFILE, LINK, MAC, compile_sample, file, link, write_history
 
 
@@ -23,7 +22,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
     (tmp_path / "units" / "multi-user.target.wants").mkdir(parents=True)
     monkeypatch.setattr(programs, "run", lambda *words, **_: "")
     monkeypatch.setattr(snapshot, "take_snapshot", lambda *_: {"files": []})
-    return Prepared(make_plan(BUNDLE, before()), before(), compile_sample(), "nmstatectl", Probes())
+    return Prepared(assess(BUNDLE, before()), "nmstatectl", compile_sample())
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from kvmnet.system import operations
 from kvmnet.system.journal import Journal
 from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.step import Step
-from tests.unit.test_plan import KEYFILES, before
+from tests.unit.core.samples import KEYFILES, before
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 #: The rescue program, which no test here runs.

@@ -13,7 +13,7 @@ from kvmnet.core.planning.plan import make_plan
 from kvmnet.pipeline import load
 from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.step import touched_files, touched_profiles
-from tests.unit.test_plan import after, before, left
+from tests.unit.core.samples import after, before, with_leaving
 from tests.unit.transaction.samples import BUNDLE, assert_steps_match_the_table, compile_sample, index_of
 
 
@@ -75,7 +75,7 @@ def test_a_host_in_the_desired_state_needs_only_the_record() -> None:
 
 
 def test_interfaces_that_left_the_definition_are_removed_in_the_trial_and_their_profiles_last() -> None:
-    live = left(BUNDLE)
+    live = with_leaving(BUNDLE)
     compiled = compile_steps(make_plan(BUNDLE, live), live, {}, Terms(120))
     assert [s["op"] for s in compiled] == ["apply", "read back", "commit", "forget", "write files"]
     uuids = sorted(profile_uuid("vm-container-0-0", name) for name in ("peth0.5", "br5"))

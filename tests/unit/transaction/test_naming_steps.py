@@ -7,7 +7,7 @@ from dataclasses import replace
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.step import touched_files
-from tests.unit.test_plan import before
+from tests.unit.core.samples import before
 from tests.unit.transaction.samples import BUNDLE, compile_sample
 
 

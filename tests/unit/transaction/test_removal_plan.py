@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from kvmnet.core.base.errors import Refused
-from kvmnet.core.effects.plan_notes import notes
 from kvmnet.core.live.live_host import Link, Live, Owned, Profile
-from kvmnet.core.planning.plan import Change, make_plan
-from kvmnet.core.refusals import GIVING_BACK, judge
+from kvmnet.core.planning.changes import Change, FileRestored
+from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.refusals import GIVING_BACK
 from kvmnet.core.reporting.report import plan_text
 from kvmnet.transaction.history import ended
 from kvmnet.transaction.original_host import find_original
 from kvmnet.transaction.removal_plan import given_back, plan_removal
+from tests.unit.core.samples import judge, notes_of
 from tests.unit.transaction.samples import BUNDLE, KEYFILE, LINK, MAC, active_profile, file, live, write_history
 
 
@@ -54,15 +55,15 @@ def test_the_plan_lists_what_the_administrator_has_changed_since(state: Path) ->
     ]
     host = replace(live(), state={"hostname": {"config": "old"}})
     current = {name: {**current[name], "mode": 420, "data": ""}}
-    expected = Change("change", name, (f"it is restored as it was on {day}",))
+    expected = Change("change", name, (FileRestored(day),))
     assert plan_removal(BUNDLE, original, host, current).changes[-1] == expected
 
 
 def test_a_second_profile_for_the_nic_is_not_reported(state: Path) -> None:
     """The original profile is active again; the other one matched the NIC before kvmnet too."""
     host = replace(live(), idle=(Profile("u-9", "office", "802-3-ethernet", "", KEYFILE),))
-    assert notes(plan_removal(BUNDLE, find_original(state), host), host) == []
-    assert notes(make_plan(BUNDLE, host), host) != []
+    assert notes_of(plan_removal(BUNDLE, find_original(state), host), host) == []
+    assert notes_of(make_plan(BUNDLE, host), host) != []
 
 
 def test_applied_and_restored_interfaces_are_touched(state: Path) -> None:
@@ -123,7 +124,7 @@ def test_interfaces_of_another_tool_are_neither_removed_nor_disconnected(state: 
     )
     original = find_original(state)
     plan = plan_removal(BUNDLE, original, host)
-    assert {change.name for change in plan.changes if change.what == "remove"} == {"eth0", "br6", LINK}
+    assert {change.name for change in plan.changes if change.kind == "remove"} == {"eth0", "br6", LINK}
     assert judge(plan, host, among=GIVING_BACK) == []
     with_vlan = {**host.links, "br6.7": Link("br6.7", None, "vlan", base="br6")}
     with pytest.raises(Refused, match=r"br6 is to go, but br6\.7 would lose its network"):

@@ -71,8 +71,9 @@ def test_profiles_of_interfaces_that_are_down_are_deleted(state: Path) -> None:
     )
     original = find_original(state)
     plan = plan_removal(BUNDLE, original, host)
-    assert "  - remove /etc/br5: the connection profile of br5, which is down and was created by kvmnet\n" in plan_text(
-        plan
+    assert (
+        "  - remove /etc/br5: the connection profile of br5, which is inactive and was created by kvmnet\n"
+        in plan_text(plan)
     )
     steps = compile_removal(plan, original, host, (), [], 0)
     first, before_all = steps[1], steps[0]

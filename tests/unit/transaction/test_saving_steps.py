@@ -14,7 +14,7 @@ from kvmnet.core.planning.plan import make_plan
 from kvmnet.pipeline import load
 from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.step import touched_files, touched_profiles
-from tests.unit.test_plan import after, before, left, taken_down
+from tests.unit.core.samples import after, before, with_inactive, with_leaving
 from tests.unit.transaction.samples import BOND, BUNDLE, assert_steps_match_the_table, compile_sample, index_of
 
 
@@ -50,7 +50,7 @@ def test_a_bond_is_saved_after_its_bridge_and_before_its_ports(tmp_path: Path) -
 
 
 def test_profiles_of_interfaces_that_are_down_are_deleted_and_the_undo_keeps_them_down() -> None:
-    live = taken_down(left(BUNDLE))
+    live = with_inactive(with_leaving(BUNDLE))
     uuids = sorted(profile_uuid("vm-container-0-0", name) for name in ("peth0.5", "br5"))
     files = {"op": "files", "uuids": uuids}
     for link, down in ((None, ["peth0.5", "br5"]), (Link("br5", None, "bridge"), ["peth0.5"])):

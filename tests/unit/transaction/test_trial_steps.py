@@ -13,7 +13,7 @@ from kvmnet.core.planning.plan import make_plan
 from kvmnet.pipeline import load
 from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.step import Step, touched_profiles
-from tests.unit.test_plan import KEYFILES, after, before
+from tests.unit.core.samples import KEYFILES, after, before
 from tests.unit.transaction.samples import (
     BOND,
     BUNDLE,

@@ -1,4 +1,4 @@
-"""When the kernel alone tells the live state, and what it is with NetworkManager's part."""
+"""When the kernel's part of the live state is enough."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from kvmnet.core.live.kernel_only import Managed, all_static, asks_only_the_kern
 from kvmnet.pipeline import load
 
 STATIC = Managed(100, ("manual", "disabled"))
+
+
 KERNEL: State = {
     "interfaces": [
         {"name": "lo", "type": "loopback", "state": "up", "ipv4": {"enabled": True, "address": []}},
@@ -44,7 +46,7 @@ def wanted(**said: Any) -> State:
         (wanted(**{"link-aggregation": {"mode": "active-backup", "options": {"miimon": 100}}}), True),
     ],
 )
-def test_what_only_networkmanager_knows_it_is_asked_for(state: State, enough: bool) -> None:
+def test_the_kernel_is_enough_only_for_static_settings(state: State, enough: bool) -> None:
     assert asks_only_the_kernel(state) is enough
 
 
@@ -61,12 +63,12 @@ def test_what_only_networkmanager_knows_it_is_asked_for(state: State, enough: bo
         (Managed(100, ("auto", "auto"), external=True), True),
     ],
 )
-def test_one_device_that_gets_something_from_others_is_enough(held: Managed, static: bool) -> None:
+def test_one_device_with_dynamic_settings_is_enough_to_read_networkmanager(held: Managed, static: bool) -> None:
     devices = {"lo": Managed(100, ("manual", "manual"), external=True), "eth0": STATIC, "eth1": held}
     assert all_static(devices) is static
 
 
-def test_an_address_that_ends_came_from_others() -> None:
+def test_an_address_with_a_lifetime_is_dynamic() -> None:
     assert lasting(KERNEL)
     leased = copy.deepcopy(KERNEL)
     leased["interfaces"][1]["ipv4"]["address"][0]["valid-life-time"] = "86000sec"
@@ -74,12 +76,12 @@ def test_an_address_that_ends_came_from_others() -> None:
 
 
 @pytest.mark.parametrize(("number", "word"), [(10, "ignore"), (20, "down"), (30, "down"), (70, "up"), (100, "up")])
-def test_whose_a_device_is_networkmanager_says(number: int, word: str) -> None:
+def test_the_state_of_a_device_is_networkmanagers(number: int, word: str) -> None:
     found = with_manager(KERNEL, {"lo": Managed(10), "eth0": Managed(number)})
     assert [i["state"] for i in found["interfaces"]] == ["up", word]
 
 
-def test_static_is_said_of_what_has_a_method() -> None:
+def test_a_device_with_a_method_is_marked_as_static() -> None:
     found = with_manager(KERNEL, {"eth0": Managed(100, ("manual", "manual"))})["interfaces"][1]
     assert (found["ipv4"]["dhcp"], found["ipv6"]["dhcp"], found["ipv6"]["autoconf"]) == (False, False, False)
     assert found["ipv4"]["address"] == KERNEL["interfaces"][1]["ipv4"]["address"]
@@ -90,8 +92,8 @@ def test_static_is_said_of_what_has_a_method() -> None:
 
 
 @pytest.mark.parametrize("example", sorted(path.name for path in Path("examples").iterdir() if path.is_dir()))
-def test_of_each_example_it_is_known(example: str) -> None:
-    """That of Rocks, static as it is, is of the quick ones."""
+def test_the_examples_need_networkmanager_exactly_when_they_are_dynamic(example: str) -> None:
+    """The example of Rocks is static."""
     states = [bundle.state for bundle in load(f"examples/{example}").bundles()]
     assert example != "rocks" or all(asks_only_the_kernel(state) for state in states)
     for state in states:
