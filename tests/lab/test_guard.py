@@ -83,7 +83,7 @@ def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machin
         finally:
             host.run("mv /opt/gone /opt/kvmnet; sync")
     same(host, peer, before)
-    assert "nobody worked on it any more" in history(host)
+    assert "no process was working on the transaction" in history(host)
     told = last(host)
     assert (told["away"], told["rebooted"]) == (None, False)
     assert seen.received and seen.longest < told["away_at_most"] < 120, (seen.longest, told)
@@ -141,7 +141,7 @@ def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[
         online(host)
         host.run("mv /opt/gone /opt/kvmnet; sync")
     same(host, peer, before)
-    assert "the machine was cut off" in history(host)
+    assert "the host restarted during the change" in history(host)
     assert "at most, a boot among them" in history(host)
     assert 5 < last(host)["away_at_most"] < 300
 
@@ -160,7 +160,7 @@ def test_the_power_goes_while_it_is_kept(
     host.boot()
     online(host)
     same(host, peer, before)
-    assert "the machine was cut off" in history(host)
+    assert "the host restarted during the change" in history(host)
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_what_is_open_lies_on_a_file_system_that_comes_late(
     host.boot()
     online(host)
     same(host, peer, before)
-    assert "the machine was cut off" in history(host)
+    assert "the host restarted during the change" in history(host)
     assert undone_at_boot(host) > float(host.out("cat /run/lab-late")), "else it did not come late"
 
 
@@ -209,7 +209,7 @@ def test_the_nic_comes_late(host: Machine, peer: Machine, before: dict[str, Any]
     host.run("systemctl is-system-running --wait", timeout=120, check=False)
     online(host)
     same(host, peer, before)
-    assert "the machine was cut off" in history(host)
+    assert "the host restarted during the change" in history(host)
     assert undone_at_boot(host) > float(host.out("cat /run/lab-late"))
 
 
@@ -429,7 +429,7 @@ def test_the_power_goes_while_the_machine_is_given_back(
     host.boot()
     online(host)
     as_applied(host, peer, applied)
-    assert "the machine was cut off" in history(host)
+    assert "the host restarted during the change" in history(host)
     removed(host, peer, before)
 
 

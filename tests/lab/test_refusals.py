@@ -93,7 +93,7 @@ CASES = {
     ),
     "units that cannot be written": Case(
         "KVN509",
-        f"cannot be written into {UNITS}: ",
+        f"{UNITS} cannot be written: ",
         "true",
         f"rm {RESCUE_FILE}",
         seeing(f"mount --bind -o ro {UNITS} {UNITS}"),
@@ -101,7 +101,7 @@ CASES = {
     ),
     "a systemd that starts nothing": Case(
         "KVN509",
-        "systemd does not start the watchdog",
+        "systemd cannot start the watchdog",
         "true",
         f"cd {UNITS} && systemctl disable kvmnet-* && rm kvmnet-* {RESCUE_FILE} && systemctl daemon-reload",
         failing("systemd-run"),

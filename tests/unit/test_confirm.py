@@ -421,4 +421,4 @@ def test_a_word_that_a_full_disk_does_not_take_is_a_refusal(
     monkeypatch.setattr(confirm, "state_path", lambda: tmp_path)
     monkeypatch.setattr(Path, "write_text", full)
     assert main(["confirm", "--at-the-console"]) == 5
-    assert "KVN510: there is no room" in capfd.readouterr().err
+    assert "KVN510: not enough disk space" in capfd.readouterr().err

@@ -652,7 +652,7 @@ def test_a_guests_tap_that_a_change_detached_is_put_back_and_read_back(
 
 def test_a_guests_tap_that_cannot_be_put_back_undoes_the_change(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel(monkeypatch, refuses=True)
-    with pytest.raises(step_actions.StepFailed, match=r"guests vnet0: was a port of br0, is of nothing$"):
+    with pytest.raises(step_actions.StepFailed, match=r"guests vnet0: was a port of br0, is a port of no bridge$"):
         step_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
 
 

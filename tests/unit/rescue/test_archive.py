@@ -1,4 +1,4 @@
-"""The rescue program as one file: every Python runs it, and it is built the same each time."""
+"""The rescue program as one file: each supported Python runs it, and each build gives the same bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kvmnet.system import programs
 from kvmnet.system.errors import HostError
 from kvmnet.transaction import safeguards
 
-#: What the rescue program may import beside itself.
+#: The modules that the rescue program may import besides its own.
 STANDARD_LIBRARY = {
     "__future__", "argparse", "base64", "collections", "contextlib", "errno", "fcntl", "importlib", "io", "json",
     "marshal", "os", "pathlib", "re", "shlex", "shutil", "signal", "stat", "subprocess", "sys", "time", "typing",
@@ -46,18 +46,18 @@ def other_pythons() -> list[str]:
 
 
 @pytest.mark.guarantee("G08")
-def test_it_needs_the_standard_library_and_itself_alone() -> None:
+def test_it_imports_only_the_standard_library_and_itself() -> None:
     for name, source in archive.read_sources().items():
         for node in ast.walk(ast.parse(source)):
             modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             modules += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             for module in modules:
-                ours = module == "kvmnet" or module.startswith(("kvmnet.system", "kvmnet.rescue"))
-                assert ours or module.split(".")[0] in STANDARD_LIBRARY, f"{name} imports {module}"
+                is_own = module == "kvmnet" or module.startswith(("kvmnet.system", "kvmnet.rescue"))
+                assert is_own or module.split(".")[0] in STANDARD_LIBRARY, f"{name} imports {module}"
 
 
 @pytest.mark.guarantee("G08")
-def test_it_runs_where_kvmnet_is_gone_and_finds_nothing_open(program: Path, tmp_path: Path) -> None:
+def test_it_runs_without_kvmnet(program: Path, tmp_path: Path) -> None:
     assert run(sys.executable, program, "--state", str(tmp_path)) == (0, "kvmnet: no transaction is open\n", "")
 
 
@@ -92,16 +92,16 @@ def test_its_sources_can_be_written_to_a_folder_and_run_there(program: Path, tmp
     )
 
 
-def test_what_cannot_be_extracted_is_an_error(program: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(program: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, _, err = run(sys.executable, program, "--extract", str(tmp_path / "file" / "x"))
     assert code == 1 and f"{tmp_path}/file/x cannot be written" in err
 
 
 @pytest.mark.parametrize("damage", ["other source", "one more file", "cut off", "a flipped byte", "empty"])
-def test_an_archive_that_is_not_ours_is_noticed(program: Path, damage: str) -> None:
+def test_another_or_corrupt_archive_is_recognized(program: Path, damage: str) -> None:
     data, sources = program.read_bytes(), archive.read_sources()
-    assert archive.holds(data, sources)
+    assert archive.has_sources(data, sources)
     if damage == "other source":
         sources["kvmnet/rescue/undo.py"] += b"\n"
     elif damage == "one more file":
@@ -113,11 +113,11 @@ def test_an_archive_that_is_not_ours_is_noticed(program: Path, damage: str) -> N
         data = data[:place] + b"D" + data[place + 1 :]
     else:
         data = b""
-    assert not archive.holds(data, sources)
+    assert not archive.has_sources(data, sources)
 
 
-def test_a_program_that_is_current_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Building it takes as long as several starts."""
+def test_a_current_program_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Building one takes as long as several starts."""
     builds: list[str] = []
     build = archive.build_by
     monkeypatch.setattr(archive, "build_by", lambda python: builds.append(python) or build(python))
@@ -132,7 +132,9 @@ def test_a_program_that_is_current_is_used_again(tmp_path: Path, monkeypatch: py
     assert len(builds) == 2
 
 
-def test_byte_code_of_another_python_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_without_fitting_byte_code_is_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As after an upgrade of the system's Python."""
     data = archive.build_by(sys.executable)
     with zipfile.ZipFile(tmp_path / "rescue.pyz", "w") as target:
@@ -143,7 +145,7 @@ def test_byte_code_of_another_python_is_built_again(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("python", ["/nonexistent/python3", "/bin/false"])
-def test_a_python_that_does_not_build_it_is_an_error(python: str) -> None:
+def test_a_python_that_cannot_build_it_is_an_error(python: str) -> None:
     with pytest.raises(HostError, match=python):
         archive.build_by(python)
 
