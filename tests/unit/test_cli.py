@@ -190,7 +190,7 @@ def test_a_name_that_is_no_text_is_told_all_the_same(capfdbinary: Any) -> None:
 def test_schema_prints_the_file(name: str, capfdbinary: Any) -> None:
     assert run("schema", name) == 0
     assert capfdbinary.readouterr()[0] == (ROOT / f"schemas/{name}.schema.json").read_bytes()
-    assert run("schema", "clutser") == 2
+    assert run("schema", "clutser") == 2  # codespell:ignore clutser
 
 
 @pytest.fixture

@@ -243,7 +243,7 @@ def state(*interfaces: dict[str, Any]) -> dict[str, Any]:
     return {"interfaces": list(interfaces)}
 
 
-BRIDGE = {
+BRIDGE: dict[str, Any] = {
     "name": "eth0",
     "type": "linux-bridge",
     "bridge": {"port": [{"name": "peth0"}]},
@@ -387,10 +387,14 @@ def test_history_is_read_from_the_journals(tmp_path: Path) -> None:
         ]
         (folder / "snapshot.json").write_text(json.dumps({"files": records}))
 
-    kept = [{"event": "begin"}, {"event": "kept"}, {"event": "end", "outcome": "kept", "away": 0.3}]
+    kept: list[dict[str, Any]] = [
+        {"event": "begin"},
+        {"event": "kept"},
+        {"event": "end", "outcome": "kept", "away": 0.3},
+    ]
     past("1", kept, {"adopts": ["m1"]}, {})
     past("2", kept, {"adopts": ["m2"]}, {"nmstate.yml": "the first"})
-    undone = [
+    undone: list[dict[str, Any]] = [
         {"event": "begin"},
         {"event": "failed", "error": "no answer"},
         {"event": "undo", "why": "no answer"},

@@ -76,7 +76,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> int:  # root may read everything: the refusal has to be played
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(definition_files.os, "open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     assert problems(tmp_path / "a.yaml") == ["KVN001 you may not read it"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from typing import Any
 
 from kvmnet.core import catalogue
 from kvmnet.core.rendering import bundle_files
@@ -23,7 +24,7 @@ def test_generated_definitions() -> None:
     assert set(made) == {code for code, _ in MUTATORS}
 
 
-def rendered(data: fuzz.Any) -> dict[str, dict[str, str]]:
+def rendered(data: Any) -> dict[str, dict[str, str]]:
     definition = fuzz.load(data)
     assert definition.ok
     return {bundle.host: bundle_files.files_of(bundle) for bundle in definition.bundles()}
@@ -37,7 +38,7 @@ def test_a_change_touches_only_the_folders_of_the_hosts_it_concerns() -> None:
         data = cluster(rng)
         before = rendered(data)
 
-        def touched(other: fuzz.Any, before: dict[str, dict[str, str]] = before) -> set[str]:
+        def touched(other: Any, before: dict[str, dict[str, str]] = before) -> set[str]:
             after = rendered(other)
             return {host for host in before.keys() | after.keys() if before.get(host) != after.get(host)}
 

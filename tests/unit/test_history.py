@@ -120,7 +120,7 @@ def remembered(tmp_path: Path, events: list[Event]) -> str:
     return _line(ended(tmp_path)[0])
 
 
-END = {"outcome": "rolled back", "verified": True}
+END: dict[str, Any] = {"outcome": "rolled back", "verified": True}
 
 
 def test_the_history_tells_it_where_the_worker_was_killed(tmp_path: Path) -> None:

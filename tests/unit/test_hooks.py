@@ -38,7 +38,7 @@ class System:
             return "removed peth0.2\n"
         if argv[-1] == "--status":
             device = {"there": True, "guests": ["one"], "uppers": []}
-            allowed = {"peth0.2": {}} if self.host else {}
+            allowed: dict[str, Any] = {"peth0.2": {}} if self.host else {}
             return json.dumps({"host": self.host, "allowed": allowed, "devices": {"peth0.2": device}, **self.more})
         return ""
 

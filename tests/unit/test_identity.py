@@ -109,7 +109,7 @@ def test_what_is_by_the_mac_is_left_to_nmstate() -> None:
     ],
 )
 def test_without_a_lease_the_profile_says_it_as_far_as_it_says_bytes(
-    profile: dict[str, str], kept: dict[str, str]
+    profile: dict[str, str], kept: dict[str, Any]
 ) -> None:
     plan = make_plan(bundle(), asking(before(), **profile))
     assert replace(plan.identities["eth0"], lost=()) == Identity(**kept)

@@ -53,7 +53,7 @@ def bundle(tmp_path: Path) -> Any:
     def make(interfaces: str = NIC + VLAN, *, profile: str = "plain", mtu: str = "", tag: int = 5) -> Bundle:
         text = NETWORKS.format(profile=profile, mtu=mtu, tag=tag) + interfaces
         (tmp_path / "cluster.yaml").write_text(text)
-        definition = load(tmp_path / "cluster.yaml")
+        definition = load(str(tmp_path / "cluster.yaml"))
         assert definition.ok, definition.problems
         return definition.bundle("host")
 

@@ -58,7 +58,7 @@ LEASE = {"ip": "2001:db8::5", "prefix-length": 128, "valid-life-time": "3600sec"
 KEEP = "to keep it reserve the address for the MAC at the DHCP server before, or give it in the definition"
 
 
-def by_dhcp(profile: dict[str, str], address: dict[str, Any], now: str, to_be: str, place: str = "eth0") -> list[str]:
+def by_dhcp(profile: dict[str, Any], address: dict[str, Any], now: str, to_be: str, place: str = "eth0") -> list[str]:
     """What is told where eth0 has its addresses by DHCP of the families `now` ("4", "46", …), and the bridge over it
     (or what else `place` is) of those `to_be`."""
     live = before()
@@ -89,7 +89,7 @@ def by_dhcp(profile: dict[str, str], address: dict[str, Any], now: str, to_be: s
         ({"dhcp6_duid": "uuid", "dhcp6_iaid": "stable"}, ""),
     ],
 )
-def test_a_lease_that_goes_by_something_else_than_the_mac_may_change(profile: dict[str, str], how: str) -> None:
+def test_a_lease_that_goes_by_something_else_than_the_mac_may_change(profile: dict[str, Any], how: str) -> None:
     words = f"the address that eth0 has from DHCP may change: it asks by {how}, eth0 will by its MAC; {KEEP}"
     assert by_dhcp(profile, FIXED, "4", "4") == ([words] if how else [])
     assert by_dhcp(profile, FIXED, "", "4") == by_dhcp(profile, FIXED, "4", "") == [], "before and afterwards"
@@ -110,7 +110,7 @@ def test_a_lease_that_goes_by_something_else_than_the_mac_may_change(profile: di
         ({"dhcp4_client_id": "stable"}, FIXED, ""),
     ],
 )
-def test_so_may_one_from_dhcpv6(profile: dict[str, str], address: dict[str, Any], how: str) -> None:
+def test_so_may_one_from_dhcpv6(profile: dict[str, Any], address: dict[str, Any], how: str) -> None:
     words = f"the address that eth0 has from DHCPv6 may change: it asks by {how}, eth0 will by its MAC; {KEEP}"
     assert by_dhcp(profile, address, "6", "6") == ([words] if how else [])
     assert by_dhcp(profile, address, "", "6") == by_dhcp(profile, address, "6", "") == []
@@ -155,7 +155,7 @@ ELSEWHERE = (
     ("profile", "rules"),
     [({}, ""), ({"rules4": RULE4}, RULE4), ({"rules4": RULE4, "rules6": RULE6}, f"{RULE4}, {RULE6}")],
 )
-def test_routing_rules_of_a_nic_that_becomes_a_port_are_told(profile: dict[str, str], rules: str) -> None:
+def test_routing_rules_of_a_nic_that_becomes_a_port_are_told(profile: dict[str, Any], rules: str) -> None:
     live = before()
     live = replace(live, profiles={"eth0": replace(live.profiles["eth0"], **profile)})
     words = f"eth0 becomes a port, and the routing rules of its connection profile go ({rules}): {ELSEWHERE}"

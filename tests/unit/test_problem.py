@@ -67,7 +67,7 @@ def test_github_escapes() -> None:
 
 
 def test_did_you_mean() -> None:
-    assert did_you_mean("adresses", ["addresses", "mac"]) == "did you mean addresses?"
+    assert did_you_mean("adresses", ["addresses", "mac"]) == "did you mean addresses?"  # codespell:ignore adresses
     assert did_you_mean("zzz", ["b", "a"]) == "expected one of: b, a"
     assert did_you_mean("zzz", ["a"]) == "expected: a"
     assert did_you_mean("zzz", []) is None

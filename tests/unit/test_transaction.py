@@ -27,7 +27,6 @@ from kvmnet.core.base.errors import Refused
 from kvmnet.core.effects.probe_choice import Probes
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.reporting.report import event_text, outcome_text
-from kvmnet.host import nmstate
 from kvmnet.host.networkmanager_dbus import NameServers
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
 from kvmnet.host.ping import _checksum, longest_gap
@@ -62,7 +61,7 @@ def shows(monkeypatch: pytest.MonkeyPatch, *shown: dict[str, Any], addresses: di
 
 def test_what_the_kernel_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     shows(monkeypatch, {"name": "peth0", "promiscuous": True, "up": False}, addresses={"peth0": []})
-    wanted = [
+    wanted: list[dict[str, Any]] = [
         {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": ["10.0.0.1/8"], "routes": []},
         {"name": "eth0", "addresses": [], "routes": []},
     ]
@@ -167,7 +166,7 @@ def test_following_ends_with_the_transaction() -> None:
 def test_following_notices_that_the_worker_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(units, "is_unit_alive", lambda unit: False)
     clock = iter(float(n) for n in range(0, 1000, 3))
-    monkeypatch.setattr(launch.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
 
 
@@ -178,7 +177,7 @@ def test_following_asks_systemd_only_when_nobody_has_the_lock(tmp_path: Path, mo
     monkeypatch.setattr(lock, "is_locked", lambda state: state == tmp_path and next(taken))
     monkeypatch.setattr(units, "is_unit_alive", lambda unit: bool(asked.append(unit)))
     monkeypatch.setattr(launch, "LOOK", 0)
-    monkeypatch.setattr(launch.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
     assert asked == [launch.unit_name("T")] and next(taken, None) is None
 
@@ -232,7 +231,7 @@ def test_a_hanging_nmstate_is_killed(tmp_path: Path) -> None:
 
 
 def test_without_nmstate_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nmstate.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(NmstateError, match="dnf install python3-libnmstate"):
         find_backend("nmstatectl")
 
@@ -439,7 +438,7 @@ def test_what_the_disk_does_not_take_is_a_refusal_of_which_nothing_is_left(
 def test_so_is_a_folder_that_cannot_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, word: str
 ) -> None:
-    launch.safeguards.install(tmp_path, PROGRAM)
+    safeguards.install(tmp_path, PROGRAM)
     monkeypatch.setattr(safeguards, "install", lambda *_: None)
     monkeypatch.setattr(Path, word, raising(OSError(errno.EIO, "broken")))
     with pytest.raises(Refused, match="broken") as refused:
@@ -499,7 +498,7 @@ def test_a_machine_that_can_start_no_process_leaves_nothing_open(
 
 
 def settings(unit: str) -> dict[str, str]:
-    text = safeguards.UNITS[unit].format(state="/var/lib/kvmnet", python=safeguards.SYSTEM_PYTHON)
+    text = safeguards.UNITS[unit].format(state="/var/lib/kvmnet", python=programs.SYSTEM_PYTHON)
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
@@ -542,13 +541,13 @@ def unit_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(safeguards, "UNIT_DIR", folder)
     monkeypatch.setattr(programs, "run", lambda *words, **_: "")
     monkeypatch.setattr(worker, "_run_steps", lambda *_: None)
-    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     return folder
 
 
 def worked(state: Path, *, removes: bool) -> tuple[int, Any]:
     """What the worker returns, and the last word of the journal that is in the history then."""
-    held = {"id": "T", "steps": [], "watch": None, "backend": "nmstatectl", "removes": removes}
+    held: dict[str, Any] = {"id": "T", "steps": [], "watch": None, "backend": "nmstatectl", "removes": removes}
     (state / "open" / "transaction.json").write_text(json.dumps(held))
     code = worker.work(state)
     assert not (state / "open").exists()
@@ -840,7 +839,7 @@ def opened_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     monkeypatch.setattr(launch, "cancel", lambda _: asked.append("cancel"))
     monkeypatch.setattr(launch, "rescue_now", lambda _: asked.append("rescue"))
     monkeypatch.setattr(launch, "wait_closed", lambda *_: None)
-    monkeypatch.setattr(telling.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     return tmp_path, asked
 
 
@@ -860,7 +859,7 @@ def test_a_key_that_comes_before_the_change_is_followed_is_not_lost(
     monkeypatch.setattr(launch, "open_transaction", lambda *_: "T")
     monkeypatch.setattr(launch, "start", start)
     monkeypatch.setattr(telling, "follow_to_end", lambda *_: 3)
-    monkeypatch.setattr(telling.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     try:
         assert telling.carry_out(Console(False), lambda _: prepared, yes=True) == 3
     finally:
