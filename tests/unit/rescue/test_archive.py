@@ -133,9 +133,7 @@ def test_a_current_program_is_used_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(builds) == 2
 
 
-def test_a_program_without_fitting_byte_code_is_built_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_program_without_fitting_byte_code_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after an upgrade of the system's Python."""
     data = archive.build_by(sys.executable)
     with zipfile.ZipFile(tmp_path / "rescue.pyz", "w") as target:

@@ -43,7 +43,8 @@ def test_a_macvtap_removed_with_its_base_interface_is_a_difference(ports: GuestP
 
 def test_a_snapshot_without_guests_runs_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "run_json", lambda *_: pytest.fail("ip was run"))
-    for before in ({}, {"guests": {}}):
+    without: list[dict[str, Any]] = [{}, {"guests": {}}]
+    for before in without:
         assert (comparison.guest_differences(before), restore.restore_guest_ports(before)) == ([], [])
 
 
@@ -71,7 +72,7 @@ def test_a_host_that_cannot_be_read_differs(tmp_path: Path, monkeypatch: pytest.
         raise IndexError
 
     monkeypatch.setattr(snapshot, "read_host_state", observe)
-    before = {"names": [], "macs": [], "uuids": [], "files": [{"path": str(tmp_path), "absent": True}]}
+    before: dict[str, Any] = {"names": [], "macs": [], "uuids": [], "files": [{"path": str(tmp_path), "absent": True}]}
     file, host = comparison.find_differences(before)
     assert file.startswith(f"file {tmp_path}: cannot be read: ")
     assert host.startswith("the host cannot be read: ")

@@ -126,7 +126,13 @@ def test_a_missing_bond_is_activated_before_its_ports(monkeypatch: pytest.Monkey
         raise HostError("no")
 
     profiles = [{"uuid": f"u-{name}", "device": name} for name in ("eth0", "bond0", "eth1", "eth9")]
-    before = {"names": [], "macs": [], "uuids": [], "links": BondedNics("02::1", False).links(), "routes": []}
+    before: dict[str, Any] = {
+        "names": [],
+        "macs": [],
+        "uuids": [],
+        "links": BondedNics("02::1", False).links(),
+        "routes": [],
+    }
     before |= {"profiles": profiles, "addresses": {"eth9": ["10.0.0.9/24"]}}
     current = {"profiles": profiles[2:], "addresses": {"eth9": ["10.0.0.9/24"]}, "routes": [], "links": {"eth1": {}}}
     monkeypatch.setattr(snapshot, "read_host_state", lambda *_: current)
@@ -144,7 +150,7 @@ def test_the_path_to_the_gateway_is_activated_first(monkeypatch: pytest.MonkeyPa
     master = {"eth0.2": "br2", "eth0.3": "br3", "eth0.4": "br4", "eth0": None, "eth1": None}
     bridges = dict.fromkeys(("br2", "br3", "br4"))
     rows = {name: {"master": master.get(name), "over": over.get(name)} for name in {**over, **bridges}}
-    before = {"links": rows, "names": [], "macs": [], "uuids": []}
+    before: dict[str, Any] = {"links": rows, "names": [], "macs": [], "uuids": []}
     before["profiles"] = [{"uuid": f"u-{name}", "device": name} for name in (None, *bridges, *over)]
     before["addresses"] = {"br2": [], "br4": ["10.4.0.1/24"], "eth1": ["10.9.0.1/24"]}
     before["routes"] = [{"to": "default", "dev": "br3", "via": "10.3.0.254"}, {"to": "10.9.0.0/24", "dev": "eth1"}]
@@ -154,7 +160,7 @@ def test_the_path_to_the_gateway_is_activated_first(monkeypatch: pytest.MonkeyPa
         snapshot, "read_host_state", lambda *_: {"profiles": [], "links": {}, "addresses": {}, "routes": []}
     )
     monkeypatch.setattr(links, "read_links", lambda: rows)
-    monkeypatch.setattr(programs, "run", lambda *argv: commands.append(argv[-1]) or "")  # type: ignore[func-returns-value]
+    monkeypatch.setattr(programs, "run", lambda *argv: commands.append(argv[-1]) or "")
     restore.reactivate_profiles(before)
     assert commands == ["br3", "eth0", "eth0.3", "br4", "eth1", "eth0.4", "br2", "eth0.2"]
 
@@ -185,9 +191,7 @@ def test_the_mtu_of_upper_devices_is_restored(ports: GuestPorts) -> None:
     ports.rows["bond0.2"]["link"] = "bond0"
     above = links.read_upper_devices(["eth0", "bond0"])
     assert above == {n: {"index": i, "mtu": 9000} for n, i in (("eth0.7", 20), ("bond0.2", 4), ("macvtap0", 8))}
-    assert set(links.read_upper_devices(["bond0", "bond0.2"])) == {"macvtap0"}, (
-        "others are compared as a whole"
-    )
+    assert set(links.read_upper_devices(["bond0", "bond0.2"])) == {"macvtap0"}, "others are compared as a whole"
     before = {"above": above}
     assert restore.restore_upper_mtus(before) == []
     for name, mtu in (("bond0.2", 1500), ("macvtap0", 1500), ("eth0.7", 9200)):

@@ -64,7 +64,7 @@ def test_at_boot_files_and_names_are_restored_and_the_transaction_stays_open(
     specs = [{"op": op, "mac": "m"} for op in ("checkpoint", "profile", "zone", "files", "rename", "hostname")]
     transaction = {"id": "T", "boot": "an earlier one", "steps": [{"title": "x", "undo": specs}]}
     files.write_file(str(opened / "open" / "transaction.json"), json.dumps(transaction).encode())
-    before = {"files": [], "profiles": [], "macs": [], "uuids": [], "links": {}}
+    before: dict[str, Any] = {"files": [], "profiles": [], "macs": [], "uuids": [], "links": {}}
     files.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     for op in undo.UNDO:
         monkeypatch.setitem(undo.UNDO, op, lambda folder, spec: seen.append(spec["op"]) or "")
@@ -94,7 +94,7 @@ def test_nics_that_the_boot_named_differently_are_renamed_back(
     """A removal deletes the .link files before it renames NICs. NICs may have swapped names."""
     wanted = {"m1": "eth0", "m2": "eth1"} if len(names) > 1 else {"m1": "peth0"}
     rows = {**{name: {"mac": mac} for mac, name in wanted.items()}, "br0": {"mac": None}}
-    before = {"files": [], "profiles": [], "uuids": [], "links": rows}
+    before: dict[str, Any] = {"files": [], "profiles": [], "uuids": [], "links": rows}
     files.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     current = dict(names)
 
@@ -117,7 +117,7 @@ def test_a_guest_that_started_during_the_change_and_lost_its_network_is_recorded
     ports: GuestPorts, opened: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its bridge or VLAN is removed by the rollback. A guest that keeps its network, or has ended, is not recorded."""
-    before = {"files": [], "profiles": [], "guests": links.read_guest_ports()}
+    before: dict[str, Any] = {"files": [], "profiles": [], "guests": links.read_guest_ports()}
     files.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     for number, name in enumerate(("vnet1", "vnet2", "vnet3")):
         ports.add(name, 20 + number, "tun", master="br6")
@@ -153,7 +153,7 @@ def test_an_error_in_one_part_does_not_stop_the_other_parts(opened: Path, monkey
         monkeypatch.setattr(restore, name, broken(name, error))
     for module, name in ((restore, "restore_guest_ports"), (links, "read_guest_ports"), (snapshot, "read_host_state")):
         monkeypatch.setattr(module, name, broken(name, LookupError("x")))
-    before = {"files": [], "profiles": [], "names": [], "macs": [], "uuids": [], "links": {}}
+    before: dict[str, Any] = {"files": [], "profiles": [], "names": [], "macs": [], "uuids": [], "links": {}}
     files.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     Journal(opened / "open").append("do", step=0)
     assert roll_back_noted(opened, monkeypatch) == (4, [0])
@@ -189,7 +189,7 @@ def test_after_a_boot_nothing_is_undone_when_a_file_cannot_be_restored(
     """The files on disk belong together, and the host has booted from them."""
     file = opened / "eth0.nmconnection"
     file.write_text("was")
-    before = {"files": [files.record_file(str(file))], "profiles": [], "links": {}}
+    before: dict[str, Any] = {"files": [files.record_file(str(file))], "profiles": [], "links": {}}
     file.write_text("is" if differs else "was")
     files.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     steps = [{"title": "step", "undo": [{"op": "note", "n": 0}]}]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kvmnet.rescue import comparison, snapshot
@@ -32,7 +34,7 @@ def test_after_a_boot_state_that_was_only_in_memory_is_not_expected(monkeypatch:
     monkeypatch.setattr(
         snapshot, "read_host_state", lambda *_: {**dict.fromkeys(("addresses", "routes", "zones", "dns")), **seen}
     )
-    asked = {"names": [], "macs": [], "uuids": [], "global dns": None}
+    asked: dict[str, Any] = {"names": [], "macs": [], "uuids": [], "global dns": None}
     monkeypatch.setattr(networkmanager, "read_global_dns", lambda: None)
     seen["global dns"] = None
     assert comparison.find_differences({**now, **asked}) == ["file /etc/a: does not exist any more"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,5 +168,5 @@ def test_a_rollback_that_ends_in_errors_is_tried_again_at_growing_intervals(
     monkeypatch: pytest.MonkeyPatch, undos: list[float], now: float, time_for_it: bool
 ) -> None:
     monkeypatch.setattr(clock, "uptime", lambda: now)
-    events = [{"event": "do"}, {"event": "undo", "up": 1}, {"event": "not-verified"}]
+    events: list[dict[str, Any]] = [{"event": "do"}, {"event": "undo", "up": 1}, {"event": "not-verified"}]
     assert watchdog.is_retry_due([*events, *({"event": "undo", "up": up} for up in undos)]) is time_for_it

@@ -10,7 +10,7 @@ import pytest
 
 from kvmnet.system import programs
 
-IP_LINKS = [
+IP_LINKS: list[dict[str, Any]] = [
     {"ifname": "eth0", "address": "02:00:00:00:00:01", "link_type": "ether", "mtu": 1500, "flags": ["UP"]},
     {
         "ifname": "bond0",
