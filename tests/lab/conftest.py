@@ -52,6 +52,7 @@ TURNS: dict[str, tuple[str, ...]] = {
     "test_secrets": (),
     "test_tutorial": ("trixie",),
     "test_two_nics": (),
+    "test_upgrade": ("bookworm",),
     # two minutes, and test_undo has the same of the seed's host
     "test_language::test_a_mistyped_network_undoes_it_all": (),
     # a minute each

@@ -15,7 +15,7 @@ from tests.lab.machine import Machine, Result
 from tests.lab.outage import pings, reachable
 from tests.lab.seed import PROFILE
 from tests.lab.ssh import anew, way_in
-from tests.lab.test_undo import TRIAL, apply, same
+from tests.lab.transactions import TRIAL, apply, cut_in, history, last, online, same
 
 #: A service that only takes its time, and notes when it was done.
 LATE = """[Unit]
@@ -41,21 +41,6 @@ def before(host: Machine, definition: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def ssh(host: Machine, peer: Machine) -> str:
     return way_in(host, peer)
-
-
-def online(host: Machine) -> None:
-    """A boot is over before NetworkManager is."""
-    host.run("nm-online -s -q -t 60", timeout=90)
-
-
-def history(host: Machine) -> str:
-    return host.out("kvmnet history").splitlines()[-1]
-
-
-def last(host: Machine) -> dict[str, Any]:
-    """The same for machines."""
-    found: dict[str, Any] = json.loads(host.out("kvmnet history --json"))[-1]
-    return found
 
 
 @pytest.mark.guarantee("G20")
@@ -216,15 +201,6 @@ def test_the_nic_comes_late(host: Machine, peer: Machine, before: dict[str, Any]
 def cut_while_kept(host: Machine) -> None:
     """The power goes when the names on disk are the new ones already, and kvmnet with it."""
     cut_in(host, "exec kvmnet apply --yes /root/cluster.yaml", 13)
-
-
-def cut_in(host: Machine, command: str, step: int) -> None:
-    """The power goes behind this step of a command's transaction, and what is written by then is on disk."""
-    faults.pause(host, step, event="done")
-    job = host.start(command)
-    faults.wait_paused(host, job)
-    host.run("sync")
-    host.power_cut()
 
 
 @pytest.mark.guarantee("G23")

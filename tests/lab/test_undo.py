@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from tests.lab import faults, picture
-from tests.lab.machine import Machine, Result
+from tests.lab.machine import Machine
 from tests.lab.outage import reachable
 from tests.lab.seed import PROFILE
+from tests.lab.transactions import RESCUE, TRIAL, apply, same
 
-RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz"
-TRIAL = "on trial"
 MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
 LINK_FILE = "/etc/systemd/network/00-kvmnet-peth0.link"
 LABEL = "system_u:object_r:lab_t:s0"
@@ -26,17 +25,6 @@ def before(host: Machine, definition: str) -> dict[str, Any]:
     """The machine as it is before each test: what the one before has left must be this already."""
     host.put("/root/cluster.yaml", definition)
     return picture.whole(host)
-
-
-def apply(host: Machine, *options: str) -> Result:
-    return host.run(["kvmnet", "apply", "--yes", *options, "/root/cluster.yaml"], check=False, timeout=180)
-
-
-def same(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    assert picture.whole(host) == before
-    assert before["open"] is False
-    assert "peth0" not in before["links"]
-    assert reachable(peer), "a new connection from the wire is not answered"
 
 
 @pytest.mark.guarantee("G01", "G33")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-import shutil
+import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -14,8 +15,9 @@ import pytest
 
 from kvmnet.core.base.errors import Refused
 from kvmnet.rescue import BYTE_CODE, SOURCES, archive
-from kvmnet.system import programs
+from kvmnet.system import files, programs
 from kvmnet.system.errors import HostError
+from kvmnet.system.journal import Journal
 from kvmnet.transaction import safeguards
 
 #: The modules that the rescue program may import besides its own.
@@ -39,11 +41,21 @@ def run(python: str, program: Path, *options: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def other_pythons() -> list[str]:
-    """The Pythons here, of other versions than this one, that kvmnet supports."""
-    names = [f"python3.{minor}" for minor in range(9, 14) if minor != sys.version_info.minor]
-    found = [path for name in names if (path := shutil.which(name))]
-    return [path for path in found if run(path, Path("/dev/null"))[0] == 0]  # a pyenv shim may have no Python behind it
+def supported_pythons() -> dict[str, str]:
+    """The Pythons of this machine that kvmnet supports, on PATH and of pyenv: version -> path."""
+    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep)]
+    folders += sorted(Path.home().glob(".pyenv/versions/*/bin"))
+    pythons: dict[str, str] = {}
+    for name in (f"python3.{minor}" for minor in range(9, 14)):
+        for path in (folder / name for folder in folders):
+            # a shim of pyenv may have no Python behind it
+            if name not in pythons and path.exists() and run(str(path), Path("/dev/null"))[0] == 0:
+                pythons[name] = str(path)
+    return pythons
+
+
+PYTHONS = supported_pythons()
+OTHER_PYTHONS = {name: path for name, path in PYTHONS.items() if name != f"python3.{sys.version_info.minor}"}
 
 
 @pytest.mark.guarantee("G08")
@@ -62,17 +74,58 @@ def test_it_runs_without_kvmnet(program: Path, tmp_path: Path) -> None:
     assert run(sys.executable, program, "--state", str(tmp_path)) == (0, "kvmnet: no transaction is open\n", "")
 
 
-def test_the_same_sources_and_python_give_the_same_bytes(program: Path) -> None:
-    assert archive.build_by(sys.executable) == program.read_bytes()
+@pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS)
+def test_the_same_sources_and_python_give_the_same_bytes(tmp_path: Path, python: str) -> None:
+    program = archive.build_by(python)
+    assert archive.build_by(python) == program
+    assert archive.has_sources(program, archive.read_sources())
+    (tmp_path / "rescue.pyz").write_bytes(program)
+    assert run(python, tmp_path / "rescue.pyz", "--self-test") == (0, f"{BYTE_CODE}\n", "")
 
 
 def test_byte_code_is_used_by_its_own_python_and_the_sources_by_others(program: Path) -> None:
     assert run(sys.executable, program, "--self-test") == (0, f"{BYTE_CODE}\n", "")
-    pythons = other_pythons()
-    if not pythons:
+    if not OTHER_PYTHONS:
         pytest.skip("no Python of another version on this machine")
-    for python in pythons:
-        assert run(python, program, "--self-test") == (0, f"{SOURCES}\n", ""), python
+    for name, python in OTHER_PYTHONS.items():
+        assert run(python, program, "--self-test") == (0, f"{SOURCES}\n", ""), name
+
+
+#: Runs a program as root would, with these options.
+AS_ROOT = (
+    "import os, runpy, sys; os.geteuid = lambda: 0; del sys.argv[0]; runpy.run_path(sys.argv[0], None, '__main__')"
+)
+
+
+@pytest.mark.guarantee("G08")
+@pytest.mark.parametrize("extracted", [False, True])
+@pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS)
+def test_status_and_accept_work_from_the_archive_and_from_the_extracted_folder(
+    program: Path, tmp_path: Path, python: str, extracted: bool
+) -> None:
+    state, started = tmp_path / "state", program
+    if extracted:
+        started = tmp_path / "source"
+        assert run(python, program, "--extract", str(started))[0] == 0
+    transaction = {"id": "T", "steps": []}
+    files.write_file(str(state / "open" / "transaction.json"), json.dumps(transaction).encode())
+    journal = Journal(state / "open")
+    journal.append("begin")
+
+    def run_as_root(*options: str) -> tuple[int, str, str]:
+        command = [python, "-I", "-c", AS_ROOT, str(started), "--state", str(state), *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, err = run(python, started, "--state", str(state), "--status")
+    assert (code, [json.loads(line)["event"] for line in out.splitlines()], err) == (0, ["begin"], "")
+    message = "kvmnet: the transaction is not rolled back yet: run this without --accept first\n"
+    assert run_as_root("--accept") == (1, "", message)
+    journal.append("not-verified", differences=["x"])
+    assert run_as_root("--accept") == (0, "kvmnet: transaction closed; the host is left as it is\n", "")
+    assert not (state / "open").exists()
+    end = Journal(state / "history" / "T").events()[-1]
+    assert (end["event"], end["verified"], end["accepted"]) == ("end", False, True)
 
 
 def test_byte_code_does_not_depend_on_the_time_zone(program: Path) -> None:

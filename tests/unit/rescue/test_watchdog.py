@@ -9,11 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
-from kvmnet.rescue import rollback, watchdog
+from kvmnet.rescue import archive, rollback, watchdog
 from kvmnet.system import clock, files, lock, programs, units
 from kvmnet.system.journal import Journal
 
@@ -170,3 +170,61 @@ def test_a_rollback_that_ends_in_errors_is_tried_again_at_growing_intervals(
     monkeypatch.setattr(clock, "uptime", lambda: now)
     events: list[dict[str, Any]] = [{"event": "do"}, {"event": "undo", "up": 1}, {"event": "not-verified"}]
     assert watchdog.is_retry_due([*events, *({"event": "undo", "up": up} for up in undos)]) is time_for_it
+
+
+#: Runs the watchdog of the archive argv[1] as root would, on a host whose programs answer that nothing is there. The
+#: worker's unit is not active. It prints a line once it runs.
+WATCHDOG = """
+import os, sys
+program, state = sys.argv[1:]
+sys.path.insert(0, program)
+from kvmnet.rescue import __main__ as rescue
+from kvmnet.system import programs
+
+def run(*argv, timeout=30.0):
+    if argv[0] == "busctl":
+        return '{"data": []}' if "--json=short" in argv else "ao 0"
+    return "inactive" if argv[0] == "systemctl" else ""
+
+programs.run = run
+os.geteuid = lambda: 0
+sys.argv[1:] = ["--state", state, "--watchdog", "T"]
+print("started", flush=True)
+sys.exit(rescue.main())
+"""
+
+
+@pytest.mark.guarantee("G20")
+@pytest.mark.parametrize("replacement", [None, b"not an archive"], ids=["deleted", "replaced"])
+def test_the_watchdog_rolls_back_after_its_program_was_deleted_or_replaced(
+    tmp_path: Path, replacement: Optional[bytes]
+) -> None:
+    """It imports all modules when it starts. kvmnet may be upgraded while it runs."""
+    state, file, program = tmp_path / "state", tmp_path / "x.link", tmp_path / "rescue.pyz"
+    program.write_bytes(archive.build_by(sys.executable))
+    file.write_text("before")
+    empty: dict[str, Any] = {part: [] for part in ("names", "macs", "uuids", "routes", "profiles")}
+    empty |= {part: {} for part in ("links", "addresses", "dns", "global dns", "guests")}
+    snapshot = {**empty, "zones": None, "files": [files.record_file(str(file))]}
+    step = {"title": "write", "undo": [{"op": "files", "paths": [str(file)]}]}
+    transaction = {"id": "T", "unit": "kvmnet-apply-T.service", "boot": clock.boot_id(), "steps": [step]}
+    files.write_file(str(state / "open" / "snapshot.json"), json.dumps(snapshot).encode())
+    files.write_file(str(state / "open" / "transaction.json"), json.dumps(transaction).encode())
+    Journal(state / "open").append("do", step=0, until=clock.uptime() + 600)
+    file.write_text("after")
+    command = [sys.executable, "-I", "-c", WATCHDOG, str(program), str(state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            with lock.hold_lock(state):
+                assert process.stdout.readline() == "started\n"
+                if replacement is None:
+                    program.unlink()
+                else:
+                    files.write_file(str(program), replacement)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (3, "")
+    assert file.read_text() == "before"
+    assert Journal(state / "history" / "T").events()[-1]["outcome"] == "rolled back"
