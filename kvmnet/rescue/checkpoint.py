@@ -37,9 +37,9 @@ def undo_checkpoint(folder: Path, spec: Json) -> str:
     result = "no checkpoint of kvmnet exists"
     # no checkpoint exists after a boot
     existing = [] if state_folder.has_rebooted(folder) else networkmanager.list_checkpoints()
-    ours = checkpoints_in_log(folder / spec["log"]) or [path for path in existing if _is_ours_by_time(path, folder)]
+    candidates = checkpoints_in_log(folder / spec["log"]) or [path for path in existing if _is_of_apply(path, folder)]
     note = files.read_json(checkpoint_note_file(folder / spec["log"]))
-    for path in ours:
+    for path in candidates:
         if path in existing and not (note and _is_of_another_tool(path, note)):
             with contextlib.suppress(*EXPECTED_ERRORS):  # a full disk must not stop the rollback
                 _record_other_keyfiles(folder)
@@ -61,9 +61,9 @@ def _record_other_keyfiles(folder: Path) -> None:
         return
     steps = files.read_json(folder / "transaction.json").get("steps", [])
     before = files.read_json(folder / "snapshot.json")
-    ours = [uuid for step in steps for spec in step.get("undo", []) for uuid in spec.get("profiles", [])]
+    own_uuids = [uuid for step in steps for spec in step.get("undo", []) for uuid in spec.get("profiles", [])]
     known = {record["path"] for record in before.get("files", [])}
-    known.update(networkmanager.find_keyfiles([*before.get("uuids", []), *ours]))
+    known.update(networkmanager.find_keyfiles([*before.get("uuids", []), *own_uuids]))
     records = []
     for path in networkmanager.list_keyfiles(networkmanager.PROFILE_FOLDERS[0]):
         with contextlib.suppress(OSError):  # a file that cannot be read must not stop the others from being recorded
@@ -117,7 +117,7 @@ def _is_of_another_tool(checkpoint: str, note: Json) -> bool:
     return False
 
 
-def _is_ours_by_time(checkpoint: str, folder: Path) -> bool:
+def _is_of_apply(checkpoint: str, folder: Path) -> bool:
     """Return whether a checkpoint was created after the first apply began (both times are from the same clock) and its
     timeout is at least that of an apply: nmstate extends it. A checkpoint of another tool has a timeout of its own."""
     steps = files.read_json(folder / "transaction.json").get("steps", [])

@@ -194,7 +194,7 @@ def test_files_are_restored_with_owner_mode_and_label(host: Machine, peer: Machi
     host.put("/root/cluster.yaml", definition)
     host.put(
         LINK_FILE,
-        "# Written by kvmnet, and by a person since\n[Match]\nMACAddress=00:14:4f:80:de:77\n[Link]\nName=other0\n",
+        "# Written by kvmnet, edited by an administrator\n[Match]\nMACAddress=00:14:4f:80:de:77\n[Link]\nName=other0\n",
     )
     host.run(f"chown 1234:2345 {LINK_FILE}; chmod 640 {LINK_FILE}; chgrp 7 {PROFILE}; chmod 400 {PROFILE}")
     label(host, f"os.setxattr(path, 'security.selinux', b'{LABEL}')")
