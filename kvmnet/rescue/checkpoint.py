@@ -6,7 +6,7 @@ import contextlib
 import json
 from pathlib import Path
 
-from kvmnet.system import clock, errors, files, networkmanager, programs, state_folder
+from kvmnet.system import clock, errors, files, networkmanager, operations, programs, state_folder
 from kvmnet.system.errors import EXPECTED_ERRORS, HostError
 from kvmnet.system.journal import Journal
 from kvmnet.system.networkmanager import BUS_NAME, OBJECT_PATH
@@ -121,7 +121,8 @@ def _is_of_apply(checkpoint: str, folder: Path) -> bool:
     """Return whether a checkpoint was created after the first apply began (both times are from the same clock) and its
     timeout is at least that of an apply: nmstate extends it. A checkpoint of another tool has a timeout of its own."""
     steps = files.read_json(folder / "transaction.json").get("steps", [])
-    announced = [e for e in Journal(folder).events() if e["event"] == "do" and e.get("op") in ("apply", "clear")]
+    begun = [e for e in Journal(folder).events() if e["event"] == "do"]
+    announced = [e for e in begun if operations.find_operation(e.get("op")).opens_checkpoint]
     timeouts = [steps[e["step"]]["timeout"] for e in announced if e["step"] < len(steps)]
     with contextlib.suppress(HostError, ValueError, IndexError):  # the checkpoint has just ended
         command = (

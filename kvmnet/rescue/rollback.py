@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from kvmnet.rescue import checkpoint, closing, comparison, repair_commands, restore, snapshot, undo
-from kvmnet.system import clock, files, links, networkmanager, programs, state_folder, units
+from kvmnet.system import clock, files, links, networkmanager, operations, programs, state_folder, units
 from kvmnet.system.errors import EXPECTED_ERRORS, HostError
 from kvmnet.system.journal import Journal
 from kvmnet.system.types import Json
@@ -79,7 +79,7 @@ def _restore_and_verify(state_dir: Path, transaction: Json, before: Json, new_de
     if state_folder.has_rebooted(state_dir / "open"):
         with contextlib.suppress(*EXPECTED_ERRORS):  # then the whole snapshot is compared
             specs = [spec for number in journal.begun() for spec in transaction["steps"][number]["undo"]]
-            renamed_macs = {spec["mac"] for spec in specs if spec["op"] == "rename"}
+            renamed_macs = {spec["mac"] for spec in specs if spec["op"] == operations.UNDO_RENAME.name}
             before = snapshot.adapt_snapshot_to_boot(before, renamed_macs)
     given_up = snapshot.select_given_up_macvtaps(before, transaction.get("lost", []))
     guests = {name: port for name, port in before.get("guests", {}).items() if name not in given_up}

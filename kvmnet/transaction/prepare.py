@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
+from kvmnet.applied_record import read_live
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.base.probe import Probe
@@ -34,12 +35,13 @@ from kvmnet.host.nmstate import Backend, NmstateError, find_backend
 from kvmnet.host.operator_connection import Connection, ssh_connection
 from kvmnet.host.probing import ask
 from kvmnet.host.read_guests import read_running
-from kvmnet.host.read_live import read_live
 from kvmnet.host.read_surroundings import read_surroundings
 from kvmnet.system import files
 from kvmnet.system.errors import HostError
 from kvmnet.transaction.compile_steps import Terms, compile_steps
-from kvmnet.transaction.removal import Original, compile_removal, find_original, given_back, plan_removal
+from kvmnet.transaction.original_host import Original, find_original
+from kvmnet.transaction.removal_plan import given_back, plan_removal
+from kvmnet.transaction.removal_steps import compile_removal
 from kvmnet.transaction.step import Step
 
 #: Seconds for a word from outside, where the caller does not say how many.

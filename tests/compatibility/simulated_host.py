@@ -110,11 +110,14 @@ class SimulatedHost:
 
     def _nmcli(self, *argv: str) -> str:
         if argv[-2:] == ("connection", "show"):
+            fields = argv[argv.index("-f") + 1].split(",")
             rows = [
-                ":".join([uuid, profile["device"] or "", profile["file"], profile["id"]])
+                {"UUID": uuid, "DEVICE": profile["device"], "FILENAME": profile["file"], "NAME": profile["id"]}
                 for uuid, profile in self.profiles.items()
             ]
-            return "".join(row + "\n" for row in rows)
+            if "multiline" in argv:
+                return "".join(f"{field}:{row[field]}\n" for row in rows for field in fields)
+            return "".join(":".join(row[field] for field in fields) + "\n" for row in rows)
         if "delete" in argv:
             for uuid in argv[argv.index("uuid") + 1 :: 2]:
                 profile = self.profiles.pop(uuid)

@@ -241,7 +241,7 @@ def _ip(bench: Bench, when: str) -> Iterator[None]:
 
 def _not_confirmed(bench: Bench) -> None:
     result = bench.host.run(bench.apply("--confirm-within 10"), check=False, timeout=120)
-    assert (result.code, "nobody confirmed" in result.stdout) == (3, True), result
+    assert (result.code, "no confirmation" in result.stdout) == (3, True), result
     _in_time(bench)
 
 
@@ -249,7 +249,7 @@ def _confirmed_late(bench: Bench) -> None:
     ssh = anew(way_in(bench.host, bench.peer, bench.address))
     _not_confirmed(bench)
     word = bench.peer.run(f"{ssh} kvmnet confirm", check=False)
-    assert (word.code, "no change waits" in word.stderr) == (5, True), word
+    assert (word.code, "no change is waiting" in word.stderr) == (5, True), word
 
 
 def _confirmed_from_old_connection(bench: Bench) -> None:
@@ -257,11 +257,11 @@ def _confirmed_from_old_connection(bench: Bench) -> None:
     bench.peer.run(f"{ssh} -M -N -f")
     try:
         job = bench.host.start(bench.apply("--confirm-within 20"))
-        bench.host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+        bench.host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
         word = bench.peer.run(f"{ssh} kvmnet confirm", check=False)
-        assert (word.code, "proves nothing" in word.stderr) == (5, True), word
+        assert (word.code, "cannot confirm" in word.stderr) == (5, True), word
         result = job.wait(120)
-        assert (result.code, "nobody confirmed" in result.stdout) == (3, True), result
+        assert (result.code, "no confirmation" in result.stdout) == (3, True), result
     finally:
         bench.peer.run(f"{ssh} -O exit", check=False)
 
@@ -271,7 +271,7 @@ def _while_waiting(fault: str) -> Story:
 
     def story(bench: Bench) -> None:
         job = bench.host.start(bench.apply("--confirm-within 30"))
-        bench.host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+        bench.host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
         FAULTS[fault](bench, job)
 
     return story
@@ -284,7 +284,7 @@ def _after_confirmation(fault: str) -> Story:
         ssh = anew(way_in(bench.host, bench.peer, bench.address))
         faults.pause(bench.host, bench.places["the commit"], event="done")  # what waits comes in before it
         job = bench.host.start(bench.apply("--confirm-within 60"))
-        bench.host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+        bench.host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
         word = bench.peer.start(f"{ssh} kvmnet confirm")
         faults.wait_paused(bench.host, job)
         events = [e for e in faults.events(bench.host) if e["event"] in ("do", "done")][-2:]

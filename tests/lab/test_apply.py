@@ -103,14 +103,14 @@ def test_what_it_noted_of_itself_is_damaged(host: Machine) -> None:
         assert (result.code, "KVN563" in result.stderr) == (5, True), (verb, result)
     result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False)
     assert result.code == 0, result
-    assert host.out("kvmnet status").splitlines()[0] == "vm-container-0-0: as applied"
+    assert host.out("kvmnet status").splitlines()[0] == "vm-container-0-0: no drift from what was applied"
     host.run("echo > /var/lib/kvmnet/applied/interfaces.json")
     for verb in ("status", "remove --yes", "plan /root/cluster.yaml", "apply --yes /root/cluster.yaml"):
         result = host.run(f"kvmnet {verb}", check=False)
         assert (result.code, "KVN563" in result.stderr) == (5, True), (verb, result)
     host.put("/root/cure.py", CURE)
     host.run("python3 /root/cure.py")
-    assert host.out("kvmnet status").splitlines()[0] == "vm-container-0-0: as applied"
+    assert host.out("kvmnet status").splitlines()[0] == "vm-container-0-0: no drift from what was applied"
     assert host.out("ip -br link; ip -br address; nmcli -t -f UUID,DEVICE connection show") == network
 
 
@@ -138,7 +138,9 @@ def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definiti
     more = more.replace("gateway: 10.1.1.1", "gateway: 10.1.1.1\n    dns: {servers: [10.1.1.1], search: [local]}")
     host.put("/root/more.yaml", more)
     with faults.nmstatectl(host, 'sleep 1; $REAL "$@"; code=$?; sleep 2; exit $code'):
-        job = faults.in_background(host, "exec script -qec 'kvmnet apply --yes /root/more.yaml' /dev/null", "on trial")
+        job = faults.in_background(
+            host, "exec script -qec 'kvmnet apply --yes /root/more.yaml' /dev/null", "as a trial"
+        )
         job.stop(signal.SIGKILL)
         assert picture.whole(host)["open"]
         host.until("test ! -e /var/lib/kvmnet/open", timeout=60)

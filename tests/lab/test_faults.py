@@ -82,7 +82,7 @@ def test_the_matrix_recognizes_a_rollback_that_does_nothing(bench: Bench, monkey
         for name, line, instead in (
             ("restore", "def restore_nic_names(before: Json) -> list[str]:", "{}\n    return []"),
             ("comparison", "def find_differences(before: Json) -> list[str]:", "{}\n    return []"),
-            ("undo", '"rename": undo_rename,', '"rename": lambda *_: "",'),
+            ("undo", "operations.UNDO_RENAME.name: undo_rename,", 'operations.UNDO_RENAME.name: lambda *_: "",'),
         ):
             file = f"kvmnet/rescue/{name}.py"
             assert sources[file].count(line.encode()) == 1

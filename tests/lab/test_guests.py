@@ -120,7 +120,7 @@ def test_apply_and_the_hook(machine: Machine) -> None:
     """The hook that was not told of a definition leaves everything alone; a second install changes nothing."""
     machine.put("/root/cluster.yaml", DEFINITION)
     said = machine.out("kvmnet apply --yes /root/cluster.yaml", timeout=180)
-    assert "libvirt's hook is not in place: kvmnet hook install\n" in said
+    assert "libvirt's hook is not installed: run `kvmnet hook install`\n" in said
     first = machine.out("kvmnet hook install", timeout=180)
     assert f"wrote {HOOK}\n" in first and "restarted libvirtd.service" in first
     assert machine.out("kvmnet hook install", timeout=180) == "the hook is installed"
@@ -241,7 +241,10 @@ def test_what_the_definition_does_not_allow_is_said_by_virsh(machine: Machine) -
     machine.run("virsh --quiet define /root/stray.xml")
     result = guests.start(machine, "stray")
     assert result.code != 0
-    assert "kvmnet: peth0.7 is not in the definition of host vm-container-0-0 (it has peth0.2)" in result.stderr
+    assert (
+        "kvmnet: peth0.7 is not in the definition of host vm-container-0-0 (VLAN devices for guests: peth0.2)"
+        in result.stderr
+    )
     until_vlans(machine, "peth0.3")
 
 
@@ -297,6 +300,6 @@ def test_from_boot(machine: Machine) -> None:
 def test_remove(machine: Machine) -> None:
     with guests.running(machine, TAGGED):
         said = machine.out("kvmnet hook remove", timeout=60)
-        assert f"removed {HOOK}\n" in said and f"peth0.2 stays ({TAGGED}); without the hook nobody removes it" in said
+        assert f"removed {HOOK}\n" in said and f"peth0.2 is kept ({TAGGED}); remove it when" in said
         assert picture.link(machine, "peth0.2")["link"] == "peth0"
     assert machine.run("kvmnet hook status", check=False).code == 1

@@ -79,7 +79,7 @@ CASES = {
     ),
     "no nmstate": Case(
         "KVN505",
-        "nmstate is not on this machine",
+        "nmstate is not installed on this host",
         f"mv {_PROGRAM} {_PROGRAM}.real",
         f"mv {_PROGRAM}.real {_PROGRAM}",
     ),
@@ -114,7 +114,7 @@ CASES = {
         "KVN511", "corosync", "systemd-run --quiet --unit=corosync sleep 600", "systemctl stop corosync"
     ),
     "a broken nmcli": Case(
-        "KVN512", "NetworkManager's profiles: nmcli connection show: ", "true", "true", failing("nmcli")
+        "KVN512", "NetworkManager's profiles cannot be read: nmcli connection show: ", "true", "true", failing("nmcli")
     ),
     "a systemctl that tells nothing": Case("KVN512", "systemctl", "true", "true", failing("systemctl")),
     "a file that cannot be read": Case(
@@ -277,9 +277,9 @@ def test_another_kvmnet(host: Machine, fit: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("verb", "code", "words"),
     [
-        ("confirm", "KVN560", "no change waits for a word"),
-        ("remove --yes", "KVN562", "kvmnet has applied nothing on this host"),
-        ("rollback --yes", "KVN562", "kvmnet has applied nothing on this host"),
+        ("confirm", "KVN560", "no change is waiting for confirmation"),
+        ("remove --yes", "KVN562", "nothing is applied on this host"),
+        ("rollback --yes", "KVN562", "nothing is applied on this host"),
     ],
 )
 def test_nothing_to_go_back_to(host: Machine, fit: dict[str, Any], verb: str, code: str, words: str) -> None:
@@ -322,9 +322,10 @@ def test_all_reasons_at_once_and_what_is_allowed(host: Machine, fit: dict[str, A
 def test_where_kvmnet_has_applied_something(host: Machine, fit: dict[str, Any]) -> None:
     """A word that proves nothing leaves the change as it waits; what others have put on it is not given back under."""
     job = host.start("exec kvmnet apply --yes --confirm-within 120 /root/cluster.yaml")
-    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
     waiting = picture.whole(host)
-    refused(host.run("kvmnet confirm", check=False), "KVN561", "this is no SSH connection, so it proves nothing")
+    message = "this is not an SSH connection and cannot confirm the change"
+    refused(host.run("kvmnet confirm", check=False), "KVN561", message)
     assert picture.whole(host) == waiting
     assert waiting["open"]
     assert host.run("kvmnet confirm --at-the-console", check=False, timeout=90).code == 0
@@ -339,5 +340,5 @@ def test_where_kvmnet_has_applied_something(host: Machine, fit: dict[str, Any]) 
         host.run("ip link delete other")
     assert host.run("kvmnet remove --yes", check=False, timeout=120).code == 0
     given_back = picture.whole(host)
-    refused(host.run("kvmnet remove --yes", check=False), "KVN562", "kvmnet has applied nothing on this host")
+    refused(host.run("kvmnet remove --yes", check=False), "KVN562", "nothing is applied on this host")
     assert picture.whole(host) == given_back

@@ -37,7 +37,7 @@ def test_a_wrong_definition_is_rolled_back(
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.code == 3, result
     failed = [event for event in events if event["event"] == "failed"]
-    assert [e["error"] for e in failed] == ["no answer from 10.2.1.1 after the change"]
+    assert [e["error"] for e in failed] == ["no reply from 10.2.1.1 after the change"]
     assert [e["event"] for e in events[-3:]] == ["verified", "end", "result"]
     same(host, peer, before)
 
@@ -65,7 +65,7 @@ def test_nmstate_applies_another_state(host: Machine, peer: Machine, before: dic
     with faults.nmstatectl(host, faults.APPLIES_ANOTHER_STATE):
         result = apply(host)
     assert result.code == 3, result
-    assert "what was applied is not there: eth0: stp is 1, not 0" in result.stdout
+    assert "the host is not as applied: eth0: stp is 1, not 0" in result.stdout
     same(host, peer, before)
 
 
@@ -101,15 +101,15 @@ def test_a_rollback_that_cannot_be_verified_stays_open_until_it_can(
     """A keyfile cannot be restored, because another file is mounted over it."""
     keyfile = host.out("ls /etc/NetworkManager/system-connections/*.nmconnection").splitlines()[0]
     job = host.start("exec kvmnet apply --yes --confirm-within 300 /root/cluster.yaml")
-    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
     host.run(f"cp -p {keyfile} /root/mine; echo '# mine' >> /root/mine; mount --bind /root/mine {keyfile}")
     result = host.run("kvmnet rollback", check=False, timeout=180)
     assert (result.code, f"file {keyfile}" in result.stdout + result.stderr) == (4, True), result
     assert job.wait(60).code == 4
     assert reachable(peer), "everything else is restored"
-    host.until("kvmnet status | grep -q 'or, if it is right as it is: /usr/bin/python3 -I .* --accept'", timeout=60)
+    host.until("kvmnet status | grep -q 'to accept the host as it is: /usr/bin/python3 -I .* --accept'", timeout=60)
     said = host.out("kvmnet status").splitlines()
-    assert "  not as it was before:" in said and "  what would mend it:" in said, said
+    assert "  differences from before the change:" in said and "  commands that may repair it:" in said, said
     assert any(keyfile in line for line in said), said
     now = json.loads(host.out("kvmnet status --json"))["open"]
     assert [keyfile in line for line in now["differences"]] == [True] and now["mends"], now
@@ -218,7 +218,7 @@ def test_files_are_restored_with_owner_mode_and_label(host: Machine, peer: Machi
 
 
 @pytest.mark.guarantee("G04")
-@pytest.mark.parametrize("title", [TRIAL, pytest.param("write the profiles to disk", marks=pytest.mark.long)])
+@pytest.mark.parametrize("title", [TRIAL, pytest.param("save the connection profiles to disk", marks=pytest.mark.long)])
 def test_the_disk_becomes_read_only(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:
     """As a disk with errors does. What was not yet written is undone without it. A keyfile that cannot be restored is
     loaded into NetworkManager's memory. The transaction is closed when the disk is writable again."""
@@ -382,7 +382,7 @@ def test_a_checkpoint_of_another_tool_with_the_trials_path_is_left_alone(
 ) -> None:
     """NetworkManager is restarted while the change waits for confirmation, and uses its numbers again."""
     job = host.start("exec kvmnet apply --yes --confirm-within 300 /root/cluster.yaml")
-    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
     ours = host.out("sed -n 's/.*Created checkpoint //p' /var/lib/kvmnet/open/nmstate.log").splitlines()[-1]
     host.run("systemctl restart NetworkManager; nm-online -s -q -t 60", timeout=90)
     path = ""

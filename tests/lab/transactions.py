@@ -11,7 +11,7 @@ from tests.lab.outage import reachable
 
 RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz"
 #: A part of the title of the step that applies the states.
-TRIAL = "on trial"
+TRIAL = "as a trial"
 
 
 def apply(host: Machine, *options: str) -> Result:

@@ -2,211 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from pathlib import Path
 from typing import Any, Optional
 
 import pytest
 
-from kvmnet.cli import confirm
-from kvmnet.cli.main import main
-from kvmnet.core.base.errors import Refused
 from kvmnet.core.effects.operator_path import proving, touches
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.plan import Change, Plan
 from kvmnet.core.planning.rename_order import Rename
 from kvmnet.core.rendering.bundle import Bundle
-from kvmnet.host import operator_connection
-from kvmnet.host.operator_connection import Connection, ssh_connection
-from kvmnet.system import links, programs, units
-from kvmnet.system.errors import HostError
+from kvmnet.host.operator_connection import Connection
 from kvmnet.system.journal import Journal
 from kvmnet.transaction import prepare
 
-TICK = os.sysconf("SC_CLK_TCK")
-
-
-def process(
-    proc: Path, pid: int, parent: int, name: str, started: float = 1.0, session: int = 0, **environment: str
-) -> None:
-    """In a `session` of its own where none is said."""
-    folder = proc / str(pid)
-    folder.mkdir()
-    fields = ["S", str(parent), "0", str(session or pid), *["0"] * 15, str(int(started * TICK)), "0"]
-    (folder / "stat").write_text(f"{pid} ({name}) {' '.join(fields)}\n")
-    (folder / "comm").write_text(name + "\n")
-    (folder / "environ").write_bytes("".join(f"{k}={v}\0" for k, v in environment.items()).encode())
-
-
-def test_the_connection_is_found_through_sudo(tmp_path: Path) -> None:
-    """The shell's parent is the sshd of this one connection; the listener above it is older than all."""
-    process(tmp_path, 10, 1, "sshd", 5.0)
-    process(tmp_path, 20, 10, "sshd-session", 100.5)
-    process(tmp_path, 30, 20, "a) (shell", SSH_CONNECTION="::ffff:10.1.1.1 50000 ::ffff:10.1.255.254 22")
-    process(tmp_path, 40, 30, "sudo")
-    process(tmp_path, 50, 40, "kvmnet")
-    assert ssh_connection(tmp_path, 50) == Connection("10.1.1.1", "10.1.255.254", 100.5)
-
-
-@pytest.mark.parametrize(
-    ("sshds", "opened"),
-    [
-        ([(10, 1, "sshd", 5.0, 10), (20, 10, "sshd", 100.5, 20)], 100.5),  # root, who has one process
-        ([(10, 1, "sshd", 5.0, 10), (20, 10, "sshd", 100.5, 20), (21, 20, "sshd", 170.0, 20)], 100.5),
-        ([(10, 1, "sshd", 5.0, 10), (20, 10, "sshd-session", 100.5, 20), (21, 20, "sshd-session", 170.0, 20)], 100.5),
-        ([(10, 1, "sshd", 5.0, 10), (20, 1, "sshd", 100.5, 20), (21, 20, "sshd", 170.0, 20)], 100.5),  # restarted since
-        ([(1, 0, "systemd", 0.1, 1), (20, 1, "sshd", 100.5, 20), (21, 20, "sshd", 170.0, 20)], 100.5),  # ssh@.service
-        ([(1, 0, "systemd", 0.1, 1), (20, 1, "sshd", 100.5, 20)], 100.5),
-        ([(1, 0, "sshd", 0.1, 1), (20, 1, "sshd", 100.5, 20), (21, 20, "sshd", 170.0, 20)], 100.5),  # a container
-        ([(9, 1, "inetd", 5.0, 9), (20, 9, "sshd", 100.5, 9), (21, 20, "sshd", 170.0, 9)], 100.5),
-        ([(9, 1, "runsv", 4.0, 9), (10, 9, "sshd", 5.0, 9), (20, 10, "sshd", 100.5, 20)], 100.5),
-    ],
-)
-def test_a_connection_is_as_old_as_its_first_process(
-    tmp_path: Path, sshds: list[tuple[int, int, str, float, int]], opened: float
-) -> None:
-    """And not as the one that comes with the login, which may wait at its prompt; nor as the listener."""
-    for sshd in sshds:
-        process(tmp_path, *sshd)
-    process(tmp_path, 30, sshds[-1][0], "bash", 171.0, SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
-    process(tmp_path, 40, 30, "sudo", 180.0, 30)
-    assert ssh_connection(tmp_path, 40) == Connection("10.1.1.1", "10.1.255.254", opened)
-
-
-def test_a_tmux_is_as_old_as_can_be_and_a_console_is_no_connection(tmp_path: Path) -> None:
-    process(tmp_path, 20, 1, "login")
-    process(tmp_path, 21, 20, "bash")
-    assert ssh_connection(tmp_path, 21) is None
-    process(tmp_path, 30, 1, "tmux: server", SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
-    process(tmp_path, 40, 30, "bash", SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
-    assert ssh_connection(tmp_path, 40) == Connection("10.1.1.1", "10.1.255.254", 0.0)
-
-
-def waiting(folder: Path, *more: dict[str, Any], proving: tuple[str, ...] = ("eth0", "peth0")) -> None:
-    (folder / "open").mkdir()
-    (folder / "open" / "transaction.json").write_text(json.dumps({"id": "T", "host": "h", "proving": proving}))
-    (folder / "open" / "snapshot.json").write_text('{"names": ["eth0", "eth1", "peth0"]}')
-    journal = Journal(folder / "open")
-    for event in ({"event": "do", "step": 5, "title": "wait", "op": "confirm", "up": 200.0, "until": 400.0}, *more):
-        journal.append(str(event.pop("event")), **event)
-
-
-#: By which bridge the answers to a peer leave, and the guest's port that it is behind.
-WAYS_BACK = {"10.1.1.1": ("eth0", ""), "10.1.0.9": ("eth0", "vnet3"), "192.168.122.9": ("virbr0", "")}
-
-
-def ask(
-    monkeypatch: pytest.MonkeyPatch, state: Path, connection: Optional[Connection], *, console_here: bool = False
-) -> str:
-    monkeypatch.setattr(operator_connection, "ssh_connection", lambda: connection)
-    monkeypatch.setattr(links, "read_addresses", lambda: {"eth0": ["10.1.255.254/16"], "eth1": ["192.0.2.7/24"]})
-    monkeypatch.setattr(operator_connection, "way_back", lambda peer, address: WAYS_BACK.get(peer, ("", "")))
-    return confirm._who(state, console_here)
-
 
 @pytest.mark.guarantee("G37")
-def test_only_a_new_connection_from_elsewhere_confirms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting(tmp_path)
-    assert ask(monkeypatch, tmp_path, Connection("10.1.1.1", "10.1.255.254", 201.0)) == "10.1.1.1"
-    assert ask(monkeypatch, tmp_path, None, console_here=True) == "a person at the console"
-    with pytest.raises(Refused, match="there 50 s before the change, so it proves nothing") as told:
-        ask(monkeypatch, tmp_path, Connection("10.1.1.1", "10.1.255.254", 150.0))
-    assert told.value.code == "KVN561"
-    with pytest.raises(Refused, match="came in by eth1, which the change does not touch") as told:
-        ask(monkeypatch, tmp_path, Connection("192.0.2.1", "192.0.2.7", 201.0))
-    assert told.value.code == "KVN561"
-    assert told.value.hint is not None and told.value.hint.endswith(", to an address of eth0")
-    with pytest.raises(Refused, match="from this host itself") as told:
-        ask(monkeypatch, tmp_path, Connection("10.1.255.254", "10.1.255.254", 201.0))
-    assert told.value.code == "KVN561"
-    with pytest.raises(Refused, match="no SSH connection") as told:
-        ask(monkeypatch, tmp_path, None)
-    assert told.value.code == "KVN561"
-
-
-@pytest.mark.guarantee("G37")
-@pytest.mark.parametrize(
-    ("peer", "words"),
-    [
-        ("10.1.0.9", "from what is behind vnet3, on this host itself"),
-        ("192.168.122.9", "the answers to this connection leave by virbr0, which the change does not touch"),
-    ],
-)
-def test_a_guest_of_this_host_proves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, peer: str, words: str
-) -> None:
-    """No frame of its has left the machine."""
-    waiting(tmp_path)
-    with pytest.raises(Refused, match=words) as told:
-        ask(monkeypatch, tmp_path, Connection(peer, "10.1.255.254", 201.0))
-    assert told.value.code == "KVN561"
-
-
-def test_the_way_back_to_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what the answers from our address leave, which may be by a table of its own; a guest is behind a port."""
-    ways = {
-        "10.1.0.9": {"dev": "br0"},
-        "10.1.0.8": {"dev": "br0"},
-        "10.1.0.7": {"dev": "br0"},
-        "10.1.0.6": {"dev": "br0"},
-        "10.5.0.9": {"dev": "br0.5"},
-        "10.6.0.1": {"dev": "br0", "gateway": "10.1.0.9"},
-        "10.7.0.1": {"dev": "eth1"},
-    }
-    behind = {"10.1.0.9": "vnet3", "10.1.0.8": "eth0", "10.1.0.7": "veth1", "10.1.0.6": "patch0", "10.5.0.9": "vnet3"}
-    kinds = {
-        "br0": "bridge",
-        "br0.5": "vlan",
-        "vnet3": "tun",
-        "veth1": "veth",
-        "patch0": "veth",
-        "eth0": "",
-        "eth1": "",
-    }
-    rows: list[dict[str, Any]] = [
-        {"ifname": n, **({"linkinfo": {"info_kind": k}} if k else {})} for n, k in kinds.items()
-    ]
-    rows[1]["link"], rows[3]["link_netnsid"] = "br0", 0
-
-    def run_json(*words: str) -> Any:
-        if words[2:4] == ("route", "get") and words[5:] == ("from", "10.1.255.254") and words[4] in ways:
-            return [ways[words[4]]]
-        if words[2:5] == ("neighbor", "show", "to"):
-            return [{"dst": words[5], "lladdr": f"mac of {words[5]}"}]
-        if words == ("bridge", "-j", "fdb", "show", "br", "br0"):
-            return [{"mac": f"mac of {peer}", "ifname": port} for peer, port in behind.items()]
-        raise HostError("RTNETLINK answers: Network is unreachable")
-
-    monkeypatch.setattr(programs, "run_json", run_json)
-    monkeypatch.setattr(links, "read_ip_links", lambda: rows)
-    found = {peer: operator_connection.way_back(peer, "10.1.255.254") for peer in [*ways, "10.9.0.1"]}
-    assert found == {
-        "10.1.0.9": ("br0", "vnet3"),
-        "10.1.0.8": ("br0", ""),
-        "10.1.0.7": ("br0", "veth1"),
-        "10.1.0.6": ("br0", ""),  # it joins two bridges
-        "10.5.0.9": ("br0.5", "vnet3"),
-        "10.6.0.1": ("", ""),  # who is behind a router is elsewhere
-        "10.7.0.1": ("", ""),
-        "10.9.0.1": ("", ""),
-    }
-
-
-def test_what_is_no_connection_of_the_network_has_no_addresses(tmp_path: Path) -> None:
-    process(tmp_path, 20, 1, "sshd", 5.0)
-    process(tmp_path, 30, 20, "bash", SSH_CONNECTION="UNKNOWN 65535 UNKNOWN 65535")
-    assert ssh_connection(tmp_path, 30) == Connection("", "", 5.0)
-
-
-@pytest.mark.guarantee("G37")
-def test_who_comes_by_the_web_is_no_person_at_the_console(tmp_path: Path) -> None:
-    process(tmp_path, 20, 1, "cockpit-ws")
-    process(tmp_path, 21, 20, "cockpit-session")
-    process(tmp_path, 22, 21, "cockpit-bridge")
-    process(tmp_path, 23, 22, "bash")
-    assert ssh_connection(tmp_path, 23) == Connection("", "", 0.0)
+def test_who_comes_by_the_web_is_no_person_at_the_console() -> None:
     sent = {"interfaces": [{"name": "eth0"}]}
     changed = Plan(Bundle("c", "h", "rocks", (), {}), (), {}, sent, (), None, {}, False, (Change("change", "x"),))
     here = Live("h", state(BRIDGE), {}, {})
@@ -214,29 +27,6 @@ def test_who_comes_by_the_web_is_no_person_at_the_console(tmp_path: Path) -> Non
     assert prepare._callers(Connection("", "", 0.0)) == []
     noted = Plan(changed.bundle, (), {}, {}, (), None, {}, True, ())
     assert prepare._confirm(prepare.Wishes(), noted, here, Connection("", "", 0.0)) == 0, "no interface is touched"
-
-
-def test_where_nobody_comes_in_by_what_changes_any_new_connection_confirms(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waiting(tmp_path, proving=())
-    assert ask(monkeypatch, tmp_path, Connection("192.0.2.1", "192.0.2.7", 201.0)) == "192.0.2.1"
-    with pytest.raises(Refused, match="from this host itself"):
-        ask(monkeypatch, tmp_path, Connection("192.0.2.7", "192.0.2.7", 201.0))
-    with pytest.raises(Refused, match="there 50 s before the change"):
-        ask(monkeypatch, tmp_path, Connection("192.0.2.1", "192.0.2.7", 150.0))
-
-
-def test_nothing_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    new = Connection("10.1.1.1", "10.1.255.254", 201.0)
-    with pytest.raises(Refused, match="no change waits") as told:
-        ask(monkeypatch, tmp_path, new)
-    assert told.value.code == "KVN560"
-    monkeypatch.setattr(units, "is_unit_alive", lambda unit: True)
-    waiting(tmp_path, {"event": "failed", "error": "nobody confirmed"})
-    with pytest.raises(Refused, match="does not wait for a word") as told:
-        ask(monkeypatch, tmp_path, new)
-    assert told.value.code == "KVN560"
 
 
 def state(*interfaces: dict[str, Any]) -> dict[str, Any]:
@@ -411,18 +201,3 @@ def test_history_is_read_from_the_journals(tmp_path: Path) -> None:
     assert before_the_last(tmp_path) == {"nmstate.yml": "the first"}
     past("4", kept, {"removes": True}, {})
     assert adopted(tmp_path) == set()
-
-
-def test_a_word_that_a_full_disk_does_not_take_is_a_refusal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    waiting(tmp_path)
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(confirm, "state_path", lambda: tmp_path)
-    monkeypatch.setattr(Path, "write_text", full)
-    assert main(["confirm", "--at-the-console"]) == 5
-    assert "KVN510: not enough disk space" in capfd.readouterr().err

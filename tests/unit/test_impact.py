@@ -22,8 +22,9 @@ from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.reporting.report import guest_lines, plan_markdown, plan_text
 from kvmnet.pipeline import load
+from kvmnet.transaction.original_host import OldNic, Original
 from kvmnet.transaction.prepare import Wishes, judged
-from kvmnet.transaction.removal import OldNic, Original, plan_removal
+from kvmnet.transaction.removal_plan import plan_removal
 
 KEYFILES = "/etc/NetworkManager/system-connections"
 MACS = {"eth0": "00:14:4f:80:de:00", "eth1": "00:14:4f:80:de:01"}

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Optional
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmnet.cli.plan import _save
-from kvmnet.core.base.errors import KvmnetError, Refused
+from kvmnet.core.base.errors import Refused
 from kvmnet.core.live.live_host import Link, Live, Owned, Profile
 from kvmnet.core.planning.difference import interface_differences, projection
 from kvmnet.core.planning.plan import make_plan
@@ -252,23 +248,3 @@ def test_markdown() -> None:
     assert text.count("```") == 2 and "  type: linux-bridge\n" in text
     nothing = plan_markdown(make_plan(ROCKS, after(ROCKS)))
     assert nothing == "### vm-container-0-0: nothing to do, the host is as defined\n"
-
-
-def test_a_plan_takes_the_place_of_a_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not of /dev/null, a pipe, or the link to a file."""
-    monkeypatch.setattr("kvmnet.core.reporting.saved_plan.to_text", lambda *_: "{}")
-    prepared: Any = SimpleNamespace(allowed=(), plan=None, live=None)
-    pipe, link = tmp_path / "pipe", tmp_path / "link"
-    os.mkfifo(pipe)
-    link.symlink_to(tmp_path / "file")
-    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
-    try:
-        for path in (pipe, link, tmp_path / "new"):
-            _save(str(path), prepared)
-        assert os.read(reader, 9) == b"{}"
-    finally:
-        os.close(reader)
-    assert pipe.is_fifo() and link.is_symlink()
-    assert [(tmp_path / name).read_text() for name in ("file", "new")] == ["{}", "{}"]
-    with pytest.raises(KvmnetError, match="cannot be written: Is a directory"):
-        _save(str(tmp_path), prepared)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.live.kernel_only import Managed, all_static, asks_only_the_kernel, lasting, with_manager
-from kvmnet.host import read_live
-from kvmnet.host.connection_profiles import Manager
 from kvmnet.pipeline import load
 
 STATIC = Managed(100, ("manual", "disabled"))
@@ -89,32 +87,6 @@ def test_static_is_said_of_what_has_a_method() -> None:
     assert watched == KERNEL["interfaces"][1]
     port = with_manager(KERNEL, {"eth0": Managed(100, ("", ""))})["interfaces"][1]
     assert port == KERNEL["interfaces"][1]
-
-
-class Asked:
-    """A backend that notes what it is asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[bool] = []
-
-    def show(self, kernel_only: bool = False) -> State:
-        self.asked.append(kernel_only)
-        return copy.deepcopy(KERNEL)
-
-
-@pytest.mark.parametrize(
-    ("state", "held", "asked"),
-    [
-        (wanted(), STATIC, [True]),
-        (wanted(ipv4={"enabled": True, "dhcp": True}), STATIC, [False]),
-        (wanted(), Managed(100, ("auto", "disabled")), [False]),
-        (None, STATIC, [False]),
-    ],
-)
-def test_which_of_them_is_asked(state: Optional[State], held: Managed, asked: list[bool]) -> None:
-    backend = Asked()
-    read_live._show(backend, Manager((), {"eth0": held}), state)  # type: ignore[arg-type]
-    assert backend.asked == asked
 
 
 @pytest.mark.parametrize("example", sorted(path.name for path in Path("examples").iterdir() if path.is_dir()))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kvmnet.system import networkmanager, programs
 from kvmnet.system.errors import HostError
-from tests.unit.system.samples import install_program
 
 
 def test_name_servers_are_read_by_interface(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,23 +35,6 @@ def test_name_servers_are_read_by_interface(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_uuid_in_a_keyfile_is_found_in_every_spelling(line: str, is_it: bool) -> None:
     text = f"[connection]\nid=\xff\n{line}\ntype=ethernet\n".encode("latin-1")
     assert networkmanager.has_uuid(text, ["cd-2", "ab-1"]) is is_it
-
-
-def test_profiles_are_read_whatever_their_names_contain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uuids = [f"0000000{n}-1f5c-4f25-8c0a-9d2a4bb2f6a1" for n in range(3)]
-    rows = (
-        f"{uuids[0]}:eth0:/etc/a\\:b.nmconnection:one\ntwo\\: \\\\\n\n"
-        f"{uuids[1]}::/etc/B\u00fcro.nmconnection:B\u00fcro\n"
-        f"{uuids[2]}:br0:/run/c.nmconnection:"
-    )
-    install_program(tmp_path, monkeypatch, "nmcli", rows.encode() + b"\xff\n")
-    assert networkmanager.list_profiles() == [
-        {"uuid": uuids[0], "device": "eth0", "file": "/etc/a:b.nmconnection", "id": "one\ntwo: \\\n"},
-        {"uuid": uuids[1], "device": None, "file": "/etc/B\u00fcro.nmconnection", "id": "B\u00fcro"},
-        {"uuid": uuids[2], "device": "br0", "file": "/run/c.nmconnection", "id": "\udcff"},
-    ]
-    install_program(tmp_path, monkeypatch, "nmcli", b"a warning: of: some: kind\n")
-    assert networkmanager.list_profiles() == []
 
 
 def test_a_networkmanager_that_does_not_answer_is_killed_and_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
