@@ -1,14 +1,14 @@
-"""The rescue program: it rolls an open transaction back, also when kvmnet is gone.
+"""The rescue program: it rolls the open transaction back, also when kvmnet is no longer installed.
 
-Standard library and kvmnet/system alone; run by the system's Python. Comes in: the state folder with the open
-transaction, its snapshot and its journal. Goes out: the host as the snapshot has it, compared, or the list of what
-differs.
-It may be run again at any time: every undo looks at the host before it acts.
+It uses kvmnet/system and the standard library only, and runs on the system's Python. Input: the state folder with the
+open transaction, its snapshot and its journal. Output: the host as the snapshot describes it, verified, or the list of
+differences. It can be run again at any time, because every undo checks the host before it acts.
 
 kvmnet/transaction installs both packages as one file, /var/lib/kvmnet/rescue.pyz (see archive.py).
 """
 
 from __future__ import annotations
 
-#: What the program runs from, as `--self-test` prints it: byte code that fits its Python, or the sources.
+#: What `--self-test` prints: whether Python runs the program from its byte code or, as it does when the byte code is of
+#: another version, from its sources.
 BYTE_CODE, SOURCES = "byte code", "sources"

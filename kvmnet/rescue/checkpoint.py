@@ -1,4 +1,4 @@
-"""NetworkManager's checkpoint of the trial: found, told from other tools' checkpoints, rolled back."""
+"""Finds the trial's NetworkManager checkpoint among those of other tools, and rolls it back."""
 
 from __future__ import annotations
 
@@ -14,63 +14,59 @@ from kvmnet.system.types import Json
 
 
 def checkpoints_in_log(log: Path) -> list[str]:
-    """The checkpoints that nmstate says it made, in its log (INFO, on stderr, nmstate 2.2)."""
+    """Return the checkpoints that nmstate 2.2 created, from its log (level INFO, on stderr)."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-    mark = "Created checkpoint "
-    return [line.rpartition(mark)[2].strip() for line in text.splitlines() if mark in line]
+    prefix = "Created checkpoint "
+    return [line.rpartition(prefix)[2].strip() for line in text.splitlines() if prefix in line]
 
 
 def checkpoint_note_file(log: Path) -> Path:
-    """Where an apply that has ended notes which checkpoint it left (`path`) and when that was made (`created`)."""
+    """Return the file in which a completed apply writes the `path` and the `created` time of its checkpoint."""
     return log.with_name(log.name + ".checkpoint")
 
 
 def undo_checkpoint(folder: Path, spec: Json) -> str:
-    """Roll back the checkpoint that our apply made, if NetworkManager still has it.
+    """Roll back the checkpoint that kvmnet's apply created, if NetworkManager still has it; return what was done.
 
-    Its path is in the log of the program that made it, written at once. The library writes none while it works, and
-    a full disk takes none: then it is what came since our apply began. Left alone it would be rolled back by
-    NetworkManager after everything was given back. A NetworkManager that was started anew has lost it and begins its
-    numbers anew: one of the same path that was made at another time is another tool's.
+    nmstatectl writes the path into its log at once. nmstate's library writes no log while it works, and on a full disk
+    there is no log: then the checkpoint is one that was created after the apply began. A checkpoint that is left alone
+    would be rolled back by NetworkManager at its timeout, after the host was restored. A NetworkManager that was
+    restarted has no checkpoints and starts their numbers again: a checkpoint with the same path and another creation
+    time belongs to another tool.
     """
-    told = "no checkpoint of ours is left"
-    there = (
-        [] if state_folder.has_rebooted(folder) else networkmanager.list_checkpoints()
-    )  # none outlives a NetworkManager
-    ours = checkpoints_in_log(folder / spec["log"]) or [path for path in there if _is_ours_by_time(path, folder)]
+    result = "no checkpoint of kvmnet exists"
+    # no checkpoint exists after a boot
+    existing = [] if state_folder.has_rebooted(folder) else networkmanager.list_checkpoints()
+    candidates = checkpoints_in_log(folder / spec["log"]) or [path for path in existing if _is_of_apply(path, folder)]
     note = files.read_json(checkpoint_note_file(folder / spec["log"]))
-    for path in ours:
-        if path in there and not (note and _is_of_another_tool(path, note)):
-            with contextlib.suppress(*EXPECTED_ERRORS):  # a full disk: the machine comes first
+    for path in candidates:
+        if path in existing and not (note and _is_of_another_tool(path, note)):
+            with contextlib.suppress(*EXPECTED_ERRORS):  # a full disk must not stop the rollback
                 _record_other_keyfiles(folder)
-            words = (
-                "busctl",
-                "--timeout=60",
-                "call",
-                BUS_NAME,
-                OBJECT_PATH,
-                BUS_NAME,
-            )  # 25 s by its default
-            programs.run(*words, "CheckpointRollback", "o", path, timeout=65)
-            told = f"rolled back {path}"
+            command = ("busctl", "--timeout=60", "call", BUS_NAME, OBJECT_PATH, BUS_NAME)  # the default is 25 s
+            programs.run(*command, "CheckpointRollback", "o", path, timeout=65)
+            result = f"rolled back {path}"
             break
-    given = restore_other_keyfiles(folder)
-    return "; ".join([told, *(f"{path}, which is another's, given back" for path in given)])
+    restored = restore_other_keyfiles(folder)
+    return "; ".join([result, *(f"restored {path} of another tool" for path in restored)])
 
 
 def _record_other_keyfiles(folder: Path) -> None:
-    """Write down the keyfiles on disk that are not the transaction's: NetworkManager's rollback deletes every profile
-    that came since the checkpoint (nmstate asks for that: DELETE_NEW_CONNECTIONS), whoever made it meanwhile."""
-    if (folder / state_folder.OTHER_KEYFILES_FILE).exists():  # an undo before this one was cut in between
+    """Record the keyfiles on disk that do not belong to the transaction.
+
+    NetworkManager's rollback deletes every profile that was created after the checkpoint (nmstate requests this:
+    DELETE_NEW_CONNECTIONS), also those of other tools.
+    """
+    if (folder / state_folder.OTHER_KEYFILES_FILE).exists():  # an earlier rollback was interrupted after this
         return
     steps = files.read_json(folder / "transaction.json").get("steps", [])
     before = files.read_json(folder / "snapshot.json")
-    ours = [uuid for step in steps for spec in step.get("undo", []) for uuid in spec.get("profiles", [])]
+    own_uuids = [uuid for step in steps for spec in step.get("undo", []) for uuid in spec.get("profiles", [])]
     known = {record["path"] for record in before.get("files", [])}
-    known.update(networkmanager.find_keyfiles([*before.get("uuids", []), *ours]))
+    known.update(networkmanager.find_keyfiles([*before.get("uuids", []), *own_uuids]))
     records = []
     for path in networkmanager.list_keyfiles(networkmanager.PROFILE_FOLDERS[0]):
-        with contextlib.suppress(OSError):  # one that cannot be read keeps no other from being kept
+        with contextlib.suppress(OSError):  # a file that cannot be read must not stop the others from being recorded
             if path not in known:
                 records.append(files.record_file(path))
     if records:
@@ -78,32 +74,38 @@ def _record_other_keyfiles(folder: Path) -> None:
 
 
 def restore_other_keyfiles(folder: Path) -> list[str]:
-    """Give back what of them the rollback took, or altered; raises Failed with all that cannot be."""
-    failed: list[str] = []
-    given: list[str] = []
-    place = folder / state_folder.OTHER_KEYFILES_FILE
-    if not place.exists():
+    """Restore the keyfiles of other tools that NetworkManager's rollback deleted or changed; return their paths.
+
+    Raises HostError with all those that cannot be restored.
+    """
+    failures: list[str] = []
+    restored: list[str] = []
+    records_file = folder / state_folder.OTHER_KEYFILES_FILE
+    if not records_file.exists():
         return []
-    for record in json.loads(place.read_bytes()):
-        with errors.collect_failure(failed, record["path"]):
+    for record in json.loads(records_file.read_bytes()):
+        with errors.collect_failure(failures, record["path"]):
             if files.restore_file(record):
-                given.append(record["path"])
-    if given and networkmanager.is_running():
-        with errors.collect_failure(failed, "keyfiles"):
+                restored.append(record["path"])
+    if restored and networkmanager.is_running():
+        with errors.collect_failure(failures, "keyfiles"):
             programs.run("nmcli", "connection", "reload")
-    if failed:
-        raise HostError("; ".join(failed))
-    files.remove_file(str(place))
-    return given
+    if failures:
+        raise HostError("; ".join(failures))
+    files.remove_file(str(records_file))
+    return restored
 
 
 def _is_of_another_tool(checkpoint: str, note: Json) -> bool:
-    """Whether it is not the one that was noted. Where NetworkManager does not say when it was made it is taken for it:
-    left alone it would undo what was given back."""
+    """Return whether a checkpoint is not the one in the note of kvmnet's apply.
+
+    When NetworkManager does not report the creation time, it counts as kvmnet's: left alone, it would change the
+    restored host again.
+    """
     if checkpoint != note["path"]:
         return True
     with contextlib.suppress(HostError, ValueError, IndexError):
-        said = programs.run(
+        answer = programs.run(
             "busctl",
             "get-property",
             BUS_NAME,
@@ -111,19 +113,19 @@ def _is_of_another_tool(checkpoint: str, note: Json) -> bool:
             f"{BUS_NAME}.Checkpoint",
             "Created",
         )
-        return int(said.split()[1]) != int(note["created"])
+        return int(answer.split()[1]) != int(note["created"])
     return False
 
 
-def _is_ours_by_time(checkpoint: str, folder: Path) -> bool:
-    """Whether it was made after the first of our applies was announced (both times are of the same clock), and lasts
-    for as long as that asks for or, since nmstate renews it, longer: another tool's has its own time."""
+def _is_of_apply(checkpoint: str, folder: Path) -> bool:
+    """Return whether a checkpoint was created after the first apply began (both times are from the same clock) and its
+    timeout is at least that of an apply: nmstate extends it. A checkpoint of another tool has a timeout of its own."""
     steps = files.read_json(folder / "transaction.json").get("steps", [])
     begun = [e for e in Journal(folder).events() if e["event"] == "do"]
     announced = [e for e in begun if operations.find_operation(e.get("op")).opens_checkpoint]
-    lasting = [steps[e["step"]]["timeout"] for e in announced if e["step"] < len(steps)]
-    with contextlib.suppress(HostError, ValueError, IndexError):  # it has just ended
-        words = (
+    timeouts = [steps[e["step"]]["timeout"] for e in announced if e["step"] < len(steps)]
+    with contextlib.suppress(HostError, ValueError, IndexError):  # the checkpoint has just ended
+        command = (
             "busctl",
             "get-property",
             BUS_NAME,
@@ -132,6 +134,9 @@ def _is_ours_by_time(checkpoint: str, folder: Path) -> bool:
             "Created",
             "RollbackTimeout",
         )
-        made, lasts = (int(line.split()[1]) for line in programs.run(*words).splitlines())
-        return bool(lasting) and made / 1000 >= announced[0]["up"] - clock.UPTIME_RESOLUTION and lasts >= min(lasting)
+        created, timeout = (int(line.split()[1]) for line in programs.run(*command).splitlines())
+        if not timeouts:
+            return False
+        started = float(announced[0]["up"]) - clock.UPTIME_RESOLUTION
+        return bool(created / 1000 >= started and timeout >= min(timeouts))
     return False

@@ -1,4 +1,4 @@
-"""Closes a transaction and moves it to the history."""
+"""Closes a transaction, moves it to the history, and deletes old transactions there."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from kvmnet.system.journal import Journal
 
 
 def close_transaction(state_dir: Path, outcome: str, **fields: Any) -> None:
-    """Write the end into the journal and move the transaction into the history."""
+    """Write the end into the journal, move the transaction to the history, and stop the watchdog. Raises OSError."""
     folder = state_dir / "open"
-    for path in (
-        folder / state_folder.BALLAST_FILE,
-        *folder.glob("*" + state_folder.REBOUND_SUFFIX),
-    ):  # they have served; a keyfile may have a password
+    # no longer needed, and a keyfile may contain a password
+    for path in (folder / state_folder.BALLAST_FILE, *folder.glob("*" + state_folder.REBOUND_SUFFIX)):
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
     Journal(folder).try_append("end", outcome=outcome, **fields)
@@ -34,9 +32,12 @@ def close_transaction(state_dir: Path, outcome: str, **fields: Any) -> None:
 
 
 def prune_history(history: Path, keep: int = state_folder.HISTORY_LIMIT) -> None:
-    """Forget the oldest ended transactions. Never the last kept one, which `rollback` needs, one that was kept and
-    tells of the machine from before kvmnet (it took a NIC over, was the first to write a file, or gave all of it
-    back), nor one whose undo set a file of /etc aside."""
+    """Delete the oldest transactions, but those that are still needed.
+
+    Needed are: the last kept one, for `rollback`; each kept one that has a part of the host's state before kvmnet, for
+    `remove` (it adopted a NIC, was the first to write a file, or was itself a removal); each one whose rollback moved a
+    file of /etc aside.
+    """
     folders = sorted(history.iterdir())
     needed = set(folders[-keep:])
     seen: set[str] = set()
@@ -47,7 +48,7 @@ def prune_history(history: Path, keep: int = state_folder.HISTORY_LIMIT) -> None
         if not any("kept" in (e["event"], e.get("outcome")) for e in Journal(folder).events()):
             continue
         last_kept, transaction = folder, files.read_json(folder / "transaction.json")
-        if transaction.get("removes"):  # what comes after it begins anew
+        if transaction.get("removes"):  # the host was as before kvmnet: the next transaction is a first one again
             seen = set()
             needed.add(folder)
             continue
@@ -61,11 +62,14 @@ def prune_history(history: Path, keep: int = state_folder.HISTORY_LIMIT) -> None
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def accept_host_state(state_dir: Path, tried: bool) -> int:
-    """A person has looked, and the machine is right as it is."""
-    if not tried:
-        print("kvmnet: not undone yet: run it without --accept first", file=sys.stderr)
+def accept_host_state(state_dir: Path, was_tried: bool) -> int:
+    """Close a transaction although its rollback could not be verified; return the exit code.
+
+    `was_tried`: a rollback was tried, and its verification failed.
+    """
+    if not was_tried:
+        print("kvmnet: the transaction is not rolled back yet: run this without --accept first", file=sys.stderr)
         return 1
     close_transaction(state_dir, "rolled back", verified=False, accepted=True)
-    print("kvmnet: closed; the machine stays as it is")
+    print("kvmnet: transaction closed; the host is left as it is")
     return 0

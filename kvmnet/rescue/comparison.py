@@ -1,4 +1,4 @@
-"""Compares the host with a snapshot, one line for each difference."""
+"""Compares the host with a snapshot: one line of text for each difference."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from kvmnet.system.types import Json
 
 
 def read_only_differences(before: Json) -> list[str]:
-    """The files that are not as the snapshot has them, and on a disk that is read-only."""
-    found = []
+    """Return the files that differ from the snapshot and are on a read-only file system."""
+    differences = []
     for record in before.get("files", []):
-        place = next(folder for folder in Path(record["path"]).parents if folder.is_dir())
+        folder = next(parent for parent in Path(record["path"]).parents if parent.is_dir())
         with contextlib.suppress(OSError):
-            if files.is_read_only(place) and files.record_file(record["path"]) != record:
-                found.append(f"file {record['path']}: is not as before, on a read-only file system")
-    return found
+            if files.is_read_only(folder) and files.record_file(record["path"]) != record:
+                differences.append(f"file {record['path']}: differs, and its file system is read-only")
+    return differences
 
 
 def find_differences(before: Json) -> list[str]:
-    """How the machine differs from the snapshot, one line a difference; empty: it is as it was."""
-    found: list[str] = []
+    """Return how the host differs from the snapshot; empty when it is as before."""
+    differences: list[str] = []
     try:
-        found += file_differences(before)
+        differences += file_differences(before)
         after = snapshot.read_host_state(before["names"], before["macs"], before["uuids"])
-        found += guest_differences(before)
+        differences += guest_differences(before)
         if before.get("on disk"):
             after["profiles"] = [p for p in after["profiles"] if not p["file"].startswith("/run/")]
-            found = [line for line in found if not line.startswith("file /run/")]
+            differences = [line for line in differences if not line.startswith("file /run/")]
     except EXPECTED_ERRORS as error:
-        return [*found, f"the machine cannot be read: {str(error) or repr(error)}"]
+        return [*differences, f"the host cannot be read: {str(error) or repr(error)}"]
     for part in ("links", "addresses", "routes", "zones", "profiles", "dns", "global dns"):
         was, now = before.get(part), after[part]
         if was == now or part not in before:
@@ -43,63 +43,72 @@ def find_differences(before: Json) -> list[str]:
         if isinstance(was, dict) and isinstance(now, dict):
             for key in sorted({*was, *now}):
                 if was.get(key) != now.get(key):
-                    found.append(f"{part} {key}: was {_short(was.get(key))}, is {_short(now.get(key))}")
+                    differences.append(f"{part} {key}: was {_format(was.get(key))}, is {_format(now.get(key))}")
         elif isinstance(was, list) and isinstance(now, list):
-            found += [f"{part}: gone {_short(x)}" for x in was if x not in now]
-            found += [f"{part}: new {_short(x)}" for x in now if x not in was]
+            differences += [f"{part}: missing {_format(x)}" for x in was if x not in now]
+            differences += [f"{part}: new {_format(x)}" for x in now if x not in was]
         else:
-            found.append(f"{part}: was {_short(was)}, is {_short(now)}")
-    return found
+            differences.append(f"{part}: was {_format(was)}, is {_format(now)}")
+    return differences
 
 
 def guest_differences(before: Json) -> list[str]:
-    """Guests' taps that are no bridge's port any more, and macvtaps that went with their base. What is gone altogether
-    libvirt took away with its guest, and what has another controller somebody gave one: no change's doing."""
+    """Return the taps that have lost their bridge, and the macvtaps that were removed with their base interface.
+
+    A tap that does not exist any more was removed by libvirt with its guest, and one with another controller was moved
+    by another tool: neither is an effect of the change. Raises HostError.
+    """
     if not before.get("guests"):
         return []
     rows = {row["ifname"]: row for row in links.read_ip_links()}
-    found = []
+    differences = []
     for name, was in before["guests"].items():
-        now, of = rows.get(name, {}), rows.get(was["of"], {})
-        same = now.get("ifindex") == was["index"]
-        if was["kind"] == "tap" and same and not now.get("master"):
-            found.append(f"guests {name}: was a port of {was['of']}, is of nothing")
-        anew = now.get("link") == was["of"]  # its guest was started anew
-        if was["kind"] == "macvtap" and not (same or anew) and of.get("ifindex", was["of_index"]) != was["of_index"]:
-            found.append(f"guests {name}: went with {was['of']}, which was made anew: start its guest anew")
-    return found
+        now, base = rows.get(name, {}), rows.get(was["of"], {})
+        is_same = now.get("ifindex") == was["index"]
+        if was["kind"] == "tap":
+            if is_same and not now.get("master"):
+                differences.append(f"guests {name}: was a port of {was['of']}, is a port of no bridge")
+            continue
+        is_recreated = now.get("link") == was["of"]  # its guest was restarted
+        if not (is_same or is_recreated) and base.get("ifindex", was["of_index"]) != was["of_index"]:
+            differences.append(f"guests {name}: removed when {was['of']} was recreated: restart its guest")
+    return differences
 
 
 def file_differences(before: Json) -> list[str]:
-    """How the files differ from the snapshot's, one line a difference."""
-    found = []
+    """Return how the files differ from the snapshot."""
+    differences = []
     for record in before["files"]:
         try:
             now = files.record_file(record["path"])
         except OSError as error:
-            found.append(f"file {record['path']}: cannot be read: {error}")
+            differences.append(f"file {record['path']}: cannot be read: {error}")
             continue
         if now != record:
-            found.append(f"file {record['path']}: {_file_difference(record, now)}")
+            differences.append(f"file {record['path']}: {_describe_file_difference(record, now)}")
     known = {r["path"] for r in before["files"]}
-    return found + [f"file {p}: was not there" for p in networkmanager.find_keyfiles(before["uuids"]) if p not in known]
+    new = [path for path in networkmanager.find_keyfiles(before["uuids"]) if path not in known]
+    return [*differences, *(f"file {path}: did not exist before" for path in new)]
 
 
-def _file_difference(was: Json, now: Json) -> str:
+def _describe_file_difference(was: Json, now: Json) -> str:
     if now.get("absent"):
-        return "is gone"
+        return "does not exist any more"
     if was.get("absent"):
-        return "was not there"
+        return "did not exist before"
     return "differs in " + ", ".join(k for k in ("data", "mode", "owner", "label", "link") if was.get(k) != now.get(k))
 
 
-def _short(value: Any) -> str:
-    return json.dumps(value, sort_keys=True) if value is not None else "nothing"
+def _format(value: Any) -> str:
+    return json.dumps(value, sort_keys=True) if value is not None else "absent"
 
 
-def _is_runtime_only(difference: str) -> bool:
-    """Whether this is of what only a running machine had, an address set by hand: after a boot it cannot come back,
-    and is told, no more. A file, a NIC under another name, a profile that is not active are more than that."""
-    return not difference.startswith(("file ", "profiles", "the machine")) and not (
-        difference.startswith("links") and difference.endswith("is nothing")
+def is_runtime_only(difference: str) -> bool:
+    """Return whether a difference is about state that only the running host had, such as an address set by hand.
+
+    After a boot it cannot be restored, so it is only reported. A file, a NIC with another name and a profile that is
+    not active are never runtime-only.
+    """
+    return not difference.startswith(("file ", "profiles", "the host ")) and not (
+        difference.startswith("links") and difference.endswith("is absent")
     )

@@ -1,4 +1,4 @@
-"""Commands for an administrator when a rollback could not be verified."""
+"""Finds commands for the administrator when a rollback could not be verified."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ from kvmnet.system.errors import EXPECTED_ERRORS
 from kvmnet.system.types import Json
 
 
-def repair_commands(before: Json, state_dir: Path) -> list[str]:
-    """Commands that would make the machine as the snapshot has it, for a person, in the order in which they serve: what
-    an undo has tried itself, and what it cannot know whether it may."""
+def find_repair_commands(before: Json, state_dir: Path) -> list[str]:
+    """Return commands that would make the host as the snapshot describes it, in the order to run them.
+
+    Some were already tried by the rollback. Others it does not run, because another tool may have made the difference.
+    """
     try:
-        return _repair_commands(before, state_dir)
+        return _find_repair_commands(before, state_dir)
     except EXPECTED_ERRORS:
         return ["systemctl restart NetworkManager", shlex.join(state_folder.rescue_command(state_dir))]
 
 
-def _repair_commands(before: Json, state_dir: Path) -> list[str]:
+def _find_repair_commands(before: Json, state_dir: Path) -> list[str]:
     now = snapshot.read_host_state(before["names"], before["macs"], before["uuids"])
-    files = comparison.file_differences(before)
-    found = (
-        [shlex.join(state_folder.rescue_command(state_dir))] if files else []
-    )  # it gives them back, and reloads them
+    # the rescue program restores files and reloads them
+    commands = [shlex.join(state_folder.rescue_command(state_dir))] if comparison.file_differences(before) else []
     names = {link["mac"]: name for name, link in now["links"].items() if link["mac"]}
     for name, was in before["links"].items():
-        found += _link_commands(name, was, names.get(was["mac"], name), now["links"])
+        commands += _find_link_commands(name, was, names.get(was["mac"], name), now["links"])
     for profile in before["profiles"]:
         device = profile["device"]
-        if device and restore._provided_by_profile(before, device) != restore._provided_by_profile(now, device):
-            place = f" ifname {device}" if not before["links"].get(device, {}).get("kind") else ""
-            found.append(f"nmcli connection up uuid {profile['uuid']}{place}")
+        if device and restore.read_device_settings(before, device) != restore.read_device_settings(now, device):
+            ifname = f" ifname {device}" if not before["links"].get(device, {}).get("kind") else ""
+            commands.append(f"nmcli connection up uuid {profile['uuid']}{ifname}")
     for name, zone in (before.get("zones") or {}).items():
         bound = (now["zones"] or {}).get(name)
         if zone and bound != zone:
-            found.append(f"firewall-cmd --zone={zone} --change-interface={name}")
+            commands.append(f"firewall-cmd --zone={zone} --change-interface={name}")
         elif bound and not zone:
-            found.append(f"firewall-cmd --zone={bound} --remove-interface={name}")
+            commands.append(f"firewall-cmd --zone={bound} --remove-interface={name}")
     if before.get("global dns", now["global dns"]) != now["global dns"]:
-        found.append(shlex.join(networkmanager.global_dns_command(before["global dns"])))
-    here = links.read_guest_ports()
+        commands.append(shlex.join(networkmanager.global_dns_command(before["global dns"])))
+    guest_ports = links.read_guest_ports()
     for name, port in before.get("guests", {}).items():
-        if port["kind"] == "tap" and name not in here and Path(f"/sys/class/net/{name}").exists():
-            found.append(f"ip link set dev {name} master {port['of']}")
-    return found
+        if port["kind"] == "tap" and name not in guest_ports and Path(f"/sys/class/net/{name}").exists():
+            commands.append(f"ip link set dev {name} master {port['of']}")
+    return commands
 
 
-def _link_commands(name: str, was: Json, called: str, links_now: Json) -> Iterator[str]:
-    """Of one link: `called` is its name now."""
-    now = links_now.get(called)
+def _find_link_commands(name: str, was: Json, current_name: str, current_links: Json) -> Iterator[str]:
+    """Yield the commands for one link that was called `name`."""
+    now = current_links.get(current_name)
     if now is None:
-        return  # a virtual one comes with its profile
-    if called != name:
+        return  # a virtual link is created by its profile
+    if current_name != name:
         if name in now["altnames"]:
-            yield f"ip link property del dev {called} altname {name}"
-        yield f"ip link set dev {called} name {name}"
+            yield f"ip link property del dev {current_name} altname {name}"
+        yield f"ip link set dev {current_name} name {name}"
     for altname in sorted({*was["altnames"], *now["altnames"]} - {name}):
         if (altname in was["altnames"]) != (altname in now["altnames"]):
             yield f"ip link property {'add' if altname in was['altnames'] else 'del'} dev {name} altname {altname}"

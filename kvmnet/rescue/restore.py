@@ -14,147 +14,166 @@ from kvmnet.system.errors import EXPECTED_ERRORS, HostError
 from kvmnet.system.journal import Journal
 from kvmnet.system.types import Json
 
-#: Seconds that a machine may need to be as before once all is undone: a bond, a DHCP lease, a busy machine.
+#: Seconds that a host may need, after all steps are undone, until it is as before: a bond, a DHCP lease, a busy host.
 SETTLE_SECONDS = 60
 
 
 def restore_upper_mtus(before: Json) -> list[str]:
-    """Give what stands on our links the MTU that it had; says of which. One that is another by now, or that has a
-    greater one, is left alone."""
+    """Restore the MTU of links whose base interface the transaction changed; return their names.
+
+    A link that was recreated, or that has a greater MTU, is left alone. Raises HostError.
+    """
     if not before.get("above"):
         return []
     rows = {row["ifname"]: row for row in links.read_ip_links()}
-    given = []
+    restored = []
     for name, was in before["above"].items():
         row = rows.get(name, {})
         if row.get("ifindex") == was["index"] and row["mtu"] < was["mtu"]:
-            with contextlib.suppress(HostError):  # what is below has a lower one for good
+            with contextlib.suppress(HostError):  # its base interface has a lower MTU
                 programs.run("ip", "link", "set", "dev", name, "mtu", str(was["mtu"]))
-                given.append(name)
-    return given
+                restored.append(name)
+    return restored
 
 
 def restore_global_dns(before: Json) -> str:
-    """The same, from the snapshot."""
-    if "global dns" not in before:  # of an earlier kvmnet
-        return "not known"
+    """Restore NetworkManager's global name servers; return what was done.
+
+    While NetworkManager runs this is done by its property, otherwise in its file. Raises HostError when NetworkManager
+    does not accept them.
+    """
+    if "global dns" not in before:  # a snapshot of an earlier kvmnet
+        return "not in the snapshot"
     if not networkmanager.is_running():
-        return "given back" if files.restore_file(before["intern"]) else "as before"
+        return "restored" if files.restore_file(before["intern"]) else "unchanged"
     if networkmanager.read_global_dns() == before["global dns"]:
-        return "as before"
+        return "unchanged"
     programs.run(*networkmanager.global_dns_command(before["global dns"]))
     if networkmanager.read_global_dns() != before["global dns"]:
         raise HostError(f"the global name servers are {networkmanager.read_global_dns()}, not {before['global dns']}")
-    return "given back"
+    return "restored"
 
 
 def restore_guest_ports(before: Json) -> list[str]:
-    """Make guests' taps ports of the bridges that they were ports of, with the bridge's settings for them; the names
-    of those that were none. A tap that has another controller, or is another one of its name, is left alone."""
+    """Attach the taps of guests to the bridges that they were ports of, with the bridge's settings; return their names.
+
+    A tap that has another controller, or is a new one with the same name, is left alone. Raises HostError.
+    """
     if not before.get("guests"):
         return []
     rows = {row["ifname"]: row for row in links.read_ip_links()}
-    done = []
+    restored = []
     for name, was in before["guests"].items():
         now = rows.get(name, {})
         if was["kind"] != "tap" or now.get("ifindex") != was["index"] or now.get("master") or was["of"] not in rows:
             continue
-        with contextlib.suppress(HostError):  # it stopped in this moment; the others are to be put back all the same
+        with contextlib.suppress(HostError):  # the guest has just stopped; the other taps must be attached
             programs.run("ip", "link", "set", "dev", name, "master", was["of"])
-            done.append(name)
+            restored.append(name)
             _restore_port_settings(name, was["settings"])
-    return done
+    return restored
 
 
 def _restore_port_settings(port: str, wanted: Json) -> None:
-    fresh = links.port_settings(programs.run_json("ip", "-d", "-j", "link", "show", "dev", port)[0])
+    current = links.select_port_settings(programs.run_json("ip", "-d", "-j", "link", "show", "dev", port)[0])
     for key, value in wanted.items():
-        if fresh.get(key, value) != value:
-            word = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
-            programs.run("ip", "link", "set", "dev", port, "type", "bridge_slave", key, word)
+        if current.get(key, value) != value:
+            argument = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+            programs.run("ip", "link", "set", "dev", port, "type", "bridge_slave", key, argument)
 
 
 def reactivate_profiles(before: Json) -> None:
-    """Activate what was active and is not (NetworkManager's own rollback may leave a NIC unconfigured), or
-    whose addresses or routes are not what they were (a profile that is read again is not applied again).
+    """Activate the profiles that were active and are not, or whose device has other settings than before.
 
-    The way to the gateway first: of many profiles the last comes up minutes later.
+    NetworkManager's rollback may leave a NIC unconfigured, and NetworkManager does not apply a profile again when it
+    reads it again. The path to the default gateway comes first, because the last of many profiles comes up minutes
+    later.
     """
     for profile in _activation_order(before):
         device = profile["device"]
-        with contextlib.suppress(*EXPECTED_ERRORS):  # the others are to be tried all the same
+        with contextlib.suppress(*EXPECTED_ERRORS):  # the other profiles must be tried
             if device and not _is_active_as_before(before, profile["uuid"], device):
-                # a virtual link that is gone comes with its profile, and cannot be named before; a NIC that is gone
-                # does not, and its profile may be bound to none: NetworkManager would take another NIC for it
-                place = ["ifname", device] if device in links.read_links() else []
-                if not place and device in before["links"] and not before["links"][device]["kind"]:
+                # The profile creates a missing virtual link, which cannot be named as device before. It does not create
+                # a missing NIC: where it is bound to no NIC, NetworkManager would use another one.
+                ifname = ["ifname", device] if device in links.read_links() else []
+                if not ifname and device in before["links"] and not before["links"][device]["kind"]:
                     continue
-                programs.run("nmcli", "-w", "20", "connection", "up", "uuid", profile["uuid"], *place)
+                programs.run("nmcli", "-w", "20", "connection", "up", "uuid", profile["uuid"], *ifname)
 
 
 def _activation_order(before: Json) -> list[Json]:
-    """The profiles in the order in which they are to come up: what the default routes need, what other addresses need,
-    the rest; of each, bonds and bridges before their ports: when a bridge goes, a bond that was its port goes with
-    its ports."""
-    was = before["links"]
+    """Return the profiles in the order of their activation.
+
+    First come those that the default routes need, then those that other addresses need, then the rest. In each group,
+    bonds and bridges come before their ports: a bond that is a port of a bridge goes down with the bridge.
+    """
+    links_before = before["links"]
 
     def with_lower(names: set[str]) -> set[str]:
-        ports = {name for name, link in was.items() if link["master"] in names}
-        lower = {was[name].get("over") for name in names if name in was} - {None}
+        ports = {name for name, link in links_before.items() if link["master"] in names}
+        lower = {links_before[name].get("over") for name in names if name in links_before} - {None}
         return names if ports | lower <= names else with_lower(names | ports | lower)
 
-    gateways = [route for route in before["routes"] if route.get("to") == "default"]
-    out = with_lower({route["dev"] for route in gateways if route["dev"]})  # of several next hops none is told
-    addressed = out | with_lower({name for name, held in before["addresses"].items() if held})
+    default_routes = [route for route in before["routes"] if route.get("to") == "default"]
+    # a route with several next hops has no device
+    gateway_path = with_lower({route["dev"] for route in default_routes if route["dev"]})
+    addressed = gateway_path | with_lower({name for name, addresses in before["addresses"].items() if addresses})
 
-    def need(profile: Json) -> tuple[bool, bool, bool]:
+    def priority(profile: Json) -> tuple[bool, bool, bool]:
         device = profile["device"]
-        is_port = was.get(device, {}).get("master") is not None
-        return device not in out, device not in addressed, is_port
+        is_port = links_before.get(device, {}).get("master") is not None
+        return device not in gateway_path, device not in addressed, is_port
 
-    return sorted(before["profiles"], key=need)
+    return sorted(before["profiles"], key=priority)
 
 
 def _is_active_as_before(before: Json, uuid: str, device: str) -> bool:
     now = snapshot.read_host_state(before["names"], before["macs"], before["uuids"])
     active = any(p["uuid"] == uuid and p["device"] == device for p in now["profiles"])
-    return active and _provided_by_profile(before, device) == _provided_by_profile(now, device)
+    return active and read_device_settings(before, device) == read_device_settings(now, device)
 
 
-def _provided_by_profile(seen: Json, device: str) -> Any:
-    """What a device has from its profile. Of whom it is a port too: NetworkManager's rollback of a bond (1.52) may
-    leave its ports waiting for ever for a bond that is up."""
-    link = seen["links"].get(device, {})
+def read_device_settings(state: Json, device: str) -> Any:
+    """Return what a device has from its profile, in a snapshot or a state from `snapshot.read_host_state`.
+
+    The controller is included: after NetworkManager 1.52 rolls a bond back, the bond's ports may wait for it for ever
+    although it is up.
+    """
+    link = state["links"].get(device, {})
     return (
         [link.get(key) for key in ("master", "over", "options")],
-        seen["addresses"].get(device),
-        [route for route in seen["routes"] if route["dev"] == device],
-        seen.get("dns", {}).get(device),
+        state["addresses"].get(device),
+        [route for route in state["routes"] if route["dev"] == device],
+        state.get("dns", {}).get(device),
     )
 
 
 def restore_nic_names(before: Json) -> list[str]:
-    """Give NICs their names that no step has renamed: a removal takes the `.link` files away first, and when the power
-    goes then, the boot names the NICs without them. One that has another's name gets one in between; one whose name is
-    a stranger's keeps none of the others from theirs. Says which have theirs again."""
+    """Rename NICs to the names that they had, also those that no step has renamed; return the restored names.
+
+    `kvmnet remove` deletes the `.link` files first. When power is lost then, the boot names the NICs without them. NICs
+    that swap names get a temporary name. A NIC whose name is in use by another device does not stop the others.
+    """
     names = {link["mac"]: name for name, link in before.get("links", {}).items() if link.get("mac")}
     wrong = {mac: name for mac, name in names.items() if links.find_nic(mac) not in (None, name)}
-    given = []
+    restored = []
     for mac in [mac for mac in wrong if links.find_nic(mac) in wrong.values()]:
         with contextlib.suppress(HostError):
             links.rename_nic(mac, "kvmnet" + mac.replace(":", "")[-6:])
     for mac, name in wrong.items():
         with contextlib.suppress(HostError):
             links.rename_nic(mac, name)
-            given.append(name)
-    return sorted(given)
+            restored.append(name)
+    return sorted(restored)
 
 
 def restore_macs(before: Json) -> None:
-    """Give bonds and bridges the MAC that they had: NetworkManager's rollback leaves a bond on the random one that
-    it was made with (1.42 and 1.52), and its neighbours have learned that one: the kernel tells them of the other. Some
-    NICs change theirs only while they are down, and a bond with such ports refuses (EBUSY): then it is done while it
-    has none."""
+    """Restore the MAC addresses of bonds and bridges, and announce them to the neighbours.
+
+    NetworkManager's rollback (1.42 and 1.52) leaves a bond on the random MAC address that it was created with, and its
+    neighbours have learned that one. Some NICs can change their MAC address only while they are down, and a bond with
+    such ports refuses the change (EBUSY): then the ports are deactivated first and activated again. Raises HostError.
+    """
     for name, link in links.read_links().items():
         was = before["links"].get(name, {})
         if (
@@ -171,7 +190,7 @@ def restore_macs(before: Json) -> None:
             uuids = {p["device"]: p["uuid"] for p in before["profiles"] if p["device"]}
             ports = [n for n, port in before["links"].items() if port["master"] == name and n in uuids]
             for port in ports:
-                with contextlib.suppress(HostError):  # it may be down already
+                with contextlib.suppress(HostError):  # it may be inactive already
                     programs.run("nmcli", "-w", "20", "connection", "down", "uuid", uuids[port])
             try:
                 with _neighbour_announcement(name):
@@ -184,25 +203,27 @@ def restore_macs(before: Json) -> None:
 
 @contextlib.contextmanager
 def _neighbour_announcement(name: str) -> Iterator[None]:
-    """A change of this link's MAC is told to the neighbours (ip-sysctl: arp_notify, ndisc_notify): some switches and
-    routers believe what they have learned for hours."""
-    words = [f"{links.SYSCTL}/ipv4/conf/{name}/arp_notify", f"{links.SYSCTL}/ipv6/conf/{name}/ndisc_notify"]
-    was: dict[str, str] = {}
-    for path in words:
+    """Make the kernel announce a change of this link's MAC address (ip-sysctl: arp_notify, ndisc_notify), because some
+    switches and routers keep the old one for hours."""
+    settings = [f"{links.SYSCTL}/ipv4/conf/{name}/arp_notify", f"{links.SYSCTL}/ipv6/conf/{name}/ndisc_notify"]
+    values: dict[str, str] = {}
+    for path in settings:
         with contextlib.suppress(OSError):  # a kernel without IPv6
-            was[path] = Path(path).read_text(encoding="ascii")
+            values[path] = Path(path).read_text(encoding="ascii")
             Path(path).write_text("1", encoding="ascii")
     try:
         yield
     finally:
-        for path, text in was.items():
+        for path, text in values.items():
             with contextlib.suppress(OSError):
                 Path(path).write_text(text, encoding="ascii")
 
 
 def restore_link_settings(before: Json) -> None:
-    """Give links the promiscuous mode and the MTU that they had: a NetworkManager that was started anew does not
-    know that it changed them, and keeps what a profile does not state."""
+    """Restore the promiscuous mode and the MTU of links. Raises HostError.
+
+    A restarted NetworkManager does not know that it changed them, and keeps values that a profile does not set.
+    """
     for name, link in links.read_links().items():
         was = before["links"].get(name, {})
         if link["kind"] != was.get("kind", link["kind"]):
@@ -214,33 +235,38 @@ def restore_link_settings(before: Json) -> None:
 
 
 def restore_zones(before: Json) -> None:
-    """Bind names to firewalld's zones as they were: a NetworkManager that was stopped in between takes a bridge that it
-    made out of its zone no more."""
+    """Restore the firewalld zones of the interfaces. Raises HostError.
+
+    A NetworkManager that was restarted in between does not remove its former bridge from its zone.
+    """
     if before.get("zones") is not None and firewalld.is_running():
         firewalld.bind_zones(before["zones"])
 
 
 def restore_until_equal(before: Json, journal: Journal, patience: float) -> list[str]:
-    """Wait until the machine is as the snapshot has it; what still differs when patience (seconds) ends."""
+    """Restore what still differs until the host is as the snapshot describes it; return the differences that remain.
+
+    `patience` is the time limit in seconds.
+    """
     start = time.monotonic()
-    nudge = start + 3  # most comes back by itself
-    told: list[str] = []
-    left = comparison.find_differences(before)
-    while left and time.monotonic() - start < patience:
-        if time.monotonic() > nudge:
+    next_activation = start + 3  # most settings come back without it
+    logged: list[str] = []
+    differences = comparison.find_differences(before)
+    while differences and time.monotonic() - start < patience:
+        if time.monotonic() > next_activation:
             with contextlib.suppress(*EXPECTED_ERRORS):
                 reactivate_profiles(before)
-            nudge = time.monotonic() + 15  # what was not heard is said again
+            next_activation = time.monotonic() + 15
         if time.monotonic() > start + 3:
-            for give_back in (restore_macs, restore_link_settings, restore_zones, restore_global_dns):
+            for restore_part in (restore_macs, restore_link_settings, restore_zones, restore_global_dns):
                 with contextlib.suppress(*EXPECTED_ERRORS):
-                    give_back(before)
-        with contextlib.suppress(*EXPECTED_ERRORS):  # at once: a guest is without its network until then
+                    restore_part(before)
+        with contextlib.suppress(*EXPECTED_ERRORS):  # without delay: until then a guest has no network
             if ports := restore_guest_ports(before):
                 journal.try_append("ports", given_back=ports)
-        if left != told:
-            told = left
-            journal.try_append("settling", differences=left)
+        if differences != logged:
+            logged = differences
+            journal.try_append("settling", differences=differences)
         time.sleep(0.3)
-        left = comparison.find_differences(before)
-    return left
+        differences = comparison.find_differences(before)
+    return differences

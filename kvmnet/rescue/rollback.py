@@ -1,4 +1,4 @@
-"""Rolls the open transaction back: every step that was begun, last first; then compares with the snapshot."""
+"""Rolls the open transaction back: undoes every step that has begun, the last one first, and verifies the host."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kvmnet.system.types import Json
 
 
 def roll_back(state_dir: Path, why: str, booting: bool = False) -> int:
-    """Undo the open transaction; returns the exit code (0, 3 or 4). The caller holds the lock.
+    """Roll the open transaction back; return the exit code (0, 3 or 4). The caller holds the lock.
 
-    While the machine boots, before NetworkManager, files and names are given back and nothing is closed:
-    the same is done once more, and verified, when NetworkManager runs.
+    `why` is the reason, for the journal. With `booting`, before NetworkManager starts, only files and names are
+    restored and the transaction stays open: it is rolled back again, and verified, when NetworkManager runs.
     """
     try:
         return _roll_back(state_dir, why, booting)
-    except Exception as error:  # a bug of ours: told where a person looks
+    except Exception as error:  # a bug: recorded where the administrator looks
         Journal(state_dir / "open").try_append("undo-broke", error=str(error) or repr(error))
         raise
 
@@ -34,91 +34,95 @@ def _roll_back(state_dir: Path, why: str, booting: bool) -> int:
     if not (transaction and before) and not journal.begun():
         closing.close_transaction(state_dir, "nothing was begun", verified=True)
         return 3
-    if any(e["event"] == "kept" for e in journal.events()):  # cut between the last step and the closing
+    if any(e["event"] == "kept" for e in journal.events()):  # interrupted between the last step and the closing
         closing.close_transaction(state_dir, "kept")
         return 0
     with contextlib.suppress(OSError):
         (folder / state_folder.BALLAST_FILE).unlink(missing_ok=True)
     journal.try_append("undo", why=why, boot=clock.boot_id())
     if state_folder.has_rebooted(folder) and (stuck := comparison.read_only_differences(before)):
-        # what is on disk then belongs together, and half of it given back might lead nowhere
+        # the host has booted from these files: a part of them restored might not work together with the rest
         journal.try_append("not-verified", differences=stuck)
         return 4
     if booting:
         _wait_for_nics(before.get("macs", []))
     elif networkmanager.make_responsive():
         journal.try_append("woken")
-    came = _new_guest_devices(before)
+    new_devices = _find_new_guest_devices(before)
     _undo_steps(folder, transaction, journal, booting)
-    if not before:  # a damaged disk: what needs no snapshot is undone, a person must see to the rest
-        journal.try_append("not-verified", differences=["the snapshot cannot be read, so nothing can be compared"])
+    if not before:  # a corrupt disk: only what needs no snapshot could be undone
+        journal.try_append("not-verified", differences=["the snapshot cannot be read: the host cannot be verified"])
         return 4
     if booting:
         journal.try_append("restored", differences=comparison.file_differences(before))
         return 3
-    with contextlib.suppress(
-        *EXPECTED_ERRORS
-    ):  # the call for the rollback may have failed, and done its work all the same
+    with contextlib.suppress(*EXPECTED_ERRORS):  # the checkpoint may be rolled back although the call for it failed
         checkpoint.restore_other_keyfiles(folder)
-    left = _settle(state_dir, transaction, before, came)
-    if files.is_read_only(folder):  # no try can be counted, and none can be closed: it would be undone again and again
+    differences = _restore_and_verify(state_dir, transaction, before, new_devices)
+    if files.is_read_only(folder):  # the transaction cannot be closed: the watchdog would roll it back again and again
         units.stop_watchdog(str(transaction.get("id")))
         return 4
-    if left and not (state_folder.has_rebooted(folder) and all(comparison._is_runtime_only(line) for line in left)):
+    if differences and not (
+        state_folder.has_rebooted(folder) and all(comparison.is_runtime_only(line) for line in differences)
+    ):
         return 4
-    closing.close_transaction(state_dir, "rolled back", verified=not left, differences=left)
-    return 4 if left else 3
+    closing.close_transaction(state_dir, "rolled back", verified=not differences, differences=differences)
+    return 4 if differences else 3
 
 
-def _settle(state_dir: Path, transaction: Json, before: Json, came: dict[str, Json]) -> list[str]:
-    """Wait until the machine is as the snapshot has it, and tell whether it is; what still differs. `came` are the
-    guests' devices that the snapshot does not know."""
+def _restore_and_verify(state_dir: Path, transaction: Json, before: Json, new_devices: dict[str, Json]) -> list[str]:
+    """Restore what still differs from the snapshot, and write the result into the journal; return the differences.
+
+    `new_devices` are the guests' devices that are not in the snapshot.
+    """
     journal = Journal(state_dir / "open")
     if state_folder.has_rebooted(state_dir / "open"):
-        with contextlib.suppress(*EXPECTED_ERRORS):  # then all of it is compared
-            undone = [spec for number in journal.begun() for spec in transaction["steps"][number]["undo"]]
-            before = snapshot.snapshot_after_boot(
-                before, {spec["mac"] for spec in undone if spec["op"] == operations.UNDO_RENAME.name}
-            )
-    given_up = snapshot.disconnected_macvtaps(before, transaction.get("lost", []))
+        with contextlib.suppress(*EXPECTED_ERRORS):  # then the whole snapshot is compared
+            specs = [spec for number in journal.begun() for spec in transaction["steps"][number]["undo"]]
+            renamed_macs = {spec["mac"] for spec in specs if spec["op"] == operations.UNDO_RENAME.name}
+            before = snapshot.adapt_snapshot_to_boot(before, renamed_macs)
+    given_up = snapshot.select_given_up_macvtaps(before, transaction.get("lost", []))
     guests = {name: port for name, port in before.get("guests", {}).items() if name not in given_up}
-    left = restore.restore_until_equal({**before, "guests": guests}, journal, restore.SETTLE_SECONDS)
+    differences = restore.restore_until_equal({**before, "guests": guests}, journal, restore.SETTLE_SECONDS)
     with contextlib.suppress(*EXPECTED_ERRORS):
         if raised := restore.restore_upper_mtus(before):
             journal.try_append("mtus", given_back=raised)
     with contextlib.suppress(*EXPECTED_ERRORS):
-        here = links.read_guest_ports()
-        gone = [n for n, port in given_up.items() if here.get(n, {}).get("index") != port["index"]]
-        if gone := [*gone, *_disconnected_devices(came)]:
-            journal.try_append("lost", devices=gone)
-    if left:
-        journal.try_append("not-verified", differences=left, mends=repair_commands.repair_commands(before, state_dir))
+        guest_ports = links.read_guest_ports()
+        lost = [n for n, port in given_up.items() if guest_ports.get(n, {}).get("index") != port["index"]]
+        if lost := [*lost, *_find_disconnected(new_devices)]:
+            journal.try_append("lost", devices=lost)
+    if differences:
+        commands = repair_commands.find_repair_commands(before, state_dir)
+        journal.try_append("not-verified", differences=differences, mends=commands)
     else:
         journal.try_append("verified", differences=[])
-    return left
+    return differences
 
 
-def _new_guest_devices(before: Json) -> dict[str, Json]:
-    """Guests' devices that the snapshot does not know: started on a bridge or VLAN of the change, which goes now."""
+def _find_new_guest_devices(before: Json) -> dict[str, Json]:
+    """Return the guests' devices that are not in the snapshot: their guests started during the change, on a bridge or a
+    VLAN that the rollback may remove."""
     with contextlib.suppress(*EXPECTED_ERRORS):
         return {name: port for name, port in links.read_guest_ports().items() if name not in before.get("guests", {})}
     return {}
 
 
-def _disconnected_devices(ports: dict[str, Json]) -> list[str]:
-    """Those of them that have lost their network: a tap stays without its bridge, a macvtap goes with its base."""
+def _find_disconnected(ports: dict[str, Json]) -> list[str]:
+    """Return the guests' devices that have lost their network: a tap remains without its bridge, a macvtap is removed
+    with its base interface."""
     rows = {row["ifname"]: row for row in links.read_ip_links()}
     lost = []
     for name, port in ports.items():
         row = rows.get(name, {})
-        there = row.get("ifindex") == port["index"]
-        if (port["kind"] == "tap" and there and not row.get("master")) or (port["kind"] == "macvtap" and not there):
+        exists = row.get("ifindex") == port["index"]
+        if (port["kind"] == "tap" and exists and not row.get("master")) or (port["kind"] == "macvtap" and not exists):
             lost.append(name)
     return lost
 
 
 def _undo_steps(folder: Path, transaction: Json, journal: Journal, booting: bool) -> None:
-    """Undo what was begun, last first; one that fails does not stop the others."""
+    """Undo the steps that have begun, the last one first. A failure does not stop the others."""
     steps = transaction.get("steps", [])
     for number in sorted({n for n in journal.begun() if n < len(steps)}, reverse=True):
         step = steps[number]
@@ -130,13 +134,13 @@ def _undo_steps(folder: Path, transaction: Json, journal: Journal, booting: bool
                 journal.try_append("undone", step=number, result=undo.UNDO[spec["op"]](folder, spec))
             except EXPECTED_ERRORS as error:
                 journal.try_append("undo-failed", step=number, error=str(error) or repr(error))
-    with contextlib.suppress(*EXPECTED_ERRORS):  # what is left the comparison finds
-        if named := restore.restore_nic_names(files.read_json(folder / "snapshot.json")):
-            journal.try_append("named", nics=named)
+    with contextlib.suppress(*EXPECTED_ERRORS):  # the verification finds what is not restored
+        if names := restore.restore_nic_names(files.read_json(folder / "snapshot.json")):
+            journal.try_append("named", nics=names)
 
 
 def _wait_for_nics(macs: list[str], seconds: float = 30.0) -> None:
-    """At boot: udev must be done with naming, and some NICs come late."""
+    """Wait at boot until udev has named the NICs, and for NICs whose driver is slow."""
     with contextlib.suppress(HostError):
         programs.run("udevadm", "settle", f"--timeout={seconds:.0f}", timeout=seconds + 5)
     with contextlib.suppress(*EXPECTED_ERRORS):

@@ -1,4 +1,8 @@
-"""Undoes steps of a transaction: one function for each kind of undo, in the table UNDO."""
+"""Undoes steps of a transaction: one function for each kind of undo, in the table UNDO.
+
+Each function gets the folder of the transaction and its specification (`spec`) from the step, and returns what it did.
+It checks the host before it acts, because it may run more than once. It raises HostError when it fails.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,11 @@ from kvmnet.system.types import Json
 
 
 def restore_file_or_load(record: Json) -> bool:
-    """The same for an undo: a keyfile that a read-only disk does not take is given to NetworkManager for as long as it
-    runs, ahead of the one on disk. Raises OSError then all the same."""
+    """Restore a recorded file; return whether it had to be changed. Raises OSError.
+
+    A keyfile on a read-only disk is written to NetworkManager's folder in memory, which takes precedence. OSError is
+    raised then too.
+    """
     try:
         return files.restore_file(record)
     except OSError as error:
@@ -29,62 +36,68 @@ def restore_file_or_load(record: Json) -> bool:
 
 
 def undo_profiles(folder: Path, spec: Json) -> str:
-    """Delete profiles that we made (UUID -> interface), and the virtual links that they brought. All at once: a host
-    of hundreds of VLANs must be back as soon as one of two."""
-    made: dict[str, str] = spec["profiles"]
-    held = files.read_json(folder / "snapshot.json")
-    with contextlib.suppress(HostError):  # without NetworkManager the links must go all the same
-        here = {p["uuid"] for p in networkmanager.list_profiles()} - {p["uuid"] for p in held.get("profiles", [])}
-        there = [uuid for uuid in reversed(list(made)) if uuid in here]
-        if there:
-            words = [word for uuid in there for word in ("uuid", uuid)]
-            programs.run("nmcli", "-w", f"{15 + len(there)}", "connection", "delete", *words, timeout=30 + len(there))
-    before = held.get("links", {})
-    brought = [name for name in made.values() if not before.get(name, {}).get("kind")]
+    """Delete the profiles that kvmnet created (UUID -> interface), and the virtual links that they created.
 
-    def left() -> list[str]:
+    One command deletes all of them: a host with hundreds of VLANs must be restored as soon as one with two.
+    """
+    created: dict[str, str] = spec["profiles"]
+    before = files.read_json(folder / "snapshot.json")
+    with contextlib.suppress(HostError):  # the links must be deleted also without NetworkManager
+        new = {p["uuid"] for p in networkmanager.list_profiles()} - {p["uuid"] for p in before.get("profiles", [])}
+        uuids = [uuid for uuid in reversed(list(created)) if uuid in new]
+        if uuids:
+            arguments = [argument for uuid in uuids for argument in ("uuid", uuid)]
+            limit = len(uuids)
+            programs.run("nmcli", "-w", f"{15 + limit}", "connection", "delete", *arguments, timeout=30 + limit)
+    links_before = before.get("links", {})
+    created_links = [name for name in created.values() if not links_before.get(name, {}).get("kind")]
+
+    def remaining() -> list[str]:
         now = links.read_links()
-        return [name for name in brought if now.get(name, {}).get("kind")]
+        return [name for name in created_links if now.get(name, {}).get("kind")]
 
-    if not clock.wait_until(lambda: not left(), 5):
-        for name in reversed(left()):
-            with contextlib.suppress(HostError):  # it may go with the one before
+    if not clock.wait_until(lambda: not remaining(), 5):
+        for name in reversed(remaining()):
+            with contextlib.suppress(HostError):  # the kernel may delete it with the previous one
                 programs.run("ip", "link", "delete", "dev", name)
-        if left():
-            raise HostError(f"still there: {', '.join(left())}")
-    return f"{len(made)} deleted"
+        if remaining():
+            raise HostError(f"not deleted: {', '.join(remaining())}")
+    return f"{len(created)} deleted"
 
 
 def undo_links(folder: Path, spec: Json) -> str:
-    """Take virtual links away that came by profiles which were there before, and were not active: the profiles stay."""
-    before, gone = files.read_json(folder / "snapshot.json").get("links", {}), []
+    """Delete virtual links that were created by profiles from before the change, which were not active then. The
+    profiles stay."""
+    before, deleted = files.read_json(folder / "snapshot.json").get("links", {}), []
     for name in spec["names"]:
         if before.get(name, {}).get("kind") or not links.read_links().get(name, {}).get("kind"):
             continue
-        with contextlib.suppress(HostError):  # without NetworkManager the link must go all the same
+        with contextlib.suppress(HostError):  # the link must be deleted also without NetworkManager
             for uuid in [p["uuid"] for p in networkmanager.list_profiles() if p["device"] == name]:
                 programs.run("nmcli", "-w", "20", "connection", "down", "uuid", uuid)
         if links.read_links().get(name, {}).get("kind"):
             programs.run("ip", "link", "delete", "dev", name)
-        gone.append(name)
-    return f"{', '.join(gone) or 'nothing'} taken away"
+        deleted.append(name)
+    return f"{', '.join(deleted) or 'nothing'} deleted"
 
 
 def undo_profile(folder: Path, spec: Json) -> str:
-    """The same for one."""
+    """Delete one profile that kvmnet created, and the virtual link that it created."""
     return undo_profiles(folder, {"profiles": {spec["uuid"]: spec["interface"]}})
 
 
 def undo_rename(folder: Path, spec: Json) -> str:
-    """Give the NIC its old name back, and its old altnames. A temporary one only on the way: not to a NIC that has
-    the name from before (`unless`) already."""
+    """Restore the name and the altnames of a NIC; return how it was renamed.
+
+    A temporary name (`to`) is not set when the NIC already has its final one (`unless`).
+    """
     if spec.get("unless") and links.find_nic(spec["mac"]) == spec["unless"]:
         return "already"
     how = links.rename_nic(spec["mac"], spec["to"])
     was = files.read_json(folder / "snapshot.json").get("links", {}).get(spec["to"], {})
-    if was.get("up") and not links.read_links()[spec["to"]]["up"]:  # cut between its down and its up
+    if was.get("up") and not links.read_links()[spec["to"]]["up"]:  # interrupted between down and up
         programs.run("ip", "link", "set", "dev", spec["to"], "up")
-    with contextlib.suppress(HostError):  # udev's own renaming of things must be over before altnames are read
+    with contextlib.suppress(HostError):  # udev must have set its altnames before they are read
         programs.run("udevadm", "settle", "--timeout=5")
     altnames = spec["altnames"]
     for name in links.read_links()[spec["to"]]["altnames"]:
@@ -97,59 +110,59 @@ def undo_rename(folder: Path, spec: Json) -> str:
 
 
 def undo_files(folder: Path, spec: Json) -> str:
-    """Give recorded files back, set keyfiles of `uuids` aside that were not there, have them read again. What fails,
-    on one file system of several, keeps nothing else from it; raises Failed with all of it at the end."""
+    """Restore recorded files, move keyfiles of `uuids` that did not exist before aside, and have the files read again.
+
+    A failure, on one of several file systems, does not stop the rest. Raises HostError with all failures at the end.
+    """
     before = files.read_json(folder / "snapshot.json")
     records = {r["path"]: r for r in before["files"]}
     uuids = spec.get("uuids", [])
     changed: list[str] = []
     aside: list[str] = []
-    failed: list[str] = []
+    failures: list[str] = []
     for path in networkmanager.find_keyfiles(uuids):
         if path not in records:
-            with errors.collect_failure(failed, path):
-                place = files.move_aside(path, folder / files.ASIDE_FOLDER)
-                aside.append(f"{path} was not there before, and is kept as {place.removeprefix(f'{folder}/')}")
-    held = [
-        path for path in records if uuids and path.startswith(networkmanager.PROFILE_FOLDERS)
-    ]  # one that is gone names no uuid
-    for path in dict.fromkeys([*spec.get("paths", []), *held]):
-        with errors.collect_failure(failed, path):
+            with errors.collect_failure(failures, path):
+                new_path = files.move_aside(path, folder / files.ASIDE_FOLDER)
+                aside.append(f"{path} did not exist before, moved to {new_path.removeprefix(f'{folder}/')}")
+    # all recorded keyfiles: one that was deleted names no UUID
+    keyfiles = [path for path in records if uuids and path.startswith(networkmanager.PROFILE_FOLDERS)]
+    for path in dict.fromkeys([*spec.get("paths", []), *keyfiles]):
+        with errors.collect_failure(failures, path):
             if restore_file_or_load(records[path]):
                 changed.append(path)
-    _reload(changed, bool(uuids), failed)
-    told = "; ".join([f"{len(changed)} given back", *aside])
-    if failed:
-        raise HostError("; ".join([*failed, told]))
-    return told
+    _reload(changed, bool(uuids), failures)
+    result = "; ".join([f"{len(changed)} restored", *aside])
+    if failures:
+        raise HostError("; ".join([*failures, result]))
+    return result
 
 
-def _reload(changed: list[str], keyfiles: bool, failed: list[str]) -> None:
-    """Have files read again that were given back: keyfiles in any case, as a try before this one may have given them
-    back and got no further."""
-    if keyfiles and networkmanager.is_running():  # else it reads them when it starts
-        with errors.collect_failure(failed, "keyfiles"):
+def _reload(changed: list[str], keyfiles: bool, failures: list[str]) -> None:
+    """Have changed files read again; keyfiles always, because an earlier try may have restored them and then failed."""
+    if keyfiles and networkmanager.is_running():  # otherwise it reads them when it starts
+        with errors.collect_failure(failures, "keyfiles"):
             programs.run("nmcli", "connection", "reload")
     if any("/systemd/network/" in path for path in changed):
-        with errors.collect_failure(failed, ".link files"):
+        with errors.collect_failure(failures, ".link files"):
             programs.run("udevadm", "control", "--reload")
     if any("/NetworkManager/conf.d/" in path for path in changed) and networkmanager.is_running():
-        with errors.collect_failure(failed, "NetworkManager's settings"):
+        with errors.collect_failure(failures, "NetworkManager's configuration"):
             networkmanager.reload_settings()
 
 
 def undo_unbind_name(folder: Path, spec: Json) -> str:
-    """Take the interface's name out of a profile, in memory: the NIC is going to be renamed under it."""
+    """Remove the interface name from a profile, in memory, because its NIC is renamed next."""
     if spec["uuid"] not in {p["uuid"] for p in networkmanager.list_profiles()}:
-        return "the profile is gone"
+        return "the profile does not exist"
     programs.run("nmcli", "connection", "modify", "--temporary", "uuid", spec["uuid"], "connection.interface-name", "")
     return "unbound"
 
 
 def undo_zone(folder: Path, spec: Json) -> str:
-    """Bind an interface to the zone it had, or to none."""
+    """Bind an interface to the firewalld zone that it had, or to none."""
     if not firewalld.is_running():
-        return "firewalld does not run"
+        return "firewalld is not running"
     now, was = firewalld.read_zone(spec["interface"]), spec["zone"]
     if was and now != was:
         firewalld.call("changeZoneOfInterface", was, spec["interface"])
@@ -159,43 +172,47 @@ def undo_zone(folder: Path, spec: Json) -> str:
 
 
 def undo_zones(folder: Path, spec: Json) -> str:
-    """Bind many interfaces to the zones that they had (name -> zone or nothing), asking firewalld once: a call for each
-    of sixty takes half a minute. What is not there, and was in the default zone, NetworkManager binds as it comes."""
+    """Bind interfaces to the firewalld zones that they had (name -> zone or None).
+
+    firewalld is asked once: one call for each of sixty interfaces takes half a minute. A missing interface that was in
+    the default zone is left out, because NetworkManager binds it when it is created.
+    """
     if not firewalld.is_running():
-        return "firewalld does not run"
-    here, default = links.read_links(), firewalld.call("getDefaultZone", interface=firewalld.BUS_NAME)
-    wanted = {name: zone for name, zone in spec["zones"].items() if not zone or zone != default or name in here}
-    return ", ".join(firewalld.bind_zones(wanted)) or "all as before"
+        return "firewalld is not running"
+    existing, default = links.read_links(), firewalld.call("getDefaultZone", interface=firewalld.BUS_NAME)
+    wanted = {name: zone for name, zone in spec["zones"].items() if not zone or zone != default or name in existing}
+    return ", ".join(firewalld.bind_zones(wanted)) or "unchanged"
 
 
 def undo_bond_option(folder: Path, spec: Json) -> str:
-    """Give a bond an option back."""
+    """Restore an option of a bond."""
     return links.set_bond_option(spec["interface"], spec["option"], spec["value"])
 
 
 def undo_hostname(folder: Path, spec: Json) -> str:
-    """Give the machine its old static hostname, and see that the kernel has it; the file itself is given back after
-    it. One that had none has a name from elsewhere, as from DHCP."""
+    """Restore the static hostname and the kernel's hostname; return the latter. /etc/hostname is restored afterwards.
+
+    A host without a static hostname has one from another source, such as DHCP (`running`).
+    """
     running = str(spec["name"] or spec.get("running") or "localhost")
-    with contextlib.suppress(HostError):  # early at boot nobody answers it
+    with contextlib.suppress(HostError):  # early at boot systemd-hostnamed is not available
         programs.run("hostnamectl", "set-hostname", "--static", "--transient", spec["name"])
         if not spec["name"]:
             programs.run("hostnamectl", "set-hostname", "--transient", running)
-    kernels = Path(snapshot.KERNEL_HOSTNAME_FILE)
-    if kernels.read_text(encoding="utf-8").strip() != running:
-        kernels.write_text(running, encoding="utf-8")
+    kernel_file = Path(snapshot.KERNEL_HOSTNAME_FILE)
+    if kernel_file.read_text(encoding="utf-8").strip() != running:
+        kernel_file.write_text(running, encoding="utf-8")
     return running
 
 
 def undo_global_dns(folder: Path, spec: Json) -> str:
-    """Give NetworkManager its global name servers back, or take those away that came: while it runs by its property,
-    else in its file, before it starts. Raises Failed when it does not take them."""
+    """Restore NetworkManager's global name servers."""
     return restore.restore_global_dns(files.read_json(folder / "snapshot.json"))
 
 
 def undo_ports(folder: Path, spec: Json) -> str:
-    """Give bridges the guests' taps back that lost them in the trial."""
-    return ", ".join(restore.restore_guest_ports(files.read_json(folder / "snapshot.json"))) or "none was lost"
+    """Attach the taps of guests that lost their bridge in the trial."""
+    return ", ".join(restore.restore_guest_ports(files.read_json(folder / "snapshot.json"))) or "no port was missing"
 
 
 UNDO: dict[str, Callable[[Path, Json], str]] = {

@@ -1,5 +1,6 @@
 """Reads and changes this host: programs, files, links, NetworkManager, firewalld, the journal, the lock.
 
-Standard library only, no other part of kvmnet: the rescue program consists of this package and kvmnet/rescue. Comes in:
-names, paths, records. Goes out: plain data, or the change on the host; HostError when a program or file fails.
+Uses the standard library only and no other part of kvmnet, because the rescue program consists of this package and
+kvmnet/rescue. Input: names, paths and records. Output: plain data, or the change on the host. Raises HostError when a
+program or a file operation fails.
 """

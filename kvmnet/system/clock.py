@@ -7,30 +7,35 @@ from pathlib import Path
 from typing import Callable
 
 
-def wait_until(what: Callable[[], bool], seconds: float, pause: float = 0.1) -> bool:
-    """Whether `what` came true within so many seconds; asked every `pause` seconds, and less often when the answer
-    takes longer: who is waited for may need the processor that the question takes."""
+def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.1) -> bool:
+    """Wait until the condition is true; return False when it is still false after this many seconds.
+
+    The condition is checked every `pause` seconds. When a check takes longer, the pause is twice the time of the check,
+    because the process that is waited for may need the same processor.
+    """
     end = time.monotonic() + seconds
     while True:
-        asked = time.monotonic()
-        if what():
+        started = time.monotonic()
+        if condition():
             return True
         now = time.monotonic()
         if now > end:
             return False
-        time.sleep(max(pause, 2 * (now - asked)))
+        time.sleep(max(pause, 2 * (now - started)))
 
 
-#: What uptime() rounds to, in seconds.
+#: The resolution of uptime(), in seconds.
 UPTIME_RESOLUTION = 0.01
 
 
 def boot_id() -> str:
-    """The kernel's name of this boot."""
+    """Return the kernel's ID of the current boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def uptime() -> float:
-    """Seconds since the machine started, asleep or not: no change of the date alters it, and every process's
-    start is told in it (proc(5))."""
+    """Return the seconds since the host started, including time in suspend.
+
+    A change of the date does not affect it, and the kernel reports the start time of each process in it (proc(5)).
+    """
     return round(time.clock_gettime(time.CLOCK_BOOTTIME), 2)

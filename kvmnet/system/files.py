@@ -1,4 +1,4 @@
-"""Files: written by rename and synced, recorded with mode, owner and label, restored."""
+"""Writes files by rename and fsync; records files with mode, owner and SELinux label, and restores them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kvmnet.system.types import Json
 
 SELINUX_LABEL = "security.selinux"
 
-#: The folder beside the journal for what an undo takes away without knowing whose it is.
+#: The folder beside the journal for files that a rollback moves away because another tool may have created them.
 ASIDE_FOLDER = "aside"
 
 
 def sync_folder(path: Path) -> None:
-    """Make a change of names in a folder survive a power cut."""
+    """Sync a folder, so that created, renamed and removed files survive a power cut."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -29,8 +29,7 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_files(paths: list[str]) -> None:
-    """Make files that another program wrote survive a power cut, with their names and with what the program
-    did to their neighbours' names."""
+    """Sync files that another program wrote, and their folders, so that its changes survive a power cut."""
     for path in paths:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -42,7 +41,7 @@ def sync_files(paths: list[str]) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, for good."""
+    """Create a folder and its parents, and sync each parent."""
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(exist_ok=True)
@@ -56,8 +55,11 @@ def write_file(
     owner: Optional[tuple[int, int]] = None,
     label: Optional[bytes] = None,
 ) -> None:
-    """Replace a file whole: a temporary file in the same folder (so that its SELinux label is the
-    folder's, not /tmp's), fsync, rename, fsync of the folder."""
+    """Replace a file as a whole: write a temporary file, fsync, rename, fsync the folder.
+
+    The temporary file is in the same folder, so that it gets the SELinux label of this folder. Raises OSError; the old
+    file is unchanged then.
+    """
     target = Path(path)
     make_folder(target.parent)
     temporary = target.with_name(f".{target.name}.kvmnet")
@@ -81,15 +83,17 @@ def write_file(
 
 
 def overwrite_in_place(path: str, data: bytes, mode: int, owner: tuple[int, int], label: Optional[bytes]) -> None:
-    """Write a file anew in its own place: the last resort of a full disk, where no new one can be made beside it. When
-    there is no room for this either nothing is altered."""
+    """Write new content into an existing file, for a full disk where no temporary file can be created.
+
+    Raises OSError when there is not enough space for this either; the content is unchanged then.
+    """
     handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(handle, "wb") as file:
-        held = os.fstat(handle).st_size
+        size_before = os.fstat(handle).st_size
         try:
             os.posix_fallocate(handle, 0, max(len(data), 1))
         except OSError:
-            os.ftruncate(handle, held)
+            os.ftruncate(handle, size_before)
             raise
         file.write(data)
         file.flush()
@@ -103,7 +107,7 @@ def overwrite_in_place(path: str, data: bytes, mode: int, owner: tuple[int, int]
 
 
 def remove_file(path: str) -> None:
-    """Remove a file, if it is there, for good."""
+    """Remove a file, if it exists, and sync its folder."""
     target = Path(path)
     if target.exists() or target.is_symlink():
         target.unlink()
@@ -111,43 +115,48 @@ def remove_file(path: str) -> None:
 
 
 def move_aside(path: str, folder: Path) -> str:
-    """Move a file, which may be a person's, into this folder (under its whole path, which may be taken); says where it
-    is now. That may be another file system, and full: then it stays where it is under a name that NetworkManager does
-    not read, since what it would do there must be undone all the same."""
+    """Move a file that another tool may have created into this folder, under its whole path; return its new path.
+
+    When the folder cannot take it (it may be on another file system, which may be full), the file is renamed in place
+    to a name that NetworkManager does not read: it must stop having an effect in any case.
+    """
     record = record_file(path)
     try:
-        target = _free_place(folder / path.lstrip("/"), record)
+        target = _find_free_path(folder / path.lstrip("/"), record)
         restore_file({**record, "path": str(target)})
         remove_file(path)
     except OSError:
-        target = _free_place(Path(path).with_name(f".{Path(path).name}.kvmnet-{ASIDE_FOLDER}"), record)
+        target = _find_free_path(Path(path).with_name(f".{Path(path).name}.kvmnet-{ASIDE_FOLDER}"), record)
         Path(path).replace(target)
         sync_folder(target.parent)
     return str(target)
 
 
-def _free_place(wanted: Path, record: Json) -> Path:
-    """`wanted`, or with a number behind it: where nothing is, or what an undo before this one has put there."""
+def _find_free_path(wanted: Path, record: Json) -> Path:
+    """Return `wanted`, with a number appended where that is in use by a file with other content.
 
-    def taken(place: Path) -> bool:
-        there = record_file(str(place))
-        return not there.get("absent") and any(there.get(key) != record.get(key) for key in ("data", "link"))
+    A file with the same content was put there by an earlier rollback that was interrupted.
+    """
 
-    place, number = wanted, 0
-    while taken(place):
+    def is_in_use(path: Path) -> bool:
+        existing = record_file(str(path))
+        return not existing.get("absent") and any(existing.get(key) != record.get(key) for key in ("data", "link"))
+
+    path, number = wanted, 0
+    while is_in_use(path):
         number += 1
-        place = wanted.with_name(f"{wanted.name}.{number}")
-    return place
+        path = wanted.with_name(f"{wanted.name}.{number}")
+    return path
 
 
 def record_file(path: str) -> Json:
-    """All of a file that `restore_file` needs to give it back: bytes, mode, owner, label; or its absence."""
+    """Return what `restore_file` needs to restore a file: bytes, mode, owner and label, or that it does not exist."""
     target = Path(path)
     try:
-        about = target.lstat()
+        status = target.lstat()
     except FileNotFoundError:
         return {"path": path, "absent": True}
-    if stat.S_ISLNK(about.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         return {"path": path, "link": str(target.readlink())}
     label = None
     with contextlib.suppress(OSError):
@@ -155,17 +164,17 @@ def record_file(path: str) -> Json:
     return {
         "path": path,
         "data": base64.b64encode(target.read_bytes()).decode(),
-        "mode": stat.S_IMODE(about.st_mode),
-        "owner": [about.st_uid, about.st_gid],
+        "mode": stat.S_IMODE(status.st_mode),
+        "owner": [status.st_uid, status.st_gid],
         "label": label,
     }
 
 
 def restore_file(record: Json) -> bool:
-    """Give a recorded file back; True when something had to change."""
+    """Restore a recorded file; return whether it had to be changed. Raises OSError."""
     path = str(record["path"])
-    now = record_file(path)
-    if now == record:
+    current = record_file(path)
+    if current == record:
         return False
     if record.get("absent"):
         remove_file(path)
@@ -179,20 +188,21 @@ def restore_file(record: Json) -> bool:
         try:
             write_file(path, data, record["mode"], owner, label)
         except OSError as error:
-            if "data" not in now or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if "data" not in current or error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             overwrite_in_place(path, data, record["mode"], owner, label)
     return True
 
 
 def is_read_only(folder: Path) -> bool:
+    """Return whether the file system of this folder is mounted read-only."""
     return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def read_json(path: Path) -> Json:
-    """The object in a file; empty when the file is absent or torn."""
+    """Return the JSON object in a file; an empty one when the file is missing or incomplete."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

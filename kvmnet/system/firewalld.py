@@ -1,4 +1,4 @@
-"""firewalld's zones, over D-Bus by busctl: its own command takes a second and more."""
+"""Reads and changes firewalld's zones by busctl, because firewall-cmd takes a second or more for each call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BUS_NAME = "org.fedoraproject.FirewallD1"
 
 
 def call(method: str, *arguments: str, interface: str = f"{BUS_NAME}.zone") -> str:
-    """Call firewalld by D-Bus (its own command takes a second and more); the one word that it answers."""
+    """Call a D-Bus method of firewalld and return the string that it answers. Raises HostError."""
     path = "/" + BUS_NAME.replace(".", "/")
     signature = ["s" * len(arguments)] if arguments else []
     answer = programs.run("busctl", "call", BUS_NAME, path, interface, method, *signature, *arguments)
@@ -20,33 +20,33 @@ def call(method: str, *arguments: str, interface: str = f"{BUS_NAME}.zone") -> s
 
 
 def is_running() -> bool:
-    """Whether firewalld answers on the bus (asking must not start it)."""
+    """Return whether firewalld is active. systemd is asked, because a D-Bus call would start firewalld."""
     with contextlib.suppress(HostError):
         return programs.run("systemctl", "is-active", "firewalld").strip() == "active"
     return False
 
 
 def read_zone(interface: str) -> Optional[str]:
-    """firewalld's zone that this interface is bound to; None when to none (then the default zone counts)."""
+    """Return the zone that this interface is bound to; None when it is bound to none and the default zone applies."""
     return call("getZoneOfInterface", interface) or None
 
 
 def read_zones() -> dict[str, str]:
-    """The same for all interfaces that are bound to one, by one call: each is a process."""
+    """Return the zone of each interface that is bound to one. This is one call, and so one process, for all of them."""
     path = "/" + BUS_NAME.replace(".", "/")
-    words = ("busctl", "--json=short", "call", BUS_NAME, path, f"{BUS_NAME}.zone", "getActiveZones")
-    held = programs.run_json(*words)["data"][0]
-    return {name: zone for zone, of in held.items() for name in of.get("interfaces", [])}
+    command = ("busctl", "--json=short", "call", BUS_NAME, path, f"{BUS_NAME}.zone", "getActiveZones")
+    zones = programs.run_json(*command)["data"][0]
+    return {name: zone for zone, settings in zones.items() for name in settings.get("interfaces", [])}
 
 
 def bind_zones(wanted: dict[str, Optional[str]]) -> list[str]:
-    """Bind names to firewalld's zones, or to none, where they are not; what was done."""
-    now, done = read_zones(), []
+    """Bind interfaces to these zones (None: to no zone) where they are not yet; return what was changed."""
+    bound, changes = read_zones(), []
     for name, zone in wanted.items():
-        if zone and now.get(name) != zone:
+        if zone and bound.get(name) != zone:
             call("changeZoneOfInterface", zone, name)
-            done.append(f"{name} to {zone}")
-        elif not zone and name in now:
-            call("removeInterface", now[name], name)
-            done.append(f"{name} to none")
-    return done
+            changes.append(f"{name} to {zone}")
+        elif not zone and name in bound:
+            call("removeInterface", bound[name], name)
+            changes.append(f"{name} to none")
+    return changes

@@ -1,4 +1,4 @@
-"""The lock of a host's transactions."""
+"""The lock on the state folder: one process at a time works on the transactions of this host."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from typing import Any
 
 
 def kill_holders(lock: Path) -> None:
-    """Kill whoever else holds the lock; the kernel tells by inode, and a process's open files which file it is."""
+    """Kill every other process that holds the lock. Raises OSError when the lock file cannot be read.
+
+    /proc/locks names the inode but not the file system; the open files of a process show which file it is.
+    """
     inode = f":{lock.stat().st_ino}"
-    for words in (line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()):
-        if words[1] != "FLOCK" or not words[5].endswith(inode) or int(words[4]) in (0, os.getpid()):
+    for fields in (line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()):
+        if fields[1] != "FLOCK" or not fields[5].endswith(inode) or int(fields[4]) in (0, os.getpid()):
             continue
         with contextlib.suppress(OSError):
-            if any(fd.samefile(lock) for fd in Path(f"/proc/{words[4]}/fd").iterdir() if fd.exists()):
-                os.kill(int(words[4]), signal.SIGKILL)
+            if any(fd.samefile(lock) for fd in Path(f"/proc/{fields[4]}/fd").iterdir() if fd.exists()):
+                os.kill(int(fields[4]), signal.SIGKILL)
 
 
 def is_locked(state_dir: Path) -> bool:
-    """Whether somebody works here: a few system calls, where asking systemd is a process."""
+    """Return whether a process holds the lock. This takes a few system calls; asking systemd would take a process."""
     try:
         with hold_lock(state_dir, wait_for=False):
             return False
@@ -37,12 +40,12 @@ def _open_lock_file(path: Path) -> int:
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # enough for flock(2)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # flock(2) needs no write access
 
 
 @contextlib.contextmanager
 def hold_lock(state_dir: Path, wait_for: bool = True) -> Any:
-    """Hold the lock of this machine's transactions; raises BlockingIOError when not told to wait."""
+    """Hold the lock during the block. Raises BlockingIOError when another process has it and `wait_for` is false."""
     handle = _open_lock_file(state_dir / "lock")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait_for else fcntl.LOCK_NB))

@@ -1,7 +1,7 @@
-"""NetworkManager by nmcli and busctl: profiles, keyfiles, checkpoints, name servers.
+"""Reads and changes NetworkManager by nmcli and busctl: connection profiles, keyfiles, checkpoints, name servers.
 
-kvmnet/host/networkmanager_dbus changes profiles in memory over D-Bus; the rescue program cannot, as
-it has no D-Bus library.
+kvmnet/host/networkmanager_dbus changes connection profiles in memory over D-Bus. The rescue program cannot do so,
+because it has no D-Bus library.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from kvmnet.system import nmcli, programs
 from kvmnet.system.errors import HostError
 from kvmnet.system.types import Json
 
+#: The folders of keyfiles: on disk, and in memory for as long as the host runs.
 PROFILE_FOLDERS = ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections")
 
 BUS_NAME = "org.freedesktop.NetworkManager"
 
-#: The path of its object on the bus.
+#: The path of NetworkManager's main object on the bus.
 OBJECT_PATH = "/org/freedesktop/NetworkManager"
 
-#: NetworkManager's property for name servers that are no interface's, and the file that it keeps them in.
+#: NetworkManager's property for name servers that belong to no interface, and the file that it saves them in.
 GLOBAL_DNS_PROPERTY = "GlobalDnsConfiguration"
-
 INTERN_FILE = "/var/lib/NetworkManager/NetworkManager-intern.conf"
 
 
 def list_checkpoints() -> list[str]:
-    """The object paths of NetworkManager's checkpoints."""
+    """Return the object paths of NetworkManager's checkpoints. Raises HostError."""
     return [
-        w.strip('"')
-        for w in programs.run("busctl", "get-property", BUS_NAME, OBJECT_PATH, BUS_NAME, "Checkpoints").split()[2:]
+        path.strip('"')
+        for path in programs.run("busctl", "get-property", BUS_NAME, OBJECT_PATH, BUS_NAME, "Checkpoints").split()[2:]
     ]
 
 
 def reload_settings() -> None:
-    """Have NetworkManager read its own settings again (flag 1: those alone, not the profiles)."""
+    """Make NetworkManager read its configuration files again, without the profiles (flag 1). Raises HostError."""
     programs.run("busctl", "call", BUS_NAME, OBJECT_PATH, BUS_NAME, "Reload", "u", "1")
 
 
@@ -45,95 +45,105 @@ _UUID = re.compile("[0-9a-fA-F-]{36,40}")
 
 
 def list_profiles() -> list[Json]:
-    """NetworkManager's connection profiles: uuid, id, device (None when not active), file."""
-    found = []
+    """Return the connection profiles by UUID: uuid, id, device (None when not active), file. Raises HostError."""
+    profiles = []
     for record in nmcli.show_profiles(("UUID", "DEVICE", "FILENAME", "NAME")):
         if _UUID.fullmatch(record["UUID"]):
             uuid, device, file, name = (record.get(field, "") for field in ("UUID", "DEVICE", "FILENAME", "NAME"))
-            found.append({"uuid": uuid, "device": device or None, "file": file, "id": name})
-    return sorted(found, key=lambda p: str(p["uuid"]))
+            profiles.append({"uuid": uuid, "device": device or None, "file": file, "id": name})
+    return sorted(profiles, key=lambda p: str(p["uuid"]))
 
 
 def find_keyfiles(uuids: list[str]) -> list[str]:
-    """The keyfiles, on disk and in memory, that say that they hold one of these profiles."""
-    found = []
+    """Return the paths of the keyfiles, on disk and in memory, that name one of these UUIDs. Files that cannot be read
+    are skipped."""
+    paths = []
     for path in list_keyfiles(*PROFILE_FOLDERS):
         with contextlib.suppress(OSError):
             if has_uuid(Path(path).read_bytes(), uuids):
-                found.append(path)
-    return found
+                paths.append(path)
+    return paths
 
 
 def list_keyfiles(*folders: str) -> list[str]:
-    """What NetworkManager takes for keyfiles: none whose name begins with a dot, no folder (a backup, mostly)."""
-    found = [p for folder in folders if Path(folder).is_dir() for p in sorted(Path(folder).glob("[!.]*"))]
-    return [str(p) for p in found if not p.is_dir()]
+    """Return the files that NetworkManager reads as keyfiles: without folders and names that begin with a dot."""
+    paths = [p for folder in folders if Path(folder).is_dir() for p in sorted(Path(folder).glob("[!.]*"))]
+    return [str(p) for p in paths if not p.is_dir()]
 
 
 def has_uuid(keyfile: bytes, uuids: list[str]) -> bool:
-    """Whether a keyfile names one of these profiles. A person's may do so in capitals and with blanks; or not at all:
-    then NetworkManager derives the UUID from the path, and writes it down when it saves the profile."""
-    said = {found.lower() for found in re.findall(rb"^[ \t]*uuid[ \t]*=[ \t]*([^\s]+)", keyfile, re.MULTILINE)}
-    return any(uuid.lower().encode() in said for uuid in uuids)
+    """Return whether a keyfile names one of these UUIDs.
+
+    A keyfile that was written by hand may have capitals and spaces, or no UUID: NetworkManager then derives one from
+    the path, and writes it into the file when it saves the profile.
+    """
+    named = {uuid.lower() for uuid in re.findall(rb"^[ \t]*uuid[ \t]*=[ \t]*([^\s]+)", keyfile, re.MULTILINE)}
+    return any(uuid.lower().encode() in named for uuid in uuids)
 
 
 def read_name_servers() -> dict[str, Json]:
-    """The name servers and domains that NetworkManager has from each interface."""
+    """Return the name servers and domains that NetworkManager got from each interface. Raises HostError."""
     path = f"{OBJECT_PATH}/DnsManager"
-    words = ("busctl", "--json=short", "get-property", BUS_NAME, path, f"{BUS_NAME}.DnsManager", "Configuration")
-    found: dict[str, Json] = {}
-    for row in programs.run_json(*words)["data"]:
-        held = {key: row[key]["data"] for key in ("nameservers", "domains") if row.get(key, {}).get("data")}
-        if held and "interface" in row:
-            found[row["interface"]["data"]] = held
-    return found
+    command = ("busctl", "--json=short", "get-property", BUS_NAME, path, f"{BUS_NAME}.DnsManager", "Configuration")
+    servers: dict[str, Json] = {}
+    for row in programs.run_json(*command)["data"]:
+        settings = {key: row[key]["data"] for key in ("nameservers", "domains") if row.get(key, {}).get("data")}
+        if settings and "interface" in row:
+            servers[row["interface"]["data"]] = settings
+    return servers
 
 
 def read_global_dns() -> Json:
-    """NetworkManager's global name servers, which go before those of every interface: as busctl tells them. nmstate
-    (2.2.62) makes name servers global where no interface can have them; NetworkManager writes that to INTERN at once,
-    and 1.42 does not take it back with a checkpoint."""
+    """Return NetworkManager's global name servers in busctl's form; empty when there are none or they cannot be set.
+
+    Global name servers take precedence over those of the interfaces. nmstate (2.2.62) makes name servers global
+    where no interface can have them. NetworkManager saves them to INTERN_FILE at once, and 1.42 does not restore them
+    when it rolls a checkpoint back. Raises HostError.
+    """
     try:
         text = Path(INTERN_FILE).read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return {}
-    if not re.search(r"^\[[^\]\n]*global-dns", text, re.MULTILINE):  # a person's, in NetworkManager.conf: not settable
+    if not re.search(r"^\[[^\]\n]*global-dns", text, re.MULTILINE):  # those of NetworkManager.conf cannot be set
         return {}
-    held: Json = programs.run_json(
+    global_dns: Json = programs.run_json(
         "busctl", "--json=short", "get-property", BUS_NAME, OBJECT_PATH, BUS_NAME, GLOBAL_DNS_PROPERTY
     )["data"]
-    return held
+    return global_dns
 
 
 def global_dns_command(wanted: Json) -> list[str]:
-    """The command that does it."""
-    place = [BUS_NAME, OBJECT_PATH, BUS_NAME, GLOBAL_DNS_PROPERTY]
-    return ["busctl", "set-property", *place, "a{sv}", *_busctl_arguments("a{sv}", wanted)]
+    """Return the command that sets the global name servers to what `read_global_dns` returned."""
+    target = [BUS_NAME, OBJECT_PATH, BUS_NAME, GLOBAL_DNS_PROPERTY]
+    return ["busctl", "set-property", *target, "a{sv}", *_busctl_arguments("a{sv}", wanted)]
 
 
-def _busctl_arguments(kind: str, value: Any) -> list[str]:
-    """What busctl tells of a value, as it wants it to be said."""
-    if kind == "s":
+def _busctl_arguments(signature: str, value: Any) -> list[str]:
+    """Return the arguments for a value of this D-Bus type, which busctl printed as JSON. Raises HostError for other
+    types."""
+    if signature == "s":
         return [str(value)]
-    if kind == "as":
+    if signature == "as":
         return [str(len(value)), *value]
-    if kind != "a{sv}":
-        raise HostError(f"a value of the type {kind}")
-    entries = [[key, held["type"], *_busctl_arguments(held["type"], held["data"])] for key, held in value.items()]
-    return [str(len(entries)), *(word for entry in entries for word in entry)]
+    if signature != "a{sv}":
+        raise HostError(f"busctl: no support for a value of type {signature}")
+    entries = [[key, item["type"], *_busctl_arguments(item["type"], item["data"])] for key, item in value.items()]
+    return [str(len(entries)), *(argument for entry in entries for argument in entry)]
 
 
 def is_running() -> bool:
-    """Whether systemd has NetworkManager running."""
+    """Return whether NetworkManager is active, as systemd reports it."""
     with contextlib.suppress(HostError):
         return programs.run("systemctl", "is-active", "NetworkManager").strip() == "active"
     return False
 
 
 def make_responsive() -> bool:
-    """Start NetworkManager when it does not run, and anew when it does not answer: without it no profile can
-    be given back. It leaves the links as they are when it goes. Says whether it was killed, with what else it kept up
-    (a VPN)."""
+    """Start NetworkManager when it is not active, restart it when it does not answer; return whether it was restarted.
+
+    Without NetworkManager no connection profile can be restored. It leaves the links as they are when it stops, but
+    other connections of it, such as a VPN, end.
+    """
     with contextlib.suppress(HostError):
         programs.run("systemctl", "start", "NetworkManager", timeout=60)
     try:

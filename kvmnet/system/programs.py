@@ -1,4 +1,4 @@
-"""Runs programs of the host, and reads the JSON that they print."""
+"""Runs programs of the host and reads the JSON that they print."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ PROGRAM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def run(*argv: str, timeout: float = 30.0) -> str:
-    """What `argv` prints; raises Failed with its error text when it fails or takes over `timeout` seconds.
+    """Run a program and return its output. Raises HostError, with the program's error text, when it fails or takes
+    longer than `timeout` seconds.
 
-    A link's alias or a second name may be any bytes: those that are no UTF-8 come as surrogates, and go back to
-    programs as they were. The locale is one in which nmcli prints every letter of a file's name.
+    The alias or an altname of a link may contain any bytes. Bytes that are not UTF-8 become surrogates, and become the
+    same bytes again in arguments. The locale is one in which nmcli prints file names completely.
     """
     try:
         done = subprocess.run(
@@ -34,7 +35,7 @@ def run(*argv: str, timeout: float = 30.0) -> str:
         raise HostError(f"{argv[0]}: not found") from error
     except subprocess.TimeoutExpired as error:
         raise HostError(f"{' '.join(argv)}: no answer within {timeout:.0f} s") from error
-    except (OSError, ValueError) as error:  # no memory for a process; a word that is none
+    except (OSError, ValueError) as error:  # no memory for a process; a null byte in an argument
         raise HostError(f"{argv[0]}: {error}") from error
     if done.returncode != 0:
         raise HostError(f"{' '.join(argv)}: {(done.stderr or done.stdout).strip()}")
@@ -42,9 +43,10 @@ def run(*argv: str, timeout: float = 30.0) -> str:
 
 
 def run_json(*argv: str) -> Any:
-    """The JSON that `argv` prints (an empty list where it prints nothing: `ip -j` does that); raises Failed when it is
-    none. iproute2 before 6.1 escapes the apostrophe, which JSON does not know; no version escapes every control
-    character.
+    """Run a program and return the JSON that it prints; an empty list when it prints nothing, as `ip -j` does. Raises
+    HostError when it fails or prints no JSON.
+
+    iproute2 before 6.1 escapes the apostrophe, which JSON does not allow. No version escapes every control character.
     """
     text = re.sub(r"\\(.)", lambda pair: "'" if pair[1] == "'" else pair[0], run(*argv).strip() or "[]")
     try:

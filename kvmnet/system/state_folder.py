@@ -1,4 +1,4 @@
-"""The state folder, /var/lib/kvmnet: names of its files, and the command of the rescue program in it."""
+"""The state folder, /var/lib/kvmnet: the names of its files, and the command of the rescue program in it."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from kvmnet.system import clock, files, programs
 
 STATE_FOLDER = "/var/lib/kvmnet"
 
-#: A file beside the journal whose room the undo has when the disk is full: files are given back whole, by a new
-#: one in the old one's place.
+#: A file beside the journal that reserves space. A rollback removes it first, so that it can write files on a full
+#: disk: a file is restored by a new one that replaces it.
 BALLAST_FILE = "ballast"
 
 BALLAST_SIZE = 1 << 20
 
-#: How the copies of keyfiles that wait beside the journal for the keeping end.
+#: The suffix of the copies of keyfiles beside the journal. They are written to NetworkManager's folder when the change
+#: is kept.
 REBOUND_SUFFIX = ".rebound"
 
-#: A file beside the journal with the keyfiles that are not the transaction's, while NetworkManager rolls back.
+#: A file beside the journal with the keyfiles of other tools, while NetworkManager rolls a checkpoint back.
 OTHER_KEYFILES_FILE = "others.json"
 
-#: How many ended transactions are remembered, besides those that first took a NIC over.
+#: How many ended transactions the history has, besides those that `rollback` and `remove` need.
 HISTORY_LIMIT = 50
 
 
-#: The rescue program, and the one of the layout before it.
+#: The rescue program, and its name in the previous layout.
 RESCUE_PROGRAM, PREVIOUS_RESCUE_PROGRAM = "rescue.pyz", "rescue.py"
 
 
 def rescue_command(state_dir: Path, *options: str) -> list[str]:
-    """The command that runs the rescue program of a state folder: the present one, or the one of the layout before it
-    when a transaction was begun by that."""
+    """Return the command that runs the rescue program of a state folder: rescue.pyz, or rescue.py where only that
+    exists (the previous layout)."""
     program = state_dir / RESCUE_PROGRAM
     if not program.exists() and (state_dir / PREVIOUS_RESCUE_PROGRAM).exists():
         program = state_dir / PREVIOUS_RESCUE_PROGRAM
@@ -39,5 +40,5 @@ def rescue_command(state_dir: Path, *options: str) -> list[str]:
 
 
 def has_rebooted(folder: Path) -> bool:
-    """Whether the machine was started since this transaction was begun."""
+    """Return whether the host was booted since this transaction began."""
     return files.read_json(folder / "transaction.json").get("boot") not in (None, clock.boot_id())

@@ -1,4 +1,4 @@
-"""systemd units of a transaction: the worker's and the watchdog's."""
+"""systemd units of a transaction: those of the worker and of the watchdog."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from kvmnet.system.errors import HostError
 
 
 def watchdog_unit_name(identity: str) -> str:
-    """The timer, and the service that it starts, without their suffixes."""
+    """Return the name, without suffix, of the watchdog's timer and of the service that it starts."""
     return f"kvmnet-watchdog-{identity}"
 
 
 def is_unit_alive(unit: str) -> bool:
-    """Whether systemd has processes of this unit, or is about to; True as well when it does not answer."""
+    """Return whether this unit is active or changes its state; also True when systemd does not answer."""
     try:
         state = programs.run("systemctl", "show", "--property=ActiveState", "--value", unit).strip()
     except HostError:
@@ -23,6 +23,6 @@ def is_unit_alive(unit: str) -> bool:
 
 
 def stop_watchdog(identity: str) -> None:
-    """End the watchdog of a transaction."""
+    """Stop the watchdog's timer of a transaction. An error is ignored: a watchdog without a transaction ends itself."""
     with contextlib.suppress(HostError):
         programs.run("systemctl", "stop", watchdog_unit_name(identity) + ".timer")

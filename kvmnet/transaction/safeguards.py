@@ -1,6 +1,6 @@
-"""What rolls a transaction back when its worker cannot: the rescue program, a watchdog timer, units for the next boot.
+"""Installs what rolls a transaction back when its worker cannot: the rescue program, its boot units and its watchdog.
 
-All of it runs the system's Python and needs nothing of kvmnet, whose venv may be gone.
+All of these run on the system's Python and need no other part of kvmnet, whose venv may be deleted.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from kvmnet.system.programs import SYSTEM_PYTHON
 from kvmnet.system.state_folder import PREVIOUS_RESCUE_PROGRAM, RESCUE_PROGRAM
 
 UNIT_DIR = Path("/etc/systemd/system")
-#: The second one is tried again, as no watchdog outlives a boot and a DHCP server may come up later than we. Ten tries
-#: of which each takes as long as it may are over within the three hours.
+#: The boot units. The second one is restarted when it fails, because there is no watchdog after a boot, and a DHCP
+#: server may start later than this host. Ten tries of the longest duration fit into the three hours.
 UNITS = {
     "kvmnet-boot-undo.service": """[Unit]
-Description=Give back the network that a power cut caught in the middle of a change
+Description=kvmnet: restore the network after a power loss during a change
 Documentation=file:{state}/rescue.pyz
 ConditionPathExists={state}/open
 RequiresMountsFor={state}
@@ -34,13 +34,13 @@ Wants=network-pre.target
 [Service]
 Type=oneshot
 TimeoutStartSec=150
-ExecStart={python} -I {state}/rescue.pyz --state {state} --boot --why "the machine was cut off"
+ExecStart={python} -I {state}/rescue.pyz --state {state} --boot --why "the host restarted during the change"
 
 [Install]
 WantedBy=multi-user.target
 """,
     "kvmnet-boot-verify.service": """[Unit]
-Description=See that the network is as it was before the change that a power cut caught
+Description=kvmnet: verify the network after a power loss during a change
 Documentation=file:{state}/rescue.pyz
 ConditionPathExists={state}/open
 RequiresMountsFor={state}
@@ -54,7 +54,7 @@ TimeoutStartSec=600
 SuccessExitStatus=3
 Restart=on-failure
 RestartSec=30
-ExecStart={python} -I {state}/rescue.pyz --state {state} --booted --why "the machine was cut off"
+ExecStart={python} -I {state}/rescue.pyz --state {state} --booted --why "the host restarted during the change"
 
 [Install]
 WantedBy=multi-user.target
@@ -63,40 +63,39 @@ WantedBy=multi-user.target
 
 
 def install(state_dir: Path, program: bytes) -> None:
-    """Write the rescue program (`try_rescue_program` returns it) and the boot units before any step begins. Raises
-    Refused when they cannot be written or systemd does not accept them.
+    """Write the rescue program, as `try_rescue_program` returned it, and the boot units. Raises Refused on failure.
 
-    The program of the previous layout goes last: until then its boot units are complete.
+    The program of the previous layout is removed last: its boot units call it until they are replaced.
     """
-    place = state_dir
+    folder = state_dir
     try:
         _write_rescue_program(state_dir, program)
-        place = UNIT_DIR
+        folder = UNIT_DIR
         _install_units(state_dir)
-        place = state_dir
+        folder = state_dir
         files.remove_file(str(state_dir / PREVIOUS_RESCUE_PROGRAM))
     except OSError as error:
-        raise not_written(place, error) from error
+        raise not_written(folder, error) from error
 
 
-def not_written(place: Path, error: OSError) -> Refused:
-    """The refusal for what must be on disk before anything is touched, and could not be written into `place`."""
+def not_written(folder: Path, error: OSError) -> Refused:
+    """Return the refusal for a file that a rollback needs and that could not be written to this folder."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Refused(f"there is no room for a transaction in {place}: {error}", "make 10 MB of room", "KVN510")
-    return Refused(f"the way back cannot be written into {place}: {error}", None, "KVN509")
+        return Refused(f"not enough disk space for a transaction in {folder}: {error}", "free 10 MB", "KVN510")
+    return Refused(f"rollback cannot be prepared: {folder} cannot be written: {error}", None, "KVN509")
 
 
 def try_rescue_program(state_dir: Path) -> bytes:
-    """The rescue program for this host: it was run once by the system's Python. Raises Refused when that fails: before
-    the plan is shown, because a change that cannot be rolled back must not begin.
+    """Return the rescue program for this host, after the system's Python has run it once. Raises Refused if it fails.
 
-    The program in the state folder is used again when its sources are those of this kvmnet and its byte code fits the
-    system's Python; building one takes the time of several starts.
+    This is done before the plan is shown, because a change that cannot be rolled back must not begin. The program in
+    the state folder is used again when it has the sources of this kvmnet and byte code for the system's Python:
+    building one takes the time of several starts.
     """
     installed = state_dir / RESCUE_PROGRAM
     with contextlib.suppress(OSError):
         program = installed.read_bytes()
-        if archive.holds(program, archive.read_sources()) and _run_self_test(installed) == BYTE_CODE:
+        if archive.has_sources(program, archive.read_sources()) and _run_self_test(installed) == BYTE_CODE:
             return program
     program = _build()
     with tempfile.NamedTemporaryFile(prefix="kvmnet-", suffix=".pyz") as file:
@@ -111,7 +110,7 @@ def _python() -> str:
 
 
 def _run_self_test(program: Path) -> str:
-    """What the rescue program runs from: rescue.BYTE_CODE or rescue.SOURCES."""
+    """Run the rescue program's self-test; return rescue.BYTE_CODE or rescue.SOURCES. Raises Refused."""
     try:
         return programs.run(_python(), "-I", str(program), "--self-test").strip()
     except HostError as error:
@@ -126,7 +125,7 @@ def _build() -> bytes:
 
 
 def uninstall() -> None:
-    """Take the units away: for when the machine is given back. What cannot be taken away stays."""
+    """Remove the boot units, after `kvmnet remove`. Units that cannot be removed stay."""
     for name in UNITS:
         with contextlib.suppress(HostError, OSError):
             programs.run("systemctl", "disable", "--no-reload", name)
@@ -137,14 +136,16 @@ def uninstall() -> None:
 
 
 def arm(state_dir: Path, identity: str) -> None:
-    """Start the watchdog: the rescue program, started by a timer of systemd's again whenever it has ended. It rolls the
-    transaction back when nobody works on it any more. Raises Refused when systemd does not start it."""
+    """Start the watchdog of a transaction. Raises Refused when systemd does not start it.
+
+    The watchdog is the rescue program. A systemd timer starts it, and starts it again when it has ended.
+    """
     command = [
         "systemd-run",
         "--quiet",
         "--collect",
         f"--unit={units.watchdog_unit_name(identity)}",
-        f"--description=kvmnet: watch over transaction {identity}",
+        f"--description=kvmnet: watchdog of transaction {identity}",
         "--on-active=5",
         "--on-unit-inactive=5",
         "--timer-property=AccuracySec=1s",
@@ -157,7 +158,7 @@ def arm(state_dir: Path, identity: str) -> None:
         programs.run(*command)
     except (HostError, OSError) as error:
         raise Refused(
-            f"systemd does not start the watchdog: {error}", "systemctl status; journalctl -xe", "KVN509"
+            f"systemd cannot start the watchdog: {error}", "systemctl status; journalctl -xe", "KVN509"
         ) from error
 
 
@@ -172,9 +173,11 @@ def _write_rescue_program(state_dir: Path, program: bytes) -> None:
 
 
 def _install_units(state_dir: Path) -> None:
-    """Write and enable the units that run the rescue program at boot. systemd reads them when the machine boots; it
-    reloads them now only where one changed, because that takes 3 s on a host of 64 interfaces in the lab. Raises
-    Refused when systemd does not accept them."""
+    """Write and enable the boot units. Raises Refused when systemd does not accept them, and OSError.
+
+    systemd reads them at boot. It reloads them now only when one has changed, because a reload takes 3 s on a host with
+    64 interfaces in the lab.
+    """
     changed = False
     wants = [UNIT_DIR / "multi-user.target.wants" / name for name in UNITS]
     for name, template in UNITS.items():
@@ -189,4 +192,4 @@ def _install_units(state_dir: Path) -> None:
         elif changed:
             programs.run("systemctl", "daemon-reload")
     except HostError as error:
-        raise Refused(f"systemd does not take the units that undo at boot: {error}", None, "KVN509") from error
+        raise Refused(f"systemd cannot enable the boot units: {error}", None, "KVN509") from error

@@ -52,23 +52,24 @@ TURNS: dict[str, tuple[str, ...]] = {
     "test_secrets": (),
     "test_tutorial": ("trixie",),
     "test_two_nics": (),
+    "test_upgrade": ("bookworm",),
     # two minutes, and test_undo has the same of the seed's host
     "test_language::test_a_mistyped_network_undoes_it_all": (),
     # a minute each
-    "test_guard::test_what_is_open_lies_on_a_file_system_that_comes_late": (),
-    "test_guard::test_the_nic_comes_late": (),
-    "test_guard::test_an_undo_that_is_stopped_is_taken_over": (),
-    "test_guard::test_the_power_goes_while_the_machine_is_given_back": (),
-    "test_guard::test_the_power_goes_in_a_rollback": (),
-    "test_guard::test_the_power_goes_in_an_undo": (),
+    "test_guard::test_the_state_folder_is_mounted_late": (),
+    "test_guard::test_the_nic_appears_late": (),
+    "test_guard::test_a_stalled_rollback_is_taken_over": (),
+    "test_guard::test_power_loss_in_a_removal": (),
+    "test_guard::test_power_loss_in_a_rollback_command": (),
+    "test_guard::test_power_loss_while_a_change_is_rolled_back": (),
     # the two that have most of the refusals in them
     "test_refusals::test_networkmanager_does_not_run": ("trixie",),
     "test_refusals::test_all_reasons_at_once_and_what_is_allowed": ("trixie",),
     # the fault matrix has these too
     "test_undo::test_nmstate_fails": (),
-    "test_undo::test_nmstate_does_not_do_what_it_says": (),
-    "test_guard::test_without_worker_and_unit_the_watchdog_undoes": (),
-    "test_guard::test_the_power_goes_in_the_trial": (),
+    "test_undo::test_nmstate_applies_another_state": (),
+    "test_guard::test_the_watchdog_rolls_back_without_worker_and_unit": (),
+    "test_guard::test_power_loss_in_the_trial": (),
 }
 """With --take-turns, as in `make test`, which must not take too long: the generations that a module's tests, or one of
 them, run in. What is not named runs in both, as all does in `make lab-tests-all`."""

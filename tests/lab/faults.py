@@ -1,4 +1,4 @@
-"""Faults that a test puts into a machine: a nmstatectl that fails or hangs, a worker that is killed."""
+"""Faults that a test causes on a machine: a nmstatectl that fails or hangs, a worker that is paused or killed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from tests.lab.machine import Job, Machine
 
 PROGRAM = "/usr/local/bin/nmstatectl"
 REAL = "/usr/local/bin/nmstatectl.real"
-#: For `nmstatectl`: it applies another state than the one it got.
-DOES_OTHERWISE = """sed 's/"stp": {"enabled": false}/"stp": {"enabled": true}/' | $REAL "$@\""""
+#: For `nmstatectl`: it applies another state than the given one.
+APPLIES_ANOTHER_STATE = """sed 's/"stp": {"enabled": false}/"stp": {"enabled": true}/' | $REAL "$@\""""
 
 
 @contextmanager
 def nmstatectl(machine: Machine, on_apply: str, show: str = "true") -> Iterator[None]:
-    """`nmstatectl apply` runs these lines of shell instead; $REAL is the real program, "$@" its arguments. Ahead of
-    `show` others may run."""
+    """Make `nmstatectl apply` run these shell lines instead; $REAL is the real program, "$@" its arguments.
+
+    The lines of `show` run before `nmstatectl show`.
+    """
     machine.run(f"cp -n {PROGRAM} {REAL}")
     lines = ["#!/bin/bash", f"REAL={REAL}", f'if [ "$1" = show ]; then {show}; fi']
     lines += ['if [ "$1" != apply ]; then exec $REAL "$@"; fi', on_apply, ""]
@@ -28,11 +30,11 @@ def nmstatectl(machine: Machine, on_apply: str, show: str = "true") -> Iterator[
     try:
         yield
     finally:
-        machine.run(f"mv {REAL} {PROGRAM}; sync")  # a later power cut must not take the program
+        machine.run(f"mv {REAL} {PROGRAM}; sync")  # a later power cut must not remove the program
 
 
 def wait_for_step(machine: Machine, title: str, *, timeout: float = 60) -> None:
-    """Until the open transaction has begun the step of this title."""
+    """Wait until the open transaction has begun the step with this title."""
     machine.until(f"grep -q '\"do\".*{title}' /var/lib/kvmnet/open/journal.jsonl", timeout=timeout, every=0.1)
 
 
@@ -63,9 +65,9 @@ pause()
 
 
 def pause(machine: Machine, step: Optional[int], *, event: str = "do", seconds: float = 600) -> None:
-    """The next worker stops right after this word of its journal is on disk, before it does anything more.
+    """Pause the next worker right after this event of its journal is on disk, before its next action.
 
-    It is put into the machine's own Python of kvmnet by a .pth file: kvmnet itself has no such thing.
+    A .pth file adds this to the Python of kvmnet on the machine: kvmnet itself has no such feature.
     """
     packages = machine.out("echo /opt/kvmnet/lib/python3*/site-packages")
     machine.put(f"{packages}/lab_pause.py", _PAUSE)
@@ -75,21 +77,21 @@ def pause(machine: Machine, step: Optional[int], *, event: str = "do", seconds: 
 
 
 def wait_paused(machine: Machine, job: Job, *, timeout: float = 120) -> None:
-    """Until the worker has stopped where `pause` said; the command that was to come there may not end before."""
+    """Wait until the worker has paused as `pause` requested. The command must not end before."""
     limit = time.monotonic() + timeout
     while machine.run(f"test -e {REACHED}", check=False).code:
-        assert job.running, f"it ended before it came there: {job.wait()}"
-        assert time.monotonic() < limit, f"it does not come there: {job.output()}"
+        assert job.running, f"the command ended before: {job.wait()}"
+        assert time.monotonic() < limit, f"the worker does not pause: {job.output()}"
         time.sleep(0.1)
 
 
 def go_on(machine: Machine) -> None:
-    """Let the worker that has stopped go on."""
+    """Let the paused worker continue."""
     machine.run(f"touch {GO}")
 
 
 def status(machine: Machine) -> dict[str, Any]:
-    """What `kvmnet status` says of the open transaction; empty when there is none, or no kvmnet."""
+    """Return what `kvmnet status` reports of the open transaction; empty when there is none, or no kvmnet."""
     text = machine.run("kvmnet status --json", check=False).stdout
     with suppress(ValueError, AttributeError):
         return dict(json.loads(text)["open"] or {})
@@ -97,13 +99,13 @@ def status(machine: Machine) -> dict[str, Any]:
 
 
 def events(machine: Machine) -> list[dict[str, Any]]:
-    """The open journal."""
+    """Return the journal of the open transaction."""
     text = machine.run("cat /var/lib/kvmnet/open/journal.jsonl", check=False).stdout
     return [json.loads(line) for line in text.splitlines()] or [{"event": "none"}]
 
 
 def last_events(machine: Machine) -> list[dict[str, Any]]:
-    """The journal of the transaction that ended last: not the one of the latest date, since clocks have jumped."""
+    """Return the journal of the transaction that ended last, also when the clock has jumped."""
     script = """
 import glob, json, time
 ended = [open(path).read().splitlines() for path in glob.glob("/var/lib/kvmnet/history/*/journal.jsonl")]
@@ -113,7 +115,7 @@ print("\\n".join(min(ended, key=lambda lines: abs(json.loads(lines[-1])["at"] - 
 
 
 def kill_unit(machine: Machine, *, rescue_too: bool) -> None:
-    """SIGKILL the processes of the unit that does the work; with `rescue_too` also what systemd starts after."""
+    """Send SIGKILL to the processes of the worker's unit; with `rescue_too` also to what systemd starts after it."""
     script = """
 import glob, os, signal, sys, time
 end = time.time() + (6 if sys.argv[1] == "all" else 0)
@@ -146,13 +148,13 @@ def in_background(machine: Machine, command: str, title: str) -> Job:
         wait_for_step(machine, title)
     except Exception:
         time.sleep(0.1)
-        raise AssertionError(f"never came to '{title}': {job.stop()}") from None
+        raise AssertionError(f"the step '{title}' did not begin: {job.stop()}") from None
     return job
 
 
 def reopen_last(machine: Machine) -> None:
-    """Make the last transaction what it would be, had it been cut off before the word that it is kept."""
-    units = "'kvmnet-apply-*' 'kvmnet-watchdog-*'"  # a watchdog that still looks would undo it itself
+    """Open the last transaction again, as if it had been interrupted before the event that the change is kept."""
+    units = "'kvmnet-apply-*' 'kvmnet-watchdog-*'"  # a watchdog that still runs would roll it back
     machine.until(f"! systemctl list-units --all --no-legend {units} | grep -q .")
     machine.run(
         "cd /var/lib/kvmnet && mv history/$(ls history | tail -n 1) open && "

@@ -1,11 +1,11 @@
-"""The fault matrix: at every step of a change something terrible happens, and the machine is there again.
+"""The fault matrix: a fault at every step of a change, after which the host must be complete and reachable.
 
     python -m tests.lab.matrix [--generation G] [--shard 1/4] [--pairs N] [--only WORDS] [--list]
                                [--results FILE [--rest]]
 
-A point is a place in the transaction (the worker is stopped right there) and a fault, or the story of a change that
-goes wrong in its own way. After it the machine must be wholly as before or wholly as defined within a time limit, and
-a new connection from the peer must be answered. tests/lab/matrix_table.py makes a table of the results.
+A point is a place in the transaction, where the worker is paused, and a fault; or a story, a change that fails in its
+own way. After it the host must be completely as before or completely as defined within a time limit, and a new
+connection from the peer must be answered. tests/lab/matrix_table.py makes a table of the results.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ from tests.lab.outage import reachable
 
 BEFORE_THE_COMMIT = ("the re-binding", "the rename", "the seeding", "the trial")
 EITHER = ("before", "after")
-#: Faults that a change may outlive, as it may not.
+#: Faults after which a change may be kept or rolled back.
 UNDECIDED = ("disk full", "foreign checkpoint", "kvmnet deleted, the worker lives", *CLOCKS)
 
 
 @dataclass(frozen=True)
 class Point:
-    """The worker stops at the word `event` of `step` (its number, or a critical place); then the fault. A story has
-    no place. `ends` are the outcomes that are right: "before", "after" or both."""
+    """The worker is paused at the `event` of `step` (its number, or a critical place); then the fault happens.
+
+    A story has no place. `ends` are the correct outcomes: "before", "after" or both.
+    """
 
     fault: str
     step: Union[int, str, None] = None
@@ -60,26 +62,26 @@ class Point:
 
 
 def points(generation: str) -> list[Point]:
-    """Every point of one generation. The seed's host has all of them in both; on the other hosts they take turns."""
-    found: list[Point] = []
+    """Return every point of one generation. The example host has all of them in both; the others take turns."""
+    chosen: list[Point] = []
     for number in range(len(STEPS)):
-        found += [Point(fault, number, "do") for fault in ("worker killed", "power cut")]
-        found.append(Point("everything killed", number, "done"))
-    found += _critical(SEED, RENAMES)
+        chosen += [Point(fault, number, "do") for fault in ("worker killed", "power cut")]
+        chosen.append(Point("everything killed", number, "done"))
+    chosen += _critical(SEED, RENAMES)
     others = [point for kind, places in OTHERS.items() for point in _critical(kind, places)]
-    return found + others[roots.GENERATIONS.index(generation) :: len(roots.GENERATIONS)]
+    return chosen + others[roots.GENERATIONS.index(generation) :: len(roots.GENERATIONS)]
 
 
-def share_of(found: list[Point], part: int, parts: int) -> list[Point]:
-    """One of equal parts, in their order; spread so that no part has the same faults at every place."""
-    spread = sorted(found, key=lambda point: zlib.crc32(point.name.encode()))
+def share_of(all_points: list[Point], part: int, parts: int) -> list[Point]:
+    """Return one of equal parts, in their order. The faults at each place are spread over the parts."""
+    spread = sorted(all_points, key=lambda point: zlib.crc32(point.name.encode()))
     chosen = set(spread[part - 1 :: parts])
-    return [point for point in found if point in chosen]
+    return [point for point in all_points if point in chosen]
 
 
 def _critical(kind: str, places: tuple[str, ...]) -> list[Point]:
-    """Every fault at the critical places, and the stories."""
-    found = []
+    """Return every fault at the critical places, and the stories."""
+    critical = []
     for place in places:
         late = place not in BEFORE_THE_COMMIT
         for fault in FAULTS:
@@ -88,16 +90,16 @@ def _critical(kind: str, places: tuple[str, ...]) -> list[Point]:
                 ends = ("after",)
             elif fault.startswith("NetworkManager") or fault in UNDECIDED:
                 ends = EITHER
-            found.append(Point(fault, place, ends=ends, kind=kind))
+            critical.append(Point(fault, place, ends=ends, kind=kind))
     renames = places != NO_RENAME
     stories = [name for name in STORIES if renames or not name.startswith("rename")]
-    return found + [Point(name, ends=("after",) if name in KEPT else ("before",), kind=kind) for name in stories]
+    return critical + [Point(name, ends=("after",) if name in KEPT else ("before",), kind=kind) for name in stories]
 
 
 def run(bench: Bench, point: Point) -> str:
-    """Let it happen; how it ended. Raises AssertionError when the machine is not there again."""
+    """Run a point and return its outcome. Raises AssertionError when the host is lost."""
     host = bench.host
-    assert not (left := _differences(bench, "before")), f"the machine is not as it must be before a point: {left}"
+    assert not (left := _differences(bench, "before")), f"the host is not in its first state before a point: {left}"
     if point.step is None:
         STORIES[point.fault](bench)
         return settled(bench, point.ends)
@@ -105,38 +107,38 @@ def run(bench: Bench, point: Point) -> str:
     faults.pause(host, number, event=point.event)
     job = host.start(bench.apply())
     faults.wait_paused(host, job)
-    told = faults.events(host)
-    assert (told[-1]["event"], told[-1].get("step")) == (point.event, number), told[-1]
+    events = faults.events(host)
+    assert (events[-1]["event"], events[-1].get("step")) == (point.event, number), events[-1]
     FAULTS[point.fault](bench, job)
     return settled(bench, point.ends)
 
 
 def settled(bench: Bench, ends: tuple[str, ...]) -> str:
-    """Wait until no transaction is open, then hold the machine against what it was and what it was to be."""
+    """Wait until no transaction is open, then compare the host with the correct outcomes; return its outcome."""
     host = bench.host
     matrix_faults.until_closed(bench)
     host.until("! systemctl list-units --no-legend --state=active,activating 'kvmnet-*' | grep -q .", timeout=60)
-    host.until("! pgrep -f '[b]in/kvmnet apply'", timeout=60)  # it has the lock until it has told how it ended
+    host.until("! pgrep -f '[b]in/kvmnet apply'", timeout=60)  # it holds the lock until it has printed the result
     limit = time.monotonic() + 20  # an address's duplicate detection may go on
-    while not (found := [name for name in ends if not _differences(bench, name)]):
+    while not (outcomes := [name for name in ends if not _differences(bench, name)]):
         assert time.monotonic() < limit, "\n".join(line for name in ends for line in _differences(bench, name))
         time.sleep(0.5)
     limit = time.monotonic() + 15  # the peer's own NIC may have come up only now
     while not reachable(bench.peer, bench.address, timeout=5):
         assert time.monotonic() < limit, "a new connection is not answered"
-    return found[0]
+    return outcomes[0]
 
 
 def back(bench: Bench, ended: str) -> None:
-    """From the new state to the old one, for the next point."""
+    """Restore the state before the change, for the next point."""
     if ended == "after":
         bench.host.run("kvmnet remove --yes", timeout=240)
-    assert not (left := _differences(bench, "before")), f"given back it is not as before: {left}"
+    assert not (left := _differences(bench, "before")), f"after `kvmnet remove` the host is not as before: {left}"
 
 
 def _differences(bench: Bench, end: str) -> list[str]:
-    """How the machine differs from one of its ends, byte for byte from the old one. In the new one NetworkManager may
-    have a name server from the bridge, or still from the bond that is its port: until it is started anew."""
+    """Return how the host differs from an outcome; from the old state byte for byte. In the new one NetworkManager may
+    have a name server from the bridge or, until its next restart, from the bond that is its port."""
     now, wanted = bench.look(bench.host), bench.before if end == "before" else bench.after
     parts = [part for part in wanted if end == "before" or part not in ("files", "dns")]
     return [f"not as {end}: {line}" for line in picture.differences(now, wanted, parts)]
@@ -144,7 +146,7 @@ def _differences(bench: Bench, end: str) -> list[str]:
 
 @functools.cache
 def current_commit() -> Optional[str]:
-    """The commit of this checkout, with `-dirty` where it has changes; None when git does not know it."""
+    """Return the commit of this checkout, with `-dirty` when it has changes; None without git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -155,11 +157,11 @@ def current_commit() -> Optional[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.lab.matrix", description=__doc__)
     parser.add_argument("--generation", choices=roots.GENERATIONS, action="append")
-    parser.add_argument("--shard", default="1/1", help="of the points, the i-th of n parts")
-    parser.add_argument("--pairs", type=int, default=1, help="pairs of machines side by side in each generation")
-    parser.add_argument("--only", default="", help="points whose name has these words")
-    parser.add_argument("--results", help="a file that each result is appended to, a line of JSON each")
-    parser.add_argument("--rest", action="store_true", help="only what that file has no result of")
+    parser.add_argument("--shard", default="1/1", help="run the i-th of n parts of the points")
+    parser.add_argument("--pairs", type=int, default=1, help="pairs of machines at the same time in each generation")
+    parser.add_argument("--only", default="", help="run points whose name contains this text")
+    parser.add_argument("--results", help="append each result to this file, as a line of JSON")
+    parser.add_argument("--rest", action="store_true", help="run only points without a result in that file")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     if options.rest and not options.results:
@@ -170,7 +172,7 @@ def main() -> int:
     for generation in options.generation or roots.GENERATIONS:
         chosen = share_of([p for p in points(generation) if options.only in p.name], part, parts)
         chosen = [p for p in chosen if known.get((p.kind, p.fault, p.place, generation), LOST) == LOST]
-        # those of one host together: a pair of machines is made for each
+        # points of one host together: each host needs a new pair of machines
         share = -(-len(chosen) // options.pairs) or 1
         tasks += [(generation, chosen[n : n + share], options.results) for n in range(0, len(chosen), share)]
     if options.list:
@@ -183,7 +185,8 @@ def main() -> int:
 
 
 def _all(generation: str, chosen: list[Point], results: Optional[str]) -> int:
-    """Run the points, each host's in one pair of machines; a lost one costs a new pair. How many were lost."""
+    """Run the points, those of one host in one pair of machines, with a new pair after a lost host; return how many
+    hosts were lost."""
     lost = 0
     for kind, of_kind in groupby(chosen, key=lambda point: point.kind):
         todo = list(of_kind)
@@ -203,7 +206,7 @@ def _all(generation: str, chosen: list[Point], results: Optional[str]) -> int:
 
 
 def _one(generation: str, bench: Bench, point: Point) -> Optional[str]:
-    """How the point ended; None when the machine was lost."""
+    """Run a point and return its outcome; None when the host was lost."""
     start = time.monotonic()
     try:
         ended = run(bench, point)

@@ -1,4 +1,4 @@
-"""The faults of the matrix: what happens to a change, each with a look that it did happen."""
+"""The faults and the stories of the fault matrix. Each checks that it has happened."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tests.lab.ssh import anew, way_in
 MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
 #: NM_CHECKPOINT_CREATE_FLAG_ALLOW_OVERLAPPING
 OVERLAPPING = 8
-#: Seconds, after the deadline that `status` shows, in which the machine must be there again.
+#: Seconds after the deadline that `kvmnet status` shows, within which the transaction must be closed.
 PATIENCE = 60
 HAPPENED = "/run/lab-happened"
-#: Of all the hosts of the matrix.
+#: The gateways of all hosts of the matrix.
 GATEWAYS = (PEER_ADDRESS, ways.VLAN_PEER, ways.PEER6)
 
-#: How the date changes under a worker that goes on.
+#: Changes of the date while the worker continues.
 CLOCKS = {"clock an hour on, the worker lives": "+1 hour", "clock an hour back, the worker lives": "-1 hour"}
 
-#: What ends a worker, by itself or with all that is left of it.
+#: Faults that kill the worker, alone or with other processes.
 DEADLY = ("worker killed", "everything killed", "power cut")
 
 Fault = Callable[[Bench, Job], None]
-"""Happens to a worker that has stopped at a place; it lets the worker go on, or ends it."""
+"""Happens while the worker is paused; it lets the worker continue, or ends it."""
 Story = Callable[[Bench], None]
-"""A whole change that goes wrong in its own way."""
+"""A whole change that fails in its own way."""
 
 
 def _kill(bench: Bench, job: Job) -> None:
@@ -39,7 +39,7 @@ def _kill(bench: Bench, job: Job) -> None:
 
 
 def _kill_all(bench: Bench, job: Job) -> None:
-    """The worker, what systemd starts after it, and the command that follows: the watchdog alone is left."""
+    """Kill the worker, what systemd starts after it, and the command that follows it, but not the watchdog."""
     job.stop(signal.SIGKILL)
     faults.kill_unit(bench.host, rescue_too=True)
 
@@ -68,17 +68,17 @@ def _frozen_nm(bench: Bench, job: Job) -> None:
 
 
 def _gone(bench: Bench, job: Job) -> None:
-    """kvmnet and its venv are deleted, then the worker dies."""
+    """Delete kvmnet and its venv, then kill the worker."""
     bench.host.run("mv /opt/kvmnet /opt/gone")
     try:
         faults.kill_unit(bench.host, rescue_too=False)
         until_closed(bench)
     finally:
-        bench.host.run("mv /opt/gone /opt/kvmnet; sync")  # a later power cut must not take it
+        bench.host.run("mv /opt/gone /opt/kvmnet; sync")  # a later power cut must not remove it
 
 
 def _gone_alone(bench: Bench, job: Job) -> None:
-    """kvmnet and its venv are deleted, and the worker lives on."""
+    """Delete kvmnet and its venv, and let the worker continue."""
     bench.host.run("mv /opt/kvmnet /opt/gone")
     try:
         faults.go_on(bench.host)
@@ -99,15 +99,15 @@ def _clock(jump: str) -> Fault:
 
 
 def _clock_alone(jump: str) -> Fault:
-    """The worker lives, and goes on: its deadline is no matter of the date."""
+    """Change the date and let the worker continue: its deadline must not depend on the date."""
 
     def fault(bench: Bench, job: Job) -> None:
         left = float(faults.status(bench.host)["left"])
         bench.host.run(f"date -s '{jump}'")
         try:
             assert abs(int(bench.host.out("date +%s")) - time.time()) > 3000, "the clock did not jump"
-            told = faults.status(bench.host)
-            assert told["works"] and 0 < float(told["left"]) <= left, f"the deadline has moved: {left}, {told}"
+            status = faults.status(bench.host)
+            assert status["works"] and 0 < float(status["left"]) <= left, f"the deadline has moved: {left}, {status}"
             faults.go_on(bench.host)
             until_closed(bench)
             job.wait(60)
@@ -118,7 +118,7 @@ def _clock_alone(jump: str) -> Fault:
 
 
 def _silence(bench: Bench, job: Job) -> None:
-    """The gateway is silent from here on; it answers again when all is over."""
+    """The gateway does not reply until the transaction is closed."""
     bench.peer.run(bench.silence)
     try:
         for gateway in GATEWAYS:
@@ -153,12 +153,12 @@ def _terminal(bench: Bench, job: Job) -> None:
 
 
 def _foreign_checkpoint(bench: Bench, job: Job) -> None:
-    """Of one that insists: in the trial NetworkManager refuses a second checkpoint over a device otherwise."""
+    """Create an overlapping checkpoint: without this flag NetworkManager rejects a second one during the trial."""
     path = bench.host.out(f"busctl call {MANAGER} CheckpointCreate aouu 0 600 {OVERLAPPING}").split()[-1].strip('"')
     try:
         faults.go_on(bench.host)
         until_closed(bench)
-        assert path in picture.checkpoints(bench.host), "another's checkpoint is gone"
+        assert path in picture.checkpoints(bench.host), "the checkpoint of the other tool is gone"
     finally:
         bench.host.run(f"busctl call {MANAGER} CheckpointDestroy o {path}", check=False)
 
@@ -199,7 +199,7 @@ def _nmstate(on_apply: str) -> Story:
 
 
 def _no_show(bench: Bench) -> None:
-    """Nothing can be read: nothing is begun."""
+    """The state cannot be read, so no transaction begins."""
     with faults.nmstatectl(bench.host, 'exec $REAL "$@"', show=f"touch {HAPPENED}; echo broken >&2; exit 1"):
         result = bench.host.run(bench.apply(), check=False, timeout=120)
     assert result.code == 5, result
@@ -208,7 +208,7 @@ def _no_show(bench: Bench) -> None:
 
 
 def _rename_refused(when: str) -> Story:
-    """The kernel's word about a rename (EBUSY), by a program that stands in for `ip`."""
+    """A replacement of `ip` answers EBUSY to a rename, as the kernel would."""
 
     def story(bench: Bench) -> None:
         with _ip(bench, when):
@@ -239,25 +239,25 @@ def _ip(bench: Bench, when: str) -> Iterator[None]:
         bench.host.run("rm -f /usr/local/sbin/ip")
 
 
-def _no_word(bench: Bench) -> None:
+def _not_confirmed(bench: Bench) -> None:
     result = bench.host.run(bench.apply("--confirm-within 10"), check=False, timeout=120)
     assert (result.code, "no confirmation" in result.stdout) == (3, True), result
     _in_time(bench)
 
 
-def _late_word(bench: Bench) -> None:
+def _confirmed_late(bench: Bench) -> None:
     ssh = anew(way_in(bench.host, bench.peer, bench.address))
-    _no_word(bench)
+    _not_confirmed(bench)
     word = bench.peer.run(f"{ssh} kvmnet confirm", check=False)
     assert (word.code, "no change is waiting" in word.stderr) == (5, True), word
 
 
-def _old_word(bench: Bench) -> None:
+def _confirmed_from_old_connection(bench: Bench) -> None:
     ssh = way_in(bench.host, bench.peer, bench.address)
     bench.peer.run(f"{ssh} -M -N -f")
     try:
         job = bench.host.start(bench.apply("--confirm-within 20"))
-        bench.host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+        bench.host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
         word = bench.peer.run(f"{ssh} kvmnet confirm", check=False)
         assert (word.code, "cannot confirm" in word.stderr) == (5, True), word
         result = job.wait(120)
@@ -267,28 +267,28 @@ def _old_word(bench: Bench) -> None:
 
 
 def _while_waiting(fault: str) -> Story:
-    """The longest step of a change over SSH: until somebody says that it is right."""
+    """The fault happens while the change waits for confirmation, its longest step over SSH."""
 
     def story(bench: Bench) -> None:
         job = bench.host.start(bench.apply("--confirm-within 30"))
-        bench.host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+        bench.host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
         FAULTS[fault](bench, job)
 
     return story
 
 
-def _behind_the_word(fault: str) -> Story:
-    """It has come, and nothing came of it yet."""
+def _after_confirmation(fault: str) -> Story:
+    """The fault happens after the confirmation, before the next step."""
 
     def story(bench: Bench) -> None:
         ssh = anew(way_in(bench.host, bench.peer, bench.address))
         faults.pause(bench.host, bench.places["the commit"], event="done")  # what waits comes in before it
         job = bench.host.start(bench.apply("--confirm-within 60"))
-        bench.host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+        bench.host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
         word = bench.peer.start(f"{ssh} kvmnet confirm")
         faults.wait_paused(bench.host, job)
-        told = [e for e in faults.events(bench.host) if e["event"] in ("do", "done")][-2:]
-        assert [e["event"] for e in told] == ["do", "done"] and told[0].get("op") == "confirm", told
+        events = [e for e in faults.events(bench.host) if e["event"] in ("do", "done")][-2:]
+        assert [e["event"] for e in events] == ["do", "done"] and events[0].get("op") == "confirm", events
         word.stop(signal.SIGKILL)
         FAULTS[fault](bench, job)
 
@@ -300,17 +300,17 @@ STORIES: dict[str, Story] = {
     "nmstate fails after its work": _nmstate(f'$REAL "$@"; touch {HAPPENED}; echo broken >&2; exit 1'),
     "nmstate hangs before its work": _nmstate(f"touch {HAPPENED}; exec sleep 600"),
     "nmstate hangs after its work": _nmstate(f'$REAL "$@"; touch {HAPPENED}; exec sleep 600'),
-    "nmstate does not do what it says": _nmstate(f"touch {HAPPENED}; {faults.DOES_OTHERWISE}"),
+    "nmstate applies another state": _nmstate(f"touch {HAPPENED}; {faults.APPLIES_ANOTHER_STATE}"),
     "nmstate shows nothing": _no_show,
     "rename refused while up": _rename_refused("up"),
     "rename refused up and down": _rename_refused("always"),
-    "nobody confirms": _no_word,
-    "confirmed too late": _late_word,
-    "confirmed from the old connection": _old_word,
-    **{f"{fault} while a word is waited for": _while_waiting(fault) for fault in (*DEADLY, *CLOCKS)},
-    **{f"{fault} behind the word": _behind_the_word(fault) for fault in DEADLY},
+    "nobody confirms": _not_confirmed,
+    "confirmed too late": _confirmed_late,
+    "confirmed from the old connection": _confirmed_from_old_connection,
+    **{f"{fault} while waiting for confirmation": _while_waiting(fault) for fault in (*DEADLY, *CLOCKS)},
+    **{f"{fault} after the confirmation": _after_confirmation(fault) for fault in DEADLY},
 }
-#: What the story of a change ends with: as before in all but this one.
+#: Stories that end with the change kept; all others are rolled back.
 KEPT = ("rename refused while up",)
 
 
@@ -323,11 +323,11 @@ def _undone(bench: Bench, command: str) -> None:
 
 
 def _in_time(bench: Bench) -> None:
-    """The change that has just ended was over at most PATIENCE after the deadline of its last step."""
-    told = faults.last_events(bench.host)
-    last = [event for event in told if event["event"] == "do"][-1]
-    late = told[-1]["at"] - last["at"] - (last["until"] - last["up"])
-    assert late < PATIENCE, f"it was over {late:.0f} s after its deadline: {told[-4:]}"
+    """Assert that the last transaction ended at most PATIENCE after the deadline of its last step."""
+    events = faults.last_events(bench.host)
+    last = [event for event in events if event["event"] == "do"][-1]
+    late = events[-1]["at"] - last["at"] - (last["until"] - last["up"])
+    assert late < PATIENCE, f"it ended {late:.0f} s after its deadline: {events[-4:]}"
 
 
 def _happened(bench: Bench) -> None:
@@ -335,12 +335,12 @@ def _happened(bench: Bench) -> None:
 
 
 def until_closed(bench: Bench) -> None:
-    """The limit is the open step's deadline and PATIENCE after it; without a deadline the undo is at work."""
+    """Wait until no transaction is open, at most PATIENCE after the deadline of the current step, if there is one."""
     host = bench.host
     limit = time.monotonic() + PATIENCE
-    told = faults.status(host)
-    if told.get("left"):
-        limit += max(0.0, float(told["left"]))
+    status = faults.status(host)
+    if status.get("left"):
+        limit += max(0.0, float(status["left"]))
     while host.run("test -e /var/lib/kvmnet/open", check=False).code == 0:
         assert time.monotonic() < limit, f"the transaction is still open: {faults.events(host)[-4:]}"
         time.sleep(0.3)

@@ -1,4 +1,4 @@
-"""The machines that the fault matrix is run on, and what each is before and after the change."""
+"""The hosts of the fault matrix, and the state of each before and after the change."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.lab.seed import HOST_ADDRESS, PEER_ADDRESS, host_and_peer, seed_host
 from tests.lab.wire import Wire
 
 DEFINITION = Path(__file__).parents[2] / "examples" / "rocks" / "cluster.yaml"
-SEED = "the seed's host"
-#: The steps of the seed's change, by number: what `pause` needs. `test_faults` holds it against the real journal.
+SEED = "the example host"
+#: The steps of the example host's change, by number, as `pause` needs them. A run of a point checks them.
 STEPS = (
     "write the .link files to /run (until the next boot)",
     "check which .link files udev uses",
@@ -35,7 +35,7 @@ STEPS = (
     "write NetworkManager's settings for guests' devices",
     "record the applied bundle",
 )
-#: The critical places of a change: after the last step of this kind (its op, or the beginning of its title).
+#: The critical places of a change: after the last step with this op or title.
 PLACES = {
     "the re-binding": "rebind",
     "the rename": "rename",
@@ -46,10 +46,10 @@ PLACES = {
     "the saving": "save",
 }
 RENAMES = ("the re-binding", "the rename", "the trial", "the commit", "the .link files")
-#: The same moments of a change that renames nothing: before nmstate, in the trial, in the keeping.
+#: The critical places of a change without renames: before nmstate, in the trial, while the change is kept.
 NO_RENAME = ("the seeding", "the trial", "the commit", "the .link files", "the saving")
-#: Hosts besides the seed's, each by its way in, and their critical places. The seed's own host has a profile that
-#: kvmnet did not write, bound by name, and firewalld with default zone drop; the others have the latter too.
+#: Further hosts, each with another management interface, and their critical places. The example host has a profile that
+#: another tool created, bound by name. All have firewalld with default zone drop.
 OTHERS = {
     "a bond becomes a port of a bridge": NO_RENAME,
     "a VLAN becomes a port of a bridge": NO_RENAME,
@@ -60,9 +60,11 @@ OTHERS = {
 
 @dataclass(frozen=True)
 class Bench:
-    """A host and its peer, and what the host is before and after the change. `places` are the numbers of the steps
-    that the critical places come after, `look` makes a picture of a machine, `silence` is how the peer stops to answer,
-    `wake` how its NIC comes up again with what it had."""
+    """A host and its peer, and the state of the host before and after the change.
+
+    `places` are the numbers of the steps before the critical places, `look` takes a picture of a machine. `silence` is
+    the command that makes the peer stop replying, `wake` the one that ends this.
+    """
 
     host: Machine
     peer: Machine
@@ -76,13 +78,13 @@ class Bench:
     wake: str = f"ip link set eth0 up; ip address replace {PEER_ADDRESS}/16 dev eth0"
 
     def apply(self, options: str = "") -> str:
-        """The command that makes the change."""
+        """Return the command that makes the change."""
         return f"exec kvmnet apply --yes --timeout 30 {self.allow} {options} /root/cluster.yaml"
 
 
 @contextlib.contextmanager
 def bench_of(generation: str, kind: str = SEED) -> Iterator[Bench]:
-    """Machines of this kind, prepared."""
+    """Yield prepared machines of this kind."""
     if kind == SEED:
         with Wire() as wire, host_and_peer(generation, wire) as (host, peer):
             yield prepare(seed_host(host, zone="trusted", default_zone="drop"), peer)
@@ -94,14 +96,16 @@ def bench_of(generation: str, kind: str = SEED) -> Iterator[Bench]:
         before, after, places = both_ends(host, way.allow, ways.whole)
         assert tuple(p for p in places if p in OTHERS[kind]) == OTHERS[kind], places
         silence = Bench.silence
-        if kind == ways.DHCP:  # as a gateway that is silent; without the server there is no address to come back
+        if (
+            kind == ways.DHCP
+        ):  # a gateway that does not reply; its DHCP server must stay, or the address would not be restored
             silence = "sysctl -q net.ipv4.conf.all.arp_ignore=8 net.ipv4.icmp_echo_ignore_all=1"
             wake = "sysctl -q net.ipv4.conf.all.arp_ignore=0 net.ipv4.icmp_echo_ignore_all=0"
         yield Bench(host, peer, before, after, places, way.address, way.allow, ways.whole, silence, wake)
 
 
 def prepare(host: Machine, peer: Machine) -> Bench:
-    """The seed's host."""
+    """Prepare the example host."""
     host.put("/root/cluster.yaml", DEFINITION.read_bytes())
     bench = Bench(host, peer, *both_ends(host, "", picture.whole))
     assert tuple(bench.places[place] for place in RENAMES) == (2, 4, 6, 9, 11)
@@ -111,23 +115,23 @@ def prepare(host: Machine, peer: Machine) -> Bench:
 def both_ends(
     host: Machine, allow: str, look: Callable[[Machine], dict[str, Any]]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, int]]:
-    """Make the change once and give it back: so both ends are known, and where its critical places are."""
+    """Make the change once and remove it; return the states before and after, and the critical places."""
     before = look(host)
     host.run(f"kvmnet apply --yes {allow} /root/cluster.yaml", timeout=240)
     after = look(host)
     steps = json.loads(host.out("cat /var/lib/kvmnet/history/*/transaction.json"))["steps"]
     host.run("kvmnet remove --yes", timeout=240)
-    given_back = look(host)
-    assert given_back == before, picture.differences(given_back, before, before)
-    host.run("sync")  # a power cut is not to take what the lab itself wrote
+    restored = look(host)
+    assert restored == before, picture.differences(restored, before, before)
+    host.run("sync")  # a power cut must not remove what the lab itself wrote
     places: dict[str, int] = {}
-    for place, word in PLACES.items():
-        number = _last(steps, word)
+    for place, name in PLACES.items():
+        number = _last(steps, name)
         if number is not None:
             places[place] = number
     return before, after, places
 
 
-def _last(steps: list[dict[str, Any]], word: str) -> Optional[int]:
-    found = [n for n, step in enumerate(steps) if step["op"] == word or step["title"] == word]
-    return found[-1] if found else None
+def _last(steps: list[dict[str, Any]], name: str) -> Optional[int]:
+    numbers = [n for n, step in enumerate(steps) if step["op"] == name or step["title"] == name]
+    return numbers[-1] if numbers else None

@@ -1,6 +1,6 @@
-"""A table of what the fault matrix found: python -m tests.lab.matrix_table RESULTS... prints Markdown.
+"""A table of the results of the fault matrix: python -m tests.lab.matrix_table RESULTS... prints Markdown.
 
-RESULTS are files that `tests.lab.matrix --results` wrote. Of a point that was run more than once the last run counts.
+RESULTS are files that `tests.lab.matrix --results` wrote. When a point was run more than once, the last run counts.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ LOST = "LOST"
 
 
 def read(paths: list[str]) -> Results:
-    found: Results = {}
+    results: Results = {}
     for path in paths:
         for line in Path(path).read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            found[row["kind"], row["fault"], row["place"], row["generation"]] = row["ended"] or LOST
-    return found
+            results[row["kind"], row["fault"], row["place"], row["generation"]] = row["ended"] or LOST
+    return results
 
 
 def table(results: Results) -> str:
@@ -44,7 +44,7 @@ def _after(places: tuple[str, ...]) -> list[str]:
 
 
 def _grid(results: Results, kind: str, places: list[str]) -> list[str]:
-    """Faults across or down, whichever is longer goes down."""
+    """Return a table of faults and places; the longer list becomes the rows."""
     faults = [f for f in FAULTS if any(key[:2] == (kind, f) and key[2] in places for key in results)]
     places = [p for p in places if any(key[0] == kind and key[2] == p for key in results)]
     rows, columns, turned = (faults, places, False) if len(faults) > len(places) else (places, faults, True)
@@ -66,7 +66,7 @@ def _stories(results: Results, kind: str) -> list[str]:
     rows = [f"| {s} | {_cell(results, kind, s, '')} |" for s in STORIES if _cell(results, kind, s, "")]
     return (
         [
-            f"### {kind[0].upper()}{kind[1:]}: changes that go wrong by themselves",
+            f"### {kind[0].upper()}{kind[1:]}: changes that fail by themselves",
             "",
             "| | |",
             "| --- | --- |",
@@ -79,7 +79,7 @@ def _stories(results: Results, kind: str) -> list[str]:
 
 
 def _cell(results: Results, kind: str, fault: str, place: str) -> str:
-    """What all generations that had it ended with, each where they differ; empty where none had it."""
+    """Return the outcome in all generations, or that of each where they differ; empty where none has a result."""
     ended = {g: results[kind, fault, place, g] for g in GENERATIONS if (kind, fault, place, g) in results}
     if len(set(ended.values())) == 1:
         return next(iter(ended.values())) + (f" ({next(iter(ended))})" if len(ended) == 1 else "")

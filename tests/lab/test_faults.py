@@ -1,4 +1,4 @@
-"""The worst points of the fault matrix; `make faults` runs all of it. The generations take turns."""
+"""The most critical points of the fault matrix; `make faults` runs all of it. The generations take turns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.lab.machine import Job, Machine
 from tests.lab.matrix import EITHER, Point
 from tests.lab.matrix_hosts import Bench
 
-WORST = (
+CRITICAL = (
     Point("everything killed", 4),
     Point("power cut", 4),
     Point("NetworkManager killed", 4, ends=EITHER),
@@ -35,14 +35,14 @@ def bench(host: Machine, peer: Machine) -> Bench:
     return matrix_hosts.prepare(host, peer)
 
 
-def mine(generation: str) -> list[Point]:
-    return list(WORST[roots.GENERATIONS.index(generation) :: len(roots.GENERATIONS)])
+def points_of(generation: str) -> list[Point]:
+    return list(CRITICAL[roots.GENERATIONS.index(generation) :: len(roots.GENERATIONS)])
 
 
 @pytest.mark.guarantee("G26")
-@pytest.mark.parametrize("number", range(len(WORST) // len(roots.GENERATIONS)))
-def test_the_worst(bench: Bench, generation: str, number: int) -> None:
-    ended = matrix.run(bench, mine(generation)[number])
+@pytest.mark.parametrize("number", range(len(CRITICAL) // len(roots.GENERATIONS)))
+def test_critical_points(bench: Bench, generation: str, number: int) -> None:
+    ended = matrix.run(bench, points_of(generation)[number])
     matrix.back(bench, ended)
 
 
@@ -56,10 +56,10 @@ def test_the_worst(bench: Bench, generation: str, number: int) -> None:
     ],
     ids=["the watchdog", "the boot's units"],
 )
-def test_without_a_protection_the_matrix_sees_a_lost_machine(
+def test_the_matrix_recognizes_a_lost_host_without_a_safeguard(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, off: str, fault: str, step: int
 ) -> None:
-    """Nobody undoes it then, and that must be told."""
+    """Nothing rolls the transaction back then, and the matrix must report that."""
 
     def unprotected(bench: Bench, job: Job) -> None:
         bench.host.run(off)
@@ -74,15 +74,15 @@ def test_without_a_protection_the_matrix_sees_a_lost_machine(
 
 
 @pytest.mark.long
-def test_an_undo_that_is_blind_is_no_undo_to_the_matrix(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gives no NIC its name back, and takes everything for what it was."""
+def test_the_matrix_recognizes_a_rollback_that_does_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It renames no NIC back and reports no difference."""
 
     def blind(bench: Bench, job: Job) -> None:
         sources = archive.read_sources()
         for name, line, instead in (
             ("restore", "def restore_nic_names(before: Json) -> list[str]:", "{}\n    return []"),
             ("comparison", "def find_differences(before: Json) -> list[str]:", "{}\n    return []"),
-            ("undo", '"rename": undo_rename,', '"rename": lambda *_: "",'),
+            ("undo", "operations.UNDO_RENAME.name: undo_rename,", 'operations.UNDO_RENAME.name: lambda *_: "",'),
         ):
             file = f"kvmnet/rescue/{name}.py"
             assert sources[file].count(line.encode()) == 1

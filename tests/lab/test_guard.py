@@ -1,4 +1,4 @@
-"""What holds when the worker, the session, the power or kvmnet itself is gone; and the way back to the beginning."""
+"""Rollback when the worker, the session, the power or kvmnet itself is lost; `kvmnet rollback` and `kvmnet remove`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.lab.machine import Machine, Result
 from tests.lab.outage import pings, reachable
 from tests.lab.seed import PROFILE
 from tests.lab.ssh import anew, way_in
-from tests.lab.test_undo import TRIAL, apply, same
+from tests.lab.transactions import TRIAL, apply, cut_in, history, last, online, same
 
-#: A service that only takes its time, and notes when it was done.
+#: A service that takes 20 s and writes down when it has ended.
 LATE = """[Unit]
 DefaultDependencies=no
 [Service]
@@ -25,15 +25,15 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=/bin/sh -c 'sleep 20; cut -d" " -f1 /proc/uptime > /run/lab-late'
 """
-WORD = "wait for a word"
-#: What of a picture a boot leaves as it was, where kvmnet's profiles are.
+WORD = "wait for `kvmnet confirm`"
+#: The parts of a picture that a boot does not change on a host with kvmnet's profiles.
 SEEN = ("links", "addresses", "routes", "zones", "profiles", "servers", "settings", "hostname", "checkpoints")
 GUARDED_UNITS = "systemctl list-units --all --no-legend 'kvmnet-watchdog-*' 'kvmnet-apply-*'"
 
 
 @pytest.fixture
 def before(host: Machine, definition: str) -> dict[str, Any]:
-    """The machine as it is before each test, and must be again."""
+    """The host as it is before each test, and must be again."""
     host.put("/root/cluster.yaml", definition)
     return picture.whole(host)
 
@@ -43,25 +43,10 @@ def ssh(host: Machine, peer: Machine) -> str:
     return way_in(host, peer)
 
 
-def online(host: Machine) -> None:
-    """A boot is over before NetworkManager is."""
-    host.run("nm-online -s -q -t 60", timeout=90)
-
-
-def history(host: Machine) -> str:
-    return host.out("kvmnet history").splitlines()[-1]
-
-
-def last(host: Machine) -> dict[str, Any]:
-    """The same for machines."""
-    found: dict[str, Any] = json.loads(host.out("kvmnet history --json"))[-1]
-    return found
-
-
 @pytest.mark.guarantee("G20")
-def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """SIGKILL to the worker, to what systemd runs after it and to the command that follows; and to the watchdog itself,
-    which systemd starts again."""
+def test_the_watchdog_rolls_back_without_worker_and_unit(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """The worker, what systemd runs after it and the command that follows it get SIGKILL; also the watchdog, which
+    systemd starts again."""
     faults.pause(host, 5)
     job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
     faults.wait_paused(host, job)
@@ -83,16 +68,16 @@ def test_without_worker_and_unit_the_watchdog_undoes(host: Machine, peer: Machin
         finally:
             host.run("mv /opt/gone /opt/kvmnet; sync")
     same(host, peer, before)
-    assert "nobody worked on it any more" in history(host)
-    told = last(host)
-    assert (told["away"], told["rebooted"]) == (None, False)
-    assert seen.received and seen.longest < told["away_at_most"] < 120, (seen.longest, told)
+    assert "no process was working on the transaction" in history(host)
+    transaction = last(host)
+    assert (transaction["away"], transaction["rebooted"]) == (None, False)
+    assert seen.received and seen.longest < transaction["away_at_most"] < 120, (seen.longest, transaction)
     host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=30)
 
 
 @pytest.fixture
 def impatient(host: Machine) -> Iterator[None]:
-    """A watchdog that takes an undo for stopped after 10 s of silence instead of 300, and half a minute per profile."""
+    """A watchdog for which a rollback is stalled after 10 s instead of 300, and half a minute per profile."""
     module = host.out("echo /opt/kvmnet/lib/python3*/site-packages/kvmnet/rescue/watchdog.py")
     host.run(f"cp -p {module} /root/watchdog.py; sed -i 's/^STALL_SECONDS = 300$/STALL_SECONDS = 10/' {module}")
     assert host.run(f"cmp {module} /root/watchdog.py", check=False).code == 1
@@ -101,10 +86,10 @@ def impatient(host: Machine) -> Iterator[None]:
 
 
 @pytest.mark.guarantee("G21")
-def test_an_undo_that_is_stopped_is_taken_over(
+def test_a_stalled_rollback_is_taken_over(
     host: Machine, peer: Machine, before: dict[str, Any], impatient: None
 ) -> None:
-    """It holds the lock, lives and does nothing: frozen with its unit, or stopped by a debugger."""
+    """It holds the lock and does nothing: its unit is frozen, or a debugger has stopped it."""
     with faults.nmstatectl(host, "exit 1"):
         job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
         stop_undo(host, "true")
@@ -112,15 +97,15 @@ def test_an_undo_that_is_stopped_is_taken_over(
         host.until("! test -e /var/lib/kvmnet/open", timeout=180)
         job.wait(timeout=60)
     same(host, peer, before)
-    told = faults.last_events(host)
-    assert told[: len(silent)] == silent, "it did not stand still"
-    assert told[len(silent)]["up"] - silent[-1]["up"] > 10
-    assert sum(event["event"] == "undo" for event in told) == 2
+    events = faults.last_events(host)
+    assert events[: len(silent)] == silent, "it was not stopped"
+    assert events[len(silent)]["up"] - silent[-1]["up"] > 10
+    assert sum(event["event"] == "undo" for event in events) == 2
     host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=30)
 
 
 def stop_undo(host: Machine, when: str) -> None:
-    """Stop the undo of a worker that failed, as soon as it has begun and these lines of shell say so."""
+    """Stop the rollback of a failed worker as soon as it has begun and this shell condition is true."""
     begun = 'grep -qs \'"event": "undo"\' /var/lib/kvmnet/open/journal.jsonl'
     stop = "systemctl kill --kill-who=all --signal=STOP 'kvmnet-apply-*'"
     host.run(f"until {begun} && {when}; do sleep 0.02; done; {stop}", timeout=60)
@@ -130,8 +115,8 @@ def stop_undo(host: Machine, when: str) -> None:
 
 
 @pytest.mark.guarantee("G22")
-def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """And kvmnet is not there any more when it comes back: the boot needs the rescue program alone."""
+def test_power_loss_in_the_trial(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """kvmnet does not exist any more after the boot: only the rescue program is needed."""
     with faults.nmstatectl(host, '$REAL "$@"; code=$?; touch /run/applied; sleep 600; exit $code'):
         faults.in_background(host, "exec kvmnet apply --yes /root/cluster.yaml", TRIAL)
         host.until("test -e /run/applied", timeout=60)
@@ -141,17 +126,17 @@ def test_the_power_goes_in_the_trial(host: Machine, peer: Machine, before: dict[
         online(host)
         host.run("mv /opt/gone /opt/kvmnet; sync")
     same(host, peer, before)
-    assert "the machine was cut off" in history(host)
+    assert "the host restarted during the change" in history(host)
     assert "s, with a reboot" in history(host)
     assert 5 < last(host)["away_at_most"] < 300
 
 
 @pytest.mark.guarantee("G22")
 @pytest.mark.parametrize(("step", "event"), [(14, "do")])
-def test_the_power_goes_while_it_is_kept(
+def test_power_loss_while_the_change_is_kept(
     host: Machine, peer: Machine, before: dict[str, Any], step: int, event: str
 ) -> None:
-    """The names on disk are the new ones already: the boot takes them back before NetworkManager starts."""
+    """The names on disk are already the new ones: the boot unit restores them before NetworkManager starts."""
     faults.pause(host, step, event=event)
     job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
     faults.wait_paused(host, job)
@@ -160,12 +145,12 @@ def test_the_power_goes_while_it_is_kept(
     host.boot()
     online(host)
     same(host, peer, before)
-    assert "the machine was cut off" in history(host)
+    assert "the host restarted during the change" in history(host)
 
 
 @pytest.fixture
 def late_mount(host: Machine) -> Iterator[None]:
-    """/var/lib/kvmnet is another file system, which comes late at each boot and which nothing else waits for."""
+    """/var/lib/kvmnet is another file system, which is mounted late at each boot and which nothing else waits for."""
     host.put("/etc/systemd/system/lab-late.service", LATE)
     options = "bind,nofail,x-systemd.requires=lab-late.service"
     host.run(
@@ -182,22 +167,22 @@ def late_mount(host: Machine) -> Iterator[None]:
 
 
 @pytest.mark.guarantee("G23")
-def test_what_is_open_lies_on_a_file_system_that_comes_late(
+def test_the_state_folder_is_mounted_late(
     host: Machine, peer: Machine, before: dict[str, Any], late_mount: None
 ) -> None:
-    """The boot's unit waits for it, and NetworkManager for the boot's unit."""
+    """The boot unit waits for it, and NetworkManager waits for the boot unit."""
     cut_while_kept(host)
     host.boot()
     online(host)
     same(host, peer, before)
-    assert "the machine was cut off" in history(host)
-    assert undone_at_boot(host) > float(host.out("cat /run/lab-late")), "else it did not come late"
+    assert "the host restarted during the change" in history(host)
+    assert undone_at_boot(host) > float(host.out("cat /run/lab-late")), "otherwise it was not mounted late"
 
 
 @pytest.mark.guarantee("G23")
-def test_the_nic_comes_late(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """As by a slow driver, which udev's settling does not wait for. The .link file, still there, gives it the new name;
-    the boot's unit waits for it and gives the old one back, before NetworkManager sees any."""
+def test_the_nic_appears_late(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """As with a slow driver, which `udevadm settle` does not wait for. The .link file gives the NIC the new name. The
+    boot unit waits for it and restores the old name before NetworkManager sees one."""
     cut_while_kept(host)
     host.boot(late=True, settle=False)
     host.until("systemctl is-active kvmnet-boot-undo | grep activating")
@@ -209,28 +194,19 @@ def test_the_nic_comes_late(host: Machine, peer: Machine, before: dict[str, Any]
     host.run("systemctl is-system-running --wait", timeout=120, check=False)
     online(host)
     same(host, peer, before)
-    assert "the machine was cut off" in history(host)
+    assert "the host restarted during the change" in history(host)
     assert undone_at_boot(host) > float(host.out("cat /run/lab-late"))
 
 
 def cut_while_kept(host: Machine) -> None:
-    """The power goes when the names on disk are the new ones already, and kvmnet with it."""
+    """Cut the power when the names on disk are already the new ones."""
     cut_in(host, "exec kvmnet apply --yes /root/cluster.yaml", 13)
-
-
-def cut_in(host: Machine, command: str, step: int) -> None:
-    """The power goes behind this step of a command's transaction, and what is written by then is on disk."""
-    faults.pause(host, step, event="done")
-    job = host.start(command)
-    faults.wait_paused(host, job)
-    host.run("sync")
-    host.power_cut()
 
 
 @pytest.mark.guarantee("G23")
 @pytest.mark.long
-def test_the_power_goes_under_a_profile_in_memory(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """As NetworkManager's own for a wired NIC: a boot takes it, and the undo has it."""
+def test_power_loss_with_a_profile_in_memory(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """As NetworkManager creates one for a wired NIC: it does not survive a boot, and the rollback restores it."""
     memory = f"/run/NetworkManager/system-connections/{PROFILE.rpartition('/')[2]}"
     host.run(f"cp -p {PROFILE} /root/kept; mv {PROFILE} {memory}; nmcli connection reload; nmcli connection up eth0")
     here = picture.whole(host)
@@ -248,17 +224,17 @@ def test_the_power_goes_under_a_profile_in_memory(host: Machine, peer: Machine, 
 
 
 def undone_at_boot(host: Machine) -> float:
-    """When, in seconds after the boot, the unit before NetworkManager was done, and had restored everything."""
-    told = [event["event"] for event in faults.last_events(host)]
-    assert told.count("undo") == 2 and "undo-failed" not in told, told
-    assert "restored" in told[: len(told) - 1 - told[::-1].index("undo")], told
+    """Return when, in seconds after the boot, the unit before NetworkManager ended. It has restored everything."""
+    names = [event["event"] for event in faults.last_events(host)]
+    assert names.count("undo") == 2 and "undo-failed" not in names, names
+    assert "restored" in names[: len(names) - 1 - names[::-1].index("undo")], names
     words = "systemctl show --value --property=ExecMainExitTimestampMonotonic kvmnet-boot-undo.service"
     return int(host.out(words)) / 1e6
 
 
 @pytest.mark.guarantee("G37")
 def test_a_new_connection_confirms(host: Machine, peer: Machine, before: dict[str, Any], ssh: str) -> None:
-    """Asked for by default, since the operator comes in by the NIC that changes; the old connection proves nothing."""
+    """Required by default when the operator's connection uses a NIC that changes. The old connection cannot confirm."""
     peer.run(f"{ssh} -M -N -f")
     job = peer.start(f"{ssh} kvmnet apply --yes /root/cluster.yaml")
     host.until(f"kvmnet status | grep -q 'now: {WORD}'", timeout=90)
@@ -284,8 +260,8 @@ def test_a_new_connection_confirms(host: Machine, peer: Machine, before: dict[st
     removed(host, peer, before)
 
 
-def test_who_knows_does_without_a_word(host: Machine, peer: Machine, before: dict[str, Any], ssh: str) -> None:
-    """`remove` asks as well who comes in by SSH, whatever it touches; and nobody else."""
+def test_no_confirm_skips_the_confirmation(host: Machine, peer: Machine, before: dict[str, Any], ssh: str) -> None:
+    """`remove` requires it over SSH, whatever it changes, and not otherwise."""
     done = peer.run(f"{anew(ssh)} kvmnet apply --yes --no-confirm /root/cluster.yaml", check=False, timeout=120)
     assert (done.code, "open a new connection" in done.stdout) == (0, False), done
     dry = "kvmnet remove --dry-run"
@@ -298,8 +274,10 @@ def test_who_knows_does_without_a_word(host: Machine, peer: Machine, before: dic
 
 
 @pytest.mark.guarantee("G37")
-def test_who_called_is_asked_after_the_change(host: Machine, peer: Machine, before: dict[str, Any], ssh: str) -> None:
-    """One who is no gateway, and out of reach after the change."""
+def test_the_operators_address_is_probed_after_the_change(
+    host: Machine, peer: Machine, before: dict[str, Any], ssh: str
+) -> None:
+    """It is not a gateway, and cannot be reached after the change."""
     own = "10.1.7.7"
     peer.run(f"ip address add {own}/16 dev eth0")
     call = anew(ssh).replace("ssh ", f"ssh -b {own} ", 1)
@@ -327,7 +305,7 @@ def removed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
 
 
 def removed_alone(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """The same, with a session that drops in the middle: what the command would do at its end nobody does."""
+    """Remove kvmnet's changes in a session that ends in the middle, so that the command cannot complete anything."""
     faults.pause(host, 3, event="done")
     job = host.start("exec script -qec 'kvmnet remove --yes' /dev/null")
     faults.wait_paused(host, job)
@@ -340,19 +318,19 @@ def removed_alone(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
 
 def nothing_left(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     same(host, peer, before)
-    assert host.out("find /etc/systemd -name '*kvmnet*'") == "", "units, and links that enable them"
+    assert host.out("find /etc/systemd -name '*kvmnet*'") == "", "units, and the links that enable them"
     assert host.out("kvmnet status").startswith("nothing is applied on this host")
 
 
 @pytest.mark.guarantee("G37")
-def test_without_a_word_it_is_undone(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+def test_without_confirmation_the_change_is_rolled_back(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     result = apply(host, "--confirm-within", "10")
     assert result.code == 3, result
     assert "no confirmation within 10 s" in result.stdout
     same(host, peer, before)
 
 
-def test_rollback_undoes_what_is_open(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+def test_rollback_ends_an_open_transaction(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     job = host.start("exec kvmnet apply --yes --confirm-within 300 /root/cluster.yaml")
     host.until(f"kvmnet status | grep -q 'now: {WORD}'", timeout=90)
     result = host.run("kvmnet rollback", check=False, timeout=90)
@@ -362,7 +340,7 @@ def test_rollback_undoes_what_is_open(host: Machine, peer: Machine, before: dict
 
 
 @pytest.mark.guarantee("G51")
-def test_rollback_goes_back_by_one_and_remove_to_the_beginning(
+def test_rollback_reverts_one_change_and_remove_reverts_all(
     host: Machine, peer: Machine, before: dict[str, Any], definition: str
 ) -> None:
     for name, mtu in (("cluster", 1500), ("second", 1400)):
@@ -392,7 +370,7 @@ def test_rollback_goes_back_by_one_and_remove_to_the_beginning(
 
 
 def what_changed(host: Machine) -> None:
-    """Of the last three, as `history` tells it."""
+    """Check the last three transactions in `kvmnet history`."""
     past = json.loads(host.out("kvmnet history --json"))[-3:]
     assert [one["outcome"] for one in past] == ["kept"] * 3
     for one, words in zip(past, ("rename eth0: to peth0", "mtu: 1500 -> 1400", "mtu: 1300 -> 1500")):
@@ -404,37 +382,39 @@ def what_changed(host: Machine) -> None:
 
 
 def as_applied(host: Machine, peer: Machine, applied: dict[str, Any]) -> None:
-    """Once nothing is open, and what a boot goes on to do is done. The boot names a NIC by kvmnet's .link file,
-    which gives no altnames; those from before kvmnet it had until then."""
+    """Assert that the host is as applied, once no transaction is open and the boot is complete.
+
+    A boot names a NIC by kvmnet's .link file, which sets no altnames. Until then it has those from before kvmnet.
+    """
 
     def plain(seen: dict[str, Any]) -> dict[str, Any]:
         return {**seen, "links": {name: {**link, "altnames": []} for name, link in seen["links"].items()}}
 
     host.until("! test -e /var/lib/kvmnet/open", timeout=90)
     limit = time.monotonic() + 20
-    while found := picture.differences(plain(picture.whole(host)), plain(applied), SEEN):
-        assert time.monotonic() < limit, "\n".join(found)
+    while differences := picture.differences(plain(picture.whole(host)), plain(applied), SEEN):
+        assert time.monotonic() < limit, "\n".join(differences)
         time.sleep(0.5)
     assert reachable(peer), "a new connection from the wire is not answered"
 
 
 @pytest.mark.guarantee("G24")
 @pytest.mark.parametrize("step", [0, 1, 2, 3, 6, 9])
-def test_the_power_goes_while_the_machine_is_given_back(
-    host: Machine, peer: Machine, before: dict[str, Any], step: int
-) -> None:
+def test_power_loss_in_a_removal(host: Machine, peer: Machine, before: dict[str, Any], step: int) -> None:
     assert apply(host).code == 0
     applied = picture.whole(host)
     cut_in(host, "exec kvmnet remove --yes", step)
     host.boot()
     online(host)
     as_applied(host, peer, applied)
-    assert "the machine was cut off" in history(host)
+    assert "the host restarted during the change" in history(host)
     removed(host, peer, before)
 
 
 @pytest.mark.guarantee("G24")
-def test_the_power_goes_in_a_rollback(host: Machine, peer: Machine, before: dict[str, Any], definition: str) -> None:
+def test_power_loss_in_a_rollback_command(
+    host: Machine, peer: Machine, before: dict[str, Any], definition: str
+) -> None:
     host.put("/root/second.yaml", definition.replace("  private:\n", "  private:\n    mtu: 1400\n"))
     assert apply(host).code == 0
     assert host.run("kvmnet apply --yes /root/second.yaml", timeout=90).code == 0
@@ -451,8 +431,8 @@ def test_the_power_goes_in_a_rollback(host: Machine, peer: Machine, before: dict
 
 
 @pytest.mark.guarantee("G24")
-def test_the_power_goes_in_an_undo(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """When the NIC has its name back."""
+def test_power_loss_while_a_change_is_rolled_back(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """Just after the NIC was renamed back."""
     with faults.nmstatectl(host, "exit 1"):
         host.start("exec kvmnet apply --yes /root/cluster.yaml")
         stop_undo(host, "! test -e /sys/class/net/peth0")
@@ -465,7 +445,7 @@ def test_the_power_goes_in_an_undo(host: Machine, peer: Machine, before: dict[st
 
 
 @pytest.mark.guarantee("G51")
-def test_a_removal_that_is_cut_off_is_undone_and_one_that_nobody_follows_is_whole(
+def test_a_killed_removal_is_rolled_back_and_one_without_session_completes(
     host: Machine, peer: Machine, before: dict[str, Any]
 ) -> None:
     assert apply(host).code == 0

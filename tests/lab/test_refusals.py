@@ -93,7 +93,7 @@ CASES = {
     ),
     "units that cannot be written": Case(
         "KVN509",
-        f"cannot be written into {UNITS}: ",
+        f"{UNITS} cannot be written: ",
         "true",
         f"rm {RESCUE_FILE}",
         seeing(f"mount --bind -o ro {UNITS} {UNITS}"),
@@ -101,7 +101,7 @@ CASES = {
     ),
     "a systemd that starts nothing": Case(
         "KVN509",
-        "systemd does not start the watchdog",
+        "systemd cannot start the watchdog",
         "true",
         f"cd {UNITS} && systemctl disable kvmnet-* && rm kvmnet-* {RESCUE_FILE} && systemctl daemon-reload",
         failing("systemd-run"),
@@ -322,7 +322,7 @@ def test_all_reasons_at_once_and_what_is_allowed(host: Machine, fit: dict[str, A
 def test_where_kvmnet_has_applied_something(host: Machine, fit: dict[str, Any]) -> None:
     """A word that proves nothing leaves the change as it waits; what others have put on it is not given back under."""
     job = host.start("exec kvmnet apply --yes --confirm-within 120 /root/cluster.yaml")
-    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
     waiting = picture.whole(host)
     message = "this is not an SSH connection and cannot confirm the change"
     refused(host.run("kvmnet confirm", check=False), "KVN561", message)

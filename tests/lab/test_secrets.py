@@ -42,7 +42,7 @@ def test_the_password_of_8021x(machines: tuple[Machine, Machine], definition: st
     before = picture.whole(host)
     said = [host.out(f"kvmnet plan {options} /root/cluster.yaml") for options in ("", "--json", "-o /root/plan.json")]
     job = host.start("exec kvmnet apply --yes --json --confirm-within 300 /root/cluster.yaml")
-    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=180)
+    host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=180)
     assert host.out(HELD) == f"lab\n{PASSWORD}"
     said += [host.out(f"kvmnet status {options}") for options in ("", "--json")]
     said.append(host.out("systemctl status --full --lines=1000 'kvmnet-*'"))

@@ -151,7 +151,7 @@ def test_a_word_by_the_nic_that_does_not_change_proves_nothing(pair: tuple[Machi
     before = picture.without_metrics(picture.whole(host))
     host.put("/root/more.yaml", DEFINITION.replace('"2001:db8::7"', '"2001:db8::7", "2001:db8::8"'))
     job = host.start("exec kvmnet apply --yes --confirm-within 30 /root/more.yaml")
-    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
     word = peer.run(f"{anew(ssh)} kvmnet confirm", check=False)
     assert (word.code, "uses eth0, which the change does not affect" in word.stderr) == (5, True), word
     assert "to an address of eth1" in word.stderr

@@ -1,4 +1,4 @@
-"""Whatever fails, the machine is as it was: names, addresses, routes, zones, profiles byte for byte."""
+"""Whatever fails, the host is restored: names, addresses, routes and zones, and profiles byte for byte."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from tests.lab import faults, picture
-from tests.lab.machine import Machine, Result
+from tests.lab.machine import Machine
 from tests.lab.outage import reachable
 from tests.lab.seed import PROFILE
+from tests.lab.transactions import RESCUE, TRIAL, apply, same
 
-RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz"
-TRIAL = "as a trial"
 MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
 LINK_FILE = "/etc/systemd/network/00-kvmnet-peth0.link"
 LABEL = "system_u:object_r:lab_t:s0"
@@ -23,31 +22,22 @@ HANG_AFTER = '$REAL "$@"; code=$?; sleep 600; exit $code'
 
 @pytest.fixture
 def before(host: Machine, definition: str) -> dict[str, Any]:
-    """The machine as it is before each test: what the one before has left must be this already."""
+    """The host as it is before each test; the previous test must have restored it."""
     host.put("/root/cluster.yaml", definition)
     return picture.whole(host)
 
 
-def apply(host: Machine, *options: str) -> Result:
-    return host.run(["kvmnet", "apply", "--yes", *options, "/root/cluster.yaml"], check=False, timeout=180)
-
-
-def same(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    assert picture.whole(host) == before
-    assert before["open"] is False
-    assert "peth0" not in before["links"]
-    assert reachable(peer), "a new connection from the wire is not answered"
-
-
 @pytest.mark.guarantee("G01", "G33")
-def test_a_bad_change_undoes_itself(host: Machine, peer: Machine, before: dict[str, Any], definition: str) -> None:
-    """A mistyped network: everything applies, but its gateway is not there."""
+def test_a_wrong_definition_is_rolled_back(
+    host: Machine, peer: Machine, before: dict[str, Any], definition: str
+) -> None:
+    """A wrong network address: everything is applied, but the gateway does not reply."""
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
     result = host.run("kvmnet apply --json /root/bad.yaml", check=False, timeout=180)
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.code == 3, result
-    told = [event for event in events if event["event"] == "failed"]
-    assert [e["error"] for e in told] == ["no reply from 10.2.1.1 after the change"]
+    failed = [event for event in events if event["event"] == "failed"]
+    assert [e["error"] for e in failed] == ["no reply from 10.2.1.1 after the change"]
     assert [e["event"] for e in events[-3:]] == ["verified", "end", "result"]
     same(host, peer, before)
 
@@ -70,9 +60,9 @@ def test_nmstate_fails(host: Machine, peer: Machine, before: dict[str, Any], fau
 
 
 @pytest.mark.guarantee("G01")
-def test_nmstate_does_not_do_what_it_says(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """Its verification is not asked for: the kernel is read back."""
-    with faults.nmstatectl(host, faults.DOES_OTHERWISE):
+def test_nmstate_applies_another_state(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """nmstate's verification is off: kvmnet reads the kernel's state back."""
+    with faults.nmstatectl(host, faults.APPLIES_ANOTHER_STATE):
         result = apply(host)
     assert result.code == 3, result
     assert "the host is not as applied: eth0: stp is 1, not 0" in result.stdout
@@ -80,7 +70,7 @@ def test_nmstate_does_not_do_what_it_says(host: Machine, peer: Machine, before: 
 
 
 @pytest.mark.guarantee("G01")
-def test_control_c(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+def test_control_c_rolls_back(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     with faults.nmstatectl(host, HANG_AFTER):
         job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
         host.until("test -e /sys/class/net/peth0/master", timeout=30)
@@ -92,12 +82,12 @@ def test_control_c(host: Machine, peer: Machine, before: dict[str, Any]) -> None
 
 @pytest.mark.guarantee("G01")
 def test_the_worker_is_killed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """systemd then runs the rescue program by itself, and whoever follows is told the truth."""
+    """systemd then runs the rescue program, and the command that follows reports the rollback."""
     with faults.nmstatectl(host, HANG_AFTER):
         job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
         host.until("test -e /sys/class/net/peth0/master", timeout=30)
         starts = host.out("systemctl show --property=ExecStart 'kvmnet-apply-*'")
-        assert "path=/usr/bin/env ;" in starts, "SELinux lets systemd start no program from a venv"
+        assert "path=/usr/bin/env ;" in starts, "SELinux does not let systemd start a program from a venv"
         faults.kill_unit(host, rescue_too=False)
         result = job.wait(90)
     assert result.code == 3, result
@@ -105,41 +95,43 @@ def test_the_worker_is_killed(host: Machine, peer: Machine, before: dict[str, An
 
 
 @pytest.mark.guarantee("G07")
-def test_what_cannot_be_undone_is_told_until_it_can(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """A keyfile that somebody changed meanwhile cannot be given back: another file is mounted over it."""
+def test_a_rollback_that_cannot_be_verified_stays_open_until_it_can(
+    host: Machine, peer: Machine, before: dict[str, Any]
+) -> None:
+    """A keyfile cannot be restored, because another file is mounted over it."""
     keyfile = host.out("ls /etc/NetworkManager/system-connections/*.nmconnection").splitlines()[0]
     job = host.start("exec kvmnet apply --yes --confirm-within 300 /root/cluster.yaml")
-    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
     host.run(f"cp -p {keyfile} /root/mine; echo '# mine' >> /root/mine; mount --bind /root/mine {keyfile}")
     result = host.run("kvmnet rollback", check=False, timeout=180)
     assert (result.code, f"file {keyfile}" in result.stdout + result.stderr) == (4, True), result
     assert job.wait(60).code == 4
-    assert reachable(peer), "all else is given back"
+    assert reachable(peer), "everything else is restored"
     host.until("kvmnet status | grep -q 'to accept the host as it is: /usr/bin/python3 -I .* --accept'", timeout=60)
     said = host.out("kvmnet status").splitlines()
     assert "  differences from before the change:" in said and "  commands that may repair it:" in said, said
     assert any(keyfile in line for line in said), said
     now = json.loads(host.out("kvmnet status --json"))["open"]
     assert [keyfile in line for line in now["differences"]] == [True] and now["mends"], now
-    # between two tries of the watchdog's: else it would be KVN501
+    # between two tries of the watchdog: during one it would be KVN501
     host.until("kvmnet apply --yes /root/cluster.yaml 2>&1 | grep -q KVN502", timeout=180)
     host.run(f"umount {keyfile}")
     result = host.run("kvmnet rollback", check=False, timeout=180)
-    assert result.code in (0, 5), result  # 5: the watchdog has undone it meanwhile, and nothing is to be given back
+    assert result.code in (0, 5), result  # 5: the watchdog has rolled back in the meantime
     host.until("! test -e /var/lib/kvmnet/open", timeout=60)
     same(host, peer, before)
 
 
 @pytest.mark.guarantee("G08")
 @pytest.mark.parametrize("title", ["rename", TRIAL])
-def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:
-    """Everything of kvmnet's is dead and gone; one file and the system's Python bring the machine back."""
+def test_the_rescue_program_run_by_hand(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:
+    """All processes of kvmnet are killed and kvmnet is deleted; one file and the system's Python restore the host."""
     with faults.nmstatectl(host, HANG_AFTER):
         job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", title)
         if title == TRIAL:
             host.until("test -e /sys/class/net/peth0/master", timeout=30)
         job.stop(signal.SIGKILL)
-        host.run("systemctl stop 'kvmnet-watchdog-*'")  # else it would do what a person does here
+        host.run("systemctl stop 'kvmnet-watchdog-*'")  # otherwise it would do this
         faults.kill_unit(host, rescue_too=True)
     left = picture.whole(host)
     assert left["open"], "the transaction must still be open for this test to show anything"
@@ -159,8 +151,8 @@ def test_rescue_by_hand(host: Machine, peer: Machine, before: dict[str, Any], ti
 
 
 @pytest.mark.guarantee("G14")
-def test_what_others_do_meanwhile_stays(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """NetworkManager's rollback deletes every profile that came since its checkpoint, and takes its device away."""
+def test_changes_of_other_tools_during_a_trial_are_kept(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
+    """NetworkManager's rollback deletes every profile that is newer than its checkpoint, and the profile's device."""
     add = "nmcli connection add type dummy ifname {0} con-name {0} ipv4.method manual ipv4.addresses 192.0.2.{1}/32"
     folder = "/etc/NetworkManager/system-connections"
     host.run(add.format("early", 1) + " ipv6.method disabled")
@@ -185,8 +177,10 @@ def test_what_others_do_meanwhile_stays(host: Machine, peer: Machine, before: di
 
 
 @pytest.mark.guarantee("G25")
-def test_cut_off_at_its_very_end(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """Everything is on disk, the checkpoint is gone, only the word that it is kept is missing: undone all the same."""
+def test_a_transaction_interrupted_before_its_last_event_is_rolled_back(
+    host: Machine, peer: Machine, before: dict[str, Any]
+) -> None:
+    """Everything is on disk and the checkpoint is gone; only the event that the change is kept is missing."""
     assert apply(host).code == 0
     faults.reopen_last(host)
     result = host.run(RESCUE, timeout=120, check=False)
@@ -195,12 +189,12 @@ def test_cut_off_at_its_very_end(host: Machine, peer: Machine, before: dict[str,
 
 
 @pytest.mark.guarantee("G02")
-def test_files_come_back_with_owner_mode_and_label(host: Machine, peer: Machine, definition: str) -> None:
-    """By an undo and by a removal. NetworkManager reads no keyfile of another user's, nor one that others may read."""
+def test_files_are_restored_with_owner_mode_and_label(host: Machine, peer: Machine, definition: str) -> None:
+    """By a rollback and by a removal. NetworkManager ignores a keyfile that other users own or can read."""
     host.put("/root/cluster.yaml", definition)
     host.put(
         LINK_FILE,
-        "# Written by kvmnet, and by a person since\n[Match]\nMACAddress=00:14:4f:80:de:77\n[Link]\nName=other0\n",
+        "# Written by kvmnet, edited by an administrator\n[Match]\nMACAddress=00:14:4f:80:de:77\n[Link]\nName=other0\n",
     )
     host.run(f"chown 1234:2345 {LINK_FILE}; chmod 640 {LINK_FILE}; chgrp 7 {PROFILE}; chmod 400 {PROFILE}")
     label(host, f"os.setxattr(path, 'security.selinux', b'{LABEL}')")
@@ -210,7 +204,7 @@ def test_files_come_back_with_owner_mode_and_label(host: Machine, peer: Machine,
         assert rights == {LINK_FILE: ["0o640", 1234, 2345, LABEL], PROFILE: ["0o400", 0, 7, LABEL]}
         assert apply(host).code == 0
         kept = picture.whole(host)["files"]
-        assert all(kept[path] != before["files"][path] for path in rights), "else nothing has to be given back"
+        assert all(kept[path] != before["files"][path] for path in rights), "otherwise nothing has to be restored"
         faults.reopen_last(host)
         result = host.run(RESCUE, timeout=120, check=False)
         assert result.code == 3, result
@@ -226,8 +220,8 @@ def test_files_come_back_with_owner_mode_and_label(host: Machine, peer: Machine,
 @pytest.mark.guarantee("G04")
 @pytest.mark.parametrize("title", [TRIAL, pytest.param("save the connection profiles to disk", marks=pytest.mark.long)])
 def test_the_disk_becomes_read_only(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:
-    """As a disk with errors does. What was not written yet is undone without it; a keyfile that cannot be given back
-    NetworkManager gets in memory. It is closed when it can be."""
+    """As a disk with errors does. What was not yet written is undone without it. A keyfile that cannot be restored is
+    loaded into NetworkManager's memory. The transaction is closed when the disk is writable again."""
     steps = json.loads(host.out("kvmnet plan --json /root/cluster.yaml"))["steps"]
     faults.pause(host, next(n for n, step in enumerate(steps) if title in step), event="done")
     job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
@@ -249,15 +243,15 @@ def test_the_disk_becomes_read_only(host: Machine, peer: Machine, before: dict[s
         host.run(f"for place in {places}; do umount -l $place; done")
     result = host.run(RESCUE, timeout=120, check=False)
     assert result.code == 3, result
-    # There was no other place for what was set aside; and NetworkManager's mark of a profile that it could not delete.
+    # Files moved aside had no other place. NetworkManager leaves a mark for a profile that it could not delete.
     host.run("cd /run/NetworkManager/system-connections && rm -f .*.kvmnet-aside *.nmmeta")
     same(host, peer, before)
 
 
 @pytest.mark.guarantee("G05")
 @pytest.mark.long
-def test_the_hostname_comes_back(host: Machine, peer: Machine, before: dict[str, Any], definition: str) -> None:
-    """By an undo, by the boot after a power cut, by a removal: in the kernel and in /etc/hostname."""
+def test_the_hostname_is_restored(host: Machine, peer: Machine, before: dict[str, Any], definition: str) -> None:
+    """By a rollback, by the boot after a power loss, and by a removal: in the kernel and in /etc/hostname."""
     named = definition.replace("    group: vm-container\n", "    group: vm-container\n    hostname: other.local\n", 1)
     host.put("/root/cluster.yaml", named)
 
@@ -286,8 +280,8 @@ def test_the_hostname_comes_back(host: Machine, peer: Machine, before: dict[str,
 
 @pytest.mark.guarantee("G06")
 @pytest.mark.long
-def test_source_routing_goes_as_told_and_comes_back(host: Machine, peer: Machine, definition: str) -> None:
-    """Routing rules and a table of the NIC's profile: that of a port has none."""
+def test_source_routing_is_removed_as_planned_and_restored(host: Machine, peer: Machine, definition: str) -> None:
+    """Routing rules and a routing table of the NIC's profile. A port's profile has none."""
     host.put("/root/cluster.yaml", definition)
     host.run(f"cp -p {PROFILE} /root/before.nmconnection")
     host.run(
@@ -320,16 +314,17 @@ def test_source_routing_goes_as_told_and_comes_back(host: Machine, peer: Machine
 
 
 def label(host: Machine, what: str) -> None:
-    """What is done to both files; the kernel takes labels without SELinux as well."""
+    """Run this statement for both files. The kernel stores labels also without SELinux."""
     host.run(["/usr/bin/python3", "-c", f"import os\nfor path in ('{LINK_FILE}', '{PROFILE}'): {what}"], check=False)
 
 
 @pytest.mark.guarantee("G15")
-def test_a_bridge_that_an_old_profile_of_its_name_brought_goes_too(
-    host: Machine, peer: Machine, definition: str
-) -> None:
-    """A person's earlier attempt, not active: nmstate takes that profile, and it is to be as it was again. One without
-    the NIC's zone would leave the bridge in the default zone, drop: undone, and the cure named."""
+def test_a_bridge_created_by_an_old_profile_is_removed(host: Machine, peer: Machine, definition: str) -> None:
+    """An administrator's earlier attempt, not active: nmstate uses that profile, and it must be restored.
+
+    Without the NIC's zone the bridge would be in the default zone, drop: the change is rolled back, and the message
+    names the fix.
+    """
     host.put("/root/cluster.yaml", definition)
     host.run("nmcli connection add type bridge ifname eth0 con-name earlier autoconnect no")
     try:
@@ -351,7 +346,7 @@ def test_a_bridge_that_an_old_profile_of_its_name_brought_goes_too(
 
 
 @pytest.mark.guarantee("G60")
-def test_another_machines_definition_is_refused(host: Machine, before: dict[str, Any], definition: str) -> None:
+def test_the_definition_of_another_host_is_refused(host: Machine, before: dict[str, Any], definition: str) -> None:
     host.put("/root/other.yaml", definition.replace("00:14:4f:80:de:00", "00:14:4f:80:de:77"))
     result = host.run("kvmnet apply /root/other.yaml", check=False)
     assert (result.code, "00:14:4f:80:de:00" in result.stderr) == (5, True), result
@@ -370,7 +365,7 @@ def test_only_root_applies(host: Machine, before: dict[str, Any]) -> None:
 
 
 @pytest.mark.guarantee("G60")
-def test_another_tools_checkpoint_is_refused(host: Machine, before: dict[str, Any]) -> None:
+def test_a_checkpoint_of_another_tool_is_refused(host: Machine, before: dict[str, Any]) -> None:
     path = host.out(f"busctl call {MANAGER} CheckpointCreate aouu 0 60 0").split()[-1].strip('"')
     try:
         result = apply(host)
@@ -382,12 +377,12 @@ def test_another_tools_checkpoint_is_refused(host: Machine, before: dict[str, An
 
 
 @pytest.mark.guarantee("G16")
-def test_another_tools_checkpoint_of_the_trials_path_is_left_alone(
+def test_a_checkpoint_of_another_tool_with_the_trials_path_is_left_alone(
     host: Machine, peer: Machine, before: dict[str, Any]
 ) -> None:
-    """NetworkManager is started anew while the word from outside is waited for, and gives its numbers once more."""
+    """NetworkManager is restarted while the change waits for confirmation, and uses its numbers again."""
     job = host.start("exec kvmnet apply --yes --confirm-within 300 /root/cluster.yaml")
-    host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
+    host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
     ours = host.out("sed -n 's/.*Created checkpoint //p' /var/lib/kvmnet/open/nmstate.log").splitlines()[-1]
     host.run("systemctl restart NetworkManager; nm-online -s -q -t 60", timeout=90)
     path = ""
@@ -407,7 +402,7 @@ def test_another_tools_checkpoint_of_the_trials_path_is_left_alone(
 
 
 @pytest.mark.guarantee("G62")
-def test_a_dry_run_touches_nothing(host: Machine, before: dict[str, Any]) -> None:
+def test_a_dry_run_changes_nothing(host: Machine, before: dict[str, Any]) -> None:
     result = apply(host, "--dry-run")
     assert "  rename eth0 to peth0\n" in result.stdout, result
     assert (result.code, "rename eth0: to peth0" in result.stdout) == (0, True), result

@@ -1,9 +1,10 @@
-"""The rescue program as one file: every Python runs it, and it is built the same each time."""
+"""The rescue program as one file: each supported Python runs it, and each build gives the same bytes."""
 
 from __future__ import annotations
 
 import ast
-import shutil
+import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -14,11 +15,12 @@ import pytest
 
 from kvmnet.core.base.errors import Refused
 from kvmnet.rescue import BYTE_CODE, SOURCES, archive
-from kvmnet.system import programs
+from kvmnet.system import files, programs
 from kvmnet.system.errors import HostError
+from kvmnet.system.journal import Journal
 from kvmnet.transaction import safeguards
 
-#: What the rescue program may import beside itself.
+#: The modules that the rescue program may import besides its own.
 STANDARD_LIBRARY = {
     "__future__", "argparse", "base64", "collections", "contextlib", "errno", "fcntl", "importlib", "io", "json",
     "marshal", "os", "pathlib", "re", "shlex", "shutil", "signal", "stat", "subprocess", "sys", "time", "typing",
@@ -39,40 +41,91 @@ def run(python: str, program: Path, *options: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def other_pythons() -> list[str]:
-    """The Pythons here, of other versions than this one, that kvmnet supports."""
-    names = [f"python3.{minor}" for minor in range(9, 14) if minor != sys.version_info.minor]
-    found = [path for name in names if (path := shutil.which(name))]
-    return [path for path in found if run(path, Path("/dev/null"))[0] == 0]  # a pyenv shim may have no Python behind it
+def supported_pythons() -> dict[str, str]:
+    """The Pythons of this machine that kvmnet supports, on PATH and of pyenv: version -> path."""
+    folders = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep)]
+    folders += sorted(Path.home().glob(".pyenv/versions/*/bin"))
+    pythons: dict[str, str] = {}
+    for name in (f"python3.{minor}" for minor in range(9, 14)):
+        for path in (folder / name for folder in folders):
+            # a shim of pyenv may have no Python behind it
+            if name not in pythons and path.exists() and run(str(path), Path("/dev/null"))[0] == 0:
+                pythons[name] = str(path)
+    return pythons
+
+
+PYTHONS = supported_pythons()
+OTHER_PYTHONS = {name: path for name, path in PYTHONS.items() if name != f"python3.{sys.version_info.minor}"}
 
 
 @pytest.mark.guarantee("G08")
-def test_it_needs_the_standard_library_and_itself_alone() -> None:
+def test_it_imports_only_the_standard_library_and_itself() -> None:
     for name, source in archive.read_sources().items():
         for node in ast.walk(ast.parse(source)):
             modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             modules += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             for module in modules:
-                ours = module == "kvmnet" or module.startswith(("kvmnet.system", "kvmnet.rescue"))
-                assert ours or module.split(".")[0] in STANDARD_LIBRARY, f"{name} imports {module}"
+                is_own = module == "kvmnet" or module.startswith(("kvmnet.system", "kvmnet.rescue"))
+                assert is_own or module.split(".")[0] in STANDARD_LIBRARY, f"{name} imports {module}"
 
 
 @pytest.mark.guarantee("G08")
-def test_it_runs_where_kvmnet_is_gone_and_finds_nothing_open(program: Path, tmp_path: Path) -> None:
+def test_it_runs_without_kvmnet(program: Path, tmp_path: Path) -> None:
     assert run(sys.executable, program, "--state", str(tmp_path)) == (0, "kvmnet: no transaction is open\n", "")
 
 
-def test_the_same_sources_and_python_give_the_same_bytes(program: Path) -> None:
-    assert archive.build_by(sys.executable) == program.read_bytes()
+@pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS)
+def test_the_same_sources_and_python_give_the_same_bytes(tmp_path: Path, python: str) -> None:
+    program = archive.build_by(python)
+    assert archive.build_by(python) == program
+    assert archive.has_sources(program, archive.read_sources())
+    (tmp_path / "rescue.pyz").write_bytes(program)
+    assert run(python, tmp_path / "rescue.pyz", "--self-test") == (0, f"{BYTE_CODE}\n", "")
 
 
 def test_byte_code_is_used_by_its_own_python_and_the_sources_by_others(program: Path) -> None:
     assert run(sys.executable, program, "--self-test") == (0, f"{BYTE_CODE}\n", "")
-    pythons = other_pythons()
-    if not pythons:
+    if not OTHER_PYTHONS:
         pytest.skip("no Python of another version on this machine")
-    for python in pythons:
-        assert run(python, program, "--self-test") == (0, f"{SOURCES}\n", ""), python
+    for name, python in OTHER_PYTHONS.items():
+        assert run(python, program, "--self-test") == (0, f"{SOURCES}\n", ""), name
+
+
+#: Runs a program as root would, with these options.
+AS_ROOT = (
+    "import os, runpy, sys; os.geteuid = lambda: 0; del sys.argv[0]; runpy.run_path(sys.argv[0], None, '__main__')"
+)
+
+
+@pytest.mark.guarantee("G08")
+@pytest.mark.parametrize("extracted", [False, True])
+@pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS)
+def test_status_and_accept_work_from_the_archive_and_from_the_extracted_folder(
+    program: Path, tmp_path: Path, python: str, extracted: bool
+) -> None:
+    state, started = tmp_path / "state", program
+    if extracted:
+        started = tmp_path / "source"
+        assert run(python, program, "--extract", str(started))[0] == 0
+    transaction = {"id": "T", "steps": []}
+    files.write_file(str(state / "open" / "transaction.json"), json.dumps(transaction).encode())
+    journal = Journal(state / "open")
+    journal.append("begin")
+
+    def run_as_root(*options: str) -> tuple[int, str, str]:
+        command = [python, "-I", "-c", AS_ROOT, str(started), "--state", str(state), *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+        return done.returncode, done.stdout, done.stderr
+
+    code, out, err = run(python, started, "--state", str(state), "--status")
+    assert (code, [json.loads(line)["event"] for line in out.splitlines()], err) == (0, ["begin"], "")
+    message = "kvmnet: the transaction is not rolled back yet: run this without --accept first\n"
+    assert run_as_root("--accept") == (1, "", message)
+    journal.append("not-verified", differences=["x"])
+    assert run_as_root("--accept") == (0, "kvmnet: transaction closed; the host is left as it is\n", "")
+    assert not (state / "open").exists()
+    end = Journal(state / "history" / "T").events()[-1]
+    assert (end["event"], end["verified"], end["accepted"]) == ("end", False, True)
 
 
 def test_byte_code_does_not_depend_on_the_time_zone(program: Path) -> None:
@@ -93,16 +146,16 @@ def test_its_sources_can_be_written_to_a_folder_and_run_there(program: Path, tmp
     )
 
 
-def test_what_cannot_be_extracted_is_an_error(program: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(program: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, _, err = run(sys.executable, program, "--extract", str(tmp_path / "file" / "x"))
     assert code == 1 and f"{tmp_path}/file/x cannot be written" in err
 
 
 @pytest.mark.parametrize("damage", ["other source", "one more file", "cut off", "a flipped byte", "empty"])
-def test_an_archive_that_is_not_ours_is_noticed(program: Path, damage: str) -> None:
+def test_another_or_corrupt_archive_is_recognized(program: Path, damage: str) -> None:
     data, sources = program.read_bytes(), archive.read_sources()
-    assert archive.holds(data, sources)
+    assert archive.has_sources(data, sources)
     if damage == "other source":
         sources["kvmnet/rescue/undo.py"] += b"\n"
     elif damage == "one more file":
@@ -114,11 +167,11 @@ def test_an_archive_that_is_not_ours_is_noticed(program: Path, damage: str) -> N
         data = data[:place] + b"D" + data[place + 1 :]
     else:
         data = b""
-    assert not archive.holds(data, sources)
+    assert not archive.has_sources(data, sources)
 
 
-def test_a_program_that_is_current_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Building it takes as long as several starts."""
+def test_a_current_program_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Building one takes as long as several starts."""
     builds: list[str] = []
     build = archive.build_by
     monkeypatch.setattr(archive, "build_by", lambda python: builds.append(python) or build(python))
@@ -133,7 +186,7 @@ def test_a_program_that_is_current_is_used_again(tmp_path: Path, monkeypatch: py
     assert len(builds) == 2
 
 
-def test_byte_code_of_another_python_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_without_fitting_byte_code_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after an upgrade of the system's Python."""
     data = archive.build_by(sys.executable)
     with zipfile.ZipFile(tmp_path / "rescue.pyz", "w") as target:
@@ -144,7 +197,7 @@ def test_byte_code_of_another_python_is_built_again(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("python", ["/nonexistent/python3", "/bin/false"])
-def test_a_python_that_does_not_build_it_is_an_error(python: str) -> None:
+def test_a_python_that_cannot_build_it_is_an_error(python: str) -> None:
     with pytest.raises(HostError, match=python):
         archive.build_by(python)
 

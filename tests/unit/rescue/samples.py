@@ -1,0 +1,176 @@
+"""Set-up that tests of kvmnet/rescue share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvmnet.rescue import rollback, snapshot, undo
+from kvmnet.system import clock, files, links, networkmanager, programs
+from kvmnet.system.errors import HostError
+from kvmnet.system.types import Json
+
+
+def roll_back_noted(state: Path, monkeypatch: pytest.MonkeyPatch, fail: int = -1) -> tuple[int, list[int]]:
+    """Roll the fixture `opened` back; return the exit code and the steps in the order of their undo.
+
+    The undo of step `fail` raises HostError.
+    """
+    undone: list[int] = []
+
+    def note(folder: Path, spec: dict[str, Any]) -> str:
+        undone.append(spec["n"])
+        if spec["n"] == fail:
+            raise HostError("not now")
+        return "noted"
+
+    monkeypatch.setitem(undo.UNDO, "note", note)
+    return rollback.roll_back(state, "test"), undone
+
+
+def fake_checkpoints(monkeypatch: pytest.MonkeyPatch, created: dict[str, Any]) -> list[str]:
+    """NetworkManager has these checkpoints: path -> creation time in ms, or None when it does not report one.
+
+    Returns the list of the paths that are rolled back. All last as long as a trial, except `/C/others`.
+    """
+    calls: list[str] = []
+
+    def run(*argv: str, **_: Any) -> str:
+        if "CheckpointRollback" in argv:
+            calls.append(argv[-1])
+        elif created[argv[3]] is None:
+            raise HostError("no such object")
+        return f"x {created.get(argv[3])}\nu {60 if argv[3] == '/C/others' else 125}\n"
+
+    monkeypatch.setattr(programs, "run", run)
+    monkeypatch.setattr(networkmanager, "list_checkpoints", lambda: list(created))
+    return calls
+
+
+GLOBAL = {
+    "searches": {"type": "as", "data": ["a.org"]},
+    "domains": {
+        "type": "a{sv}",
+        "data": {"*": {"type": "a{sv}", "data": {"servers": {"type": "as", "data": ["10.1.1.1", "10.1.1.2"]}}}},
+    },
+}
+
+
+class GlobalDns:
+    """NetworkManager's property of global name servers, and its file."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: Json, accepts: bool = True) -> None:
+        self.value, self.accepts, self.set = value, accepts, [""]
+        file = tmp_path / "intern.conf"
+        file.write_text("# NetworkManager's\n[.intern.global-dns-domain-*]\nservers=10.1.1.1\n")
+        monkeypatch.setattr(networkmanager, "INTERN_FILE", str(file))
+        monkeypatch.setattr(networkmanager, "is_running", lambda: True)
+        monkeypatch.setattr(programs, "run_json", lambda *_: {"type": "a{sv}", "data": self.value})
+        monkeypatch.setattr(programs, "run", self.run)
+
+    def run(self, *argv: str, **_: Any) -> str:
+        self.set = list(argv[argv.index("GlobalDnsConfiguration") + 1 :])
+        if self.accepts:
+            self.value = {} if self.set == ["a{sv}", "0"] else GLOBAL
+        return ""
+
+
+class BondedNics:
+    """A bond and its ports, and the commands that were run. The bond's MAC cannot change while its ports are up."""
+
+    def __init__(self, address: str, busy: bool) -> None:
+        self.address, self.busy, self.commands = address, busy, list[str]()
+
+    def links(self) -> dict[str, Any]:
+        ports = {
+            f"eth{n}": {"kind": None, "master": "bond0", "mac": f"02::{n}", "address": self.address} for n in (0, 1)
+        }
+        return {"bond0": {"kind": "bond", "master": None, "mac": None, "address": self.address}, **ports}
+
+    def run(self, *argv: str) -> str:
+        self.commands.append(" ".join(argv))
+        self.busy = self.busy and "down" not in argv
+        if self.busy and "set" in argv:
+            raise HostError("RTNETLINK answers: Device or resource busy")
+        return ""
+
+
+class GuestPorts:
+    """A kernel with a bridge and guests' devices, as far as `ip` shows and changes them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.commands: list[str] = []
+        self.add("br0", 3, "bridge")
+        self.add("vnet0", 7, "tun", master="br0", isolated=True, learning=False)
+        self.add("bond0.2", 4, "vlan")
+        self.add("macvtap0", 8, "macvtap", link="bond0.2")
+
+    def add(self, name: str, index: int, kind: str, *, master: str = "", link: str = "", **settings: Any) -> None:
+        row: dict[str, Any] = {"ifname": name, "ifindex": index, "linkinfo": {"info_kind": kind}}
+        self.rows[name] = {**row, **({"link": link} if link else {})}
+        if master:
+            self.attach(name, master, settings)
+
+    def attach(self, name: str, master: str, settings: dict[str, Any]) -> None:
+        port = {"isolated": False, "learning": True, "flood": True, "state": "forwarding", **settings}
+        link_info = {"info_slave_kind": "bridge", "info_slave_data": port}
+        self.rows[name].update({"master": master, "linkinfo": {**self.rows[name]["linkinfo"], **link_info}})
+
+    def detach(self, name: str) -> None:
+        del self.rows[name]["master"]
+        self.rows[name]["linkinfo"] = {"info_kind": "tun"}
+
+    def run_json(self, *argv: str) -> Any:
+        return [row for row in self.rows.values() if "dev" not in argv or row["ifname"] == argv[-1]]
+
+    def run(self, *argv: str) -> str:
+        assert argv[:4] == ("ip", "link", "set", "dev")
+        if argv[5] == "master":
+            self.attach(argv[4], argv[6], {})
+        self.commands.append(" ".join(argv[4:]))
+        return ""
+
+
+class ProfilesAndLinks:
+    """Profiles and links of a host. While NetworkManager runs, a virtual link is deleted with its profile."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, devices: dict[str, str], running: bool = True) -> None:
+        self.devices, self.running = dict(devices), running
+        self.links = {"eth0": {"kind": None}, **{name: {"kind": "bridge"} for name in devices.values()}}
+        self.calls: list[str] = []
+        monkeypatch.setattr(programs, "run", self.run)
+        monkeypatch.setattr(networkmanager, "list_profiles", self.profiles)
+        monkeypatch.setattr(links, "read_links", lambda: dict(self.links))
+        monkeypatch.setattr(clock, "wait_until", lambda condition, *_: condition())
+
+    def profiles(self) -> list[dict[str, Any]]:
+        if not self.running:
+            raise HostError("nmcli: NetworkManager is not running")
+        return [{"uuid": uuid} for uuid in self.devices]
+
+    def run(self, *argv: str, timeout: float = 30) -> str:
+        self.calls.append(" ".join(argv))
+        if argv[0] == "nmcli":
+            for uuid in argv[argv.index("uuid") + 1 :: 2]:
+                del self.links[self.devices.pop(uuid)]
+        else:
+            del self.links[argv[-1]]
+        return ""
+
+
+def make_snapshot(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a snapshot with this state of the host."""
+    return {"names": [], "macs": [], "uuids": [], "files": [], **json.loads(json.dumps(state))}
+
+
+def snapshot_keyfiles(keyfiles: Path, monkeypatch: pytest.MonkeyPatch, **stems: str) -> dict[str, Any]:
+    """Write and return the snapshot of a host where each of these files (stem -> UUID) is a connection profile."""
+    rows = [{"uuid": u, "device": None, "file": str(keyfiles / f"{f}.nmconnection"), "id": f} for f, u in stems.items()]
+    monkeypatch.setattr(snapshot, "read_host_state", lambda *_: {"profiles": rows})
+    before = snapshot.take_snapshot([], [], sorted(stems.values()), [])
+    files.write_file(str(keyfiles.parent / "open" / "snapshot.json"), json.dumps(before).encode())
+    return before
