@@ -68,32 +68,32 @@ test: check pythons lab-tests  ## check, pythons, contract and lab tests (25 min
 # ---- The lab: virtual machines (tests/lab/README.md)
 
 demo: $(VENV)/.ready  ## the whole job on virtual machines, with its output (10 min the first time, then 5)
-	@$(PYTHON) -m tests.lab.demo
+	@$(PYTHON) -m tests.demo.demo
 
 lab:  ## build the lab's virtual machines
 	@tools/prepare.sh --python
-	@$(PYTHON) -m tests.lab.build
+	@$(PYTHON) -m tests.machines.build
 
 lab-tests: $(VENV)/.ready  ## contract and lab tests, most of them in one generation (20 min)
 	@echo "lab-tests: contract and lab tests, both generations side by side (about 20 min once the lab is built)"
-	@$(BIN)/python -m tests.lab.build || [ "$$KVMNET_LAB" != required ]
-	@$(BIN)/python -m tests.lab.side_by_side --take-turns --durations=15 $(LAB_TESTS)
+	@$(BIN)/python -m tests.machines.build || [ "$$KVMNET_LAB" != required ]
+	@$(BIN)/python -m tests.machines.side_by_side --take-turns --durations=15 $(LAB_TESTS)
 
 lab-tests-all: $(VENV)/.ready  ## contract and lab tests, all of them in both generations (an hour)
-	@$(BIN)/python -m tests.lab.build
-	@$(BIN)/python -m tests.lab.side_by_side --durations=20 $(LAB_TESTS)
+	@$(BIN)/python -m tests.machines.build
+	@$(BIN)/python -m tests.machines.side_by_side --durations=20 $(LAB_TESTS)
 
 contract-versions: $(VENV)/.ready  ## contract tests with older nmstate versions and its library (15 min to build, then 10)
-	@$(BIN)/python -m tests.lab.build --versions
-	@$(BIN)/python -m tests.lab.side_by_side --backends all tests/contract
+	@$(BIN)/python -m tests.machines.build --versions
+	@$(BIN)/python -m tests.machines.side_by_side --backends all tests/contract
 
 faults:  ## the fault matrix, 776 points (SHARD=1/4: the first quarter, half an hour or more; PAIRS=3)
 	@tools/prepare.sh --python
-	@$(PYTHON) -m tests.lab.matrix --shard $(SHARD) --pairs $(PAIRS)
+	@$(PYTHON) -m tests.faults.matrix --shard $(SHARD) --pairs $(PAIRS)
 
 soak-guests:  ## guests start and stop while libvirt is killed and the host rebooted (15 min; MINUTES=4)
 	@tools/prepare.sh --python
-	@$(PYTHON) -m tests.lab.soak_guests --minutes $(MINUTES)
+	@$(PYTHON) -m tests.faults.soak_guests --minutes $(MINUTES)
 
 # ---- Benchmarks
 

@@ -17,10 +17,10 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.lab import build, library, picture, roots
-from tests.lab.machine import Machine
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PROFILE, host_and_peer, seed_host
-from tests.lab.wire import Wire
+from tests.machines import build, nmstate_library, picture, roots
+from tests.machines.machine import Machine
+from tests.machines.seed import HOST_ADDRESS, HOST_MAC, PROFILE, host_and_peer, seed_host
+from tests.machines.wire import Wire
 
 DEFINITION, MORE, STATE, MORE_STATE, LESS_STATE = (
     f"/root/{name}" for name in ("cluster.yaml", "more.yaml", "state.json", "more.json", "less.json")
@@ -165,7 +165,7 @@ def measure(generation: str, rounds: int, vlans: int, by_library: bool, tell: Ca
     with Wire() as wire, host_and_peer(generation, wire) as (host, _):
         bench = Bench(seed_host(host, zone="trusted", default_zone="drop"), vlans)
         if by_library:
-            library.install(host)
+            nmstate_library.install(host)
         first = Row(f"first apply of {vlans} VLAN bridges, `nmstatectl apply`", [], [], 1.15)
         nothing = Row("nothing to do, `nmstatectl show`", [], [], 1.2)
         more = Row("one VLAN bridge more, `nmstatectl apply` of all", [], [], 0.8)

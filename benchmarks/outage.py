@@ -1,7 +1,7 @@
 """python3 -m benchmarks.outage: how long the management address is away during the seed's change.
 
 In each lab machine, in turn: the change by kvmnet, undone; the same change by the tools a person has
-(tests/lab/by_hand.sh), undone; and so on. A second machine on the wire pings at ten a second.
+(tests/machines/by_hand.sh), undone; and so on. A second machine on the wire pings at ten a second.
 Exits with 1 when the median of the pings lost is more than one above that of the change by hand.
 """
 
@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.lab import build, picture, roots
-from tests.lab.faults import reopen_last
-from tests.lab.machine import Machine
-from tests.lab.outage import Pings, by_hand, pings
-from tests.lab.seed import host_and_peer, seed_host
-from tests.lab.wire import Wire
+from tests.faults.injection import reopen_last
+from tests.machines import build, picture, roots
+from tests.machines.machine import Machine
+from tests.machines.outage import Pings, by_hand, pings
+from tests.machines.seed import host_and_peer, seed_host
+from tests.machines.wire import Wire
 
 DEFINITION = Path(__file__).parents[1] / "examples" / "rocks" / "cluster.yaml"
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import library, tools
 from tests.lab.conftest import (  # noqa: F401 - pytest finds fixtures by their names here
     definition,
     host,
@@ -21,11 +20,12 @@ from tests.lab.conftest import (  # noqa: F401 - pytest finds fixtures by their 
 )
 from tests.lab.conftest import pytest_addoption as lab_options
 from tests.lab.conftest import pytest_generate_tests as generations
-from tests.lab.machine import Machine
+from tests.machines import nmstate_builds, nmstate_library
+from tests.machines.machine import Machine
 
-CURRENT = f"nmstatectl-{tools.NMSTATE}"
-PROGRAMS = (CURRENT, *(f"nmstatectl-{version}" for version in tools.OLDER))
-BACKENDS = (*PROGRAMS, f"libnmstate-{tools.NMSTATE}")
+CURRENT = f"nmstatectl-{nmstate_builds.NMSTATE}"
+PROGRAMS = (CURRENT, *(f"nmstatectl-{version}" for version in nmstate_builds.OLDER))
+BACKENDS = (*PROGRAMS, f"libnmstate-{nmstate_builds.NMSTATE}")
 PROGRAM = "/usr/local/bin/nmstatectl"
 
 
@@ -40,8 +40,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", BACKENDS if everything else [CURRENT], indirect=True, scope="module")
     if "version" in metafunc.fixturenames:
-        older = tools.OLDER if everything else ()
-        metafunc.parametrize("version", [tools.NMSTATE, tools.EARLY, *older])
+        older = nmstate_builds.OLDER if everything else ()
+        metafunc.parametrize("version", [nmstate_builds.NMSTATE, nmstate_builds.EARLY, *older])
     generations(metafunc)
 
 
@@ -51,10 +51,10 @@ def backend(host: Machine, request: pytest.FixtureRequest) -> Iterator[str]:  # 
     name, _, version = str(request.param).partition("-")
     host.run(f"cp -n {PROGRAM} {PROGRAM}.today && rm {PROGRAM}")
     if name == "nmstatectl":
-        host.put(PROGRAM, tools.program(version).read_bytes(), mode=0o755)
+        host.put(PROGRAM, nmstate_builds.program(version).read_bytes(), mode=0o755)
     else:
-        library.install(host)
+        nmstate_library.install(host)
     assert host.out(f"test -e {PROGRAM} && echo there || echo gone") == ("there" if name == "nmstatectl" else "gone")
     yield name
     host.run(f"mv {PROGRAM}.today {PROGRAM}")
-    library.remove(host)
+    nmstate_library.remove(host)

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.lab import picture
-from tests.lab.machine import Machine
-from tests.lab.outage import reachable
-from tests.lab.seed import HOST_MAC, PROFILE
+from tests.machines import picture
+from tests.machines.machine import Machine
+from tests.machines.outage import reachable
+from tests.machines.seed import HOST_MAC, PROFILE
 
 STATE = {
     "interfaces": [

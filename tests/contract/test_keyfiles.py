@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import yaml
 
 from kvmnet import pipeline
@@ -20,8 +21,10 @@ from kvmnet.core.definition.document import Source
 from kvmnet.core.views.host_view import HostView
 from tests import keyfiles
 from tests.generate import cluster
-from tests.lab import outside, roots, tools
+from tests.machines import local_programs, nmstate_builds, roots
 from tests.mutate import written
+
+pytestmark = pytest.mark.make_test("trixie")
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "good"
 EXAMPLES = 30
@@ -82,7 +85,7 @@ def read_by_network_manager(generation: str, folder: Path) -> None:
           nmcli --offline connection modify connection.lldp -1 <"$file" >"$file.read" 2>"$file.refused" || :
         done
     """
-    outside.in_root(roots.root(generation), script, (folder, "/mnt"))
+    local_programs.in_root(roots.root(generation), script, (folder, "/mnt"))
 
 
 def wanted(case: Case, generation: str) -> keyfiles.Whole:
@@ -115,13 +118,13 @@ def test_every_golden_state_becomes_the_keyfiles_of_its_view(
 ) -> None:
     cases = list(golden())
     assert len(cases) > len(list(GOLDEN.iterdir()))
-    assert differences(cases, tools.offline(version), generation, tmp_path) == []
+    assert differences(cases, nmstate_builds.offline(version), generation, tmp_path) == []
 
 
 def test_generated_states_become_the_keyfiles_of_their_views(
     lab: None, generation: str, version: str, tmp_path: Path
 ) -> None:
-    assert differences(list(generated()), tools.offline(version), generation, tmp_path) == []
+    assert differences(list(generated()), nmstate_builds.offline(version), generation, tmp_path) == []
 
 
 #: A golden state, a text in its file, and the text that replaces it.
@@ -162,6 +165,6 @@ def test_a_changed_state_is_a_difference(lab: None, generation: str, tmp_path: P
         assert words in text, words
         state = yaml.safe_load(text.replace(words, other, 1))
         cases.append(right[name]._replace(name=str(number), state=state))
-    wrong = differences(cases, tools.offline(tools.NMSTATE), generation, tmp_path)
+    wrong = differences(cases, nmstate_builds.offline(nmstate_builds.NMSTATE), generation, tmp_path)
     seen = {int(words.partition(":")[0]) for words in wrong}
     assert [change for number, change in enumerate(CHANGES) if number not in seen] == []

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.lab import build, roots
-from tests.lab.cache import LabError
-from tests.lab.machine import Machine
-from tests.lab.seed import host_and_peer, seed_host
-from tests.lab.wire import Wire
+from tests.machines import build, roots
+from tests.machines.cache import LabError
+from tests.machines.machine import Machine
+from tests.machines.seed import host_and_peer, seed_host
+from tests.machines.wire import Wire
 
 REASON = pytest.StashKey[str]()
 
@@ -28,62 +28,16 @@ class Pair(NamedTuple):
     peer: Machine
 
 
-TURNS: dict[str, tuple[str, ...]] = {
-    "test_keyfiles": ("trixie",),
-    "test_language": ("trixie",),
-    "test_undo": ("trixie",),
-    "test_guard": ("bookworm",),
-    "test_guests": ("bookworm",),
-    # the manual's two pictures, and what the hook is for, in both
-    "test_guests::test_apply_and_the_hook": roots.GENERATIONS,
-    "test_guests::test_the_pictures_of_the_manual": roots.GENERATIONS,
-    "test_guests::test_two_guests_on_one_tag": roots.GENERATIONS,
-    "test_guests::test_what_the_definition_does_not_allow_is_said_by_virsh": roots.GENERATIONS,
-    "test_impact": ("trixie",),
-    "test_lab": (),
-    "test_by_hand": (),
-    "test_examples": (),
-    "test_identity": (),
-    "test_leaving": (),
-    "test_management": (),
-    "test_planfile": (),
-    "test_probes": (),
-    "test_refusals": (),
-    "test_secrets": (),
-    "test_tutorial": ("trixie",),
-    "test_two_nics": (),
-    "test_upgrade": ("bookworm",),
-    # two minutes, and test_undo has the same of the seed's host
-    "test_language::test_a_mistyped_network_undoes_it_all": (),
-    # a minute each
-    "test_guard::test_the_state_folder_is_mounted_late": (),
-    "test_guard::test_the_nic_appears_late": (),
-    "test_guard::test_a_stalled_rollback_is_taken_over": (),
-    "test_guard::test_power_loss_in_a_removal": (),
-    "test_guard::test_power_loss_in_a_rollback_command": (),
-    "test_guard::test_power_loss_while_a_change_is_rolled_back": (),
-    # the two that have most of the refusals in them
-    "test_refusals::test_networkmanager_does_not_run": ("trixie",),
-    "test_refusals::test_all_reasons_at_once_and_what_is_allowed": ("trixie",),
-    # the fault matrix has these too
-    "test_undo::test_nmstate_fails": (),
-    "test_undo::test_nmstate_applies_another_state": (),
-    "test_guard::test_the_watchdog_rolls_back_without_worker_and_unit": (),
-    "test_guard::test_power_loss_in_the_trial": (),
-}
-"""With --take-turns, as in `make test`, which must not take too long: the generations that a module's tests, or one of
-them, run in. What is not named runs in both, as all does in `make lab-tests-all`."""
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     with contextlib.suppress(ValueError):  # tests/contract has them too, and was read first
-        words = "spread the modules over the generations (see TURNS), without the tests marked `long`"
+        words = "spread the modules over the generations (marker make_test), without the tests marked `long`"
         parser.addoption("--take-turns", action="store_true", help=words)
         parser.addoption("--generation", choices=roots.GENERATIONS, help="lab machines of this generation only")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: not with --take-turns, so not in `make test`")
+    config.addinivalue_line("markers", "make_test(*generations): with --take-turns in these generations only")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -103,10 +57,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _its_turn(item: pytest.Item) -> bool:
     if item.get_closest_marker("long"):
         return False
-    module = item.path.stem
-    turns = TURNS.get(f"{module}::{item.originalname}" if isinstance(item, pytest.Function) else "", TURNS.get(module))
+    mark = item.get_closest_marker("make_test")  # a test's own one goes before its module's
     call = getattr(item, "callspec", None)
-    return turns is None or call is None or call.params.get("generation") in turns
+    return mark is None or call is None or call.params.get("generation") in mark.args
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

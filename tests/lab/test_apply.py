@@ -7,11 +7,12 @@ import signal
 
 import pytest
 
-from tests.lab import faults, picture
-from tests.lab.machine import Machine
-from tests.lab.monitor import MONITOR, seen_writes
-from tests.lab.outage import connections, reachable
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS
+from tests.faults import injection
+from tests.machines import picture
+from tests.machines.dbus_monitor import MONITOR, seen_writes
+from tests.machines.machine import Machine
+from tests.machines.outage import connections, reachable
+from tests.machines.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS
 
 
 def check_picture(host: Machine, peer: Machine) -> None:
@@ -46,7 +47,7 @@ def test_first_apply(host: Machine, peer: Machine, definition: str) -> None:
     trial = "date +%s.%N > /root/trial; sleep 3; date +%s.%N >> /root/trial"
     slow = f'$REAL "$@"; code=$?; {there}; sleep 1; {trial}; exit $code'
     assert host.run("kvmnet plan --exit-code /root/cluster.yaml", check=False).code == 6
-    with faults.nmstatectl(host, slow), connections(peer) as tried:
+    with injection.nmstatectl(host, slow), connections(peer) as tried:
         result = host.run("kvmnet apply /root/cluster.yaml", check=False, timeout=120)
     assert result.code == 0, result
     assert "kept: the host is as defined" in result.stdout
@@ -137,8 +138,8 @@ def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definiti
     more = definition.replace("addresses: [10.1.255.254]", "addresses: [10.1.255.254, 10.1.255.253]")
     more = more.replace("gateway: 10.1.1.1", "gateway: 10.1.1.1\n    dns: {servers: [10.1.1.1], search: [local]}")
     host.put("/root/more.yaml", more)
-    with faults.nmstatectl(host, 'sleep 1; $REAL "$@"; code=$?; sleep 2; exit $code'):
-        job = faults.in_background(
+    with injection.nmstatectl(host, 'sleep 1; $REAL "$@"; code=$?; sleep 2; exit $code'):
+        job = injection.in_background(
             host, "exec script -qec 'kvmnet apply --yes /root/more.yaml' /dev/null", "as a trial"
         )
         job.stop(signal.SIGKILL)
@@ -158,7 +159,7 @@ def test_a_second_change_cut_off_at_its_very_end(host: Machine, peer: Machine, d
     host.put("/root/more.yaml", definition.replace("addresses: [10.1.255.254]", "addresses: [10.1.255.252]"))
     assert host.run("kvmnet apply --yes /root/more.yaml", check=False, timeout=120).code == 0
     assert picture.addresses(host, "eth0") == ["10.1.255.252/16"]
-    faults.reopen_last(host)
+    injection.reopen_last(host)
     result = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz", timeout=120, check=False)
     assert result.code == 3, result
     assert picture.whole(host) == before

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
-from tests.lab.machine import Machine
-from tests.lab.outage import by_hand, connections, lost_during, reachable
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PROFILE
+import pytest
+
+from tests.machines.machine import Machine
+from tests.machines.outage import by_hand, connections, lost_during, reachable
+from tests.machines.seed import HOST_ADDRESS, HOST_MAC, PROFILE
+
+pytestmark = pytest.mark.make_test()
 
 
 def check_picture(host: Machine) -> None:

@@ -19,11 +19,14 @@ import pytest
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.rendering.guest_settings import SETTINGS_FILE
 from kvmnet.pipeline import load
-from tests.lab import faults, neighbour, picture
-from tests.lab.machine import Machine, Nic
-from tests.lab.outage import reachable
-from tests.lab.seed import HOST_MAC, keyfile, seed_host, two_machines
-from tests.lab.wire import Wire
+from tests.faults import injection
+from tests.machines import neighbour, picture
+from tests.machines.machine import Machine, Nic
+from tests.machines.outage import reachable
+from tests.machines.seed import HOST_MAC, keyfile, seed_host, two_machines
+from tests.machines.wire import Wire
+
+pytestmark = pytest.mark.make_test()
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MACS = [HOST_MAC, "00:14:4f:80:de:01", "00:14:4f:80:de:02"]
@@ -187,14 +190,14 @@ def undone(host: Machine, command: str) -> None:
     """Room is made and the NIC renamed, then nmstate fails; then the power goes when half of it is on disk."""
     before = whole(host)
     second = 'test -e /run/once || { touch /run/once; exec $REAL "$@"; }; echo "NmstateError: not today" >&2; exit 1'
-    with faults.nmstatectl(host, second):
+    with injection.nmstatectl(host, second):
         result = host.run(command, check=False, timeout=300)
     assert (result.code, "ok   rename peth0 to eth0" in result.stdout) == (3, True), result
     assert told_apart(whole(host), before) == [], "after a fault"
     steps = json.loads(host.out(command.replace("apply --yes", "plan --json")))["steps"]
     saving = next(number for number, title in enumerate(steps) if title.startswith("save the connection profiles"))
-    faults.pause(host, saving, event="done")
-    faults.wait_paused(host, host.start(f"exec {command}"), timeout=200)
+    injection.pause(host, saving, event="done")
+    injection.wait_paused(host, host.start(f"exec {command}"), timeout=200)
     host.power_cut()
     host.boot()
     host.run("nm-online -s -q -t 60", timeout=90)

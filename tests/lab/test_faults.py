@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from kvmnet.rescue import archive
-from tests.lab import faults, matrix, matrix_faults, matrix_hosts, picture, roots
-from tests.lab.machine import Job, Machine
-from tests.lab.matrix import EITHER, Point
-from tests.lab.matrix_hosts import Bench
+from tests.faults import hosts, injection, kinds, matrix
+from tests.faults.hosts import Bench
+from tests.faults.matrix import EITHER, Point
+from tests.machines import picture, roots
+from tests.machines.machine import Job, Machine
 
 CRITICAL = (
     Point("everything killed", 4),
@@ -32,7 +33,7 @@ RESCUE = f"/usr/bin/python3 -I {RESCUE_FILE}"
 
 @pytest.fixture(scope="module")
 def bench(host: Machine, peer: Machine) -> Bench:
-    return matrix_hosts.prepare(host, peer)
+    return hosts.prepare(host, peer)
 
 
 def points_of(generation: str) -> list[Point]:
@@ -63,10 +64,10 @@ def test_the_matrix_recognizes_a_lost_host_without_a_safeguard(
 
     def unprotected(bench: Bench, job: Job) -> None:
         bench.host.run(off)
-        matrix_faults.FAULTS[fault](bench, job)
+        kinds.FAULTS[fault](bench, job)
 
-    monkeypatch.setattr(matrix_faults, "PATIENCE", 5)
-    monkeypatch.setitem(matrix_faults.FAULTS, "unprotected", unprotected)
+    monkeypatch.setattr(kinds, "PATIENCE", 5)
+    monkeypatch.setitem(kinds.FAULTS, "unprotected", unprotected)
     with pytest.raises(AssertionError, match="still open"):
         matrix.run(bench, Point("unprotected", step))
     bench.host.run(RESCUE, check=False, timeout=120)
@@ -88,12 +89,12 @@ def test_the_matrix_recognizes_a_rollback_that_does_nothing(bench: Bench, monkey
             assert sources[file].count(line.encode()) == 1
             sources[file] = sources[file].replace(line.encode(), instead.format(line).encode())
         bench.host.put(RESCUE_FILE, archive.build(sources), mode=0o700)
-        matrix_faults.FAULTS["worker killed"](bench, job)
+        kinds.FAULTS["worker killed"](bench, job)
 
-    monkeypatch.setitem(matrix_faults.FAULTS, "blind", blind)
+    monkeypatch.setitem(kinds.FAULTS, "blind", blind)
     with pytest.raises(AssertionError, match="not as before: links"):
         matrix.run(bench, Point("blind", 4))
-    faults.reopen_last(bench.host)
+    injection.reopen_last(bench.host)
     bench.host.put(RESCUE_FILE, archive.build(archive.read_sources()), mode=0o700)
     assert bench.host.run(RESCUE, check=False, timeout=120).code == 3
     assert picture.whole(bench.host) == bench.before

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
-from tests.lab import faults, picture
-from tests.lab.machine import Machine, Result
-from tests.lab.outage import pings, reachable
-from tests.lab.seed import PROFILE
-from tests.lab.ssh import anew, way_in
+from tests.faults import injection
 from tests.lab.transactions import TRIAL, apply, cut_in, history, last, online, same
+from tests.machines import picture
+from tests.machines.machine import Machine, Result
+from tests.machines.outage import pings, reachable
+from tests.machines.seed import PROFILE
+from tests.machines.ssh import anew, way_in
+
+pytestmark = pytest.mark.make_test("bookworm")
 
 #: A service that takes 20 s and writes down when it has ended.
 LATE = """[Unit]
@@ -43,13 +46,14 @@ def ssh(host: Machine, peer: Machine) -> str:
     return way_in(host, peer)
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G20")
 def test_the_watchdog_rolls_back_without_worker_and_unit(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """The worker, what systemd runs after it and the command that follows it get SIGKILL; also the watchdog, which
     systemd starts again."""
-    faults.pause(host, 5)
+    injection.pause(host, 5)
     job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
-    faults.wait_paused(host, job)
+    injection.wait_paused(host, job)
     assert picture.link(host, "peth0")
     status = host.out("kvmnet status")
     assert "is open" in status
@@ -61,7 +65,7 @@ def test_the_watchdog_rolls_back_without_worker_and_unit(host: Machine, peer: Ma
     host.until(f"{watchdog} && test $({watchdog}) != {old}", timeout=30)
     job.stop(signal.SIGKILL)
     with pings(peer) as seen:
-        faults.kill_unit(host, rescue_too=True)
+        injection.kill_unit(host, rescue_too=True)
         host.run("mv /opt/kvmnet /opt/gone")
         try:
             host.until("! test -e /var/lib/kvmnet/open", timeout=90)
@@ -85,19 +89,20 @@ def impatient(host: Machine) -> Iterator[None]:
     host.run(f"cp -p /root/watchdog.py {module}")
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G21")
 def test_a_stalled_rollback_is_taken_over(
     host: Machine, peer: Machine, before: dict[str, Any], impatient: None
 ) -> None:
     """It holds the lock and does nothing: its unit is frozen, or a debugger has stopped it."""
-    with faults.nmstatectl(host, "exit 1"):
+    with injection.nmstatectl(host, "exit 1"):
         job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
         stop_undo(host, "true")
-        silent = faults.events(host)
+        silent = injection.events(host)
         host.until("! test -e /var/lib/kvmnet/open", timeout=180)
         job.wait(timeout=60)
     same(host, peer, before)
-    events = faults.last_events(host)
+    events = injection.last_events(host)
     assert events[: len(silent)] == silent, "it was not stopped"
     assert events[len(silent)]["up"] - silent[-1]["up"] > 10
     assert sum(event["event"] == "undo" for event in events) == 2
@@ -111,14 +116,15 @@ def stop_undo(host: Machine, when: str) -> None:
     host.run(f"until {begun} && {when}; do sleep 0.02; done; {stop}", timeout=60)
     states = host.out("ps -o state= -p $(cat /sys/fs/cgroup/system.slice/kvmnet-apply-*.service/cgroup.procs)")
     assert set(states.split()) == {"T"}, states
-    assert "verified" not in [event["event"] for event in faults.events(host)]
+    assert "verified" not in [event["event"] for event in injection.events(host)]
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G22")
 def test_power_loss_in_the_trial(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """kvmnet does not exist any more after the boot: only the rescue program is needed."""
-    with faults.nmstatectl(host, '$REAL "$@"; code=$?; touch /run/applied; sleep 600; exit $code'):
-        faults.in_background(host, "exec kvmnet apply --yes /root/cluster.yaml", TRIAL)
+    with injection.nmstatectl(host, '$REAL "$@"; code=$?; touch /run/applied; sleep 600; exit $code'):
+        injection.in_background(host, "exec kvmnet apply --yes /root/cluster.yaml", TRIAL)
         host.until("test -e /run/applied", timeout=60)
         host.run("mv /opt/kvmnet /opt/gone; sync")
         host.power_cut()
@@ -137,9 +143,9 @@ def test_power_loss_while_the_change_is_kept(
     host: Machine, peer: Machine, before: dict[str, Any], step: int, event: str
 ) -> None:
     """The names on disk are already the new ones: the boot unit restores them before NetworkManager starts."""
-    faults.pause(host, step, event=event)
+    injection.pause(host, step, event=event)
     job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
-    faults.wait_paused(host, job)
+    injection.wait_paused(host, job)
     assert host.run("ls /etc/systemd/network").stdout == "00-kvmnet-peth0.link\n"
     host.power_cut()
     host.boot()
@@ -166,6 +172,7 @@ def late_mount(host: Machine) -> Iterator[None]:
     )
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G23")
 def test_the_state_folder_is_mounted_late(
     host: Machine, peer: Machine, before: dict[str, Any], late_mount: None
@@ -179,6 +186,7 @@ def test_the_state_folder_is_mounted_late(
     assert undone_at_boot(host) > float(host.out("cat /run/lab-late")), "otherwise it was not mounted late"
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G23")
 def test_the_nic_appears_late(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """As with a slow driver, which `udevadm settle` does not wait for. The .link file gives the NIC the new name. The
@@ -225,7 +233,7 @@ def test_power_loss_with_a_profile_in_memory(host: Machine, peer: Machine, befor
 
 def undone_at_boot(host: Machine) -> float:
     """Return when, in seconds after the boot, the unit before NetworkManager ended. It has restored everything."""
-    names = [event["event"] for event in faults.last_events(host)]
+    names = [event["event"] for event in injection.last_events(host)]
     assert names.count("undo") == 2 and "undo-failed" not in names, names
     assert "restored" in names[: len(names) - 1 - names[::-1].index("undo")], names
     words = "systemctl show --value --property=ExecMainExitTimestampMonotonic kvmnet-boot-undo.service"
@@ -284,15 +292,15 @@ def test_the_operators_address_is_probed_after_the_change(
     try:
         told = peer.out(f"{call} kvmnet plan /root/cluster.yaml")
         assert f"after the change must answer: 10.1.1.1, {own}" in told.splitlines(), told
-        faults.pause(host, 7, event="done")
+        injection.pause(host, 7, event="done")
         job = peer.start(f"{call} kvmnet apply --yes --no-confirm /root/cluster.yaml")
-        faults.wait_paused(host, job)
+        injection.wait_paused(host, job)
     finally:
         peer.run(f"ip address del {own}/16 dev eth0")
-    faults.go_on(host)
+    injection.go_on(host)
     host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=120)
     job.stop(signal.SIGKILL)
-    failed = [e["error"] for e in faults.last_events(host) if e["event"] == "failed"]
+    failed = [e["error"] for e in injection.last_events(host) if e["event"] == "failed"]
     assert failed == [f"no reply from {own} after the change"]
     same(host, peer, before)
 
@@ -306,12 +314,12 @@ def removed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
 
 def removed_alone(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """Remove kvmnet's changes in a session that ends in the middle, so that the command cannot complete anything."""
-    faults.pause(host, 3, event="done")
+    injection.pause(host, 3, event="done")
     job = host.start("exec script -qec 'kvmnet remove --yes' /dev/null")
-    faults.wait_paused(host, job)
+    injection.wait_paused(host, job)
     job.stop(signal.SIGKILL)
     host.until("! pgrep -f '[k]vmnet remove'", timeout=30)
-    faults.go_on(host)
+    injection.go_on(host)
     host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=120)
     nothing_left(host, peer, before)
 
@@ -398,6 +406,7 @@ def as_applied(host: Machine, peer: Machine, applied: dict[str, Any]) -> None:
     assert reachable(peer), "a new connection from the wire is not answered"
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G24")
 @pytest.mark.parametrize("step", [0, 1, 2, 3, 6, 9])
 def test_power_loss_in_a_removal(host: Machine, peer: Machine, before: dict[str, Any], step: int) -> None:
@@ -411,6 +420,7 @@ def test_power_loss_in_a_removal(host: Machine, peer: Machine, before: dict[str,
     removed(host, peer, before)
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G24")
 def test_power_loss_in_a_rollback_command(
     host: Machine, peer: Machine, before: dict[str, Any], definition: str
@@ -419,8 +429,8 @@ def test_power_loss_in_a_rollback_command(
     assert apply(host).code == 0
     assert host.run("kvmnet apply --yes /root/second.yaml", timeout=90).code == 0
     applied = picture.whole(host)
-    with faults.nmstatectl(host, '$REAL "$@"; code=$?; touch /run/applied; sleep 600; exit $code'):
-        faults.in_background(host, "exec kvmnet rollback --yes", TRIAL)
+    with injection.nmstatectl(host, '$REAL "$@"; code=$?; touch /run/applied; sleep 600; exit $code'):
+        injection.in_background(host, "exec kvmnet rollback --yes", TRIAL)
         host.until("test -e /run/applied", timeout=60)
         host.run("sync")
         host.power_cut()
@@ -430,10 +440,11 @@ def test_power_loss_in_a_rollback_command(
     removed(host, peer, before)
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G24")
 def test_power_loss_while_a_change_is_rolled_back(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """Just after the NIC was renamed back."""
-    with faults.nmstatectl(host, "exit 1"):
+    with injection.nmstatectl(host, "exit 1"):
         host.start("exec kvmnet apply --yes /root/cluster.yaml")
         stop_undo(host, "! test -e /sys/class/net/peth0")
         host.run("sync")
@@ -441,7 +452,7 @@ def test_power_loss_while_a_change_is_rolled_back(host: Machine, peer: Machine, 
         host.boot()
         online(host)
     same(host, peer, before)
-    assert sum(event["event"] == "undo" for event in faults.last_events(host)) > 1
+    assert sum(event["event"] == "undo" for event in injection.last_events(host)) > 1
 
 
 @pytest.mark.guarantee("G51")
@@ -450,11 +461,11 @@ def test_a_killed_removal_is_rolled_back_and_one_without_session_completes(
 ) -> None:
     assert apply(host).code == 0
     applied = picture.whole(host)
-    faults.pause(host, 3, event="done")
+    injection.pause(host, 3, event="done")
     job = host.start("exec kvmnet remove --yes")
-    faults.wait_paused(host, job)
+    injection.wait_paused(host, job)
     assert "peth0" not in picture.whole(host)["links"]
-    faults.kill_unit(host, rescue_too=False)
+    injection.kill_unit(host, rescue_too=False)
     result: Result = job.wait(90)
     assert result.code == 3, result
     assert picture.whole(host) == applied

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.lab import guests, picture
-from tests.lab.machine import Machine
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, host_and_peer, seed_host
 from tests.lab.test_refusals import apply, refused
-from tests.lab.wire import Wire
+from tests.machines import guests, picture
+from tests.machines.machine import Machine
+from tests.machines.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, host_and_peer, seed_host
+from tests.machines.wire import Wire
+
+pytestmark = pytest.mark.make_test("bookworm")
 
 BRIDGED, TAGGED, SECOND, FROM_BOOT = "compute-0-0-0", "hosted-vm-0-0-0", "hosted-vm-0-0-1", "always-0-0-0"
 BOOTING, ON_2, ON_3 = "boots-0-0-0", "36:77:6e:c0:00:12", "36:77:6e:c0:00:13"
@@ -116,6 +118,7 @@ def managed(machine: Machine) -> dict[str, str]:
     return {line.partition(":")[0].replace("\\", ""): line.partition(":")[2] for line in lines}
 
 
+@pytest.mark.make_test("trixie", "bookworm")
 def test_apply_and_the_hook(machine: Machine) -> None:
     """The hook that was not told of a definition leaves everything alone; a second install changes nothing."""
     machine.put("/root/cluster.yaml", DEFINITION)
@@ -129,6 +132,7 @@ def test_apply_and_the_hook(machine: Machine) -> None:
     assert vlans(machine) == ["peth0.3"]
 
 
+@pytest.mark.make_test("trixie", "bookworm")
 def test_the_pictures_of_the_manual(machine: Machine) -> None:
     """vnet0 is a port of eth0 for the untagged guest; the tagged one has macvtap0 on peth0.2, there while it runs."""
     with guests.running(machine, BRIDGED, TAGGED):
@@ -162,6 +166,7 @@ def test_a_guest_hears_its_own_vlan_and_no_other(machines: tuple[Machine, Machin
     until_vlans(host, "peth0.3")
 
 
+@pytest.mark.make_test("trixie", "bookworm")
 @pytest.mark.guarantee("G71")
 def test_two_guests_on_one_tag(machine: Machine) -> None:
     """The device comes with the first, goes with the last; three NICs are there; neither an apply of nmstate nor a
@@ -234,6 +239,7 @@ def test_a_plan_names_the_guests_that_it_touches(machine: Machine) -> None:
     until_vlans(machine, "peth0.3")
 
 
+@pytest.mark.make_test("trixie", "bookworm")
 @pytest.mark.guarantee("G72")
 def test_what_the_definition_does_not_allow_is_said_by_virsh(machine: Machine) -> None:
     xml = machine.out(f"cat /root/{TAGGED}.merged.xml").replace("peth0.2", "peth0.7").replace(TAGGED, "stray")

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.lab import neighbour, picture
-from tests.lab.machine import Machine, Nic
-from tests.lab.seed import HOST_MAC, PEER_MAC, seed_host, two_machines
-from tests.lab.wire import Wire
+from tests.machines import neighbour, picture
+from tests.machines.machine import Machine, Nic
+from tests.machines.seed import HOST_MAC, PEER_MAC, seed_host, two_machines
+from tests.machines.wire import Wire
+
+pytestmark = pytest.mark.make_test()
 
 KEYFILE = """[connection]
 id=eth0

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.lab import behind_tap, faults, outage, picture
-from tests.lab.machine import Machine, Result
-from tests.lab.seed import HOST_MAC
+from tests.faults import injection
+from tests.machines import outage, picture, tap_guest
+from tests.machines.machine import Machine, Result
+from tests.machines.seed import HOST_MAC
+
+pytestmark = pytest.mark.make_test("trixie")
 
 DEFINITION = f"""\
 kvmnet: 1
@@ -54,7 +57,7 @@ def read_back(result: Result) -> str:
 def guest(host: Machine) -> Iterator[Machine]:
     """The host, bridged, with a guest on its bridge: vnet0."""
     assert apply(host, DEFINITION).code == 0
-    with behind_tap.guest(host, "vnet0", "br-eth0", f"{INSIDE}/16"):
+    with tap_guest.guest(host, "vnet0", "br-eth0", f"{INSIDE}/16"):
         yield host
 
 
@@ -95,7 +98,7 @@ def test_a_forced_rollback_puts_back_the_tap_that_lost_its_bridge(on_vlan: Machi
     before = picture.whole(on_vlan)
     gone = "for _ in {1..100}; do ls -d /sys/class/net/br-eth0.5 || break; sleep 0.1; done"  # nmstate waits for nothing
     seen = f"{gone}; ip -d -o link show dev vnet5 > /root/seen; ls -d /sys/class/net/br-eth0.5 >> /root/seen 2>&1"
-    with faults.nmstatectl(on_vlan, f'$REAL "$@"; {seen}; echo "NmstateError: Bug: not today" >&2; exit 1'):
+    with injection.nmstatectl(on_vlan, f'$REAL "$@"; {seen}; echo "NmstateError: Bug: not today" >&2; exit 1'):
         lost, result = outage.lost_during(
             peer, lambda: apply(on_vlan, DEFINITION, "--allow-guest-loss", "vnet5"), INSIDE
         )
@@ -125,7 +128,7 @@ def test_what_a_person_allows_goes_through(on_vlan: Machine, peer: Machine) -> N
 @pytest.mark.guarantee("G70")
 def test_a_tap_that_a_change_detaches_is_put_back_by_it(on_vlan: Machine, peer: Machine) -> None:
     """Something took the guest's tap out of the bridge that stays: the transaction itself puts it back."""
-    with faults.nmstatectl(on_vlan, '$REAL "$@" || exit; ip link set vnet0 nomaster'):
+    with injection.nmstatectl(on_vlan, '$REAL "$@" || exit; ip link set vnet0 nomaster'):
         result = apply(on_vlan, WITH_VLAN, "--json")
     assert result.code == 0, result
     assert read_back(result).endswith("1 guests' ports as before")

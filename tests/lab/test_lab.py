@@ -6,9 +6,11 @@ import time
 
 import pytest
 
-from tests.lab.machine import CommandFailed, CommandHangs, Machine
-from tests.lab.outage import connections, lost_during, pings, reachable
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, PROFILE
+from tests.machines.machine import CommandFailed, CommandHangs, Machine
+from tests.machines.outage import connections, lost_during, pings, reachable
+from tests.machines.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, PROFILE
+
+pytestmark = pytest.mark.make_test()
 
 
 def test_the_nic_is_as_hardware(host: Machine) -> None:

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
-from tests.lab import faults, neighbour, picture
-from tests.lab.machine import Machine, Nic
-from tests.lab.monitor import MONITOR, seen_writes
-from tests.lab.outage import reachable
-from tests.lab.seed import HOST_ADDRESS, PEER_ADDRESS, keyfile, seed_host, two_machines
-from tests.lab.wire import Wire
+from tests.faults import injection
+from tests.machines import neighbour, picture
+from tests.machines.dbus_monitor import MONITOR, seen_writes
+from tests.machines.machine import Machine, Nic
+from tests.machines.outage import reachable
+from tests.machines.seed import HOST_ADDRESS, PEER_ADDRESS, keyfile, seed_host, two_machines
+from tests.machines.wire import Wire
+
+pytestmark = pytest.mark.make_test("trixie")
 
 MACS = [f"00:14:4f:80:de:0{number}" for number in range(6)]
 PROFILES = "/etc/NetworkManager/system-connections"
@@ -190,6 +193,7 @@ def lease_of(host: Machine, interface: str) -> str:
     return next(a for a in picture.addresses(host, interface) if a.startswith("10.4.0."))
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G01")
 def test_a_mistyped_network_undoes_it_all(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
     host, peer = machines
@@ -232,7 +236,7 @@ def test_it_is_the_same_after_a_power_cut(machines: tuple[Machine, Machine]) -> 
 def test_it_can_be_undone_when_all_is_on_disk(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
     """As if it had been cut off before the word that it is kept: NICs that had no profile have none again."""
     host, peer = machines
-    faults.reopen_last(host)
+    injection.reopen_last(host)
     result = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz", check=False, timeout=180)
     assert result.code == 3, result
     assert whole(host) == before

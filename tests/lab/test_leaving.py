@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.lab import faults, picture
-from tests.lab.machine import Machine, Result
-from tests.lab.outage import reachable
-from tests.lab.seed import HOST_MAC
+from tests.faults import injection
+from tests.machines import picture
+from tests.machines.machine import Machine, Result
+from tests.machines.outage import reachable
+from tests.machines.seed import HOST_MAC
+
+pytestmark = pytest.mark.make_test()
 
 HEAD = """\
 kvmnet: 1
@@ -111,7 +114,7 @@ def test_a_vlan_bridge_comes_beside_one_made_by_hand(host: Machine, peer: Machin
 def test_nmstate_fails_and_both_are_there_again(host: Machine, peer: Machine) -> None:
     before, hand = picture.whole(host), theirs(host)
     assert [c["what"] for c in plan(host, HEAD + NIC)["changes"]] == ["remove"] * 3
-    with faults.nmstatectl(host, '$REAL "$@"; echo "NmstateError: Bug: after all was done" >&2; exit 1'):
+    with injection.nmstatectl(host, '$REAL "$@"; echo "NmstateError: Bug: after all was done" >&2; exit 1'):
         result = apply(host, HEAD + NIC)
     assert result.code == 3, result
     assert picture.whole(host) == before
@@ -138,7 +141,7 @@ def test_cut_off_at_its_very_end(host: Machine, peer: Machine) -> None:
     assert apply(host, HEAD + NIC + VLAN).code == 0
     before = picture.whole(host)
     assert apply(host, HEAD + NIC).code == 0
-    faults.reopen_last(host)
+    injection.reopen_last(host)
     result = host.run(RESCUE, timeout=120, check=False)
     assert result.code == 3, result
     assert picture.whole(host) == before
@@ -156,7 +159,7 @@ def test_what_somebody_took_down_goes_too(host: Machine, peer: Machine) -> None:
     result = apply(host, HEAD + NIC)
     assert result.code == 0, result
     assert "eth0.5" not in host.out("ls /etc/NetworkManager/system-connections /run/NetworkManager/system-connections")
-    faults.reopen_last(host)
+    injection.reopen_last(host)
     result = host.run(RESCUE, timeout=120, check=False)
     assert result.code == 3, result
     assert picture.whole(host) == before, "the undo brings the profiles back, and not up"

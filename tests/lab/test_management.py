@@ -1,4 +1,4 @@
-"""What the operator comes in through: each of tests/lab/ways.py.
+"""What the operator comes in through: each of tests/machines/host_kinds.py.
 
 Each way: a change that ends at a silent gateway is undone; the right one is kept, a new connection is answered over
 it in default zone drop, and it has nothing left to do; undone after all was written, the machine is as before.
@@ -10,21 +10,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import faults, neighbour, picture, ways
-from tests.lab.machine import Machine
-from tests.lab.outage import reachable
-from tests.lab.ways import WAYS, Way, whole
+from tests.faults import injection
+from tests.machines import host_kinds, neighbour, picture
+from tests.machines.host_kinds import WAYS, Way, whole
+from tests.machines.machine import Machine
+from tests.machines.outage import reachable
+
+pytestmark = pytest.mark.make_test()
 
 
 @pytest.fixture(scope="module")
 def machines(lab: None, generation: str) -> Iterator[tuple[Machine, Machine]]:
-    with ways.host_and_peer(generation) as pair:
+    with host_kinds.host_and_peer(generation) as pair:
         yield pair
 
 
 @pytest.fixture(params=WAYS)
 def way(machines: tuple[Machine, Machine], request: pytest.FixtureRequest) -> Way:
-    return ways.lay_out(*machines, WAYS[request.param])
+    return host_kinds.lay_out(*machines, WAYS[request.param])
 
 
 @pytest.mark.guarantee("G13", "G35")
@@ -49,7 +52,7 @@ def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
     assert picture.link(host, way.top)["linkinfo"]["info_kind"] == "bridge"
     assert host.run("kvmnet apply /root/cluster.yaml").stdout == "managed: nothing to do, the host is as defined\n"
 
-    faults.reopen_last(host)
+    injection.reopen_last(host)
     result = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz", check=False, timeout=180)
     assert result.code == 3, result
     assert whole(host) == before
@@ -60,7 +63,7 @@ def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
 def test_removed(machines: tuple[Machine, Machine]) -> None:
     """Name servers that nmstate made NetworkManager's own, as no interface had addresses for them, go too."""
     host, peer = machines
-    way = ways.lay_out(host, peer, WAYS["a bond becomes a port of a bridge"])
+    way = host_kinds.lay_out(host, peer, WAYS["a bond becomes a port of a bridge"])
     before = whole(host)
     result = host.run(f"kvmnet apply --yes {way.allow} /root/cluster.yaml", check=False, timeout=240)
     assert result.code == 0, result

@@ -6,10 +6,11 @@ import signal
 
 import pytest
 
-from tests.lab import faults, picture
-from tests.lab.machine import Machine
-from tests.lab.outage import reachable
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS
+from tests.faults import injection
+from tests.machines import picture
+from tests.machines.machine import Machine
+from tests.machines.outage import reachable
+from tests.machines.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS
 
 TAGS = range(2, 22)
 DEFINITION = "\n".join(
@@ -41,7 +42,7 @@ def test_a_removal_is_undone_and_done(host: Machine, peer: Machine) -> None:
     ports = [link for link in applied["links"] if link.startswith("br-eth0.")]
     assert len(ports) == len(TAGS), ports
     job = host.start("exec kvmnet remove --yes")
-    faults.wait_for_step(host, "restore the firewalld zones", timeout=300)
+    injection.wait_for_step(host, "restore the firewalld zones", timeout=300)
     result = job.stop(signal.SIGINT, timeout=900)
     assert result.code == 3, result
     assert not picture.differences(picture.whole(host), applied, applied)

@@ -7,9 +7,11 @@ import time
 
 import pytest
 
-from tests.lab import picture
-from tests.lab.machine import Machine, Result
-from tests.lab.outage import reachable
+from tests.machines import picture
+from tests.machines.machine import Machine, Result
+from tests.machines.outage import reachable
+
+pytestmark = pytest.mark.make_test()
 
 PLAN = "/root/plan.json"
 

@@ -10,11 +10,14 @@ import time
 
 import pytest
 
-from tests.lab import faults, picture
+from tests.faults import injection
 from tests.lab.conftest import Pair
-from tests.lab.machine import Machine
-from tests.lab.outage import reachable
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, keyfile, seed_host
+from tests.machines import picture
+from tests.machines.machine import Machine
+from tests.machines.outage import reachable
+from tests.machines.seed import HOST_ADDRESS, HOST_MAC, keyfile, seed_host
+
+pytestmark = pytest.mark.make_test()
 
 DEFINITION = f"""kvmnet: 1
 cluster: probes
@@ -121,12 +124,12 @@ def test_a_switch_that_is_silent_after_the_link_went_down(
     before = picture.whole(host)
     host.put("/root/cluster.yaml", definition)
     titles = json.loads(host.out("kvmnet plan --json /root/cluster.yaml"))["steps"]
-    faults.pause(host, titles.index("rename eth0 to peth0"))
+    injection.pause(host, titles.index("rename eth0 to peth0"))
     job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
-    faults.wait_paused(host, job)
+    injection.wait_paused(host, job)
     peer.run("ip link set eth0 down")
-    faults.go_on(host)
-    faults.wait_for_step(host, "rename eth0 to peth0")
+    injection.go_on(host)
+    injection.wait_for_step(host, "rename eth0 to peth0")
     time.sleep(32)
     if generation == "trixie":
         result = job.wait(60)

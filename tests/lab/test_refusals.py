@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.lab import picture
-from tests.lab.machine import Machine, Result
-from tests.lab.seed import HOST_MAC, PROFILE
+from tests.machines import picture
+from tests.machines.machine import Machine, Result
+from tests.machines.seed import HOST_MAC, PROFILE
+
+pytestmark = pytest.mark.make_test()
 
 MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
 
@@ -288,6 +290,7 @@ def test_nothing_to_go_back_to(host: Machine, fit: dict[str, Any], verb: str, co
     assert picture.whole(host) == before
 
 
+@pytest.mark.make_test("trixie")
 @pytest.mark.guarantee("G60")
 def test_networkmanager_does_not_run(host: Machine, fit: dict[str, Any]) -> None:
     """It is not started for the asking, and nothing else is touched."""
@@ -305,6 +308,7 @@ def test_networkmanager_does_not_run(host: Machine, fit: dict[str, Any]) -> None
         host.run("systemctl start NetworkManager && nm-online -s -q -t 60", timeout=90)
 
 
+@pytest.mark.make_test("trixie")
 @pytest.mark.guarantee("G60")
 def test_all_reasons_at_once_and_what_is_allowed(host: Machine, fit: dict[str, Any]) -> None:
     before = picture.whole(host)

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import faults, picture
-from tests.lab.machine import Machine
-from tests.lab.outage import reachable
-from tests.lab.seed import UUID, host_and_peer, keyfile, seed_host
-from tests.lab.wire import Wire
+from tests.faults import injection
+from tests.machines import picture
+from tests.machines.machine import Machine
+from tests.machines.outage import reachable
+from tests.machines.seed import UUID, host_and_peer, keyfile, seed_host
+from tests.machines.wire import Wire
+
+pytestmark = pytest.mark.make_test()
 
 PASSWORD = "hush-Lab-4711"
 #: Nobody on the wire lets it in: it waits for that a moment, and goes on.
@@ -72,7 +75,7 @@ def test_an_undo_has_it_too(machines: tuple[Machine, Machine], definition: str) 
     host, _ = machines
     host.put("/root/cluster.yaml", definition)
     before = picture.whole(host)
-    with faults.nmstatectl(host, '$REAL "$@"; echo "NmstateError: Bug: after all was done" >&2; exit 1'):
+    with injection.nmstatectl(host, '$REAL "$@"; echo "NmstateError: Bug: after all was done" >&2; exit 1'):
         result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=180)
     assert result.code == 3, result
     assert picture.whole(host) == before

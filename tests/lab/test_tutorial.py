@@ -12,13 +12,15 @@ from typing import NamedTuple, cast
 
 import pytest
 
-from tests.lab import picture
-from tests.lab.machine import Machine
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC
+from tests.machines import picture
+from tests.machines.machine import Machine
+from tests.machines.seed import HOST_ADDRESS, HOST_MAC
+
+pytestmark = pytest.mark.make_test("trixie")
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/tutorial/first-change.md"
-PAIR = "python3 -m tests.lab.pair"
+PAIR = "python3 -m tests.machines.pair"
 
 
 class Command(NamedTuple):
@@ -42,7 +44,7 @@ def commands(text: str) -> Iterator[Command]:
 
 
 class OfPair:
-    """The host of the tutorial's pair, as far as tests.lab.picture needs it."""
+    """The host of the tutorial's pair, as far as tests.machines.picture needs it."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab import faults, picture
-from tests.lab.machine import Machine, Nic
-from tests.lab.outage import reachable
-from tests.lab.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, PEER_MAC, keyfile, seed_host, two_machines
-from tests.lab.ssh import anew, way_in
+from tests.faults import injection
 from tests.lab.test_refusals import apply, refused
-from tests.lab.wire import Wire
+from tests.machines import picture
+from tests.machines.machine import Machine, Nic
+from tests.machines.outage import reachable
+from tests.machines.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, PEER_MAC, keyfile, seed_host, two_machines
+from tests.machines.ssh import anew, way_in
+from tests.machines.wire import Wire
+
+pytestmark = pytest.mark.make_test()
 
 SECOND_MAC = "00:14:4f:80:de:01"
 DEFINITION = f"""kvmnet: 1
@@ -165,7 +168,7 @@ def test_nics_that_take_each_others_names(pair: tuple[Machine, Machine]) -> None
     host, peer = pair
     before = picture.without_metrics(picture.whole(host))
     host.put("/root/swapped.yaml", SWAPPED)
-    with faults.nmstatectl(host, 'echo "NmstateError: not today" >&2; exit 1'):
+    with injection.nmstatectl(host, 'echo "NmstateError: not today" >&2; exit 1'):
         result = host.run("kvmnet apply --yes /root/swapped.yaml", check=False, timeout=240)
     assert result.code == 3, result
     assert picture.without_metrics(picture.whole(host)) == before
@@ -226,7 +229,7 @@ def test_options_that_left_a_bond(pair: tuple[Machine, Machine]) -> None:
     links = [picture.link(host, name) for name in ("eth0", "eth1")]
     assert [link.get("permaddr", link["address"]) for link in links] == [HOST_MAC, SECOND_MAC]
     before = picture.without_metrics(picture.whole(host))
-    with faults.nmstatectl(host, '$REAL "$@"; echo "NmstateError: after all was done" >&2; exit 1'):
+    with injection.nmstatectl(host, '$REAL "$@"; echo "NmstateError: after all was done" >&2; exit 1'):
         assert host.run("kvmnet apply --yes /root/less.yaml", check=False, timeout=240).code == 3
     # NetworkManager's rollback leaves the target, which means nothing without an interval
     assert options()[:3] == ["eth0", "50", "0"]

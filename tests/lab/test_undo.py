@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.lab import faults, picture
-from tests.lab.machine import Machine
-from tests.lab.outage import reachable
-from tests.lab.seed import PROFILE
+from tests.faults import injection
 from tests.lab.transactions import RESCUE, TRIAL, apply, same
+from tests.machines import picture
+from tests.machines.machine import Machine
+from tests.machines.outage import reachable
+from tests.machines.seed import PROFILE
+
+pytestmark = pytest.mark.make_test("trixie")
 
 MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
 LINK_FILE = "/etc/systemd/network/00-kvmnet-peth0.link"
@@ -42,6 +45,7 @@ def test_a_wrong_definition_is_rolled_back(
     same(host, peer, before)
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G01")
 @pytest.mark.parametrize(
     "fault",
@@ -52,17 +56,18 @@ def test_a_wrong_definition_is_rolled_back(
     ids=["before", "after it did its work"],
 )
 def test_nmstate_fails(host: Machine, peer: Machine, before: dict[str, Any], fault: str) -> None:
-    with faults.nmstatectl(host, fault):
+    with injection.nmstatectl(host, fault):
         result = apply(host)
     assert result.code == 3, result
     assert "FAIL NmstateError" in result.stdout
     same(host, peer, before)
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G01")
 def test_nmstate_applies_another_state(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """nmstate's verification is off: kvmnet reads the kernel's state back."""
-    with faults.nmstatectl(host, faults.APPLIES_ANOTHER_STATE):
+    with injection.nmstatectl(host, injection.APPLIES_ANOTHER_STATE):
         result = apply(host)
     assert result.code == 3, result
     assert "the host is not as applied: eth0: stp is 1, not 0" in result.stdout
@@ -71,8 +76,8 @@ def test_nmstate_applies_another_state(host: Machine, peer: Machine, before: dic
 
 @pytest.mark.guarantee("G01")
 def test_control_c_rolls_back(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    with faults.nmstatectl(host, HANG_AFTER):
-        job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
+    with injection.nmstatectl(host, HANG_AFTER):
+        job = injection.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
         host.until("test -e /sys/class/net/peth0/master", timeout=30)
         result = job.stop(signal.SIGINT, timeout=90)
     assert result.code == 3, result
@@ -83,12 +88,12 @@ def test_control_c_rolls_back(host: Machine, peer: Machine, before: dict[str, An
 @pytest.mark.guarantee("G01")
 def test_the_worker_is_killed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     """systemd then runs the rescue program, and the command that follows reports the rollback."""
-    with faults.nmstatectl(host, HANG_AFTER):
-        job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
+    with injection.nmstatectl(host, HANG_AFTER):
+        job = injection.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
         host.until("test -e /sys/class/net/peth0/master", timeout=30)
         starts = host.out("systemctl show --property=ExecStart 'kvmnet-apply-*'")
         assert "path=/usr/bin/env ;" in starts, "SELinux does not let systemd start a program from a venv"
-        faults.kill_unit(host, rescue_too=False)
+        injection.kill_unit(host, rescue_too=False)
         result = job.wait(90)
     assert result.code == 3, result
     same(host, peer, before)
@@ -126,13 +131,13 @@ def test_a_rollback_that_cannot_be_verified_stays_open_until_it_can(
 @pytest.mark.parametrize("title", ["rename", TRIAL])
 def test_the_rescue_program_run_by_hand(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:
     """All processes of kvmnet are killed and kvmnet is deleted; one file and the system's Python restore the host."""
-    with faults.nmstatectl(host, HANG_AFTER):
-        job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", title)
+    with injection.nmstatectl(host, HANG_AFTER):
+        job = injection.in_background(host, "exec kvmnet apply /root/cluster.yaml", title)
         if title == TRIAL:
             host.until("test -e /sys/class/net/peth0/master", timeout=30)
         job.stop(signal.SIGKILL)
         host.run("systemctl stop 'kvmnet-watchdog-*'")  # otherwise it would do this
-        faults.kill_unit(host, rescue_too=True)
+        injection.kill_unit(host, rescue_too=True)
     left = picture.whole(host)
     assert left["open"], "the transaction must still be open for this test to show anything"
     assert left != before
@@ -157,8 +162,8 @@ def test_changes_of_other_tools_during_a_trial_are_kept(host: Machine, peer: Mac
     folder = "/etc/NetworkManager/system-connections"
     host.run(add.format("early", 1) + " ipv6.method disabled")
     try:
-        with faults.nmstatectl(host, HANG_AFTER):
-            job = faults.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
+        with injection.nmstatectl(host, HANG_AFTER):
+            job = injection.in_background(host, "exec kvmnet apply /root/cluster.yaml", TRIAL)
             host.until("test -e /sys/class/net/peth0/master", timeout=30)
             host.run(add.format("late", 2) + " ipv6.method disabled")
             host.run("nmcli connection modify early connection.zone trusted")
@@ -182,7 +187,7 @@ def test_a_transaction_interrupted_before_its_last_event_is_rolled_back(
 ) -> None:
     """Everything is on disk and the checkpoint is gone; only the event that the change is kept is missing."""
     assert apply(host).code == 0
-    faults.reopen_last(host)
+    injection.reopen_last(host)
     result = host.run(RESCUE, timeout=120, check=False)
     assert result.code == 3, result
     same(host, peer, before)
@@ -205,7 +210,7 @@ def test_files_are_restored_with_owner_mode_and_label(host: Machine, peer: Machi
         assert apply(host).code == 0
         kept = picture.whole(host)["files"]
         assert all(kept[path] != before["files"][path] for path in rights), "otherwise nothing has to be restored"
-        faults.reopen_last(host)
+        injection.reopen_last(host)
         result = host.run(RESCUE, timeout=120, check=False)
         assert result.code == 3, result
         same(host, peer, before)
@@ -223,14 +228,14 @@ def test_the_disk_becomes_read_only(host: Machine, peer: Machine, before: dict[s
     """As a disk with errors does. What was not yet written is undone without it. A keyfile that cannot be restored is
     loaded into NetworkManager's memory. The transaction is closed when the disk is writable again."""
     steps = json.loads(host.out("kvmnet plan --json /root/cluster.yaml"))["steps"]
-    faults.pause(host, next(n for n, step in enumerate(steps) if title in step), event="done")
+    injection.pause(host, next(n for n, step in enumerate(steps) if title in step), event="done")
     job = host.start("exec kvmnet apply --yes /root/cluster.yaml")
-    faults.wait_paused(host, job)
+    injection.wait_paused(host, job)
     places = "/etc /var/lib"
     host.run(f"for place in {places}; do mount -o bind,ro $place $place && mount -o remount,ro,bind $place; done")
     try:
         assert host.run("touch /etc/x /var/lib/kvmnet/open/x", check=False).code
-        faults.go_on(host)
+        injection.go_on(host)
         result = job.wait(300)
         assert result.code == 4, result
         now = picture.whole(host)
@@ -260,7 +265,7 @@ def test_the_hostname_is_restored(host: Machine, peer: Machine, before: dict[str
         assert (result.code, host.out("hostname; cat /etc/hostname")) == (0, "other.local\nother.local"), result
 
     changed()
-    faults.reopen_last(host)
+    injection.reopen_last(host)
     result = host.run(RESCUE, timeout=120, check=False)
     assert result.code == 3, result
     same(host, peer, before)
@@ -268,7 +273,7 @@ def test_the_hostname_is_restored(host: Machine, peer: Machine, before: dict[str
     assert host.run("kvmnet remove --yes", check=False, timeout=120).code == 0
     same(host, peer, before)
     changed()
-    faults.reopen_last(host)
+    injection.reopen_last(host)
     host.run("sync")
     host.power_cut()
     host.boot()
@@ -300,7 +305,7 @@ def test_source_routing_is_removed_as_planned_and_restored(host: Machine, peer: 
         assert (result.code, "77" in seen()) == (0, False), result
         assert "so the routing rules of its connection profile go (priority 5 from 10.1.255.254" in result.stdout
         assert "10.9.0.0/16" in result.stdout and "table 77" in result.stdout
-        faults.reopen_last(host)
+        injection.reopen_last(host)
         result = host.run(RESCUE, timeout=120, check=False)
         assert (result.code, seen()) == (3, routing), result
         same(host, peer, before)
@@ -337,7 +342,7 @@ def test_a_bridge_created_by_an_old_profile_is_removed(host: Machine, peer: Mach
         host.run("nmcli connection modify earlier connection.zone trusted")
         before = picture.whole(host)
         assert apply(host).code == 0
-        faults.reopen_last(host)
+        injection.reopen_last(host)
         result = host.run(RESCUE, timeout=120, check=False)
         assert result.code == 3, result
         same(host, peer, before)

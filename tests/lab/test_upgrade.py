@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.lab import faults, picture
-from tests.lab.machine import Machine
+from tests.faults import injection
 from tests.lab.transactions import apply, cut_in, history, online, same
+from tests.machines import picture
+from tests.machines.machine import Machine
+
+pytestmark = pytest.mark.make_test("bookworm")
 
 PREVIOUS = Path(__file__).parents[1] / "compatibility" / "previous_layout"
 STATE, UNIT_FOLDER = "/var/lib/kvmnet", "/etc/systemd/system"
@@ -33,9 +36,9 @@ def before(host: Machine, definition: str) -> dict[str, Any]:
 
 def pause_in_keeping(host: Machine) -> Any:
     """Begin an apply and pause its worker in the middle of keeping the change; the job of the command."""
-    faults.pause(host, KEEPING, event="done")
+    injection.pause(host, KEEPING, event="done")
     job = host.start(APPLY)
-    faults.wait_paused(host, job)
+    injection.wait_paused(host, job)
     assert host.run("ls /etc/systemd/network").stdout == "00-kvmnet-peth0.link\n"
     return job
 
@@ -89,7 +92,7 @@ def test_status_and_rollback_work_with_an_open_transaction_of_the_previous_layou
     host.run("systemctl stop 'kvmnet-watchdog-*'")  # otherwise it would roll back
     put_previous_layout(host)
     job.stop(signal.SIGKILL)
-    faults.kill_unit(host, rescue_too=True)
+    injection.kill_unit(host, rescue_too=True)
     assert "is open" in host.out("kvmnet status")
     status = json.loads(host.out("kvmnet status --json"))["open"]
     assert status["works"] is False

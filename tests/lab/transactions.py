@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.lab import faults, picture
-from tests.lab.machine import Machine, Result
-from tests.lab.outage import reachable
+from tests.faults import injection
+from tests.machines import picture
+from tests.machines.machine import Machine, Result
+from tests.machines.outage import reachable
 
 RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz"
 #: A part of the title of the step that applies the states.
@@ -29,9 +30,9 @@ def same(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
 
 def cut_in(host: Machine, command: str, step: int) -> None:
     """Cut the power after this step of a command's transaction; what is written by then is on disk."""
-    faults.pause(host, step, event="done")
+    injection.pause(host, step, event="done")
     job = host.start(command)
-    faults.wait_paused(host, job)
+    injection.wait_paused(host, job)
     host.run("sync")
     host.power_cut()
 

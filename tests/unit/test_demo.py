@@ -8,12 +8,13 @@ from typing import Any, cast
 
 import pytest
 
-from tests.lab import build, demo, demo_offline
-from tests.lab.cache import LabError
-from tests.lab.demo_show import Show, claims, is_complete, table
-from tests.lab.machine import Machine
-from tests.lab.outage import Pings
-from tests.lab.seed import HOST_MAC
+from tests.demo import demo, offline
+from tests.demo.show import Show, claims, is_complete, table
+from tests.machines import build
+from tests.machines.cache import LabError
+from tests.machines.machine import Machine
+from tests.machines.outage import Pings
+from tests.machines.seed import HOST_MAC
 
 NONE = cast(Machine, None)
 PICTURE: dict[str, Any] = {
@@ -76,7 +77,7 @@ def test_without_dependencies_it_prints_how_to_install_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(build, "why_not", lambda: "it needs Debian")
-    monkeypatch.setattr(demo_offline, "interpreter", lambda: [sys.executable, "-S", "-E"])
+    monkeypatch.setattr(offline, "interpreter", lambda: [sys.executable, "-S", "-E"])
     assert demo.main([]) == 1
     assert "make check" in capsys.readouterr().out
 

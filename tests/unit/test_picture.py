@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab import picture
+from tests.machines import picture
 
 #: Read by the lab from a host with a bond under a bridge and a VLAN.
 READING: dict[str, Any] = json.loads((Path(__file__).parents[1] / "recorded/picture-trixie.json").read_text())

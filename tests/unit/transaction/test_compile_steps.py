@@ -89,7 +89,7 @@ def test_interfaces_that_left_the_definition_are_removed_in_the_trial_and_their_
 
 def test_the_fault_matrix_knows_the_titles_of_the_steps() -> None:
     """Its points are numbered by steps."""
-    from tests.lab.matrix_hosts import STEPS
+    from tests.faults.hosts import STEPS
 
     assert tuple(s["title"] for s in compile_sample()) == STEPS
 

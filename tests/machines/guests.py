@@ -1,0 +1,103 @@
+"""Guests on a lab machine: real libvirt, real qemu (emulated), no guest system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Optional
+
+from tests.machines.machine import Machine, Result
+
+_QEMU_CONF = """user = "root"
+group = "root"
+cgroup_controllers = []
+namespaces = []
+security_driver = "none"
+remember_owner = 0
+"""
+
+#: Arm's "wait for an interrupt", and again: a guest that is on and costs nothing.
+_IDLE = bytes.fromhex("7f2003d5ffffff17")
+
+#: An Arm machine starts in seconds here: libvirt asks an x86 one for each of 460 CPU features, and qemu reads each
+#: question byte by byte (40 s on a busy machine).
+_DOMAIN = """<domain type='qemu'>
+  <!-- a guest of the lab -->
+  <name>{name}</name>
+  <memory unit='MiB'>16</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='aarch64' machine='virt'>hvm</type><kernel>/var/lib/lab-idle</kernel></os>
+  <cpu mode='custom'><model>cortex-a53</model></cpu>
+  <devices>
+    <emulator>/usr/bin/qemu-system-aarch64</emulator>
+  </devices>
+</domain>
+"""
+
+
+#: libvirt asks every emulator that it finds what it can, for seconds each.
+_UNUSED = ("qemu-system-i386", "qemu-system-arm", "qemu-system-x86_64-microvm", "qemu-system-amd64")
+
+
+#: A machine whose NICs' boot ROMs ask for DHCP, one after the other: what they are plugged into is left to kvmnet.
+_BOOTING = """<domain type='qemu'>
+  <name>{name}</name>
+  <memory unit='MiB'>64</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+{nics}
+  </devices>
+</domain>
+"""
+
+
+def start_libvirt(machine: Machine) -> None:
+    """libvirt as it runs where there are neither cgroups nor security labels; now and after each boot."""
+    machine.put("/etc/libvirt/qemu.conf", _QEMU_CONF)
+    machine.put("/var/lib/lab-idle", _IDLE)
+    machine.run(f"cd /usr/bin && rm -f {' '.join(_UNUSED)}")
+    machine.run("systemctl enable --now virtlogd.socket libvirtd.service", timeout=120)
+    machine.until("virsh version", timeout=120)
+
+
+def domain(name: str) -> str:
+    """A domain without NICs."""
+    return _DOMAIN.format(name=name)
+
+
+def booting(name: str, *macs: str) -> str:
+    """A domain that boots from the network, by its first NIC, then by the next."""
+    nic = "    <interface type='user'><mac address='{}'/><boot order='{}'/></interface>"
+    return _BOOTING.format(name=name, nics="\n".join(nic.format(mac, n) for n, mac in enumerate(macs, 1)))
+
+
+def define(machine: Machine, guest: str, definition: str, xml: Optional[str] = None) -> None:
+    """A guest of the definition as a domain, its NICs as kvmnet says."""
+    machine.put(f"/root/{guest}.xml", xml or domain(guest))
+    merged = f"kvmnet guest xml {guest} {definition} --domain /root/{guest}.xml > /root/{guest}.merged.xml"
+    machine.run(f"{merged} && virsh --quiet define /root/{guest}.merged.xml", timeout=120)
+
+
+def start(machine: Machine, guest: str) -> Result:
+    return machine.run(["virsh", "--quiet", "start", guest], check=False, timeout=180)
+
+
+def destroy(machine: Machine, guest: str) -> None:
+    machine.run(["virsh", "--quiet", "destroy", guest], timeout=120)
+
+
+@contextmanager
+def running(machine: Machine, *guests: str) -> Iterator[None]:
+    """With these guests on."""
+    on = []
+    try:
+        for guest in guests:
+            result = start(machine, guest)
+            assert result.code == 0, result
+            on.append(guest)
+        yield
+    finally:
+        for guest in on:
+            machine.run(["virsh", "--quiet", "destroy", guest], check=False, timeout=120)

@@ -1,0 +1,11 @@
+"""The read-only layers that lie over a machine's root, the upper one first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.machines import nmstate_builds, venv
+
+
+def all_of(generation: str) -> list[Path]:
+    return [venv.layer(generation), nmstate_builds.layer()]

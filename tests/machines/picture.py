@@ -1,0 +1,183 @@
+"""What a machine is, read from its kernel and its files by other means than kvmnet's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, Optional
+
+from tests.machines.machine import Machine
+
+_WHOLE = r"""
+import glob, hashlib, json, os, re, stat, subprocess
+def said(*argv):
+    return subprocess.run(argv, capture_output=True, text=True).stdout
+def label(path):
+    try:
+        return os.getxattr(path, "security.selinux", follow_symlinks=False).decode()
+    except OSError:
+        return None
+files, settings = {}, {}
+for folder in ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections",
+               "/etc/systemd/network", "/run/systemd/network", "/etc/NetworkManager/conf.d"):
+    for path in sorted(glob.glob(folder + "/*") + glob.glob(folder + "/.*")):
+        if not re.fullmatch("lo(-[0-9a-f-]+)?[.]nmconnection", os.path.basename(path)):
+            about = os.stat(path)
+            content = open(path, "rb").read()
+            plain = b"".join(line for line in content.splitlines() if not line.startswith(b"timestamp="))
+            rights = [oct(stat.S_IMODE(about.st_mode)), about.st_uid, about.st_gid, label(path)]
+            files[path] = [*rights, hashlib.sha256(content).hexdigest()]
+            settings[path] = [*rights, hashlib.sha256(plain).hexdigest()]
+firewall = ["busctl", "--json=short", "call", "org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1",
+            "org.fedoraproject.FirewallD1.zone", "getActiveZones"]
+manager = ["org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager", "org.freedesktop.NetworkManager"]
+dns = ["busctl", "--json=short", "get-property", "org.freedesktop.NetworkManager",
+       "/org/freedesktop/NetworkManager/DnsManager", "org.freedesktop.NetworkManager.DnsManager", "Configuration"]
+print(json.dumps({
+    "links": json.loads(said("ip", "-d", "-j", "link", "show")),
+    "addresses": {e["ifname"]: sorted(a["local"] + "/" + str(a["prefixlen"])
+                                      for a in e["addr_info"] if a.get("scope") == "global")
+                  for e in json.loads(said("ip", "-j", "address", "show")) if "ifname" in e},
+    "routes": sorted(line.strip() for line in (said("ip", "route", "show") + said("ip", "-6", "route")).splitlines()),
+    "zones": {zone: sorted(held["interfaces"]) for zone, held in json.loads(said(*firewall))["data"][0].items()}
+             if "\nactive" in "\n" + said("systemctl", "is-active", "firewalld") else None,
+    "dns": json.loads(said(*dns) or '{"data": null}')["data"],
+    "resolv.conf": [line for line in open("/etc/resolv.conf").read().splitlines() if line and line[0] not in "#;"]
+                   if os.path.exists("/etc/resolv.conf") else None,
+    "files": files,
+    "settings": settings,  # the same without NetworkManager's note of when a profile was used last
+    # lo's is made anew at each boot
+    "profiles": sorted(line for line in said("nmcli", "-t", "-f", "UUID,NAME,DEVICE,FILENAME", "connection",
+                                             "show").splitlines() if ":lo:lo:" not in line),
+    "checkpoints": said("busctl", "get-property", *manager, "Checkpoints"),
+    "hostname": [os.uname().nodename, open("/etc/hostname").read() if os.path.exists("/etc/hostname") else None],
+    "open": os.path.exists("/var/lib/kvmnet/open"),
+}))
+"""
+
+
+#: Of a link, what it is set to: all of it that a person or a program sets by purpose.
+SET = ("link", "master", "address", "mtu", "txqlen", "promiscuity", "allmulti", "group", "inet6_addr_gen_mode")
+#: What a bond, a bridge or a port does or counts, or makes up by itself (its number, its neighbours' views).
+DOINGS = {
+    "bond": ("active_slave", "ad_info"),
+    "bridge": (
+        *("root_id", "bridge_id", "root_port", "root_path_cost", "topology_change", "topology_change_detected"),
+        *("hello_timer", "tcn_timer", "topology_change_timer", "gc_timer", "fdb_n_learned"),
+    ),
+    "port of a bond": (
+        *("state", "mii_status", "link_failure_count", "ad_aggregator_id"),
+        *("ad_actor_oper_port_state", "ad_actor_oper_port_state_str"),
+        *("ad_partner_oper_port_state", "ad_partner_oper_port_state_str"),
+    ),
+    "port of a bridge": (
+        *("state", "id", "no", "designated_port", "designated_cost", "bridge_id", "root_id", "config_pending"),
+        *("hold_timer", "message_age_timer", "forward_delay_timer", "topology_change_ack", "backup_nhid"),
+    ),
+}
+
+
+def links(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What `ip -d -j link` shows, by name, less counters, indices and what changes by itself."""
+    found = {}
+    for row in rows:
+        about = row.get("linkinfo", {})
+        kind, port_of = about.get("info_kind"), about.get("info_slave_kind")
+        found[row["ifname"]] = {
+            "kind": kind or row["link_type"],
+            "altnames": sorted(row.get("altnames", [])),
+            "flags": sorted(f for f in row["flags"] if f in ("UP", "PROMISC", "ALLMULTI", "NOARP")),
+            # of a bond's ports the active one is as promiscuous as the bond
+            **{key: row.get(key) for key in SET if not (port_of == "bond" and key in ("promiscuity", "allmulti"))},
+            "options": _less(about.get("info_data", {}), (*DOINGS.get(str(kind), ()), *_idle(about))),
+            "port of": port_of,
+            "as port": _less(about.get("info_slave_data", {}), DOINGS.get(f"port of a {port_of}", ())),
+        }
+    return found
+
+
+def _idle(about: dict[str, Any]) -> tuple[str, ...]:
+    """A bond's ARP targets mean nothing without an interval: NetworkManager's rollback leaves them."""
+    return () if about.get("info_data", {}).get("arp_interval") else ("arp_ip_target",)
+
+
+def _less(held: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in held.items() if key not in keys}
+
+
+def name_servers(rows: Optional[list[dict[str, Any]]]) -> Optional[list[dict[str, Any]]]:
+    """What NetworkManager's DnsManager has from each interface; None when it does not answer."""
+    if rows is None:
+        return None
+    plain = [{key: held["data"] for key, held in row.items()} for row in rows]
+    return sorted(plain, key=lambda row: str(row.get("interface")))
+
+
+def differences(now: dict[str, Any], wanted: dict[str, Any], parts: Iterable[str]) -> list[str]:
+    """How one picture differs from another, a line a part, or a line an entry of one that has names."""
+    found = []
+    for part in parts:
+        is_now, was = now[part], wanted[part]
+        if isinstance(is_now, dict) and isinstance(was, dict):
+            found += [
+                f"{part} {key}: is {is_now.get(key)}, not {was.get(key)}"
+                for key in sorted({*is_now, *was})
+                if is_now.get(key) != was.get(key)
+            ]
+        elif is_now != was:
+            found.append(f"{part}: is {is_now}, not {was}")
+    return found
+
+
+def link(machine: Machine, name: str) -> dict[str, Any]:
+    """One link with all that the kernel says of it."""
+    found: dict[str, Any] = json.loads(machine.out(f"ip -d -j link show dev {name}"))[0]
+    return found
+
+
+def addresses(machine: Machine, name: str) -> list[str]:
+    """The global addresses of a link, with their prefix lengths."""
+    return all_addresses(machine)[name]
+
+
+def all_addresses(machine: Machine) -> dict[str, list[str]]:
+    """The same for every link."""
+    return {
+        entry["ifname"]: [f"{a['local']}/{a['prefixlen']}" for a in entry["addr_info"] if a.get("scope") == "global"]
+        for entry in json.loads(machine.out("ip -j address show"))
+        if "ifname" in entry
+    }
+
+
+def default_routes(machine: Machine) -> list[tuple[str, str, int]]:
+    """(gateway, device, metric) of each IPv4 default route."""
+    return [(r["gateway"], r["dev"], r.get("metric", 0)) for r in json.loads(machine.out("ip -j route show default"))]
+
+
+def whole(machine: Machine) -> dict[str, Any]:
+    """All that must be the same again after an undo: links with what they are set to, addresses, routes, zones, name
+    servers, profiles and .link files with mode, owner, label and bytes, checkpoints, open transactions."""
+    found = made_of(json.loads(machine.out(["/usr/bin/python3", "-I", "-c", _WHOLE])))
+    assert found["links"] and found["profiles"] and found["files"], found
+    return found
+
+
+def made_of(reading: dict[str, Any]) -> dict[str, Any]:
+    """A picture, of what was read on the machine."""
+    dns = name_servers(reading["dns"])
+    servers = sorted({server for row in dns or () for server in row.get("nameservers", ())})
+    return {**reading, "links": links(reading["links"]), "dns": dns, "servers": servers}
+
+
+def without_metrics(seen: dict[str, Any]) -> dict[str, Any]:
+    """A picture less the routes' metrics: NetworkManager counts them up in the order in which devices come up, where no
+    profile states one."""
+    return {**seen, "routes": sorted(re.sub(r" metric \d+", "", route) for route in seen["routes"])}
+
+
+def checkpoints(machine: Machine) -> str:
+    return machine.out(
+        "busctl get-property org.freedesktop.NetworkManager /org/freedesktop/NetworkManager "
+        "org.freedesktop.NetworkManager Checkpoints"
+    )

@@ -1,0 +1,45 @@
+"""What stands for a guest without libvirt: a network namespace behind a tap, as a qemu process would hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.machines.machine import Machine
+
+#: Holds two taps and passes frames between them: one is the host's end, the other goes into the namespace.
+_WIRE = """
+import fcntl, os, select, struct, subprocess, sys
+def tap(name):
+    handle = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(handle, 0x400454CA, struct.pack("16sH22x", name.encode(), 0x1002))  # TUNSETIFF: a tap, without header
+    return handle
+name, bridge, address = sys.argv[1:]
+def ip(*words):
+    subprocess.run(["ip", *words], check=True)
+outside, inside = tap(name), tap(name + "-in")
+ip("netns", "add", name)
+ip("link", "set", name + "-in", "netns", name, "up")
+ip("-n", name, "address", "add", address, "dev", name + "-in")
+ip("link", "set", name, "master", bridge, "up")
+print("on", flush=True)
+other = {outside: inside, inside: outside}
+while True:
+    for handle in select.select([outside, inside], [], [])[0]:
+        try:
+            os.write(other[handle], os.read(handle, 65536))
+        except OSError:
+            pass
+"""
+
+
+@contextmanager
+def guest(machine: Machine, tap: str, bridge: str, address: str) -> Iterator[None]:
+    """A guest with this address (and prefix length) on a bridge, until the block ends: then its tap goes."""
+    job = machine.start(["/usr/bin/python3", "-c", _WIRE, tap, bridge, address])
+    try:
+        machine.until(f"ip -n {tap} -o address show | grep -q {address}", timeout=20, every=0.2)
+        yield
+    finally:
+        job.stop()
+        machine.run(f"ip netns delete {tap}", check=False)
