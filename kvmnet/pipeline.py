@@ -21,7 +21,7 @@ from kvmnet.core.views import layout
 if TYPE_CHECKING:
     from kvmnet.core.definition.document import Source
     from kvmnet.core.definition.model import Cluster
-    from kvmnet.core.definition.naming_policy import Profile
+    from kvmnet.core.definition.naming_policy import NamingPolicy
     from kvmnet.core.views.host_view import HostView
 
 
@@ -65,19 +65,19 @@ def load_schema(name: str) -> schema.Schema:
 
 
 @cache
-def load_profiles() -> Mapping[str, Profile]:
-    """The profiles that come with kvmnet, by name. Raises ValueError when one of the files is broken."""
-    found: dict[str, Profile] = {}
-    for name, text in resources.read_profiles().items():
+def load_naming_policies() -> Mapping[str, NamingPolicy]:
+    """Return the naming policies that come with kvmnet, by name. Raises ValueError if one of the files is invalid."""
+    policies: dict[str, NamingPolicy] = {}
+    for name, text in resources.read_naming_policies().items():
         tree, problems = document.parse(document.Source(name, text))
         if tree is not None:
             tree, more = load_schema("profile").apply(tree)
             problems += more
         if tree is None or problems:
-            raise ValueError(f"profile {name}: {problems[0].message if problems else 'empty'}")
-        one = naming_policy.read_profile(tree)
-        found[one.name] = one
-    return found
+            raise ValueError(f"naming policy {name}: {problems[0].message if problems else 'empty'}")
+        policy = naming_policy.read_naming_policy(tree)
+        policies[policy.name] = policy
+    return policies
 
 
 def load(path: Optional[str]) -> Definition:
@@ -100,20 +100,20 @@ def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Opt
         if tree is not None:
             trees.append(tree)
         if sum(tree.size for tree in trees) > document.MAX_VALUES:
-            words = f"more than {document.MAX_VALUES:,} keys and values up to here"
-            found.append(Problem("KVN004", words, Mark(source.name, 1, 1)))
+            message = f"more than {document.MAX_VALUES:,} keys and values up to here"
+            found.append(Problem("KVN004", message, Mark(source.name, 1, 1)))
             return Definition(None, in_order(found), texts, {})
     if not trees:
         if not found:
             name = sources[0].name if sources else str(path)
-            found.append(Problem("KVN002", "there is nothing in it", Mark(name, 1, 1)))
+            found.append(Problem("KVN002", "the definition is empty", Mark(name, 1, 1)))
         return Definition(None, in_order(found), texts, {})
     tree, more = document.merge(trees)
     found += more
     tree, more = load_schema("cluster").apply(tree)
     found += more
-    cluster = build.read_cluster(tree, load_profiles())
-    views = layout.views_of(cluster)
+    cluster = build.read_cluster(tree, load_naming_policies())
+    views = layout.build_host_views(cluster)
     found += checks.run(checks.Context(cluster, views))
     found, silenced = suppressions.sort_out(tree, found)
     return Definition(cluster, in_order(found), texts, views, tuple(silenced))
@@ -140,8 +140,10 @@ def read_bundle_folder(folder: Path) -> Bundle:
 
 
 def read_applied(state_dir: Path) -> Optional[Bundle]:
-    """The bundle that is applied on this host; None when there is none. Raises Refused when it is there but is not
-    what kvmnet wrote: a person's editor, or the disk, has been at it; and PermissionError for one who may not look."""
+    """Return the bundle that is applied on this host, or None. Raises Refused if its files are corrupt.
+
+    Raises PermissionError if the user cannot read them.
+    """
     folder = state_dir / "applied"
     try:
         if not list(folder.iterdir()):  # a removal leaves the folder
@@ -151,5 +153,5 @@ def read_applied(state_dir: Path) -> Optional[Bundle]:
     try:
         return read_bundle_folder(folder)
     except (bundle_files.BundleError, definition_files.CannotRead) as error:
-        hint = "apply the definition or the bundle again: that writes it anew, and touches nothing else"
-        raise Refused(f"what kvmnet wrote of itself to {folder} is damaged: {error}", hint, "KVN563") from error
+        hint = "run kvmnet apply with the definition or the bundle: it rewrites these files and changes nothing else"
+        raise Refused(f"kvmnet's state in {folder} is corrupt: {error}", hint, "KVN563") from error

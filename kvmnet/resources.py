@@ -1,4 +1,4 @@
-"""Schemas and profiles: data files that travel inside the wheel, and lie at the top of a checkout."""
+"""Schemas and naming policies: data files, in the wheel inside the package, in a checkout at the top."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def schema_names() -> list[str]:
     return sorted(path.name.split(".")[0] for path in _folder("schemas").glob("*.schema.json"))
 
 
-def read_profiles() -> dict[str, str]:
-    """The text of every profile file, by file name."""
+def read_naming_policies() -> dict[str, str]:
+    """Return the text of every naming policy that comes with kvmnet, by the name of its file."""
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(_folder("profiles").glob("*.yaml"))}

@@ -305,7 +305,7 @@ def test_who_called_is_asked_after_the_change(host: Machine, peer: Machine, befo
     call = anew(ssh).replace("ssh ", f"ssh -b {own} ", 1)
     try:
         told = peer.out(f"{call} kvmnet plan /root/cluster.yaml")
-        assert f"after the change must answer: 10.1.1.1, {own}" in told.splitlines(), told
+        assert f"targets that must reply after the change: 10.1.1.1, {own}" in told.splitlines(), told
         faults.pause(host, 7, event="done")
         job = peer.start(f"{call} kvmnet apply --yes --no-confirm /root/cluster.yaml")
         faults.wait_paused(host, job)

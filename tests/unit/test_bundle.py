@@ -18,7 +18,7 @@ from kvmnet.core.base.probe import Probe
 from kvmnet.core.planning.ownership import OWNED_FILE, note_after, to_note
 from kvmnet.core.rendering import bundle_files, yaml_writer
 from kvmnet.core.rendering.bundle import Bundle
-from kvmnet.core.rendering.render import digest_of
+from kvmnet.core.rendering.render import compute_digest
 from kvmnet.host.read_live import applied_digest, read_note
 from tests.reading import differences
 from tests.unit.test_plan import before
@@ -90,30 +90,33 @@ def test_there_and_back(bundle: Bundle) -> None:
 def test_the_heads_say_what_a_person_must_know(bundle: Bundle) -> None:
     files = bundle_files.files_of(bundle)
     head = files["nmstate.yml"].split("---")[0]
-    assert "peth0 is the NIC 00:14:4f:80:de:00" in head and "nmstatectl cannot rename" in head
-    assert "libvirt makes the macvtap" in files["guests.yml"].split("---")[0]
+    assert "peth0: the NIC with MAC 00:14:4f:80:de:00" in head and "nmstatectl cannot" in head
+    assert "libvirt creates its macvtaps" in files["guests.yml"].split("---")[0]
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda f: f.pop("bundle.json"), "not a bundle"),
-        (lambda f: f.pop("nmstate.yml"), "lacks nmstate.yml"),
-        (lambda f: f.pop("guests.yml"), "lacks guests.yml"),
-        (lambda f: f.pop("00-kvmnet-peth0.link"), "lacks 00-kvmnet-peth0.link"),
+        (lambda f: f.pop("nmstate.yml"), "missing: nmstate.yml"),
+        (lambda f: f.pop("guests.yml"), "missing: guests.yml"),
+        (lambda f: f.pop("00-kvmnet-peth0.link"), "missing: 00-kvmnet-peth0.link"),
         (lambda f: f.update({"bundle.json": "{"}), "cannot be read"),
-        (lambda f: f.update({"bundle.json": "[]"}), "not an index"),
+        (lambda f: f.update({"bundle.json": "[]"}), "must contain a JSON object"),
         (lambda f: f.update({"bundle.json": '{"format": 1}'}), "cannot be read"),
         (lambda f: f.update({"bundle.json": "[" * 100_000}), "cannot be read"),
-        (lambda f: f.update({"bundle.json": f["bundle.json"].replace('"format": 1', '"format": 99')}), "format is 99"),
-        (lambda f: f.update({"bundle.json": f["bundle.json"].replace("peth0", "peth1")}), "lacks 00-kvmnet-peth1.link"),
-        (lambda f: f.update({"bundle.json": f["bundle.json"].replace('"eth0"', '"eth7"')}), "was changed"),
-        (lambda f: f.update({"nmstate.yml": f["nmstate.yml"].replace("255.254", "255.253")}), "was changed"),
+        (lambda f: f.update({"bundle.json": f["bundle.json"].replace('"format": 1', '"format": 99')}), "has format 99"),
+        (
+            lambda f: f.update({"bundle.json": f["bundle.json"].replace("peth0", "peth1")}),
+            "missing: 00-kvmnet-peth1.link",
+        ),
+        (lambda f: f.update({"bundle.json": f["bundle.json"].replace('"eth0"', '"eth7"')}), "was edited"),
+        (lambda f: f.update({"nmstate.yml": f["nmstate.yml"].replace("255.254", "255.253")}), "was edited"),
         (lambda f: f.update({"nmstate.yml": f["nmstate.yml"].replace("state: up", "state: absent", 1)}), "must be up"),
         (lambda f: f.update({"nmstate.yml": f["nmstate.yml"] + "capture: {}\n"}), "unknown key 'capture'"),
         (lambda f: f.update({"nmstate.yml": "# empty\n"}), "is empty"),
-        (lambda f: f.update({"00-kvmnet-peth0.link": "[Link]\nName=x\n"}), "was changed"),
-        (lambda f: f.update({"00-kvmnet-eth9.link": "[Link]\n"}), "does not know 00-kvmnet-eth9.link"),
+        (lambda f: f.update({"00-kvmnet-peth0.link": "[Link]\nName=x\n"}), "was edited"),
+        (lambda f: f.update({"00-kvmnet-eth9.link": "[Link]\n"}), "do not belong to the bundle: 00-kvmnet-eth9.link"),
     ],
 )
 def test_a_folder_that_is_not_as_rendered_is_refused(
@@ -148,7 +151,7 @@ def test_what_is_noted_as_applied_may_be_damaged(
     assert applied_digest(state) == bundle.digest
     path = state / "applied" / name
     path.unlink() if text is None else path.write_text(text)
-    with pytest.raises(Refused, match="damaged") as refused:
+    with pytest.raises(Refused, match="is corrupt") as refused:
         pipeline.read_applied(state)
     assert refused.value.code == "KVN563" and "apply" in str(refused.value.hint)
     assert applied_digest(state) is None
@@ -321,7 +324,7 @@ def test_probes_are_in_the_index_and_the_digest_covers_them(bundle: Bundle) -> N
     """Without any the files are what they were before there were probes (the golden folders hold that)."""
     probes = (Probe("tcp", "10.1.1.1:22"), Probe("command", command=("ceph", "-s")))
     bare = dataclasses.replace(bundle, probes=probes)
-    asking = dataclasses.replace(bare, digest=digest_of(bare))
+    asking = dataclasses.replace(bare, digest=compute_digest(bare))
     assert asking.digest != bundle.digest
     files = bundle_files.files_of(asking)
     assert json.loads(files["bundle.json"])["probes"] == [{"tcp": "10.1.1.1:22"}, {"command": ["ceph", "-s"]}]

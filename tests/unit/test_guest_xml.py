@@ -77,7 +77,7 @@ def test_a_macvtap_on_demand_is_libvirts() -> None:
         "  <model type='virtio'/>\n"
         "</interface>\n"
     )
-    assert "which libvirt makes and names" in interface_xml(ON_DEMAND, note=True)
+    assert "created and named by libvirt" in interface_xml(ON_DEMAND, note=True)
 
 
 def test_a_macvtap_from_boot_is_ours() -> None:
@@ -272,12 +272,12 @@ def test_a_nic_of_a_mac_alone() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"", "^there is nothing in it$"),
-        (b" \n", "^there is nothing in it$"),
+        (b"", "^the domain's XML is empty$"),
+        (b" \n", "^the domain's XML is empty$"),
         (b"<domain>\n", "^not XML: line 2, column 1: no element found$"),
         (b"<domain><a></b></domain>", "^not XML: line 1, column 14: mismatched tag$"),
-        (b"<network/>", "begins with <network>"),
-        (b"<domain/>", "no <devices>"),
+        (b"<network/>", "root element is <network>"),
+        (b"<domain/>", "exactly one <devices> element, not 0"),
         (b"<!DOCTYPE d [<!ENTITY a 'b'>]><domain><devices/></domain>", "DOCTYPE"),
         (b"<domain><devices>\xff</devices></domain>", "not UTF-8|not XML"),
         (b"<?xml version='1.0' encoding='foo'?><domain><devices/></domain>", "not UTF-8"),

@@ -146,12 +146,10 @@ def test_of_what_was_kept_the_watched_gateway_tells_more(tmp_path: Path, away: O
 
 
 def test_the_last_line_tells_it_too() -> None:
-    assert outcome_text(3, None, None, at_most=9.1).endswith("(the host's addresses were away for 9.1 s at most)")
-    both = (
-        "(10.1.1.1 was out of reach for 0.4 s before the undo began; the host's addresses were away for 9.1 s at most)"
-    )
+    assert outcome_text(3, None, None, at_most=9.1).endswith("(the host's addresses were missing for at most 9.1 s)")
+    both = "(10.1.1.1 did not reply for 0.4 s before the rollback; the host's addresses were missing for at most 9.1 s)"
     assert outcome_text(3, 0.4, "10.1.1.1", at_most=9.1).endswith(both)
-    assert outcome_text(0, 0.4, "10.1.1.1", at_most=9.1).endswith("(10.1.1.1 was out of reach for 0.4 s at most)")
+    assert outcome_text(0, 0.4, "10.1.1.1", at_most=9.1).endswith("(10.1.1.1 did not reply for at most 0.4 s)")
 
 
 @pytest.mark.guarantee("G07")

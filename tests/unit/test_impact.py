@@ -148,7 +148,7 @@ def test_a_nic_that_is_renamed_and_bridged_below_a_vlan_of_a_guests(bundle: Any)
     ]
     found = refusals.find(plan, live, ("KVN527", "KVN534"))
     assert [(r.code, r.message) for r in found] == [
-        ("KVN534", "eth0 is to become a port of eth0, but carries macvtap macvtap1 (g)")
+        ("KVN534", "eth0 would become a port of eth0, but is the base interface of macvtap macvtap1 (g)")
     ]
 
 
@@ -159,9 +159,9 @@ def test_a_bridge_that_goes_cuts_for_good_and_is_refused(bundle: Any) -> None:
     assert told(plan, live) == [("g", GOOD, "br-eth0.5 is removed"), ("vnet0", UNTOUCHED, "")]
     found = refusals.find(plan, live, ("KVN525", "KVN527"))
     assert [(r.code, r.guest) for r in found] == [("KVN527", "g")]
-    words = "the guest g would lose its network for good (vnet5 on br-eth0.5: br-eth0.5 is removed)"
+    words = "guest g would be disconnected permanently (vnet5 on br-eth0.5: br-eth0.5 is removed)"
     assert found[0].message == words
-    assert found[0].hint.endswith("--allow-guest-loss g goes on all the same")
+    assert found[0].hint.endswith("--allow-guest-loss g")
     assert refused(plan, live) == ["KVN527"]
     assert refused(plan, live, ("vnet5",)) == ["KVN527"], "a guest is called by its name"
     assert refused(plan, live, ("g",)) == []
@@ -175,7 +175,7 @@ def test_a_tap_that_is_no_domains_is_called_by_its_device(bundle: Any) -> None:
     assert refused(plan, live) == ["KVN525", "KVN527"], "what is no guest's is another matter"
     assert refused(plan, live, ("vnet5",)) == ["KVN525"]
     found = refusals.find(plan, live, ("KVN527",))
-    assert found[0].message.startswith("vnet5, which is no libvirt domain's, would lose its network for good")
+    assert found[0].message.startswith("vnet5 (not a device of a libvirt domain) would be disconnected permanently")
 
 
 def test_a_bridge_whose_last_way_out_goes(bundle: Any) -> None:
@@ -270,7 +270,7 @@ def test_a_refusal_tells_what_would_happen_to_every_guest(bundle: Any) -> None:
         judged(make_plan(bundle(NIC), live), live, Wishes())
     assert error.value.lines()[-2:] == [
         "guest a, vnet5 on br-eth0.5: cut for good: br-eth0.5 is removed",
-        "guests that it does not touch: b",
+        "untouched guests: b",
     ]
     assert [g["guest"] for g in error.value.data["guests"]] == ["a", "b"]
 
@@ -279,10 +279,10 @@ def test_where_libvirt_does_not_answer_nobody_says_that_a_device_is_nobodys(bund
     live = live_of(bundle(), VNET0, VNET5, running=Running(problem="no answer within 8 s"))
     with pytest.raises(Refused) as error:
         judged(make_plan(bundle(NIC), live), live, Wishes())
-    assert "vnet5, whose guest libvirt does not tell, would lose its network" in error.value.message
+    assert "vnet5 (guest unknown: libvirt is not available) would be disconnected" in error.value.message
     told = "\n".join(error.value.also)
-    assert "vnet5 (whose it is libvirt does not tell) on br-eth0.5" in told
-    assert "guests are known by their devices alone" in told and "no libvirt domain" not in told
+    assert "vnet5 (guest unknown: libvirt is not available) on br-eth0.5" in told
+    assert "running guests are shown as devices" in told and "a libvirt domain" not in told
 
 
 def test_what_a_person_reads(bundle: Any) -> None:
@@ -292,14 +292,14 @@ def test_what_a_person_reads(bundle: Any) -> None:
     lines = guest_lines(impacts(plan, live), live.surroundings.running.problem)
     assert lines == [
         "guest a, vnet5 on br-eth0.5: cut for good: br-eth0.5 is removed",
-        "guests that it does not touch: b",
+        "untouched guests: b",
         (
-            "note: libvirt does not tell what runs here (no answer within 8 s): "
-            "guests are known by its notes of them (/run/libvirt/qemu)"
+            "note: libvirt is not available (no answer within 8 s): "
+            "running guests are known from its records in /run/libvirt/qemu"
         ),
     ]
     assert plan_text(plan, lines).endswith("".join(f"{line}\n" for line in lines))
-    assert f"\n- {lines[0]}\n" in plan_markdown(plan, told=lines)
+    assert f"\n- {lines[0]}\n" in plan_markdown(plan, notes=lines)
     assert json.loads(json.dumps([i.to_json() for i in impacts(plan, live)]))[0] == {
         **{"guest": "a", "device": "vnet5", "over": "br-eth0.5", "mac": ""},
         **{"how": "cut for good", "why": "br-eth0.5 is removed"},

@@ -182,9 +182,9 @@ def test_what_only_root_may_read_is_told() -> None:
     words = "what has left the definition is not in this plan, as only root may read what is applied: run it with sudo"
     assert plan.empty and notes(plan, live) == [words]
     told = [f"note: {words}"]
-    assert plan_text(plan, told) == f"vm-container-0-0: nothing to do, as far as can be seen\nnote: {words}\n"
-    assert plan_markdown(plan, told=told) == (
-        f"### vm-container-0-0: nothing to do, as far as can be seen\n\n- note: {words}\n"
+    assert plan_text(plan, told) == f"vm-container-0-0: nothing to do, as far as kvmnet can see\nnote: {words}\n"
+    assert plan_markdown(plan, notes=told) == (
+        f"### vm-container-0-0: nothing to do, as far as kvmnet can see\n\n- note: {words}\n"
     )
     first = replace(before(), applied=UNREADABLE)
     assert notes(make_plan(BUNDLE, first), first) == [words]

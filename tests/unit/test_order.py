@@ -317,7 +317,7 @@ def test_a_vlan_of_others_on_a_nic_that_is_renamed_is_refused(tmp_path: Path) ->
     live = replace(live, links={**live.links, "eth0.7": vlan})
     found = find(make_plan(bundle_of(tmp_path, ROCKS), live), live)
     assert [r.code for r in found] == ["KVN528"]
-    assert "vlan eth0.7 stands on eth0, which is to become peth0" in found[0].message
+    assert "vlan eth0.7 is on eth0, which would be renamed to peth0" in found[0].message
     tap = replace(live, links={**bare().links, "macvtap0": replace(vlan, name="macvtap0", kind="macvtap")})
     assert "KVN528" not in {r.code for r in find(make_plan(bundle_of(tmp_path, ROCKS), tap), tap)}
     assert find(make_plan(bundle_of(tmp_path, PLAIN), live), live) == [], "nothing is renamed"
@@ -333,7 +333,7 @@ def test_a_vlan_of_others_with_the_definitions_tag_is_refused(tmp_path: Path) ->
     )
     found = find(make_plan(bundle_of(tmp_path, ROCKS), live), live)
     assert [r.code for r in found] == ["KVN528", "KVN529"]
-    assert "old5 has tag 5 over eth0 already; the definition's peth0.5 could not be made" in found[1].message
+    assert "old5 already has VLAN ID 5 on eth0, so peth0.5 cannot be created" in found[1].message
     assert [r.code for r in find(make_plan(bundle_of(tmp_path, PLAIN), live), live)] == ["KVN529"]
     ours = applied(bundle_of(tmp_path, PLAIN), bare())
     assert find(make_plan(bundle_of(tmp_path, ROCKS), ours), ours) == []
@@ -366,7 +366,10 @@ def test_names_that_the_kernel_gives_others_at_boot_are_refused(tmp_path: Path) 
     live = bare()
     found = find(make_plan(bundle_of(tmp_path, text), live), live)
     assert [r.code for r in found] == ["KVN544"]
-    assert f"the NIC {MACS[1]} is to be eth0, but at boot the kernel calls the NIC {MACS[0]} so" in found[0].message
+    assert (
+        f"NIC {MACS[1]} would be named eth0, but at boot the kernel gives this name to NIC {MACS[0]}"
+        in found[0].message
+    )
     lan = text.replace("eth0:", "lan0:")
     assert find(make_plan(bundle_of(tmp_path, lan), live), live) == []
     right = text.replace(MACS[0], "x").replace(MACS[1], MACS[0]).replace("x", MACS[1])

@@ -113,7 +113,7 @@ def test_nothing_to_do(bundle: Bundle) -> None:
     plan = make_plan(bundle, after(bundle))
     assert plan.empty
     assert plan.state == {}
-    assert plan_text(plan) == "vm-container-0-0: nothing to do, the host is as defined\n"
+    assert plan_text(plan) == "vm-container-0-0: nothing to do: the host matches the definition\n"
 
 
 def test_ports_of_guests_and_link_local_addresses_are_nobodys_business(bundle: Bundle) -> None:

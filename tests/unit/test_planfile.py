@@ -57,7 +57,7 @@ def test_which_guests_may_be_lost_is_kept_and_guests_that_come_and_go_make_no_pl
 def test_a_plan_that_somebody_edited_is_none() -> None:
     content = json.loads(saved(before()))
     content["plan"]["state"]["interfaces"].pop()
-    with pytest.raises(PlanFileError, match="was changed after it was written"):
+    with pytest.raises(PlanFileError, match="was edited after it was written"):
         from_text(json.dumps(content), SCHEMA)
     content = json.loads(saved(before()))
     del content["digest"]
@@ -70,9 +70,9 @@ def test_a_plan_that_somebody_edited_is_none() -> None:
     ("text", "words"),
     [
         ("", "cannot be read"),
-        ("[]", "was not written by kvmnet plan -o"),
-        ('{"kvmnet-plan": 2}', "its form is 2; this kvmnet knows 1"),
-        ('{"kvmnet-plan": 1}', "was changed"),
+        ("[]", "was not written by `kvmnet plan -o`"),
+        ('{"kvmnet-plan": 2}', "it has format 2, but this version of kvmnet needs format 1"),
+        ('{"kvmnet-plan": 1}', "was edited"),
         (json.dumps({"kvmnet-plan": 1, "digest": digest_of({"kvmnet-plan": 1})}), "cannot be read: KeyError"),
     ],
 )
@@ -248,10 +248,10 @@ def test_markdown() -> None:
     assert lines[0] == "### vm-container-0-0: 6 changes to make"
     assert "| `+` | add | eth0 | absent -> linux-bridge |" in lines
     assert "| `>` | rename | eth0 | to peth0, the NIC with MAC 00:14:4f:80:de:00 |" in lines
-    assert "- allowed, KVN511: corosync is active" in lines
+    assert "- overridden: KVN511 corosync is active" in lines
     assert text.count("```") == 2 and "  type: linux-bridge\n" in text
     nothing = plan_markdown(make_plan(ROCKS, after(ROCKS)))
-    assert nothing == "### vm-container-0-0: nothing to do, the host is as defined\n"
+    assert nothing == "### vm-container-0-0: nothing to do: the host matches the definition\n"
 
 
 def test_a_plan_takes_the_place_of_a_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,5 +133,5 @@ def test_the_digest_is_over_everything_in_the_bundle() -> None:
             del content["probes"]
             content.update({"probes": own} if own else {})
             text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-            assert render.digest_of(bundle) == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+            assert render.compute_digest(bundle) == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
             assert bundle_files.read_bundle(bundle_files.files_of(bundle), pipeline.load_schema("state")) == bundle

@@ -10,7 +10,7 @@ import pytest
 from kvmnet import pipeline, resources
 from kvmnet.core.definition.document import Leaf, Source, parse
 from kvmnet.core.definition.schema import Schema
-from kvmnet.core.rendering.bundle_files import plain
+from kvmnet.core.rendering.bundle_files import to_plain_data
 
 PROBE = Schema(
     {
@@ -33,7 +33,7 @@ def apply(text: str) -> tuple[Any, list[str]]:
     tree, problems = parse(Source("f", text))
     assert tree is not None and problems == []
     typed, problems = PROBE.apply(tree)
-    return plain(typed), [problem.code for problem in problems]
+    return to_plain_data(typed), [problem.code for problem in problems]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_schemas_are_three() -> None:
 
 
 def test_profiles() -> None:
-    profiles = pipeline.load_profiles()
+    profiles = pipeline.load_naming_policies()
     assert sorted(profiles) == ["plain", "rocks"]
     rocks, plain_ = profiles["rocks"], profiles["plain"]
     assert rocks.bridge_name("bond0", "bond0") == plain_.bridge_name("bond0", "bond0") == "br-bond0"

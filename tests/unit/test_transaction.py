@@ -203,7 +203,7 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_words_of_the_end() -> None:
-    assert outcome_text(0, 0.4, "10.1.1.1").endswith("(10.1.1.1 was out of reach for 0.4 s at most)")
+    assert outcome_text(0, 0.4, "10.1.1.1").endswith("(10.1.1.1 did not reply for at most 0.4 s)")
     assert "rolled back" in outcome_text(3, None, None)
     assert event_text({"event": "done", "step": 0, "seconds": 1.25}, ["rename"]) == "ok   rename (1.2 s)"
     assert event_text({"event": "begin"}, []) is None
