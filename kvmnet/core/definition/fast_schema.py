@@ -2,7 +2,7 @@
 
 It returns only True or False; jsonschema is needed for the errors. Plain data is JSON data without fractions. A schema
 is compiled to functions once. Only the keywords that kvmnet's schemas use are supported; other schemas cannot be
-compiled. False may be wrong, so the caller then asks jsonschema. True is never wrong: tests/unit/test_quick.py compares
+compiled. False may be wrong, so the caller then asks jsonschema. True is never wrong: tests/unit/core/definition/test_fast_schema.py compares
 the results with those of jsonschema.
 """
 
