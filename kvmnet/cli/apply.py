@@ -86,4 +86,4 @@ def _require_saved(saved: Optional["SavedPlan"], prepared: "Prepared") -> None:
     from kvmnet.core.reporting.saved_plan import require_same
 
     if saved is not None:
-        require_same(saved.plan, saved.basis, prepared.plan, prepared.live)
+        require_same(saved.plan, saved.basis, prepared.assessment)

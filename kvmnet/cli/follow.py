@@ -61,19 +61,20 @@ def carry_out(console: Console, make: Callable[[Path], "Prepared"], yes: bool, d
 
 def _require_same(prepared: "Prepared", again: "Prepared") -> None:
     """Raises Refused when the machine has changed while somebody thought about the question."""
-    from kvmnet.core.planning.plan_basis import basis_of
+    from kvmnet.core.reporting.change_text import plan_to_json
     from kvmnet.core.reporting.saved_plan import require_same
 
-    require_same(prepared.plan.to_json(), basis_of(prepared.plan, prepared.live), again.plan, again.live)
+    require_same(plan_to_json(prepared.plan), prepared.assessment.basis, again.assessment)
 
 
 def tell_plan(console: Console, prepared: "Prepared") -> None:
     """What would change, and who is asked whether the host is still there."""
+    from kvmnet.core.reporting.assessment_text import assessment_lines
     from kvmnet.core.reporting.report import allowed_text, plan_text, probes_text
     from kvmnet.host import hook_installation
 
     console.waiting(None)
-    text = plan_text(prepared.plan, prepared.told) + allowed_text(prepared.allowed)
+    text = plan_text(prepared.plan, assessment_lines(prepared.assessment)) + allowed_text(prepared.allowed)
     text += "" if prepared.plan.empty else probes_text(prepared.probes)
     console.event("plan", **prepared.to_json(), steps=[s["title"] for s in prepared.steps])
     console.line(text.rstrip("\n"))

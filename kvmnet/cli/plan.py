@@ -81,14 +81,16 @@ def plan(
 
 
 def _text(form: Format, prepared: "Prepared") -> str:
+    from kvmnet.core.reporting.assessment_text import assessment_lines
     from kvmnet.core.reporting.report import allowed_text, plan_markdown, plan_text, probes_text
 
     if form is Format.json:
         return json.dumps({**prepared.to_json(), "steps": [s["title"] for s in prepared.steps]}, indent=2) + "\n"
+    lines = assessment_lines(prepared.assessment)
     if form is Format.markdown:
-        return plan_markdown(prepared.plan, prepared.allowed, prepared.probes, prepared.told)
-    asked = "" if prepared.plan.empty else probes_text(prepared.probes)
-    return plan_text(prepared.plan, prepared.told) + allowed_text(prepared.allowed) + asked
+        return plan_markdown(prepared.plan, prepared.allowed, prepared.probes, lines)
+    probes = "" if prepared.plan.empty else probes_text(prepared.probes)
+    return plan_text(prepared.plan, lines) + allowed_text(prepared.allowed) + probes
 
 
 def _save(file: str, prepared: "Prepared") -> None:
@@ -98,7 +100,7 @@ def _save(file: str, prepared: "Prepared") -> None:
 
     allowed = {reason.code for reason in prepared.allowed if reason.guest is None}
     lose = {reason.guest for reason in prepared.allowed if reason.guest is not None}
-    text = to_text(prepared.plan, prepared.live, allowed, lose)
+    text = to_text(prepared.assessment, allowed, lose)
     place = Path(file)
     try:
         if place.exists() and not place.is_file():  # /dev/null, /dev/stdout, a pipe: not to be replaced

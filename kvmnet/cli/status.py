@@ -73,6 +73,7 @@ def _open_text(now: "Open") -> list[str]:
 
 
 def _drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list[str], bool]:
+    from kvmnet.core.reporting.change_text import changes_to_json
     from kvmnet.core.reporting.report import plan_text
     from kvmnet.pipeline import read_applied
     from kvmnet.transaction.prepare import drift
@@ -85,7 +86,7 @@ def _drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list[str]
     report = {
         "open": None,
         "applied": {"host": bundle.host, "digest": bundle.digest},
-        "drift": plan.to_json()["changes"],
+        "drift": changes_to_json(plan.changes),
     }
     if plan.empty:
         return report, [f"{bundle.host}: as applied"], True

@@ -195,9 +195,8 @@ def _names_bound(plan: Plan, live: Live) -> list[Step]:
     version = version_of(live.nmstate)
     if not version or version >= TAKES_THE_ACTIVE:
         return []
-    old = {r.new: r.old for r in plan.renames}
     names = [i["name"] for i in interfaces_of(plan.state) if i["type"] == "ethernet" and i["state"] == "up"]
-    found = [(name, live.profiles.get(old.get(name, name))) for name in names]
+    found = [(name, live.profiles.get(plan.old_names.get(name, name))) for name in names]
     return [
         step(
             "bind name",
@@ -206,12 +205,12 @@ def _names_bound(plan: Plan, live: Live) -> list[Step]:
             interface=name,
             undo=[
                 {"op": "unbind name", "uuid": profile.uuid}
-                if name in old
+                if name in plan.old_names
                 else {"op": "files", "uuids": [profile.uuid]}  # nothing before this step gives the profile back
             ],
         )
         for name, profile in found
-        if profile is not None and (name in old or profile.interface_name != name)
+        if profile is not None and (name in plan.old_names or profile.interface_name != name)
     ]
 
 
@@ -219,12 +218,11 @@ def _seeds(plan: Plan, live: Live, known: Known) -> list[Step]:
     """A profile in memory for each interface that has none, so that nmstate finds one: it keeps the zone,
     of which it knows nothing, and the UUID, by which we know what is ours."""
     rows = []
-    old = {r.new: r.old for r in plan.renames}
     for interface in interfaces_of(plan.state):
         name, kind = interface["name"], NM_TYPES.get(interface["type"])
         if kind is None or interface["state"] != "up" or (name, kind) in known:
             continue
-        if interface["type"] == "ethernet" and old.get(name, name) in live.profiles:
+        if interface["type"] == "ethernet" and plan.old_names.get(name, name) in live.profiles:
             continue  # bound by MAC
         rows.append(
             {
@@ -353,8 +351,7 @@ def _keep(plan: Plan, live: Live) -> list[Step]:
 def _stays_down(plan: Plan, live: Live) -> list[Step]:
     """nmstate deactivates the profile of what is to be down (2.2), which the next boot would activate again."""
     down = [i["name"] for i in interfaces_of(plan.state) if i["state"] == "down"]
-    old = {r.new: r.old for r in plan.renames}
-    found = {name: p.uuid for name in down if (p := live.profiles.get(old.get(name, name))) and p.saved}
+    found = {name: p.uuid for name in down if (p := live.profiles.get(plan.old_names.get(name, name))) and p.saved}
     if not found:
         return []
     uuids = sorted(set(found.values()))
@@ -374,9 +371,8 @@ def _changed_beside(plan: Plan, live: Live) -> list[str]:
     if not plan.state.get("routes") and not plan.state.get("dns-resolver"):
         return []
     certain = {i["name"] for i in interfaces_of(plan.state)} | set(plan.unsaved)
-    old = {r.new: r.old for r in plan.renames}
     up = [i["name"] for i in interfaces_of(plan.bundle.state) if i.get("state") == "up"]
-    return [name for name in up if name not in certain and old.get(name, name) in live.profiles]
+    return [name for name in up if name not in certain and plan.old_names.get(name, name) in live.profiles]
 
 
 def _save_order(plan: Plan, perhaps: Sequence[str]) -> list[list[str]]:

@@ -18,7 +18,8 @@ from typing import Any, Optional, TextIO
 from kvmnet import __version__
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import interfaces_of
-from kvmnet.core.effects.impact import GOOD
+from kvmnet.core.effects.impact import DISCONNECTED
+from kvmnet.core.reporting.change_text import changes_to_json
 from kvmnet.rescue import snapshot
 from kvmnet.system import clock, files, lock, programs, state_folder, units
 from kvmnet.system.errors import HostError
@@ -87,7 +88,7 @@ def _write(state_dir: Path, prepared: Prepared) -> str:
     names = {i["name"] for i in interfaces_of(plan.bundle.state)} | plan.touched
     macs = [r.mac for r in plan.renames]
     taken = {link.mac or "" for nic in plan.bundle.nics if (link := live.find(nic))}
-    lost = [impact.device for impact in prepared.impacts if impact.how == GOOD]
+    lost = [impact.device for impact in prepared.impacts if impact.how == DISCONNECTED]
     with told_or_refused():
         before = snapshot.take_snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost))
     new = state_dir / "open.new"
@@ -108,7 +109,7 @@ def _write(state_dir: Path, prepared: Prepared) -> str:
                 "boot": clock.boot_id(),
                 "removes": prepared.original is not None,
                 "adopts": sorted(taken - {""} - adopted(state_dir)),
-                "changes": plan.to_json()["changes"],
+                "changes": changes_to_json(plan.changes),
                 "lost": lost,
                 "proving": prepared.proving,
                 "steps": steps,

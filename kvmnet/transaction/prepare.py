@@ -1,4 +1,4 @@
-"""From a bundle and this host to a transaction that could be opened: everything is read, nothing touched."""
+"""Reads the host and makes a plan and its steps: everything that comes before a transaction. It changes nothing."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from kvmnet.core.assessment import Assessment, assess, assess_removal
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.base.probe import Probe
-from kvmnet.core.effects.impact import Impact, impacts
-from kvmnet.core.effects.operator_path import proving, touches
-from kvmnet.core.effects.plan_notes import notes
+from kvmnet.core.effects.impact import Impact
+from kvmnet.core.effects.operator_path import affects_operator, find_confirming_interfaces
 from kvmnet.core.effects.probe_choice import Probes, choose_probes
 from kvmnet.core.live.live_host import Live
+from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.planning.ownership import OWNED_FILE, note_after, to_note
-from kvmnet.core.planning.plan import Plan, link_files_go, make_plan
-from kvmnet.core.refusals import GIVING_BACK, Refusal, judge
+from kvmnet.core.planning.plan import Plan, make_plan
+from kvmnet.core.refusals import Refusal, require_allowed
 from kvmnet.core.rendering import bundle_files
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.rendering.hook_record import HOOK_FILE, hook_text
+from kvmnet.core.reporting.assessment_text import assessment_to_json
 from kvmnet.core.reporting.report import guest_lines
 from kvmnet.host.connection_profiles import Manager, bound_profiles, read_manager
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
@@ -42,16 +43,21 @@ from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.removal import Original, compile_removal, find_original, given_back, plan_removal
 from kvmnet.transaction.step import Step
 
-#: Seconds for a word from outside, where the caller does not say how many.
+#: Seconds to wait for `kvmnet confirm`, when the user does not set them.
 CONFIRM_WITHIN = 120
+#: Seconds to wait for the replies of probes before the change.
+_PROBE_TIMEOUT = 1.5
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the caller asks for: `timeout`, the seconds that the trial may take before NetworkManager undoes
-    it; `confirm`, the seconds to wait for `kvmnet confirm` then (0: do not; None: where the change touches the
-    interface by which the caller's SSH connection comes in); `allow`, the codes of refusals that a person
-    overrides; `lose`, the guests that may be cut for good."""
+    """The user's options for a change.
+
+    timeout: seconds that the trial may take before NetworkManager rolls it back.
+    confirm: seconds to wait for `kvmnet confirm` afterwards; 0: do not wait; None: wait when the change affects the
+        interface of the user's SSH connection.
+    allow: codes of refusals that are overridden; lose: guests that may be disconnected.
+    """
 
     timeout: int = 120
     confirm: Optional[int] = None
@@ -61,128 +67,149 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan for this host, what it was made from, and the steps to it (none where there is nothing to do);
-    `confirm` is for how many seconds a word from outside is waited for, `proving` by which interfaces it must come in
-    (any, where there are none), `allowed` are the refusals that a person overrode, `original` is what a removal gives
-    back."""
+    """A change of this host that can be started.
 
-    plan: Plan
-    live: Live
-    steps: list[Step]
+    steps: none when there is nothing to do.
+    backend: the access to nmstate.
+    confirm: seconds to wait for a confirmation, 0: none is needed; proving: the interfaces through which it must come
+        in, empty for any.
+    allowed: the refusals that were overridden.
+    original: what a removal of kvmnet restores.
+    """
+
+    assessment: Assessment
     backend: str
-    probes: Probes
+    steps: list[Step] = field(default_factory=list)
+    probes: Probes = field(default_factory=Probes)
     confirm: int = 0
     proving: tuple[str, ...] = ()
     allowed: tuple[Refusal, ...] = ()
     original: Optional[Original] = None
 
-    @cached_property
-    def impacts(self) -> tuple[Impact, ...]:
-        """What the plan does to each NIC of each running guest."""
-        return tuple(impacts(self.plan, self.live)) if not self.plan.empty else ()
+    @property
+    def plan(self) -> Plan:
+        """What is to be done."""
+        return self.assessment.plan
 
     @property
-    def told(self) -> list[str]:
-        """What beside the changes a person is told of them, a line each: notes, and what happens to guests."""
-        return [f"note: {line}" for line in notes(self.plan, self.live)] + guest_lines(
-            self.impacts, self.guests_unknown
-        )
+    def live(self) -> Live:
+        """The host that the plan was made for."""
+        return self.assessment.live
 
     @property
-    def guests_unknown(self) -> str:
-        """Why libvirt did not tell of its guests; empty when it did, or when there is none."""
-        return self.live.surroundings.running.problem
+    def impacts(self) -> Sequence[Impact]:
+        """What the plan does to the NICs of running guests."""
+        return self.assessment.impacts
 
     def to_json(self) -> dict[str, Any]:
-        """The plan for machines, what a person allowed, who is asked, and what happens to guests."""
-        told = [{"code": r.code, "reason": r.message} for r in self.allowed]
-        asked = {"must": self.probes.must, "silent": self.probes.silent}
-        probes = {key: [p.to_json() for p in found] for key, found in asked.items()}
-        guests = {"guests": [i.to_json() for i in self.impacts], "guests_unknown": self.guests_unknown or None}
-        more = {"notes": notes(self.plan, self.live), "allowed": told}
-        return {**self.plan.to_json(), **more, "probes": probes, **guests}
+        """Return the change as plain data, for `plan --json`."""
+        probes = {"must": self.probes.must, "silent": self.probes.silent}
+        return {
+            **assessment_to_json(self.assessment),
+            "allowed": [{"code": r.code, "reason": r.message} for r in self.allowed],
+            "probes": {key: [p.to_json() for p in targets] for key, targets in probes.items()},
+        }
 
 
-def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str], None]) -> Prepared:
-    """Read the host and plan. Raises Refused when this host cannot take the change."""
+def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, report: Callable[[str], None]) -> Prepared:
+    """Prepare the change that makes this host match a bundle. `report` shows progress. Raises Refused when this host
+    cannot take the change."""
     with told_or_refused():
         backend = find_backend()
         with NetworkManager() as manager:
-            tell("reading the live state")
-            held, live = _read(backend, manager, state_dir, bundle.state)
-            plan = make_plan(bundle, live)
-            if not plan.empty:
-                live = _with_surroundings(live, manager, state_dir, plan)
-            allowed = judged(plan, live, wishes)
-            if plan.empty:
-                return Prepared(plan, live, [], backend.name, Probes())
-            tell("asking gateways, name servers and the definition's probes")
+            report("reading the live state")
+            readings, live = _read(backend, manager, state_dir, bundle.state)
+            assessment = assess(bundle, live)
+            if assessment.plan.empty:
+                return Prepared(assessment, backend.name, allowed=check_refusals(assessment, wishes))
+            assessment = assessment.with_surroundings(
+                _read_surroundings(live, manager, state_dir, assessment.plan.changes_link_files(live))
+            )
+            allowed = check_refusals(assessment, wishes)
+            plan, live = assessment.plan, assessment.live
+            report("probing gateways, name servers and the definition's targets")
             connection = ssh_connection()
-            probes = _probes(bundle.state, live, connection, bundle.probes)
-            confirm = _confirm(wishes, plan, live, connection)
-            record = _record(bundle, live, state_dir)
+            probes = _probe(bundle.state, live, connection, bundle.probes)
+            confirm = _seconds_to_confirm(wishes, plan, live, connection)
+            record = _make_record(bundle, live, state_dir)
             terms = Terms(wishes.timeout, probes.must, *record, confirm)
-            steps = compile_steps(plan, live, bound_profiles(held.profiles), terms)
-            by = proving(plan, live.state, *_ends(connection))
-            return Prepared(plan, live, steps, backend.name, probes, confirm, by, allowed)
+            return Prepared(
+                assessment=assessment,
+                backend=backend.name,
+                steps=compile_steps(plan, live, bound_profiles(readings.profiles), terms),
+                probes=probes,
+                confirm=confirm,
+                proving=find_confirming_interfaces(plan, live.state, *_ends(connection)),
+                allowed=allowed,
+            )
 
 
-def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, tell: Callable[[str], None]) -> Prepared:
-    """The same for giving the machine back; `bundle` is what is applied."""
+def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, report: Callable[[str], None]) -> Prepared:
+    """Prepare the change that restores this host from before kvmnet; `bundle` is the one that is applied. Raises
+    Refused when this host cannot take the change."""
     with told_or_refused():
         backend = find_backend()
         with NetworkManager() as manager:
-            tell("reading the live state")
+            report("reading the live state")
             _, live = _read(backend, manager, state_dir)
             original = find_original(state_dir)
             records = {r["path"]: files.record_file(r["path"]) for r in original.snapshot["files"]}
             plan = plan_removal(bundle, original, live, records)
-            live = _with_surroundings(live, manager, state_dir, plan)
-            allowed = judged(plan, live, wishes, GIVING_BACK)
-            tell("asking the gateways")
+            surroundings = _read_surroundings(live, manager, state_dir, plan.changes_link_files(live))
+            assessment = assess_removal(plan, live).with_surroundings(surroundings)
+            live = assessment.live
+            allowed = check_refusals(assessment, wishes)
+            report("probing the gateways")
             connection = ssh_connection()
-            probes = _probes(_addressed(original), live, connection)
+            probes = _probe(_state_with_addresses(original), live, connection)
             confirm = wishes.confirm if wishes.confirm is not None else CONFIRM_WITHIN if connection else 0
             record = sorted(str(path) for path in (state_dir / "applied").iterdir())
-            steps = compile_removal(plan, original, live, probes.must, record, confirm)
             address, peer = _ends(connection)
-            by = proving(plan, live.state, address, peer, given_back(bundle, original))
-            return Prepared(plan, live, steps, backend.name, probes, confirm, by, allowed, original)
+            return Prepared(
+                assessment=assessment,
+                backend=backend.name,
+                steps=compile_removal(plan, original, live, probes.must, record, confirm),
+                probes=probes,
+                confirm=confirm,
+                proving=find_confirming_interfaces(plan, live.state, address, peer, given_back(bundle, original)),
+                allowed=allowed,
+                original=original,
+            )
 
 
-def judged(plan: Plan, live: Live, wishes: Wishes, among: Optional[Collection[str]] = None) -> tuple[Refusal, ...]:
-    """What a person has overridden. Raises Refused, which tells as well what the plan would do to guests."""
+def check_refusals(assessment: Assessment, wishes: Wishes) -> tuple[Refusal, ...]:
+    """Return the refusals that the user overrides. Raises Refused when others remain; the error also reports what the
+    plan would do to guests."""
     try:
-        return tuple(judge(plan, live, wishes.allow, among, wishes.lose))
+        require_allowed(assessment.refusals, wishes.allow, wishes.lose)
     except Refused as error:
-        found = [] if plan.empty else impacts(plan, live)
-        unknown = live.surroundings.running.problem
-        error.also = guest_lines(found, unknown)
-        error.data = {"guests": [i.to_json() for i in found], "guests_unknown": unknown or None}
+        error.also = guest_lines(assessment.impacts, assessment.guests_unknown)
+        error.data = assessment.guests_to_json()
         raise
+    return assessment.refusals
 
 
-def drift(bundle: Bundle, state_dir: Path, tell: Callable[[str], None]) -> Plan:
-    """What would make the host as `bundle` says again: nobody is asked, nothing speaks against it yet."""
+def drift(bundle: Bundle, state_dir: Path, report: Callable[[str], None]) -> Plan:
+    """Return the plan that makes the host match `bundle`, without refusals and probes."""
     with told_or_refused(), NetworkManager() as manager:
-        tell("reading the live state")
+        report("reading the live state")
         return make_plan(bundle, _read(find_backend(), manager, state_dir, bundle.state)[1])
 
 
-def _with_surroundings(live: Live, manager: NetworkManager, state_dir: Path, plan: Plan) -> Live:
-    found = read_surroundings(manager, live.links, state_dir, link_files_go(plan, live))
-    return dataclasses.replace(live, surroundings=dataclasses.replace(found, running=read_running(live.links)))
+def _read_surroundings(live: Live, manager: NetworkManager, state_dir: Path, link_files_change: bool) -> Surroundings:
+    surroundings = read_surroundings(manager, live.links, state_dir, link_files_change)
+    return dataclasses.replace(surroundings, running=read_running(live.links))
 
 
-def _addressed(original: Original) -> State:
-    """The addresses from before kvmnet, as a state: gateways outside of them need not answer then."""
+def _state_with_addresses(original: Original) -> State:
+    """Return a state with the addresses from before kvmnet: gateways outside of their subnets need not reply then."""
     addresses = [a.partition("/") for held in original.snapshot["addresses"].values() for a in held]
     return {"interfaces": [{"ipv4": {"address": [{"ip": ip, "prefix-length": int(p)} for ip, _, p in addresses]}}]}
 
 
 @contextlib.contextmanager
 def told_or_refused() -> Iterator[None]:
-    """What this host does not say becomes a refusal: nothing was touched."""
+    """Turn the errors of reading the host into refusals: nothing was changed."""
     try:
         yield
     except NmstateError as error:
@@ -191,52 +218,61 @@ def told_or_refused() -> Iterator[None]:
         hint = "kvmnet needs a running NetworkManager: systemctl status NetworkManager"
         raise Refused(str(error), hint, "KVN504") from error
     except (HostError, subprocess.SubprocessError, OSError) as error:
-        hint = "run what it names by hand, and mend what it complains of"
+        hint = "run the command that the message names, and fix what it reports"
         raise Refused(f"this host could not be read: {error}", hint, "KVN512") from error
 
 
-def _callers(connection: Optional[Connection]) -> list[str]:
+def _operators_host(connection: Optional[Connection]) -> list[str]:
+    """Return the address from which the operator connected, unless it is this host itself."""
     return [connection.peer] if connection and connection.peer != connection.address else []
 
 
-def _confirm(wishes: Wishes, plan: Plan, live: Live, connection: Optional[Connection]) -> int:
+def _seconds_to_confirm(wishes: Wishes, plan: Plan, live: Live, connection: Optional[Connection]) -> int:
     if wishes.confirm is not None:
         return wishes.confirm
-    return CONFIRM_WITHIN if connection and touches(plan, live.state, *_ends(connection)) else 0
+    return CONFIRM_WITHIN if connection and affects_operator(plan, live.state, *_ends(connection)) else 0
 
 
 def _ends(connection: Optional[Connection]) -> tuple[str, str]:
-    """Our address of the connection that this command came by, and the other end's; empty where there is none, or
-    nobody says."""
+    """Return this host's address and the other end's address of the connection by which this command came in; both
+    empty when there is none, or when they are unknown."""
     return (connection.address, connection.peer) if connection else ("", "")
 
 
 def _read(
     backend: Backend, manager: NetworkManager, state_dir: Path, wanted: Optional[State] = None
 ) -> tuple[Manager, Live]:
-    manager.version()  # first: when NetworkManager does not run, nmstate's own message is of no help
+    """Return NetworkManager's part and the whole reading; `wanted` is the state to compare with, if there is one."""
+    manager.version()  # first: nmstate's own message does not say that NetworkManager does not run
     try:
-        held = read_manager()
+        readings = read_manager()
     except HostError:
-        manager.version()  # it may have gone meanwhile: that is the reason then
+        manager.version()  # NetworkManager may have stopped meanwhile: then that is the reason
         raise
-    return held, read_live(backend, manager, state_dir, held, wanted)
+    return readings, read_live(backend, manager, state_dir, readings, wanted)
 
 
-def _probes(desired: State, live: Live, connection: Optional[Connection], own: Sequence[Probe] = ()) -> Probes:
-    """A plan may be made by anyone; only root may ask by raw sockets, and run what a definition names."""
-    root = os.geteuid() == 0
-    callers = _callers(connection)
-    chosen = choose_probes(desired, live.state, lambda probes: ask(probes, 1.5) if root else [], callers, own)
-    return dataclasses.replace(chosen, asked=root)
+def _probe(desired: State, live: Live, connection: Optional[Connection], own: Sequence[Probe] = ()) -> Probes:
+    """Choose the targets. Any user can make a plan; only root can use raw sockets, and may run the definition's
+    commands."""
+    is_root = os.geteuid() == 0
+    chosen = choose_probes(
+        desired,
+        live.state,
+        lambda probes: ask(probes, _PROBE_TIMEOUT) if is_root else [],
+        _operators_host(connection),
+        own,
+    )
+    return dataclasses.replace(chosen, asked=is_root)
 
 
-def _record(bundle: Bundle, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
+def _make_record(bundle: Bundle, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """Return the files that record the bundle as applied (text by path), and the files of an earlier one to remove."""
     folder = state_dir / "applied"
     texts = {str(folder / name): text for name, text in bundle_files.files_of(bundle).items()}
     texts[str(folder / HOOK_FILE)] = hook_text(bundle)
     texts[str(folder / OWNED_FILE)] = json.dumps(to_note(note_after(bundle, live)), indent=1) + "\n"
-    there: list[str] = []
-    with contextlib.suppress(OSError):  # not there yet; or a plan made by somebody who may not look
-        there = [str(p) for p in folder.iterdir()]
-    return texts, tuple(sorted(p for p in there if p not in texts))
+    existing: list[str] = []
+    with contextlib.suppress(OSError):  # the folder does not exist yet, or the user may not read it
+        existing = [str(p) for p in folder.iterdir()]
+    return texts, tuple(sorted(p for p in existing if p not in texts))

@@ -17,9 +17,10 @@ from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import NM_TYPES, interfaces_of
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.live.live_host import Live
+from kvmnet.core.planning.changes import Change, FileRestored, InactiveProfile, Kind, NewName, Reason, hostname_change
 from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.planning.ownership import made_by_us, profile_uuid, taken_down
-from kvmnet.core.planning.plan import Change, Plan
+from kvmnet.core.planning.plan import Plan
 from kvmnet.core.planning.rename_order import Rename, hops
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.rescue import restore
@@ -172,22 +173,21 @@ def plan_removal(bundle: Bundle, original: Original, live: Live, records: Option
     made = _made(live)
     _no_strangers_port(original, made, live)
     down = taken_down(live)
-    changes = [Change("remove", name, ("made by kvmnet",)) for name in made]
-    changes += [
-        Change("remove", profile.file, (f"the profile of {name}, which is down and made by kvmnet",))
-        for name, profile in down.items()
-    ]
-    changes += [Change("rename", r.old, (f"to {r.new}, the NIC with MAC {r.mac}",)) for r in renames]
-    changes += [
-        Change("change", nic.name, ("its connection profile as it was before kvmnet",))
-        for nic in original.nics
-        if nic.profile
-    ]
+    changes = [Change("remove", name, (Reason.CREATED_BY_KVMNET,)) for name in made]
+    changes += [Change("remove", p.file, (InactiveProfile(name, False),)) for name, p in down.items()]
+    changes += [Change("rename", r.old, (NewName(r.new, r.mac),)) for r in renames]
+    changes += [Change("change", nic.name, (Reason.PROFILE_RESTORED,)) for nic in original.nics if nic.profile]
     changes += [Change("remove", f"{ETC_DIR}/{name}") for name in bundle.links]
     changes += _further(original, live, {c.name for c in changes}, records or {})
     state = {"interfaces": [{"name": n, "type": live.owned[n].type, "state": "absent"} for n in made]}
-    uuids = {name: profile.uuid for name, profile in down.items()}
-    return Plan(bundle, tuple(renames), {}, state, (), None, {}, False, tuple(changes), leaving=tuple(made), down=uuids)
+    return Plan(
+        bundle=bundle,
+        renames=tuple(renames),
+        state=state,
+        changes=tuple(changes),
+        leaving=tuple(made),
+        down={name: profile.uuid for name, profile in down.items()},
+    )
 
 
 def _no_strangers_port(original: Original, made: Collection[str], live: Live) -> None:
@@ -211,7 +211,7 @@ def _further(original: Original, live: Live, told: set[str], records: Mapping[st
     old, now = _old_hostname(original), _static_hostname(live)
     if old is not None and old != now:
         told.add("/etc/hostname")
-        changes.append(Change("change", "hostname", (f"{now or 'none'} -> {old or 'none'}",)))
+        changes.append(hostname_change(now or None, old or None))
     for record in original.snapshot["files"]:
         path = record["path"]
         there = records.get(path, record)
@@ -219,10 +219,10 @@ def _further(original: Original, live: Live, told: set[str], records: Mapping[st
             continue
         day = original.since[path]
         if record.get("absent"):
-            changes.append(Change("remove", path, (f"it was not there on {day}",)))
+            changes.append(Change("remove", path, (FileRestored(day, existed=False),)))
         else:
-            what = "add" if there.get("absent") else "change"
-            changes.append(Change(what, path, (f"is given back as it was on {day}",)))
+            kind: Kind = "add" if there.get("absent") else "change"
+            changes.append(Change(kind, path, (FileRestored(day),)))
     return changes
 
 

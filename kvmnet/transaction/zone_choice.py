@@ -32,7 +32,7 @@ def zone_to_be(name: str, plan: Plan, live: Live) -> str:
     it is another network than the one under it, and nobody has said how far that one is trusted.
     """
     interfaces = {i["name"]: i for i in interfaces_of(plan.bundle.state)}
-    return _zone(name, interfaces, {r.new: r.old for r in plan.renames}, live)
+    return _zone(name, interfaces, plan.old_names, live)
 
 
 def _zone(name: str, interfaces: Mapping[str, Mapping[str, Any]], old: Mapping[str, str], live: Live) -> str:

@@ -208,8 +208,8 @@ def test_a_plan_names_the_guests_that_it_touches(machine: Machine) -> None:
         told = planned(machine, smaller)
         taps = {row["guest"]: row.pop("device") for row in told["guests"]}
         assert [(row["guest"], row["over"], row["mac"], row["how"]) for row in told["guests"]] == [
-            (BRIDGED, "eth0", "36:77:6e:c0:00:01", "cut for a moment"),
-            (TAGGED, "peth0.2", "36:77:6e:c0:00:02", "cut for a moment"),
+            (BRIDGED, "eth0", "36:77:6e:c0:00:01", "interrupted briefly"),
+            (TAGGED, "peth0.2", "36:77:6e:c0:00:02", "interrupted briefly"),
         ]
         assert "mtu" in told["guests"][0]["why"] and told["guests_unknown"] is None
         down = DEFINITION[: DEFINITION.index("guests:")].replace(
@@ -220,7 +220,7 @@ def test_a_plan_names_the_guests_that_it_touches(machine: Machine) -> None:
         assert result.code == 5, result
         for guest, why in (
             (BRIDGED, "eth0: eth0 is removed"),
-            (TAGGED, "peth0.2: nothing leads out of peth0.2 any more (eth0 is taken down)"),
+            (TAGGED, "peth0.2: peth0.2 has no uplink any more (eth0 is taken down)"),
         ):
             lost = f"guest {guest} would be disconnected permanently ({taps[guest]} on {why})"
             assert f"KVN527: {lost}" in result.stderr and f"--allow-guest-loss {guest}\n" in result.stderr, result

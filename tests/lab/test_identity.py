@@ -85,7 +85,7 @@ def test_every_address_stays(host: Machine) -> None:
     stays(host, addresses)
 
     told = host.out("kvmnet apply --yes /root/cluster.yaml", timeout=240)
-    assert "note: eth0 keeps what it gets addresses by: DHCP client id ff:" in told
+    assert "note: eth0 keeps its identity for DHCP and IPv6: DHCP client id ff:" in told
     assert picture.link(host, "eth0")["linkinfo"]["info_kind"] == "bridge"
     stays(host, addresses)
     assert host.run("kvmnet apply /root/cluster.yaml").stdout == NOTHING

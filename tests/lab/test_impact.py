@@ -111,7 +111,7 @@ def test_what_a_person_allows_goes_through(on_vlan: Machine, peer: Machine) -> N
     """Also as a plan that was saved: it keeps what was allowed."""
     on_vlan.put("/root/cluster.yaml", DEFINITION)
     saved = on_vlan.out("kvmnet plan --allow-guest-loss vnet5 -o /root/plan.json /root/cluster.yaml")
-    assert "vnet5 (not a device of a libvirt domain) on br-eth0.5: cut for good: br-eth0.5 is removed\n" in saved
+    assert "vnet5 (not a device of a libvirt domain) on br-eth0.5: disconnected: br-eth0.5 is removed\n" in saved
     assert "untouched guests: vnet0\n" in saved
     result = on_vlan.run("kvmnet apply --yes --plan /root/plan.json", check=False, timeout=180)
     assert result.code == 0, result
@@ -137,7 +137,7 @@ def test_a_change_below_a_guest_is_said_to_cut_it_for_a_moment(guest: Machine, p
     """Its bridge and NIC get another MTU: the tap stays where it is, and frames go on."""
     other = DEFINITION.replace("gateway: 10.1.1.1, mtu: 1496", "gateway: 10.1.1.1, mtu: 1400")
     told = plan(guest, other)["guests"]
-    assert ("vnet0", "cut for a moment") in [(g["device"], g["how"]) for g in told]
+    assert ("vnet0", "interrupted briefly") in [(g["device"], g["how"]) for g in told]
     lost, result = outage.lost_during(peer, lambda: apply(guest, other, "--allow-guest-loss", "vnet5"), INSIDE)
     assert result.code == 0, result
     assert picture.link(guest, "br-eth0")["mtu"] == 1400

@@ -304,7 +304,7 @@ def test_source_routing_goes_as_told_and_comes_back(host: Machine, peer: Machine
         assert "from 10.1.255.254 lookup 77" in routing and "10.9.0.0/16 via 10.1.1.1" in routing
         result = apply(host)
         assert (result.code, "77" in seen()) == (0, False), result
-        assert "and the routing rules of its connection profile go (priority 5 from 10.1.255.254" in result.stdout
+        assert "so the routing rules of its connection profile go (priority 5 from 10.1.255.254" in result.stdout
         assert "10.9.0.0/16" in result.stdout and "table 77" in result.stdout
         faults.reopen_last(host)
         result = host.run(RESCUE, timeout=120, check=False)

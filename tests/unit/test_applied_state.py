@@ -15,7 +15,7 @@ from kvmnet.core.rendering import bundle_files
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.host.read_live import applied_digest, read_note
 from tests.unit.bundles import example_bundle
-from tests.unit.test_plan import before
+from tests.unit.core.samples import before
 
 
 @pytest.fixture

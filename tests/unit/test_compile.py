@@ -18,7 +18,7 @@ from kvmnet.rescue import undo
 from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.step import Step, touched_files, touched_profiles
 from kvmnet.transaction.step_actions import DO
-from tests.unit.test_plan import KEYFILES, after, before, left, taken_down
+from tests.unit.core.samples import KEYFILES, after, before, with_inactive, with_leaving
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 
@@ -279,7 +279,7 @@ def test_a_nic_that_keeps_its_name_gets_its_altnames_back() -> None:
 
 
 def test_what_left_goes_on_trial_and_is_forgotten_last() -> None:
-    live = left(BUNDLE)
+    live = with_leaving(BUNDLE)
     found = compile_steps(make_plan(BUNDLE, live), live, {}, Terms(120))
     assert [s["op"] for s in found] == ["apply", "read back", "commit", "forget", "write files"]
     uuids = sorted(profile_uuid("vm-container-0-0", name) for name in ("peth0.5", "br5"))
@@ -292,7 +292,7 @@ def test_what_left_goes_on_trial_and_is_forgotten_last() -> None:
 
 
 def test_what_left_and_is_down_is_forgotten_and_is_down_after_an_undo() -> None:
-    live = taken_down(left(BUNDLE))
+    live = with_inactive(with_leaving(BUNDLE))
     uuids = sorted(profile_uuid("vm-container-0-0", name) for name in ("peth0.5", "br5"))
     files = {"op": "files", "uuids": uuids}
     for link, down in ((None, ["peth0.5", "br5"]), (Link("br5", None, "bridge"), ["peth0.5"])):

@@ -13,11 +13,11 @@ import pytest
 
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.probe import Probe
-from kvmnet.core.effects.plan_notes import notes
 from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.planning.changes import Change, FileRestored
 from kvmnet.core.planning.ownership import profile_uuid
-from kvmnet.core.planning.plan import Change, make_plan
-from kvmnet.core.refusals import GIVING_BACK, judge
+from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.refusals import GIVING_BACK
 from kvmnet.core.reporting.report import plan_text
 from kvmnet.pipeline import load
 from kvmnet.rescue import undo
@@ -26,6 +26,7 @@ from kvmnet.transaction.history import ended
 from kvmnet.transaction.removal import compile_removal, find_original, given_back, plan_removal
 from kvmnet.transaction.step import touched_files, touched_profiles
 from kvmnet.transaction.step_actions import DO
+from tests.unit.core.samples import judge, notes_of
 
 MAC = "00:14:4f:80:de:00"
 KEYFILE = "/etc/NetworkManager/system-connections/eth0.nmconnection"
@@ -174,9 +175,9 @@ def test_what_is_given_back(state: Path) -> None:
     plan = plan_removal(BUNDLE, find_original(state), live())
     assert plan_text(plan).splitlines() == [
         "vm-container-0-0: 4 changes to make",
-        "  - remove eth0: made by kvmnet",
+        "  - remove eth0: created by kvmnet",
         f"  > rename peth0: to eth0, the NIC with MAC {MAC}",
-        "  ~ change eth0: its connection profile as it was before kvmnet",
+        "  ~ change eth0: its connection profile from before kvmnet is restored",
         f"  - remove {LINK}",
     ]
 
@@ -198,21 +199,21 @@ def test_what_a_person_has_changed_since_is_told(state: Path) -> None:
     plan = plan_removal(BUNDLE, original, machine, there)
     assert plan_text(plan).splitlines()[5:] == [
         "  ~ change hostname: new -> old",
-        f"  + add {gone}: is given back as it was on {day}",
-        f"  ~ change {other}: is given back as it was on {day}",
-        f"  - remove {came}: it was not there on {day}",
+        f"  + add {gone}: restored as of {day}",
+        f"  ~ change {other}: restored as of {day}",
+        f"  - remove {came}: did not exist on {day}",
     ]
     machine = replace(live(), state={"hostname": {"config": "old"}})
     there = {name: {**there[name], "mode": 420, "data": ""}}
-    told = Change("change", name, (f"is given back as it was on {day}",))
+    told = Change("change", name, (FileRestored(day),))
     assert plan_removal(BUNDLE, original, machine, there).changes[-1] == told
 
 
 def test_of_another_profile_that_fits_the_nic_nothing_is_told(state: Path) -> None:
     """Who had the NIC before kvmnet has it again; whoever else fits it did so then."""
     machine = replace(live(), idle=(Profile("u-9", "office", "802-3-ethernet", "", KEYFILE),))
-    assert notes(plan_removal(BUNDLE, find_original(state), machine), machine) == []
-    assert notes(make_plan(BUNDLE, machine), machine) != []
+    assert notes_of(plan_removal(BUNDLE, find_original(state), machine), machine) == []
+    assert notes_of(make_plan(BUNDLE, machine), machine) != []
 
 
 def test_a_removal_touches_all_that_was_applied_and_all_that_comes_back(state: Path) -> None:
@@ -295,7 +296,7 @@ def test_what_a_person_made_since_is_not_removed_nor_cut_off(state: Path) -> Non
     )
     original = find_original(state)
     plan = plan_removal(BUNDLE, original, machine)
-    assert {change.name for change in plan.changes if change.what == "remove"} == {"eth0", "br6", LINK}
+    assert {change.name for change in plan.changes if change.kind == "remove"} == {"eth0", "br6", LINK}
     assert judge(plan, machine, among=GIVING_BACK) == []
     on_it = {**machine.links, "br6.7": Link("br6.7", None, "vlan", base="br6")}
     with pytest.raises(Refused, match=r"br6 would be removed but is in use by br6\.7"):
@@ -317,7 +318,10 @@ def test_what_kvmnet_made_and_is_down_does_not_come_back_at_boot(state: Path) ->
     )
     original = find_original(state)
     plan = plan_removal(BUNDLE, original, machine)
-    assert "  - remove /etc/br5: the profile of br5, which is down and made by kvmnet\n" in plan_text(plan)
+    assert (
+        "  - remove /etc/br5: the connection profile of br5, which is inactive and was created by kvmnet\n"
+        in plan_text(plan)
+    )
     steps = compile_removal(plan, original, machine, (), [], 0)
     first, before_all = steps[1], steps[0]
     assert before_all["specs"] == [{"op": "files", "paths": [LINK]}]

@@ -18,14 +18,14 @@ from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.pipeline import load
-from tests.unit.test_plan import KEYFILES, MAC, after, before
+from tests.unit.core.samples import KEYFILES, MAC, after, before, judge, refusals_of
 
 ROCKS = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 RECORDED = Live.from_json(json.loads((Path(__file__).parents[1] / "recorded/seed-trixie.json").read_text()))
 
 
 def found(live: Live, bundle: Bundle = ROCKS) -> list[tuple[str, str]]:
-    return [(r.code, r.message) for r in refusals.find(make_plan(bundle, live), live)]
+    return [(r.code, r.message) for r in refusals_of(make_plan(bundle, live), live)]
 
 
 def around(**facts: Any) -> Live:
@@ -177,7 +177,7 @@ def test_refused(code: str, live: Live, words: str) -> None:
     assert [c for c, _ in told] == [code], told
     assert words in told[0][1]
     with pytest.raises(Refused) as refused:
-        refusals.judge(make_plan(ROCKS, live), live)
+        judge(make_plan(ROCKS, live), live)
     assert refused.value.exit_code == 5
     lines = refused.value.lines()
     assert lines[0].startswith(f"{code}: ") and lines[1].startswith("  hint: ")
@@ -234,7 +234,7 @@ def test_where_nothing_is_to_be_done_only_what_makes_a_plan_impossible_counts() 
 
 def test_a_nic_that_is_not_here() -> None:
     live = replace(before(), links={"eth0": Link("eth0", "00:00:00:00:00:01", None)})
-    told = refusals.find(make_plan(ROCKS, live), live)
+    told = refusals_of(make_plan(ROCKS, live), live)
     assert ("KVN520", "NIC eth0 is missing: no NIC has the permanent MAC 00:14:4f:80:de:00") in found(live)
     assert "eth0 00:00:00:00:00:01" in told[0].hint
     by_name = replace(ROCKS, nics=tuple(replace(nic, mac=None, name="ens9", link_file=None) for nic in ROCKS.nics))
@@ -264,10 +264,10 @@ def test_a_bridges_profile_that_is_not_active_is_the_one_that_nmstate_takes_and_
 def test_the_cure_of_a_rival_is_told_and_it_may_be_allowed() -> None:
     live = beside(rival(), rival(uuid="u-8", id="lab", mac=MAC))
     plan = make_plan(ROCKS, live)
-    told = refusals.find(plan, live)
+    told = refusals_of(plan, live)
     cures = [f"connection modify {u} connection.autoconnect no, or nmcli connection delete {u}" for u in ("u-9", "u-8")]
     assert [r.hint for r in told] == [f"prevent this: nmcli {cure}" for cure in cures]
-    assert refusals.judge(plan, live, {"KVN535"}) == told
+    assert judge(plan, live, {"KVN535"}) == told
 
 
 def test_a_nic_of_another_name_where_the_profile_does_not_rename() -> None:
@@ -330,7 +330,7 @@ def by_hand(bundle: Bundle, *, other: bool = False) -> Live:
 def test_a_bridge_that_says_the_same_is_adopted() -> None:
     bundle = plain()
     live = by_hand(bundle)
-    assert [c.what for c in make_plan(bundle, live).changes] == ["record"]
+    assert [c.kind for c in make_plan(bundle, live).changes] == ["record"]
     assert found(live, bundle) == []
 
 
@@ -347,7 +347,7 @@ def test_a_bridge_that_says_something_else_is_refused_until_it_is_kvmnets() -> N
     ours = replace(live.profiles[name], uuid=profile_uuid(bundle.host, name))
     assert found(replace(live, profiles={**live.profiles, name: ours}), bundle) == [], "its profile is ours"
     plan = make_plan(bundle, live)
-    assert [r.code for r in refusals.judge(plan, live, {"KVN524"})] == ["KVN524"]
+    assert [r.code for r in judge(plan, live, {"KVN524"})] == ["KVN524"]
 
 
 def test_what_stands_on_what_would_go_is_named() -> None:
@@ -369,9 +369,9 @@ def test_what_stands_on_what_would_go_is_named() -> None:
         ("KVN527", lost),
     ]
     plan = make_plan(ROCKS, live)
-    assert [r.code for r in refusals.judge(plan, live, {"KVN525"}, lose={"vnet0"})] == ["KVN525", "KVN527"]
+    assert [r.code for r in judge(plan, live, {"KVN525"}, lose={"vnet0"})] == ["KVN525", "KVN527"]
     with pytest.raises(Refused, match=r"vnet0 \(not a device"):
-        refusals.judge(plan, live, {"KVN525"}, lose={"vnet1"})
+        judge(plan, live, {"KVN525"}, lose={"vnet1"})
 
 
 def test_a_port_that_somebody_gave_a_bridge_which_changes_is_named() -> None:
@@ -396,13 +396,13 @@ def test_all_reasons_are_told_at_once_and_each_can_be_allowed_or_not() -> None:
     live = around(cluster=("corosync",), cloud_init="/run/cloud-init/enabled", unmanaged=("eth0",))
     plan = make_plan(ROCKS, live)
     with pytest.raises(Refused) as refused:
-        refusals.judge(plan, live)
+        judge(plan, live)
     lines = refused.value.lines()
     assert [line[:6] for line in lines if line.startswith("KVN")] == ["KVN511", "KVN531", "KVN543"]
     assert "  more: kvmnet explain KVN511; to override: --allow KVN511" in lines
     assert "  more: kvmnet explain KVN531" in lines
     with pytest.raises(Refused) as refused:
-        refusals.judge(plan, live, refusals.allowed(["kvn511", "KVN543"]))
+        judge(plan, live, refusals.allowed(["kvn511", "KVN543"]))
     assert (refused.value.code, refused.value.more) == ("KVN531", ())
 
 

@@ -23,9 +23,8 @@ import pytest
 from kvmnet.cli import follow as telling
 from kvmnet.cli import rollback as rolling
 from kvmnet.cli.host import Console
+from kvmnet.core.assessment import assess
 from kvmnet.core.base.errors import Refused
-from kvmnet.core.effects.probe_choice import Probes
-from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.reporting.report import event_text, outcome_text
 from kvmnet.host import nmstate
 from kvmnet.host.networkmanager_dbus import NameServers
@@ -40,9 +39,9 @@ from kvmnet.transaction.history import Open, ended
 from kvmnet.transaction.prepare import Prepared
 from kvmnet.transaction.readback import late, missing, unknown_servers
 from kvmnet.transaction.step_actions import DO, StepFailed, without_meta
+from tests.unit.core.samples import before
 from tests.unit.test_compile import BUNDLE
 from tests.unit.test_compile import steps as compiled
-from tests.unit.test_plan import before
 
 
 def test_networkmanagers_own_notes_are_left_out() -> None:
@@ -323,7 +322,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
     (tmp_path / "units" / "multi-user.target.wants").mkdir(parents=True)
     monkeypatch.setattr(programs, "run", lambda *words, **_: "")
     monkeypatch.setattr(snapshot, "take_snapshot", lambda *_: {"files": []})
-    return Prepared(make_plan(BUNDLE, before()), before(), compiled(), "nmstatectl", Probes())
+    return Prepared(assess(BUNDLE, before()), "nmstatectl", compiled())
 
 
 def raising(error: BaseException) -> Callable[..., NoReturn]:

@@ -1,9 +1,9 @@
 """A fast validator: whether plain data is valid against one of kvmnet's schemas, many times faster than jsonschema.
 
-It returns only True or False; jsonschema is needed for the errors. Plain data is JSON data without fractions. A schema
-is compiled to functions once. Only the keywords that kvmnet's schemas use are supported; other schemas cannot be
-compiled. False may be wrong, so the caller then asks jsonschema. True is never wrong: tests/unit/core/definition/test_fast_schema.py compares
-the results with those of jsonschema.
+It returns only True or False; jsonschema is needed for the errors. Plain data is JSON data without fractions. A
+schema is compiled to functions once. Only the keywords that kvmnet's schemas use are supported; other schemas cannot
+be compiled. False may be wrong, so the caller then asks jsonschema. True is never wrong:
+tests/unit/core/definition/test_fast_schema.py compares the results with those of jsonschema.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 """What a plan does to others: running guests, the path to the operator, probe targets, the next boot.
 
-Comes in: a `Plan` and a `Live`. Goes out: impacts, probes, notes.
+In: a `Plan` and a `Live`. Out: impacts, probes, notes. As with checks and refusals, a reason is worded where it is
+found.
 """

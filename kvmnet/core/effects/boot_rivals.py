@@ -1,10 +1,11 @@
-"""Connection profiles that could have an interface of the definition at the next boot, in place of the one that has it.
+"""Connection profiles that the next boot could activate on an interface of the definition, instead of its own.
 
-At boot NetworkManager gives a device the first profile that fits it and autoconnects, by autoconnect-priority and then
-by which was active last (nm-policy.c, nm-settings-connection.c). A profile on an interface of the definition is the
-one that was active last, so at equal priority a rival has the interface only after somebody has activated it. nmstate
-has bridges and bonds activate their ports (autoconnect-slaves), which takes a NIC back from a rival; but only at the
-moment in which the bridge comes up, so not a NIC that comes later (tried, NetworkManager 1.42).
+At boot NetworkManager activates on a device the first profile that matches it and autoconnects, ordered by
+autoconnect-priority and then by the last activation (nm-policy.c, nm-settings-connection.c). The profile of an
+interface of the definition is the one that was activated last. So a rival of equal priority wins only after somebody
+has activated it. nmstate makes bridges and bonds activate their ports (autoconnect-slaves), which takes a NIC back
+from a rival, but only when the bridge comes up. It does not help a NIC that appears later (seen with NetworkManager
+1.42).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from kvmnet.core.planning.plan import Plan
 
 @dataclass(frozen=True)
 class Rival:
-    """A profile that fits `names` (what they are called now) too. Either its priority is higher than that of the
-    profile which each of them has, so it `wins`; or it is equal."""
+    """A profile that also matches the interfaces `names` (their names before the change). It `wins` when its priority
+    is higher than that of the profile that they have; otherwise both are equal."""
 
     profile: Profile
     names: tuple[str, ...]
@@ -30,15 +31,15 @@ class Rival:
 
     @property
     def cure(self) -> str:
-        """What keeps it out."""
+        """The commands that keep it from being activated: either of them is enough."""
         uuid = self.profile.uuid
         return f"nmcli connection modify {uuid} connection.autoconnect no, or nmcli connection delete {uuid}"
 
 
 @dataclass(frozen=True)
-class _Place:
-    """An interface of the definition as a profile must fit it: by the `name` that it has at the next boot, and `now`,
-    the type of its profile, the permanent MAC of a NIC, what it is to be a port of."""
+class _Target:
+    """An interface of the definition as a profile must match it: its name at the next boot, its name now, the type of
+    its profile, the permanent MAC address of a NIC, its controller."""
 
     name: str
     now: str
@@ -48,68 +49,68 @@ class _Place:
 
 
 def rivals(plan: Plan, live: Live) -> list[Rival]:
-    """All of them, each once for what it wins and once for what it is equal at; of a removal none, which gives back
-    what was there before."""
-    places = list(_places(plan, live))
-    held = {place.name: _holder(place, live) for place in places}
-    taken = {holder.uuid for holder in held.values() if holder}
-    taken |= {live.profiles[name].uuid for name in plan.leaving if name in live.profiles}
-    known = {p.uuid: p for p in (*live.profiles.values(), *live.idle)}
-    # what is only in memory is gone at the next boot
-    others = [p for p in known.values() if p.uuid not in taken and p.autoconnect and p.saved]
-    found: dict[tuple[str, bool], list[str]] = {}
-    for place in places:
-        holder = held[place.name]
-        priority = holder.priority if holder else 0  # of the profile that is made for it
+    """Return all rivals, those that win apart from those that are equal. A removal has none: it restores what was
+    there before."""
+    targets = list(_find_targets(plan, live))
+    own_profiles = {target.name: _find_own_profile(target, live) for target in targets}
+    own_uuids = {profile.uuid for profile in own_profiles.values() if profile}
+    own_uuids |= {live.profiles[name].uuid for name in plan.leaving if name in live.profiles}
+    all_profiles = {p.uuid: p for p in (*live.profiles.values(), *live.idle)}
+    # a profile that is only in memory does not survive the boot
+    others = [p for p in all_profiles.values() if p.uuid not in own_uuids and p.autoconnect and p.saved]
+    names: dict[tuple[str, bool], list[str]] = {}
+    for target in targets:
+        own = own_profiles[target.name]
+        priority = own.priority if own else 0  # that of a new profile
         for profile in others:
-            if profile.priority < priority or not _fits(profile, place):
+            if profile.priority < priority or not _matches(profile, target):
                 continue
-            if _takes_away(profile, place, known, plan, live):
-                found.setdefault((profile.uuid, profile.priority > priority), []).append(place.now)
-    return [Rival(known[uuid], tuple(names), wins) for (uuid, wins), names in found.items()]
+            if _takes_away(profile, target, all_profiles, plan, live):
+                names.setdefault((profile.uuid, profile.priority > priority), []).append(target.now)
+    return [Rival(all_profiles[uuid], tuple(devices), wins) for (uuid, wins), devices in names.items()]
 
 
-def _places(plan: Plan, live: Live) -> Iterator[_Place]:
+def _find_targets(plan: Plan, live: Live) -> Iterator[_Target]:
     interfaces = [i for i in interfaces_of(plan.desired) if i["state"] == "up" and i["type"] in NM_TYPES]
     controllers = {port: i["name"] for i in interfaces for port in port_names(i)}
     links = {nic.name: link for nic in plan.bundle.nics if (link := live.find(nic))}
     for interface in interfaces:
         name, kind = interface["name"], NM_TYPES[interface["type"]]
         link = links.get(name) if kind == NM_ETHERNET else None
-        yield _Place(name, link.name if link else name, kind, link.mac if link else None, controllers.get(name))
+        yield _Target(name, link.name if link else name, kind, link.mac if link else None, controllers.get(name))
 
 
-def _holder(place: _Place, live: Live) -> Optional[Profile]:
-    """The profile that an interface will have: the one that is active; else nmstate takes one that is bound to the
-    name, which of several cannot be told, so it is the first to be beaten. None: one is made for it."""
-    active = live.profiles.get(place.now)
-    if active is not None and place.type in (active.type, NM_ETHERNET):
+def _find_own_profile(target: _Target, live: Live) -> Optional[Profile]:
+    """Return the profile that the interface will have: the active one; otherwise nmstate takes one that is bound to the
+    name. Which of several it takes is unknown, so the one of the lowest priority counts. None: a new one is made."""
+    active = live.profiles.get(target.now)
+    if active is not None and target.type in (active.type, NM_ETHERNET):
         return active
-    bound = [p for p in live.idle if p.type == place.type and p.interface_name == place.name]
+    bound = [p for p in live.idle if p.type == target.type and p.interface_name == target.name]
     return min(bound, key=lambda p: p.priority, default=None)
 
 
-def _fits(profile: Profile, place: _Place) -> bool:
-    """A NIC's name is the one that it has at the next boot: what is bound to the old one of a NIC that is renamed fits
-    nothing then. A virtual device is made for its profile, which names it."""
-    if profile.type != place.type or (profile.interface_name and profile.interface_name != place.name):
+def _matches(profile: Profile, target: _Target) -> bool:
+    """Whether the profile matches the interface at the next boot. A NIC has its new name then, so a profile for its
+    old name does not match. A virtual device is created for a profile that names it."""
+    if profile.type != target.type or (profile.interface_name and profile.interface_name != target.name):
         return False
-    if place.type != NM_ETHERNET:
+    if target.type != NM_ETHERNET:
         return bool(profile.interface_name)
-    if profile.mac and profile.mac != place.mac:
+    if profile.mac and profile.mac != target.mac:
         return False
     patterns = profile.match.replace(",", " ").split()
-    plain = not any(pattern[0] in "!&|" for pattern in patterns)  # others are not judged: they count as fitting
-    return not patterns or not plain or any(fnmatchcase(place.name, pattern) for pattern in patterns)
+    is_plain = not any(pattern[0] in "!&|" for pattern in patterns)  # other patterns count as matching
+    return not patterns or not is_plain or any(fnmatchcase(target.name, pattern) for pattern in patterns)
 
 
-def _takes_away(profile: Profile, place: _Place, known: Mapping[str, Profile], plan: Plan, live: Live) -> bool:
-    """Whether the interface would be another's: not where the profile makes it a port of the same controller, nor of
-    one that is not there, as it cannot be activated then and NetworkManager goes on to the next."""
+def _takes_away(profile: Profile, target: _Target, all_profiles: Mapping[str, Profile], plan: Plan, live: Live) -> bool:
+    """Whether the profile would take the interface out of its place. It does not when it makes it a port of the same
+    controller; nor of one that does not exist, because NetworkManager cannot activate it and tries the next profile."""
     if not profile.controller:
         return True
-    by_uuid = known.get(profile.controller)
-    name = (by_uuid.interface_name or by_uuid.device) if by_uuid else profile.controller
-    there = {p.interface_name for p in known.values()} | {n.name for n in live.links.values() if n.kind}
-    there |= {str(i["name"]) for i in interfaces_of(plan.desired)}
-    return name != place.controller and (by_uuid is not None or name in there)
+    controller = all_profiles.get(profile.controller)
+    name = (controller.interface_name or controller.device) if controller else profile.controller
+    names = {p.interface_name for p in all_profiles.values()} | {n.name for n in live.links.values() if n.kind}
+    names |= {str(i["name"]) for i in interfaces_of(plan.desired)}
+    return name != target.controller and (controller is not None or name in names)

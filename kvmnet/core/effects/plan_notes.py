@@ -1,65 +1,96 @@
-"""What a person should know of a plan before it is made, and what nothing is refused for."""
+"""Notes on a plan: what an administrator should know before the change, and what is no reason to refuse it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kvmnet.core.base.nmstate import interfaces_of, port_names
-from kvmnet.core.effects.boot_rivals import rivals
+from kvmnet.core.effects.boot_rivals import Rival
 from kvmnet.core.live.live_host import UNREADABLE, Live
+from kvmnet.core.planning.dhcp_identity import AtRisk, Identity, LeaseAtRisk
 from kvmnet.core.planning.plan import Plan
 
+_KEEP_ADDRESS = "reserve it for the MAC address on the DHCP server first, or write it into the definition"
 _KEEP_RULES = (
-    "no definition can say them; to keep them give them to the connection profile of an interface that stays, or to a "
-    "script in /etc/NetworkManager/dispatcher.d, before"
+    "a definition cannot contain routing rules; to keep them, first move them to the connection profile of an "
+    "interface that stays, or to a script in /etc/NetworkManager/dispatcher.d"
 )
 
 
-def notes(plan: Plan, live: Live) -> list[str]:
-    """A line each."""
-    return [*_not_seen(live), *_identities(plan), *_routing_rules(plan, live), *_equal_profiles(plan, live)]
+def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival]) -> list[str]:
+    """Return the notes, a line each."""
+    return [
+        *_note_unreadable(live),
+        *_note_identities(plan),
+        *_note_routing_rules(plan, live),
+        *_note_equal_rivals(plan, rivals),
+    ]
 
 
-def _not_seen(live: Live) -> list[str]:
-    """Whoever may not look at what is applied does not see what left the definition since, nor what is kvmnet's."""
+def _note_unreadable(live: Live) -> list[str]:
+    """Only root can read the applied bundle, which shows what left the definition and what belongs to kvmnet."""
     if live.applied != UNREADABLE:
         return []
-    return ["what has left the definition is not in this plan, as only root may read what is applied: run it with sudo"]
+    return ["this plan leaves out what left the definition: only root can read the applied bundle; run as root"]
 
 
-def _identities(plan: Plan) -> Iterator[str]:
-    """By what the machine goes on to get its addresses, and which of them it may lose."""
+def _note_identities(plan: Plan) -> Iterator[str]:
+    """Name what is carried over for DHCP and routers, and the addresses that may change."""
     for interface in interfaces_of(plan.state):
         identity = plan.identities.get(interface["name"])
-        if identity is not None and identity.words:
-            yield f"{interface['name']} keeps what it gets addresses by: {', '.join(identity.words)}"
         if identity is not None:
-            yield from identity.lost
+            if carried := _carried_over(identity):
+                yield f"{interface['name']} keeps its identity for DHCP and IPv6: {', '.join(carried)}"
+            yield from map(_at_risk_text, identity.at_risk)
 
 
-def _routing_rules(plan: Plan, live: Live) -> Iterator[str]:
-    """Rules (`ip rule`) are of no interface, but come and go with the profile that says them; a port's says none."""
+def _carried_over(identity: Identity) -> list[str]:
+    values = {
+        "DHCP client id": identity.client_id,
+        "DHCPv6 DUID": identity.duid,
+        "DHCPv6 IAID": identity.iaid,
+        "IPv6 token": identity.token,
+    }
+    return [f"{name} {value}" for name, value in values.items() if value]
+
+
+def _at_risk_text(at_risk: AtRisk) -> str:
+    if isinstance(at_risk, LeaseAtRisk):
+        settings = at_risk.settings or "a DUID and an IAID that NetworkManager chose"
+        return (
+            f"the {at_risk.protocol} address of {at_risk.interface} may change: {at_risk.interface} identifies itself "
+            f"by {settings}, {at_risk.successor} will use its MAC address; to keep the address, {_KEEP_ADDRESS}"
+        )
+    return (
+        f"the address {at_risk.address} of {at_risk.interface} may change: it was generated with "
+        f"addr-gen-mode={at_risk.mode}, the next one will be generated from the MAC address"
+    )
+
+
+def _note_routing_rules(plan: Plan, live: Live) -> Iterator[str]:
+    """Routing rules (`ip rule`) belong to no interface, but NetworkManager sets and removes them with the profile that
+    contains them. The profile of a port contains none."""
     ports = {port for interface in interfaces_of(plan.desired) for port in port_names(interface)}
-    new = {r.old: r.new for r in plan.renames}
     for name, profile in live.profiles.items():
-        rules = ", ".join(said for said in (profile.rules4, profile.rules6) if said)
-        joins = name in plan.touched and new.get(name, name) in ports
-        if rules and (joins or name in plan.leaving):
-            what = "becomes a port" if joins else "is removed"
-            words = f"{name} {what}, and the routing rules of its connection profile go ({rules}): {_KEEP_RULES}"
-            yield f"{words}; or leave the NIC out of the definition" if joins else words
+        rules = ", ".join(text for text in (profile.rules4, profile.rules6) if text)
+        becomes_port = name in plan.touched and plan.new_names.get(name, name) in ports
+        if rules and (becomes_port or name in plan.leaving):
+            event = "becomes a port" if becomes_port else "is removed"
+            note = f"{name} {event}, so the routing rules of its connection profile go ({rules}): {_KEEP_RULES}"
+            yield f"{note}; or leave the NIC out of the definition" if becomes_port else note
 
 
-def _equal_profiles(plan: Plan, live: Live) -> list[str]:
-    """A profile that fits as well, at the same autoconnect-priority (one of a higher is refused, KVN535)."""
-    if not plan.touches:
-        return []
-    found = []
-    for rival in [r for r in rivals(plan, live) if not r.wins]:
+def _note_equal_rivals(plan: Plan, rivals: Sequence[Rival]) -> Iterator[str]:
+    """Name the profiles that also match, with the same autoconnect-priority. One of a higher priority is refused
+    (KVN535)."""
+    if not plan.changes_host:
+        return
+    for rival in rivals:
+        if rival.wins:
+            continue
         profile = rival.profile
-        when = "once somebody has activated it NetworkManager takes it at boot, as the one that was active last"
+        effect = "once it has been activated, NetworkManager prefers it at the next boot"
         if profile.device:
-            when = f"it is active on {profile.device}, and at boot NetworkManager may take it for either"
-        who = f"the connection profile {profile.id} ({profile.uuid}) fits {', '.join(rival.names)} too"
-        found.append(f"{who}: {when}; keep it out: {rival.cure}")
-    return found
+            effect = f"it is active on {profile.device}, and at boot NetworkManager may use it for either"
+        name = f"the connection profile {profile.id} ({profile.uuid}) also matches {', '.join(rival.names)}"
+        yield f"{name}: {effect}; to prevent this: {rival.cure}"

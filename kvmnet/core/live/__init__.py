@@ -1,5 +1,5 @@
-"""A host as it is now, as plain data: what kvmnet/host has read.
+"""The live host as plain data, as kvmnet/host read it.
 
-Comes in: readings of nmstate, the kernel, NetworkManager, firewalld and libvirt. Goes out: frozen dataclasses, and
-which host of the definition this is.
+In: readings of nmstate, the kernel, NetworkManager, firewalld and libvirt. Out: frozen dataclasses, and which host of
+the definition this host is.
 """

@@ -1,10 +1,10 @@
-"""When the kernel tells all of the live state that a plan asks for, and what NetworkManager adds to it then.
+"""When the kernel's part of the live state is enough, and what NetworkManager's part adds to it.
 
-nmstate's `show` asks NetworkManager for every profile, active connection and device one by one, which on a host of
-many takes five times as long as its reading of the kernel (64 interfaces in the lab: 4.7 s to 0.8). What comes from
-there alone (nmstate 2.2.62, nm/show.rs) is whether an address is asked for by DHCP or from a router, what of its
-answers is used, name servers, 802.1X, LLDP, and whether a device is NetworkManager's. Where all that is static, and a
-definition asks for nothing else, the kernel's part and one look at all profiles say the same.
+nmstate's `show` reads every profile, active connection and device from NetworkManager one by one. On a host with many
+interfaces this takes five times as long as reading the kernel (64 interfaces in the lab: 4.7 s instead of 0.8 s). Only
+this comes from NetworkManager (nmstate 2.2.62, nm/show.rs): whether an interface uses DHCP or a router's prefix and
+what it accepts from them, name servers, 802.1X, LLDP, and whether NetworkManager manages a device. When everything is
+static, and the definition wants nothing else, the kernel's part and one reading of all profiles contain the same.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import FAMILIES, State, interfaces_of
 
-#: What a state may say of a family for the kernel to be enough.
-_STATIC = {"enabled", "dhcp", "autoconf", "address"}
-#: NetworkManager's methods that ask nobody; a port has none.
-_QUIET = {"manual", "disabled", ""}
-#: NM_DEVICE_STATE_UNMANAGED; UNAVAILABLE and DISCONNECTED are down for nmstate
+#: The keys that an address family may have for the kernel's part to be enough.
+_STATIC_KEYS = {"enabled", "dhcp", "autoconf", "address"}
+#: NetworkManager's methods that use no server or router; a port has no method.
+_STATIC_METHODS = {"manual", "disabled", ""}
+#: NM_DEVICE_STATE_UNMANAGED; UNAVAILABLE and DISCONNECTED are "down" in nmstate.
 _UNMANAGED, _DOWN = 10, (20, 30)
 
 
 @dataclass(frozen=True)
 class Managed:
-    """A device as NetworkManager has it: its state (NMDeviceState), the `methods` (ipv4, ipv6) of its active profile
-    (None: it has none), and whether that only tells what others have set up (NM_ACTIVATION_STATE_FLAG_EXTERNAL)."""
+    """A device in NetworkManager: its state (NMDeviceState), and the `methods` (ipv4, ipv6) of its active profile;
+    None when it has none. `external`: the profile only mirrors what another program set up
+    (NM_ACTIVATION_STATE_FLAG_EXTERNAL)."""
 
     state: int
     methods: Optional[tuple[str, str]] = None
@@ -34,7 +35,7 @@ class Managed:
 
     @property
     def asks(self) -> tuple[str, ...]:
-        """The methods by which NetworkManager gives it addresses."""
+        """The methods by which NetworkManager configures its addresses."""
         return () if self.external or self.methods is None else self.methods
 
 
@@ -42,13 +43,13 @@ Devices = Mapping[str, Managed]
 
 
 def asks_only_the_kernel(wanted: State) -> bool:
-    """Whether a state says nothing but what the kernel shows, or what is static."""
+    """Whether a state contains only what the kernel shows, or what is static."""
     if wanted.get("dns-resolver"):
         return False
     for interface in interfaces_of(wanted):
         for family in FAMILIES:
-            said = interface.get(family, {})
-            if set(said) - _STATIC or said.get("dhcp") or said.get("autoconf"):
+            settings = interface.get(family, {})
+            if set(settings) - _STATIC_KEYS or settings.get("dhcp") or settings.get("autoconf"):
                 return False
         if "balance_slb" in interface.get("link-aggregation", {}).get("options", {}):
             return False
@@ -56,34 +57,34 @@ def asks_only_the_kernel(wanted: State) -> bool:
 
 
 def all_static(devices: Devices) -> bool:
-    """Whether no device gets anything from others by NetworkManager; of what it only watches (libvirt's virbr0) `show`
-    has the kernel's part alone."""
-    methods = [m for name, held in devices.items() if name != "lo" for m in held.asks]
-    return set(methods) <= _QUIET
+    """Whether NetworkManager configures no device by DHCP or from a router. Devices that it only watches (libvirt's
+    virbr0) do not count: `show` contains only the kernel's part of them."""
+    methods = [method for name, device in devices.items() if name != "lo" for method in device.asks]
+    return set(methods) <= _STATIC_METHODS
 
 
 def lasting(kernel: State) -> bool:
-    """Whether no address in the kernel has an end, as one from DHCP or a router has."""
-    held = [a for i in interfaces_of(kernel) for f in FAMILIES for a in i.get(f, {}).get("address", [])]
-    return not any(key in address for address in held for key in ("valid-life-time", "valid-left"))
+    """Whether no address in the kernel has a lifetime, as addresses from DHCP or a router have."""
+    addresses = [a for i in interfaces_of(kernel) for f in FAMILIES for a in i.get(f, {}).get("address", [])]
+    return not any(key in address for address in addresses for key in ("valid-life-time", "valid-left"))
 
 
 def with_manager(kernel: State, devices: Devices) -> State:
-    """The kernel's state with what `show` has besides, on a host that is all static."""
-    return {**kernel, "interfaces": [_managed(i, devices.get(i["name"])) for i in interfaces_of(kernel)]}
+    """Return the kernel's state with what `show` adds to it on a host where everything is static."""
+    return {**kernel, "interfaces": [_add_device(i, devices.get(i["name"])) for i in interfaces_of(kernel)]}
 
 
-def _managed(interface: dict[str, Any], held: Optional[Managed]) -> dict[str, Any]:
-    if held is None or interface["name"] == "lo":
+def _add_device(interface: dict[str, Any], device: Optional[Managed]) -> dict[str, Any]:
+    if device is None or interface["name"] == "lo":
         return interface
-    new = dict(interface)
-    if held.state <= _UNMANAGED:
-        new["state"] = "ignore"
+    result = dict(interface)
+    if device.state <= _UNMANAGED:
+        result["state"] = "ignore"
     else:
-        new["state"] = "down" if held.state in _DOWN else "up"
-    for family, method in zip(FAMILIES, held.asks):
-        said = interface.get(family)
-        if method == "manual" and isinstance(said, Mapping):
-            more = {"dhcp": False} if family == "ipv4" else {"dhcp": False, "autoconf": False}
-            new[family] = {**said, **more}
-    return new
+        result["state"] = "down" if device.state in _DOWN else "up"
+    for family, method in zip(FAMILIES, device.asks):
+        settings = interface.get(family)
+        if method == "manual" and isinstance(settings, Mapping):
+            static = {"dhcp": False} if family == "ipv4" else {"dhcp": False, "autoconf": False}
+            result[family] = {**settings, **static}
+    return result

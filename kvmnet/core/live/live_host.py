@@ -1,4 +1,4 @@
-"""What a host is right now, as plain data: read by the shell, compared by the core."""
+"""The live host as plain data: read by kvmnet/host, compared with the definition by the core."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from kvmnet.core.base.nmstate import State
 from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.rendering.bundle import Nic
 
+#: Stands for what the user may not read.
 UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
 class Link:
-    """One network interface as the kernel has it. `mac` is the permanent MAC of a NIC (lower case), None
-    for virtual links; `kind` is rtnetlink's (bridge, vlan, macvtap …), None for a NIC."""
+    """A link of the kernel. `mac` is the permanent MAC address of a NIC (lower case), None for virtual links; `kind` is
+    rtnetlink's (bridge, vlan, macvtap …), None for a NIC; `master` is its controller, `base` its base interface."""
 
     name: str
     mac: Optional[str]
@@ -28,14 +29,20 @@ class Link:
 
 @dataclass(frozen=True)
 class Profile:
-    """A NetworkManager connection profile that is active on `device`, or on none (empty). `file` is its keyfile: under
-    /run while it is only in memory. `zone` is its firewalld zone, empty for the default zone. It is bound to an
-    `interface_name`, a permanent `mac` or names that `match` (its match.interface-name), each empty where it is not,
-    and makes what it is on a port of `controller` (a name or a profile's UUID). At boot those that `autoconnect` are
-    asked, the highest `priority` first. What begins with `dhcp` is by what it asks for an address, each empty where
-    that is left to NetworkManager. `rules4` and `rules6` are its routing rules, in nmcli's words. `client_id` (DHCPv4),
-    `duid` and `iaid` (DHCPv6) are by what it asks in truth, as bytes (`ff:2b:…`), each empty where NetworkManager does
-    not tell: while no server has answered."""
+    """A connection profile of NetworkManager.
+
+    device: the device on which it is active, empty when it is inactive.
+    file: its keyfile; under /run when the profile is only in memory.
+    zone: its firewalld zone, empty for the default zone.
+    interface_name, mac, match: the interface name, the permanent MAC address or the name patterns
+        (match.interface-name) that it is bound to; empty where it is not.
+    autoconnect, priority: whether it is activated at boot, and its autoconnect-priority (the highest wins).
+    controller: the name or profile UUID of the controller of which it makes its interface a port.
+    dhcp4_…, dhcp6_…: its settings for DHCP identifiers; empty where NetworkManager chooses.
+    rules4, rules6: its routing rules, as nmcli prints them.
+    client_id (DHCPv4), duid, iaid (DHCPv6): the identifiers in use, as bytes (`ff:2b:…`); empty when NetworkManager
+        does not report them, as long as no server has replied.
+    """
 
     uuid: str
     id: str
@@ -67,8 +74,8 @@ class Profile:
 
 @dataclass(frozen=True)
 class Owned:
-    """An interface of the bundle that was applied last: nmstate's `type`, whether kvmnet made it (else it was
-    there before, a NIC or what a person made), the UUID of the profile that kvmnet makes for it."""
+    """An interface of the bundle that was applied last: its nmstate `type`; whether kvmnet created it (otherwise it is
+    a NIC, or was adopted); the UUID of the profile that kvmnet creates for it."""
 
     type: str
     made: bool
@@ -77,14 +84,24 @@ class Owned:
 
 @dataclass(frozen=True)
 class Live:
-    """The whole reading. `state` is nmstate's `show`; `profiles` are the active ones by device, `idle` those that are
-    active on none; `link_files` are kvmnet's own files in
-    /etc/systemd/network by name; `zones` are firewalld's by interface (None: firewalld does not run);
-    `settings` are kvmnet's files among NetworkManager's own settings by path;
-    `applied` is the digest of the bundle that was applied last, `hook` the text of what libvirt's hook may make by it
-    (None: there is none), both UNREADABLE for one who may not look; `owned` are its interfaces by name,
-    `applied_state` its state; `first_names` are the kernel names that NICs had before kvmnet, by permanent MAC;
-    `temporary` are the IPv6 addresses that the kernel changes by and by (RFC 8981)."""
+    """A reading of the host.
+
+    state: nmstate's `show`.
+    links: the kernel's links by name.
+    profiles: the active connection profiles by device; idle: the inactive ones.
+    link_files: kvmnet's files in /etc/systemd/network, text by name.
+    zones: firewalld's zones by interface; None when firewalld does not run.
+    applied: the digest of the bundle that was applied last; None when there is none, UNREADABLE for other users
+        than root.
+    hook: the text of the file that says what libvirt's hook may create; None and UNREADABLE as above.
+    checkpoints: NetworkManager's checkpoints.
+    nmstate, networkmanager: their versions.
+    settings: kvmnet's files among NetworkManager's settings, text by path.
+    owned: the interfaces of the applied bundle by name; applied_state: its state.
+    first_names: the kernel names that NICs had before kvmnet, by permanent MAC address.
+    surroundings: what else matters; read only when a plan has changes.
+    temporary: the temporary IPv6 addresses (RFC 8981).
+    """
 
     hostname: str
     state: State
@@ -106,28 +123,28 @@ class Live:
     temporary: tuple[str, ...] = ()
 
     def nic(self, mac: str) -> Optional[Link]:
-        """The NIC of this permanent MAC."""
+        """Return the NIC with this permanent MAC address."""
         return next((n for n in self.links.values() if n.mac == mac.lower()), None)
 
     def find(self, nic: Nic) -> Optional[Link]:
-        """The link of a definition's NIC: by its permanent MAC; without one by its kernel name, which a NIC has or
-        had before kvmnet."""
+        """Return the link of a definition's NIC: by its permanent MAC address; a NIC without one by its kernel name,
+        which it has now or had before kvmnet."""
         if nic.mac is not None:
             return self.nic(nic.mac)
         link = self.links.get(nic.name)
         if link is not None and link.kind is None:
             return link
         return next(
-            (here for mac, name in self.first_names.items() if name == nic.name and (here := self.nic(mac))), None
+            (link for mac, name in self.first_names.items() if name == nic.name and (link := self.nic(mac))), None
         )
 
     def macs(self) -> dict[str, str]:
-        """Kernel names of the NICs by permanent MAC."""
+        """Return the kernel names of the NICs by permanent MAC address."""
         return {n.mac: n.name for n in self.links.values() if n.mac}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Live:
-        """A recorded reading (`to_json`): for plans made away from the host."""
+        """Return the reading from its JSON form, to make plans away from the host."""
         links = {
             n["name"]: Link(n["name"], n["mac"], n["kind"], tuple(n["altnames"]), n["master"], n.get("base"))
             for n in data["links"]
@@ -154,7 +171,7 @@ class Live:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The reading as plain data that JSON takes."""
+        """Return the reading as plain data for JSON."""
         return {
             "hostname": self.hostname,
             "state": self.state,
@@ -188,7 +205,7 @@ class Live:
 
 
 def version_of(text: str) -> tuple[int, ...]:
-    """A program's version as numbers that can be compared; empty when it is not known."""
+    """Return a program's version as numbers that can be compared; empty when it is unknown."""
     numbers = []
     for part in text.split("-", maxsplit=1)[0].split("."):
         if not part.isdigit():

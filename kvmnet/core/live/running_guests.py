@@ -1,4 +1,4 @@
-"""What runs on a host, as libvirt and the kernel tell it: guests, the host's ends of their NICs, what they go over."""
+"""The guests that run on a host, as libvirt and the kernel report them, and what their NICs are connected to."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from typing import Any, Optional
 
 @dataclass(frozen=True)
 class GuestNic:
-    """A NIC of a running guest: libvirt's `kind` of interface (`hostdev` also for a device that is passed through
-    without one), the host's `device` (a tap, a macvtap; empty where there is none), the bridge or device that is its
-    `source`, the libvirt `network` that it is in, the `pci` function that the guest has to itself, its MAC."""
+    """A NIC of a running guest.
+
+    kind: libvirt's type of the interface; `hostdev` also for a PCI device that is passed through without one.
+    device: the host's device (a tap or macvtap), empty when there is none.
+    source: the bridge or device that it is connected to.
+    network: its libvirt network.
+    pci: the PCI function that is passed through to the guest.
+    """
 
     kind: str
     device: str = ""
@@ -24,7 +29,7 @@ class GuestNic:
 
 @dataclass(frozen=True)
 class RunningGuest:
-    """A domain of libvirt's that runs."""
+    """A running libvirt domain."""
 
     name: str
     nics: tuple[GuestNic, ...] = ()
@@ -32,8 +37,8 @@ class RunningGuest:
 
 @dataclass(frozen=True)
 class RoutedNetwork:
-    """A libvirt network that the host routes (`<forward mode='nat'>` and the like) over these devices; none: over
-    whatever the host's own way out is."""
+    """A libvirt network that the host routes (`<forward mode='nat'>` and the like) over these devices; with none, over
+    the host's default route."""
 
     name: str
     devices: tuple[str, ...] = ()
@@ -41,9 +46,13 @@ class RoutedNetwork:
 
 @dataclass(frozen=True)
 class Running:
-    """`functions` are PCI addresses with the NIC that they belong to (its own, its virtual functions'), `parents` the
-    NICs that are virtual functions with the NIC that they are of, `idle` the macvtaps that no process holds.
-    `problem` says why libvirt did not tell everything; empty when it did, or when there is none."""
+    """What libvirt and the kernel report about guests.
+
+    functions: PCI addresses of NICs and their virtual functions, with the name of the NIC.
+    parents: NICs that are virtual functions, with the NIC that they belong to.
+    idle: macvtaps that no process uses.
+    problem: why libvirt's report is incomplete; empty when it is complete, or when libvirt is not installed.
+    """
 
     guests: tuple[RunningGuest, ...] = ()
     networks: tuple[RoutedNetwork, ...] = ()
@@ -54,7 +63,7 @@ class Running:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Running:
-        """What `to_json` gave."""
+        """Return the object from its JSON form."""
         return cls(
             guests=tuple(
                 RunningGuest(g["name"], tuple(GuestNic(**n) for n in g["nics"])) for g in data.get("guests", ())
@@ -67,12 +76,13 @@ class Running:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data that JSON takes."""
+        """Return the object as plain data for JSON."""
         return asdict(self)
 
 
 def guest_of(xml: str) -> Optional[RunningGuest]:
-    """A running domain from its live XML (libvirt.org/formatdomain.html); None for what is no domain."""
+    """Return the running domain that its live XML describes (libvirt.org/formatdomain.html); None when it describes
+    none."""
     try:
         domain = ET.fromstring(xml)
     except ET.ParseError:
@@ -88,29 +98,31 @@ def guest_of(xml: str) -> Optional[RunningGuest]:
 
 
 def _nic(interface: ET.Element) -> GuestNic:
-    """An interface in a libvirt network shows what it came to as well: the bridge, the device, the function."""
+    """Return the NIC of an <interface>. One in a libvirt network also contains what libvirt chose: the bridge, the
+    device, the function."""
     source, target, mac = interface.find("source"), interface.find("target"), interface.find("mac")
-    told = source.attrib if source is not None else {}
+    attributes = source.attrib if source is not None else {}
     address = source.find("address[@type='pci']") if source is not None else None
     return GuestNic(
         interface.get("type", "?"),
         device=target.get("dev", "") if target is not None else "",
-        source=told.get("bridge") or told.get("dev") or "",
-        network=told.get("network", ""),
+        source=attributes.get("bridge") or attributes.get("dev") or "",
+        network=attributes.get("network", ""),
         pci=_pci(address) if address is not None else "",
         mac=mac.get("address", "").lower() if mac is not None else "",
     )
 
 
 def _pci(address: ET.Element) -> str:
-    """`0000:03:00.1`, as sysfs has it; libvirt writes hexadecimal numbers."""
+    """Return the address as sysfs has it: `0000:03:00.1`. libvirt writes hexadecimal numbers."""
     domain, bus, slot, function = (int(address.get(part, "0"), 16) for part in ("domain", "bus", "slot", "function"))
     return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"
 
 
 def network_of(xml: str) -> Optional[RoutedNetwork]:
-    """A libvirt network that the host routes, from its XML (libvirt.org/formatnetwork.html). None for others: the
-    guests of a bridged one are seen by their taps and macvtaps, those of an isolated one go over nothing."""
+    """Return the libvirt network that its XML describes, when the host routes it (libvirt.org/formatnetwork.html). None
+    for others: guests of a bridged network are found by their taps and macvtaps, guests of an isolated one have no
+    uplink."""
     try:
         network = ET.fromstring(xml)
     except ET.ParseError:
@@ -118,5 +130,5 @@ def network_of(xml: str) -> Optional[RoutedNetwork]:
     forward = network.find("forward")
     if network.tag != "network" or forward is None or forward.get("mode", "nat") not in ("nat", "route", "open"):
         return None
-    named = [forward.get("dev"), *(i.get("dev") for i in forward.iterfind("interface"))]
-    return RoutedNetwork(network.findtext("name", "?"), tuple(dict.fromkeys(dev for dev in named if dev)))
+    devices = [forward.get("dev"), *(i.get("dev") for i in forward.iterfind("interface"))]
+    return RoutedNetwork(network.findtext("name", "?"), tuple(dict.fromkeys(dev for dev in devices if dev)))

@@ -1,4 +1,4 @@
-"""What else on a host decides whether a change is safe: read by host/read_surroundings, judged by core/refusals."""
+"""What else on a host decides whether a change is safe. host/read_surroundings reads it, core/refusals judge it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kvmnet.core.live.running_guests import Running
 
 @dataclass(frozen=True)
 class LinkFile:
-    """A systemd.link(5) file that is not ours, drop-ins included: its [Match] section, and which keys it sets
-    beyond names (`WakeOnLan`, `MTUBytes` …)."""
+    """A systemd.link(5) file that kvmnet did not write, with its drop-ins: its [Match] section, and the keys that it
+    sets besides names (`WakeOnLan`, `MTUBytes` …)."""
 
     path: str
     match: Mapping[str, str]
@@ -21,7 +21,7 @@ class LinkFile:
 
 @dataclass(frozen=True)
 class NamingRule:
-    """A rule of udev that assigns a name (`NAME=`), with its file."""
+    """A udev rule that assigns a name (`NAME=`), with its file."""
 
     file: str
     text: str
@@ -29,8 +29,8 @@ class NamingRule:
 
 @dataclass(frozen=True)
 class NetworkDisk:
-    """What the machine cannot run without and that comes over a network: `use` is a mount point or `swap …`,
-    `kind` the protocol; `server` and the `interface` on the way to it where they could be found."""
+    """A disk that the host needs and that comes over the network: `use` is a mount point or `swap …`, `kind` the
+    protocol; `server` and the `interface` that leads to it are None when they are unknown."""
 
     use: str
     kind: str
@@ -40,7 +40,8 @@ class NetworkDisk:
 
 @dataclass(frozen=True)
 class Room:
-    """What is free where kvmnet writes: bytes, and files (None where a file system does not count them)."""
+    """The free space in a folder that kvmnet writes to: bytes, and files (None when the file system does not count
+    them)."""
 
     path: str
     bytes: int
@@ -49,10 +50,19 @@ class Room:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """`unmanaged` are NICs that NetworkManager leaves alone, `link_files` in the order that udev takes them,
-    `cloud_init` what shows that cloud-init configures the network (empty: it does not), `boot_network` what
-    shows that an initramfs does, `initramfs` the images that have a .link file of ours, or may have one (asked where
-    one goes or changes), `cluster` the active services that may fence this node, `running` the guests."""
+    """What else on the host matters for a change.
+
+    unmanaged: NICs that NetworkManager does not manage.
+    link_files: other tools' `.link` files, in the order in which udev reads them; naming_rules: udev's rules.
+    cloud_init: what shows that cloud-init configures the network, empty when it does not.
+    boot_network: what shows that an initramfs configures the network.
+    initramfs: the images that contain a `.link` file of kvmnet, or may contain one; read only when one of these files
+        is removed or changes.
+    network_disks: disks that come over the network.
+    cluster: active services that may fence this node.
+    room: free space.
+    running: the running guests.
+    """
 
     unmanaged: tuple[str, ...] = ()
     link_files: tuple[LinkFile, ...] = ()
@@ -67,7 +77,7 @@ class Surroundings:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Surroundings:
-        """What `to_json` gave; a recording from before a fact was read has none of it."""
+        """Return the object from its JSON form. Facts that an older recording lacks are empty."""
         return cls(
             unmanaged=tuple(data.get("unmanaged", ())),
             link_files=tuple(
@@ -84,6 +94,6 @@ class Surroundings:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data that JSON takes."""
-        found: dict[str, Any] = asdict(self)
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+        """Return the object as plain data for JSON."""
+        data: dict[str, Any] = asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in data.items()}

@@ -1,5 +1,5 @@
-"""What of a bundle a host does not have yet.
+"""What differs between a bundle and a host.
 
-Comes in: a `Bundle` and a `Live`. Goes out: a `Plan`: the smallest nmstate state that must be sent, the renames in
-order, the files, what is removed, and what must be read back afterwards.
+In: a `Bundle` and a `Live`. Out: a `Plan`: the smallest nmstate state to apply, the renames in order, the files to
+write, what is removed, and what must be read back afterwards. All of it is data; `core/reporting` words it.
 """

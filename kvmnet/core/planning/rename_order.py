@@ -1,8 +1,8 @@
-"""What must go before something else can come: names that are held, VLAN devices whose tag is taken.
+"""What must be removed before NICs can be renamed, and the order of the renames.
 
-A name is one link's. A bridge eth0 of ours whose NIC is to be eth0 again goes first, in a trial of its own that gives
-its addresses to the NIC for the moment; only then is the NIC renamed. NICs that take each other's names go by a
-temporary one.
+Only one link can have a name. When a bridge eth0 of kvmnet goes and its NIC is to be eth0 again, the bridge is removed
+first, in a trial of its own that moves its addresses to the NIC; then the NIC is renamed. The same goes for a VLAN
+device whose VLAN ID is needed. NICs that swap their names use a temporary one.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import State, interfaces_of, routes_of
+from kvmnet.core.base.nmstate import ETHERNET, FAMILIES, State, interfaces_of, routes_of
 from kvmnet.core.live.live_host import Live
-from kvmnet.core.planning.difference import made_by_itself
-from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.planning.difference import is_automatic
+from kvmnet.core.rendering.bundle import Bundle, Nic
 
-#: What of an IP family is carried over.
+#: The settings of an address family that move to the NIC; its addresses besides.
 _IP_KEYS = (
     "enabled",
     "dhcp",
@@ -33,7 +33,7 @@ _IP_KEYS = (
 
 @dataclass(frozen=True)
 class Rename:
-    """A NIC, found by its permanent MAC, that gets another kernel name."""
+    """A NIC, identified by its permanent MAC address, that gets another kernel name."""
 
     mac: str
     old: str
@@ -43,7 +43,7 @@ class Rename:
 
 @dataclass(frozen=True)
 class Hop:
-    """One renaming: `last` is false for the way to a temporary name."""
+    """One step of a rename. `last` is false for the step to a temporary name."""
 
     rename: Rename
     old: str
@@ -51,49 +51,73 @@ class Hop:
     last: bool = True
 
 
+def find_renames(bundle: Bundle, live: Live) -> tuple[Rename, ...]:
+    """Return the NICs of the bundle that have another name than their own.
+
+    A NIC that is missing, or that may not be renamed, is not included: refusals report it (KVN520, KVN521). Under a
+    naming policy that renames nothing, a NIC can still get back the name that it had before kvmnet.
+    """
+    return tuple(rename for nic in bundle.nics if (rename := _find_rename(nic, live)) is not None)
+
+
+def _find_rename(nic: Nic, live: Live) -> Optional[Rename]:
+    link = live.find(nic)
+    if link is None or link.name == nic.name:
+        return None
+    if nic.link_file is None and live.first_names.get(link.mac or "") != nic.name:
+        return None
+    return Rename(link.mac or "", link.name, nic.name, link.altnames)
+
+
+def new_names_of(renames: Collection[Rename]) -> dict[str, str]:
+    """Return the new name of each renamed NIC by its old name."""
+    return {rename.old: rename.new for rename in renames}
+
+
 def hops(renames: Collection[Rename], names: Collection[str]) -> list[Hop]:
-    """The renamings in an order in which each name is free when it is taken. `names` are those of all links."""
-    pending, held = list(renames), set(names)
-    where = {r.mac: r.old for r in renames}
-    found: list[Hop] = []
+    """Return the renames in an order in which each name is free when it is taken. `names` are those of all links."""
+    pending, taken = list(renames), set(names)
+    current = {r.mac: r.old for r in renames}
+    ordered: list[Hop] = []
     while pending:
-        rename = next((r for r in pending if r.new not in held), None)
-        circle = [r for r in pending if r.new in {where[other.mac] for other in pending}]
+        rename = next((r for r in pending if r.new not in taken), None)
+        circle = [r for r in pending if r.new in {current[other.mac] for other in pending}]
         if rename is None and circle:
             rename = circle[0]
-            to = "kvmnet" + rename.mac.replace(":", "")[-6:]
-            found.append(Hop(rename, where[rename.mac], to, last=False))
-        else:  # a name that a stranger holds is refused (KVN522)
+            new = "kvmnet" + rename.mac.replace(":", "")[-6:]
+            ordered.append(Hop(rename, current[rename.mac], new, last=False))
+        else:  # a name that another tool's link has is refused (KVN522)
             rename = rename or pending[0]
-            to = rename.new
-            found.append(Hop(rename, where[rename.mac], to))
+            new = rename.new
+            ordered.append(Hop(rename, current[rename.mac], new))
             pending.remove(rename)
-        held.discard(where[rename.mac])
-        held.add(to)
-        where[rename.mac] = to
-    return found
+        taken.discard(current[rename.mac])
+        taken.add(new)
+        current[rename.mac] = new
+    return ordered
 
 
-def clearing(bundle: Bundle, renames: Collection[Rename], left: Mapping[str, str], live: Live) -> State:
-    """The state to be applied before the renaming: empty where what left the definition (name to nmstate's type) may
-    go with all the rest. It holds the host's addresses on the NICs and bonds below, where the definition has those.
-    """
-    if not left or not _in_the_way(bundle, renames, left, live):
+def make_first_state(bundle: Bundle, new_names: Mapping[str, str], leaving: Mapping[str, str], live: Live) -> State:
+    """Return the state to apply before the renames: it removes the leaving interfaces (nmstate types by name) and
+    moves their addresses to the NICs and bonds below them that the bundle has. It is empty when nothing has to be
+    removed that early."""
+    if not leaving or not _must_leave_first(bundle, new_names, leaving, live):
         return {}
-    ours = {link.name for nic in bundle.nics if (link := live.find(nic)) is not None}
-    ours |= {i["name"] for i in interfaces_of(bundle.state) if i["type"] == "bond"}
+    known = {link.name for nic in bundle.nics if (link := live.find(nic)) is not None}
+    known |= {i["name"] for i in interfaces_of(bundle.state) if i["type"] == "bond"}
     entries: dict[str, dict[str, Any]] = {}
     routes = []
-    for name, kind in left.items():
+    for name, kind in leaving.items():
         entries[name] = {"name": name, "type": kind, "state": "absent"}
     for link in live.links.values():
-        if link.master in left and link.kind is None and (link.name in ours or link.name in live.owned):
-            entries[link.name] = _entry(link.name, "ethernet", {})
-    there = {i["name"]: i for i in interfaces_of(live.state)}
-    for name in left:
-        carrier = carrier_of(name, left, live)
-        if carrier is not None and carrier in ours and _speaks(there.get(name, {})):
-            entries[carrier] = _entry(carrier, there[carrier].get("type", "ethernet"), there[name])
+        if link.master in leaving and link.kind is None and (link.name in known or link.name in live.owned):
+            entries[link.name] = _carrier_entry(link.name, ETHERNET, {})
+    live_interfaces = {i["name"]: i for i in interfaces_of(live.state)}
+    for name in leaving:
+        carrier = find_carrier(name, leaving, live)
+        if carrier is not None and carrier in known and _has_ip(live_interfaces.get(name, {})):
+            kind = live_interfaces[carrier].get("type", ETHERNET)
+            entries[carrier] = _carrier_entry(carrier, kind, live_interfaces[name])
             routes += [
                 {**{k: v for k, v in r.items() if v is not None}, "next-hop-interface": carrier}
                 for r in routes_of(live.state)
@@ -105,72 +129,77 @@ def clearing(bundle: Bundle, renames: Collection[Rename], left: Mapping[str, str
     return state
 
 
-def _in_the_way(bundle: Bundle, renames: Collection[Rename], left: Mapping[str, str], live: Live) -> bool:
+def _must_leave_first(bundle: Bundle, new_names: Mapping[str, str], leaving: Mapping[str, str], live: Live) -> bool:
+    """Whether a leaving interface has a name that is needed, uses a NIC that is renamed, or has a needed VLAN ID."""
     interfaces = interfaces_of(bundle.state)
-    wanted = {r.new for r in renames} | {i["name"] for i in interfaces}
-    moving = {r.old for r in renames}
-    new = {r.old: r.new for r in renames}
-    there = {i["name"]: i.get("vlan", {}) for i in interfaces_of(live.state)}
-    tags = {(i["vlan"]["base-iface"], i["vlan"]["id"]) for i in interfaces if i["type"] == "vlan"}
+    wanted_names = {*new_names.values(), *(i["name"] for i in interfaces)}
+    live_vlans = {i["name"]: i.get("vlan", {}) for i in interfaces_of(live.state)}
+    wanted_vlans = {(i["vlan"]["base-iface"], i["vlan"]["id"]) for i in interfaces if i["type"] == "vlan"}
+
+    def vlan_after(name: str) -> tuple[Any, Any]:
+        vlan = live_vlans.get(name, {})
+        base = vlan.get("base-iface")
+        return new_names.get(str(base), base), vlan.get("id")
+
     return any(
-        name in wanted
-        or live.links[name].base in moving
-        or any(link.master == name and link.name in moving for link in live.links.values())
-        # the kernel has one VLAN device of a tag over a device
-        or (new.get(str(base := there.get(name, {}).get("base-iface")), base), there.get(name, {}).get("id")) in tags
-        for name in left
+        name in wanted_names
+        or live.links[name].base in new_names
+        or any(link.master == name and link.name in new_names for link in live.links.values())
+        or vlan_after(name) in wanted_vlans  # the kernel allows one VLAN device for each ID on a base interface
+        for name in leaving
     )
 
 
-def carrier_of(name: str, left: Mapping[str, str], live: Live) -> Optional[str]:
-    """What stays below: a bridge's port, of a bond that goes too the first port."""
+def find_carrier(name: str, leaving: Mapping[str, str], live: Live) -> Optional[str]:
+    """Return the interface that stays below a leaving one: a bridge's port; the first port of a port that is a bond
+    and leaves too. None when there is none."""
     for link in live.links.values():
         if link.master == name:
-            if link.name not in left:
+            if link.name not in leaving:
                 return link.name
-            return carrier_of(link.name, left, live) if link.kind == "bond" else None
+            return find_carrier(link.name, leaving, live) if link.kind == "bond" else None
     return None
 
 
-def _speaks(interface: Mapping[str, Any]) -> bool:
-    return any(interface.get(family, {}).get("enabled") for family in ("ipv4", "ipv6"))
+def _has_ip(interface: Mapping[str, Any]) -> bool:
+    return any(interface.get(family, {}).get("enabled") for family in FAMILIES)
 
 
-def _entry(name: str, kind: str, speaker: Mapping[str, Any]) -> dict[str, Any]:
+def _carrier_entry(name: str, kind: str, leaving: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry for an interface that loses its controller and takes over the addresses of `leaving`."""
     entry: dict[str, Any] = {"name": name, "type": kind, "state": "up", "controller": ""}
-    if kind == "ethernet":
+    if kind == ETHERNET:
         entry["accept-all-mac-addresses"] = False
-    for family in ("ipv4", "ipv6"):
-        entry[family] = _family(speaker.get(family, {}))
+    for family in FAMILIES:
+        entry[family] = _carried_family(leaving.get(family, {}))
     return entry
 
 
-def _family(said: Mapping[str, Any]) -> dict[str, Any]:
-    if not said.get("enabled"):
+def _carried_family(settings: Mapping[str, Any]) -> dict[str, Any]:
+    if not settings.get("enabled"):
         return {"enabled": False}
-    kept = {key: said[key] for key in _IP_KEYS if key in said}
+    carried = {key: settings[key] for key in _IP_KEYS if key in settings}
     static = [
-        {"ip": a["ip"], "prefix-length": a["prefix-length"]} for a in said.get("address", []) if not made_by_itself(a)
+        {"ip": a["ip"], "prefix-length": a["prefix-length"]} for a in settings.get("address", []) if not is_automatic(a)
     ]
-    return {**kept, "address": static} if static else kept
+    return {**carried, "address": static} if static else carried
 
 
-def cleared(state: State, first: State) -> State:
-    """The live state as it reads once `first` is applied."""
+def apply_first_state(state: State, first: State) -> State:
+    """Return the live state as it reads once `first` is applied."""
     if not first:
         return state
-    told = {i["name"]: i for i in first["interfaces"]}
-    gone = {name for name, i in told.items() if i["state"] == "absent"}
-    new: State = {**state}
-    new["interfaces"] = list(_cleared(state, told, gone))
-    config = [r for r in routes_of(state) if r.get("next-hop-interface") not in gone]
-    config += routes_of(first)
-    new["routes"] = {**state.get("routes", {}), "config": config}
-    return new
+    entries = {i["name"]: i for i in first["interfaces"]}
+    removed = {name for name, i in entries.items() if i["state"] == "absent"}
+    result: State = {**state}
+    result["interfaces"] = list(_apply_entries(state, entries, removed))
+    config = [r for r in routes_of(state) if r.get("next-hop-interface") not in removed]
+    result["routes"] = {**state.get("routes", {}), "config": config + routes_of(first)}
+    return result
 
 
-def _cleared(state: State, told: Mapping[str, Any], gone: Collection[str]) -> Iterator[dict[str, Any]]:
+def _apply_entries(state: State, entries: Mapping[str, Any], removed: Collection[str]) -> Iterator[dict[str, Any]]:
     for interface in interfaces_of(state):
         name = interface["name"]
-        if name not in gone:
-            yield {**interface, **told.get(name, {})}
+        if name not in removed:
+            yield {**interface, **entries.get(name, {})}

@@ -16,8 +16,11 @@ from typing import Callable, Optional
 
 from kvmnet.core.base import codes
 from kvmnet.core.base.errors import Refused, Usage
-from kvmnet.core.effects.impact import Impact, impacts
+from kvmnet.core.base.nmstate import State
+from kvmnet.core.effects.boot_rivals import Rival, rivals
+from kvmnet.core.effects.impact import Impact, find_impacts
 from kvmnet.core.live.live_host import Link, Live
+from kvmnet.core.planning.difference import rename_interfaces
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.rendering.bundle import Bundle, Nic
 
@@ -41,7 +44,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Case:
-    """The input of a refusal: a plan and the live host."""
+    """The input of a refusal: a plan, the live host, and what follows from both (computed when it is first used)."""
 
     plan: Plan
     live: Live
@@ -62,9 +65,19 @@ class Case:
         return [(nic, link) for nic in self.bundle.nics if (link := self.live.find(nic)) is not None]
 
     @cached_property
+    def view_after_renames(self) -> State:
+        """The live state as it reads after the renames."""
+        return rename_interfaces(self.live.state, self.plan.new_names)
+
+    @cached_property
     def impacts(self) -> Sequence[Impact]:
-        """The effects of the plan on running guests."""
-        return impacts(self.plan, self.live)
+        """The effects of the plan on the NICs of running guests."""
+        return () if self.plan.empty else tuple(find_impacts(self.plan, self.live, self.view_after_renames))
+
+    @cached_property
+    def rivals(self) -> Sequence[Rival]:
+        """The connection profiles that the next boot could prefer to those of the definition."""
+        return rivals(self.plan, self.live)
 
     def describe_devices(self, devices: Collection[str]) -> str:
         """Return devices of guests as text, sorted, with the names of their guests: `macvtap0 (web1), macvtap1`."""
@@ -73,7 +86,7 @@ class Case:
 
     def current_name(self, name: str) -> str:
         """Return the name that an interface of the bundle has before the plan renames NICs."""
-        return next((r.old for r in self.plan.renames if r.new == name), name)
+        return self.plan.old_names.get(name, name)
 
 
 Function = Callable[[Case], Iterator[Refusal]]
@@ -112,11 +125,10 @@ def load() -> None:
         importlib.import_module(f"{__name__}.{name}")
 
 
-def find(plan: Plan, live: Live, among: Optional[Collection[str]] = None) -> list[Refusal]:
-    """Return the refusals of a plan on this host, in the order of their codes. `among` limits them to these codes."""
+def find(case: Case, among: Optional[Collection[str]] = None) -> list[Refusal]:
+    """Return the refusals of a plan on a host, in the order of their codes. `among` limits them to these codes."""
     load()
-    case = Case(plan, live)
-    applies = {ALWAYS: True, WRITING: not plan.empty, TOUCHING: plan.touches}
+    applies = {ALWAYS: True, WRITING: not case.plan.empty, TOUCHING: case.plan.changes_host}
     refusals: list[Refusal] = []
     for code in sorted(_REFUSALS):
         when, function = _REFUSALS[code]
@@ -125,23 +137,15 @@ def find(plan: Plan, live: Live, among: Optional[Collection[str]] = None) -> lis
     return refusals
 
 
-def judge(
-    plan: Plan,
-    live: Live,
-    allow: Collection[str] = (),
-    among: Optional[Collection[str]] = None,
-    lose: Collection[str] = (),
-) -> list[Refusal]:
-    """Return the refusals of a plan if the user has overridden all of them. Raises Refused with the others.
+def require_allowed(refusals: Sequence[Refusal], allow: Collection[str] = (), lose: Collection[str] = ()) -> None:
+    """Raise Refused with all refusals that the user has not overridden.
 
-    `allow` are the codes that are overridden, `lose` the guests that may be disconnected. `among` is as for `find`.
+    `allow` are the codes that are overridden, `lose` the guests that may be disconnected.
     """
-    refusals = find(plan, live, among)
     errors = [_to_error(r) for r in refusals if r.code not in allow and r.guest not in lose]
     if errors:
         first, *others = errors
         raise Refused(first.message, first.hint, first.code, allow=first.allow, more=tuple(others))
-    return refusals
 
 
 def _to_error(reason: Refusal) -> Refused:

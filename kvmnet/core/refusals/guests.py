@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmnet.core.base.nmstate import interfaces_of
-from kvmnet.core.effects.impact import GOOD, Impact
+from kvmnet.core.effects.impact import DISCONNECTED, Impact
 from kvmnet.core.refusals import Case, Refusal, refusal
 
 
@@ -58,7 +58,7 @@ def guest_loss(case: Case) -> Iterator[Refusal]:
     """
     lost: dict[str, list[Impact]] = {}
     for impact in case.impacts:
-        if impact.how == GOOD and impact.told_by == "KVN527":
+        if impact.how == DISCONNECTED and impact.refusal == "KVN527":
             lost.setdefault(impact.name, []).append(impact)
     for name, impacts in lost.items():
         is_unknown = bool(case.live.surroundings.running.problem)

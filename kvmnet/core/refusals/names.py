@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmnet.core.base.nmstate import GUEST_KINDS, KERNEL_KINDS, NM_ETHERNET, interfaces_of, port_names
-from kvmnet.core.planning.difference import interface_differences, renamed
+from kvmnet.core.planning.difference import interface_differences
 from kvmnet.core.planning.ownership import is_ours
 from kvmnet.core.refusals import ALWAYS, Case, Refusal, refusal
 from kvmnet.core.refusals.guests import find_macvtaps_on_taken_vlans
@@ -107,8 +107,7 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
     it leaves the definition. If it differs, either the interface or the definition may be wrong. Make them equal, or
     override this refusal so that kvmnet changes the interface.
     """
-    view = renamed(case.live.state, {r.old: r.new for r in case.plan.renames})
-    live_interfaces = {i["name"]: i for i in interfaces_of(view)}
+    live_interfaces = {i["name"]: i for i in interfaces_of(case.view_after_renames)}
     used_by_guests = find_macvtaps_on_taken_vlans(case)  # KVN526 reports these
     for interface in interfaces_of(case.bundle.state):
         name, kind = interface["name"], KERNEL_KINDS.get(interface["type"])
@@ -117,7 +116,8 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
             continue
         if name in used_by_guests or is_ours(case.bundle.host, name, case.live):
             continue
-        if differences := interface_differences(interface, live_interfaces.get(name)):
+        differences = [d.text for d in interface_differences(interface, live_interfaces.get(name))]
+        if differences:
             hint = "correct the definition, or change or remove the interface"
             if kind == "vlan" and live_interfaces.get(name, {}).get("state") == "ignore":
                 hint += "; if kvmnet's hook created it for a guest, `kvmnet hook reconcile` removes it"

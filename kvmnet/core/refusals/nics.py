@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmnet.core.base.nmstate import FAMILIES, NM_TYPES, interfaces_of, port_names
-from kvmnet.core.effects.boot_rivals import rivals
 from kvmnet.core.live.live_host import Profile
 from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
@@ -147,7 +146,7 @@ def rival_profile(case: Case) -> Iterator[Refusal]:
     refuse this, but `plan` and `apply` print a note: the other profile is used at boot after someone has activated it.
     A profile with a lower priority is used only if the first one fails.
     """
-    for rival in rivals(case.plan, case.live):
+    for rival in case.rivals:
         if rival.wins:
             profile = rival.profile
             yield Refusal(

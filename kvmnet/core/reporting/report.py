@@ -7,8 +7,10 @@ from typing import Any, Optional
 
 from kvmnet.core.effects.impact import UNTOUCHED, Impact
 from kvmnet.core.effects.probe_choice import Probes
-from kvmnet.core.planning.plan import Change, Plan
+from kvmnet.core.planning.changes import Change
+from kvmnet.core.planning.plan import Plan
 from kvmnet.core.refusals import Refusal
+from kvmnet.core.reporting.change_text import detail_texts
 
 _SIGNS = {"add": "+", "remove": "-", "change": "~", "rename": ">", "file": "+", "save": "~", "record": "~"}
 #: The command that closes a transaction if the host cannot be restored completely, but is correct as it is.
@@ -29,9 +31,10 @@ def plan_text(plan: Plan, notes: Sequence[str] = ()) -> str:
 
 def change_lines(change: Change) -> list[str]:
     """Return the lines of one change: its details follow on the same line, or indented if there are several."""
-    if len(change.details) == 1:
-        return [f"  {_SIGNS[change.what]} {change.what} {change.name}: {change.details[0]}"]
-    return [f"  {_SIGNS[change.what]} {change.what} {change.name}", *(f"      {d}" for d in change.details)]
+    details = detail_texts(change)
+    if len(details) == 1:
+        return [f"  {_SIGNS[change.kind]} {change.kind} {change.name}: {details[0]}"]
+    return [f"  {_SIGNS[change.kind]} {change.kind} {change.name}", *(f"      {d}" for d in details)]
 
 
 def plan_markdown(
@@ -46,7 +49,7 @@ def plan_markdown(
     lines = [f"### {plan.bundle.host}: {_count_changes(plan)} to make", ""]
     lines += ["| | change | name | details |", "| --- | --- | --- | --- |"]
     for change in plan.changes:
-        cells = (f"`{_SIGNS[change.what]}`", change.what, change.name, "; ".join(change.details))
+        cells = (f"`{_SIGNS[change.kind]}`", change.kind, change.name, "; ".join(detail_texts(change)))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     if notes:
         lines += ["", *(f"- {line}" for line in notes)]

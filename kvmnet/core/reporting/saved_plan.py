@@ -7,14 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from kvmnet.core.assessment import Assessment
 from kvmnet.core.base.errors import KvmnetError, Refused
 from kvmnet.core.definition.schema import Schema
-from kvmnet.core.effects.impact import impacts
-from kvmnet.core.live.live_host import Live
-from kvmnet.core.planning.plan import Plan
-from kvmnet.core.planning.plan_basis import Basis, basis_of, changed, digest_of
+from kvmnet.core.planning.plan_basis import Basis, changed, digest_of
 from kvmnet.core.rendering import bundle_files
 from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.reporting.change_text import plan_to_json
 
 #: Version of the format of the file.
 FORMAT = 1
@@ -40,21 +39,22 @@ class SavedPlan:
     lose: tuple[str, ...] = ()
 
 
-def to_text(plan: Plan, live: Live, allowed: Collection[str], lose: Collection[str] = ()) -> str:
-    """Return a plan as the text of a file.
+def to_text(assessment: Assessment, allowed: Collection[str], lose: Collection[str] = ()) -> str:
+    """Return an assessed plan as the text of a file.
 
     The effects on guests are in it for the reader only. They are not compared when the plan is applied, because guests
     start and stop. A guest that would be disconnected is refused then too.
     """
+    bundle = assessment.bundle
     content = {
         "kvmnet-plan": FORMAT,
-        "host": plan.bundle.host,
-        "plan": plan.to_json(),
+        "host": bundle.host,
+        "plan": plan_to_json(assessment.plan),
         "allowed": sorted(allowed),
         "may-lose": sorted(lose),
-        "guests": [impact.to_json() for impact in impacts(plan, live)],
-        "bundle": bundle_files.files_of(plan.bundle),
-        "made-from": basis_of(plan, live),
+        "guests": [impact.to_json() for impact in assessment.impacts],
+        "bundle": bundle_files.files_of(bundle),
+        "made-from": assessment.basis,
     }
     return json.dumps({**content, "digest": digest_of(content)}, indent=1) + "\n"
 
@@ -77,13 +77,13 @@ def from_text(text: str, state_schema: Schema) -> SavedPlan:
         raise PlanFileError(f"it cannot be read: {type(error).__name__}: {error}") from None
 
 
-def require_same(plan: dict[str, Any], basis: Basis, current_plan: Plan, live: Live) -> None:
+def require_same(plan: dict[str, Any], basis: Basis, current: Assessment) -> None:
     """Check that the host has not changed since a plan was made.
 
-    `plan` and `basis` are of that time, `current_plan` and `live` of now. Raises Refused with the changes.
+    `plan` and `basis` are of that time, `current` is the assessment of now. Raises Refused with the changes.
     """
-    changes = changed(basis, basis_of(current_plan, live))
-    changes = changes or changed(plan, json.loads(json.dumps(current_plan.to_json())))
+    changes = changed(basis, current.basis)
+    changes = changes or changed(plan, json.loads(json.dumps(plan_to_json(current.plan))))
     if changes:
         others = f" and {len(changes) - _MAX_LISTED} more" if len(changes) > _MAX_LISTED else ""
         raise Refused(

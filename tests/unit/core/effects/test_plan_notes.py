@@ -1,4 +1,4 @@
-"""What a plan says beside its changes."""
+"""Notes on a plan."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.effects.plan_notes import notes
 from kvmnet.core.live.live_host import UNREADABLE, Profile
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.reporting.report import plan_markdown, plan_text
 from kvmnet.pipeline import load
-from tests.unit.test_plan import KEYFILES, MAC, after, before, left
+from tests.unit.core.samples import KEYFILES, MAC, after, before, notes_of, with_leaving
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 
+
 BY_ITSELF = {"ip": "2001:db8::7a31", "prefix-length": 64, "valid-left": "86400sec"}
+
+
 FIXED = {"ip": "2001:db8::1", "prefix-length": 64}
+
+
 BY_MAC = {**BY_ITSELF, "ip": "2001:db8::214:4fff:fe80:de00"}
+
+
 LINK_LOCAL = {"ip": "fe80::7a31", "prefix-length": 64}
 
 
@@ -34,7 +40,7 @@ LINK_LOCAL = {"ip": "fe80::7a31", "prefix-length": 64}
         ("eui64", BY_MAC, True, False),
     ],
 )
-def test_an_address_by_a_secret_is_told(
+def test_an_address_that_is_not_from_the_mac_may_change(
     mode: str,
     address: dict[str, Any],
     autoconf: bool,
@@ -48,19 +54,21 @@ def test_an_address_by_a_secret_is_told(
     desired = copy.deepcopy(BUNDLE.state)
     desired["interfaces"][1]["ipv6"] = {"enabled": True, "dhcp": False, "autoconf": autoconf}
     live = replace(live, state=state)
-    live = replace(live, nmstate="2.2.9")  # a later one is told the last half of it
-    found = notes(make_plan(replace(BUNDLE, state=desired), live), live)
-    words = f"the address 2001:db8::7a31 may change: eth0 has it by addr-gen-mode={mode}, and will have one"
-    assert found == ([f"{words} from its MAC"] if told else [])
+    live = replace(live, nmstate="2.2.9")  # a later one gets a token
+    found = notes_of(make_plan(replace(BUNDLE, state=desired), live), live)
+    words = f"the address 2001:db8::7a31 of eth0 may change: it was generated with addr-gen-mode={mode}, the next one"
+    assert found == ([f"{words} will be generated from the MAC address"] if told else [])
 
 
 LEASE = {"ip": "2001:db8::5", "prefix-length": 128, "valid-life-time": "3600sec"}
-KEEP = "to keep it reserve the address for the MAC at the DHCP server before, or give it in the definition"
+
+
+KEEP = "to keep the address, reserve it for the MAC address on the DHCP server first, or write it into the definition"
 
 
 def by_dhcp(profile: dict[str, str], address: dict[str, Any], now: str, to_be: str, place: str = "eth0") -> list[str]:
-    """What is told where eth0 has its addresses by DHCP of the families `now` ("4", "46", …), and the bridge over it
-    (or what else `place` is) of those `to_be`."""
+    """Return the notes when eth0 uses DHCP for the families `now` ("4", "46", …), and `place` will for those in
+    `to_be`."""
     live = before()
     families = {
         f"ipv{n}": {"enabled": True, "dhcp": n in now, "address": [address] if n == "6" else []} for n in ("4", "6")
@@ -73,7 +81,7 @@ def by_dhcp(profile: dict[str, str], address: dict[str, Any], now: str, to_be: s
     for interface in desired["interfaces"]:
         if interface["name"] == place:
             interface.update({f"ipv{n}": {"enabled": True, "dhcp": n in to_be} for n in ("4", "6")})
-    return notes(make_plan(replace(BUNDLE, state=desired), live), live)
+    return notes_of(make_plan(replace(BUNDLE, state=desired), live), live)
 
 
 @pytest.mark.parametrize(
@@ -89,11 +97,13 @@ def by_dhcp(profile: dict[str, str], address: dict[str, Any], now: str, to_be: s
         ({"dhcp6_duid": "uuid", "dhcp6_iaid": "stable"}, ""),
     ],
 )
-def test_a_lease_that_goes_by_something_else_than_the_mac_may_change(profile: dict[str, str], how: str) -> None:
-    words = f"the address that eth0 has from DHCP may change: it asks by {how}, eth0 will by its MAC; {KEEP}"
+def test_a_dhcp_lease_that_is_not_by_the_mac_may_change(profile: dict[str, str], how: str) -> None:
+    words = (
+        f"the DHCP address of eth0 may change: eth0 identifies itself by {how}, eth0 will use its MAC address; {KEEP}"
+    )
     assert by_dhcp(profile, FIXED, "4", "4") == ([words] if how else [])
     assert by_dhcp(profile, FIXED, "", "4") == by_dhcp(profile, FIXED, "4", "") == [], "before and afterwards"
-    assert by_dhcp(profile, FIXED, "4", "4", "peth0") == [], "of a NIC that is a port"
+    assert by_dhcp(profile, FIXED, "4", "4", "peth0") == [], "the NIC is a port"
 
 
 @pytest.mark.parametrize(
@@ -101,8 +111,8 @@ def test_a_lease_that_goes_by_something_else_than_the_mac_may_change(profile: di
     [
         ({}, FIXED, ""),
         ({}, BY_ITSELF, ""),
-        ({}, LEASE, "a DUID and an IAID of NetworkManager's choice"),
-        ({"dhcp6_duid": "ll"}, LEASE, "a DUID and an IAID of NetworkManager's choice"),
+        ({}, LEASE, "a DUID and an IAID that NetworkManager chose"),
+        ({"dhcp6_duid": "ll"}, LEASE, "a DUID and an IAID that NetworkManager chose"),
         ({"dhcp6_duid": "ll", "dhcp6_iaid": "mac"}, LEASE, ""),
         ({"dhcp6_duid": f"00:03:00:01:{MAC}", "dhcp6_iaid": "perm-mac"}, LEASE, ""),
         ({"dhcp6_duid": "uuid"}, FIXED, "ipv6.dhcp-duid=uuid"),
@@ -110,44 +120,48 @@ def test_a_lease_that_goes_by_something_else_than_the_mac_may_change(profile: di
         ({"dhcp4_client_id": "stable"}, FIXED, ""),
     ],
 )
-def test_so_may_one_from_dhcpv6(profile: dict[str, str], address: dict[str, Any], how: str) -> None:
-    words = f"the address that eth0 has from DHCPv6 may change: it asks by {how}, eth0 will by its MAC; {KEEP}"
+def test_a_dhcpv6_lease_that_is_not_by_the_mac_may_change(
+    profile: dict[str, str], address: dict[str, Any], how: str
+) -> None:
+    words = (
+        f"the DHCPv6 address of eth0 may change: eth0 identifies itself by {how}, eth0 will use its MAC address; {KEEP}"
+    )
     assert by_dhcp(profile, address, "6", "6") == ([words] if how else [])
     assert by_dhcp(profile, address, "", "6") == by_dhcp(profile, address, "6", "") == []
 
 
-def test_a_lease_of_a_host_that_is_as_defined_is_not_spoken_of() -> None:
+def test_an_empty_plan_has_no_note_about_leases() -> None:
     live = after(BUNDLE)
     profiles = {**live.profiles, "eth0": replace(live.profiles["eth0"], dhcp4_client_id="stable")}
     live = replace(live, profiles=profiles)
-    assert notes(make_plan(BUNDLE, live), live) == []
+    assert notes_of(make_plan(BUNDLE, live), live) == []
 
 
-def test_a_profile_of_the_same_priority_that_fits_too_is_told() -> None:
+def test_another_profile_of_the_same_priority_that_matches_is_noted() -> None:
     second = Profile("u-9", "office", "802-3-ethernet", "", f"{KEYFILES}/office.nmconnection")
     live = replace(before(), idle=(second,))
     words = (
-        "the connection profile office (u-9) fits eth0 too: once somebody has activated it NetworkManager takes it at "
-        "boot, as the one that was active last; keep it out: nmcli connection modify u-9 connection.autoconnect no, "
-        "or nmcli connection delete u-9"
+        "the connection profile office (u-9) also matches eth0: once it has been activated, NetworkManager prefers it "
+        "at the next boot; to prevent this: nmcli connection modify u-9 connection.autoconnect no, or nmcli connection "
+        "delete u-9"
     )
-    assert notes(make_plan(BUNDLE, live), live) == [words]
+    assert notes_of(make_plan(BUNDLE, live), live) == [words]
     active = replace(before(), profiles={**before().profiles, "eth9": replace(second, device="eth9")})
-    told = notes(make_plan(BUNDLE, active), active)
-    assert [": it is active on eth9, and at boot NetworkManager may take it for either; keep" in t for t in told] == [
-        True
-    ]
+    told = notes_of(make_plan(BUNDLE, active), active)
+    assert [": it is active on eth9, and at boot NetworkManager may use it for either; to" in t for t in told] == [True]
     for other in (replace(second, priority=-1), replace(second, priority=1), replace(second, autoconnect=False)):
         live = replace(before(), idle=(other,))
-        assert notes(make_plan(BUNDLE, live), live) == [], "asked last, refused, never asked"
+        assert notes_of(make_plan(BUNDLE, live), live) == [], "chosen last, refused, never activated"
     live = replace(after(BUNDLE), idle=(second,))
-    assert make_plan(BUNDLE, live).empty and notes(make_plan(BUNDLE, live), live) == [], "nothing is to be done"
+    assert make_plan(BUNDLE, live).empty and notes_of(make_plan(BUNDLE, live), live) == [], "nothing is to be done"
 
 
 RULE4, RULE6 = "priority 100 from 10.1.255.254 table 100", "priority 100 from 2001:db8::7 table 100"
+
+
 ELSEWHERE = (
-    "no definition can say them; to keep them give them to the connection profile of an interface that stays, or to a "
-    "script in /etc/NetworkManager/dispatcher.d, before"
+    "a definition cannot contain routing rules; to keep them, first move them to the connection profile of an "
+    "interface that stays, or to a script in /etc/NetworkManager/dispatcher.d"
 )
 
 
@@ -155,37 +169,37 @@ ELSEWHERE = (
     ("profile", "rules"),
     [({}, ""), ({"rules4": RULE4}, RULE4), ({"rules4": RULE4, "rules6": RULE6}, f"{RULE4}, {RULE6}")],
 )
-def test_routing_rules_of_a_nic_that_becomes_a_port_are_told(profile: dict[str, str], rules: str) -> None:
+def test_routing_rules_of_a_nic_that_becomes_a_port_are_noted(profile: dict[str, str], rules: str) -> None:
     live = before()
     live = replace(live, profiles={"eth0": replace(live.profiles["eth0"], **profile)})
-    words = f"eth0 becomes a port, and the routing rules of its connection profile go ({rules}): {ELSEWHERE}"
+    words = f"eth0 becomes a port, so the routing rules of its connection profile go ({rules}): {ELSEWHERE}"
     told = f"{words}; or leave the NIC out of the definition"
-    assert notes(make_plan(BUNDLE, live), live) == ([told] if rules else [])
+    assert notes_of(make_plan(BUNDLE, live), live) == ([told] if rules else [])
 
 
-def test_so_are_those_of_what_leaves_and_not_those_of_what_stays() -> None:
-    live = left(BUNDLE)
+def test_routing_rules_of_a_removed_interface_are_noted_and_of_one_that_stays_not() -> None:
+    live = with_leaving(BUNDLE)
     ruled = {name: replace(profile, rules4=f"of {name}") for name, profile in live.profiles.items()}
     live = replace(live, profiles={**ruled, "peth0": live.profiles["peth0"]})
-    assert notes(make_plan(BUNDLE, live), live) == [
-        f"{name} is removed, and the routing rules of its connection profile go (of {name}): {ELSEWHERE}"
+    assert notes_of(make_plan(BUNDLE, live), live) == [
+        f"{name} is removed, so the routing rules of its connection profile go (of {name}): {ELSEWHERE}"
         for name in ("peth0.5", "br5")
     ]
     nic = replace(before(), profiles={"eth0": replace(before().profiles["eth0"], rules4=RULE4)})
     plan = make_plan(replace(BUNDLE, nics=tuple(replace(n, name="lan") for n in BUNDLE.nics), state={}), nic)
-    assert plan.touches and notes(plan, nic) == [], "only renamed"
+    assert plan.changes_host and notes_of(plan, nic) == [], "only renamed"
 
 
-def test_what_only_root_may_read_is_told() -> None:
+def test_a_plan_of_another_user_than_root_is_noted_as_incomplete() -> None:
     live = replace(after(BUNDLE), applied=UNREADABLE)
     plan = make_plan(BUNDLE, live)
-    words = "what has left the definition is not in this plan, as only root may read what is applied: run it with sudo"
-    assert plan.empty and notes(plan, live) == [words]
+    words = "this plan leaves out what left the definition: only root can read the applied bundle; run as root"
+    assert plan.empty and notes_of(plan, live) == [words]
     told = [f"note: {words}"]
     assert plan_text(plan, told) == f"vm-container-0-0: nothing to do, as far as kvmnet can see\nnote: {words}\n"
     assert plan_markdown(plan, notes=told) == (
         f"### vm-container-0-0: nothing to do, as far as kvmnet can see\n\n- note: {words}\n"
     )
     first = replace(before(), applied=UNREADABLE)
-    assert notes(make_plan(BUNDLE, first), first) == [words]
-    assert notes(make_plan(BUNDLE, before()), before()) == []
+    assert notes_of(make_plan(BUNDLE, first), first) == [words]
+    assert notes_of(make_plan(BUNDLE, before()), before()) == []

@@ -1,4 +1,4 @@
-"""Which host is this machine?"""
+"""Finding the host of the definition that this host is."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def host(name: str, *macs: Optional[str]) -> Bundle:
 HOSTS = [host("a", A0, A1), host("b.example.org", B0), host("no-macs", None)]
 
 
-def test_found_by_its_macs_whatever_its_name_and_the_case() -> None:
+def test_a_host_is_matched_by_its_macs_in_any_case_whatever_its_name() -> None:
     assert find_host(HOSTS, {A0.upper(): "eno1", A1: "eno2", "52:54:00:00:00:01": "x"}, "b.example.org").host == "a"
 
 
 @pytest.mark.parametrize("hostname", ["no-macs", "no-macs.example.org", "NO-MACS"])
-def test_a_host_without_macs_is_found_by_its_name_and_nic_names(hostname: str) -> None:
+def test_a_host_without_macs_is_matched_by_its_name_and_nic_names(hostname: str) -> None:
     for name in ("eth0", "peth0"):  # before and after the rename
         assert find_host(HOSTS, {"52:54:00:00:00:01": name}, hostname).host == "no-macs"
 
@@ -44,16 +44,18 @@ def test_a_host_without_macs_is_found_by_its_name_and_nic_names(hostname: str) -
         ({B0: "eth0"}, "b.other.org", "a", "is not a"),
     ],
 )
-def test_refused(macs: dict[str, str], hostname: str, wanted: Optional[str], words: str) -> None:
+def test_a_host_that_does_not_match_is_refused(
+    macs: dict[str, str], hostname: str, wanted: Optional[str], words: str
+) -> None:
     with pytest.raises(NotThisHost) as refused:
         find_host(HOSTS, macs, hostname, wanted)
     assert words in refused.value.message
     assert refused.value.exit_code == 5
 
 
-def test_a_name_decides_between_two_hosts_by_mac() -> None:
+def test_the_name_decides_between_two_hosts_that_match_by_mac() -> None:
     assert find_host(HOSTS, {A0: "eth0", A1: "eth1", B0: "eth2"}, "a").host == "a"
 
 
-def test_a_wanted_host_is_taken_when_its_nics_are_here() -> None:
+def test_a_selected_host_is_accepted_when_its_nics_are_present() -> None:
     assert find_host(HOSTS, {A0: "eth0", A1: "eth1", B0: "eth2"}, "a", "b.example.org").host == "b.example.org"

@@ -1,0 +1,207 @@
+"""The part of a plan that nmstate applies: interfaces, routes and name servers that differ from the live state."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from kvmnet.core.base.nmstate import ETHERNET, FAMILIES, State, dns_of, interfaces_of, port_names, routes_of
+from kvmnet.core.live.live_host import Live
+from kvmnet.core.planning.changes import (
+    Change,
+    Detail,
+    JoinsController,
+    LeftDefinition,
+    OptionReset,
+    Reason,
+    RouteDetail,
+)
+from kvmnet.core.planning.defaults import completed, find_dropped_options
+from kvmnet.core.planning.dhcp_identity import Identity, find_identities, with_identity
+from kvmnet.core.planning.difference import Difference, interface_differences, rename_interfaces, route_key
+from kvmnet.core.planning.ownership import find_leaving
+from kvmnet.core.planning.rename_order import apply_first_state, make_first_state
+from kvmnet.core.rendering.bundle import Bundle
+
+_ROUTE_KEYS = ("destination", "next-hop-address", "next-hop-interface", "table-id", "metric")
+
+
+@dataclass(frozen=True)
+class StateComparison:
+    """What of the bundle's state the host does not have. `state`: what to send to nmstate; `sent`: the names of its
+    interfaces. The other values are those of `Plan`, but for `leaving`: nmstate types by name."""
+
+    state: State
+    sent: Collection[str]
+    first: State
+    desired: State
+    leaving: Mapping[str, str]
+    dropped: Mapping[str, tuple[str, ...]]
+    identities: Mapping[str, Identity]
+    interface_changes: list[Change]
+    routing_changes: list[Change]
+
+
+def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> StateComparison:
+    """Compare the bundle's state with the live one as it will read after the renames (old name to new)."""
+    leaving = find_leaving(bundle, live)
+    first = make_first_state(bundle, new_names, leaving, live)
+    desired = completed(bundle.state, live.applied_state)
+    dropped = find_dropped_options(bundle.state, live.applied_state)
+    view = rename_interfaces(apply_first_state(live.state, first), new_names)
+    identities = find_identities(desired, new_names, leaving, live)
+
+    always_sent = _find_always_sent(desired, view, first, leaving, new_names, live)
+    interfaces, changes = _compare_interfaces(desired, view, dropped, always_sent)
+    interfaces = [with_identity(i, identities.get(i["name"], Identity())) for i in interfaces]
+    released = _find_released_nics(bundle, live, leaving)
+    interfaces += [_released_entry(name) for name in released]
+    if not first:
+        interfaces += [{"name": name, "type": kind, "state": "absent"} for name, kind in leaving.items()]
+    changes += [Change("change", name, (Reason.NIC_RELEASED,)) for name in released]
+    changes += [Change("remove", name, (LeftDefinition(kind),)) for name, kind in leaving.items()]
+    routes, route_changes = _compare_routes(bundle.state, view)
+    dns, dns_changes = _compare_dns(desired, view)
+    return StateComparison(
+        state=_make_state(interfaces, routes, dns),
+        sent={i["name"] for i in interfaces},
+        first=first,
+        desired=desired,
+        leaving=leaving,
+        dropped=dropped,
+        identities=identities,
+        interface_changes=changes,
+        routing_changes=[*route_changes, *dns_changes],
+    )
+
+
+def _make_state(interfaces: list[dict[str, Any]], routes: list[dict[str, Any]], dns: dict[str, Any]) -> State:
+    """Return the state to send to nmstate, without the parts that have no difference."""
+    state: State = {}
+    if interfaces:
+        state["interfaces"] = interfaces
+    if routes:
+        state["routes"] = {"config": routes}
+    if dns:
+        state["dns-resolver"] = {"config": dns}
+    return state
+
+
+def _compare_interfaces(
+    desired: State, view: State, dropped: Mapping[str, tuple[str, ...]], always: Mapping[str, Detail]
+) -> tuple[list[dict[str, Any]], list[Change]]:
+    """Return the interfaces to send to nmstate, and the changes.
+
+    `view` is the live state after the renames, `dropped` the options that left each bond. Interfaces in `always` are
+    sent even without a difference, for the reason that is given there.
+    """
+    live_interfaces = {i["name"]: i for i in interfaces_of(view)}
+    to_send, changes = [], []
+    for interface in interfaces_of(desired):
+        name = interface["name"]
+        live: Optional[dict[str, Any]] = live_interfaces.get(name)
+        details: list[Detail] = list(interface_differences(interface, live))
+        if live is not None:
+            options = live.get("link-aggregation", {}).get("options", {})
+            details += [OptionReset(option, options.get(option)) for option in dropped.get(name, ())]
+        if not details and name in always:
+            details = [always[name]]
+        if details:
+            to_send.append(interface)
+            changes.append(Change("change" if live else "add", name, tuple(details)))
+    return to_send, changes
+
+
+def _find_always_sent(
+    desired: State, view: State, first: State, leaving: Collection[str], new_names: Mapping[str, str], live: Live
+) -> dict[str, Detail]:
+    """Return the interfaces that are sent even without a difference, with the reason, by their new names: those that
+    took over addresses in `first`, and those that become ports."""
+    carriers = [new_names.get(i["name"], i["name"]) for i in interfaces_of(first) if i["state"] == "up"]
+    controllers = {new_names.get(n.name, n.name): n.master for n in live.links.values() if n.master not in leaving}
+    return {
+        **dict.fromkeys(carriers, Reason.TAKES_OVER_ADDRESSES),
+        **_find_new_ports(desired, view, controllers),
+    }
+
+
+def _find_new_ports(desired: State, view: State, controllers: Mapping[str, Optional[str]]) -> dict[str, Detail]:
+    """Return the ports that join a bridge or bond that is sent. nmstate changes their profiles even when they are not
+    sent, but only the profiles of what is sent are saved."""
+    live_interfaces = {i["name"]: i for i in interfaces_of(view)}
+    new_ports: dict[str, Detail] = {}
+    for interface in interfaces_of(desired):
+        name = interface["name"]
+        ports = port_names(interface)
+        if ports and interface_differences(interface, live_interfaces.get(name)):
+            new_ports.update({p: JoinsController(name) for p in ports if controllers.get(p) != name})
+    return new_ports
+
+
+def _find_released_nics(bundle: Bundle, live: Live, leaving: Mapping[str, str]) -> list[str]:
+    """Return the NICs that left the definition together with their bridge or bond."""
+    known_names = {i["name"] for i in interfaces_of(bundle.state)} | {nic.name for nic in bundle.nics}
+    known_macs = {link.mac for nic in bundle.nics if (link := live.find(nic))}
+    return sorted(
+        link.name
+        for link in live.links.values()
+        if link.master in leaving
+        and link.kind is None
+        and link.name not in known_names
+        and link.mac not in known_macs
+        and link.name in live.owned
+    )
+
+
+def _released_entry(name: str) -> dict[str, Any]:
+    """Return the nmstate entry of a released NIC: no addresses, not promiscuous."""
+    return {
+        "name": name,
+        "type": ETHERNET,
+        "state": "up",
+        "accept-all-mac-addresses": False,
+        "ipv4": {"enabled": False},
+        "ipv6": {"enabled": False},
+    }
+
+
+def _compare_routes(desired: State, view: State) -> tuple[list[dict[str, Any]], list[Change]]:
+    """Return the routes to send to nmstate, and the changes: routes to add, and static routes on the definition's
+    interfaces that the definition lacks. nmstate only adds routes, so the others must be removed explicitly."""
+    own_names = {i["name"] for i in interfaces_of(desired)}
+    wanted = {route_key(r): r for r in routes_of(desired)}
+    live_routes = {route_key(r): r for r in routes_of(view)}
+    to_send: list[dict[str, Any]] = []
+    changes = []
+    for key, route in live_routes.items():
+        name = str(route.get("next-hop-interface"))
+        if key in wanted or name not in own_names:
+            continue
+        if _has_ip(desired, name):
+            to_send.append({"state": "absent", **{k: v for k, v in route.items() if k in _ROUTE_KEYS}})
+        # nmstate itself removes the routes of an interface that loses its addresses
+        elif any((key[0], key[3]) == (other[0], other[3]) for other in wanted):
+            continue  # a route to the same destination in the same table moves with the address
+        changes.append(Change("remove", "route", (RouteDetail(route),)))
+    for key, route in wanted.items():
+        if key not in live_routes:
+            to_send.append(route)
+            changes.append(Change("add", "route", (RouteDetail(route),)))
+    return to_send, changes
+
+
+def _has_ip(desired: State, name: str) -> bool:
+    interface: Mapping[str, Any] = next((i for i in interfaces_of(desired) if i["name"] == name), {})
+    return any(interface.get(family, {}).get("enabled") for family in FAMILIES)
+
+
+def _compare_dns(desired: State, view: State) -> tuple[dict[str, Any], list[Change]]:
+    """Return the name servers and search domains to send to nmstate (all of them when one differs), and the change."""
+    wanted, live = dns_of(desired), dns_of(view)
+    details = tuple(
+        Difference(key, list(live.get(key, [])), list(wanted[key]))
+        for key in wanted
+        if list(wanted[key]) != list(live.get(key, []))
+    )
+    return (dict(wanted), [Change("change", "name servers", details)]) if details else ({}, [])

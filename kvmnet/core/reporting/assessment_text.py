@@ -1,0 +1,20 @@
+"""An assessment in words, and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kvmnet.core.assessment import Assessment
+from kvmnet.core.reporting.change_text import plan_to_json
+from kvmnet.core.reporting.report import guest_lines
+
+
+def assessment_lines(assessment: Assessment) -> list[str]:
+    """Return what to print below the changes, a line each: notes, and what happens to guests."""
+    notes = [f"note: {note}" for note in assessment.notes]
+    return notes + guest_lines(assessment.impacts, assessment.guests_unknown)
+
+
+def assessment_to_json(assessment: Assessment) -> dict[str, Any]:
+    """Return the plan, the notes, and what happens to guests as plain data."""
+    return {**plan_to_json(assessment.plan), "notes": list(assessment.notes), **assessment.guests_to_json()}

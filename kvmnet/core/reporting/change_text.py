@@ -1,0 +1,77 @@
+"""The changes of a plan in words, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kvmnet.core.planning.changes import (
+    Change,
+    Detail,
+    FileRestored,
+    InactiveProfile,
+    JoinsController,
+    LeftDefinition,
+    NewName,
+    OptionReset,
+    Reason,
+)
+from kvmnet.core.planning.difference import Difference, route_text, value_text
+from kvmnet.core.planning.plan import Plan
+
+_REASONS = {
+    Reason.LINK_FILE_NEEDED: "names the NIC at boot",
+    Reason.LINK_FILE_UNUSED: "no longer names a NIC",
+    Reason.TAKES_OVER_ADDRESSES: "keeps the addresses of the interface that is removed",
+    Reason.NIC_RELEASED: "left the definition: port of no controller, no addresses",
+    Reason.ONLY_IN_MEMORY: "its connection profile is only in memory",
+    Reason.GUEST_DEVICES: "NetworkManager does not manage guests' devices",
+    Reason.NO_GUESTS: "no guest can run on this host any more",
+    Reason.NOT_RECORDED: "the host matches the definition; only kvmnet's record is written",
+    Reason.CREATED_BY_KVMNET: "created by kvmnet",
+    Reason.PROFILE_RESTORED: "its connection profile from before kvmnet is restored",
+}
+
+
+def detail_text(detail: Detail) -> str:
+    """Return a detail of a change in words."""
+    if isinstance(detail, Difference):
+        return detail.text
+    if isinstance(detail, Reason):
+        return _REASONS[detail]
+    if isinstance(detail, NewName):
+        return f"to {detail.name}, the NIC with MAC {detail.mac}"
+    if isinstance(detail, JoinsController):
+        return f"becomes a port of {detail.controller}"
+    if isinstance(detail, OptionReset):
+        return f"{detail.option}: {value_text(detail.live)} -> its default"
+    if isinstance(detail, LeftDefinition):
+        return f"the {detail.type} left the definition"
+    if isinstance(detail, InactiveProfile):
+        reason = "left the definition" if detail.left_definition else "was created by kvmnet"
+        return f"the connection profile of {detail.interface}, which is inactive and {reason}"
+    if isinstance(detail, FileRestored):
+        return f"restored as of {detail.day}" if detail.existed else f"did not exist on {detail.day}"
+    return route_text(detail.route)
+
+
+def detail_texts(change: Change) -> list[str]:
+    """Return all details of a change in words."""
+    return [detail_text(detail) for detail in change.details]
+
+
+def changes_to_json(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """Return changes as plain data, with their details in words."""
+    return [{"what": c.kind, "name": c.name, "details": detail_texts(c)} for c in changes]
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """Return a plan as plain data, for `plan --json` and saved plans."""
+    return {
+        "host": plan.bundle.host,
+        "digest": plan.bundle.digest,
+        "empty": plan.empty,
+        "changes": changes_to_json(plan.changes),
+        "state": plan.state,
+        **({"first": plan.first} if plan.first else {}),
+    }

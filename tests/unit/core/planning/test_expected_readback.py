@@ -1,0 +1,29 @@
+"""What the kernel must show after a state was applied."""
+
+from __future__ import annotations
+
+from kvmnet.core.planning.expected_readback import expectations
+from kvmnet.core.rendering.bundle import Bundle
+from tests.unit.core.samples import MAC
+
+
+def test_controllers_flags_addresses_and_routes_are_expected(bundle: Bundle) -> None:
+    assert expectations(bundle.state) == [
+        {
+            "name": "peth0",
+            "master": "eth0",
+            "promiscuous": True,
+            "addresses": [],
+            "without": [4, 6],
+            "routes": [],
+        },
+        {
+            "name": "eth0",
+            "kind": "bridge",
+            "stp": 0,
+            "address": MAC,
+            "addresses": ["10.1.255.254/16"],
+            "without": [6],
+            "routes": [{"to": "0.0.0.0/0", "via": "10.1.1.1"}],
+        },
+    ]

@@ -1,0 +1,51 @@
+"""Which interfaces belong to kvmnet."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from kvmnet.core.live.live_host import Owned
+from kvmnet.core.planning.ownership import find_owned_after, from_note, new_uuid, note_after, profile_uuid, to_note
+from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.rendering.bundle import Bundle
+from tests.unit.core.samples import MAC, after, bare, before, with_leaving
+
+
+@pytest.mark.guarantee("G50")
+def test_an_interface_that_has_only_the_name_of_ours_stays(bundle: Bundle) -> None:
+    """Another tool deleted the bridge and created one of the same name, or a link of another kind."""
+    live = with_leaving(bundle)
+    theirs = {**live.profiles, "br5": replace(live.profiles["br5"], uuid="u-theirs")}
+    assert make_plan(bundle, replace(live, profiles=theirs)).leaving == ("peth0.5",)
+    bond = {**live.links, "br5": replace(live.links["br5"], kind="bond")}
+    assert make_plan(bundle, replace(live, links=bond)).leaving == ("peth0.5",)
+    gone = {name: link for name, link in live.links.items() if name != "br5"}
+    assert make_plan(bundle, replace(live, links=gone)).leaving == ("peth0.5",)
+
+
+def test_the_record_after_a_first_apply_and_after_an_adoption(bundle: Bundle) -> None:
+    uuid = profile_uuid(bundle.host, "eth0")
+    assert find_owned_after(bundle, before())["eth0"] == Owned("linux-bridge", True, uuid)
+    assert find_owned_after(bundle, before())["peth0"].made is False
+    assert find_owned_after(bundle, after(bundle))["eth0"].made is False, "it existed before"
+    again = replace(after(bundle), owned={"eth0": Owned("linux-bridge", True, uuid)})
+    assert find_owned_after(bundle, again)["eth0"].made is True
+    profile = replace(after(bundle).profiles["eth0"], uuid=uuid)
+    lost = replace(after(bundle), profiles={"eth0": profile})
+    assert find_owned_after(bundle, lost)["eth0"].made is True, "its profile shows it, although the record is lost"
+    note = note_after(bundle, before())
+    assert (note.owned["eth0"].uuid, note.state, note.first_names) == (uuid, bundle.state, {MAC: "eth0"})
+    assert from_note(json.loads(json.dumps(to_note(note)))) == note
+    later = replace(after(bundle), owned=note.owned, first_names=note.first_names)
+    assert note_after(replace(bundle, host="another"), later).owned["eth0"].uuid == uuid, "its profile still has it"
+    assert note_after(bundle, later).first_names == {MAC: "eth0"}
+
+
+def test_a_new_profile_has_another_uuid_than_a_removed_one_of_its_name() -> None:
+    live = replace(bare(), owned={"eth0.5": Owned("linux-bridge", True, profile_uuid("host", "eth0.5"))})
+    assert new_uuid("host", "eth0.5", "vlan", live) != profile_uuid("host", "eth0.5")
+    assert new_uuid("host", "eth0.5", "linux-bridge", live) == profile_uuid("host", "eth0.5")
+    assert new_uuid("other", "eth0.5", "vlan", live) == profile_uuid("other", "eth0.5")

@@ -1,0 +1,57 @@
+"""What a plan depends on."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kvmnet.core.assessment import assess
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.live.live_host import Live
+from kvmnet.core.planning.plan_basis import changed
+from kvmnet.core.reporting.change_text import plan_to_json
+from kvmnet.core.reporting.saved_plan import require_same
+from kvmnet.pipeline import load
+from tests.unit.core.samples import after
+
+BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
+
+
+def with_state(live: Live, **changes: Any) -> Live:
+    """The reading with another eth0."""
+    state = copy.deepcopy(live.state)
+    next(i for i in state["interfaces"] if i["name"] == "eth0").update(changes)
+    return replace(live, state=state)
+
+
+def test_dhcp_addresses_and_guests_ports_do_not_change_the_basis() -> None:
+    """On the bridge of a host that kvmnet has: a lease is renewed, a guest starts, the kernel adds fe80::."""
+    live = after(BUNDLE)
+    bridge = {**next(i for i in live.state["interfaces"] if i["name"] == "eth0")}
+    bridge["bridge"] = {**bridge["bridge"], "port": [*bridge["bridge"]["port"], {"name": "vnet0"}]}
+    lease = {"ip": "10.1.7.7", "prefix-length": 16, "valid-life-time": "3600sec"}
+    bridge["ipv4"] = {**bridge["ipv4"], "address": [*bridge["ipv4"]["address"], lease]}
+    bridge["ipv6"] = {**bridge["ipv6"], "address": [{"ip": "fe80::1", "prefix-length": 64}]}
+    now = with_state(live, **bridge)
+    made = assess(BUNDLE, live)
+    require_same(plan_to_json(made.plan), made.basis, assess(BUNDLE, now))
+    bridge["ipv4"] = {
+        **bridge["ipv4"],
+        "address": [*bridge["ipv4"]["address"], {"ip": "10.1.7.8", "prefix-length": 16}],
+    }
+    with pytest.raises(Refused, match=r"addresses eth0: "):
+        now = with_state(live, **bridge)
+        require_same(plan_to_json(made.plan), made.basis, assess(BUNDLE, now))
+
+
+def test_every_changed_place_is_named() -> None:
+    was = {"a": {"b": 1, "c": [1]}, "d": "x"}
+    assert changed(was, was) == []
+    assert changed(was, {"a": {"b": 2, "e": True}, "d": "x"}) == [
+        "a b: 1 -> 2",
+        "a c: [1] -> nothing",
+        "a e: nothing -> true",
+    ]
