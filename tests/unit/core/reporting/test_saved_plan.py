@@ -1,0 +1,175 @@
+"""Saved plans: reading them back, and refusing them if the host has changed."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from typing import Any, Optional
+
+import pytest
+
+from kvmnet.core.assessment import assess
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.planning.plan_basis import digest_of
+from kvmnet.core.rendering.bundle_files import BundleError
+from kvmnet.core.reporting.saved_plan import PlanFileError, from_text, require_same, to_text
+from kvmnet.pipeline import load, load_schema
+from tests.unit.core.samples import KEYFILES, before
+
+BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
+SCHEMA = load_schema("state")
+
+
+def save(live: Live, allowed: Optional[set[str]] = None) -> str:
+    """Return the text of a saved plan of the bundle."""
+    return to_text(assess(BUNDLE, live), allowed or set())
+
+
+def test_a_saved_plan_is_read_back() -> None:
+    text = save(before(), {"KVN511"})
+    assert text == save(before(), {"KVN511"}), "the same plan gives the same bytes"
+    plan = from_text(text, SCHEMA)
+    assert (plan.bundle, plan.allowed) == (BUNDLE, ("KVN511",))
+    require_same(plan.plan, plan.basis, assess(BUNDLE, before()))
+
+
+def test_overridden_guests_are_saved_and_guests_that_start_later_are_no_change() -> None:
+    plan = from_text(to_text(assess(BUNDLE, before()), (), {"g"}), SCHEMA)
+    assert plan.lose == ("g",)
+    tap = {"br9": Link("br9", None, "bridge"), "vnet0": Link("vnet0", None, "tun", (), "br9")}
+    now = replace(before(), links={**before().links, **tap})
+    require_same(plan.plan, plan.basis, assess(BUNDLE, now))
+    guests = json.loads(to_text(assess(BUNDLE, now), ()))["guests"]
+    assert [(row["device"], row["how"]) for row in guests] == [("vnet0", "untouched")]
+
+
+@pytest.mark.guarantee("G63")
+def test_an_edited_plan_is_rejected() -> None:
+    content = json.loads(save(before()))
+    content["plan"]["state"]["interfaces"].pop()
+    with pytest.raises(PlanFileError, match="was edited after it was written"):
+        from_text(json.dumps(content), SCHEMA)
+    content = json.loads(save(before()))
+    del content["digest"]
+    content["bundle"]["nmstate.yml"] = content["bundle"]["nmstate.yml"].replace("10.1.255.254", "10.1.255.250")
+    with pytest.raises(BundleError, match="digest"):
+        from_text(json.dumps({**content, "digest": digest_of(content)}), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read"),
+        ("[]", "was not written by `kvmnet plan -o`"),
+        ('{"kvmnet-plan": 2}', "it has format 2, but this version of kvmnet needs format 1"),
+        ('{"kvmnet-plan": 1}', "was edited"),
+        (json.dumps({"kvmnet-plan": 1, "digest": digest_of({"kvmnet-plan": 1})}), "cannot be read: KeyError"),
+    ],
+)
+def test_a_file_that_is_not_a_plan_is_rejected(text: str, message: str) -> None:
+    with pytest.raises(PlanFileError, match=message):
+        from_text(text, SCHEMA)
+
+
+def with_state(live: Live, **changes: Any) -> Live:
+    """Return a host with changes in the state of eth0."""
+    state = copy.deepcopy(live.state)
+    next(i for i in state["interfaces"] if i["name"] == "eth0").update(changes)
+    return replace(live, state=state)
+
+
+ROUTE = {"destination": "10.9.0.0/16", "next-hop-address": "10.1.1.2", "next-hop-interface": "eth0", "table-id": 254}
+
+
+ETH0 = before().profiles["eth0"]
+
+
+CHANGES: dict[str, tuple[Live, str]] = {
+    "promiscuous": (with_state(before(), **{"accept-all-mac-addresses": True}), "interfaces peth0 accept-all"),
+    "an address that would be removed": (
+        with_state(before(), ipv4={"enabled": True, "address": [{"ip": "10.1.9.9", "prefix-length": 16}]}),
+        'addresses peth0: ["10.1.255.254/16"] -> ["10.1.9.9/16"]',
+    ),
+    "another connection profile": (
+        replace(before(), profiles={"eth0": replace(ETH0, uuid="u-9")}),
+        "profiles eth0 uuid: u-1 -> u-9",
+    ),
+    "the zone of the profile": (
+        replace(before(), profiles={"eth0": replace(ETH0, zone="drop")}),
+        "profiles eth0 zone: trusted -> drop",
+    ),
+    "firewalld": (replace(before(), zones={"eth0": "drop", "tun0": "x"}), 'zones: nothing -> {"eth0": "drop"}'),
+    "alternative names of the NIC": (
+        replace(before(), links={"eth0": replace(before().links["eth0"], altnames=())}),
+        "links eth0 altnames",
+    ),
+    "a name in use": (
+        replace(before(), links={**before().links, "peth0": Link("peth0", None, "dummy")}),
+        "links peth0: nothing -> ",
+    ),
+    "an alternative name in use": (
+        replace(before(), links={**before().links, "x": Link("x", None, "dummy", ("peth0",))}),
+        "links x: nothing -> ",
+    ),
+    "a route": (
+        replace(before(), state={**before().state, "routes": {"config": [*before().state["routes"]["config"], ROUTE]}}),
+        "routes: ",
+    ),
+    "a .link file of kvmnet": (replace(before(), link_files={"00-kvmnet-x.link": "x"}), ".link files 00-kvmnet-x.link"),
+    "a file of kvmnet in NetworkManager's configuration": (
+        replace(before(), settings={"/etc/x": "x"}),
+        "settings /etc/x",
+    ),
+    "another bundle was applied": (replace(before(), applied="sha256:1"), "applied bundle: nothing -> sha256:1"),
+    "an interface of kvmnet": (replace(before(), owned={"br9": Owned("linux-bridge", True)}), "owned br9: nothing -> "),
+}
+
+
+@pytest.mark.guarantee("G63")
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_plan_is_refused_if_the_host_has_changed(name: str) -> None:
+    live, message = CHANGES[name]
+    plan = from_text(save(before()), SCHEMA)
+    with pytest.raises(Refused) as error:
+        require_same(plan.plan, plan.basis, assess(BUNDLE, live))
+    assert (error.value.code, error.value.exit_code) == ("KVN508", 5)
+    assert message in error.value.message
+
+
+SAME: dict[str, Live] = {
+    "an interface that is not in the definition": replace(
+        before(),
+        state={**before().state, "interfaces": [*before().state["interfaces"], {"name": "tun0", "type": "tun"}]},
+    ),
+    "its link": replace(before(), links={**before().links, "tun0": Link("tun0", None, "tun")}),
+    "its profile": replace(
+        before(), profiles={"eth0": ETH0, "tun0": Profile("u-t", "t", "tun", "tun0", f"{KEYFILES}/t")}
+    ),
+    "a route of another interface": replace(
+        before(),
+        state={
+            **before().state,
+            "routes": {
+                "config": [*before().state["routes"]["config"], {**ROUTE, "next-hop-interface": "tun0"}],
+                "running": [{"destination": "0.0.0.0/0", "next-hop-interface": "eth0", "metric": 7}],
+            },
+        },
+    ),
+    "counters and drivers": with_state(before(), driver="x", **{"max-mtu": 9000, "statistics": {"rx": 5}}),
+    "another nmstate": replace(before(), nmstate="2.2.63"),
+    "the hostname, which the definition does not set": replace(before(), hostname="other"),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_the_plan_does_not_depend_on_is_no_change(name: str) -> None:
+    plan = from_text(save(before()), SCHEMA)
+    require_same(plan.plan, plan.basis, assess(BUNDLE, SAME[name]))
+
+
+def test_a_plan_is_refused_if_another_version_would_plan_other_changes() -> None:
+    plan = from_text(save(before()), SCHEMA)
+    with pytest.raises(Refused, match="since the plan was made: changes"):
+        require_same({**plan.plan, "changes": []}, plan.basis, assess(BUNDLE, before()))
