@@ -1,4 +1,4 @@
-"""`python -m kvmnet`."""
+"""Run the program: `python -m kvmnet`."""
 
 from kvmnet.cli.main import run
 

@@ -1,4 +1,4 @@
-"""Bundles on disk: a folder for each host. Only what changed is written, only what render made is removed."""
+"""Bundles on disk: a folder for each host. Only changed files are written, only files of bundles are deleted."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kvmnet.core.base.errors import KvmnetError
 from kvmnet.core.rendering.bundle_files import BUNDLE_FILE, GUESTS_FILE, LINK_FILE, STATE_FILE
 
 Folders = Mapping[str, Mapping[str, str]]
-"""Host to relative file name to text."""
+"""The files of each host: host to file name to text."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How a folder differs from what render would write, as paths relative to it."""
+    """The differences between a folder and what render would write, as relative paths."""
 
     missing: tuple[str, ...]
     stale: tuple[str, ...]
@@ -27,48 +27,48 @@ class Drift:
 
     @property
     def clean(self) -> bool:
+        """Whether there are no differences."""
         return not (self.missing or self.stale or self.surplus)
 
 
 def compare(root: Path, folders: Folders, everything: bool) -> Drift:
-    """Compare without writing. `everything`: the folders are all there are, so others are surplus."""
+    """Return the differences without writing. `everything`: folders of bundles of other hosts are surplus."""
     missing, stale, surplus = [], [], []
     for host, files in folders.items():
-        there = _ours_in(root / host)
+        present = _bundle_files_in(root / host)
         for name, text in files.items():
-            have = _read(root / host / name) if name in there else None
-            if have is None:
+            data = _read(root / host / name) if name in present else None
+            if data is None:
                 missing.append(f"{host}/{name}")
-            elif have != text.encode():
+            elif data != text.encode():
                 stale.append(f"{host}/{name}")
-        surplus += [f"{host}/{name}" for name in there if name not in files]
+        surplus += [f"{host}/{name}" for name in present if name not in files]
     if everything:
         for host in _hosts_in(root):
             if host not in folders:
-                surplus += [f"{host}/{name}" for name in _ours_in(root / host)]
+                surplus += [f"{host}/{name}" for name in _bundle_files_in(root / host)]
     return Drift(tuple(missing), tuple(stale), tuple(surplus))
 
 
 def write(root: Path, folders: Folders, everything: bool) -> Drift:
-    """Make the folders what they should be. Returns what was missing, stale and surplus before.
+    """Write and delete files so that there are no differences. Return the differences from before.
 
-    Raises KvmnetError when a host's folder holds files of these names that render did not make, or when
-    something cannot be written.
+    Raises KvmnetError if the folder of a host contains such files but is not a bundle, or if a file cannot be written.
     """
     drift = compare(root, folders, everything)
     for host in folders:
         folder = root / host
-        names = _ours_in(folder)
+        names = _bundle_files_in(folder)
         if names and not _is_bundle(folder):
-            words = f"{folder / names[0]} is not of render's making"
-            raise KvmnetError(words, "move it away, or choose another folder")
-    wanted = {*drift.missing, *drift.stale}
+            message = f"{folder / names[0]} was not written by kvmnet render"
+            raise KvmnetError(message, "move it away, or choose another folder")
+    to_write = {*drift.missing, *drift.stale}
     try:
         for host, files in folders.items():
             (root / host).mkdir(parents=True, exist_ok=True)
-            # bundle.json first: a folder that was cut short is known as ours, and its digest does not fit.
+            # bundle.json first: an incomplete folder is still recognized as a bundle, but its digest does not match.
             for name in sorted(files, key=lambda n: n != BUNDLE_FILE):
-                if f"{host}/{name}" in wanted:
+                if f"{host}/{name}" in to_write:
                     _replace(root / host / name, files[name])
         _remove(root, drift.surplus)
     except OSError as error:
@@ -77,7 +77,7 @@ def write(root: Path, folders: Folders, everything: bool) -> Drift:
 
 
 def _remove(root: Path, surplus: Iterable[str]) -> None:
-    # bundle.json last, for the same reason.
+    # bundle.json last, for the same reason
     for path in sorted(surplus, key=lambda p: p.endswith("/" + BUNDLE_FILE)):
         (root / path).unlink()
     for host in {path.split("/")[0] for path in surplus}:
@@ -86,7 +86,7 @@ def _remove(root: Path, surplus: Iterable[str]) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Replace a file atomically."""
     # os, not pathlib: a cluster has thousands of these files
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".kvmnet-")
     try:
@@ -106,8 +106,8 @@ def _read(path: Path) -> Optional[bytes]:
         raise KvmnetError(f"{path}: {error.strerror}") from None
 
 
-def _ours_in(folder: Path) -> list[str]:
-    """The files of a host's folder that have names of ours."""
+def _bundle_files_in(folder: Path) -> list[str]:
+    """Return the names of files in a host's folder that belong to bundles."""
     if not folder.is_dir() or folder.is_symlink():
         return []
     names = (STATE_FILE, GUESTS_FILE, BUNDLE_FILE)
@@ -115,7 +115,7 @@ def _ours_in(folder: Path) -> list[str]:
 
 
 def _hosts_in(root: Path) -> list[str]:
-    """The folders that render made."""
+    """Return the names of the folders that are bundles."""
     if not root.is_dir():
         return []
     return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.is_symlink() and _is_bundle(p))

@@ -1,4 +1,4 @@
-"""From files to bundles: the way every verb goes."""
+"""From the files of a definition to checked views and bundles; and reading bundles."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Definition:
-    """A definition that was read, checked and laid out for every host.
+    """A definition that was read and checked, with the view of every host.
 
-    `problems` is sorted; as long as one is an error, `bundle` must not be used for anything but looking.
+    `problems` is sorted. If one of them is an error, do not apply a bundle of this definition.
     """
 
     cluster: Optional[Cluster]
@@ -37,30 +37,30 @@ class Definition:
     sources: Mapping[str, str] = field(repr=False)
     views: Mapping[str, HostView] = field(repr=False)
     silenced: Sequence[Silenced] = ()
-    """The warnings that the definition accepts; they are not among the problems."""
+    """The warnings that the definition suppresses. They are not in `problems`."""
 
     @property
     def ok(self) -> bool:
-        """Whether there is a cluster and no error (warnings may be there)."""
+        """Whether there is a cluster and no error. There may be warnings."""
         return self.cluster is not None and not any(p.is_error for p in self.problems)
 
     @property
     def hosts(self) -> list[str]:
-        """The hosts that have a view, in the order of the definition."""
+        """The names of the hosts that have a view, in the order of the definition."""
         return list(self.views)
 
     def bundle(self, host: str) -> Bundle:
-        """The bundle of one host. Raises KeyError when there is no such host."""
+        """Return the bundle of one host. Raises KeyError if it has no view."""
         return render.render(self.views[host])
 
     def bundles(self, hosts: Optional[Iterable[str]] = None) -> list[Bundle]:
-        """The bundles of the named hosts, or of all. Raises KeyError for an unknown one."""
+        """Return the bundles of the named hosts, or of all hosts. Raises KeyError if one has no view."""
         return [self.bundle(host) for host in (self.views if hosts is None else hosts)]
 
 
 @cache
 def load_schema(name: str) -> schema.Schema:
-    """One of our schemas, read once."""
+    """Return one of kvmnet's schemas. Schemas are cached."""
     return schema.Schema(resources.read_schema(name))
 
 
@@ -81,53 +81,44 @@ def load_naming_policies() -> Mapping[str, NamingPolicy]:
 
 
 def load(path: Optional[str]) -> Definition:
-    """Read and check the definition at a path (a file or a folder; None looks for the usual names).
+    """Read and check the definition at a path: a file or a folder (None: the default names).
 
-    Never raises for what is wrong with the definition: every problem is in the result.
+    It does not raise an exception for a wrong definition: all problems are in the result.
     """
     sources, problems = definition_files.read_definition(path)
     return check(sources, problems, path)
 
 
 def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Optional[str] = None) -> Definition:
-    """The same for files that were read already; `problems` are those of reading them."""
-    found = list(problems)
+    """Check a definition whose files have been read. `problems` are those from reading the files."""
+    all_problems = list(problems)
     texts = {source.name: source.text for source in sources}
     trees = []
     for source in sources:
-        tree, more = document.parse(source)
-        found += more
+        tree, parse_problems = document.parse(source)
+        all_problems += parse_problems
         if tree is not None:
             trees.append(tree)
         if sum(tree.size for tree in trees) > document.MAX_VALUES:
             message = f"more than {document.MAX_VALUES:,} keys and values up to here"
-            found.append(Problem("KVN004", message, Mark(source.name, 1, 1)))
-            return Definition(None, in_order(found), texts, {})
+            all_problems.append(Problem("KVN004", message, Mark(source.name, 1, 1)))
+            return Definition(None, in_order(all_problems), texts, {})
     if not trees:
-        if not found:
+        if not all_problems:
             name = sources[0].name if sources else str(path)
-            found.append(Problem("KVN002", "the definition is empty", Mark(name, 1, 1)))
-        return Definition(None, in_order(found), texts, {})
-    tree, more = document.merge(trees)
-    found += more
-    tree, more = load_schema("cluster").apply(tree)
-    found += more
+            all_problems.append(Problem("KVN002", "the definition is empty", Mark(name, 1, 1)))
+        return Definition(None, in_order(all_problems), texts, {})
+    tree, merge_problems = document.merge(trees)
+    tree, schema_problems = load_schema("cluster").apply(tree)
     cluster = build.read_cluster(tree, load_naming_policies())
     views = layout.build_host_views(cluster)
-    found += checks.run(checks.Context(cluster, views))
-    found, silenced = suppressions.sort_out(tree, found)
-    return Definition(cluster, in_order(found), texts, views, tuple(silenced))
-
-
-def load_bundles(path: Optional[str]) -> tuple[Optional[Cluster], list[Bundle], list[Problem]]:
-    """The definition at a path as bundles: none as long as a problem is an error."""
-    definition = load(path)
-    bundles = definition.bundles() if definition.ok else []
-    return definition.cluster, bundles, definition.problems
+    all_problems += [*merge_problems, *schema_problems, *checks.run(checks.Context(cluster, views))]
+    all_problems, silenced = suppressions.sort_out(tree, all_problems)
+    return Definition(cluster, in_order(all_problems), texts, views, tuple(silenced))
 
 
 def read_bundle_folder(folder: Path) -> Bundle:
-    """The bundle that `render` wrote to a folder. Raises emit.BundleError, or files.CannotRead."""
+    """Return the bundle in a folder. Raises BundleError or CannotRead if it is not valid or cannot be read."""
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     texts: dict[str, str] = {}
     for name in names:
@@ -146,7 +137,7 @@ def read_applied(state_dir: Path) -> Optional[Bundle]:
     """
     folder = state_dir / "applied"
     try:
-        if not list(folder.iterdir()):  # a removal leaves the folder
+        if not list(folder.iterdir()):  # `kvmnet remove` leaves an empty folder
             return None
     except FileNotFoundError:
         return None

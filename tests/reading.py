@@ -20,9 +20,8 @@ def differences(view: HostView, bundle: Bundle) -> list[str]:
 
 def _ports(entry: dict[str, Any]) -> list[str]:
     """A bridge lists its ports as objects with a name, a bond as names."""
-    return [p["name"] for p in entry.get("bridge", {}).get("port", [])] + entry.get("link-aggregation", {}).get(
-        "port", []
-    )
+    of_bridge = [p["name"] for p in entry.get("bridge", {}).get("port", [])]
+    return [*of_bridge, *entry.get("link-aggregation", {}).get("port", [])]
 
 
 class _Reading:
@@ -72,7 +71,7 @@ class _Reading:
         view = self.view
         wanted = {n.name for n in view.nics if n.managed}
         for group in (view.bonds, view.vlans, view.bridges, view.guest_vlans, view.macvtaps):
-            wanted |= {item.name for item in group}  # type: ignore[attr-defined]
+            wanted |= {item.name for item in group}
         self.expect("interfaces", set(self.by_name), wanted)
         self._nics()
         self._bonds()

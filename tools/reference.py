@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ import typer
 import yaml
 
 from kvmnet import resources
+from kvmnet.cli import exit_codes as codes
 from kvmnet.cli import main
 from kvmnet.core import catalogue
 from kvmnet.core.base.codes import Code
@@ -78,8 +78,8 @@ As in `kvmnet schema cluster`. Keys that begin with `x-` are ignored at every le
 def naming_policies_page() -> str:
     head = f"""# Naming policies
 {GENERATED}
-A naming policy says how NICs, bridges, VLANs and macvtaps are named and whether a NIC is renamed. The key `profile` \
-of a definition selects one. The built-in ones are [profiles/rocks.yaml](../../profiles/rocks.yaml) and \
+A naming policy defines how NICs, bridges, VLANs and macvtaps are named and whether a NIC is renamed. The key \
+`profile` of a definition selects one. The built-in ones are [profiles/rocks.yaml](../../profiles/rocks.yaml) and \
 [profiles/plain.yaml](../../profiles/plain.yaml); a definition may have its own under `profiles` \
 ([how](definition.md#naming-policies)). The keys are those of `kvmnet schema profile`.
 """
@@ -112,7 +112,7 @@ def _row(*cells: str) -> str:
 
 def commands() -> dict[str, Any]:
     """The program's commands by name; those of a group have the group's name before theirs."""
-    main._register([])
+    main.register_commands()
     program: Any = typer.main.get_command(main.app)
     by_name: dict[str, Any] = {}
     for verb, command in program.commands.items():  # a module may register more than the verb of its name
@@ -131,13 +131,18 @@ def _commands() -> Iterator[str]:
             names = [str(parameter.metavar or parameter.name).upper()] if is_argument else parameter.opts
             rows.append(_row(", ".join(f"`{name}`" for name in names), parameter.help or ""))
         table = "\n".join(["", *_table("argument", "meaning"), *rows, ""]) if rows else ""
-        yield f"## kvmnet {verb}\n{_flowing(inspect.cleandoc(command.help or ''))}\n{table}"
+        yield f"## kvmnet {verb}\n{_flowing(inspect.cleandoc(command.help or ''))}\n{table}{_examples(command)}"
+
+
+def _examples(command: Any) -> str:
+    """The examples at the end of a command's --help, as a shell block."""
+    _, _, lines = (command.epilog or "").partition("Examples:\n")
+    return "\n".join(["", "```sh", *map(str.strip, lines.splitlines()), "```", ""]) if lines else ""
 
 
 def exit_codes() -> list[tuple[str, str]]:
     """The program's exit codes and their meanings, as --help has them."""
-    text = str(main.app.info.epilog).partition(": ")[2].rstrip(".")
-    return [(part.split(" ", 1)[0], part.split(" ", 1)[1]) for part in re.split(r"; (?=[0-9])", text)]
+    return [(str(code), meaning) for code, meaning in codes.MEANINGS.items()]
 
 
 def _exit_codes() -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""The command line: one module a verb, thin."""
+"""The command line: a module for each command or group of commands, and what they share."""

@@ -1,89 +1,98 @@
-"""`kvmnet apply`: the transaction, followed from the terminal."""
+"""`kvmnet apply`: make this host match the definition."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from kvmnet.cli.common import PathArgument
-from kvmnet.cli.follow import carry_out
-from kvmnet.cli.host import (
-    BUNDLE_HELP,
-    HOST_HELP,
+from kvmnet.cli.console import Console, report_failures
+from kvmnet.cli.help import HOST, examples
+from kvmnet.cli.options import (
+    DEFAULT_TIMEOUT,
     AllowOption,
+    BundleOption,
     ConfirmOption,
-    Console,
-    LoseOption,
+    DryRunOption,
+    GuestLossOption,
+    HostOption,
+    JsonEventsOption,
     NoConfirmOption,
-    allowed_codes,
-    bundle_of_this_host,
-    confirm_seconds,
-    need_root,
-    read_plan,
-    this_machines,
-    told,
+    PathArgument,
+    TimeoutOption,
+    YesOption,
+    read_allowed_codes,
+    read_confirm_seconds,
 )
+from kvmnet.cli.run_transaction import run_transaction
+from kvmnet.cli.this_host import bundle_of_this_host, match_this_host, read_saved_plan, require_root
 from kvmnet.core.base.errors import Usage
 
 if TYPE_CHECKING:
     from kvmnet.core.reporting.saved_plan import SavedPlan
     from kvmnet.transaction.prepare import Prepared
 
+_PLAN_HELP = "Apply a plan that `kvmnet plan -o FILE` saved. Refused if the host has changed since."
+
 
 def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command("apply")(apply)
+    """Add the command."""
+    end = examples(
+        "kvmnet apply cluster.yaml",
+        "kvmnet apply --plan change.plan",
+        "kvmnet apply --bundle states/HOST --confirm-within 300",
+    )
+    app.command("apply", rich_help_panel=HOST, epilog=end)(apply)
 
 
 def apply(
     path: PathArgument = None,
-    bundle_folder: Optional[str] = typer.Option(None, "--bundle", metavar="DIR", help=BUNDLE_HELP),
-    plan_file: Optional[str] = typer.Option(
-        None, "--plan", metavar="FILE", help="Exactly what `plan -o FILE` saved; refused when the machine has changed."
-    ),
-    host: Optional[str] = typer.Option(None, "--host", help=HOST_HELP),
-    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask (only a terminal is asked)."),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Show the plan and the steps, touch nothing."),
-    timeout: int = typer.Option(
-        120, "--timeout", min=20, max=3600, help="Seconds after which NetworkManager undoes the trial by itself."
-    ),
+    bundle_folder: BundleOption = None,
+    plan_file: Annotated[Optional[str], typer.Option("--plan", metavar="FILE", help=_PLAN_HELP)] = None,
+    host: HostOption = None,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT,
     confirm_within: ConfirmOption = None,
     no_confirm: NoConfirmOption = False,
     allow: AllowOption = None,
-    allow_guest_loss: LoseOption = None,
-    as_json: bool = typer.Option(False, "--json", help="For machines: one event a line."),
+    allow_guest_loss: GuestLossOption = None,
+    as_json: JsonEventsOption = False,
 ) -> None:
-    """Make this host as defined, as one transaction: kept when the host is still reachable, else undone."""
+    """Make this host match the definition, as one transaction.
+
+    kvmnet verifies the result and probes the gateway. If anything fails, the host is rolled back. Ctrl-C rolls back
+    too. A systemd unit makes the change, so it continues if your session drops.
+    """
     from kvmnet.transaction.prepare import Wishes, prepare
 
-    confirm = confirm_seconds(confirm_within, no_confirm)
+    confirm = read_confirm_seconds(confirm_within, no_confirm)
     if plan_file is not None and (path or bundle_folder):
-        raise Usage("a plan and something else to apply were given", "give only --plan, PATH or --bundle")
+        raise Usage("--plan cannot be used together with PATH or --bundle", "give one of them")
     console = Console(as_json)
-    with told(console):
+    with report_failures(console):
         if not dry_run:
-            need_root("change this host's network")
-        saved = read_plan(plan_file) if plan_file is not None else None
-        codes = allowed_codes([*(allow or []), *(saved.allowed if saved else ())])
+            require_root("change this host's network")
+        saved = read_saved_plan(plan_file) if plan_file is not None else None
+        codes = read_allowed_codes([*(allow or []), *(saved.allowed if saved else ())])
         lose = frozenset([*(allow_guest_loss or []), *(saved.lose if saved else ())])
         wishes = Wishes(timeout, confirm, codes, lose)
         if saved is not None:
-            bundle = this_machines([saved.bundle], host)
+            bundle = match_this_host([saved.bundle], host)
         else:
             bundle = bundle_of_this_host(console, path, host, bundle_folder)
 
-        def make(state_dir: Path) -> "Prepared":
-            prepared = prepare(bundle, state_dir, wishes, console.waiting)
-            _require_saved(saved, prepared)
+        def prepare_change(state_dir: Path) -> "Prepared":
+            prepared = prepare(bundle, state_dir, wishes, console.show_progress)
+            if saved is not None:
+                _require_same_plan(saved, prepared)
             return prepared
 
-        code = carry_out(console, make, yes, dry_run)
-    raise typer.Exit(code)
+        exit_code = run_transaction(console, prepare_change, yes, dry_run)
+    raise typer.Exit(exit_code)
 
 
-def _require_saved(saved: Optional["SavedPlan"], prepared: "Prepared") -> None:
-    """Raises Refused when the machine is not what a saved plan was made from."""
+def _require_same_plan(saved: "SavedPlan", prepared: "Prepared") -> None:
+    """Raise Refused when the host has changed since the plan was saved."""
     from kvmnet.core.reporting.saved_plan import require_same
 
-    if saved is not None:
-        require_same(saved.plan, saved.basis, prepared.assessment)
+    require_same(saved.plan, saved.basis, prepared.assessment)

@@ -1,101 +1,135 @@
-"""`kvmnet confirm`: the word from outside that a change waits for."""
+"""`kvmnet confirm`: confirm a change over a connection that was opened after it."""
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kvmnet.cli.follow import follow_to_end
-from kvmnet.cli.host import Console, need_root, state_path, told
+from kvmnet.cli.console import Console, report_failures
+from kvmnet.cli.follow_transaction import follow_to_end
+from kvmnet.cli.help import HOST, examples
+from kvmnet.cli.options import JsonEventsOption
+from kvmnet.cli.this_host import require_root, state_path
 from kvmnet.core.base.errors import Refused
 
-NO_CHANGE, NO_PROOF = "KVN560", "KVN561"
+if TYPE_CHECKING:
+    from kvmnet.host.operator_connection import Connection
+
+NOT_WAITING, CANNOT_CONFIRM = "KVN560", "KVN561"
+
+_CONSOLE_HELP = "Confirm from the host's console instead of over SSH."
+_NEW_CONNECTION = "confirm over a new SSH connection: ssh -S none HOST kvmnet confirm"
+"""`-S none` opens a connection of its own where ssh shares one (ControlMaster)."""
+_NOT_AFFECTED = "which the change does not affect: it cannot confirm the change"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command("confirm")(confirm)
+    """Add the command."""
+    end = examples("ssh -S none HOST kvmnet confirm", "kvmnet confirm --at-the-console")
+    app.command("confirm", rich_help_panel=HOST, epilog=end)(confirm)
 
 
 def confirm(
-    console_here: bool = typer.Option(
-        False, "--at-the-console", help="I do not come by the network: I sit at the machine's console."
-    ),
-    as_json: bool = typer.Option(False, "--json", help="For machines: one event a line."),
+    at_the_console: Annotated[bool, typer.Option("--at-the-console", help=_CONSOLE_HELP)] = False,
+    as_json: JsonEventsOption = False,
 ) -> None:
-    """Say that the host is reachable after a change: over a connection that was opened after it."""
+    """Confirm the open change over a new SSH connection.
+
+    A new connection shows that the host is reachable. It must be opened after the change, from another host, to an
+    address of an interface that the change affects. A change that is not confirmed in time is rolled back.
+    """
     from kvmnet.system import files
     from kvmnet.transaction.safeguards import not_written
 
     console = Console(as_json)
-    with told(console):
-        need_root("confirm a change")
+    with report_failures(console):
+        require_root("confirm a change")
         state_dir = state_path()
-        who = _who(state_dir, console_here)
+        confirmed_by = _find_confirmer(state_dir, at_the_console)
         folder = state_dir / "open"
         identity = str(files.read_json(folder / "transaction.json").get("id", ""))
         try:
-            (folder / ".confirmed").write_text(json.dumps({"by": who}), encoding="utf-8")
+            (folder / ".confirmed").write_text(json.dumps({"by": confirmed_by}), encoding="utf-8")
             (folder / ".confirmed").rename(folder / "confirmed.json")
         except FileNotFoundError as error:
-            raise Refused("the change waits no longer", "kvmnet history tells how it ended", NO_CHANGE) from error
+            hint = "`kvmnet history` shows how it ended"
+            raise Refused("the change is no longer waiting for confirmation", hint, NOT_WAITING) from error
         except OSError as error:
             raise not_written(folder, error) from error
-    raise typer.Exit(follow_to_end(console, state_dir, identity, on_cancel=False))
+    raise typer.Exit(follow_to_end(console, state_dir, identity, cancel_on_interrupt=False))
 
 
-def _who(state_dir: Path, console_here: bool) -> str:
-    """Who confirms; raises Refused when it proves nothing."""
-    from kvmnet.host.operator_connection import ssh_connection, way_back
-    from kvmnet.system import files, links
-    from kvmnet.transaction.history import opened, waits_since
+def _find_confirmer(state_dir: Path, at_the_console: bool) -> str:
+    """Return who confirms: the address of the SSH client, or "the console".
 
-    since = waits_since(state_dir)
-    if since is None:
-        if opened(state_dir) is None:
-            raise Refused("no change waits for a word", "kvmnet history tells how the last one ended", NO_CHANGE)
-        words = "the change does not wait for a word (yet, or any more)"
-        raise Refused(words, "kvmnet status tells how far it is", NO_CHANGE)
-    if console_here:
-        return "a person at the console"
+    Raises Refused when no change waits, or when the connection does not show that the host is reachable.
+    """
+    from kvmnet.host.operator_connection import ssh_connection
+    from kvmnet.system import files
+
+    since = _read_waiting_since(state_dir)
+    if at_the_console:
+        return "the console"
     connection = ssh_connection()
-    anew = "open a new one: ssh HOST kvmnet confirm (with -S none, where your ssh shares connections)"
     if connection is None:
-        raise Refused(
-            "this is no SSH connection, so it proves nothing",
-            f"{anew}; or add --at-the-console if you sit there",
-            NO_PROOF,
-        )
+        hint = f"{_NEW_CONNECTION}; or, at the host's console, add --at-the-console"
+        raise Refused("this is not an SSH connection and cannot confirm the change", hint, CANNOT_CONFIRM)
     if connection.opened < since:
-        age = since - connection.opened
-        raise Refused(f"this connection was there {age:.0f} s before the change, so it proves nothing", anew, NO_PROOF)
+        message = (
+            f"this connection was opened {since - connection.opened:.0f} s before the change and cannot confirm it"
+        )
+        raise Refused(message, _NEW_CONNECTION, CANNOT_CONFIRM)
     proving = files.read_json(state_dir / "open" / "transaction.json").get("proving", [])
-    came = [name for name, addresses in links.read_addresses().items() if _has(addresses, connection.address)]
-    if proving and not set(came) & set(proving):
-        where = came[0] if came else connection.address
-        words = f"this connection came in by {where}, which the change does not touch: it proves nothing"
-        raise Refused(words, f"{anew}, to an address of {' or '.join(_addressed(proving))}", NO_PROOF)
-    ours = {a.partition("/")[0] for addresses in links.read_addresses().values() for a in addresses}
-    if connection.peer in ours:
-        raise Refused("this connection comes from this host itself, so it proves nothing", anew, NO_PROOF)
-    device, port = way_back(connection.peer, connection.address)
-    if port:
-        words = f"this connection comes from what is behind {port}, on this host itself, so it proves nothing"
-        raise Refused(words, f"{anew}; or --at-the-console, if that is how you come to it", NO_PROOF)
-    if proving and device and device not in proving:
-        words = f"the answers to this connection leave by {device}, which the change does not touch: it proves nothing"
-        raise Refused(words, anew, NO_PROOF)
+    _require_affected_path(connection, proving)
     return connection.peer
 
 
-def _addressed(names: list[str]) -> list[str]:
-    """Those that somebody may come in by now; all of them where none has an address that is not made by itself."""
-    from kvmnet.core.planning.difference import is_link_local
+def _read_waiting_since(state_dir: Path) -> float:
+    """Return since when (seconds of uptime) the open change waits for confirmation. Raises Refused when none does."""
+    from kvmnet.transaction.history import opened, waits_since
+
+    since = waits_since(state_dir)
+    if since is not None:
+        return since
+    if opened(state_dir) is None:
+        hint = "`kvmnet history` shows how the last change ended"
+        raise Refused("no change is waiting for confirmation", hint, NOT_WAITING)
+    message = "the open change is not waiting for confirmation: not yet, or no longer"
+    raise Refused(message, "`kvmnet status` shows its current step", NOT_WAITING)
+
+
+def _require_affected_path(connection: "Connection", proving: list[str]) -> None:
+    """Raise Refused unless the connection comes from another host and uses an interface of `proving` both ways.
+
+    An empty list means any interface.
+    """
+    from kvmnet.host.operator_connection import way_back
     from kvmnet.system import links
 
-    now = links.read_addresses()
-    return [n for n in names if any(not is_link_local(a.partition("/")[0]) for a in now.get(n, []))] or names
+    addresses = {name: [address.partition("/")[0] for address in held] for name, held in links.read_addresses().items()}
+    names = [name for name, held in addresses.items() if connection.address in held]
+    if proving and not set(names) & set(proving):
+        used = names[0] if names else connection.address
+        hint = f"{_NEW_CONNECTION}, to an address of {' or '.join(_names_with_addresses(proving, addresses))}"
+        raise Refused(f"this connection uses {used}, {_NOT_AFFECTED}", hint, CANNOT_CONFIRM)
+    if any(connection.peer in held for held in addresses.values()):
+        message = "this connection comes from this host itself and cannot confirm the change"
+        raise Refused(message, f"{_NEW_CONNECTION}, from another host", CANNOT_CONFIRM)
+    device, port = way_back(connection.peer, connection.address)
+    if port:
+        message = (
+            f"this connection comes from a guest or container on this host (port {port}) and cannot confirm the change"
+        )
+        hint = f"{_NEW_CONNECTION}, from another host; or add --at-the-console if you always reach this host from there"
+        raise Refused(message, hint, CANNOT_CONFIRM)
+    if proving and device and device not in proving:
+        message = f"replies to this connection leave through {device}, {_NOT_AFFECTED}"
+        raise Refused(message, _NEW_CONNECTION, CANNOT_CONFIRM)
 
 
-def _has(addresses: list[str], address: str) -> bool:
-    return any(one.partition("/")[0] == address for one in addresses)
+def _names_with_addresses(names: list[str], addresses: dict[str, list[str]]) -> list[str]:
+    """Return those of the interfaces that have an address other than a link-local one; all of them if none has."""
+    from kvmnet.core.planning.difference import is_link_local
+
+    return [name for name in names if any(not is_link_local(one) for one in addresses.get(name, []))] or names

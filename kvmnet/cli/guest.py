@@ -1,72 +1,87 @@
-"""kvmnet guest: what the definition means to libvirt."""
+"""`kvmnet guest`: the guests of the definition, and their NICs as libvirt XML."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from kvmnet.cli.common import PathArgument, err, load_definition, out
+from kvmnet.cli import exit_codes
+from kvmnet.cli.console import write_stderr, write_stdout
+from kvmnet.cli.definition import get_guest, get_host, load_definition
+from kvmnet.cli.help import GUESTS, CommandGroup, examples
+from kvmnet.cli.options import JsonOption, PathArgument
 
 if TYPE_CHECKING:
-    from kvmnet.core.definition.model import Guest, Host
+    from kvmnet.core.definition.model import Guest
     from kvmnet.core.guests.guest_xml import Merged
     from kvmnet.core.views.host_view import GuestPortView
     from kvmnet.pipeline import Definition
 
-GuestArgument = Annotated[str, typer.Argument(help="A guest of the definition.", show_default=False)]
-JsonOption = Annotated[bool, typer.Option("--json", help="For machines: one JSON document.")]
-_HOST_HELP = "The host that the guest shall run on; needed where the XML differs between its hosts."
-_DOMAIN_HELP = "A domain's XML (virsh dumpxml --inactive GUEST; - is stdin): print it with these NICs in it."
+GuestArgument = Annotated[
+    str, typer.Argument(metavar="GUEST", help="Name of a guest in the definition.", show_default=False)
+]
+_XML_HOST_HELP = "The host that the guest will run on. Needed when the XML differs between the guest's hosts."
+_TARGET_HELP = "Name of the host that the guest would move to."
+_DOMAIN_HELP = (
+    "Merge the NICs into the domain XML in FILE (from `virsh dumpxml --inactive GUEST`) and print the result. "
+    "Use - for stdin."
+)
 
 group = typer.Typer(
-    no_args_is_help=True, help="Guests: their NICs as libvirt's XML, where they are, where they may go."
+    cls=CommandGroup,
+    no_args_is_help=True,
+    help="List guests, print their NICs as libvirt XML, or check whether they can move.",
 )
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs."""
+    """Add the group and its commands."""
     if not group.registered_commands:
-        group.command("xml")(xml)
-        group.command("list")(list_guests)
-        group.command("can-move")(can_move)
-    app.add_typer(group, name="guest")
+        xml_end = examples(
+            "kvmnet guest xml web1", "virsh dumpxml --inactive web1 | kvmnet guest xml web1 --domain - > web1.xml"
+        )
+        group.command("xml", epilog=xml_end)(print_xml)
+        group.command("list", epilog=examples("kvmnet guest list cluster.yaml"))(list_guests)
+        group.command("can-move", epilog=examples("kvmnet guest can-move web1 HOST"))(check_move)
+    app.add_typer(group, name="guest", rich_help_panel=GUESTS)
 
 
-def xml(
+def print_xml(
     guest: GuestArgument,
     path: PathArgument = None,
-    host: Annotated[Optional[str], typer.Option("--host", help=_HOST_HELP)] = None,
+    host: Annotated[Optional[str], typer.Option("--host", metavar="HOST", help=_XML_HOST_HELP)] = None,
     domain: Annotated[Optional[str], typer.Option("--domain", metavar="FILE", help=_DOMAIN_HELP)] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a guest's NICs as libvirt's <interface> elements, or a domain's XML with them merged in."""
+    """Print a guest's NICs as libvirt <interface> elements, or merged into its domain XML."""
     from kvmnet.core.base.errors import Usage
     from kvmnet.core.guests import guest_xml
 
     if as_json and domain is not None:
-        raise Usage("--json and --domain do not go together", "a domain's XML is for libvirt")
+        raise Usage("--json and --domain cannot be used together", "a domain's XML is for libvirt")
     definition = load_definition(path)
-    chosen = _guest(definition, guest)
-    ports = definition.views[_host_for(definition, chosen, host)].ports_of(guest)
+    chosen = get_guest(definition, guest)
+    ports = definition.views[_choose_host(definition, chosen, host)].ports_of(guest)
     if domain is not None:
-        merged = _merged(domain, ports)
+        merged = _merge_into_domain(domain, ports)
         for mac in merged.unknown:
-            which = f"NIC {mac}" if mac else "NIC without a MAC"
-            err(f"kvmnet: the domain's {which} is not in the definition: left as it is\n")
-        out(merged.text.decode("utf-8"))
+            nic = f"NIC {mac}" if mac else "NIC without a MAC address"
+            write_stderr(f"kvmnet: the domain's {nic} is not in the definition: left unchanged\n")
+        write_stdout(merged.text.decode("utf-8"))
     elif as_json:
         elements = [
             {"mac": p.mac, "network": p.network, "device": p.device, "xml": guest_xml.interface_xml(p)} for p in ports
         ]
-        out(json.dumps({"guest": guest, "interfaces": elements}, indent=2) + "\n")
+        write_stdout(json.dumps({"guest": guest, "interfaces": elements}, indent=2) + "\n")
     else:
-        out(guest_xml.interfaces_xml(ports))
+        write_stdout(guest_xml.interfaces_xml(ports))
 
 
 def list_guests(path: PathArgument = None, as_json: JsonOption = False) -> None:
-    """Show the guests, where they may run, their NICs and networks, and which of them run on this machine."""
+    """List guests with their hosts, NICs and networks, and which of them run on this host."""
     from kvmnet.host.libvirt import LibvirtError, running_guests
 
     definition = load_definition(path)
@@ -74,62 +89,60 @@ def list_guests(path: PathArgument = None, as_json: JsonOption = False) -> None:
     try:
         running = running_guests()
     except LibvirtError as error:
-        err(f"kvmnet: what runs here is not known: {error}\n")
+        write_stderr(f"kvmnet: cannot list running guests: {error}\n")
         running = None
-    rows = [_row(definition, guest, running) for guest in definition.cluster.guests.values()]
-    known = set(definition.cluster.guests)
-    strangers = [name for name in running or () if name not in known]
+    rows = [_describe_guest(definition, guest, running) for guest in definition.cluster.guests.values()]
+    unknown = [name for name in running or () if name not in definition.cluster.guests]
     if as_json:
-        out(json.dumps({"guests": rows, "running_unknown": strangers}, indent=2) + "\n")
+        write_stdout(json.dumps({"guests": rows, "running_unknown": unknown}, indent=2) + "\n")
         return
     for row in rows:
-        place = (
-            f"host {row['host']}" if row["host"] else f"group {row['group']} ({', '.join(row['hosts']) or 'no host'})"
-        )
-        state = "" if row["running_here"] is None else ", runs here" if row["running_here"] else ", does not run here"
-        out(f"{row['guest']}: {place}{state}\n")
-        for nic in row["nics"]:
-            out(f"  {nic['mac']}  {nic['network']}: {_plugs(nic['ports'])}\n")
-    for name in strangers:
-        out(f"{name}: runs here, is not in the definition\n")
+        write_stdout(_format_guest(row))
+    for name in unknown:
+        write_stdout(f"{name}: running here, not in the definition\n")
 
 
-def can_move(
+def check_move(
     guest: GuestArgument,
-    host: Annotated[str, typer.Argument(help="The host that it shall go to.", show_default=False)],
+    host: Annotated[str, typer.Argument(metavar="HOST", help=_TARGET_HELP, show_default=False)],
     path: PathArgument = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether a host has what a guest needs: bridge or tag for every NIC, with no smaller an MTU. Exit 1: no."""
+    """Check whether a guest can move to a host.
+
+    The host needs a bridge or VLAN for each NIC of the guest, with at least the same MTU. The exit code is 1 if the
+    guest cannot move.
+    """
     from kvmnet.core.guests.guest_migration import move_of
 
     definition = load_definition(path)
     assert definition.cluster is not None
-    move = move_of(definition.cluster, _guest(definition, guest), _host(definition, host))
+    move = move_of(definition.cluster, get_guest(definition, guest), get_host(definition, host))
     if as_json:
-        out(json.dumps(move.to_json(), indent=2) + "\n")
+        write_stdout(json.dumps(move.to_json(), indent=2) + "\n")
     else:
-        out(f"{guest} {'can' if move.possible else 'cannot'} move to {host}\n")
+        write_stdout(f"{guest} {'can' if move.possible else 'cannot'} move to {host}\n")
         for nic in move.nics:
-            fits = f"{nic.port.device}, MTU {nic.mtu}" if nic.port is not None else ""
-            out(f"  {nic.nic.mac}  {nic.nic.network}: {nic.problem or fits}\n")
-        out("".join(f"note: {note}\n" for note in move.notes))
+            port = f"{nic.port.device}, MTU {nic.mtu}" if nic.port is not None else ""
+            write_stdout(f"  {nic.nic.mac}  {nic.nic.network}: {nic.problem or port}\n")
+        write_stdout("".join(f"note: {note}\n" for note in move.notes))
     if not move.possible:
-        raise typer.Exit(1)
+        raise typer.Exit(exit_codes.PROBLEMS)
 
 
-def _row(definition: "Definition", guest: "Guest", running: Optional[list[str]]) -> dict[str, Any]:
+def _describe_guest(definition: "Definition", guest: "Guest", running: Optional[list[str]]) -> dict[str, Any]:
+    """Return a guest for JSON; `running` names the domains that run here (None: unknown)."""
     assert definition.cluster is not None
     hosts = [host.name for host in definition.cluster.hosts_of(guest)]
     nics = []
     for nic in guest.nics:
-        ports = {}
+        ports: dict[str, dict[str, Any]] = {}
         for host in hosts:
-            found = [
-                p for p in definition.views[host].ports_of(guest.name) if (p.mac, p.network) == (nic.mac, nic.network)
-            ]
-            ports[host] = [{"device": p.device, "macvtap": p.macvtap, "always": p.always} for p in found]
-        nics.append({"mac": nic.mac, "network": nic.network, "ports": {h: p[0] for h, p in ports.items() if p}})
+            for port in definition.views[host].ports_of(guest.name):
+                if (port.mac, port.network) == (nic.mac, nic.network):
+                    described = {"device": port.device, "macvtap": port.macvtap, "always": port.always}
+                    ports.setdefault(host, described)
+        nics.append({"mac": nic.mac, "network": nic.network, "ports": ports})
     return {
         "guest": guest.name,
         "host": guest.host,
@@ -140,69 +153,57 @@ def _row(definition: "Definition", guest: "Guest", running: Optional[list[str]])
     }
 
 
-def _plugs(ports: dict[str, dict[str, Any]]) -> str:
-    """What a NIC is plugged into, said once where it is the same on all hosts."""
-    words: dict[str, list[str]] = {}
+def _format_guest(row: dict[str, Any]) -> str:
+    """Return the lines about a guest of `_describe_guest`."""
+    place = f"host {row['host']}" if row["host"] else f"group {row['group']} ({', '.join(row['hosts']) or 'no host'})"
+    state = {None: "", True: ", running here", False: ", not running here"}[row["running_here"]]
+    lines = [f"{row['guest']}: {place}{state}"]
+    lines += [f"  {nic['mac']}  {nic['network']}: {_format_ports(nic['ports'])}" for nic in row["nics"]]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _format_ports(ports: dict[str, dict[str, Any]]) -> str:
+    """Return what a NIC is connected to, by host; only once where it is the same on all hosts."""
+    hosts_by_text: dict[str, list[str]] = {}
     for host, port in ports.items():
         if port["macvtap"] is None:
-            what = f"bridge {port['device']}"
+            text = f"bridge {port['device']}"
         else:
-            what = f"macvtap on {port['device']}, {port['macvtap'] + ' from boot' if port['always'] else 'on demand'}"
-        words.setdefault(what, []).append(host)
-    if len(words) == 1:
-        return next(iter(words))
-    return "; ".join(f"{what} ({', '.join(hosts)})" for what, hosts in words.items())
+            text = f"macvtap on {port['device']}, {port['macvtap'] + ' from boot' if port['always'] else 'on demand'}"
+        hosts_by_text.setdefault(text, []).append(host)
+    if len(hosts_by_text) == 1:
+        return next(iter(hosts_by_text))
+    return "; ".join(f"{text} ({', '.join(hosts)})" for text, hosts in hosts_by_text.items())
 
 
-def _guest(definition: "Definition", name: str) -> "Guest":
-    from kvmnet.core.base.errors import Usage
-    from kvmnet.core.base.problem import did_you_mean
+def _choose_host(definition: "Definition", guest: "Guest", host: Optional[str]) -> str:
+    """Return the host whose devices the XML names: `host`, or any host of the guest when all give the same XML.
 
-    assert definition.cluster is not None
-    guests = definition.cluster.guests
-    if name not in guests:
-        raise Usage(f"the definition has no guest {name!r}", did_you_mean(name, guests))
-    return guests[name]
-
-
-def _host(definition: "Definition", name: str) -> "Host":
-    from kvmnet.core.base.errors import Usage
-    from kvmnet.core.base.problem import did_you_mean
-
-    assert definition.cluster is not None
-    if name not in definition.cluster.hosts:
-        raise Usage(f"the definition has no host {name!r}", did_you_mean(name, definition.hosts))
-    return definition.cluster.hosts[name]
-
-
-def _host_for(definition: "Definition", guest: "Guest", host: Optional[str]) -> str:
-    """The host whose devices the XML names: the one asked for, else the guest's, where all give the same XML."""
+    Raises Usage when `host` is not a host of the guest, or when one must be chosen.
+    """
     from kvmnet.core.base.errors import Usage
     from kvmnet.core.guests import guest_xml
 
     assert definition.cluster is not None
     hosts = [h.name for h in definition.cluster.hosts_of(guest)]
     if host is not None:
-        _host(definition, host)
+        get_host(definition, host)
         if host not in hosts:
-            needs = f"`kvmnet guest can-move {guest.name} {host}` says whether it could"
-            hint = f"its hosts: {', '.join(hosts) or 'none'}; {needs}"
+            check = f"`kvmnet guest can-move {guest.name} {host}` checks whether it could"
+            hint = f"its hosts: {', '.join(hosts) or 'none'}; {check}"
             raise Usage(f"guest {guest.name} does not run on {host}", hint)
         return host
     if not hosts:
-        raise Usage(f"guest {guest.name} runs nowhere: no host is in group {guest.group}")
+        raise Usage(f"guest {guest.name} has no host: no host is in group {guest.group}")
     texts = {guest_xml.interfaces_xml(definition.views[name].ports_of(guest.name)) for name in hosts}
     if len(texts) > 1:
-        raise Usage(
-            f"the hosts of guest {guest.name} do not give the same XML", f"choose one by --host: {', '.join(hosts)}"
-        )
+        message = f"the XML of guest {guest.name} differs between its hosts"
+        raise Usage(message, f"choose one with --host: {', '.join(hosts)}")
     return hosts[0]
 
 
-def _merged(name: str, ports: Sequence["GuestPortView"]) -> "Merged":
-    """The domain's XML in a file (- is stdin), with these NICs; an error names the file."""
-    import sys
-
+def _merge_into_domain(name: str, ports: Sequence["GuestPortView"]) -> "Merged":
+    """Return the domain XML of a file (- is stdin) with these NICs. Raises DomainError, which names the file."""
     from kvmnet.core.guests.guest_xml import DomainError, merge
     from kvmnet.definition_files import read_file
 

@@ -1,120 +1,152 @@
-"""kvmnet hook: libvirt's hook, which makes and removes the VLAN devices of guests."""
+"""`kvmnet hook`: libvirt's hook, which creates VLAN devices when guests need them."""
 
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kvmnet.cli.common import err, out
+from kvmnet.cli import exit_codes
+from kvmnet.cli.console import write_stderr, write_stdout
+from kvmnet.cli.help import GUESTS, CommandGroup, examples
+from kvmnet.cli.options import JsonOption
 from kvmnet.core.base.errors import Refused
 
-_RESTART_HELP = "Restart libvirt's daemon where a file changed: it sees a new hook only when it starts."
+if TYPE_CHECKING:
+    from kvmnet.host.hook_installation import HookStatus
+
+_RESTART_HELP = (
+    "Restart libvirt's daemon if the hook changed, because libvirt finds a new hook only when it starts. "
+    "Guests keep running. Default: --restart."
+)
 
 group = typer.Typer(
-    no_args_is_help=True, help="libvirt's hook: VLAN devices come with the first guest, go with the last."
+    cls=CommandGroup,
+    no_args_is_help=True,
+    help="Manage libvirt's hook, which creates VLAN devices when guests need them.\n\n"
+    "A VLAN device is created when the first guest on it starts, and deleted when the last one has stopped.",
 )
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs."""
+    """Add the group and its commands."""
     if not group.registered_commands:
         group.command("install")(install)
-        group.command("remove")(remove)
-        group.command("status")(status)
+        group.command("status", epilog=examples("kvmnet hook status"))(status)
         group.command("reconcile")(reconcile)
-    app.add_typer(group, name="hook")
+        group.command("remove")(remove)
+    app.add_typer(group, name="hook", rich_help_panel=GUESTS)
 
 
-def install(restart: Annotated[bool, typer.Option("--restart/--no-restart", help=_RESTART_HELP)] = True) -> None:
-    """Put the hook to /etc/libvirt/hooks/qemu.d, with a udev rule and a unit that belong to it."""
+def install(
+    restart: Annotated[bool, typer.Option("--restart/--no-restart", help=_RESTART_HELP, show_default=False)] = True,
+) -> None:
+    """Install the hook in /etc/libvirt/hooks/qemu.d, with its udev rule and systemd unit."""
     from kvmnet.host import hook_installation
 
     with _as_root():
-        hook_installation.install(_line, restart)
-    _line("the hook is installed")
-    _warn_confined()
+        hook_installation.install(_print_line, restart)
+    _print_line("the hook is installed")
+    _warn_of_selinux()
 
 
 def remove() -> None:
-    """Take the hook, its rule and its unit away. Guests and their devices stay as they are."""
+    """Remove the hook, its udev rule and its unit.
+
+    Guests keep running. VLAN devices that exist are left as they are, and listed.
+    """
     from kvmnet.host import hook_installation
 
     with _as_root():
-        hook_installation.remove(_line)
-    _line("the hook is removed")
+        hook_installation.remove(_print_line)
+    _print_line("the hook is removed")
 
 
-def status(as_json: Annotated[bool, typer.Option("--json", help="For machines: one JSON document.")] = False) -> None:
-    """Say whether the hook is here, which devices it has made and for whom. Exit 1: not in working order."""
+def status(as_json: JsonOption = False) -> None:
+    """Show whether the hook works, its VLAN devices, and their guests.
+
+    The exit code is 1 if the hook is incomplete or its data is corrupt.
+    """
     from kvmnet.host import hook_installation
 
-    found = hook_installation.status()
+    hook = hook_installation.status()
+    data = hook.says or {}
     if as_json:
-        about = {
-            "installed": found.installed,
-            "missing": list(found.missing),
-            "other_version": list(found.other),
-            "enabled": found.enabled,
+        document = {
+            "installed": hook.installed,
+            "missing": list(hook.missing),
+            "other_version": list(hook.other),
+            "enabled": hook.enabled,
         }
-        out(json.dumps({**about, **(found.says or {})}, indent=2) + "\n")
+        write_stdout(json.dumps({**document, **data}, indent=2) + "\n")
     else:
-        _line(
-            "the hook is installed" if found.installed else "the hook is not as this kvmnet has it: kvmnet hook install"
-        )
-        for path in found.missing:
-            _line(f"  missing: {path}")
-        for path in found.other:
-            _line(f"  not as this version installs it: {path}")
-        if not found.enabled:
-            _line("  its unit does not run when libvirt starts")
-        _tell(found.says or {})
-        _warn_confined()
-    if not found.installed or "damaged" in (found.says or {}):
-        raise typer.Exit(1)
+        _print_installation(hook)
+        _print_devices(data)
+        _warn_of_selinux()
+    if not hook.installed or "damaged" in data:
+        raise typer.Exit(exit_codes.PROBLEMS)
 
 
 def reconcile() -> None:
-    """Make the devices those that running guests need (a unit does this whenever libvirt starts)."""
+    """Create missing and delete unused VLAN devices for running guests.
+
+    A systemd unit does this whenever libvirt starts.
+    """
     from kvmnet.host import hook_installation
 
     with _as_root():
         for line in hook_installation.reconcile():
-            _line(line)
+            _print_line(line)
 
 
-def _tell(says: dict[str, Any]) -> None:
-    if not says:
-        return
-    if says["host"] is not None:
-        _line(f"may come with guests of this host: {', '.join(sorted(says['allowed'])) or 'none'}")
-    elif "damaged" in says:
-        _line(f"{says['damaged']}: `kvmnet apply` writes it anew; until then no guest on our VLAN devices starts")
-    elif "unreadable" in says:  # /var/lib/kvmnet is root's
-        _line("which devices may come with guests only root sees")
+def _print_installation(hook: "HookStatus") -> None:
+    if hook.installed:
+        _print_line("the hook is installed")
     else:
-        _line("nothing was applied here: the hook leaves every guest alone")
-    for device, about in says["devices"].items():
-        words = ", ".join(about["guests"]) or "no known guest"
-        _line(f"  {device}{'' if about['there'] else ' (gone)'}: {words}")
+        _print_line("the hook is not installed completely: run `kvmnet hook install`")
+    for path in hook.missing:
+        _print_line(f"  missing: {path}")
+    for path in hook.other:
+        _print_line(f"  differs from this version of kvmnet: {path}")
+    if not hook.enabled:
+        _print_line("  its systemd unit is disabled: it does not run when libvirt starts")
 
 
-def _warn_confined() -> None:
+def _print_devices(data: dict[str, Any]) -> None:
+    """Print what the hook reports: the devices that it may create, and those that it has created with their guests."""
+    if not data:
+        return
+    if data["host"] is not None:
+        _print_line(f"VLAN devices that it creates on demand: {', '.join(sorted(data['allowed'])) or 'none'}")
+    elif "damaged" in data:
+        effect = "until then, no guest that needs an on-demand VLAN device starts"
+        _print_line(f"{data['damaged']}: run `kvmnet apply` to write it again; {effect}")
+    elif "unreadable" in data:  # only root can read the state folder
+        _print_line("run as root to see which VLAN devices it creates")
+    else:
+        _print_line("nothing is applied on this host: the hook ignores all guests")
+    for device, state in data["devices"].items():
+        guests = ", ".join(state["guests"]) or "no known guest"
+        _print_line(f"  {device}{'' if state['there'] else ' (missing)'}: {guests}")
+
+
+def _warn_of_selinux() -> None:
     from kvmnet.host import hook_installation
 
     if hook_installation.confined():
-        err("kvmnet: SELinux lets the hook make no device: setsebool -P virt_hooks_unconfined on\n")
+        fix = "setsebool -P virt_hooks_unconfined on"
+        write_stderr(f"kvmnet: SELinux prevents the hook from creating devices; to allow it: {fix}\n")
 
 
-def _line(text: str) -> None:
-    out(text + "\n")
+def _print_line(text: str) -> None:
+    write_stdout(text + "\n")
 
 
 @contextmanager
 def _as_root() -> Iterator[None]:
-    """What changes the host, with a failing program as a message."""
+    """Raise Refused unless the user is root, and KvmnetError in place of an error of the host."""
     from kvmnet.core.base.errors import KvmnetError
     from kvmnet.system.errors import HostError
 

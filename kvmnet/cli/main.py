@@ -1,4 +1,4 @@
-"""The program: its verbs, and the one place where every failure becomes a message and an exit code."""
+"""The program: its commands, and the one place where an exception becomes a message and an exit code."""
 
 import gc
 import importlib
@@ -10,37 +10,46 @@ from typing import Annotated, Optional
 import typer
 
 from kvmnet import __version__
+from kvmnet.cli import exit_codes
+from kvmnet.cli.help import CommandGroup
 from kvmnet.core.base.errors import KvmnetError
 
-#: Modules of kvmnet.cli, in the order that --help lists them; each has `register(app)`. They import typer
-#: and nothing heavy: what a verb needs it imports when it runs.
-VERBS = (
-    "validate",
-    "explain",
-    "schema",
-    "render",
-    "plan",
-    "apply",
-    "confirm",
-    "rollback",
-    "status",
-    "guest",
-    "hook",
-)
+#: The module of each command, in the order of --help. A module has `register(app)`. It imports typer and nothing heavy:
+#: what a command needs is imported when it runs.
+COMMANDS = {
+    "validate": "kvmnet.cli.validate",
+    "explain": "kvmnet.cli.explain",
+    "schema": "kvmnet.cli.schema",
+    "render": "kvmnet.cli.render",
+    "plan": "kvmnet.cli.plan",
+    "apply": "kvmnet.cli.apply",
+    "confirm": "kvmnet.cli.confirm",
+    "rollback": "kvmnet.cli.rollback",
+    "remove": "kvmnet.cli.remove",
+    "status": "kvmnet.cli.status",
+    "history": "kvmnet.cli.history",
+    "guest": "kvmnet.cli.guest",
+    "hook": "kvmnet.cli.hook",
+}
+
+_HELP = """Configure the network of KVM hosts from one definition of the cluster.
+
+kvmnet checks the definition, renders an nmstate state for each host, and applies it on the host as one transaction.
+If a step fails or the host becomes unreachable, the host is rolled back."""
 
 app = typer.Typer(
     name="kvmnet",
-    help="The network of KVM hosts: one definition, nmstate states, one transaction that undoes itself.",
+    cls=CommandGroup,
+    help=_HELP,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done or nothing to do; 1 problems, or failed with nothing changed; 2 usage; 3 rolled "
-    "back and verified; 4 rolled back, not verified: a person is needed; 5 refused; 6 differences found.",
+    epilog="\n".join(["\b", "Exit codes:", *(f"  {code}  {text}" for code, text in exit_codes.MEANINGS.items())]),
 )
 
 
-def _version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"kvmnet {__version__}")
         raise typer.Exit
@@ -49,19 +58,20 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _program(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
 
 
-def _register(words: Sequence[str]) -> None:
-    """Add the verb that a command line names; all of them where it names none (help, completion, a slip)."""
+def register_commands(arguments: Sequence[str] = ()) -> None:
+    """Give the program the command that the arguments begin with, or all of them (for help and completion)."""
     app.registered_commands.clear()
     app.registered_groups.clear()
-    verbs = words[:1] if words and words[0] in VERBS else () if list(words) == ["--version"] else VERBS
-    for verb in verbs:
-        importlib.import_module(f"kvmnet.cli.{verb}").register(app)
+    if list(arguments) == ["--version"]:
+        return
+    for name in arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS:
+        importlib.import_module(COMMANDS[name]).register(app)
 
 
 def run(arguments: Optional[list[str]] = None) -> None:
@@ -70,42 +80,42 @@ def run(arguments: Optional[list[str]] = None) -> None:
 
 
 def main(arguments: Optional[list[str]] = None) -> int:
-    """Run the program; every exception becomes a message and an exit code.
+    """Run the program and return its exit code. Every exception becomes a message.
 
-    A failure that a person can mend is one line and perhaps a hint; a bug names a file with the traceback.
+    An error that the user can fix is one line, perhaps with a hint. A bug names a file that contains the traceback.
     """
-    gc.set_threshold(100_000)  # a run is short and drops little: looking for garbage was a tenth of its time
+    gc.set_threshold(100_000)  # a run is short and frees little: collecting garbage took a tenth of its time
     try:
-        _register(sys.argv[1:] if arguments is None else arguments)
+        register_commands(sys.argv[1:] if arguments is None else arguments)
         app(args=arguments)
-        return 0
+        return exit_codes.DONE
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1 if end.code else 0
     except KvmnetError as error:
         first, *rest = error.lines()
-        say(f"kvmnet: {first}", *rest)
+        print_error(f"kvmnet: {first}", *rest)
         return error.exit_code
     except KeyboardInterrupt:
-        say("kvmnet: interrupted")
-        return 130
+        print_error("kvmnet: interrupted")
+        return exit_codes.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter must not complain about it at its end.
+        # The reader of our output has ended. Python would complain about it when it flushes stdout at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return exit_codes.PROBLEMS
     except Exception as error:
-        say(f"kvmnet: a bug in kvmnet: {type(error).__name__}: {error}", f"  the traceback is in {_log()}")
-        return 1
+        print_error(f"kvmnet: a bug in kvmnet: {type(error).__name__}: {error}", f"  traceback: {_write_traceback()}")
+        return exit_codes.PROBLEMS
 
 
-def say(*lines: str) -> None:
-    """Lines for the person, on stderr, whatever stderr can encode."""
+def print_error(*lines: str) -> None:
+    """Print lines on stderr; characters that its encoding lacks are escaped."""
     encoding = sys.stderr.encoding or "utf-8"
     for line in lines:
         print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
 
 
-def _log() -> str:
-    """Write the traceback to a new file that only the caller can read. Returns its name."""
+def _write_traceback() -> str:
+    """Write the traceback to a new file that only the user can read. Return its name."""
     import tempfile
     import traceback
 

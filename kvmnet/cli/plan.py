@@ -7,30 +7,31 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from kvmnet.cli.common import PathArgument
-from kvmnet.cli.host import (
-    BUNDLE_HELP,
-    DIFFERENT,
-    HOST_HELP,
+from kvmnet.cli import exit_codes
+from kvmnet.cli.console import Console, report_failures
+from kvmnet.cli.help import HOST, examples
+from kvmnet.cli.options import (
     AllowOption,
-    Console,
-    LoseOption,
-    allowed_codes,
-    bundle_of_this_host,
-    need_root,
-    state_path,
-    told,
+    BundleOption,
+    GuestLossOption,
+    HostOption,
+    PathArgument,
+    read_allowed_codes,
 )
+from kvmnet.cli.this_host import bundle_of_this_host, require_root, state_path
 
 if TYPE_CHECKING:
     from kvmnet.transaction.prepare import Prepared
 
 
-_FORMAT_HELP = "text for people, json for programs, markdown for a ticket or pull request."
+_FORMAT_HELP = "text for reading (the default), json for programs, markdown for a ticket or pull request."
+_OUTPUT_HELP = (
+    "Save the plan for `kvmnet apply --plan FILE`, which refuses it if the host has changed meanwhile. Needs root."
+)
 
 
 class Format(str, Enum):
-    """How a plan is told."""
+    """Formats of a plan."""
 
     text = "text"
     json = "json"
@@ -38,54 +39,51 @@ class Format(str, Enum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command("plan")(plan)
+    """Add the command."""
+    end = examples("kvmnet plan cluster.yaml", "kvmnet plan --bundle states/HOST", "kvmnet plan -o change.plan")
+    app.command("plan", rich_help_panel=HOST, epilog=end)(plan)
 
 
 def plan(
     path: PathArgument = None,
-    bundle_folder: Optional[str] = typer.Option(None, "--bundle", metavar="DIR", help=BUNDLE_HELP),
-    host: Optional[str] = typer.Option(None, "--host", help=HOST_HELP),
-    output: Optional[str] = typer.Option(
-        None,
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Save the plan for `apply --plan FILE`, with what it was made from (root).",
-    ),
+    bundle_folder: BundleOption = None,
+    host: HostOption = None,
+    output: Annotated[Optional[str], typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT_HELP)] = None,
     allow: AllowOption = None,
-    allow_guest_loss: LoseOption = None,
-    format: Annotated[Format, typer.Option("--format", help=_FORMAT_HELP)] = Format.text,
-    as_json: bool = typer.Option(False, "--json", help="Short for --format json."),
-    exit_code: bool = typer.Option(False, "--exit-code", help="Exit with 6 when something would change."),
+    allow_guest_loss: GuestLossOption = None,
+    format: Annotated[Format, typer.Option("--format", help=_FORMAT_HELP, show_default=False)] = Format.text,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with code 6 if something would change.")] = False,
 ) -> None:
-    """Show what would change on this host. Touches nothing."""
+    """Show what would change on this host and which running guests are affected.
+
+    Changes nothing. Run it as root to see removals and probe targets too.
+    """
     from kvmnet.transaction.prepare import Wishes, prepare
 
-    form = Format.json if as_json else format
-    console = Console(form is Format.json)
-    with told(console):
-        if output is not None:  # what is applied and what is whose only root may read: a plan without would be stale
-            need_root("save a plan")
-        codes = allowed_codes(allow)
+    chosen_format = Format.json if as_json else format
+    console = Console(chosen_format is Format.json)
+    with report_failures(console):
+        if output is not None:  # only root can read what was applied: without it, the saved plan would not be the same
+            require_root("save a plan")
+        wishes = Wishes(allow=read_allowed_codes(allow), lose=frozenset(allow_guest_loss or ()))
         bundle = bundle_of_this_host(console, path, host, bundle_folder)
-        prepared = prepare(
-            bundle, state_path(), Wishes(allow=codes, lose=frozenset(allow_guest_loss or ())), console.waiting
-        )
-        console.waiting(None)
+        prepared = prepare(bundle, state_path(), wishes, console.show_progress)
+        console.show_progress(None)
         if output is not None:
-            _save(output, prepared)
-    print(_text(form, prepared), end="")
+            _save_plan(output, prepared)
+    print(_format_plan(chosen_format, prepared), end="")
     if exit_code and not prepared.plan.empty:
-        raise typer.Exit(DIFFERENT)
+        raise typer.Exit(exit_codes.DIFFERENT)
 
 
-def _text(form: Format, prepared: "Prepared") -> str:
+def _format_plan(form: Format, prepared: "Prepared") -> str:
     from kvmnet.core.reporting.assessment_text import assessment_lines
     from kvmnet.core.reporting.report import allowed_text, plan_markdown, plan_text, probes_text
 
     if form is Format.json:
-        return json.dumps({**prepared.to_json(), "steps": [s["title"] for s in prepared.steps]}, indent=2) + "\n"
+        document = {**prepared.to_json(), "steps": [step["title"] for step in prepared.steps]}
+        return json.dumps(document, indent=2) + "\n"
     lines = assessment_lines(prepared.assessment)
     if form is Format.markdown:
         return plan_markdown(prepared.plan, prepared.allowed, prepared.probes, lines)
@@ -93,19 +91,20 @@ def _text(form: Format, prepared: "Prepared") -> str:
     return plan_text(prepared.plan, lines) + allowed_text(prepared.allowed) + probes
 
 
-def _save(file: str, prepared: "Prepared") -> None:
+def _save_plan(file: str, prepared: "Prepared") -> None:
+    """Write the plan and what it was made from. Raises KvmnetError when the file cannot be written."""
     from kvmnet.core.base.errors import KvmnetError
     from kvmnet.core.reporting.saved_plan import to_text
     from kvmnet.system import files
 
-    allowed = {reason.code for reason in prepared.allowed if reason.guest is None}
-    lose = {reason.guest for reason in prepared.allowed if reason.guest is not None}
-    text = to_text(prepared.assessment, allowed, lose)
-    place = Path(file)
+    overridden = {reason.code for reason in prepared.allowed if reason.guest is None}
+    lost_guests = {reason.guest for reason in prepared.allowed if reason.guest is not None}
+    text = to_text(prepared.assessment, overridden, lost_guests)
+    target = Path(file)
     try:
-        if place.exists() and not place.is_file():  # /dev/null, /dev/stdout, a pipe: not to be replaced
-            place.write_bytes(text.encode())
+        if target.exists() and not target.is_file():  # /dev/null, /dev/stdout, a pipe: must not be replaced
+            target.write_bytes(text.encode())
         else:
-            files.write_file(str(place.resolve()), text.encode())
+            files.write_file(str(target.resolve()), text.encode())
     except OSError as error:
         raise KvmnetError(f"{file} cannot be written: {error.strerror}") from error

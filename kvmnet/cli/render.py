@@ -1,52 +1,60 @@
-"""kvmnet render: the definition to a folder for each host."""
+"""`kvmnet render`: a definition to a folder for each host."""
 
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from kvmnet.cli.common import PathArgument, err, load_definition, out
+from kvmnet.cli import exit_codes
+from kvmnet.cli.console import write_stderr, write_stdout
+from kvmnet.cli.definition import get_host, load_definition
+from kvmnet.cli.help import DEFINITION, examples
+from kvmnet.cli.options import PathArgument
 
-_HOST_HELP = "Only this host; may be given several times."
-_OUTPUT_HELP = "Write a folder for each host there."
-_CHECK_HELP = "With -o: write nothing, name what is not as it should be; exit 6."
+_HOST_HELP = "Render only this host of the definition. May be repeated."
+_OUTPUT_HELP = "Write a folder for each host into DIR. Default: print the nmstate states on stdout."
+_CHECK_HELP = (
+    "Compare with the folder of -o and write nothing. "
+    "Lists missing, stale and surplus files, and exits with code 6 if there are any."
+)
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command("render")(render)
+    """Add the command."""
+    end = examples("kvmnet render cluster.yaml", "kvmnet render -o states", "kvmnet render -o states --check")
+    app.command("render", rich_help_panel=DEFINITION, epilog=end)(render)
 
 
 def render(
     path: PathArgument = None,
-    host: Annotated[Optional[list[str]], typer.Option("--host", help=_HOST_HELP)] = None,
+    host: Annotated[Optional[list[str]], typer.Option("--host", metavar="HOST", help=_HOST_HELP)] = None,
     output: Annotated[Optional[Path], typer.Option("-o", "--output", metavar="DIR", help=_OUTPUT_HELP)] = None,
     check: Annotated[bool, typer.Option("--check", help=_CHECK_HELP)] = False,
 ) -> None:
-    """Turn a definition into nmstate states, .link files and bundles. Without -o the states go to stdout."""
+    """Render an nmstate state, .link files and a bundle for each host.
+
+    The files can be reviewed and committed. `kvmnet apply --bundle` applies them without the definition.
+    """
     from kvmnet import bundle_folders
     from kvmnet.core.base.errors import Usage
-    from kvmnet.core.base.problem import did_you_mean
     from kvmnet.core.rendering import bundle_files
 
     if check and output is None:
-        raise Usage("--check compares with a folder: name it with -o")
+        raise Usage("--check needs a folder to compare with", "name it with -o")
     definition = load_definition(path)
     for name in host or ():
-        if name not in definition.views:
-            raise Usage(f"the definition has no host {name!r}", did_you_mean(name, definition.hosts))
-    wanted = [name for name in definition.hosts if not host or name in host]
-    files = {name: bundle_files.files_of(definition.bundle(name)) for name in wanted}
+        get_host(definition, name)
+    names = [name for name in definition.hosts if not host or name in host]
+    files = {name: bundle_files.files_of(definition.bundle(name)) for name in names}
     if output is None:
-        out("".join(files[name][bundle_files.STATE_FILE] for name in wanted))
+        write_stdout("".join(files[name][bundle_files.STATE_FILE] for name in names))
         return
-    everything = not host
-    act = bundle_folders.compare if check else bundle_folders.write
-    drift = act(output, files, everything)
-    words = ("missing", "stale", "surplus") if check else ("new", "changed", "removed")
-    for word, paths in zip(words, (drift.missing, drift.stale, drift.surplus)):
-        out("".join(f"{word}: {output / name}\n" for name in paths))
+    compare_or_write = bundle_folders.compare if check else bundle_folders.write
+    drift = compare_or_write(output, files, not host)
+    labels = ("missing", "stale", "surplus") if check else ("new", "changed", "removed")
+    for label, paths in zip(labels, (drift.missing, drift.stale, drift.surplus)):
+        write_stdout("".join(f"{label}: {output / name}\n" for name in paths))
     if drift.clean:
-        err(f"{output} is up to date\n")
+        write_stderr(f"{output} is up to date\n")
     elif check:
-        raise typer.Exit(6)
+        raise typer.Exit(exit_codes.DIFFERENT)

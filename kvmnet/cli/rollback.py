@@ -1,122 +1,92 @@
-"""`kvmnet rollback` and `kvmnet remove`: back to what was before."""
+"""`kvmnet rollback`: roll back the open transaction, or go back to what was applied before."""
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from kvmnet.cli.follow import carry_out, follow_to_end
-from kvmnet.cli.host import (
+from kvmnet.cli import exit_codes
+from kvmnet.cli.console import Console, report_failures
+from kvmnet.cli.follow_transaction import follow_to_end
+from kvmnet.cli.help import HOST, examples
+from kvmnet.cli.options import (
+    DEFAULT_TIMEOUT,
     AllowOption,
     ConfirmOption,
-    Console,
-    LoseOption,
+    DryRunOption,
+    GuestLossOption,
+    JsonEventsOption,
     NoConfirmOption,
-    allowed_codes,
-    confirm_seconds,
-    need_root,
-    state_path,
-    told,
+    TimeoutOption,
+    YesOption,
+    read_allowed_codes,
+    read_confirm_seconds,
 )
-from kvmnet.core.base.errors import Refused
+from kvmnet.cli.remove import remove
+from kvmnet.cli.run_transaction import run_transaction
+from kvmnet.cli.this_host import require_root, state_path
 
 if TYPE_CHECKING:
-    from kvmnet.core.rendering.bundle import Bundle
     from kvmnet.transaction.history import Open
-
-_YES = typer.Option(False, "--yes", "-y", help="Do not ask (only a terminal is asked).")
-_DRY_RUN = typer.Option(False, "--dry-run", help="Show the plan and the steps, touch nothing.")
-_TIMEOUT = typer.Option(
-    120, "--timeout", min=20, max=3600, help="Seconds after which NetworkManager undoes the trial by itself."
-)
-_JSON = typer.Option(False, "--json", help="For machines: one event a line.")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs."""
-    app.command("rollback")(rollback)
-    app.command("remove")(remove)
+    """Add the command."""
+    end = examples("kvmnet rollback --dry-run", "kvmnet rollback")
+    app.command("rollback", rich_help_panel=HOST, epilog=end)(rollback)
 
 
 def rollback(
-    yes: bool = _YES,
-    dry_run: bool = _DRY_RUN,
-    timeout: int = _TIMEOUT,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    timeout: TimeoutOption = DEFAULT_TIMEOUT,
     confirm_within: ConfirmOption = None,
     no_confirm: NoConfirmOption = False,
     allow: AllowOption = None,
-    allow_guest_loss: LoseOption = None,
-    as_json: bool = _JSON,
+    allow_guest_loss: GuestLossOption = None,
+    as_json: JsonEventsOption = False,
 ) -> None:
-    """Undo the open transaction at once; where none is open, go back to what was applied before the last one that was
-    kept, as a new transaction."""
+    """Roll back the open transaction, or return to what was applied before the last change.
+
+    An open transaction is rolled back at once, without a question. If none is open, the host returns to what was
+    applied before the last kept change, as a new transaction. If nothing was applied before it, this is the same as
+    `kvmnet remove`.
+    """
     from kvmnet.core.rendering.bundle_files import read_bundle
     from kvmnet.pipeline import load_schema
     from kvmnet.transaction.history import before_the_last, opened
     from kvmnet.transaction.prepare import Wishes, prepare
 
-    confirm = confirm_seconds(confirm_within, no_confirm)
+    confirm = read_confirm_seconds(confirm_within, no_confirm)
     console = Console(as_json)
-    with told(console):
-        need_root("undo a change")
-        now = opened(state_path())
-        if now is not None:
-            raise typer.Exit(_undo_open(console, now, dry_run))
+    with report_failures(console):
+        require_root("roll back a change")
+        open_transaction = opened(state_path())
+        if open_transaction is not None:
+            raise typer.Exit(_roll_back_open(console, open_transaction, dry_run))
         files = before_the_last(state_path())
-        if not files:
-            remove(yes, dry_run, confirm_within, no_confirm, allow, allow_guest_loss, as_json)
-            return
-        bundle = read_bundle(files, load_schema("state"))
-        lose = frozenset(allow_guest_loss or ())
-        wishes = Wishes(timeout, confirm, allowed_codes(allow), lose)
-        code = carry_out(console, lambda state: prepare(bundle, state, wishes, console.waiting), yes, dry_run)
-    raise typer.Exit(code)
+        if files:
+            bundle = read_bundle(files, load_schema("state"))
+            wishes = Wishes(timeout, confirm, read_allowed_codes(allow), frozenset(allow_guest_loss or ()))
+            exit_code = run_transaction(
+                console, lambda state_dir: prepare(bundle, state_dir, wishes, console.show_progress), yes, dry_run
+            )
+            raise typer.Exit(exit_code)
+    remove(yes, dry_run, confirm_within, no_confirm, allow, allow_guest_loss, as_json)
 
 
-def _undo_open(console: Console, now: "Open", dry_run: bool) -> int:
-    """0 when it is undone and verified, or had been kept by then; 4 when a person is needed."""
+def _roll_back_open(console: Console, open_transaction: "Open", dry_run: bool) -> int:
+    """Roll back the open transaction. Return 0 when that is verified, or when the change was kept meanwhile, else 4."""
     from kvmnet.transaction.launch import cancel, rescue_now
 
-    with suppress(OSError):  # who listened may be gone: it is to be undone all the same
-        console.line(f"transaction {now.id} for {now.host}: undoing")
+    with suppress(OSError):  # the reader of the output may have ended; roll back anyway
+        activity = "would be rolled back" if dry_run else "rolling back"
+        console.print_line(f"transaction {open_transaction.id} of {open_transaction.host}: {activity}")
     if dry_run:
-        return 0
-    if now.works:
-        cancel(now.id)
+        return exit_codes.DONE
+    if open_transaction.works:
+        cancel(open_transaction.id)
     else:
         rescue_now(state_path())
-    code = follow_to_end(console, state_path(), now.id, on_cancel=False)
-    return 0 if code == 3 else code
-
-
-def remove(
-    yes: bool = _YES,
-    dry_run: bool = _DRY_RUN,
-    confirm_within: ConfirmOption = None,
-    no_confirm: NoConfirmOption = False,
-    allow: AllowOption = None,
-    allow_guest_loss: LoseOption = None,
-    as_json: bool = _JSON,
-) -> None:
-    """Give the machine back: NIC names, altnames and connection profiles as before kvmnet, nothing of what it made."""
-    from kvmnet.transaction.prepare import Wishes, prepare_removal
-
-    confirm = confirm_seconds(confirm_within, no_confirm)
-    console = Console(as_json)
-    with told(console):
-        need_root("give this host back")
-        bundle = _applied(state_path())
-        lose = frozenset(allow_guest_loss or ())
-        wishes = Wishes(confirm=confirm, allow=allowed_codes(allow), lose=lose)
-        code = carry_out(console, lambda state: prepare_removal(bundle, state, wishes, console.waiting), yes, dry_run)
-    raise typer.Exit(code)
-
-
-def _applied(state_dir: Path) -> "Bundle":
-    from kvmnet.pipeline import read_applied
-
-    applied = read_applied(state_dir)
-    if applied is None:
-        raise Refused("kvmnet has applied nothing on this host", "there is nothing to give back", "KVN562")
-    return applied
+    code = follow_to_end(console, state_path(), open_transaction.id, cancel_on_interrupt=False)
+    return exit_codes.DONE if code == exit_codes.ROLLED_BACK else code

@@ -1,17 +1,20 @@
-"""kvmnet validate: is the definition right?"""
+"""`kvmnet validate`: check a definition."""
 
 from enum import Enum
 from typing import Annotated
 
 import typer
 
-from kvmnet.cli.common import PathArgument, count, err, out
+from kvmnet.cli import exit_codes
+from kvmnet.cli.console import count_text, write_stderr, write_stdout
+from kvmnet.cli.help import DEFINITION, examples
+from kvmnet.cli.options import PathArgument
 
-_FORMAT_HELP = "text for people, json for programs, github for a pull request."
+_FORMAT_HELP = "text for reading (the default), json for programs, github for annotations in a pull request."
 
 
 class Format(str, Enum):
-    """How problems are told."""
+    """Formats of the list of problems."""
 
     text = "text"
     json = "json"
@@ -19,26 +22,31 @@ class Format(str, Enum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb."""
-    app.command("validate")(validate)
+    """Add the command."""
+    end = examples("kvmnet validate", "kvmnet validate site/cluster.d --format json")
+    app.command("validate", rich_help_panel=DEFINITION, epilog=end)(validate)
 
 
 def validate(
     path: PathArgument = None,
-    format: Annotated[Format, typer.Option("--format", help=_FORMAT_HELP)] = Format.text,
+    format: Annotated[Format, typer.Option("--format", help=_FORMAT_HELP, show_default=False)] = Format.text,
 ) -> None:
-    """Check a definition; print every problem at its place. Exit 1 when one is an error."""
+    """Check a definition and print all problems with file, line and column.
+
+    The exit code is 1 if there are errors, and 0 if there are only warnings.
+    """
     from kvmnet import pipeline
     from kvmnet.core.base import problem
 
     definition = pipeline.load(path)
-    out(problem.REPORTERS[format.value](definition.problems, definition.sources, definition.silenced))
+    write_stdout(problem.REPORTERS[format.value](definition.problems, definition.sources, definition.silenced))
     errors = sum(p.is_error for p in definition.problems)
     warnings = len(definition.problems) - errors
     if format is Format.text:
-        counts = [count(n, word) for n, word in ((errors, "error"), (warnings, "warning")) if n]
-        what = ", ".join(counts) if counts else f"no problem in {count(len(definition.hosts), 'host')}"
-        silent = f" ({count(len(definition.silenced), 'warning')} silenced)" if definition.silenced else ""
-        err(what + silent + ("; kvmnet explain CODE says more\n" if counts else "\n"))
+        counts = [count_text(number, noun) for number, noun in ((errors, "error"), (warnings, "warning")) if number]
+        summary = ", ".join(counts) if counts else f"no problem in {count_text(len(definition.hosts), 'host')}"
+        if definition.silenced:
+            summary += f" ({count_text(len(definition.silenced), 'warning')} suppressed)"
+        write_stderr(f"{summary}; `kvmnet explain CODE` explains a problem\n" if counts else f"{summary}\n")
     if errors:
-        raise typer.Exit(1)
+        raise typer.Exit(exit_codes.PROBLEMS)

@@ -243,7 +243,7 @@ def _read(
     backend: Backend, manager: NetworkManager, state_dir: Path, wanted: Optional[State] = None
 ) -> tuple[Manager, Live]:
     """Return NetworkManager's part and the whole reading; `wanted` is the state to compare with, if there is one."""
-    manager.version()  # first: nmstate's own message does not say that NetworkManager does not run
+    manager.version()  # first: nmstate's own message does not name a stopped NetworkManager as the cause
     try:
         readings = read_manager()
     except HostError:

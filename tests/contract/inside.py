@@ -8,6 +8,7 @@ python inside.py BACKEND commit CHECKPOINT        as the transaction ends its tr
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from kvmnet.core.live.kernel_only import with_manager
 from kvmnet.host.connection_profiles import read_manager
@@ -17,7 +18,7 @@ from kvmnet.host.nmstate import NmstateError, find_backend
 name, verb, *arguments = sys.argv[1:]
 try:
     backend = find_backend(name)
-    answer = None
+    answer: Any = None
     if verb == "version":
         answer = backend.version()
     elif verb == "show":

@@ -8,6 +8,7 @@ nmstate.h describes. It is put into a machine as the module `libnmstate`, and ne
 import ctypes
 import json
 import logging
+from typing import Any, Optional
 
 __version__ = "@VERSION@"
 BASE_ON_RUST = True
@@ -77,36 +78,44 @@ _library.nmstate_cstring_free.argtypes = (ctypes.c_char_p,)
 _library.nmstate_cstring_free.restype = None
 
 
-def show(*, kernel_only=False, include_status_data=False, include_secrets=False):
+def show(*, kernel_only: bool = False, include_status_data: bool = False, include_secrets: bool = False) -> Any:
     flags = kernel_only * KERNEL_ONLY | include_status_data * STATUS_DATA | include_secrets * SECRETS
     state = ctypes.c_char_p()
     try:
         _call(_library.nmstate_net_state_retrieve, flags, ctypes.byref(state), mapped=False)
-        return json.loads(state.value)
+        return json.loads(state.value or b"")
     finally:
         _library.nmstate_cstring_free(state)
 
 
-def apply(desired_state, *, kernel_only=False, verify_change=True, save_to_disk=True, commit=True, rollback_timeout=60):
+def apply(
+    desired_state: Any,
+    *,
+    kernel_only: bool = False,
+    verify_change: bool = True,
+    save_to_disk: bool = True,
+    commit: bool = True,
+    rollback_timeout: int = 60,
+) -> None:
     flags = kernel_only * KERNEL_ONLY | (not verify_change) * NO_VERIFY
     flags |= (not commit) * NO_COMMIT | (not save_to_disk) * MEMORY_ONLY
     _call(_library.nmstate_net_state_apply, flags, json.dumps(desired_state).encode(), rollback_timeout)
 
 
-def commit(*, checkpoint=None):
+def commit(*, checkpoint: Optional[bytes] = None) -> None:
     _call(_library.nmstate_checkpoint_commit, checkpoint)
 
 
-def rollback(*, checkpoint=None):
+def rollback(*, checkpoint: Optional[bytes] = None) -> None:
     _call(_library.nmstate_checkpoint_rollback, checkpoint)
 
 
-def _call(function, *arguments, mapped=True):
+def _call(function: Any, *arguments: Any, mapped: bool = True) -> None:
     """Every call has a log, an error's kind and its text behind its own arguments. Of `show` the binding maps no
     errors, and shows their bytes."""
     log, kind, message = ctypes.c_char_p(), ctypes.c_char_p(), ctypes.c_char_p()
     failed = function(*arguments, ctypes.byref(log), ctypes.byref(kind), ctypes.byref(message))
-    said, why, words = log.value, kind.value, message.value
+    said, why, words = log.value, kind.value or b"", message.value or b""
     for pointer in (log, kind, message):
         _library.nmstate_cstring_free(pointer)
     for entry in json.loads(said or b"[]"):
@@ -117,6 +126,6 @@ def _call(function, *arguments, mapped=True):
     if not failed:
         return
     if not mapped:
-        raise NmstateError(f"{why}: {words}")
+        raise NmstateError(f"{why!r}: {words!r}")
     name = why.decode()
     raise _ERRORS[name](words.decode()) if name in _ERRORS else NmstateError(f"{name}: {words.decode()}")

@@ -1,7 +1,7 @@
-"""python3 -m tests.lab.demo: kvmnet's whole job on real machines of both generations, shown and checked.
+"""python3 -m tests.lab.demo: shows kvmnet's whole job on lab machines of both generations, and checks it.
 
-Needs only the system's Python. What is said to be so was read from the machine's kernel by other means than kvmnet's
-own; what is not so is named, and the demo fails. Where no machine can be booted it shows what needs none, and fails.
+Needs only the system's Python. Every check reads the machine's kernel, NetworkManager or firewalld without kvmnet. The
+demo fails when a check fails. When no machine can be booted, it shows what needs none, and fails.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Optional
 
 from tests.lab import build, demo_offline, picture, roots
 from tests.lab.cache import LabError
-from tests.lab.demo_show import HOST, Show, complete, say, table
+from tests.lab.demo_show import HOST, Show, is_complete, say, table
 from tests.lab.machine import Machine
 from tests.lab.seed import HOST_ADDRESS, host_and_peer, seed_host
 from tests.lab.wire import Wire
@@ -30,16 +30,16 @@ LOOK = (
 FILES = "cd /etc; sha256sum NetworkManager/system-connections/* systemd/network/*.link 2>/dev/null; true"
 ZONES = "firewall-cmd --get-default-zone; firewall-cmd --get-active-zones"
 STATS = "stat -c '%n %i %Y' /etc/NetworkManager/system-connections/* /etc/systemd/network/*"
-STANDS_FOR = {"trixie": "as EL 10", "bookworm": "near EL 9"}
+SIMILAR_TO = {"trixie": "like EL 10", "bookworm": "near EL 9"}
 
 BEFORE, CHECKED = "before", "validated, rendered, planned"
-BAD, APPLIED, CUT, REBOOT = "a bad change undone", "applied", "after a power cut", "after a reboot"
-AGAIN, BAD_AGAIN = "a second apply", "a bad change undone again"
+BAD, APPLIED, CUT, REBOOT = "a bad change rolled back", "applied", "after a power cut", "after a reboot"
+AGAIN, BAD_AGAIN = "a second apply", "a bad change rolled back again"
 PARTS = (BEFORE, CHECKED, BAD, APPLIED, CUT, REBOOT, AGAIN, BAD_AGAIN)
 
 
 def run(show: Show) -> None:
-    """The whole story on one host."""
+    """Show all parts on one host."""
     definition = DEFINITION.read_text(encoding="utf-8")
     show.host.put("/root/cluster.yaml", definition)
     show.host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
@@ -52,7 +52,7 @@ def run(show: Show) -> None:
 
 
 def before(show: Show) -> None:
-    show.begin(BEFORE, "the host before: its only NIC eth0 carries its address")
+    show.begin(BEFORE, "the host before kvmnet: its only NIC, eth0, has its address")
     show.looks["before"] = show.command(LOOK)
     zones = show.command(ZONES)
     show.check(f"eth0 has {HOST_ADDRESS}/16", picture.addresses(show.host, "eth0") == [f"{HOST_ADDRESS}/16"])
@@ -66,30 +66,30 @@ def checked(show: Show) -> None:
     for name in ("nmstate.yml", "guests.yml", "00-kvmnet-peth0.link"):
         show.command(f"cat states/{HOST}/{name}")
     plan = show.command("kvmnet plan cluster.yaml")
-    show.check("the plan tells of the rename", "rename eth0: to peth0" in plan)
+    show.check("the plan contains the rename", "rename eth0: to peth0" in plan)
 
 
 def bad(show: Show) -> None:
-    show.begin(BAD, "a bad change (networks mistyped: 10.2 for 10.1) undoes itself", 25)
-    earlier = _around(show, "kvmnet apply bad.yaml")
+    show.begin(BAD, "a bad change (10.2 instead of 10.1 in the networks) is rolled back", 25)
+    earlier = _show_failing_change(show, "kvmnet apply bad.yaml")
     show.same(earlier)
 
 
-def _around(show: Show, line: str) -> dict[str, Any]:
-    """A change that must fail, shown with what lies on disk before and after it; what the machine was before."""
+def _show_failing_change(show: Show, line: str) -> dict[str, Any]:
+    """Show a change that must fail, with the files on disk before and after. Return the machine as it was before."""
     earlier = picture.whole(show.host)
     files = show.command(FILES)
     show.watched(line, 3)
-    show.check("sha256sum says the same as before", show.command(FILES) == files)
+    show.check("sha256sum prints the same as before", show.command(FILES) == files)
     show.command("ip -br link; firewall-cmd --get-active-zones")
     return earlier
 
 
 def applied(show: Show) -> None:
-    show.begin(APPLIED, "the change; as soon as it is kept, the plug is pulled", 15)
+    show.begin(APPLIED, "the change; as soon as it is kept, the power is cut", 15)
     seen = show.apply_and_cut("kvmnet apply cluster.yaml", LOOK)
     show.picture(seen, reach=False)
-    show.begin(CUT, "the power was cut; the host boots again", 25)
+    show.begin(CUT, "the host boots after the power cut", 25)
     _boot(show.host)
     show.looks["after the power cut"] = show.command(LOOK)
     show.picture()
@@ -105,13 +105,13 @@ def rebooted(show: Show) -> None:
 
 
 def again(show: Show) -> None:
-    show.begin(AGAIN, "the same definition once more: nothing to do", 3)
+    show.begin(AGAIN, "the same definition again: nothing to do", 3)
     files = show.host.out(STATS)
-    said = show.command("kvmnet apply cluster.yaml")
-    show.check("kvmnet has nothing to do", "nothing to do" in said)
-    show.check("files keep inode and time", show.host.out(STATS) == files)
-    show.begin(BAD_AGAIN, "the bad change of a host that is as defined undoes itself too", 25)
-    earlier = _around(show, "kvmnet apply bad.yaml")
+    output = show.command("kvmnet apply cluster.yaml")
+    show.check("kvmnet has nothing to do", "nothing to do" in output)
+    show.check("the files keep their inodes and times", show.host.out(STATS) == files)
+    show.begin(BAD_AGAIN, "a bad change of a host that is in the desired state is rolled back too", 25)
+    earlier = _show_failing_change(show, "kvmnet apply bad.yaml")
     show.same(earlier)
     show.picture()
 
@@ -122,21 +122,21 @@ def _boot(host: Machine) -> None:
 
 
 def start(generation: str, wire: Wire, stack: ExitStack) -> tuple[Machine, Machine]:
-    """A host before kvmnet and its gateway on one wire."""
+    """Boot a host before kvmnet, and its gateway, on one wire."""
     host, peer = stack.enter_context(host_and_peer(generation, wire))
     return seed_host(host, zone="trusted", default_zone="drop"), peer
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="tests.lab.demo", description=__doc__)
-    parser.add_argument("--generation", choices=roots.GENERATIONS, help="this one alone")
+    parser.add_argument("--generation", choices=roots.GENERATIONS, help="only this generation")
     chosen = parser.parse_args(argv).generation
     generations = [chosen] if chosen else list(roots.GENERATIONS)
     begin = time.monotonic()
     say(
-        "kvmnet's whole job on real machines: validate, render, plan, a bad change that undoes itself, apply,",
-        "power cut, reboot, apply again; every line that begins with `ok` was read from the machine's kernel.",
-        "The first time about 10 minutes, most of it to build the machines; then about 4.",
+        "kvmnet's whole job on lab machines: validate, render, plan, a bad change that is rolled back, apply,",
+        "a power cut, a reboot, apply again. Lines that begin with `ok` are checks made without kvmnet.",
+        "This takes about 10 minutes the first time, because the machines are built; later about 4.",
     )
     try:
         build.prepare(generations)
@@ -147,8 +147,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def booted(generations: Sequence[str]) -> list[Show]:
-    """The shows of these generations, at once, since the machines wait most of the time; told one after the other."""
-    names = " and ".join(f"{generation} ({STANDS_FOR[generation]})" for generation in generations)
+    """Run the shows of these generations at once, as they mostly wait; print one after the other."""
+    names = " and ".join(f"{generation} ({SIMILAR_TO[generation]})" for generation in generations)
     say("", f"booting a host and its gateway, {names}: about 50 s")
     with ExitStack() as stack:
         wires = {generation: stack.enter_context(Wire()) for generation in generations}
@@ -158,26 +158,26 @@ def booted(generations: Sequence[str]) -> list[Show]:
         runs = [pool.submit(_guarded, show) for show in shows]
         for number, (show, ran) in enumerate(zip(shows, runs)):
             if number:
-                say("", f"the same in {show.generation}; most of it has happened meanwhile")
+                say("", f"the same in {show.generation}; most of it ran at the same time")
             show.take_turn()
             ran.result()
     return shows
 
 
 def _guarded(show: Show) -> None:
-    """An accident of one generation must not hide the other's show."""
+    """Run a show; an exception is a failed check, so that the other generation is shown too."""
     try:
         run(show)
     except Exception as error:
-        show.check(f"the show came to its end ({type(error).__name__}: {error})", False)
+        show.check(f"the demo ran to its end ({type(error).__name__}: {error})", False)
     finally:
         show.host.power_cut()
         show.peer.power_cut()
 
 
 def summary(shows: Sequence[Show], generations: Sequence[str], seconds: float) -> int:
-    """What was seen, in a few lines; 0 when all of it was as it should be."""
-    title = f"what was seen, in {seconds / 60:.1f} minutes"
+    """Print a summary. Return 0 when all checks of all generations passed, else 1."""
+    title = f"summary, after {seconds / 60:.1f} minutes"
     say("", title, "-" * len(title))
     for show in shows:
         last = ""
@@ -188,12 +188,14 @@ def summary(shows: Sequence[Show], generations: Sequence[str], seconds: float) -
             if not same:
                 say(*(f"  {text}" for text in look.splitlines() if not text.startswith("lo ")))
     say("", *table(shows, PARTS))
-    wrong = [claim for show in shows for claim in show.wrong]
-    say("", *(f"FAILED {claim}" for claim in wrong))
-    seen = [show.generation for show in shows if complete(show, PARTS)]
-    well = seen == list(generations)
-    say(f"all of it was seen, in {' and '.join(seen)}" if well else "not all of it was seen: the demo failed")
-    return 0 if well else 1
+    failed = [claim for show in shows for claim in show.failed]
+    say("", *(f"FAILED {claim}" for claim in failed))
+    passed = [show.generation for show in shows if is_complete(show, PARTS)]
+    if passed != list(generations):
+        say("the demo failed: not all checks passed")
+        return 1
+    say(f"all checks passed, in {' and '.join(passed)}")
+    return 0
 
 
 if __name__ == "__main__":

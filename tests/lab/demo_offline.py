@@ -1,4 +1,4 @@
-"""What of kvmnet can be shown without a machine: validation, states, a plan against a recorded live state."""
+"""The part of the demo that needs no machine: validation, states, and a plan for a recorded live state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests" / "recorded" / "seed-trixie.json"
-"""A lab machine before kvmnet, as `Live.to_json` tells it."""
+"""A lab machine before kvmnet, as `Live.to_json` returns it."""
 _PLAN = """
 import json, sys
 from pathlib import Path
@@ -25,39 +25,41 @@ print(plan_text(make_plan(load(sys.argv[1]).bundle("vm-container-0-0"), live)), 
 
 
 def main(reason: str) -> int:
-    """Show it; always 1, since it is not what was asked for."""
+    """Show this part. Return 1, always: the demo needs machines."""
     reason = reason.removeprefix("the lab cannot run here: ")
-    print(f"\nNO MACHINE CAN BE BOOTED HERE: {reason}\nThis is what needs none:")
+    print(f"\nNO MACHINE CAN BE BOOTED HERE: {reason}\nThe following needs none:")
     python, example = interpreter(), str(ROOT / "examples" / "rocks" / "cluster.yaml")
     shown = [
         _run("the definition is validated", [*python, "-m", "kvmnet", "validate", example]),
-        _rendered(python, example),
-        _run(f"the plan for a host as recorded in {RECORDED.name}", [*python, "-c", _PLAN, example, str(RECORDED)]),
+        _show_rendering(python, example),
+        _run(f"the plan for the host recorded in {RECORDED.name}", [*python, "-c", _PLAN, example, str(RECORDED)]),
     ]
     if not all(shown):
-        print("\nSome of it could not be shown either: `make check` sets up what kvmnet needs.")
+        print("\nNot all of it could be shown: run `make check`, which installs what kvmnet needs.")
     print(
-        "\nNOT SHOWN: the change applied, the picture in the kernel, the reboot, the power cut, the undone change.\n"
-        f"The reason: {reason}",
+        "\nNOT SHOWN: the change, its result in the kernel, the rollback, the power cut, the reboot.\n"
+        f"Reason: {reason}",
         flush=True,
     )
     return 1
 
 
 def interpreter() -> list[str]:
-    """The Python of `make check` where there is one: kvmnet needs its dependencies."""
+    """Return the Python of `make check` if it exists, because kvmnet needs its dependencies."""
     venv = ROOT / ".venv" / "bin" / "python"
     return [str(venv) if venv.exists() else sys.executable]
 
 
-def _rendered(python: list[str], example: str) -> bool:
+def _show_rendering(python: list[str], example: str) -> bool:
     with tempfile.TemporaryDirectory() as folder:
-        well = _run("its host as nmstate states", [*python, "-m", "kvmnet", "render", example, "-o", folder])
+        succeeded = _run(
+            "its host is rendered to an nmstate state", [*python, "-m", "kvmnet", "render", example, "-o", folder]
+        )
         for file in sorted(Path(folder).glob("*/*")):
             if file.suffix in (".yml", ".link"):
                 print(f"\n  {file.relative_to(folder)}:")
                 print(textwrap.indent(file.read_text(encoding="utf-8"), "    "), end="")
-    return well
+    return succeeded
 
 
 def _run(title: str, command: list[str]) -> bool:

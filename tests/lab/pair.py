@@ -42,7 +42,7 @@ class Pair:
             list(pool.map(Machine.boot, self.machines.values()))
         seed_peer(self.machines["peer"])
         if not bare:
-            zones = {"default_zone": "drop", "zone": "trusted"} if firewall else {}
+            zones: dict[str, Any] = {"default_zone": "drop", "zone": "trusted"} if firewall else {}
             seed_host(host, **zones)
         self.ended = threading.Event()
 

@@ -103,14 +103,14 @@ def test_what_it_noted_of_itself_is_damaged(host: Machine) -> None:
         assert (result.code, "KVN563" in result.stderr) == (5, True), (verb, result)
     result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False)
     assert result.code == 0, result
-    assert host.out("kvmnet status").splitlines()[0] == "vm-container-0-0: as applied"
+    assert host.out("kvmnet status").splitlines()[0] == "vm-container-0-0: no drift from what was applied"
     host.run("echo > /var/lib/kvmnet/applied/interfaces.json")
     for verb in ("status", "remove --yes", "plan /root/cluster.yaml", "apply --yes /root/cluster.yaml"):
         result = host.run(f"kvmnet {verb}", check=False)
         assert (result.code, "KVN563" in result.stderr) == (5, True), (verb, result)
     host.put("/root/cure.py", CURE)
     host.run("python3 /root/cure.py")
-    assert host.out("kvmnet status").splitlines()[0] == "vm-container-0-0: as applied"
+    assert host.out("kvmnet status").splitlines()[0] == "vm-container-0-0: no drift from what was applied"
     assert host.out("ip -br link; ip -br address; nmcli -t -f UUID,DEVICE connection show") == network
 
 

@@ -120,7 +120,7 @@ def test_apply_and_the_hook(machine: Machine) -> None:
     """The hook that was not told of a definition leaves everything alone; a second install changes nothing."""
     machine.put("/root/cluster.yaml", DEFINITION)
     said = machine.out("kvmnet apply --yes /root/cluster.yaml", timeout=180)
-    assert "libvirt's hook is not in place: kvmnet hook install\n" in said
+    assert "libvirt's hook is not installed: run `kvmnet hook install`\n" in said
     first = machine.out("kvmnet hook install", timeout=180)
     assert f"wrote {HOOK}\n" in first and "restarted libvirtd.service" in first
     assert machine.out("kvmnet hook install", timeout=180) == "the hook is installed"

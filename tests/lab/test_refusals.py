@@ -275,9 +275,9 @@ def test_another_kvmnet(host: Machine, fit: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("verb", "code", "words"),
     [
-        ("confirm", "KVN560", "no change waits for a word"),
-        ("remove --yes", "KVN562", "kvmnet has applied nothing on this host"),
-        ("rollback --yes", "KVN562", "kvmnet has applied nothing on this host"),
+        ("confirm", "KVN560", "no change is waiting for confirmation"),
+        ("remove --yes", "KVN562", "nothing is applied on this host"),
+        ("rollback --yes", "KVN562", "nothing is applied on this host"),
     ],
 )
 def test_nothing_to_go_back_to(host: Machine, fit: dict[str, Any], verb: str, code: str, words: str) -> None:
@@ -322,7 +322,8 @@ def test_where_kvmnet_has_applied_something(host: Machine, fit: dict[str, Any]) 
     job = host.start("exec kvmnet apply --yes --confirm-within 120 /root/cluster.yaml")
     host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
     waiting = picture.whole(host)
-    refused(host.run("kvmnet confirm", check=False), "KVN561", "this is no SSH connection, so it proves nothing")
+    message = "this is not an SSH connection and cannot confirm the change"
+    refused(host.run("kvmnet confirm", check=False), "KVN561", message)
     assert picture.whole(host) == waiting
     assert waiting["open"]
     assert host.run("kvmnet confirm --at-the-console", check=False, timeout=90).code == 0
@@ -337,5 +338,5 @@ def test_where_kvmnet_has_applied_something(host: Machine, fit: dict[str, Any]) 
         host.run("ip link delete other")
     assert host.run("kvmnet remove --yes", check=False, timeout=120).code == 0
     given_back = picture.whole(host)
-    refused(host.run("kvmnet remove --yes", check=False), "KVN562", "kvmnet has applied nothing on this host")
+    refused(host.run("kvmnet remove --yes", check=False), "KVN562", "nothing is applied on this host")
     assert picture.whole(host) == given_back

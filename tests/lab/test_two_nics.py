@@ -153,7 +153,7 @@ def test_a_word_by_the_nic_that_does_not_change_proves_nothing(pair: tuple[Machi
     job = host.start("exec kvmnet apply --yes --confirm-within 30 /root/more.yaml")
     host.until("kvmnet status | grep -q 'now: wait for a word'", timeout=90)
     word = peer.run(f"{anew(ssh)} kvmnet confirm", check=False)
-    assert (word.code, "came in by eth0, which the change does not touch" in word.stderr) == (5, True), word
+    assert (word.code, "uses eth0, which the change does not affect" in word.stderr) == (5, True), word
     assert "to an address of eth1" in word.stderr
     assert job.wait(90).code == 3
     assert picture.without_metrics(picture.whole(host)) == before

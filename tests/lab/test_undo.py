@@ -115,9 +115,9 @@ def test_what_cannot_be_undone_is_told_until_it_can(host: Machine, peer: Machine
     assert (result.code, f"file {keyfile}" in result.stdout + result.stderr) == (4, True), result
     assert job.wait(60).code == 4
     assert reachable(peer), "all else is given back"
-    host.until("kvmnet status | grep -q 'or, if it is right as it is: /usr/bin/python3 -I .* --accept'", timeout=60)
+    host.until("kvmnet status | grep -q 'to accept the host as it is: /usr/bin/python3 -I .* --accept'", timeout=60)
     said = host.out("kvmnet status").splitlines()
-    assert "  not as it was before:" in said and "  what would mend it:" in said, said
+    assert "  differences from before the change:" in said and "  commands that may repair it:" in said, said
     assert any(keyfile in line for line in said), said
     now = json.loads(host.out("kvmnet status --json"))["open"]
     assert [keyfile in line for line in now["differences"]] == [True] and now["mends"], now

@@ -67,7 +67,8 @@ def library() -> Path:
 
 def _built(version: str, expect: float, *features: str) -> Path:
     def make(path: Path) -> None:
-        options = ["--version", version, "--locked", "--no-track", *features, "--root", path / "usr/local"]
+        root = str(path / "usr/local")
+        options = ["--version", version, "--locked", "--no-track", *features, "--root", root]
         _cargo(path, "install", "nmstatectl", *options)
         shutil.rmtree(path / "target")
 

@@ -65,7 +65,7 @@ def build_wheel() -> Path:
 
     def make(path: Path) -> None:
         python = _builder() / "bin/python"
-        options = ["--no-deps", "--no-build-isolation", "--wheel-dir", path]
+        options: list[str | Path] = ["--no-deps", "--no-build-isolation", "--wheel-dir", path]
         outside.call([python, "-m", "pip", "wheel", "--quiet", *options, CHECKOUT], cwd=path)
 
     made = cache.entry(f"wheel-{sums.hexdigest()[:12]}", make, says="building the wheel", expect=4)
@@ -86,7 +86,8 @@ def refresh(machine: Machine) -> None:
 def _project() -> dict[str, Any]:
     import tomllib  # Python 3.11, which the lab needs outside; tests elsewhere may import this module on less
 
-    return tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    project: dict[str, Any] = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    return project
 
 
 def _sources() -> Iterator[Path]:
@@ -126,5 +127,5 @@ def _root_pip(root: Path, *words: str) -> None:
     loader = next(library.glob("ld-linux-*.so.*"))
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     env.update(PYTHONHOME=str(root / "usr"), PYTHONPATH=str(_pip()), PYTHONDONTWRITEBYTECODE="1")
-    python = [loader, "--library-path", library, root / "usr/bin/python3"]
+    python: list[str | Path] = [loader, "--library-path", library, root / "usr/bin/python3"]
     outside.call([*python, "-m", "pip", *words, "--quiet"], env=env)

@@ -148,6 +148,7 @@ def test_nobody_to_ask() -> None:
 def test_who_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The name of a host, where no name server answers."""
     monkeypatch.setitem(asking.TRY, "tcp", 0.1)
+    monkeypatch.setitem(asking.TRY, "command", 3.0)  # the longest try is what `ask` waits for
     over = threading.Event()
 
     def look_up(*_: object) -> None:

@@ -181,7 +181,7 @@ def bond_seeds(
 ) -> dict[str, Step]:
     """The profiles that are made ahead for a bond of two NICs, by interface; `speaking` has an address today."""
     (folder / "cluster.yaml").write_text(BOND)
-    bundle = load(folder / "cluster.yaml").bundle("hv")
+    bundle = load(str(folder / "cluster.yaml")).bundle("hv")
     macs = {"eth0": "02:00:00:00:00:01", "eth1": "02:00:00:00:00:02"}
     state: dict[str, Any] = {"interfaces": [{"name": name, "type": "ethernet"} for name in macs]}
     for interface in state["interfaces"]:
@@ -246,7 +246,7 @@ def test_a_bond_is_saved_after_its_bridge_and_before_its_ports(tmp_path: Path) -
     (tmp_path / "cluster.yaml").write_text(BOND)
     live = before()
     live = replace(live, links={**live.links, "eth1": Link("eth1", "02:00:00:00:00:02", None)})
-    found = compile_steps(make_plan(load(tmp_path / "cluster.yaml").bundle("hv"), live), live, {}, Terms(120))
+    found = compile_steps(make_plan(load(str(tmp_path / "cluster.yaml")).bundle("hv"), live), live, {}, Terms(120))
     assert found[place("save", found)]["interfaces"] == [
         ["br-bond0", "br-bond0.5"],
         ["bond0", "bond0.5", "bond0.2", "mvt-c00002"],
@@ -258,7 +258,7 @@ def test_a_profile_that_is_not_active_is_given_back_too(tmp_path: Path) -> None:
     (tmp_path / "cluster.yaml").write_text(BOND)
     live = before()
     live = replace(live, links={**live.links, "eth1": Link("eth1", "02:00:00:00:00:02", None)})
-    plan = make_plan(load(tmp_path / "cluster.yaml").bundle("hv"), live)
+    plan = make_plan(load(str(tmp_path / "cluster.yaml")).bundle("hv"), live)
     found = compile_steps(plan, live, {("eth1", "802-3-ethernet"): ["u-9"]}, Terms(120))
     assert {"u-1", "u-9"} <= set(touched_profiles(found))
 
@@ -339,7 +339,7 @@ def test_what_is_to_be_down_is_so_at_boot_too() -> None:
 def test_networkmanagers_settings_go_when_no_guest_can_run_here() -> None:
     bundle = replace(BUNDLE, guests=None, state={"interfaces": []}, nics=(), links={})
     live = replace(after(BUNDLE), state={"interfaces": []})
-    found = compile_steps(make_plan(bundle, live), live, set(), Terms(120))
+    found = compile_steps(make_plan(bundle, live), live, {}, Terms(120))
     step = next(s for s in found if s.get("reload") == "NetworkManager")
     assert (step["files"], step["remove"]) == ({}, ["/etc/NetworkManager/conf.d/90-kvmnet-guests.conf"])
     assert step["remove"][0] in touched_files(found)
@@ -360,7 +360,7 @@ def test_a_change_of_names_alone_waits_for_the_word_from_outside_too(tmp_path: P
     (tmp_path / "cluster.yaml").write_text(text + "      lan0: {mac: 00:14:4f:80:de:00}\n")
     live = before()
     live = replace(live, state={"interfaces": [{**i, "ipv4": {}, "ipv6": {}} for i in live.state["interfaces"]]})
-    plan = make_plan(load(tmp_path / "cluster.yaml").bundle("h"), live)
+    plan = make_plan(load(str(tmp_path / "cluster.yaml")).bundle("h"), live)
     plan = replace(plan, state={})
     assert [r.new for r in plan.renames] == ["lan0"]
     found = [s["op"] for s in compile_steps(plan, live, {}, Terms(120, confirm=confirm))]

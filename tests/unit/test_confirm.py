@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 
-from kvmnet.cli import confirm
-from kvmnet.cli.main import main
-from kvmnet.core.base.errors import Refused
 from kvmnet.host import operator_connection
 from kvmnet.host.operator_connection import Connection, ssh_connection
-from kvmnet.system import links, programs, units
+from kvmnet.system import links, programs
 from kvmnet.system.errors import HostError
 from kvmnet.system.journal import Journal
 
@@ -76,66 +72,6 @@ def test_a_tmux_is_as_old_as_can_be_and_a_console_is_no_connection(tmp_path: Pat
     process(tmp_path, 30, 1, "tmux: server", SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
     process(tmp_path, 40, 30, "bash", SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
     assert ssh_connection(tmp_path, 40) == Connection("10.1.1.1", "10.1.255.254", 0.0)
-
-
-def waiting(folder: Path, *more: dict[str, Any], proving: tuple[str, ...] = ("eth0", "peth0")) -> None:
-    (folder / "open").mkdir()
-    (folder / "open" / "transaction.json").write_text(json.dumps({"id": "T", "host": "h", "proving": proving}))
-    (folder / "open" / "snapshot.json").write_text('{"names": ["eth0", "eth1", "peth0"]}')
-    journal = Journal(folder / "open")
-    for event in ({"event": "do", "step": 5, "title": "wait", "op": "confirm", "up": 200.0, "until": 400.0}, *more):
-        journal.append(str(event.pop("event")), **event)
-
-
-#: By which bridge the answers to a peer leave, and the guest's port that it is behind.
-WAYS_BACK = {"10.1.1.1": ("eth0", ""), "10.1.0.9": ("eth0", "vnet3"), "192.168.122.9": ("virbr0", "")}
-
-
-def ask(
-    monkeypatch: pytest.MonkeyPatch, state: Path, connection: Optional[Connection], *, console_here: bool = False
-) -> str:
-    monkeypatch.setattr(operator_connection, "ssh_connection", lambda: connection)
-    monkeypatch.setattr(links, "read_addresses", lambda: {"eth0": ["10.1.255.254/16"], "eth1": ["192.0.2.7/24"]})
-    monkeypatch.setattr(operator_connection, "way_back", lambda peer, address: WAYS_BACK.get(peer, ("", "")))
-    return confirm._who(state, console_here)
-
-
-@pytest.mark.guarantee("G37")
-def test_only_a_new_connection_from_elsewhere_confirms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting(tmp_path)
-    assert ask(monkeypatch, tmp_path, Connection("10.1.1.1", "10.1.255.254", 201.0)) == "10.1.1.1"
-    assert ask(monkeypatch, tmp_path, None, console_here=True) == "a person at the console"
-    with pytest.raises(Refused, match="there 50 s before the change, so it proves nothing") as told:
-        ask(monkeypatch, tmp_path, Connection("10.1.1.1", "10.1.255.254", 150.0))
-    assert told.value.code == "KVN561"
-    with pytest.raises(Refused, match="came in by eth1, which the change does not touch") as told:
-        ask(monkeypatch, tmp_path, Connection("192.0.2.1", "192.0.2.7", 201.0))
-    assert told.value.code == "KVN561"
-    assert told.value.hint is not None and told.value.hint.endswith(", to an address of eth0")
-    with pytest.raises(Refused, match="from this host itself") as told:
-        ask(monkeypatch, tmp_path, Connection("10.1.255.254", "10.1.255.254", 201.0))
-    assert told.value.code == "KVN561"
-    with pytest.raises(Refused, match="no SSH connection") as told:
-        ask(monkeypatch, tmp_path, None)
-    assert told.value.code == "KVN561"
-
-
-@pytest.mark.guarantee("G37")
-@pytest.mark.parametrize(
-    ("peer", "words"),
-    [
-        ("10.1.0.9", "from what is behind vnet3, on this host itself"),
-        ("192.168.122.9", "the answers to this connection leave by virbr0, which the change does not touch"),
-    ],
-)
-def test_a_guest_of_this_host_proves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, peer: str, words: str
-) -> None:
-    """No frame of its has left the machine."""
-    waiting(tmp_path)
-    with pytest.raises(Refused, match=words) as told:
-        ask(monkeypatch, tmp_path, Connection(peer, "10.1.255.254", 201.0))
-    assert told.value.code == "KVN561"
 
 
 def test_the_way_back_to_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,34 +139,11 @@ def test_who_comes_by_the_web_is_no_person_at_the_console(tmp_path: Path) -> Non
     assert ssh_connection(tmp_path, 23) == Connection("", "", 0.0)
 
 
-def test_where_nobody_comes_in_by_what_changes_any_new_connection_confirms(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waiting(tmp_path, proving=())
-    assert ask(monkeypatch, tmp_path, Connection("192.0.2.1", "192.0.2.7", 201.0)) == "192.0.2.1"
-    with pytest.raises(Refused, match="from this host itself"):
-        ask(monkeypatch, tmp_path, Connection("192.0.2.7", "192.0.2.7", 201.0))
-    with pytest.raises(Refused, match="there 50 s before the change"):
-        ask(monkeypatch, tmp_path, Connection("192.0.2.1", "192.0.2.7", 150.0))
-
-
-def test_nothing_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    new = Connection("10.1.1.1", "10.1.255.254", 201.0)
-    with pytest.raises(Refused, match="no change waits") as told:
-        ask(monkeypatch, tmp_path, new)
-    assert told.value.code == "KVN560"
-    monkeypatch.setattr(units, "is_unit_alive", lambda unit: True)
-    waiting(tmp_path, {"event": "failed", "error": "nobody confirmed"})
-    with pytest.raises(Refused, match="does not wait for a word") as told:
-        ask(monkeypatch, tmp_path, new)
-    assert told.value.code == "KVN560"
-
-
 def state(*interfaces: dict[str, Any]) -> dict[str, Any]:
     return {"interfaces": list(interfaces)}
 
 
-BRIDGE = {
+BRIDGE: dict[str, Any] = {
     "name": "eth0",
     "type": "linux-bridge",
     "bridge": {"port": [{"name": "peth0"}]},
@@ -256,10 +169,14 @@ def test_history_is_read_from_the_journals(tmp_path: Path) -> None:
         ]
         (folder / "snapshot.json").write_text(json.dumps({"files": records}))
 
-    kept = [{"event": "begin"}, {"event": "kept"}, {"event": "end", "outcome": "kept", "away": 0.3}]
+    kept: list[dict[str, Any]] = [
+        {"event": "begin"},
+        {"event": "kept"},
+        {"event": "end", "outcome": "kept", "away": 0.3},
+    ]
     past("1", kept, {"adopts": ["m1"]}, {})
     past("2", kept, {"adopts": ["m2"]}, {"nmstate.yml": "the first"})
-    undone = [
+    undone: list[dict[str, Any]] = [
         {"event": "begin"},
         {"event": "failed", "error": "no answer"},
         {"event": "undo", "why": "no answer"},
@@ -276,18 +193,3 @@ def test_history_is_read_from_the_journals(tmp_path: Path) -> None:
     assert before_the_last(tmp_path) == {"nmstate.yml": "the first"}
     past("4", kept, {"removes": True}, {})
     assert adopted(tmp_path) == set()
-
-
-def test_a_word_that_a_full_disk_does_not_take_is_a_refusal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    waiting(tmp_path)
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(confirm, "state_path", lambda: tmp_path)
-    monkeypatch.setattr(Path, "write_text", full)
-    assert main(["confirm", "--at-the-console"]) == 5
-    assert "KVN510: there is no room" in capfd.readouterr().err

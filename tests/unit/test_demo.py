@@ -1,4 +1,4 @@
-"""The demo where no machine can be booted, and how it judges what it sees where one can."""
+"""Tests of the demo: what it shows without machines, and how its checks read a machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab import build, demo, demo_offline
 from tests.lab.cache import LabError
-from tests.lab.demo_show import Show, claims, complete, table
+from tests.lab.demo_show import Show, claims, is_complete, table
 from tests.lab.machine import Machine
 from tests.lab.outage import Pings
 from tests.lab.seed import HOST_MAC
@@ -32,10 +32,10 @@ PICTURE: dict[str, Any] = {
 }
 
 
-def shows_what_needs_no_machine(said: str) -> bool:
+def shows_what_needs_no_machine(output: str) -> bool:
     return all(
-        words in said
-        for words in (
+        text in output
+        for text in (
             "no problem in 1 host",
             "type: linux-bridge",
             "type: mac-vtap",
@@ -46,83 +46,87 @@ def shows_what_needs_no_machine(said: str) -> bool:
     )
 
 
-def test_where_no_machine_can_be_booted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """It shows what needs none, says what it could not show and why, and fails."""
+def test_without_machines_it_shows_what_needs_none_and_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It prints what it could not show, and why."""
     monkeypatch.setattr(build, "why_not", lambda: "it needs root (mount namespaces, chroot)")
     assert demo.main([]) == 1
-    said = capsys.readouterr().out
-    assert shows_what_needs_no_machine(said), said
-    assert "it needs root (mount namespaces, chroot)" in said.rsplit("NOT SHOWN", 1)[1]
-    assert "\x1b" not in said
+    output = capsys.readouterr().out
+    assert shows_what_needs_no_machine(output), output
+    assert "it needs root (mount namespaces, chroot)" in output.rsplit("NOT SHOWN", 1)[1]
+    assert "\x1b" not in output
 
 
-def test_where_a_machine_does_not_come_up(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_machine_that_does_not_boot_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fails(*_: object) -> None:
         raise LabError("host (trixie): its kernel ended")
 
     monkeypatch.setattr(build, "prepare", lambda _: None)
     monkeypatch.setattr(demo, "booted", fails)
     assert demo.main([]) == 1
-    said = capsys.readouterr().out
-    assert shows_what_needs_no_machine(said), said
-    assert "its kernel ended" in said
+    output = capsys.readouterr().out
+    assert shows_what_needs_no_machine(output), output
+    assert "its kernel ended" in output
 
 
-def test_without_what_kvmnet_needs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A Python without kvmnet's dependencies: the demo says how to get them."""
+def test_without_dependencies_it_prints_how_to_install_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(build, "why_not", lambda: "it needs Debian")
     monkeypatch.setattr(demo_offline, "interpreter", lambda: [sys.executable, "-S", "-E"])
     assert demo.main([]) == 1
     assert "make check" in capsys.readouterr().out
 
 
-def test_the_picture() -> None:
+def test_all_checks_of_the_applied_state_pass() -> None:
     assert [claim for claim, true in claims(PICTURE) if not true] == []
 
 
 @pytest.mark.parametrize(
     ("path", "value", "claim"),
     [
-        (("peth0",), {}, "peth0 is there"),
+        (("peth0",), {}, "peth0 exists"),
         (("peth0", "master"), "br0", "a port of eth0"),
         (("peth0", "promiscuity"), 1, "promiscuity 1"),
         (("peth0", "flags"), ["UP"], "PROMISC in its flags"),
         (("eth0", "address"), "52:54:00:00:00:01", "the NIC's MAC"),
         (("eth0", "linkinfo", "info_data", "stp_state"), 1, "STP is off"),
         (("addresses", "eth0"), [], "10.1.255.254/16"),
-        (("addresses", "peth0"), ["10.1.255.254/16"], "peth0 no address"),
+        (("addresses", "peth0"), ["10.1.255.254/16"], "peth0 has no address"),
         (("default",), [["10.1.1.1", "peth0"]], "default route"),
         (("zones", "eth0"), 's ""', "zone trusted"),
         (("udev",), ["ID_NET_LINK_FILE=/usr/lib/systemd/network/99-default.link"], "udev"),
     ],
 )
-def test_not_the_picture(path: tuple[str, ...], value: object, claim: str) -> None:
-    """Each thing that is not so is told as such."""
+def test_a_difference_fails_its_check(path: tuple[str, ...], value: object, claim: str) -> None:
     seen = copy.deepcopy(PICTURE)
     inner = seen
     for key in path[:-1]:
         inner = inner[key]
     inner[path[-1]] = value
-    assert any(claim in words for words, true in claims(seen) if not true)
+    assert any(claim in text for text, true in claims(seen) if not true)
 
 
-def test_all_of_it_must_be_seen(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_part_must_pass(capsys: pytest.CaptureFixture[str]) -> None:
     show = Show("trixie", NONE, NONE)
     show.part = "applied"
     show.check("eth0 is a bridge", True)
-    assert complete(show, ["applied"])
-    assert not complete(show, ["applied", "after a reboot"])
+    assert is_complete(show, ["applied"])
+    assert not is_complete(show, ["applied", "after a reboot"])
     assert [row.split() for row in table([show], ["applied", "after a reboot"])[1:]] == [
         ["applied", "yes,", "1", "check"],
-        ["after", "a", "reboot", "NOT", "SEEN"],
+        ["after", "a", "reboot", "NOT", "CHECKED"],
     ]
     show.check("STP is off", False)
-    assert not complete(show, ["applied"])
+    assert not is_complete(show, ["applied"])
     assert "1 of 2 FAILED" in table([show], ["applied"])[1]
     assert demo.summary([show], ["trixie"], 60) == 1
-    said = capsys.readouterr().out
-    assert "FAILED trixie, applied: STP is off" in said
-    assert "eth0 is a bridge" not in said, "it is not this show's turn yet"
+    output = capsys.readouterr().out
+    assert "FAILED trixie, applied: STP is off" in output
+    assert "eth0 is a bridge" not in output, "this show has not had its turn"
     show.take_turn()
     assert capsys.readouterr().out == "  ok     eth0 is a bridge\n  FAILED STP is off\n"
 
@@ -133,7 +137,7 @@ def test_the_demo_succeeds_only_with_both_generations(capsys: pytest.CaptureFixt
         show = Show(generation, NONE, NONE)
         for part in demo.PARTS:
             show.part = part
-            show.check("so it is", True)
+            show.check("a check", True)
         shows.append(show)
     assert demo.summary(shows, ["trixie", "bookworm"], 60) == 0
     assert demo.summary(shows[:1], ["trixie", "bookworm"], 60) == 1

@@ -12,6 +12,7 @@ from typing import Optional
 
 import pytest
 
+from tests import plain_words
 from tools import reference
 
 ROOT = reference.ROOT
@@ -20,7 +21,6 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/**/*.md", "tests/**/*.md", "benchmarks/**/*.md", "examples/**/*.md")
     for path in ROOT.glob(pattern)
 )
-WORDS = ROOT / "tests/plain_words.txt"
 
 
 def name(path: Path) -> str:
@@ -93,14 +93,6 @@ def test_every_page_of_docs_is_linked_in_the_readme() -> None:
     assert {name(path) for path in PAGES if name(path).startswith("docs/")} - linked == set()
 
 
-def words() -> list[tuple[re.Pattern[str], str]]:
-    """The expressions of tests/plain_words.txt and what to write instead."""
-    lines = [line for line in text_of(WORDS).splitlines() if line and not line.startswith("#")]
-    parts = [line.partition("\t# ") for line in lines]
-    assert all(expression and instead for expression, _, instead in parts), "expression, tab, # replacement"
-    return [(re.compile(expression, re.I), instead) for expression, _, instead in parts]
-
-
 def written_by_hand(path: Path) -> str:
     """A page without what is generated: that is checked where it comes from."""
     text = text_of(path)
@@ -111,10 +103,9 @@ def written_by_hand(path: Path) -> str:
 def test_words_are_plain(path: Path) -> None:
     lines = prose(written_by_hand(path)).splitlines()
     findings = [
-        f"{name(path)}:{number}: {match[0]!r}, write: {instead}"
+        f"{name(path)}:{number}: {finding.match!r}, write: {finding.instead}"
         for number, line in enumerate(lines, 1)
-        for expression, instead in words()
-        for match in expression.finditer(line)
+        for finding in plain_words.find(line)
     ]
     assert findings == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from typing import Any
 
 from kvmnet.core import catalogue
 from kvmnet.core.rendering import bundle_files
@@ -23,7 +24,7 @@ def test_generated_definitions_are_valid_and_mistakes_in_them_are_found() -> Non
     assert set(found_codes) == {code for code, _ in MUTATORS}
 
 
-def render_files(data: fuzz.Any) -> dict[str, dict[str, str]]:
+def render_files(data: Any) -> dict[str, dict[str, str]]:
     definition = fuzz.load(data)
     assert definition.ok
     return {bundle.host: bundle_files.files_of(bundle) for bundle in definition.bundles()}
@@ -37,7 +38,7 @@ def test_a_change_affects_only_the_folders_of_its_hosts() -> None:
         data = cluster(rng)
         before = render_files(data)
 
-        def changed_hosts(other: fuzz.Any, before: dict[str, dict[str, str]] = before) -> set[str]:
+        def changed_hosts(other: Any, before: dict[str, dict[str, str]] = before) -> set[str]:
             after = render_files(other)
             return {host for host in before.keys() | after.keys() if before.get(host) != after.get(host)}
 

@@ -115,7 +115,7 @@ def test_a_profile_whose_keyfile_does_not_name_it_is_given_back_too(tmp_path: Pa
 
 
 def test_a_bond_from_before_kvmnet_is_activated_and_compared_too(tmp_path: Path) -> None:
-    bond = {"name": "bond0", "mac": None, "kind": "bond", "address": MAC, "altnames": []}
+    bond: dict[str, Any] = {"name": "bond0", "mac": None, "kind": "bond", "address": MAC, "altnames": []}
     snapshot = {
         "links": {"eth0": link("eth0", master="bond0"), "bond0": bond},
         "profiles": [{"uuid": u, "device": d, "file": "", "id": d} for u, d in (("u-1", "eth0"), ("u-2", "bond0"))],

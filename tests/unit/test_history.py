@@ -8,11 +8,10 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet.cli.status import _line, _open_text
 from kvmnet.core.reporting.report import outcome_text
-from kvmnet.system import clock, units
+from kvmnet.system import clock
 from kvmnet.system.journal import Journal
-from kvmnet.transaction.history import PROVING, TAKING, Open, away_at_most, ended, opened
+from kvmnet.transaction.history import PROVING, TAKING, away_at_most
 from kvmnet.transaction.step_actions import DO
 
 Event = dict[str, Any]
@@ -112,73 +111,8 @@ def test_every_word_of_a_journal_has_both_times(tmp_path: Path) -> None:
     assert Journal(tmp_path).events()[-1]["up"] == 7.0
 
 
-def remembered(tmp_path: Path, events: list[Event]) -> str:
-    folder = tmp_path / "history" / "1"
-    folder.mkdir(parents=True)
-    (folder / "transaction.json").write_text(json.dumps({**CHANGE, "changes": [{}]}))
-    (folder / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
-    return _line(ended(tmp_path)[0])
-
-
-END = {"outcome": "rolled back", "verified": True}
-
-
-def test_the_history_tells_it_where_the_worker_was_killed(tmp_path: Path) -> None:
-    told = remembered(tmp_path, [*KILLED, *undone(120), event(123.5, "verified"), event(123.6, "end", **END)])
-    assert told.endswith("- 1 change - addresses away 21.5 s at most")
-
-
-def test_the_history_tells_both_where_the_worker_saw_it_fail(tmp_path: Path) -> None:
-    failed = event(110, "failed", error="no answer", away=5.2)
-    told = remembered(tmp_path, [*KILLED, failed, *undone(111), event(123.5, "verified"), event(124, "end", **END)])
-    assert told.endswith("- gateway away 5.2 s before the undo; addresses away 21.5 s at most")
-
-
-def test_the_history_tells_of_a_boot(tmp_path: Path) -> None:
-    again = [*undone(9, "two", DATE + 130), event(20, "verified", DATE + 130), event(21, "end", DATE + 130, **END)]
-    assert remembered(tmp_path, [*KILLED, *again]).endswith("addresses away 48.0 s at most, a boot among them")
-
-
-@pytest.mark.parametrize(("away", "told"), [(0.4, "gateway away 0.4 s"), (None, "addresses away 5.0 s at most")])
-def test_of_what_was_kept_the_watched_gateway_tells_more(tmp_path: Path, away: Optional[float], told: str) -> None:
-    end = event(200, "end", outcome="kept", away=away)
-    assert remembered(tmp_path, [*KEPT, event(200, "kept"), end]).endswith(f"- 1 change - {told}")
-
-
 def test_the_last_line_tells_it_too() -> None:
     assert outcome_text(3, None, None, at_most=9.1).endswith("(the host's addresses were missing for at most 9.1 s)")
     both = "(10.1.1.1 did not reply for 0.4 s before the rollback; the host's addresses were missing for at most 9.1 s)"
     assert outcome_text(3, 0.4, "10.1.1.1", at_most=9.1).endswith(both)
     assert outcome_text(0, 0.4, "10.1.1.1", at_most=9.1).endswith("(10.1.1.1 did not reply for at most 0.4 s)")
-
-
-@pytest.mark.guarantee("G07")
-def test_status_says_how_to_go_on_from_what_could_not_be_verified() -> None:
-    told = _open_text(Open("T", "h", 0.0, "x", None, False, True, ("routes: gone x",), ("ip route add x",)))
-    assert told[1:] == [
-        "  undoing: x",
-        "  nobody works on it: `kvmnet rollback` undoes it",
-        "  not as it was before:",
-        "    routes: gone x",
-        "  what would mend it:",
-        "    ip route add x",
-        "  or, if it is right as it is: /usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz --accept",
-    ]
-    works = _open_text(Open("T", "h", 0.0, "x", 12.4, True, False, ()))
-    assert works[1:] == ["  now: x", "  the watchdog undoes it in 12 s, unless this is done by then"]
-
-
-def test_status_says_for_how_long_a_word_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is less than what the watchdog waits for."""
-    (tmp_path / "open").mkdir()
-    monkeypatch.setattr(units, "is_unit_alive", lambda unit: True)
-    monkeypatch.setattr(clock, "uptime", lambda: 150.0)
-    asked = event(100, "do", step=0, op="confirm", title="wait for a word", seconds=120, until=250)
-    lines = [event(90, "begin", steps=["x"]), asked]
-    for more, word, left in (([], 70.0, 100.0), ([event(140, "done", step=0)], None, None)):
-        journal = tmp_path / "open" / "journal.jsonl"
-        journal.write_text("".join(json.dumps(line) + "\n" for line in [*lines, *more]))
-        now = opened(tmp_path)
-        assert now is not None and now.confirm_left == word and (left is None or now.left == left)
-        said = "  `kvmnet confirm` by a new connection counts for 70 s more" in _open_text(now)
-        assert said is (word is not None)

@@ -38,7 +38,7 @@ class System:
             return "removed peth0.2\n"
         if argv[-1] == "--status":
             device = {"there": True, "guests": ["one"], "uppers": []}
-            allowed = {"peth0.2": {}} if self.host else {}
+            allowed: dict[str, Any] = {"peth0.2": {}} if self.host else {}
             return json.dumps({"host": self.host, "allowed": allowed, "devices": {"peth0.2": device}, **self.more})
         return ""
 
@@ -109,16 +109,16 @@ def test_selinux_that_would_stop_the_hook_is_told(
 
 def test_status_says_why_it_knows_no_definition(system: System, capfdbinary: Any, monkeypatch: Any) -> None:
     hook_installation.install(lambda _: None)
-    assert "may come with guests of this host: peth0.2\n" in hook_cli(capfdbinary, "status")[1]
+    assert "VLAN devices that it creates on demand: peth0.2\n" in hook_cli(capfdbinary, "status")[1]
     system.host = None
-    assert "nothing was applied here" in hook_cli(capfdbinary, "status")[1]
+    assert "nothing is applied on this host" in hook_cli(capfdbinary, "status")[1]
     system.more = {"unreadable": True}
     code, out, _ = hook_cli(capfdbinary, "status")
-    assert code == 0 and "only root sees\n" in out and "none" not in out
+    assert code == 0 and "run as root to see" in out and "none" not in out
     assert json.loads(hook_cli(capfdbinary, "status", "--json")[1])["unreadable"] is True
     system.more = {"damaged": "/x/hook.json is damaged"}
     code, out, _ = hook_cli(capfdbinary, "status")
-    assert code == 1 and "/x/hook.json is damaged: `kvmnet apply` writes it anew" in out
+    assert code == 1 and "/x/hook.json is damaged: run `kvmnet apply` to write it again" in out
 
 
 def test_a_hook_that_cannot_work_is_not_called_installed(system: System, capfdbinary: Any) -> None:
@@ -126,12 +126,12 @@ def test_a_hook_that_cannot_work_is_not_called_installed(system: System, capfdbi
     assert hook_cli(capfdbinary, "status")[0] == 0
     Path(hook_installation.HOOK).chmod(0o644)
     code, out, _ = hook_cli(capfdbinary, "status")
-    assert code == 1 and f"not as this version installs it: {hook_installation.HOOK}\n" in out
+    assert code == 1 and f"differs from this version of kvmnet: {hook_installation.HOOK}\n" in out
     assert f"wrote {hook_installation.HOOK}\n" in hook_cli(capfdbinary, "install")[1]
     assert hook_cli(capfdbinary, "status")[0] == 0
     system.enabled = False
     code, out, _ = hook_cli(capfdbinary, "status")
-    assert code == 1 and "its unit does not run when libvirt starts" in out
+    assert code == 1 and "its systemd unit is disabled: it does not run when libvirt starts" in out
     assert f"enabled {hook_installation.UNIT}\n" in hook_cli(capfdbinary, "install")[1]
     assert hook_cli(capfdbinary, "status")[0] == 0
 
@@ -140,7 +140,7 @@ def test_another_versions_file_is_known(system: System, capfdbinary: Any) -> Non
     hook_installation.install(lambda _: None)
     Path(hook_installation.HOOK).write_text("#!/bin/sh\n")
     code, out, _ = hook_cli(capfdbinary, "status")
-    assert code == 1 and f"not as this version installs it: {hook_installation.HOOK}\n" in out
+    assert code == 1 and f"differs from this version of kvmnet: {hook_installation.HOOK}\n" in out
     found = json.loads(hook_cli(capfdbinary, "status", "--json")[1])
     assert (found["installed"], found["other_version"], found["missing"]) == (False, [hook_installation.HOOK], [])
 

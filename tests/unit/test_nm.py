@@ -10,6 +10,7 @@ from jeepney import HeaderFields, Message, new_error, new_method_return
 
 from kvmnet.host import networkmanager_dbus
 from kvmnet.host.networkmanager_dbus import WINDOW, Call, NetworkManager, NMError
+from kvmnet.host.networkmanager_objects import BUS
 from kvmnet.system import programs
 from kvmnet.system.errors import HostError
 
@@ -132,13 +133,13 @@ def test_of_many_devices_all_is_looked_at_once(bus: Bus, monkeypatch: pytest.Mon
     for name in names[1:]:
         device = {"Interface": told(name), "State": told(100 if name != "v2" else 50)}
         device["ActiveConnection"] = told(f"/active/{name}" if name != "v2" else "/")
-        found[f"/device/{name}"] = {f"{networkmanager_dbus.BUS}.Device": device}
+        found[f"/device/{name}"] = {f"{BUS}.Device": device}
         if name != "v2":
             for path, uuid in ((f"/active/{name}", f"u-{name}"), (f"/going/{name}", "u-old")):
                 active = {"Uuid": told(uuid), "Devices": told([f"/device/{name}"])}
-                found[path] = {f"{networkmanager_dbus.BUS}.Connection.Active": active}
+                found[path] = {f"{BUS}.Connection.Active": active}
     old = {"Interface": told("v3"), "State": told(10), "ActiveConnection": told("/")}
-    found["/device/old"] = {f"{networkmanager_dbus.BUS}.Device": old}
+    found["/device/old"] = {f"{BUS}.Device": old}
     monkeypatch.setattr(programs, "run_json", lambda *_: {"data": [found]})
     manager = NetworkManager()
     assert manager.states(names) == {name: 50 if name == "v2" else 100 for name in names[1:]}

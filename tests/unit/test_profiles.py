@@ -14,7 +14,8 @@ from kvmnet.core.live.kernel_only import Managed
 from kvmnet.core.live.live_host import Profile
 from kvmnet.host import read_live
 from kvmnet.host.connection_profiles import bound_profiles, read_manager
-from kvmnet.host.networkmanager_dbus import BUS, NMError
+from kvmnet.host.networkmanager_dbus import NMError
+from kvmnet.host.networkmanager_objects import BUS
 from kvmnet.system import firewalld, programs
 from kvmnet.system.errors import HostError
 from kvmnet.transaction import prepare

@@ -161,7 +161,7 @@ def test_at_boot_files_and_names_come_first_and_nothing_is_closed(
     specs = [{"op": op, "mac": "m"} for op in ("checkpoint", "profile", "zone", "files", "rename", "hostname")]
     transaction = {"id": "T", "boot": "an earlier one", "steps": [{"title": "x", "undo": specs}]}
     files.write_file(str(opened / "open" / "transaction.json"), json.dumps(transaction).encode())
-    before = {"files": [], "profiles": [], "macs": [], "uuids": [], "links": {}}
+    before: dict[str, Any] = {"files": [], "profiles": [], "macs": [], "uuids": [], "links": {}}
     files.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     for op in undo.UNDO:
         monkeypatch.setitem(undo.UNDO, op, lambda folder, spec: seen.append(spec["op"]) or "")
@@ -321,7 +321,7 @@ def test_nics_that_the_boot_named_otherwise_have_their_names_again(
     """Without the .link files that a removal had taken away before it renamed any. One may have another's name."""
     wanted = {"m1": "eth0", "m2": "eth1"} if len(names) > 1 else {"m1": "peth0"}
     rows = {**{name: {"mac": mac} for mac, name in wanted.items()}, "br0": {"mac": None}}
-    before = {"files": [], "profiles": [], "uuids": [], "links": rows}
+    before: dict[str, Any] = {"files": [], "profiles": [], "uuids": [], "links": rows}
     files.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     here = dict(names)
 
@@ -362,7 +362,7 @@ def test_what_was_in_memory_alone_is_not_looked_for_after_a_boot(monkeypatch: py
     monkeypatch.setattr(
         snapshot, "read_host_state", lambda *_: {**dict.fromkeys(("addresses", "routes", "zones", "dns")), **seen}
     )
-    asked = {"names": [], "macs": [], "uuids": [], "global dns": None}
+    asked: dict[str, Any] = {"names": [], "macs": [], "uuids": [], "global dns": None}
     monkeypatch.setattr(networkmanager, "read_global_dns", lambda: None)
     seen["global dns"] = None
     assert comparison.find_differences({**now, **asked}) == ["file /etc/a: is gone"]
@@ -824,8 +824,8 @@ def test_a_bond_that_went_with_its_bridge_comes_back_before_its_ports(monkeypatc
         raise HostError("no")
 
     profiles = [{"uuid": f"u-{name}", "device": name} for name in ("eth0", "bond0", "eth1", "eth9")]
-    before = {"names": [], "macs": [], "uuids": [], "links": Network("02::1", False).links(), "routes": []}
-    before |= {"profiles": profiles, "addresses": {"eth9": ["10.0.0.9/24"]}}
+    before: dict[str, Any] = {"names": [], "macs": [], "uuids": [], "routes": []}
+    before |= {"links": Network("02::1", False).links(), "profiles": profiles, "addresses": {"eth9": ["10.0.0.9/24"]}}
     here = {"profiles": profiles[2:], "addresses": {"eth9": ["10.0.0.9/24"]}, "routes": [], "links": {"eth1": {}}}
     monkeypatch.setattr(snapshot, "read_host_state", lambda *_: here)
     monkeypatch.setattr(links, "read_links", lambda: {"eth0": {}, "eth1": {}, "eth9": {}})
@@ -842,7 +842,7 @@ def test_the_way_to_the_gateway_comes_up_first(monkeypatch: pytest.MonkeyPatch) 
     master = {"eth0.2": "br2", "eth0.3": "br3", "eth0.4": "br4", "eth0": None, "eth1": None}
     bridges = dict.fromkeys(("br2", "br3", "br4"))
     rows = {name: {"master": master.get(name), "over": over.get(name)} for name in {**over, **bridges}}
-    before = {"links": rows, "names": [], "macs": [], "uuids": []}
+    before: dict[str, Any] = {"links": rows, "names": [], "macs": [], "uuids": []}
     before["profiles"] = [{"uuid": f"u-{name}", "device": name} for name in (None, *bridges, *over)]
     before["addresses"] = {"br2": [], "br4": ["10.4.0.1/24"], "eth1": ["10.9.0.1/24"]}
     before["routes"] = [{"to": "default", "dev": "br3", "via": "10.3.0.254"}, {"to": "10.9.0.0/24", "dev": "eth1"}]
@@ -852,7 +852,7 @@ def test_the_way_to_the_gateway_comes_up_first(monkeypatch: pytest.MonkeyPatch) 
         snapshot, "read_host_state", lambda *_: {"profiles": [], "links": {}, "addresses": {}, "routes": []}
     )
     monkeypatch.setattr(links, "read_links", lambda: rows)
-    monkeypatch.setattr(programs, "run", lambda *argv: ran.append(argv[-1]) or "")  # type: ignore[func-returns-value]
+    monkeypatch.setattr(programs, "run", lambda *argv: ran.append(argv[-1]) or "")
     restore.reactivate_profiles(before)
     assert ran == ["br3", "eth0", "eth0.3", "br4", "eth1", "eth0.4", "br2", "eth0.2"]
 
@@ -969,7 +969,8 @@ def test_what_stands_on_a_link_gets_its_mtu_back(ports: Ports) -> None:
 
 def test_a_snapshot_without_guests_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "run_json", lambda *_: pytest.fail("ip was asked"))
-    for before in ({}, {"guests": {}}):
+    without: list[dict[str, Any]] = [{}, {"guests": {}}]
+    for before in without:
         assert (comparison.guest_differences(before), restore.restore_guest_ports(before)) == ([], [])
 
 
@@ -1026,7 +1027,7 @@ def test_a_profile_loses_the_name_that_it_got_in_memory_before_its_nic_is_rename
 def test_a_profile_that_was_there_before_is_not_ours_to_delete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By whatever it has the UUID that ours was to have."""
     machine = Profiles(monkeypatch, {"u-1": "br1", "u-2": "br2"})
-    before = {"links": {"br2": {"kind": "bridge"}}, "profiles": [{"uuid": "u-2"}]}
+    before: dict[str, Any] = {"links": {"br2": {"kind": "bridge"}}, "profiles": [{"uuid": "u-2"}]}
     files.write_file(str(tmp_path / "snapshot.json"), json.dumps(before).encode())
     undo.UNDO["profiles"](tmp_path, {"profiles": {"u-1": "br1", "u-2": "br2"}})
     assert machine.calls == ["nmcli -w 16 connection delete uuid u-1"]
@@ -1059,7 +1060,7 @@ def test_all_zones_are_told_by_one_call(monkeypatch: pytest.MonkeyPatch) -> None
     assert firewalld.read_zones() == {"eth0": "trusted", "peth0": "trusted"}
 
 
-SHOWN = [
+SHOWN: list[dict[str, Any]] = [
     {"ifname": "eth0", "address": "02:00:00:00:00:01", "link_type": "ether", "mtu": 1500, "flags": ["UP"]},
     {
         "ifname": "bond0",
@@ -1195,7 +1196,7 @@ def test_a_guest_that_was_started_during_the_change_is_told_of(
     ports: Ports, opened: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On what goes with the undo. Nothing can give it its network back; one that stays, or that has ended, is none."""
-    before = {"files": [], "profiles": [], "guests": links.read_guest_ports()}
+    before: dict[str, Any] = {"files": [], "profiles": [], "guests": links.read_guest_ports()}
     files.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     for number, name in enumerate(("vnet1", "vnet2", "vnet3")):
         ports.add(name, 20 + number, "tun", master="br6")
@@ -1457,7 +1458,7 @@ def test_what_one_part_of_an_undo_meets_does_not_end_the_others(opened: Path, mo
         monkeypatch.setattr(restore, name, broken(name, error))
     for module, name in ((restore, "restore_guest_ports"), (links, "read_guest_ports"), (snapshot, "read_host_state")):
         monkeypatch.setattr(module, name, broken(name, LookupError("x")))
-    before = {"files": [], "profiles": [], "names": [], "macs": [], "uuids": [], "links": {}}
+    before: dict[str, Any] = {"files": [], "profiles": [], "names": [], "macs": [], "uuids": [], "links": {}}
     files.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     Journal(opened / "open").append("do", step=0)
     assert undone(opened, monkeypatch) == (4, [0])
@@ -1475,7 +1476,7 @@ def test_a_machine_that_cannot_be_read_differs(tmp_path: Path, monkeypatch: pyte
         raise IndexError
 
     monkeypatch.setattr(snapshot, "read_host_state", observe)
-    before = {"names": [], "macs": [], "uuids": [], "files": [{"path": str(tmp_path), "absent": True}]}
+    before: dict[str, Any] = {"names": [], "macs": [], "uuids": [], "files": [{"path": str(tmp_path), "absent": True}]}
     file, machine = comparison.find_differences(before)
     assert file.startswith(f"file {tmp_path}: cannot be read: ")
     assert machine.startswith("the machine cannot be read: ")
@@ -1508,7 +1509,7 @@ def test_an_undo_that_breaks_off_again_is_begun_anew_later_each_time(
     monkeypatch: pytest.MonkeyPatch, undos: list[float], now: float, time_for_it: bool
 ) -> None:
     monkeypatch.setattr(clock, "uptime", lambda: now)
-    events = [{"event": "do"}, {"event": "undo", "up": 1}, {"event": "not-verified"}]
+    events: list[dict[str, Any]] = [{"event": "do"}, {"event": "undo", "up": 1}, {"event": "not-verified"}]
     assert watchdog.is_retry_due([*events, *({"event": "undo", "up": up} for up in undos)]) is time_for_it
 
 
@@ -1581,7 +1582,7 @@ def test_after_a_boot_half_of_it_is_not_given_back(
     """What is on the disk belongs together, and the machine has started by it."""
     file = opened / "eth0.nmconnection"
     file.write_text("was")
-    before = {"files": [files.record_file(str(file))], "profiles": [], "links": {}}
+    before: dict[str, Any] = {"files": [files.record_file(str(file))], "profiles": [], "links": {}}
     file.write_text("is" if differs else "was")
     files.write_file(str(opened / "open" / "snapshot.json"), json.dumps(before).encode())
     steps = [{"title": "step", "undo": [{"op": "note", "n": 0}]}]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kvmnet.core.base.errors import Refused
 from kvmnet.rescue import BYTE_CODE, SOURCES, archive
 from kvmnet.system import programs
 from kvmnet.system.errors import HostError
@@ -153,5 +154,5 @@ def test_a_program_that_does_not_run_is_refused(tmp_path: Path, monkeypatch: pyt
         raise HostError("python3: too old")
 
     monkeypatch.setattr(programs, "run", fail)
-    with pytest.raises(safeguards.Refused, match="the rescue program does not run on this host: python3: too old"):
+    with pytest.raises(Refused, match="the rescue program does not run on this host: python3: too old"):
         safeguards.try_rescue_program(tmp_path)

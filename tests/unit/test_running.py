@@ -125,7 +125,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(libvirt, "SOCKETS", (str(tmp_path / "no"), str(tmp_path / "socket")))
     monkeypatch.setattr(libvirt, "STATUS_DIR", str(tmp_path))
     monkeypatch.setattr(libvirt, "_binding", lambda: None)
-    monkeypatch.setattr(libvirt.shutil, "which", lambda *_, **__: "/usr/bin/virsh")
+    monkeypatch.setattr("shutil.which", lambda *_, **__: "/usr/bin/virsh")
     return tmp_path
 
 
@@ -166,14 +166,14 @@ def test_a_libvirt_that_does_not_answer_is_told_and_not_waited_for(here: Path, m
 
     monkeypatch.setattr(programs, "run", hangs)
     assert read_guests.read_running({}).problem == "no answer within 8 s"
-    monkeypatch.setattr(libvirt.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     assert "neither its Python binding nor virsh" in read_guests.read_running({}).problem
 
 
 def test_without_an_answer_its_own_notes_tell_the_guests(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of those whose process is there still."""
     monkeypatch.setattr(libvirt, "_binding", lambda: None)
-    monkeypatch.setattr(libvirt.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     monkeypatch.setattr(hook, "STATUS_DIR", str(here))
     (here / "g.xml").write_text(f"<domstatus pid='{os.getpid()}'>{DOMAIN}</domstatus>")
     gone = DOMAIN.replace("compute-0-0-0", "gone")

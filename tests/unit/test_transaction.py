@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -16,17 +15,13 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn, Optional
+from typing import Any, NoReturn
 
 import pytest
 
-from kvmnet.cli import follow as telling
-from kvmnet.cli import rollback as rolling
-from kvmnet.cli.host import Console
 from kvmnet.core.assessment import assess
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.reporting.report import event_text, outcome_text
-from kvmnet.host import nmstate
 from kvmnet.host.networkmanager_dbus import NameServers
 from kvmnet.host.nmstate import Nmstatectl, NmstateError, find_backend
 from kvmnet.host.ping import _checksum, longest_gap
@@ -35,7 +30,7 @@ from kvmnet.system import clock, files, firewalld, links, lock, networkmanager, 
 from kvmnet.system.errors import HostError
 from kvmnet.system.journal import Journal
 from kvmnet.transaction import launch, readback, safeguards, step_actions, worker
-from kvmnet.transaction.history import Open, ended
+from kvmnet.transaction.history import ended
 from kvmnet.transaction.prepare import Prepared
 from kvmnet.transaction.readback import late, missing, unknown_servers
 from kvmnet.transaction.step_actions import DO, StepFailed, without_meta
@@ -61,7 +56,7 @@ def shows(monkeypatch: pytest.MonkeyPatch, *shown: dict[str, Any], addresses: di
 
 def test_what_the_kernel_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     shows(monkeypatch, {"name": "peth0", "promiscuous": True, "up": False}, addresses={"peth0": []})
-    wanted = [
+    wanted: list[dict[str, Any]] = [
         {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": ["10.0.0.1/8"], "routes": []},
         {"name": "eth0", "addresses": [], "routes": []},
     ]
@@ -166,7 +161,7 @@ def test_following_ends_with_the_transaction() -> None:
 def test_following_notices_that_the_worker_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(units, "is_unit_alive", lambda unit: False)
     clock = iter(float(n) for n in range(0, 1000, 3))
-    monkeypatch.setattr(launch.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
 
 
@@ -177,7 +172,7 @@ def test_following_asks_systemd_only_when_nobody_has_the_lock(tmp_path: Path, mo
     monkeypatch.setattr(lock, "is_locked", lambda state: state == tmp_path and next(taken))
     monkeypatch.setattr(units, "is_unit_alive", lambda unit: bool(asked.append(unit)))
     monkeypatch.setattr(launch, "LOOK", 0)
-    monkeypatch.setattr(launch.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
     assert asked == [launch.unit_name("T")] and next(taken, None) is None
 
@@ -231,7 +226,7 @@ def test_a_hanging_nmstate_is_killed(tmp_path: Path) -> None:
 
 
 def test_without_nmstate_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nmstate.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(NmstateError, match="dnf install python3-libnmstate"):
         find_backend("nmstatectl")
 
@@ -438,7 +433,7 @@ def test_what_the_disk_does_not_take_is_a_refusal_of_which_nothing_is_left(
 def test_so_is_a_folder_that_cannot_be_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, word: str
 ) -> None:
-    launch.safeguards.install(tmp_path, PROGRAM)
+    safeguards.install(tmp_path, PROGRAM)
     monkeypatch.setattr(safeguards, "install", lambda *_: None)
     monkeypatch.setattr(Path, word, raising(OSError(errno.EIO, "broken")))
     with pytest.raises(Refused, match="broken") as refused:
@@ -498,7 +493,7 @@ def test_a_machine_that_can_start_no_process_leaves_nothing_open(
 
 
 def settings(unit: str) -> dict[str, str]:
-    text = safeguards.UNITS[unit].format(state="/var/lib/kvmnet", python=safeguards.SYSTEM_PYTHON)
+    text = safeguards.UNITS[unit].format(state="/var/lib/kvmnet", python=programs.SYSTEM_PYTHON)
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
@@ -541,13 +536,13 @@ def unit_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(safeguards, "UNIT_DIR", folder)
     monkeypatch.setattr(programs, "run", lambda *words, **_: "")
     monkeypatch.setattr(worker, "_run_steps", lambda *_: None)
-    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     return folder
 
 
 def worked(state: Path, *, removes: bool) -> tuple[int, Any]:
     """What the worker returns, and the last word of the journal that is in the history then."""
-    held = {"id": "T", "steps": [], "watch": None, "backend": "nmstatectl", "removes": removes}
+    held: dict[str, Any] = {"id": "T", "steps": [], "watch": None, "backend": "nmstatectl", "removes": removes}
     (state / "open" / "transaction.json").write_text(json.dumps(held))
     code = worker.work(state)
     assert not (state / "open").exists()
@@ -783,96 +778,3 @@ def test_a_removal_that_leaves_a_profile_of_kvmnets_is_no_removal(
         DO["as before"](context, {"gone": ["u-br5"]})
     keyfile.unlink()
     assert DO["as before"](context, {"gone": ["u-br5"]}) == "0 NICs, 0 files as before"
-
-
-def test_a_way_back_that_does_not_work_is_told_before_the_plan(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
-) -> None:
-    monkeypatch.setattr(telling, "state_path", lambda: tmp_path / "state")
-    monkeypatch.setattr(telling, "tell_plan", lambda *_: pytest.fail("the plan was told"))
-    monkeypatch.setattr(programs, "run", raising(HostError("python3: too old")))
-    with pytest.raises(Refused, match="the rescue program does not run on this host") as refused:
-        telling.carry_out(Console(False), lambda _: prepared, yes=True)
-    assert refused.value.code == "KVN509"
-    assert list((tmp_path / "state").iterdir()) == [tmp_path / "state" / "lock"]
-
-
-@pytest.mark.guarantee("G09")
-@pytest.mark.parametrize("first", [KeyboardInterrupt, None])
-def test_the_change_is_undone_also_where_nobody_hears_of_it(
-    opened_here: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, first: Optional[type[BaseException]]
-) -> None:
-    """`apply | tee log`: Ctrl-C ends tee too, and what is told then has no reader."""
-    state, asked = opened_here
-    ends = iter([first, 3])
-
-    def follow(*_: Any) -> Optional[int]:
-        end = next(ends)
-        if end is KeyboardInterrupt:
-            raise KeyboardInterrupt
-        return end if isinstance(end, int) else None
-
-    monkeypatch.setattr(launch, "follow", follow)
-    assert telling.follow_to_end(Console(False), state, "T") == 3
-    assert asked == ["cancel" if first else "rescue"]
-
-
-@pytest.mark.guarantee("G09")
-def test_a_rollback_is_asked_for_also_where_nobody_hears_of_it(
-    opened_here: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state, asked = opened_here
-    monkeypatch.setattr(launch, "follow", lambda *_: 3)
-    monkeypatch.setattr(rolling, "state_path", lambda: state)
-    now = Open("T", "h", 0.0, "x", 12.4, True, False, ())
-    assert rolling._undo_open(Console(False), now, dry_run=False) == 0
-    assert asked == ["cancel"]
-
-
-@pytest.fixture
-def opened_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[str]]:
-    """The state directory, with an open transaction, and what is asked for its undo; no output can be written."""
-    asked: list[str] = []
-    (tmp_path / "open").mkdir()
-    (tmp_path / "open" / "journal.jsonl").write_text("")
-    monkeypatch.setattr(Console, "line", raising(BrokenPipeError(errno.EPIPE, "Broken pipe")))
-    monkeypatch.setattr(launch, "cancel", lambda _: asked.append("cancel"))
-    monkeypatch.setattr(launch, "rescue_now", lambda _: asked.append("rescue"))
-    monkeypatch.setattr(launch, "wait_closed", lambda *_: None)
-    monkeypatch.setattr(telling.signal, "signal", lambda *_: None)
-    return tmp_path, asked
-
-
-@pytest.mark.guarantee("G09")
-def test_a_key_that_comes_before_the_change_is_followed_is_not_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared
-) -> None:
-    """Ctrl-C while the way back is written: it is undone as soon as it is followed."""
-    seen: list[Any] = []
-
-    def start(state: Path, identity: str) -> None:
-        seen.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-
-    monkeypatch.setattr(telling, "state_path", lambda: tmp_path / "state")
-    monkeypatch.setattr(telling, "tell_plan", lambda *_: None)
-    monkeypatch.setattr(safeguards, "try_rescue_program", lambda _: PROGRAM)
-    monkeypatch.setattr(launch, "open_transaction", lambda *_: "T")
-    monkeypatch.setattr(launch, "start", start)
-    monkeypatch.setattr(telling, "follow_to_end", lambda *_: 3)
-    monkeypatch.setattr(telling.signal, "signal", lambda *_: None)
-    try:
-        assert telling.carry_out(Console(False), lambda _: prepared, yes=True) == 3
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    assert seen == [True]
-
-
-@pytest.mark.guarantee("G09")
-def test_a_key_that_another_thread_took_is_not_lost_either(
-    opened_here: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state, asked = opened_here
-    monkeypatch.setattr(telling, "PRESSED", [signal.SIGINT])
-    monkeypatch.setattr(launch, "follow", lambda *_: 3)
-    assert telling.follow_to_end(Console(False), state, "T") == 3
-    assert asked == ["cancel"]

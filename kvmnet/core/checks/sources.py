@@ -53,7 +53,7 @@ class _DefaultRoute(NamedTuple):
 def find_possible_default_routes(context: Context) -> Iterator[Problem]:
     """
     A host can get two default routes of the same family with the same metric. At least one of them comes from DHCP or
-    router advertisements, so the definition does not say whether it exists and which of the two is used. Set
+    router advertisements, so it is undefined whether it exists and which of the two is used. Set
     `default_route: false` on the network that must not provide the default route, or set a different `metric` on one
     of them.
     """

@@ -47,7 +47,7 @@ class _Unsupported(Exception):
 
 
 def compiled(schema: Mapping[str, Any], formats: Formats) -> Optional[Test]:
-    """Return a function that says whether data is valid, or None if the schema uses something unsupported."""
+    """Return a function that checks whether data is valid, or None if the schema uses something unsupported."""
     try:
         return _Compiler(schema, formats).test(schema)
     except (_Unsupported, KeyError):  # KeyError: unknown type or format, or a reference outside the schema

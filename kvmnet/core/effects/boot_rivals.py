@@ -48,7 +48,7 @@ class _Target:
     controller: Optional[str]
 
 
-def rivals(plan: Plan, live: Live) -> list[Rival]:
+def find_rivals(plan: Plan, live: Live) -> list[Rival]:
     """Return all rivals, those that win apart from those that are equal. A removal has none: it restores what was
     there before."""
     targets = list(_find_targets(plan, live))

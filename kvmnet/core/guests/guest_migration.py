@@ -36,8 +36,8 @@ def find_device_mtus(view: HostView) -> dict[str, int]:
 class NicMigration:
     """A NIC of the guest on the target host.
 
-    `port` is what it would be connected to (None: nothing), `mtu` the MTU of that in bytes. `problem` says why the NIC
-    would not work there; None if it would.
+    `port` is what it would be connected to (None: nothing), `mtu` the MTU of that in bytes. `problem` is the reason
+    why the NIC would not work there, or None.
     """
 
     nic: GuestNic
@@ -48,7 +48,7 @@ class NicMigration:
 
 @dataclass(frozen=True)
 class Migration:
-    """Whether a guest can run on a host. `notes` say what must be done before the migration."""
+    """Whether a guest can run on a host. `notes` are what must be done before the migration."""
 
     guest: str
     host: str

@@ -26,7 +26,7 @@ Change = tuple[int, int, bytes]
 
 
 class DomainError(KvmnetError):
-    """The text is not the XML of a domain, or NICs cannot be merged into it. The message says why."""
+    """The text is not the XML of a domain, or NICs cannot be merged into it. The message has the reason."""
 
 
 def interface_xml(port: GuestPortView, indent: str = "", *, note: bool = False) -> str:

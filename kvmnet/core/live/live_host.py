@@ -93,7 +93,7 @@ class Live:
     zones: firewalld's zones by interface; None when firewalld does not run.
     applied: the digest of the bundle that was applied last; None when there is none, UNREADABLE for other users
         than root.
-    hook: the text of the file that says what libvirt's hook may create; None and UNREADABLE as above.
+    hook: the text of the file that lists what libvirt's hook may create; None and UNREADABLE as above.
     checkpoints: NetworkManager's checkpoints.
     nmstate, networkmanager: their versions.
     settings: kvmnet's files among NetworkManager's settings, text by path.

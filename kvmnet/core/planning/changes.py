@@ -13,7 +13,7 @@ Kind = Literal["add", "change", "remove", "rename", "file", "save", "record"]
 
 
 class Reason(Enum):
-    """Why something changes, where nothing more is to be said."""
+    """The reason for a change that needs no further data."""
 
     LINK_FILE_NEEDED = auto()
     LINK_FILE_UNUSED = auto()

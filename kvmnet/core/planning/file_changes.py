@@ -26,7 +26,7 @@ def compare_link_files(bundle: Bundle, live: Live) -> tuple[dict[str, str], list
 def _find_stale_link_files(bundle: Bundle, live: Live) -> list[str]:
     """Return kvmnet's `.link` files that name no NIC any longer: those of a NIC that the definition names otherwise,
     or that is neither in the definition nor on the host. The file of a NIC that left the definition and is still on
-    the host stays: nobody asked for another name at the next boot. `kvmnet remove` removes it."""
+    the host stays, so that the NIC keeps its name at the next boot. `kvmnet remove` removes it."""
     known, on_host = {link.mac for nic in bundle.nics if (link := live.find(nic))}, live.macs()
     stale = []
     for name, text in live.link_files.items():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from kvmnet.core.base.nmstate import ETHERNET, FAMILIES, State, dns_of, interfaces_of, port_names, routes_of
 from kvmnet.core.live.live_host import Live
@@ -52,8 +52,10 @@ def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> S
     view = rename_interfaces(apply_first_state(live.state, first), new_names)
     identities = find_identities(desired, new_names, leaving, live)
 
-    always_sent = _find_always_sent(desired, view, first, leaving, new_names, live)
-    interfaces, changes = _compare_interfaces(desired, view, dropped, always_sent)
+    live_interfaces = {i["name"]: i for i in interfaces_of(view)}
+    differences = {i["name"]: interface_differences(i, live_interfaces.get(i["name"])) for i in interfaces_of(desired)}
+    always_sent = _find_always_sent(desired, differences, first, leaving, new_names, live)
+    interfaces, changes = _compare_interfaces(desired, live_interfaces, differences, dropped, always_sent)
     interfaces = [with_identity(i, identities.get(i["name"], Identity())) for i in interfaces]
     released = _find_released_nics(bundle, live, leaving)
     interfaces += [_released_entry(name) for name in released]
@@ -89,19 +91,23 @@ def _make_state(interfaces: list[dict[str, Any]], routes: list[dict[str, Any]], 
 
 
 def _compare_interfaces(
-    desired: State, view: State, dropped: Mapping[str, tuple[str, ...]], always: Mapping[str, Detail]
+    desired: State,
+    live_interfaces: Mapping[str, Mapping[str, Any]],
+    differences: Mapping[str, Sequence[Difference]],
+    dropped: Mapping[str, tuple[str, ...]],
+    always: Mapping[str, Detail],
 ) -> tuple[list[dict[str, Any]], list[Change]]:
     """Return the interfaces to send to nmstate, and the changes.
 
-    `view` is the live state after the renames, `dropped` the options that left each bond. Interfaces in `always` are
-    sent even without a difference, for the reason that is given there.
+    All arguments are by the interface's name: `live_interfaces` as they read after the renames, their `differences`,
+    the options that left each bond (`dropped`). Interfaces in `always` are sent even without a difference, for the
+    reason that is given there.
     """
-    live_interfaces = {i["name"]: i for i in interfaces_of(view)}
     to_send, changes = [], []
     for interface in interfaces_of(desired):
         name = interface["name"]
-        live: Optional[dict[str, Any]] = live_interfaces.get(name)
-        details: list[Detail] = list(interface_differences(interface, live))
+        live = live_interfaces.get(name)
+        details: list[Detail] = list(differences[name])
         if live is not None:
             options = live.get("link-aggregation", {}).get("options", {})
             details += [OptionReset(option, options.get(option)) for option in dropped.get(name, ())]
@@ -114,29 +120,27 @@ def _compare_interfaces(
 
 
 def _find_always_sent(
-    desired: State, view: State, first: State, leaving: Collection[str], new_names: Mapping[str, str], live: Live
+    desired: State,
+    differences: Mapping[str, Sequence[Difference]],
+    first: State,
+    leaving: Collection[str],
+    new_names: Mapping[str, str],
+    live: Live,
 ) -> dict[str, Detail]:
     """Return the interfaces that are sent even without a difference, with the reason, by their new names: those that
-    took over addresses in `first`, and those that become ports."""
+    took over addresses in `first`, and ports that join a bridge or bond that is sent.
+
+    nmstate changes the profiles of such ports even when they are not sent, but only the profiles of what is sent are
+    saved.
+    """
     carriers = [new_names.get(i["name"], i["name"]) for i in interfaces_of(first) if i["state"] == "up"]
     controllers = {new_names.get(n.name, n.name): n.master for n in live.links.values() if n.master not in leaving}
-    return {
-        **dict.fromkeys(carriers, Reason.TAKES_OVER_ADDRESSES),
-        **_find_new_ports(desired, view, controllers),
-    }
-
-
-def _find_new_ports(desired: State, view: State, controllers: Mapping[str, Optional[str]]) -> dict[str, Detail]:
-    """Return the ports that join a bridge or bond that is sent. nmstate changes their profiles even when they are not
-    sent, but only the profiles of what is sent are saved."""
-    live_interfaces = {i["name"]: i for i in interfaces_of(view)}
-    new_ports: dict[str, Detail] = {}
+    always: dict[str, Detail] = dict.fromkeys(carriers, Reason.TAKES_OVER_ADDRESSES)
     for interface in interfaces_of(desired):
         name = interface["name"]
-        ports = port_names(interface)
-        if ports and interface_differences(interface, live_interfaces.get(name)):
-            new_ports.update({p: JoinsController(name) for p in ports if controllers.get(p) != name})
-    return new_ports
+        if differences[name]:
+            always.update({p: JoinsController(name) for p in port_names(interface) if controllers.get(p) != name})
+    return always
 
 
 def _find_released_nics(bundle: Bundle, live: Live, leaving: Mapping[str, str]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Callable, Optional
 from kvmnet.core.base import codes
 from kvmnet.core.base.errors import Refused, Usage
 from kvmnet.core.base.nmstate import State
-from kvmnet.core.effects.boot_rivals import Rival, rivals
+from kvmnet.core.effects.boot_rivals import Rival, find_rivals
 from kvmnet.core.effects.impact import Impact, find_impacts
 from kvmnet.core.live.live_host import Link, Live
 from kvmnet.core.planning.difference import rename_interfaces
@@ -77,7 +77,7 @@ class Case:
     @cached_property
     def rivals(self) -> Sequence[Rival]:
         """The connection profiles that the next boot could prefer to those of the definition."""
-        return rivals(self.plan, self.live)
+        return find_rivals(self.plan, self.live)
 
     def describe_devices(self, devices: Collection[str]) -> str:
         """Return devices of guests as text, sorted, with the names of their guests: `macvtap0 (web1), macvtap1`."""
@@ -125,7 +125,7 @@ def load() -> None:
         importlib.import_module(f"{__name__}.{name}")
 
 
-def find(case: Case, among: Optional[Collection[str]] = None) -> list[Refusal]:
+def find_refusals(case: Case, among: Optional[Collection[str]] = None) -> list[Refusal]:
     """Return the refusals of a plan on a host, in the order of their codes. `among` limits them to these codes."""
     load()
     applies = {ALWAYS: True, WRITING: not case.plan.empty, TOUCHING: case.plan.changes_host}
@@ -152,10 +152,10 @@ def _to_error(reason: Refusal) -> Refused:
     return Refused(reason.message, reason.hint, reason.code, allow=reason.code in _OVERRIDABLE)
 
 
-def allowed(wanted: Collection[str]) -> frozenset[str]:
+def parse_allowed_codes(texts: Collection[str]) -> frozenset[str]:
     """Return the codes of `--allow`. Raises Usage for a code that does not exist or cannot be overridden."""
     load()
-    for code in wanted:
+    for code in texts:
         if code.upper() not in _OVERRIDABLE:
             raise Usage(f"{code} cannot be overridden", "codes that can: " + ", ".join(sorted(_OVERRIDABLE)))
-    return frozenset(code.upper() for code in wanted)
+    return frozenset(code.upper() for code in texts)

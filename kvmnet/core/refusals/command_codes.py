@@ -19,8 +19,8 @@ register_page(
     """
     A confirmation must come over a connection that shows that the host can still be reached: an SSH connection from
     another machine, opened after the change, to an address of an interface that the change touches, or of a bridge or
-    VLAN on it. If no such interface has an address, any address is accepted. A local shell does not show this. An older
-    SSH connection does not either, because firewalls and routers may keep it working.
+    VLAN on it. If no such interface has an address, any address is accepted. A local shell is no such connection, and
+    neither is an older SSH connection: firewalls and routers may keep it working.
 
     Open a new connection: `ssh HOST kvmnet confirm`, with `-S none` if your SSH client shares connections. At the
     console of the host, use `kvmnet confirm --at-the-console`.
@@ -41,7 +41,8 @@ register_page(
     "kvmnet's state is corrupt",
     """
     /var/lib/kvmnet/applied contains the applied bundle, and in interfaces.json the interfaces that kvmnet has created
-    or adopted. A file there was edited, or was lost by the disk. The network of the host is not affected.
+    or adopted. A file there is corrupt or missing: it was edited, or the disk has lost it. The network of the host is
+    not affected.
 
     If the bundle is corrupt (nmstate.yml, bundle.json or a .link file), run `kvmnet apply` with the definition: it
     writes the bundle again. kvmnet cannot rebuild interfaces.json from the host. Its original text is in

@@ -78,7 +78,7 @@ register_page(
     """
     Before kvmnet changes anything, it installs rescue.pyz in /var/lib/kvmnet and runs it once with the system's Python,
     installs the boot services in /etc/systemd/system, saves the transaction with its snapshot, and lets systemd start
-    the worker. One of these steps failed; the message says which one. Common causes: /usr/bin/python3 is missing or too
+    the worker. One of these steps failed; the message names it. Common causes: /usr/bin/python3 is missing or too
     old, systemd is not PID 1, or a file system is read-only. What is already installed stays for the next attempt: the
     boot services do nothing while no transaction is open.
     """,
@@ -88,7 +88,7 @@ register_page(
     "the state of the host could not be read",
     """
     A program that kvmnet needs to read the state of the host (ip, systemctl, udevadm, busctl, nmcli) is missing or has
-    failed, or a file could not be read. The message says which one. kvmnet makes no plan from incomplete data. Run the
+    failed, or a file could not be read. The message names it. kvmnet makes no plan from incomplete data. Run the
     program yourself (for example `nmcli connection show` or `systemctl is-system-running`), fix the error, and try
     again.
     """,

@@ -27,7 +27,7 @@ def is_bundle_file(name: str) -> bool:
 
 
 class BundleError(KvmnetError):
-    """The files are not a valid bundle. The message says why."""
+    """The files are not a valid bundle. The message has the reason."""
 
 
 def files_of(bundle: Bundle) -> dict[str, str]:

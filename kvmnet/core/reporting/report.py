@@ -69,7 +69,7 @@ def _join_lines(lines: Sequence[str]) -> str:
 
 
 def _describe_empty_plan(plan: Plan, notes: Sequence[str]) -> str:
-    """Return the line for a plan without changes. Notes on such a plan say what kvmnet could not check."""
+    """Return the line for a plan without changes. Notes on such a plan are about what kvmnet could not check."""
     reason = ", as far as kvmnet can see" if notes else ": the host matches the definition"
     return f"{plan.bundle.host}: nothing to do{reason}"
 
@@ -181,7 +181,8 @@ def outcome_text(
     """Return the last line of a transaction: its outcome, and how long the host could not be reached.
 
     `code` is the exit code. `away`: seconds without a reply of the gateway `probe`. `at_most`: seconds after which the
-    host's addresses were certainly back; it is omitted if `away` says more. `removed`: the outcome of `kvmnet remove`.
+    host's addresses were certainly back; it is omitted if `away` is known for a kept change. `removed`: whether the
+    transaction was that of `kvmnet remove`.
     """
     outcome = {
         0: "kept: the host matches the definition, also after a reboot",

@@ -22,7 +22,7 @@ _MAX_LISTED = 8
 
 
 class PlanFileError(KvmnetError):
-    """The file is not a plan that can be applied. The message says why."""
+    """The file is not a plan that can be applied. The message has the reason."""
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ def bundle_with(
     """Return the bundle of a host with these interfaces; `mtu` and `tag` are those of its networks."""
     text = PLAIN_HEAD.format(profile=profile, mtu=mtu, tag=tag) + interfaces
     (folder / "cluster.yaml").write_text(text)
-    definition = load(folder / "cluster.yaml")
+    definition = load(str(folder / "cluster.yaml"))
     assert definition.ok, definition.problems
     return definition.bundle("host")
 

@@ -82,7 +82,7 @@ def test_the_operators_host_is_probed_by_root_unless_it_is_this_host(monkeypatch
     assert texts(prepare._probe(with_gateway("10.1.1.1"), here, outside).must) == []
 
 
-BRIDGE = {
+BRIDGE: dict[str, Any] = {
     "name": "eth0",
     "type": "linux-bridge",
     "bridge": {"port": [{"name": "peth0"}]},

@@ -67,7 +67,7 @@ def test_github_commands_are_escaped() -> None:
 
 
 def test_the_nearest_name_is_suggested_or_all_names_are_listed() -> None:
-    assert did_you_mean("adresses", ["addresses", "mac"]) == "did you mean addresses?"
+    assert did_you_mean("adresses", ["addresses", "mac"]) == "did you mean addresses?"  # codespell:ignore adresses
     assert did_you_mean("zzz", ["b", "a"]) == "expected one of: b, a"
     assert did_you_mean("zzz", ["a"]) == "expected: a"
     assert did_you_mean("zzz", []) is None

@@ -41,7 +41,7 @@ HOST = "hosts: {a: {interfaces: {eth0: {%s}}}}\n"
         (HOST % "mac: ^0014.4f80.de00", "write 00:14:4f:80:de:00"),
         (HOST % "mac: ^00:14:4f", None),
         (HOST % "^mac:00:14:4f:80:de:00", "add a space after mac:"),
-        (HOST % "^adresses: [10.1.0.1]", "did you mean addresses?"),
+        (HOST % "^adresses: [10.1.0.1]", "did you mean addresses?"),  # codespell:ignore adresses
     ],
 )
 def test_a_rejected_value_or_key_gets_a_hint(text: str, hint: Optional[str]) -> None:

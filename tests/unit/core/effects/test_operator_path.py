@@ -17,7 +17,7 @@ def state(*interfaces: dict[str, Any]) -> dict[str, Any]:
     return {"interfaces": list(interfaces)}
 
 
-BRIDGE = {
+BRIDGE: dict[str, Any] = {
     "name": "eth0",
     "type": "linux-bridge",
     "bridge": {"port": [{"name": "peth0"}]},

@@ -66,7 +66,7 @@ LEASE = {"ip": "2001:db8::5", "prefix-length": 128, "valid-life-time": "3600sec"
 KEEP = "to keep the address, reserve it for the MAC address on the DHCP server first, or write it into the definition"
 
 
-def by_dhcp(profile: dict[str, str], address: dict[str, Any], now: str, to_be: str, place: str = "eth0") -> list[str]:
+def by_dhcp(profile: dict[str, Any], address: dict[str, Any], now: str, to_be: str, place: str = "eth0") -> list[str]:
     """Return the notes when eth0 uses DHCP for the families `now` ("4", "46", …), and `place` will for those in
     `to_be`."""
     live = before()
@@ -97,7 +97,7 @@ def by_dhcp(profile: dict[str, str], address: dict[str, Any], now: str, to_be: s
         ({"dhcp6_duid": "uuid", "dhcp6_iaid": "stable"}, ""),
     ],
 )
-def test_a_dhcp_lease_that_is_not_by_the_mac_may_change(profile: dict[str, str], how: str) -> None:
+def test_a_dhcp_lease_that_is_not_by_the_mac_may_change(profile: dict[str, Any], how: str) -> None:
     words = (
         f"the DHCP address of eth0 may change: eth0 identifies itself by {how}, eth0 will use its MAC address; {KEEP}"
     )
@@ -121,7 +121,7 @@ def test_a_dhcp_lease_that_is_not_by_the_mac_may_change(profile: dict[str, str],
     ],
 )
 def test_a_dhcpv6_lease_that_is_not_by_the_mac_may_change(
-    profile: dict[str, str], address: dict[str, Any], how: str
+    profile: dict[str, Any], address: dict[str, Any], how: str
 ) -> None:
     words = (
         f"the DHCPv6 address of eth0 may change: eth0 identifies itself by {how}, eth0 will use its MAC address; {KEEP}"
@@ -169,7 +169,7 @@ ELSEWHERE = (
     ("profile", "rules"),
     [({}, ""), ({"rules4": RULE4}, RULE4), ({"rules4": RULE4, "rules6": RULE6}, f"{RULE4}, {RULE6}")],
 )
-def test_routing_rules_of_a_nic_that_becomes_a_port_are_noted(profile: dict[str, str], rules: str) -> None:
+def test_routing_rules_of_a_nic_that_becomes_a_port_are_noted(profile: dict[str, Any], rules: str) -> None:
     live = before()
     live = replace(live, profiles={"eth0": replace(live.profiles["eth0"], **profile)})
     words = f"eth0 becomes a port, so the routing rules of its connection profile go ({rules}): {ELSEWHERE}"

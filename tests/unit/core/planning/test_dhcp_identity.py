@@ -122,7 +122,7 @@ def test_an_identity_by_the_mac_is_left_to_nmstate() -> None:
     ],
 )
 def test_without_a_lease_the_identity_is_taken_from_the_profile_when_it_contains_bytes(
-    profile: dict[str, str], kept: dict[str, str]
+    profile: dict[str, str], kept: dict[str, Any]
 ) -> None:
     plan = make_plan(bundle(), asking(before(), **profile))
     assert replace(plan.identities["eth0"], at_risk=()) == Identity(**kept)

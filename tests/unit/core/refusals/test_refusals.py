@@ -46,14 +46,14 @@ def test_all_refusals_are_reported_together_and_some_can_be_overridden() -> None
     assert "  more: kvmnet explain KVN511; to override: --allow KVN511" in lines
     assert "  more: kvmnet explain KVN531" in lines
     with pytest.raises(Refused) as error:
-        judge(plan, live, refusals.allowed(["kvn511", "KVN543"]))
+        judge(plan, live, refusals.parse_allowed_codes(["kvn511", "KVN543"]))
     assert (error.value.code, error.value.more) == ("KVN531", ())
 
 
 @pytest.mark.parametrize("code", ["KVN500", "KVN501", "KVN502", "KVN503", "KVN531", "KVN101", "KVN999", "x"])
 def test_other_codes_cannot_be_overridden(code: str) -> None:
     with pytest.raises(Usage, match=f"{code} cannot be overridden"):
-        refusals.allowed([code])
+        refusals.parse_allowed_codes([code])
 
 
 def test_every_page_says_whether_it_can_be_overridden() -> None:
@@ -61,7 +61,7 @@ def test_every_page_says_whether_it_can_be_overridden() -> None:
     assert len(pages) >= 25
     for code, page in pages.items():
         try:
-            refusals.allowed([code])
+            refusals.parse_allowed_codes([code])
         except Usage:
             option = "use `--allow-guest-loss GUEST` with plan, apply, rollback and remove."
             assert page.endswith(option if code == "KVN527" else "This refusal cannot be overridden."), code

@@ -1,7 +1,7 @@
-"""Run the unit and golden tests on the oldest Python that kvmnet supports and on the newest that this machine has.
+"""Run the unit and golden tests on the oldest Python that kvmnet supports and on the newest of this machine.
 
-Interpreters are looked for on PATH and among pyenv's. What is not found is said, and not run. Each gets an environment
-in the user's cache directory, keyed by the interpreter and the dependencies.
+Searches PATH and the versions of pyenv for interpreters and prints which were used. Each interpreter gets a virtual
+environment in the user's cache directory, named by a hash of the interpreter and the dependencies.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Version = tuple[int, int]
 
 
 def version_of(python: Path) -> Optional[tuple[int, ...]]:
-    """What an interpreter says it is; None when it does not run (a shim without a version behind it)."""
+    """The version of an interpreter; None when it does not run (a pyenv shim without a version)."""
     code = "import sys, ensurepip; print(*sys.version_info[:3])"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
     return tuple(int(n) for n in done.stdout.split()) if done.returncode == 0 else None
 
 
 def interpreters() -> dict[Version, Path]:
-    """One interpreter for each minor version from the oldest on."""
+    """One interpreter for each minor version that kvmnet supports."""
     folders = [Path(p) for p in os.environ.get("PATH", "").split(os.pathsep) if p]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     folders += sorted(pyenv.glob("*/bin"))
@@ -44,13 +44,16 @@ def interpreters() -> dict[Version, Path]:
 
 
 def environment(python: Path) -> Path:
-    """An environment with kvmnet's dependencies and what its unit tests need; kvmnet comes from the checkout."""
+    """The Python of a virtual environment with the dependencies of kvmnet and of its unit tests.
+
+    kvmnet itself is imported from the working tree.
+    """
     wanted = [*dependencies(), "pytest>=8", "hypothesis>=6.100"]
     key = hashlib.sha256(repr([version_of(python), str(python), wanted]).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvmnet-pythons"
     folder = cache / key
     if not (folder / "ready").exists():
-        print(f"pythons: an environment for {python} (about 20 s, once)", flush=True)
+        print(f"pythons: creating a virtual environment for {python} (about 20 s, once)", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([python, "-m", "venv", folder], check=True)
         subprocess.run([folder / "bin/python", "-m", "pip", "install", "-q", *wanted], check=True)
@@ -59,7 +62,7 @@ def environment(python: Path) -> Path:
 
 
 def dependencies() -> list[str]:
-    """The `dependencies` of pyproject.toml (tomllib is newer than the oldest Python here)."""
+    """The `dependencies` of pyproject.toml, read without tomllib, which Python 3.9 does not have."""
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     block = re.search(r"^dependencies = \[(.*?)^\]", text, re.DOTALL | re.MULTILINE)
     assert block, "pyproject.toml has no dependencies"
@@ -71,19 +74,19 @@ def _names(versions: list[Version]) -> str:
 
 
 def main() -> int:
-    """0 when the tests pass on all that was run."""
+    """Return 0 if the tests pass on each Python that was found."""
     found = interpreters()
     current = sys.version_info[:2]
     chosen = sorted({min(found), max(found)} - {current})
     if OLDEST not in found:
-        print("pythons: NOT RUN on Python 3.9, the oldest supported: this machine has none")
+        print("pythons: Python 3.9, the oldest supported, is not installed: the tests were NOT RUN on it")
     code = 0
     for version in chosen:
         python = environment(found[version])
-        print(f"pythons: unit and golden tests on Python {version[0]}.{version[1]} (about 30 s)", flush=True)
+        print(f"pythons: unit and golden tests on Python {version[0]}.{version[1]} (about a minute)", flush=True)
         code |= subprocess.run([python, "-m", "pytest", "-p", "no:cacheprovider"], cwd=ROOT, check=False).returncode
     skipped = sorted(set(found) - set(chosen) - {current})
-    print(f"pythons: run on {_names(sorted({*chosen, current}))}; found and not run: {_names(skipped)}")
+    print(f"pythons: run on {_names(sorted({*chosen, current}))}; found but not used: {_names(skipped)}")
     return 1 if code else 0
 
 

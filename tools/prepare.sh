@@ -1,14 +1,16 @@
 #!/bin/sh
-# prepare.sh PYTHON VENV: a virtual environment with kvmnet (editable) and what its tests need.
-# prepare.sh --python: a python3 with venv alone.
-# Installs Python where the machine has none: apt on Debian, dnf on EL. Only then root is needed.
+# prepare.sh PYTHON VENV: create the virtual environment VENV with kvmnet (editable) and the tools that check it.
+# prepare.sh --python: make sure that there is a python3, nothing else.
+# Installs Python with apt (Debian) or dnf (EL) if the machine has none. Only that needs root.
 set -eu
 cd "$(dirname "$0")/.."
 
 install() {  # install DEBIAN_PACKAGES... -- EL_PACKAGES...
-  debian="" el="" to=debian
-  for word; do
-    if [ "$word" = -- ]; then to=el; elif [ $to = debian ]; then debian="$debian $word"; else el="$el $word"; fi
+  debian="" el="" list=debian
+  for package; do
+    if [ "$package" = -- ]; then list=el
+    elif [ $list = debian ]; then debian="$debian $package"
+    else el="$el $package"; fi
   done
   if command -v apt-get >/dev/null; then
     echo "prepare: installing$debian (about 20 s)"
@@ -18,7 +20,7 @@ install() {  # install DEBIAN_PACKAGES... -- EL_PACKAGES...
     echo "prepare: installing$el (about 30 s)"
     dnf install -y -q $el
   else
-    echo "prepare: this machine has neither apt-get nor dnf; install by hand:$debian" >&2
+    echo "prepare: no apt-get and no dnf on this machine; install these packages, then try again:$debian" >&2
     exit 1
   fi
 }
@@ -28,6 +30,6 @@ command -v python3 >/dev/null || install python3 python3-venv -- python3 python3
 
 python=$1 venv=$2
 "$python" -c 'import ensurepip' 2>/dev/null || install python3-venv -- python3 python3-pip
-echo "prepare: the virtual environment $venv (about 30 s)"
+echo "prepare: creating the virtual environment $venv (about 30 s)"
 "$python" -m venv --clear "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'

@@ -1,4 +1,4 @@
-"""Saved plans: which files `kvmnet plan -o` replaces."""
+"""Tests of `kvmnet plan`: the file that -o writes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from kvmnet.cli.plan import _save
+from kvmnet.cli.plan import _save_plan
 from kvmnet.core.base.errors import KvmnetError
 
 
-def test_a_plan_takes_the_place_of_a_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not of /dev/null, a pipe, or the link to a file."""
+def test_a_plan_replaces_only_a_regular_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not /dev/null, a pipe, or a symbolic link."""
     monkeypatch.setattr("kvmnet.core.reporting.saved_plan.to_text", lambda *_: "{}")
     prepared: Any = SimpleNamespace(allowed=(), assessment=None)
     pipe, link = tmp_path / "pipe", tmp_path / "link"
@@ -23,11 +23,11 @@ def test_a_plan_takes_the_place_of_a_file_alone(tmp_path: Path, monkeypatch: pyt
     reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
     try:
         for path in (pipe, link, tmp_path / "new"):
-            _save(str(path), prepared)
+            _save_plan(str(path), prepared)
         assert os.read(reader, 9) == b"{}"
     finally:
         os.close(reader)
     assert pipe.is_fifo() and link.is_symlink()
     assert [(tmp_path / name).read_text() for name in ("file", "new")] == ["{}", "{}"]
     with pytest.raises(KvmnetError, match="cannot be written: Is a directory"):
-        _save(str(tmp_path), prepared)
+        _save_plan(str(tmp_path), prepared)

@@ -1,4 +1,4 @@
-"""kvmnet guest: the verbs over a definition."""
+"""Tests of `kvmnet guest`."""
 
 from __future__ import annotations
 
@@ -72,28 +72,28 @@ def types(run: Any, *arguments: str, text: str = DEFINITION) -> list[tuple[str, 
     return [(i["mac"][-1], i["xml"].split("'")[1] + " " + i["device"]) for i in json.loads(out)["interfaces"]]
 
 
-def test_xml_keeps_the_order_of_the_nics(run: Any) -> None:
+def test_xml_has_the_order_of_the_nics(run: Any) -> None:
     assert types(run, "one", "PATH") == [
         ("1", "direct peth0.2"), ("2", "bridge eth0"), ("3", "bridge eth0.5"), ("4", "direct peth0.2"),
         ("5", "ethernet peth0.3"),
     ]  # fmt: skip
 
 
-def test_xml_of_a_groups_guest_asks_for_the_host_where_it_matters(run: Any) -> None:
+def test_xml_of_a_groups_guest_needs_a_host_when_the_xml_differs(run: Any) -> None:
     assert types(run, "same", "PATH") == [("6", "direct peth0.2")]
     code, out, err = run("xml", "same", "PATH", text=TWO_PROFILES)
-    assert (code, out) == (2, "") and "choose one by --host: a, b" in err
+    assert (code, out) == (2, "") and "choose one with --host: a, b" in err
     assert types(run, "same", "PATH", "--host", "a", text=TWO_PROFILES) == [("6", "direct peth0.2")]
     assert types(run, "same", "PATH", "--host", "b", text=TWO_PROFILES) == [("6", "ethernet eth0.2")]
     code, out, err = run("xml", "same", "PATH", "--host", "small")
     assert code == 2 and "does not run on small" in err and "can-move same small" in err
 
 
-def test_xml_in_a_domain(run: Any, tmp_path: Path) -> None:
+def test_nics_are_merged_into_a_domain(run: Any, tmp_path: Path) -> None:
     nic = "<interface type='user'><mac address='52:54:00:00:00:01'/></interface>"
     (tmp_path / "d.xml").write_text(f"<domain><!-- mine --><devices>{nic}</devices></domain>\n")
     code, out, err = run("xml", "untagged", "PATH", "--domain", str(tmp_path / "d.xml"))
-    assert code == 0 and "52:54:00:00:00:01 is not in the definition: left as it is" in err
+    assert code == 0 and "52:54:00:00:00:01 is not in the definition: left unchanged" in err
     assert f"<domain><!-- mine --><devices>{nic}" in out and "<source bridge='eth0'/>" in out
     assert run("xml", "untagged", "PATH", "--domain", str(tmp_path / "none"))[0] == 1
     assert run("xml", "untagged", "PATH", "--domain", str(tmp_path / "d.xml"), "--json")[0] == 2
@@ -108,7 +108,7 @@ def test_an_error_in_a_domain_names_the_file(run: Any, tmp_path: Path, monkeypat
     assert (code, out) == (1, "") and err.startswith("kvmnet: standard input: the domain's XML is empty\n  hint: ")
 
 
-def test_list(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_has_hosts_nics_and_running_guests(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, _ = run("list", "PATH")
     assert code == 0
     assert "one: host a\n" in out and "same: group vms (a, b)\n" in out
@@ -116,25 +116,25 @@ def test_list(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "  36:77:6e:c0:00:05  boot: macvtap on peth0.3, mvt-c00005 from boot\n" in out
     _, out, _ = run("list", "PATH", text=TWO_PROFILES)
     assert "tenant: macvtap on peth0.2, on demand (a); macvtap on eth0.2, mvt-c00006 from boot (b)\n" in out
-    monkeypatch.setattr(libvirt, "running_guests", lambda: ["one", "stranger"])
+    monkeypatch.setattr(libvirt, "running_guests", lambda: ["one", "unknown"])
     _, out, _ = run("list", "PATH")
-    assert "one: host a, runs here\n" in out and "outside: host a, does not run here\n" in out
-    assert "stranger: runs here, is not in the definition\n" in out
+    assert "one: host a, running here\n" in out and "outside: host a, not running here\n" in out
+    assert "unknown: running here, not in the definition\n" in out
     _, out, _ = run("list", "PATH", "--json")
     found = json.loads(out)
-    assert found["running_unknown"] == ["stranger"]
+    assert found["running_unknown"] == ["unknown"]
     assert {g["guest"]: g["running_here"] for g in found["guests"]} == {
         "one": True, "same": False, "untagged": False, "outside": False,
     }  # fmt: skip
 
 
-def test_list_says_when_libvirt_does_not_answer(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_is_printed_without_libvirt(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def silent() -> None:
         raise libvirt.LibvirtError("virsh: no connection")
 
     monkeypatch.setattr(libvirt, "running_guests", silent)
     code, out, err = run("list", "PATH")
-    assert code == 0 and "runs here" not in out and "not known: virsh: no connection" in err
+    assert code == 0 and "running here" not in out and "cannot list running guests: virsh: no connection" in err
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_list_says_when_libvirt_does_not_answer(run: Any, monkeypatch: pytest.Mo
         ("one", "plain", "storage: plain has neither a bridge nor a VLAN for network storage"),
     ],
 )
-def test_cannot_move(run: Any, guest: str, host: str, words: str) -> None:
+def test_a_guest_cannot_move_where_something_is_missing(run: Any, guest: str, host: str, words: str) -> None:
     code, out, _ = run("can-move", guest, host, "PATH")
     assert code == 1 and f"{guest} cannot move to {host}\n" in out and words in out
     code, out, _ = run("can-move", guest, host, "PATH", "--json")
@@ -159,13 +159,13 @@ def test_cannot_move(run: Any, guest: str, host: str, words: str) -> None:
     assert code == 1 and not found["possible"] and any(words.endswith(str(n["problem"])) for n in found["nics"])
 
 
-def test_a_networks_stated_mtu_counts_without_a_host_to_compare_with(run: Any) -> None:
+def test_the_mtu_of_the_network_counts_when_no_host_has_the_guest(run: Any) -> None:
     text = DEFINITION.replace("tenant: {vlan: 2, over: private}", "tenant: {vlan: 2, over: private, mtu: 1450}")
     _, out, _ = run("can-move", "same", "small", "PATH", text=text)
     assert "tenant: its MTU would be 1400 (peth0.2 on small)" in out
 
 
-def test_can_move_and_what_has_to_be_done_for_it(run: Any) -> None:
+def test_a_guest_can_move_with_notes_on_what_to_prepare(run: Any) -> None:
     code, out, _ = run("can-move", "same", "b", "PATH")
     assert (code, out) == (0, "same can move to b\n  36:77:6e:c0:00:06  tenant: peth0.2, MTU 1500\n")
     code, out, _ = run("can-move", "same", "plain", "PATH")

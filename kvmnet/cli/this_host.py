@@ -1,0 +1,96 @@
+"""This host: which host of a definition it is, its bundle or saved plan, its state folder, and who may change it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+import typer
+
+from kvmnet.cli import exit_codes
+from kvmnet.cli.console import Console
+from kvmnet.core.base.errors import KvmnetError, Refused, Usage
+from kvmnet.system import state_folder
+
+if TYPE_CHECKING:
+    from kvmnet.core.rendering.bundle import Bundle
+    from kvmnet.core.reporting.saved_plan import SavedPlan
+
+
+def bundle_of_this_host(console: Console, path: Optional[str], host: Optional[str], folder: Optional[str]) -> Bundle:
+    """Return the bundle of this host: rendered from the definition at `path`, or read from `folder`.
+
+    Ends the program with exit code 1 when the definition has errors. Raises NotThisHost when neither is about this
+    host, Usage when both are given, KvmnetError when the folder is not a bundle.
+    """
+    if folder is not None and path is not None:
+        raise Usage("a definition and a bundle cannot be used together", "give PATH or --bundle")
+    bundles = [_read_bundle_folder(folder)] if folder is not None else _render_bundles(console, path)
+    return match_this_host(bundles, host)
+
+
+def match_this_host(bundles: list[Bundle], host: Optional[str]) -> Bundle:
+    """Return the bundle of this host, by the permanent MAC addresses of its NICs; `host` is its name, where given.
+
+    Raises NotThisHost, and Refused when the host's links cannot be read.
+    """
+    from kvmnet.core.live.match_host import find_host
+    from kvmnet.host.read_live import hostname, read_links, read_note
+    from kvmnet.transaction.prepare import told_or_refused
+
+    with told_or_refused():
+        macs = {link.mac: link.name for link in read_links().values() if link.mac}
+    return find_host(bundles, macs, hostname(), host, read_note(state_path()).first_names)
+
+
+def read_saved_plan(file: str) -> SavedPlan:
+    """Return the plan that `kvmnet plan -o` wrote. Raises KvmnetError when the file is not one, or was edited."""
+    from kvmnet.core.rendering.bundle_files import BundleError
+    from kvmnet.core.reporting.saved_plan import PlanFileError, from_text
+    from kvmnet.definition_files import CannotRead, read_file
+    from kvmnet.pipeline import load_schema
+
+    try:
+        return from_text(read_file(Path(file)).decode("utf-8"), load_schema("state"))
+    except (PlanFileError, BundleError, CannotRead, OSError, UnicodeDecodeError) as error:
+        raise KvmnetError(f"{file} is not a plan that can be applied: {error}") from error
+
+
+def _read_bundle_folder(folder: str) -> Bundle:
+    from kvmnet.core.rendering.bundle_files import BundleError
+    from kvmnet.definition_files import CannotRead
+    from kvmnet.pipeline import read_bundle_folder
+
+    try:
+        return read_bundle_folder(Path(folder))
+    except (BundleError, CannotRead, OSError) as error:
+        raise KvmnetError(f"{folder} is not a bundle that can be applied: {error}") from error
+
+
+def _render_bundles(console: Console, path: Optional[str]) -> list[Bundle]:
+    from kvmnet.core.base.problem import REPORTERS
+    from kvmnet.pipeline import load
+
+    console.show_progress("reading the definition")
+    definition = load(path)
+    console.show_progress(None)
+    if definition.problems:
+        reporter = REPORTERS["json" if console.as_json else "text"]
+        print(reporter(definition.problems, definition.sources), end="", file=sys.stderr)
+    if not definition.ok:
+        console.print_event("problems", exit=exit_codes.PROBLEMS, count=len(definition.problems))
+        raise typer.Exit(exit_codes.PROBLEMS)
+    return definition.bundles()
+
+
+def require_root(purpose: str) -> None:
+    """Raise Refused unless the user is root; `purpose` is a verb phrase: what needs root."""
+    if os.geteuid() != 0:
+        raise Refused(f"only root can {purpose}", "run it with sudo", "KVN500")
+
+
+def state_path() -> Path:
+    """Return the state folder, /var/lib/kvmnet."""
+    return Path(state_folder.STATE_FOLDER)

@@ -1,0 +1,97 @@
+"""Tests of `kvmnet rollback` and `kvmnet remove`: their options, and the rollback of an open transaction."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from kvmnet.cli import remove, rollback
+from kvmnet.cli.console import Console
+from kvmnet.transaction import history, launch, prepare
+from kvmnet.transaction.history import Open
+from tests.unit.cli.samples import run
+
+
+@pytest.fixture
+def wishes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The options that reach the preparation, on a host that has one change to go back from."""
+    given: list[Any] = []
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(history, "opened", lambda _: None)
+    monkeypatch.setattr(history, "before_the_last", lambda _: {})
+    monkeypatch.setattr(remove, "_read_applied_bundle", lambda _: None)
+    for module in (remove, rollback):
+        monkeypatch.setattr(
+            module, "run_transaction", lambda console, prepare, yes, dry_run: prepare(Path("/nonexistent")) or 0
+        )
+    for name in ("prepare", "prepare_removal"):
+        monkeypatch.setattr(prepare, name, lambda bundle, state, wishes, progress: given.append(wishes))
+    return given
+
+
+@pytest.mark.parametrize("command", ["remove", "rollback"])
+@pytest.mark.parametrize("before", [{}, {"bundle.json": "{}"}])
+@pytest.mark.parametrize(
+    ("options", "seconds"), [([], None), (["--no-confirm"], 0), (["--confirm-within", "300"], 300)]
+)
+def test_a_rollback_or_removal_may_wait_for_confirmation(
+    monkeypatch: pytest.MonkeyPatch,
+    wishes: list[Any],
+    command: str,
+    before: dict[str, str],
+    options: list[str],
+    seconds: Optional[int],
+) -> None:
+    monkeypatch.setattr(history, "before_the_last", lambda _: before)
+    monkeypatch.setattr("kvmnet.core.rendering.bundle_files.read_bundle", lambda *_: None)
+    assert run(command, "--yes", *options) == 0
+    assert [given.confirm for given in wishes] == [seconds]
+
+
+@pytest.mark.parametrize("command", ["apply", "remove", "rollback"])
+@pytest.mark.parametrize(
+    "options",
+    [["--confirm-within", "60", "--no-confirm"], ["--confirm-within", "9"], ["--confirm-within", "3601"]],
+)
+def test_confirm_options_that_are_not_valid_are_usage_errors(
+    wishes: list[Any], command: str, options: list[str], capfdbinary: Any
+) -> None:
+    assert run(command, "--yes", *options) == 2
+    assert wishes == [] and b"--confirm-within" in capfdbinary.readouterr()[1]
+
+
+@pytest.mark.parametrize("command", ["remove", "rollback"])
+def test_a_refusal_is_one_event(monkeypatch: pytest.MonkeyPatch, command: str, capfdbinary: Any) -> None:
+    """Also when `rollback` has nothing to go back to and does what `remove` does."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(history, "opened", lambda _: None)
+    monkeypatch.setattr(history, "before_the_last", lambda _: {})
+    monkeypatch.setattr("kvmnet.pipeline.read_applied", lambda _: None)
+    assert run(command, "--json") == 5
+    events = [json.loads(line) for line in capfdbinary.readouterr()[0].splitlines()]
+    assert [(event["event"], event["code"]) for event in events] == [("failed", "KVN562")]
+
+
+@pytest.mark.guarantee("G09")
+def test_an_open_transaction_is_rolled_back_also_when_nobody_reads_the_output(
+    open_transaction: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, calls = open_transaction
+    monkeypatch.setattr(launch, "follow", lambda *_: 3)
+    monkeypatch.setattr(rollback, "state_path", lambda: state)
+    transaction = Open("T", "h", 0.0, "x", 12.4, True, False, ())
+    assert rollback._roll_back_open(Console(False), transaction, dry_run=False) == 0
+    assert calls == ["cancel"]
+
+
+def test_a_dry_run_does_not_roll_back_the_open_transaction(
+    open_transaction: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, calls = open_transaction
+    monkeypatch.setattr(Console, "print_line", lambda _, text: print(text))
+    transaction = Open("T", "h", 0.0, "x", 12.4, True, False, ())
+    assert rollback._roll_back_open(Console(False), transaction, dry_run=True) == 0
+    assert capfd.readouterr().out == "transaction T of h: would be rolled back\n" and calls == []

@@ -1,0 +1,49 @@
+"""Tests of `kvmnet status`: the lines about an open transaction."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kvmnet.cli.status import format_open
+from kvmnet.system import clock, units
+from kvmnet.transaction.history import Open, opened
+from tests.unit.cli.samples import event
+
+
+@pytest.mark.guarantee("G07")
+def test_a_rollback_that_could_not_be_verified_is_shown_with_what_to_do() -> None:
+    lines = format_open(Open("T", "h", 0.0, "x", None, False, True, ("routes: gone x",), ("ip route add x",)))
+    assert lines[1:] == [
+        "  rolling back: x",
+        "  no process works on it: run `kvmnet rollback`",
+        "  differences from before the change:",
+        "    routes: gone x",
+        "  commands that may repair it:",
+        "    ip route add x",
+        "  to accept the host as it is: /usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz --accept",
+    ]
+
+
+def test_a_running_step_is_shown_with_its_deadline() -> None:
+    lines = format_open(Open("T", "h", 0.0, "x", 12.4, True, False, ()))
+    assert lines[1:] == ["  now: x", "  the watchdog rolls back in 12 s if the step has not ended by then"]
+
+
+def test_the_time_left_for_the_confirmation_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is shorter than the deadline of the watchdog."""
+    (tmp_path / "open").mkdir()
+    monkeypatch.setattr(units, "is_unit_alive", lambda unit: True)
+    monkeypatch.setattr(clock, "uptime", lambda: 150.0)
+    waiting = event(100, "do", step=0, op="confirm", title="wait for confirmation", seconds=120, until=250)
+    events = [event(90, "begin", steps=["x"]), waiting]
+    for later, confirm_left, left in (([], 70.0, 100.0), ([event(140, "done", step=0)], None, None)):
+        journal = tmp_path / "open" / "journal.jsonl"
+        journal.write_text("".join(json.dumps(one) + "\n" for one in [*events, *later]))
+        transaction = opened(tmp_path)
+        assert transaction is not None and transaction.confirm_left == confirm_left
+        assert left is None or transaction.left == left
+        line = "  waiting for `kvmnet confirm` over a new SSH connection: 70 s left"
+        assert (line in format_open(transaction)) is (confirm_left is not None)
