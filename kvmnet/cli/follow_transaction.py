@@ -7,6 +7,7 @@ from typing import Any, Optional, TextIO
 
 from kvmnet.cli import exit_codes
 from kvmnet.cli.console import Console
+from kvmnet.system import operations
 
 #: Signals of Ctrl-C that arrived between `defer_interrupt` and `follow_to_end`.
 deferred_interrupts: list[int] = []
@@ -84,7 +85,7 @@ class _EventPrinter:
         with suppress(OSError):
             self.console.print_event(**event)
             if event["event"] == "do":
-                if event.get("op") == "confirm":
+                if event.get("op") == operations.CONFIRM.name:
                     self.console.print_line(confirm_text(event["seconds"]))
                 if event.get("link_went_down"):
                     self.console.print_line(patience_text(event["seconds"]))

@@ -6,7 +6,7 @@ import contextlib
 import json
 from pathlib import Path
 
-from kvmnet.system import clock, errors, files, networkmanager, programs, state_folder
+from kvmnet.system import clock, errors, files, networkmanager, operations, programs, state_folder
 from kvmnet.system.errors import EXPECTED_ERRORS, HostError
 from kvmnet.system.journal import Journal
 from kvmnet.system.networkmanager import BUS_NAME, OBJECT_PATH
@@ -119,7 +119,8 @@ def _is_ours_by_time(checkpoint: str, folder: Path) -> bool:
     """Whether it was made after the first of our applies was announced (both times are of the same clock), and lasts
     for as long as that asks for or, since nmstate renews it, longer: another tool's has its own time."""
     steps = files.read_json(folder / "transaction.json").get("steps", [])
-    announced = [e for e in Journal(folder).events() if e["event"] == "do" and e.get("op") in ("apply", "clear")]
+    begun = [e for e in Journal(folder).events() if e["event"] == "do"]
+    announced = [e for e in begun if operations.find_operation(e.get("op")).opens_checkpoint]
     lasting = [steps[e["step"]]["timeout"] for e in announced if e["step"] < len(steps)]
     with contextlib.suppress(HostError, ValueError, IndexError):  # it has just ended
         words = (

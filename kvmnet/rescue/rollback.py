@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from kvmnet.rescue import checkpoint, closing, comparison, repair_commands, restore, snapshot, undo
-from kvmnet.system import clock, files, links, networkmanager, programs, state_folder, units
+from kvmnet.system import clock, files, links, networkmanager, operations, programs, state_folder, units
 from kvmnet.system.errors import EXPECTED_ERRORS, HostError
 from kvmnet.system.journal import Journal
 from kvmnet.system.types import Json
@@ -77,7 +77,9 @@ def _settle(state_dir: Path, transaction: Json, before: Json, came: dict[str, Js
     if state_folder.has_rebooted(state_dir / "open"):
         with contextlib.suppress(*EXPECTED_ERRORS):  # then all of it is compared
             undone = [spec for number in journal.begun() for spec in transaction["steps"][number]["undo"]]
-            before = snapshot.snapshot_after_boot(before, {spec["mac"] for spec in undone if spec["op"] == "rename"})
+            before = snapshot.snapshot_after_boot(
+                before, {spec["mac"] for spec in undone if spec["op"] == operations.UNDO_RENAME.name}
+            )
     given_up = snapshot.disconnected_macvtaps(before, transaction.get("lost", []))
     guests = {name: port for name, port in before.get("guests", {}).items() if name not in given_up}
     left = restore.restore_until_equal({**before, "guests": guests}, journal, restore.SETTLE_SECONDS)

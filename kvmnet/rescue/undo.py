@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Callable
 
 from kvmnet.rescue import checkpoint, restore, snapshot
-from kvmnet.system import clock, errors, files, firewalld, links, networkmanager, programs
+from kvmnet.system import clock, errors, files, firewalld, links, networkmanager, operations, programs
 from kvmnet.system.errors import HostError
 from kvmnet.system.types import Json
 
@@ -199,20 +199,20 @@ def undo_ports(folder: Path, spec: Json) -> str:
 
 
 UNDO: dict[str, Callable[[Path, Json], str]] = {
-    "ports": undo_ports,
-    "checkpoint": checkpoint.undo_checkpoint,
-    "profile": undo_profile,
-    "profiles": undo_profiles,
-    "links": undo_links,
-    "rename": undo_rename,
-    "files": undo_files,
-    "unbind name": undo_unbind_name,
-    "zone": undo_zone,
-    "zones": undo_zones,
-    "bond option": undo_bond_option,
-    "hostname": undo_hostname,
-    "global dns": undo_global_dns,
+    operations.UNDO_PORTS.name: undo_ports,
+    operations.UNDO_CHECKPOINT.name: checkpoint.undo_checkpoint,
+    operations.UNDO_PROFILE.name: undo_profile,
+    operations.UNDO_PROFILES.name: undo_profiles,
+    operations.UNDO_LINKS.name: undo_links,
+    operations.UNDO_RENAME.name: undo_rename,
+    operations.UNDO_FILES.name: undo_files,
+    operations.UNDO_UNBIND_NAME.name: undo_unbind_name,
+    operations.UNDO_ZONE.name: undo_zone,
+    operations.UNDO_ZONES.name: undo_zones,
+    operations.UNDO_BOND_OPTION.name: undo_bond_option,
+    operations.UNDO_HOSTNAME.name: undo_hostname,
+    operations.UNDO_GLOBAL_DNS.name: undo_global_dns,
 }
 
-#: What is left to undo before NetworkManager starts: what was in memory has gone with the power.
-AT_BOOT = ("files", "rename", "hostname", "global dns")
+#: The kinds of undo that also run at boot, before NetworkManager starts.
+AT_BOOT = tuple(kind.name for kind in operations.UNDO_KINDS.values() if kind.runs_before_networkmanager)

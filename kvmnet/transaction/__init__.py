@@ -1,1 +1,1 @@
-"""The transaction: steps with do and undo, journalled, undone by the rescue program."""
+"""A change as a transaction: its steps and their undo, the worker that carries them out, safeguards and history."""

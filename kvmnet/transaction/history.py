@@ -1,4 +1,4 @@
-"""The transactions that have ended, and the one that is open, read from what they wrote."""
+"""The ended transactions and the open one, read from /var/lib/kvmnet."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from kvmnet.system import clock, files, journal, units
+from kvmnet.system import clock, files, journal, operations, units
 from kvmnet.system.journal import Journal
 from kvmnet.system.types import Json
 
-#: Steps that may take the host's addresses away, or what lets others reach them.
-TAKING = ("zone", "unbind zone", "rename", "clear", "bond option", "apply", "associations", "give back", "activate")
-#: Steps that end only when the addresses are there again.
-PROVING = ("read back", "as before", "probe", "confirm")
-#: By how many seconds the date may differ from the uptime within one boot, for a span over a boot to be told by it.
-DRIFT = 2.0
+#: By how many seconds the date may drift from the uptime within a boot, when a time span over a boot is measured by it.
+MAX_DRIFT = 2.0
 
 
 @dataclass(frozen=True)
 class Ended:
-    """One that has ended. `at` is when it began (seconds since the epoch); `outcome` is "kept", "rolled back"
-    or "nothing was begun"; `verified`, whether an undo was seen to be whole; `why`, what it failed with;
-    `away`, for how many seconds the watched gateway did not answer, of an undone one until the undo began (None: nobody
-    was watched, or who watched was killed); `away_at_most`, for how many the host's addresses were away at most, by the
-    journal (None: it does not tell); `rebooted`, whether a boot lies in them."""
+    """An ended transaction, as `kvmnet history --json` prints it.
+
+    at: when it began, in seconds since the epoch.
+    outcome: "kept", "rolled back" or "nothing was begun".
+    verified: whether the rollback was verified; None when there was none.
+    why: what it failed with.
+    away: for how many seconds the watched gateway did not reply; of a transaction that was rolled back, until the
+        rollback began. None when no gateway was watched, or the worker was killed.
+    away_at_most: an upper bound of the seconds for which the host's addresses were away, from the journal. None when
+        the journal gives none.
+    rebooted: whether the host was rebooted in between."""
 
     id: str
     at: float
@@ -42,105 +44,124 @@ class Ended:
 
     @property
     def kept(self) -> bool:
-        """Whether it is in force, or was until a later one."""
+        """Whether the change was kept."""
         return self.outcome == "kept"
 
 
 def ended(state_dir: Path) -> list[Ended]:
-    """All that are remembered, oldest first."""
+    """The ended transactions in the history, oldest first."""
     folders = sorted((state_dir / "history").glob("*"))
-    return [_ended(folder) for folder in folders if (folder / "journal.jsonl").exists()]
+    return [_read_ended(folder) for folder in folders if (folder / "journal.jsonl").exists()]
 
 
-def _ended(folder: Path) -> Ended:
+def _read_ended(folder: Path) -> Ended:
     transaction, events = files.read_json(folder / "transaction.json"), Journal(folder).events()
-    last = next((e for e in reversed(events) if e["event"] == "end"), {})
+    end = next((e for e in reversed(events) if e["event"] == "end"), {})
     reasons = [e.get("error") or e.get("why") for e in events if e["event"] in ("failed", "undo")]
     away = [e["away"] for e in events if e.get("away") is not None]
-    kept = any(e["event"] == "kept" for e in events)  # on a full disk the word of the end may be missing
-    outcome = str(last.get("outcome", "kept" if kept else "unknown"))
+    is_kept = _has_event(events, "kept")  # a full disk may not take the end event
+    outcome = str(end.get("outcome", "kept" if is_kept else "unknown"))
     return Ended(
         folder.name,
         float(events[0]["at"]) if events else 0.0,
         str(transaction.get("host", "")),
         outcome,
-        last.get("verified"),
+        end.get("verified"),
         str(reasons[0]) if reasons and outcome != "kept" else None,
         float(away[-1]) if away else None,
         away_at_most(transaction, events),
-        _boots(transaction, events)[-1:] not in ([], [transaction.get("boot")]),
+        _boot_ids(transaction, events)[-1:] not in ([], [transaction.get("boot")]),
         tuple(transaction.get("changes", ())),
     )
 
 
+def _has_event(events: Sequence[Json], name: str) -> bool:
+    return any(event["event"] == name for event in events)
+
+
 def away_at_most(transaction: Json, events: Sequence[Json]) -> Optional[float]:
-    """An upper bound of the seconds for which the host's addresses were away: from the first step that may take them
-    (of one cut off before that: the last word before the undo) to the step that found them again, or the undo's
-    comparison. Over a boot it is told by the date, if that did not jump. None where the end was not seen or the journal
-    has no stamps: nothing is guessed."""
-    begin, end = _taken(events), _found(events)
+    """An upper bound of the seconds for which the host's addresses were away: from the first step that may remove them
+    (when there was none before the rollback: from the last event before it) to the step that found them again, or to
+    the verification of the rollback. Over a boot it is measured by the date, unless that jumped. None when the end was
+    not observed or the journal has no time stamps."""
+    begin, end = _find_interruption(events), _find_return(events)
     if begin is None or end is None or end < begin:
         return None
-    boots = _boots(transaction, events)
+    boots = _boot_ids(transaction, events)
     if None in (boots[begin], boots[end]):
         return None
     if boots[begin] == boots[end]:
         stamp = "up"
-    elif all(_steady([e for e, boot in zip(events, boots) if boot == one]) for one in set(boots)):
+    elif all(_has_steady_date([e for e, boot in zip(events, boots) if boot == one]) for one in set(boots)):
         stamp = "at"
     else:
         return None
     if stamp not in events[begin] or stamp not in events[end]:
         return None
-    span = float(events[end][stamp]) - float(events[begin][stamp])
-    return math.ceil(round(span, 3) * 10) / 10 if span >= 0 else None
+    seconds = float(events[end][stamp]) - float(events[begin][stamp])
+    return math.ceil(round(seconds, 3) * 10) / 10 if seconds >= 0 else None
 
 
-def _taken(events: Sequence[Json]) -> Optional[int]:
-    """The number of the event from which on the addresses may be away."""
-    for number, event in enumerate(events):
-        if event["event"] == "do" and event.get("op") in TAKING:
-            return number
+def _starts_interruption(event: Json) -> bool:
+    return event["event"] == "do" and operations.find_operation(event.get("op")).interrupts_traffic
+
+
+def _find_interruption(events: Sequence[Json]) -> Optional[int]:
+    """The index of the event from which on the addresses may be away."""
+    for index, event in enumerate(events):
+        if _starts_interruption(event):
+            return index
         if event["event"] == "undo":
-            return max(number - 1, 0)
+            return max(index - 1, 0)
     return None
 
 
-def _found(events: Sequence[Json]) -> Optional[int]:
-    """The number of the event by which they are there again: what was kept was read back after its last step of
-    those."""
-    if any(e["event"] == "undo" for e in events):
-        return next((n for n, e in enumerate(events) if e["event"] == "verified"), None)
-    if not any(e["event"] == "kept" for e in events):
+def _find_return(events: Sequence[Json]) -> Optional[int]:
+    """The index of the event by which the addresses are back. In a kept transaction it is the end of the first step
+    that verifies after the last one that interrupts."""
+    if _has_event(events, "undo"):
+        return next((index for index, event in enumerate(events) if event["event"] == "verified"), None)
+    if not _has_event(events, "kept"):
         return None
-    ops = {e["step"]: e.get("op") for e in events if e["event"] == "do"}
-    last = max((n for n, e in enumerate(events) if e["event"] == "do" and e.get("op") in TAKING), default=0)
-    found = (n for n, e in enumerate(events) if n > last and e["event"] == "done" and ops.get(e.get("step")) in PROVING)
-    return next(found, next(n for n, e in enumerate(events) if e["event"] == "kept"))
+    verifying_steps = {
+        event["step"]
+        for event in events
+        if event["event"] == "do" and operations.find_operation(event.get("op")).verifies
+    }
+    last = max((index for index, event in enumerate(events) if _starts_interruption(event)), default=0)
+    for index, event in enumerate(events):
+        if index > last and event["event"] == "done" and event.get("step") in verifying_steps:
+            return index
+    return next(index for index, event in enumerate(events) if event["event"] == "kept")
 
 
-def _boots(transaction: Json, events: Sequence[Json]) -> list[Optional[str]]:
-    """The boot that each event is of: an undo may be in a later one than the change. None where it does not say."""
-    boot, found = transaction.get("boot"), []
+def _boot_ids(transaction: Json, events: Sequence[Json]) -> list[Optional[str]]:
+    """The boot id of each event: the rollback may run in a later boot than the change. None where it is not known."""
+    boot, boots = transaction.get("boot"), []
     for event in events:
         if event["event"] == "undo":
             boot = event.get("boot")
-        found.append(boot)
-    return found
+        boots.append(boot)
+    return boots
 
 
-def _steady(events: Sequence[Json]) -> bool:
-    """Whether the date went as the uptime did; both are stamped by each."""
-    apart = [float(e["at"]) - float(e["up"]) if "up" in e else math.inf for e in events]
-    return math.isfinite(max(apart)) and max(apart) - min(apart) <= DRIFT
+def _has_steady_date(events: Sequence[Json]) -> bool:
+    """Whether the date advanced like the uptime. Each event has both."""
+    offsets = [float(e["at"]) - float(e["up"]) if "up" in e else math.inf for e in events]
+    return math.isfinite(max(offsets)) and max(offsets) - min(offsets) <= MAX_DRIFT
 
 
 @dataclass(frozen=True)
 class Open:
-    """One that is open. `left` is for how many seconds its step may still take before the watchdog undoes it
-    (None while it is being undone); `step` is what goes on now; `works` whether a process works on it;
-    `differences` what an undo that could not be verified has left, `mends` the commands that would mend it;
-    `confirm_left` is for how many seconds `kvmnet confirm` still counts (None while it is not waited for)."""
+    """The open transaction, as `kvmnet status --json` prints it.
+
+    step: the title of the current step.
+    left: the seconds until the watchdog rolls back because of the current step's time limit; None during a rollback.
+    works: whether the worker is running.
+    undoing: whether it is being rolled back.
+    differences: what differs from the snapshot after a rollback that could not be verified; `mends` are the commands
+        that repair it.
+    confirm_left: for how many seconds `kvmnet confirm` is still accepted; None when no confirmation is waited for."""
 
     id: str
     host: str
@@ -155,62 +176,63 @@ class Open:
 
 
 def opened(state_dir: Path) -> Optional[Open]:
-    """The open transaction, if there is one."""
+    """The open transaction; None when there is none."""
     folder = state_dir / "open"
     if not folder.is_dir():
         return None
     transaction, events = files.read_json(folder / "transaction.json"), Journal(folder).events()
-    told = [e for e in events if e["event"] in ("do", "undoing")]
-    undoing = any(e["event"] == "undo" for e in events)
-    last = next((e for e in reversed(events) if e["event"] in ("not-verified", "settling")), {})
-    waits = _waits(events)
+    steps = [e for e in events if e["event"] in ("do", "undoing")]
+    is_rolling_back = _has_event(events, "undo")
+    comparison = next((e for e in reversed(events) if e["event"] in ("not-verified", "settling")), {})
+    confirmation = _find_confirmation_step(events)
     return Open(
         str(transaction.get("id", "")),
         str(transaction.get("host", "")),
         float(events[0]["at"]) if events else 0.0,
-        str(told[-1]["title"]) if told else "about to begin",
-        None if undoing else round(journal.deadline(events) - clock.uptime(), 1),
+        str(steps[-1]["title"]) if steps else "starting",
+        None if is_rolling_back else round(journal.deadline(events) - clock.uptime(), 1),
         units.is_unit_alive(str(transaction.get("unit", ""))),
-        undoing,
-        tuple(last.get("differences", ())),
-        tuple(last.get("mends", ())),
-        None if waits is None else round(waits["up"] + waits["seconds"] - clock.uptime(), 1),
+        is_rolling_back,
+        tuple(comparison.get("differences", ())),
+        tuple(comparison.get("mends", ())),
+        None if confirmation is None else round(confirmation["up"] + confirmation["seconds"] - clock.uptime(), 1),
     )
 
 
 def waits_since(state_dir: Path) -> Optional[float]:
-    """Since when (seconds, as `rescue.uptime`) the open transaction waits for a word from outside; None when
-    it does not."""
-    waits = _waits(Journal(state_dir / "open").events())
-    return float(waits["up"]) if waits else None
+    """Since when the open transaction waits for `kvmnet confirm` (seconds of uptime); None when it does not wait."""
+    confirmation = _find_confirmation_step(Journal(state_dir / "open").events())
+    return float(confirmation["up"]) if confirmation else None
 
 
-def _waits(events: Sequence[Json]) -> Optional[Json]:
-    """The word by which a journal says that a word from outside is waited for; None where it does not, or did."""
-    steps = [e for e in events if e["event"] in ("do", "done", "failed", "undo")]
-    return steps[-1] if steps and steps[-1]["event"] == "do" and steps[-1].get("op") == "confirm" else None
+def _find_confirmation_step(events: Sequence[Json]) -> Optional[Json]:
+    """The event that starts the step which waits for the confirmation; None when that step is not the current one."""
+    progress = [e for e in events if e["event"] in ("do", "done", "failed", "undo")]
+    if not progress or progress[-1]["event"] != "do" or progress[-1].get("op") != operations.CONFIRM.name:
+        return None
+    return progress[-1]
 
 
 def adopted(state_dir: Path) -> set[str]:
-    """The permanent MACs of the NICs that an earlier transaction took over and kept."""
-    found: set[str] = set()
-    for one in ended(state_dir):
-        if one.kept:
-            transaction = files.read_json(state_dir / "history" / one.id / "transaction.json")
-            found = set() if transaction.get("removes") else found | set(transaction.get("adopts", ()))
-    return found
+    """The permanent MAC addresses of the NICs that kept transactions have adopted since the last removal."""
+    macs: set[str] = set()
+    for ended_transaction in ended(state_dir):
+        if ended_transaction.kept:
+            data = files.read_json(state_dir / "history" / ended_transaction.id / "transaction.json")
+            macs = set() if data.get("removes") else macs | set(data.get("adopts", ()))
+    return macs
 
 
 def before_the_last(state_dir: Path) -> dict[str, str]:
-    """The files of the bundle that was applied before the last kept transaction, by name; empty when that was
-    the first."""
-    kept = [one for one in ended(state_dir) if one.kept]
+    """The files of the bundle that was applied before the last kept transaction, by name. Empty when that was the first
+    one."""
+    kept = [ended_transaction for ended_transaction in ended(state_dir) if ended_transaction.kept]
     if not kept:
         return {}
     snapshot = files.read_json(state_dir / "history" / kept[-1].id / "snapshot.json")
-    found = {}
+    texts = {}
     for record in snapshot.get("files", []):
         path = Path(record["path"])
         if path.parent == state_dir / "applied" and "data" in record:
-            found[path.name] = base64.b64decode(record["data"]).decode()
-    return found
+            texts[path.name] = base64.b64decode(record["data"]).decode()
+    return texts

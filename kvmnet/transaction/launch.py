@@ -1,4 +1,4 @@
-"""Open a transaction on disk, hand it to systemd, follow it."""
+"""Writes a transaction to disk, starts its worker and watchdog, and follows its journal."""
 
 from __future__ import annotations
 
@@ -29,49 +29,50 @@ from kvmnet.transaction.history import adopted
 from kvmnet.transaction.prepare import Prepared, told_or_refused
 from kvmnet.transaction.step import STEP_LIMIT, touched_files, touched_profiles
 
-#: Seconds between two looks whether anybody works.
-LOOK = 5.0
-#: An id's date and time; sorted as text it is sorted by time.
-STAMP = "%Y%m%d-%H%M%S"
-#: journal events that end a transaction, and the exit code of each
-KEPT, UNDONE, NOT_VERIFIED = 0, 3, 4
+#: Seconds between two checks whether the worker is running.
+WORKER_CHECK_SECONDS = 5.0
+#: The format of an id's date and time: ids sorted as text are sorted by time.
+ID_TIME_FORMAT = "%Y%m%d-%H%M%S"
+#: The exit codes of a transaction: kept; rolled back and verified; rolled back, but not verified.
+KEPT, ROLLED_BACK, NOT_VERIFIED = 0, 3, 4
 
 
 @contextlib.contextmanager
 def state_directory(path: Path) -> Iterator[Path]:
-    """The state directory, ours alone (0700), locked for this command; raises Refused when another kvmnet
-    has it, a transaction is open, or it cannot be made."""
-    with contextlib.ExitStack() as held:
+    """The state folder, created if missing (mode 0700) and locked for this command. Raises Refused when another kvmnet
+    holds the lock, a transaction is open, or the folder cannot be created."""
+    with contextlib.ExitStack() as stack:
         try:
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o700)
-            held.enter_context(lock.hold_lock(path, wait_for=False))
+            stack.enter_context(lock.hold_lock(path, wait_for=False))
         except BlockingIOError as error:
-            raise Refused("another kvmnet is at work on this machine", "wait until it has ended", "KVN501") from error
+            raise Refused("another kvmnet is running on this host", "wait until it has ended", "KVN501") from error
         except OSError as error:
             raise safeguards.not_written(path, error) from error
         if (path / "open").exists():
             raise Refused(
-                "a transaction is open that nobody works on: it was cut off, or its undo could not be verified",
-                "kvmnet status; kvmnet rollback (or, without kvmnet: "
-                f"{shlex.join(state_folder.rescue_command(path))}; it may be run again)",
+                "a transaction is open and no process works on it: it was interrupted, or its rollback could not be "
+                "verified",
+                "see `kvmnet status`, then run `kvmnet rollback` (without kvmnet: "
+                f"`{shlex.join(state_folder.rescue_command(path))}`); both can be repeated",
                 "KVN502",
             )
         yield path
 
 
 def open_transaction(state_dir: Path, prepared: Prepared, rescue_program: bytes) -> str:
-    """Write the transaction, its snapshot and its way back to disk; returns its id. Nothing is touched yet: raises
-    Refused when the host cannot be read or the disk does not take it, and leaves nothing of it then."""
+    """Write the transaction, its snapshot and what rolls it back to disk; returns its id. The host is not changed yet.
+    Raises Refused when the host cannot be read or the files cannot be written, and leaves no transaction then."""
     safeguards.install(state_dir, rescue_program)
-    with _all_or_nothing(state_dir):
-        return _write(state_dir, prepared)
+    with _remove_on_failure(state_dir):
+        return _write_transaction(state_dir, prepared)
 
 
 @contextlib.contextmanager
-def _all_or_nothing(state_dir: Path) -> Iterator[None]:
-    """What fails while a transaction is written leaves none behind: nobody would work on it, and it would be in the
-    way of the next. The caller holds the lock, and no watchdog is armed yet."""
+def _remove_on_failure(state_dir: Path) -> Iterator[None]:
+    """Remove the transaction when it cannot be written completely: no process would work on it, and it would block the
+    next one. The caller holds the lock, and no watchdog is running yet."""
     try:
         yield
     except BaseException as error:
@@ -82,85 +83,89 @@ def _all_or_nothing(state_dir: Path) -> Iterator[None]:
         raise
 
 
-def _write(state_dir: Path, prepared: Prepared) -> str:
-    plan, live, steps = prepared.plan, prepared.live, prepared.steps
+def _write_transaction(state_dir: Path, prepared: Prepared) -> str:
+    plan, steps = prepared.plan, prepared.steps
     identity = next_id(state_dir)
     names = {i["name"] for i in interfaces_of(plan.bundle.state)} | plan.touched
     macs = [r.mac for r in plan.renames]
-    taken = {link.mac or "" for nic in plan.bundle.nics if (link := live.find(nic))}
     lost = [impact.device for impact in prepared.impacts if impact.how == DISCONNECTED]
     with told_or_refused():
         before = snapshot.take_snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost))
     new = state_dir / "open.new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
-    for name, data in (
-        ("snapshot.json", before),
-        (
-            "transaction.json",
-            {
-                "id": identity,
-                "version": __version__,
-                "host": plan.bundle.host,
-                "digest": plan.bundle.digest,
-                "backend": prepared.backend,
-                "watch": prepared.probes.watch,
-                "unit": unit_name(identity),
-                "boot": clock.boot_id(),
-                "removes": prepared.original is not None,
-                "adopts": sorted(taken - {""} - adopted(state_dir)),
-                "changes": changes_to_json(plan.changes),
-                "lost": lost,
-                "proving": prepared.proving,
-                "steps": steps,
-            },
-        ),
-    ):
-        files.write_file(str(new / name), json.dumps(data, indent=1).encode(), 0o600)
-    titles = [step["title"] for step in steps]
+    _write_json(new / "snapshot.json", before)
+    _write_json(new / "transaction.json", _transaction_data(state_dir, prepared, identity, lost))
     until = clock.uptime() + STEP_LIMIT
     files.write_file(str(new / state_folder.BALLAST_FILE), b"\0" * state_folder.BALLAST_SIZE, 0o600)
     if prepared.original is not None:
-        text = json.dumps(prepared.original.snapshot, indent=1)
-        files.write_file(str(new / "original" / "snapshot.json"), text.encode(), 0o600)
+        _write_json(new / "original" / "snapshot.json", prepared.original.snapshot)
+    titles = [step["title"] for step in steps]
     Journal(new).append("begin", id=identity, host=plan.bundle.host, steps=titles, until=until)
     new.rename(state_dir / "open")
     files.sync_folder(state_dir)
     return identity
 
 
+def _write_json(path: Path, data: Any) -> None:
+    files.write_file(str(path), json.dumps(data, indent=1).encode(), 0o600)
+
+
+def _transaction_data(state_dir: Path, prepared: Prepared, identity: str, lost: list[str]) -> dict[str, Any]:
+    """The content of transaction.json. `lost` are the guests' devices that may be disconnected."""
+    plan, live = prepared.plan, prepared.live
+    macs = {link.mac or "" for nic in plan.bundle.nics if (link := live.find(nic))}
+    return {
+        "id": identity,
+        "version": __version__,
+        "host": plan.bundle.host,
+        "digest": plan.bundle.digest,
+        "backend": prepared.backend,
+        "watch": prepared.probes.watch,
+        "unit": unit_name(identity),
+        "boot": clock.boot_id(),
+        "removes": prepared.original is not None,
+        "adopts": sorted(macs - {""} - adopted(state_dir)),
+        "changes": changes_to_json(plan.changes),
+        "lost": lost,
+        "proving": prepared.proving,
+        "steps": prepared.steps,
+    }
+
+
 def next_id(state_dir: Path) -> str:
-    """An id for a transaction that begins now: date, time and process. By their names those of the history are in the
-    order in which they were, so it is later than all of them, whatever the clock says: it may have been set back, and
-    the number of a process tells of no order within a second."""
+    """An id for a transaction that begins now: date, time and process id. It sorts after all ids in the history, even
+    when the clock was set back, because the history is ordered by these names. Two ids differ in their time, because
+    process ids have no order."""
     now = datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)
-    before = [stamp for folder in (state_dir / "history").glob("*") if (stamp := _begun(folder.name))]
-    now = max([now, *(stamp + timedelta(seconds=1) for stamp in before)])
-    return f"{now.strftime(STAMP)}-{os.getpid()}"
+    times = [begun for folder in (state_dir / "history").glob("*") if (begun := _time_of_id(folder.name))]
+    now = max([now, *(begun + timedelta(seconds=1) for begun in times)])
+    return f"{now.strftime(ID_TIME_FORMAT)}-{os.getpid()}"
 
 
-def _begun(identity: str) -> Optional[datetime]:
-    """The date and time of an id; None where a folder's name is none."""
+def _time_of_id(identity: str) -> Optional[datetime]:
+    """The date and time of an id; None when a folder's name is not an id."""
     try:
-        return datetime.strptime(identity.rpartition("-")[0], STAMP)
+        return datetime.strptime(identity.rpartition("-")[0], ID_TIME_FORMAT)
     except ValueError:
         return None
 
 
 def unit_name(identity: str) -> str:
-    """The transient unit of a transaction."""
+    """The name of a transaction's transient unit."""
     return f"kvmnet-apply-{identity}.service"
 
 
 def start(state_dir: Path, identity: str) -> None:
-    """Start the worker as a transient unit. Through /usr/bin/env: SELinux lets systemd start no program
-    from a venv or a home directory. Raises Refused when systemd does not start it: nothing was begun."""
+    """Start the watchdog and the worker, each as a transient unit. Raises Refused when systemd does not start them, and
+    removes the transaction then: nothing was changed."""
     try:
         safeguards.arm(state_dir, identity)
     except Refused:
         shutil.rmtree(state_dir / "open")
         raise
-    undo = shlex.join(state_folder.rescue_command(state_dir, "--after-worker"))
+    rollback = shlex.join(state_folder.rescue_command(state_dir, "--after-worker"))
+    # /usr/bin/env, because SELinux does not let systemd start a program from a venv or a home directory
     command = [
         "systemd-run",
         "--quiet",
@@ -171,8 +176,8 @@ def start(state_dir: Path, identity: str) -> None:
         "--property=OOMScoreAdjust=-900",
         "--property=TimeoutStopSec=300",
         "--property=After=dbus.service NetworkManager.service firewalld.service",
-        f"--property=ExecStopPost={undo}",
-        f"--setenv=PATH={_path()}",
+        f"--property=ExecStopPost={rollback}",
+        f"--setenv=PATH={_worker_path()}",
         "/usr/bin/env",
         sys.executable,
         "-I",
@@ -185,57 +190,58 @@ def start(state_dir: Path, identity: str) -> None:
     except (HostError, OSError) as error:
         if not Journal(state_dir / "open").begun():
             shutil.rmtree(state_dir / "open")
-            with contextlib.suppress(OSError):  # without an open transaction the watchdog ends itself
+            with contextlib.suppress(OSError):  # without an open transaction the watchdog ends by itself
                 units.stop_watchdog(identity)
-        raise Refused(
-            f"systemd does not start the worker: {error}", "systemctl status; journalctl -xe", "KVN509"
-        ) from error
+        raise Refused(f"systemd does not start the worker: {error}", "see `journalctl -xe`", "KVN509") from error
 
 
-def _path() -> str:
-    """The worker's PATH: the system's, and where this command found nmstatectl (cargo puts it into a home)."""
-    found = shutil.which("nmstatectl")
-    return f"{programs.PROGRAM_PATH}:{Path(found).parent}" if found else programs.PROGRAM_PATH
+def _worker_path() -> str:
+    """The worker's PATH: the system's, and the folder in which this command finds nmstatectl (cargo installs it into a
+    home)."""
+    nmstatectl = shutil.which("nmstatectl")
+    return f"{programs.PROGRAM_PATH}:{Path(nmstatectl).parent}" if nmstatectl else programs.PROGRAM_PATH
 
 
 def cancel(identity: str) -> None:
-    """Ask the worker to undo: what Ctrl-C means."""
+    """Request a rollback from the worker, as Ctrl-C does."""
     with contextlib.suppress(HostError):
         programs.run("systemctl", "kill", "--signal=INT", "--kill-who=main", unit_name(identity))
 
 
-def follow(journal: TextIO, state_dir: Path, identity: str, tell: Callable[[dict[str, Any]], None]) -> Optional[int]:
-    """Tell each event of the open journal until the transaction has ended; the exit code, or None when the
-    unit is gone and nothing ended it. The file stays ours to read when it moves into the history; after an
-    exception it may be followed on from where it was."""
-    looked = time.monotonic()
+def follow(
+    journal: TextIO, state_dir: Path, identity: str, show_event: Callable[[dict[str, Any]], None]
+) -> Optional[int]:
+    """Show each event of the open journal until the transaction has ended. Returns the exit code, or None when the
+    worker's unit is gone and the transaction has not ended. The journal can be read further when it is moved to the
+    history, and following can go on after an exception."""
+    checked = time.monotonic()
     while True:
-        place = journal.tell()
+        position = journal.tell()
         line = journal.readline()
         if line.endswith("\n"):
             try:
                 event = json.loads(line)
             except ValueError:  # torn by a full disk
                 continue
-            tell(event)
+            show_event(event)
             if event["event"] == "end":
-                return KEPT if event["outcome"] == "kept" else UNDONE
+                return KEPT if event["outcome"] == "kept" else ROLLED_BACK
             if event["event"] == "not-verified":
                 return NOT_VERIFIED
             continue
-        journal.seek(place)  # nothing, or half a line
-        if time.monotonic() - looked > LOOK:
-            looked = time.monotonic()
-            alive = lock.is_locked(state_dir) or units.is_unit_alive(unit_name(identity))
-            if not alive and not journal.read(1):
+        journal.seek(position)  # nothing, or half a line
+        if time.monotonic() - checked > WORKER_CHECK_SECONDS:
+            checked = time.monotonic()
+            is_running = lock.is_locked(state_dir) or units.is_unit_alive(unit_name(identity))
+            if not is_running and not journal.read(1):
                 return None
-            journal.seek(place)
+            journal.seek(position)
         time.sleep(0.1)
 
 
 def wait_closed(state_dir: Path, identity: str, code: int) -> None:
-    """The word of the end comes a moment before the transaction is moved into the history, and the worker of a
-    removal takes the boot's units away after that: whoever is told of the end may start the next one."""
+    """Wait until the next transaction can start. The end is journalled a moment before the transaction is moved to the
+    history, and the worker of a removal removes the boot units after that."""
     if code == NOT_VERIFIED:
         return
     clock.wait_until(lambda: not (state_dir / "open").exists(), 10)
@@ -244,6 +250,6 @@ def wait_closed(state_dir: Path, identity: str, code: int) -> None:
 
 
 def rescue_now(state_dir: Path) -> None:
-    """Undo from this process's side: when the unit is gone and its ExecStopPost= did not do it."""
+    """Roll back from this process: for when the worker's unit is gone and its ExecStopPost= has not rolled back."""
     command = state_folder.rescue_command(state_dir)
     subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL, start_new_session=True)

@@ -40,7 +40,9 @@ from kvmnet.host.read_surroundings import read_surroundings
 from kvmnet.system import files
 from kvmnet.system.errors import HostError
 from kvmnet.transaction.compile_steps import Terms, compile_steps
-from kvmnet.transaction.removal import Original, compile_removal, find_original, given_back, plan_removal
+from kvmnet.transaction.original_host import Original, find_original
+from kvmnet.transaction.removal_plan import given_back, plan_removal
+from kvmnet.transaction.removal_steps import compile_removal
 from kvmnet.transaction.step import Step
 
 #: Seconds to wait for `kvmnet confirm`, when the user does not set them.

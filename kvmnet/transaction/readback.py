@@ -1,15 +1,16 @@
-"""Reading back: what the kernel and NetworkManager show of what was applied.
+"""Comparing the kernel, NetworkManager and firewalld with what was applied.
 
-nmstate's own verification is asked for only before a renaming (compile, "clear"): it reads the whole host by
-NetworkManager once more for each look, two or three times in an apply (7 s each on a host of 64 interfaces in the
-lab), and says the same.
+nmstate's own verification is used only before a renaming (trial_steps.clear_names): for each look it reads the whole
+host through NetworkManager, two or three times in an apply (7 s each on a host of 64 interfaces in the lab), and finds
+the same.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,73 +20,96 @@ from kvmnet.system.types import Json
 
 Expected = Mapping[str, Any]
 BONDING = "/sys/class/net/{bond}/bonding"
-#: What core/planning/expected_readback names, for iproute2's words of a link's kind.
-_KIND_DATA = {"tag": "id", "mode": "mode", "stp": "stp_state"}
+#: NMDeviceState: from NM_DEVICE_STATE_IP_CONFIG to NM_DEVICE_STATE_ACTIVATED. A device that still requests an address
+#: has everything else.
+_ACTIVE_STATES = range(70, 101)
+#: The keys of core/planning/expected_readback that iproute2 shows under another name in a link's `info_data`.
+_INFO_DATA_KEYS = {"tag": "id", "mode": "mode", "stp": "stp_state"}
+_LINK_KEYS = ("kind", "master", "promiscuous", "address", "mtu", "base", *_INFO_DATA_KEYS)
 
 
-def missing(expected: Iterable[Expected]) -> list[str]:
-    """What the kernel lacks of what is expected, one line each."""
-    shown_links = links.read_ip_links()
-    links_now, addresses = links.read_links(shown_links), links.read_addresses()
-    kinds = {link["ifname"]: link for link in shown_links}
-    routes = {(r["to"], r["via"], r["dev"]) for r in links.read_routes()}
-    found = []
-    for want in expected:
-        name = want["name"]
-        link = links_now.get(name)
-        if want.get("absent"):
-            found += [f"{name} is still there"] if link is not None else []
-            continue
-        if link is None:
-            found.append(f"{name} is not there")
-            continue
-        if want.get("down"):
-            has = [a for a in addresses.get(name, []) if not ipaddress.ip_interface(a).is_link_local]
-            found += [f"{name}: has still the address {a}" for a in has]
-            continue
-        shown = {**link, **_of_its_kind(kinds.get(name, {}))}
-        for key in ("kind", "master", "promiscuous", "address", "mtu", "base", *_KIND_DATA):
-            if key in want and shown.get(key) != want[key]:
-                found.append(f"{name}: {key} is {shown.get(key)}, not {want[key]}")
-        found += _bond_options(name, want.get("bond", {}))
-        has = addresses.get(name, [])
-        found += [f"{name}: has not the address {a}" for a in want["addresses"] if a not in has]
-        off = [a for a in has if _version(a) in want.get("without", ()) and not ipaddress.ip_interface(a).is_link_local]
-        found += [f"{name}: has still the address {a}" for a in off]
-        for route in want["routes"]:
-            to = "default" if route["to"] in ("0.0.0.0/0", "::/0") else route["to"]
-            if (to, route["via"], name) not in routes:
-                found.append(f"{name}: has not the route to {route['to']} via {route['via']}")
-        if not link["up"]:
-            found.append(f"{name} is down")
-    return found
+@dataclass(frozen=True)
+class _KernelState:
+    """One reading of the kernel: links by name, addresses by link name, and routes (destination, gateway, device)."""
+
+    links: Mapping[str, Json]
+    addresses: Mapping[str, Sequence[str]]
+    routes: Collection[tuple[str, str, str]]
 
 
-def _version(address: str) -> int:
-    return ipaddress.ip_interface(address).version
+def _read_kernel() -> _KernelState:
+    shown = links.read_ip_links()
+    rows = {row["ifname"]: row for row in shown}
+    current = {
+        name: {**link, **_properties_of_kind(rows.get(name, {}))} for name, link in links.read_links(shown).items()
+    }
+    addresses = links.read_addresses()
+    routes = {(route["to"], route["via"], route["dev"]) for route in links.read_routes()}
+    return _KernelState(current, addresses, routes)
 
 
-def _of_its_kind(link: Json) -> dict[str, Any]:
-    data = link.get("linkinfo", {}).get("info_data", {})
-    return {"base": link.get("link"), **{key: data.get(word) for key, word in _KIND_DATA.items()}}
+def _properties_of_kind(row: Json) -> Json:
+    data = row.get("linkinfo", {}).get("info_data", {})
+    return {"base": row.get("link"), **{key: data.get(shown_key) for key, shown_key in _INFO_DATA_KEYS.items()}}
 
 
-def _bond_options(name: str, wanted: Mapping[str, Any]) -> list[str]:
-    """A bond's mode and options as the kernel has them (Documentation/networking/bonding.rst): of those that take a
-    word it shows the word and its number, of those that take several all of them. What it has no file for is
-    NetworkManager's own (balance_slb)."""
-    found = []
-    for option, value in wanted.items():
+def find_kernel_differences(expected: Iterable[Expected]) -> list[str]:
+    """Where the kernel differs from what is expected (core/planning/expected_readback), one line each."""
+    kernel = _read_kernel()
+    return [line for want in expected for line in _interface_differences(want, kernel)]
+
+
+def _interface_differences(want: Expected, kernel: _KernelState) -> list[str]:
+    name = want["name"]
+    link = kernel.links.get(name)
+    addresses = kernel.addresses.get(name, [])
+    if want.get("absent"):
+        return [f"{name} still exists"] if link is not None else []
+    if link is None:
+        return [f"{name} is missing"]
+    if want.get("down"):
+        return [f"{name}: still has the address {a}" for a in addresses if not _interface(a).is_link_local]
+    differences = [
+        f"{name}: {key} is {link.get(key)}, not {want[key]}"
+        for key in _LINK_KEYS
+        if key in want and link.get(key) != want[key]
+    ]
+    differences += _bond_differences(name, want.get("bond", {}))
+    differences += [f"{name}: the address {a} is missing" for a in want["addresses"] if a not in addresses]
+    differences += [
+        f"{name}: still has the address {a}"
+        for a in addresses
+        if _interface(a).version in want.get("without", ()) and not _interface(a).is_link_local
+    ]
+    for route in want["routes"]:
+        destination = "default" if route["to"] in ("0.0.0.0/0", "::/0") else route["to"]
+        if (destination, route["via"], name) not in kernel.routes:
+            differences.append(f"{name}: the route to {route['to']} via {route['via']} is missing")
+    if not link["up"]:
+        differences.append(f"{name} is down")
+    return differences
+
+
+def _interface(address: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
+    return ipaddress.ip_interface(address)
+
+
+def _bond_differences(name: str, options: Mapping[str, Any]) -> list[str]:
+    """Where a bond's mode and options differ (Documentation/networking/bonding.rst). The kernel shows an option's name
+    and number, and all values of an option that has several. An option without a file is NetworkManager's own
+    (balance_slb)."""
+    differences = []
+    for option, value in options.items():
         with contextlib.suppress(OSError):
             shown = Path(BONDING.format(bond=name), option).read_text(encoding="ascii").split()
-            words = {str(int(value)) if isinstance(value, bool) else word for word in str(value).lower().split(",")}
-            if not words <= {word.lower() for word in shown}:
-                found.append(f"{name}: {option} is {' '.join(shown) or 'not set'}, not {value}")
-    return found
+            wanted = {str(int(value))} if isinstance(value, bool) else set(str(value).lower().split(","))
+            if not wanted <= {word.lower() for word in shown}:
+                differences.append(f"{name}: {option} is {' '.join(shown) or 'not set'}, not {value}")
+    return differences
 
 
-def unknown_servers(manager: NetworkManager, wanted: Mapping[str, Any]) -> list[str]:
-    """Name servers and search domains that NetworkManager does not use, one line each."""
+def find_unused_servers(manager: NetworkManager, wanted: Mapping[str, Any]) -> list[str]:
+    """The name servers and search domains that NetworkManager does not use, one line each."""
     if not wanted:
         return []
     try:
@@ -94,28 +118,27 @@ def unknown_servers(manager: NetworkManager, wanted: Mapping[str, Any]) -> list[
         return [str(error)]
     if used is None:
         return []
-    missing = [f"name server {s}" for s in wanted.get("server", []) if s not in used.servers]
-    if used.servers:  # it tells no domains of what has no name servers (1.42 to 1.54)
-        missing += [f"search domain {s}" for s in wanted.get("search", []) if s not in used.domains]
-    return [f"NetworkManager does not use the {what}" for what in missing]
+    unused = [f"name server {s}" for s in wanted.get("server", []) if s not in used.servers]
+    if used.servers:  # without name servers it shows no domains (1.42 to 1.54)
+        unused += [f"search domain {s}" for s in wanted.get("search", []) if s not in used.domains]
+    return [f"NetworkManager does not use the {entry}" for entry in unused]
 
 
-def wrong_zones(wanted: Mapping[str, str]) -> list[str]:
-    """Interfaces that are in another of firewalld's zones, as a connection profile that was there says none or another:
-    nobody would come in."""
+def find_wrong_zones(wanted: Mapping[str, str]) -> list[str]:
+    """The interfaces that are in another firewalld zone, because an existing connection profile sets another one or
+    none. Probes do not find this: they go out."""
     if not wanted or not firewalld.is_running():
         return []
-    bound = firewalld.read_zones()
+    zones = firewalld.read_zones()
     return [
-        f"{name} is in zone {bound.get(name) or 'of none'}, not {zone}: a connection profile of its name was there and "
-        "says so (delete it, or give it connection.zone)"
+        f"{name} is in {f'zone {zones[name]}' if zones.get(name) else 'no zone'}, not {zone}: a connection profile of "
+        "its name existed before and sets it (delete the profile, or set its connection.zone)"
         for name, zone in wanted.items()
-        if bound.get(name) != zone
+        if zones.get(name) != zone
     ]
 
 
-def late(manager: NetworkManager, names: Sequence[str]) -> list[str]:
-    """Devices that NetworkManager has not configured yet: one whose address is still asked for
-    (NM_DEVICE_STATE_IP_CONFIG) has all but that. Raises NMError."""
+def find_inactive_devices(manager: NetworkManager, names: Sequence[str]) -> list[str]:
+    """The devices that NetworkManager has not activated. Raises NMError."""
     states = manager.states(names) if names else {}
-    return [name for name in names if not 70 <= states.get(name, 0) <= 100]
+    return [name for name in names if states.get(name, 0) not in _ACTIVE_STATES]

@@ -1,8 +1,8 @@
-"""The process that does the work: the main process of a transient systemd unit.
+"""The worker: the main process of a transient systemd unit, which carries out the steps of the open transaction.
 
-It is no child of any terminal: when the operator's session drops, it goes on. It ends by becoming
-the rescue program when anything fails, so that there is one way to undo, whoever calls it; should it be killed, the
-unit's ExecStopPost= calls the same file.
+It is no child of a terminal, so it goes on when the operator's session drops. When anything fails, it becomes the
+rescue program, so there is one way to roll back, whoever starts it. When the worker is killed, the unit's
+ExecStopPost= runs the same program.
 
     python -I -m kvmnet.transaction.worker /var/lib/kvmnet
 """
@@ -15,78 +15,85 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn, Optional
+from typing import Any, NoReturn, Optional
 
 from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import find_backend
 from kvmnet.host.ping import Outage
 from kvmnet.rescue import closing
-from kvmnet.system import clock, files, lock, state_folder
+from kvmnet.system import clock, files, lock, operations, state_folder
 from kvmnet.system.journal import Journal
 from kvmnet.system.types import Json
 from kvmnet.transaction import safeguards
+from kvmnet.transaction.action_context import ERRORS, Context, read_carrier_changes
 from kvmnet.transaction.step import Step
-from kvmnet.transaction.step_actions import DO, ERRORS, Context, carriers
+from kvmnet.transaction.step_actions import run_step
 
 
 class Cancelled(BaseException):
-    """The operator (Ctrl-C) or systemd (stop, shutdown) wants the transaction undone."""
+    """The operator (Ctrl-C) or systemd (stop, shutdown) requests a rollback."""
 
 
 def work(state_dir: Path) -> int:
-    """Run the open transaction's steps; returns 0 when all is kept. Never returns when it is not."""
+    """Carry out the steps of the open transaction. Returns 0 when the change is kept; otherwise it does not return but
+    becomes the rescue program."""
     with lock.hold_lock(state_dir):
         folder = state_dir / "open"
         transaction = files.read_json(folder / "transaction.json")
         journal = Journal(folder)
         if not transaction or journal.begun():
-            return 0  # undone, or taken up by another, before we had the lock
+            return 0  # rolled back, or carried out by another worker, before this one had the lock
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _cancel)
-        outage = _watch(transaction)
+        outage = _start_outage_watch(transaction)
         try:
             _run_steps(transaction["steps"], folder, journal, transaction["backend"])
-        except (Exception, Cancelled) as error:  # whatever it was, a bug of ours too: the machine comes first
+        except (Exception, Cancelled) as error:  # a bug in kvmnet too: the host comes first
             _ignore_signals()
-            why = str(error) if isinstance(error, (*ERRORS, Cancelled)) else f"a bug in kvmnet: {error!r}"
-            journal.try_append("failed", error=why, away=outage.seconds() if outage else None)
-            _become_rescue(state_dir, why)
+            reason = str(error) if isinstance(error, (*ERRORS, Cancelled)) else f"a bug in kvmnet: {error!r}"
+            journal.try_append("failed", error=reason, away=outage.seconds() if outage else None)
+            _become_rescue_program(state_dir, reason)
         _ignore_signals()
         journal.append("kept")
         closing.close_transaction(state_dir, "kept", away=outage.seconds() if outage else None)
         if transaction.get("removes"):
-            _take_guard_away()
+            _uninstall_safeguards()
     return 0
 
 
-def _take_guard_away() -> None:
-    """The machine is given back: take the boot's units away too. Here and not in the command, whose session may have
-    dropped; under the lock, so that a next `apply` does not find them half gone; after the closing, since until then
-    a boot needs them. What is left of them does nothing while no transaction is open: no reason to fail."""
+def _uninstall_safeguards() -> None:
+    """Remove the boot units after a removal. The worker does it, because the command's session may have dropped; under
+    the lock, so that a next `apply` does not find them half removed; and after the closing, because a boot needs them
+    until then. Units that are left over do nothing while no transaction is open, so no error is reported."""
     with contextlib.suppress(Exception):
         safeguards.uninstall()
 
 
 def _run_steps(steps: list[Step], folder: Path, journal: Journal, backend: str) -> None:
     with NetworkManager() as manager:
-        context = Context(folder, find_backend(backend), manager, carriers())
+        context = Context(folder, find_backend(backend), manager, read_carrier_changes())
         for number, step in enumerate(steps):
             start = time.monotonic()
             now = clock.uptime()
-            limits = {"up": now, "until": now + step["limit"], **_more(step, context)}
-            journal.append("do", step=number, title=step["title"], op=step["op"], **limits)
-            result = DO[step["op"]](context, step)
+            fields = {"up": now, "until": now + step["limit"], **_progress_fields(step, context)}
+            journal.append("do", step=number, title=step["title"], op=step["op"], **fields)
+            result = run_step(context, step)
             journal.append("done", step=number, seconds=round(time.monotonic() - start, 2), result=result)
 
 
-def _more(step: Step, context: Context) -> Step:
-    """What whoever follows must know of a step beforehand."""
-    if step["op"] == "probe" and context.links_went_down():
+def _progress_fields(step: Step, context: Context) -> dict[str, Any]:
+    """What the journal tells in advance about a step that waits: for how many `seconds`, and whether this is longer
+    because a link went down."""
+    operation = operations.find_operation(step["op"])
+    if not operation.waits:
+        return {}
+    if operation == operations.PROBE and context.has_lost_link():
         return {"seconds": step["patience"], "link_went_down": True}
-    return {"seconds": step["seconds"]} if step["op"] in ("confirm", "probe") else {}
+    return {"seconds": step["seconds"]}
 
 
-def _watch(transaction: Json) -> Optional[Outage]:
+def _start_outage_watch(transaction: Json) -> Optional[Outage]:
+    """The measurement of how long the watched gateway is away; None when no gateway is watched."""
     if not transaction["watch"]:
         return None
     outage = Outage(transaction["watch"])
@@ -100,12 +107,13 @@ def _cancel(number: int, _: object) -> NoReturn:
 
 def _ignore_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # inherited by what we become
+        signal.signal(number, signal.SIG_IGN)  # the rescue program inherits this
 
 
-def _become_rescue(state_dir: Path, why: str) -> NoReturn:
-    """The lock goes with this process's memory (its file is closed on exec); the rescue program takes it again."""
-    system_python, *arguments = state_folder.rescue_command(state_dir, "--why", why)
+def _become_rescue_program(state_dir: Path, reason: str) -> NoReturn:
+    """Replace this process by the rescue program. The lock is released (its file is closed on exec), and the rescue
+    program takes it again."""
+    system_python, *arguments = state_folder.rescue_command(state_dir, "--why", reason)
     python = system_python if Path(system_python).exists() else sys.executable
     os.execv(python, [python, *arguments])
 

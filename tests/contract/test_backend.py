@@ -233,7 +233,7 @@ def test_a_nic_that_keeps_its_name_under_a_profile_bound_by_mac(
     before = picture.whole(host)
     host.put("/root/bad.yaml", definition.replace("profile: rocks", "profile: plain").replace("10.1.", "10.2."))
     result = host.run("kvmnet apply --yes /root/bad.yaml", check=False, timeout=240)
-    assert (result.code, "no answer from" in result.stdout) == (3, True), result
+    assert (result.code, "no reply from" in result.stdout) == (3, True), result
     as_it_was(host, before)
     assert reachable(peer)
     host.put(PROFILE, profile, mode=0o600)
@@ -248,7 +248,7 @@ def test_a_whole_apply_and_its_way_back(host: Machine, peer: Machine, definition
     host.put("/root/cluster.yaml", definition)
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
     result = host.run("kvmnet apply --yes /root/bad.yaml", check=False, timeout=240)
-    assert (result.code, "no answer from" in result.stdout) == (3, True), result
+    assert (result.code, "no reply from" in result.stdout) == (3, True), result
     as_it_was(host, before)
     result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=240)
     assert result.code == 0, result

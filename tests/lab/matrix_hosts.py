@@ -18,22 +18,22 @@ DEFINITION = Path(__file__).parents[2] / "examples" / "rocks" / "cluster.yaml"
 SEED = "the seed's host"
 #: The steps of the seed's change, by number: what `pause` needs. `test_faults` holds it against the real journal.
 STEPS = (
-    "name the NICs for udev, until the next boot",
-    "ask udev whose file names the NICs",
-    "bind the profile of eth0 to its MAC",
+    "write the .link files to /run (until the next boot)",
+    "check which .link files udev uses",
+    "bind the connection profile of eth0 to its MAC address",
     "bind peth0 to zone trusted",
     "rename eth0 to peth0",
-    "make a profile for eth0",
-    "apply peth0, eth0, on trial",
-    "read the kernel back",
-    "ask 10.1.1.1",
-    "end the trial",
-    "bind the profile of eth0 to its MAC, on disk",
-    "name the NICs for udev, for good",
-    "ask udev once more",
-    "write the profiles to disk: eth0, peth0",
-    "tell NetworkManager which devices are the guests'",
-    "note what is applied",
+    "prepare a connection profile for eth0",
+    "apply peth0, eth0 as a trial",
+    "read the kernel state back",
+    "probe 10.1.1.1",
+    "commit the trial",
+    "bind the connection profile of eth0 to its MAC address on disk",
+    "write the .link files to /etc (permanent)",
+    "check again which .link files udev uses",
+    "save the connection profiles to disk: eth0, peth0",
+    "write NetworkManager's settings for guests' devices",
+    "record the applied bundle",
 )
 #: The critical places of a change: after the last step of this kind (its op, or the beginning of its title).
 PLACES = {
@@ -42,7 +42,7 @@ PLACES = {
     "the seeding": "seed",
     "the trial": "apply",
     "the commit": "commit",
-    "the .link files": "name the NICs for udev, for good",
+    "the .link files": "write the .link files to /etc (permanent)",
     "the saving": "save",
 }
 RENAMES = ("the re-binding", "the rename", "the trial", "the commit", "the .link files")

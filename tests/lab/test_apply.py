@@ -140,7 +140,9 @@ def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definiti
     more = more.replace("gateway: 10.1.1.1", "gateway: 10.1.1.1\n    dns: {servers: [10.1.1.1], search: [local]}")
     host.put("/root/more.yaml", more)
     with faults.nmstatectl(host, 'sleep 1; $REAL "$@"; code=$?; sleep 2; exit $code'):
-        job = faults.in_background(host, "exec script -qec 'kvmnet apply --yes /root/more.yaml' /dev/null", "on trial")
+        job = faults.in_background(
+            host, "exec script -qec 'kvmnet apply --yes /root/more.yaml' /dev/null", "as a trial"
+        )
         job.stop(signal.SIGKILL)
         assert picture.whole(host)["open"]
         host.until("test ! -e /var/lib/kvmnet/open", timeout=60)

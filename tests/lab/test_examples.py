@@ -192,7 +192,7 @@ def undone(host: Machine, command: str) -> None:
     assert (result.code, "ok   rename peth0 to eth0" in result.stdout) == (3, True), result
     assert told_apart(whole(host), before) == [], "after a fault"
     steps = json.loads(host.out(command.replace("apply --yes", "plan --json")))["steps"]
-    saving = next(number for number, title in enumerate(steps) if title.startswith("write the profiles"))
+    saving = next(number for number, title in enumerate(steps) if title.startswith("save the connection profiles"))
     faults.pause(host, saving, event="done")
     faults.wait_paused(host, host.start(f"exec {command}"), timeout=200)
     host.power_cut()

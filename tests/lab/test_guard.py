@@ -315,7 +315,7 @@ def test_who_called_is_asked_after_the_change(host: Machine, peer: Machine, befo
     host.until(f"! {GUARDED_UNITS} | grep -q .", timeout=120)
     job.stop(signal.SIGKILL)
     failed = [e["error"] for e in faults.last_events(host) if e["event"] == "failed"]
-    assert failed == [f"no answer from {own} after the change"]
+    assert failed == [f"no reply from {own} after the change"]
     same(host, peer, before)
 
 
@@ -348,7 +348,7 @@ def nothing_left(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
 def test_without_a_word_it_is_undone(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     result = apply(host, "--confirm-within", "10")
     assert result.code == 3, result
-    assert "nobody confirmed within 10 s" in result.stdout
+    assert "no confirmation within 10 s" in result.stdout
     same(host, peer, before)
 
 

@@ -80,7 +80,7 @@ def test_every_address_stays(host: Machine) -> None:
     assert [a.rpartition("/")[2] for a in addresses if ":" in a].count("128") == 1, "one by DHCPv6, one by the router"
 
     result = host.run("kvmnet apply --yes --confirm-within 10 /root/cluster.yaml", check=False, timeout=240)
-    assert (result.code, "with the IAID of now" in result.stdout) == (3, True), result
+    assert (result.code, "keep the DHCPv6 IAID of" in result.stdout) == (3, True), result
     assert here(host) == before
     stays(host, addresses)
 

@@ -45,7 +45,9 @@ def read_back(result: Result) -> str:
     """What the step that reads the kernel back has noted."""
     events = [json.loads(line) for line in result.stdout.splitlines()]
     steps = next(e["steps"] for e in events if e["event"] == "begin")
-    return str(next(e["result"] for e in events if e["event"] == "done" and steps[e["step"]] == "read the kernel back"))
+    return str(
+        next(e["result"] for e in events if e["event"] == "done" and steps[e["step"]] == "read the kernel state back")
+    )
 
 
 @pytest.fixture(scope="module")

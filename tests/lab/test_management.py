@@ -34,7 +34,7 @@ def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
     told = neighbour.listen(peer, "eth0")
 
     result = host.run(f"kvmnet apply --yes {way.allow} /root/mistaken.yaml", check=False, timeout=240)
-    assert (result.code, "no answer from" in result.stdout) == (3, True), result
+    assert (result.code, "no reply from" in result.stdout) == (3, True), result
     assert whole(host) == before
     assert reachable(peer, way.address)
     announced = [line.split()[1] for line in told.stop().stdout.splitlines() if line.startswith(f"{way.address} ")]

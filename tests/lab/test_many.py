@@ -41,7 +41,7 @@ def test_a_removal_is_undone_and_done(host: Machine, peer: Machine) -> None:
     ports = [link for link in applied["links"] if link.startswith("br-eth0.")]
     assert len(ports) == len(TAGS), ports
     job = host.start("exec kvmnet remove --yes")
-    faults.wait_for_step(host, "bind the zones as before", timeout=300)
+    faults.wait_for_step(host, "restore the firewalld zones", timeout=300)
     result = job.stop(signal.SIGINT, timeout=900)
     assert result.code == 3, result
     assert not picture.differences(picture.whole(host), applied, applied)

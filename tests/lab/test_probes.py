@@ -94,7 +94,7 @@ def test_what_does_not_answer_any_more_undoes_the_change(
     result = host.run("kvmnet apply --yes --json /root/wrong.yaml", check=False, timeout=240)
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.code == 3, result
-    assert [e["error"] for e in events if e["event"] == "failed"] == [f"no answer from {silent} after the change"]
+    assert [e["error"] for e in events if e["event"] == "failed"] == [f"no reply from {silent} after the change"]
     assert picture.whole(host) == before
     assert reachable(peer)
 
@@ -132,7 +132,7 @@ def test_a_switch_that_is_silent_after_the_link_went_down(
     time.sleep(32)
     if generation == "trixie":
         result = job.wait(60)
-        assert (result.code, "no answer from 10.1.1.1" in result.stdout) == (3, True), result
+        assert (result.code, "no reply from 10.1.1.1" in result.stdout) == (3, True), result
         peer.run("ip link set eth0 up")
         assert picture.whole(host) == before
     else:

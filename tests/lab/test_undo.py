@@ -14,7 +14,7 @@ from tests.lab.outage import reachable
 from tests.lab.seed import PROFILE
 
 RESCUE = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz"
-TRIAL = "on trial"
+TRIAL = "as a trial"
 MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.freedesktop.NetworkManager"
 LINK_FILE = "/etc/systemd/network/00-kvmnet-peth0.link"
 LABEL = "system_u:object_r:lab_t:s0"
@@ -47,7 +47,7 @@ def test_a_bad_change_undoes_itself(host: Machine, peer: Machine, before: dict[s
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.code == 3, result
     told = [event for event in events if event["event"] == "failed"]
-    assert [e["error"] for e in told] == ["no answer from 10.2.1.1 after the change"]
+    assert [e["error"] for e in told] == ["no reply from 10.2.1.1 after the change"]
     assert [e["event"] for e in events[-3:]] == ["verified", "end", "result"]
     same(host, peer, before)
 
@@ -75,7 +75,7 @@ def test_nmstate_does_not_do_what_it_says(host: Machine, peer: Machine, before: 
     with faults.nmstatectl(host, faults.DOES_OTHERWISE):
         result = apply(host)
     assert result.code == 3, result
-    assert "what was applied is not there: eth0: stp is 1, not 0" in result.stdout
+    assert "the host is not as applied: eth0: stp is 1, not 0" in result.stdout
     same(host, peer, before)
 
 
@@ -224,7 +224,7 @@ def test_files_come_back_with_owner_mode_and_label(host: Machine, peer: Machine,
 
 
 @pytest.mark.guarantee("G04")
-@pytest.mark.parametrize("title", [TRIAL, pytest.param("write the profiles to disk", marks=pytest.mark.long)])
+@pytest.mark.parametrize("title", [TRIAL, pytest.param("save the connection profiles to disk", marks=pytest.mark.long)])
 def test_the_disk_becomes_read_only(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:
     """As a disk with errors does. What was not written yet is undone without it; a keyfile that cannot be given back
     NetworkManager gets in memory. It is closed when it can be."""

@@ -14,7 +14,7 @@ import pytest
 
 from kvmnet.host import nmstate
 from kvmnet.host.networkmanager_dbus import NMError
-from kvmnet.host.nmstate import Libnmstate, NmstateError
+from kvmnet.host.nmstate import Libnmstate, Nmstatectl, NmstateError, find_backend
 
 STATE: dict[str, Any] = {"interfaces": []}
 
@@ -148,3 +148,31 @@ def test_a_signal_reaches_who_waits_for_it(tmp_path: Path) -> None:
 )
 def test_an_old_libnmstate_in_python_is_no_backend(module: Any, good: bool) -> None:
     assert nmstate._on_the_library(module) is good
+
+
+def program(folder: Path, *lines: str) -> str:
+    file = folder / "nmstatectl"
+    file.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    file.chmod(0o755)
+    return str(file)
+
+
+def test_nmstatectls_reason_is_found_in_its_log(tmp_path: Path) -> None:
+    ctl = Nmstatectl(
+        program(tmp_path, "echo '[x INFO y] begun' >&2", "echo 'NmstateError: Verification: no' >&2", "exit 1")
+    )
+    with pytest.raises(NmstateError, match=r"^NmstateError: Verification: no$") as raised:
+        ctl.apply({}, 5, tmp_path / "log")
+    assert "begun" in raised.value.details
+
+
+def test_a_hanging_nmstatectl_is_killed(tmp_path: Path) -> None:
+    ctl = Nmstatectl(program(tmp_path, "exec sleep 60"))
+    with pytest.raises(Exception, match="timed out"):
+        ctl.apply({}, -59, tmp_path / "log")
+
+
+def test_a_missing_nmstate_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nmstate.shutil, "which", lambda name: None)
+    with pytest.raises(NmstateError, match="dnf install python3-libnmstate"):
+        find_backend("nmstatectl")

@@ -65,3 +65,13 @@ def test_of_two_that_have_it_the_one_that_sends(probe: Probe) -> None:
     probe.down = {"eth0"}
     assert probe.send(2)
     assert probe.asked == ["eth0", "br-eth0"]
+
+
+def test_the_checksum_of_rfc_1071() -> None:
+    assert ping._checksum(bytes([8, 0, 0, 0, 0, 1, 0, 1])) == 0xF7FD
+
+
+def test_the_longest_gap_between_replies() -> None:
+    assert ping.longest_gap([], 9.0) is None
+    assert ping.longest_gap([1.0, 1.1, 1.2, 2.0, 2.1], 2.1) == 0.7
+    assert ping.longest_gap([1.0, 1.1], 16.2) == 15.0, "it was still away at the end"

@@ -51,7 +51,7 @@ def detail_text(detail: Detail) -> str:
         reason = "left the definition" if detail.left_definition else "was created by kvmnet"
         return f"the connection profile of {detail.interface}, which is inactive and {reason}"
     if isinstance(detail, FileRestored):
-        return f"restored as of {detail.day}" if detail.existed else f"did not exist on {detail.day}"
+        return f"it is restored as it was on {detail.day}" if detail.existed else f"it did not exist on {detail.day}"
     return route_text(detail.route)
 
 

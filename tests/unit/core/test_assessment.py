@@ -4,19 +4,72 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from kvmnet.core import assessment
+from kvmnet.core.assessment import assess
 from kvmnet.core.live.live_host import Link
+from kvmnet.core.live.running_guests import Running
+from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.rendering.bundle import Bundle
 from tests.unit.core.samples import (
     HEAD,
     MACS,
     PLAIN,
     ROCKS,
+    after,
     applied,
     bare,
+    before,
     bundle_of,
     refusals_of,
 )
+
+
+def test_each_value_is_computed_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def counting(name: str) -> Any:
+        original = getattr(assessment, name)
+
+        def counted(*arguments: Any) -> Any:
+            calls.append(name)
+            return original(*arguments)
+
+        return counted
+
+    for name in ("find_refusals", "find_notes", "basis_of"):
+        monkeypatch.setattr(assessment, name, counting(name))
+    made = assess(bundle, before())
+    assert calls == [], "nothing is computed before it is used"
+    for _ in range(2):
+        assert made.refusals == () and made.notes == () and made.basis
+        assert made.impacts is made.impacts and made.view_after_renames is made.view_after_renames
+    assert sorted(calls) == ["basis_of", "find_notes", "find_refusals"]
+
+
+def test_the_view_after_the_renames_has_the_new_names(bundle: Bundle) -> None:
+    made = assess(bundle, before())
+    assert [i["name"] for i in made.view_after_renames["interfaces"]] == ["lo", "peth0"]
+    assert (made.plan.new_names, made.plan.old_names) == ({"eth0": "peth0"}, {"peth0": "eth0"})
+
+
+def test_the_surroundings_are_added_to_the_same_plan(bundle: Bundle) -> None:
+    first = assess(bundle, before())
+    made = first.with_surroundings(Surroundings(running=Running(problem="no reply")))
+    assert made.plan is first.plan
+    assert made.guests_to_json() == {"guests": [], "guests_unknown": "no reply"}
+    assert first.guests_to_json() == {"guests": [], "guests_unknown": None}
+
+
+def test_an_empty_plan_has_no_impacts(bundle: Bundle) -> None:
+    live = after(bundle)
+    live = replace(live, links={**live.links, "vnet0": Link("vnet0", None, "tun", (), "eth0")})
+    made = assess(bundle, live)
+    assert made.plan.empty and made.impacts == ()
 
 
 def test_another_tools_vlan_on_a_renamed_nic_is_refused(tmp_path: Path) -> None:

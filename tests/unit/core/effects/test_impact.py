@@ -16,7 +16,8 @@ from kvmnet.core.live.live_host import Link, Live
 from kvmnet.core.live.running_guests import GuestNic, RoutedNetwork, Running, RunningGuest
 from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.planning.plan import Plan, make_plan
-from kvmnet.transaction.removal import OldNic, Original, plan_removal
+from kvmnet.transaction.original_host import OldNic, Original
+from kvmnet.transaction.removal_plan import plan_removal
 from tests.unit.core.samples import (
     GUEST_LINE,
     MAC,

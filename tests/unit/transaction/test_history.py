@@ -1,4 +1,4 @@
-"""For how long a host's addresses were away, told from the journal: never a figure that was not measured."""
+"""For how long a host's addresses were away, from the journal: never a figure that was not measured."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet.core.reporting.report import outcome_text
-from kvmnet.system import clock
+from kvmnet.system import clock, units
 from kvmnet.system.journal import Journal
-from kvmnet.transaction.history import PROVING, TAKING, away_at_most
-from kvmnet.transaction.step_actions import DO
+from kvmnet.transaction.history import away_at_most, opened, waits_since
 
 Event = dict[str, Any]
+
+
 DATE = 1_700_000_000.0
+
+
 CHANGE = {"boot": "one", "host": "h"}
 
 
@@ -29,25 +31,23 @@ def step(up: float, number: int, op: str) -> list[Event]:
 
 def change(*ops: str) -> list[Event]:
     """From 100 s of uptime on, a step in two seconds."""
-    found = [event(99, "begin")]
+    events = [event(99, "begin")]
     for number, op in enumerate(ops):
-        found += step(100 + 2 * number, number, op)
-    return found
+        events += step(100 + 2 * number, number, op)
+    return events
 
 
 KEPT = change("write files", "rename", "apply", "read back", "probe", "commit", "save")
+
+
 KILLED = [*change("write files", "rename"), event(104, "do", step=2, op="apply")]
 
 
-def test_the_steps_that_count_are_there() -> None:
-    assert {*TAKING, *PROVING} <= set(DO)
-
-
-def test_what_was_kept_was_away_until_it_was_read_back() -> None:
+def test_a_kept_change_was_away_until_the_read_back() -> None:
     assert away_at_most(CHANGE, [*KEPT, event(200, "kept"), event(200, "end")]) == 5.0
 
 
-def test_without_a_reading_it_was_away_until_it_was_kept() -> None:
+def test_a_kept_change_without_a_read_back_was_away_until_its_end() -> None:
     assert away_at_most(CHANGE, [*change("apply", "commit"), event(110.04, "kept")]) == 10.1, "rounded up"
 
 
@@ -59,7 +59,7 @@ def undone(up: float, boot: str = "one", boot_date: float = DATE) -> list[Event]
     ("events", "seconds"),
     [
         ([*KILLED, *undone(120), event(123.5, "verified")], 21.5),
-        ([*change("write files"), *undone(120), event(123.5, "verified")], 22.5),  # since the last word before it
+        ([*change("write files"), *undone(120), event(123.5, "verified")], 22.5),  # since the last event before it
         ([*KILLED, *undone(120), event(150, "not-verified"), *undone(160), event(170, "verified")], 68.0),
         ([*KILLED, *undone(120), event(150, "not-verified")], None),
         ([*KILLED, *undone(120), event(150, "end", verified=False, accepted=True)], None),
@@ -68,34 +68,36 @@ def undone(up: float, boot: str = "one", boot_date: float = DATE) -> list[Event]
         ([], None),
     ],
 )
-def test_what_was_undone_was_away_until_it_was_compared(events: list[Event], seconds: Optional[float]) -> None:
+def test_a_change_that_was_rolled_back_was_away_until_the_verification(
+    events: list[Event], seconds: Optional[float]
+) -> None:
     assert away_at_most(CHANGE, events) == seconds
 
 
-def test_a_date_that_jumps_within_a_boot_counts_for_nothing() -> None:
+def test_a_date_that_jumps_within_a_boot_does_not_count() -> None:
     late = [event(120, "undo", DATE + 3600, boot="one"), event(123, "verified", DATE + 3600)]
     assert away_at_most(CHANGE, [*KILLED, *late]) == 21.0
 
 
-def test_over_a_boot_it_is_told_by_the_date() -> None:
-    """The machine started again at 130 s of the first boot's uptime."""
+def test_over_a_boot_the_time_is_measured_by_the_date() -> None:
+    """The host was rebooted at 130 s of the first boot's uptime."""
     again = [*undone(9, "two", DATE + 130), event(10, "restored", DATE + 130), *undone(15, "two", DATE + 130)]
     assert away_at_most(CHANGE, [*KILLED, *again, event(20, "verified", DATE + 130)]) == 48.0
 
 
 @pytest.mark.parametrize("date", [DATE + 3600, DATE - 3600])
-def test_a_date_that_jumped_tells_nothing_over_a_boot(date: float) -> None:
-    """As of a machine that had it from a clock that was wrong, and then from a server."""
+def test_over_a_boot_a_date_that_jumped_gives_no_figure(date: float) -> None:
+    """As on a host whose clock was wrong until it was set by a server."""
     again = [*undone(9, "two", DATE + 130), event(20, "verified", date)]
     assert away_at_most(CHANGE, [*KILLED, *again]) is None
 
 
-def test_a_boot_before_the_change_began_by_the_date_tells_nothing() -> None:
+def test_a_boot_that_is_earlier_than_the_change_by_its_date_gives_no_figure() -> None:
     assert away_at_most(CHANGE, [*KILLED, *undone(9, "two", DATE - 130), event(20, "verified", DATE - 130)]) is None
 
 
-def test_a_journal_without_the_stamps_tells_nothing() -> None:
-    """Of a version that did not write them."""
+def test_a_journal_without_time_stamps_gives_no_figure() -> None:
+    """A version that did not write them."""
     bare = [{k: v for k, v in e.items() if k not in ("up", "boot")} for e in [*undone(120), event(123, "verified")]]
     assert away_at_most(CHANGE, [*KILLED, *bare]) is None
     no_up = [{k: v for k, v in e.items() if k != "up"} for e in [*undone(120), event(123, "verified")]]
@@ -103,7 +105,7 @@ def test_a_journal_without_the_stamps_tells_nothing() -> None:
     assert away_at_most({}, [*KILLED, *undone(120), event(123, "verified")]) is None
 
 
-def test_every_word_of_a_journal_has_both_times(tmp_path: Path) -> None:
+def test_every_event_of_a_journal_has_both_times(tmp_path: Path) -> None:
     Journal(tmp_path).append("verified", differences=[])
     written = json.loads((tmp_path / "journal.jsonl").read_text())
     assert abs(written["up"] - clock.uptime()) < 5
@@ -111,8 +113,21 @@ def test_every_word_of_a_journal_has_both_times(tmp_path: Path) -> None:
     assert Journal(tmp_path).events()[-1]["up"] == 7.0
 
 
-def test_the_last_line_tells_it_too() -> None:
-    assert outcome_text(3, None, None, at_most=9.1).endswith("(the host's addresses were missing for at most 9.1 s)")
-    both = "(10.1.1.1 did not reply for 0.4 s before the rollback; the host's addresses were missing for at most 9.1 s)"
-    assert outcome_text(3, 0.4, "10.1.1.1", at_most=9.1).endswith(both)
-    assert outcome_text(0, 0.4, "10.1.1.1", at_most=9.1).endswith("(10.1.1.1 did not reply for at most 0.4 s)")
+def test_the_open_transaction_tells_how_long_a_confirmation_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This is shorter than the watchdog's time limit."""
+    (tmp_path / "open").mkdir()
+    monkeypatch.setattr(units, "is_unit_alive", lambda unit: True)
+    monkeypatch.setattr(clock, "uptime", lambda: 150.0)
+    begun = event(100, "do", step=0, op="confirm", title="wait", seconds=120, until=250)
+    lines = [event(90, "begin", steps=["wait"]), begun]
+    (tmp_path / "open" / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    transaction = opened(tmp_path)
+    assert transaction is not None
+    assert (transaction.step, transaction.confirm_left, transaction.left) == ("wait", 70.0, 100.0)
+    assert waits_since(tmp_path) == 100.0
+    Journal(tmp_path / "open").append("done", step=0)
+    transaction = opened(tmp_path)
+    assert transaction is not None and transaction.confirm_left is None
+    assert waits_since(tmp_path) is None

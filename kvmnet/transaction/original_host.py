@@ -1,0 +1,184 @@
+"""The host before kvmnet, collected from the snapshots of the transactions that first took each part of it over."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.nmstate import NM_ETHERNET
+from kvmnet.core.planning.ownership import profile_uuid
+from kvmnet.system import files, networkmanager, operations
+from kvmnet.system.types import Json
+from kvmnet.transaction.history import Ended, ended
+
+#: The keys of a snapshot that hold NetworkManager's global name servers.
+_DNS_KEYS = ("global dns", "intern")
+HOSTNAME_FILE = "/etc/hostname"
+
+
+@dataclass(frozen=True)
+class OldNic:
+    """A NIC before kvmnet: its permanent MAC address, kernel name, alternative names, and the UUID of the connection
+    profile that was active on it (None: none was), with its keyfile."""
+
+    mac: str
+    name: str
+    altnames: tuple[str, ...]
+    profile: Optional[str]
+    keyfile: str = ""
+
+
+@dataclass(frozen=True)
+class Original:
+    """The host before kvmnet: its NICs, the profile (UUID) that was active on each device, and a snapshot of them in
+    the format of `rescue.snapshot`. `seeded` are the profiles (UUIDs) that kvmnet created for NICs that had none.
+    `since` is the date of the snapshot that each file (path) is from."""
+
+    nics: tuple[OldNic, ...]
+    active: Mapping[str, str]
+    snapshot: Json
+    seeded: tuple[str, ...] = ()
+    since: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def hostname(self) -> Optional[str]:
+        """The static hostname from before kvmnet, empty when there was none; None when kvmnet has never set one."""
+        record = next((r for r in self.snapshot["files"] if r["path"] == HOSTNAME_FILE), None)
+        return base64.b64decode(record.get("data", "")).decode(errors="replace").strip() if record else None
+
+
+def find_original(state_dir: Path) -> Original:
+    """The host before kvmnet, from the kept transactions since the last removal. Raises Refused when kvmnet manages no
+    NIC of this host."""
+    collection = _Collection()
+    for transaction in ended(state_dir):
+        if not transaction.kept:
+            continue
+        folder = state_dir / "history" / transaction.id
+        data = files.read_json(folder / "transaction.json")
+        if data.get("removes"):
+            collection = _Collection(created_uuids=collection.created_uuids)
+            continue
+        collection.add(transaction, data, files.read_json(folder / "snapshot.json"), state_dir / "applied")
+    if not collection.nics:
+        raise Refused("kvmnet manages no NIC of this host", "there is nothing to remove", "KVN562")
+    return collection.to_original()
+
+
+@dataclass
+class _Collection:
+    """What the transactions so far tell of the host before kvmnet. The first snapshot of a part counts: in the later
+    ones it is as kvmnet left it.
+
+    `devices` has the profile (UUID) that was active on each device to be restored, `uuids` the profiles that are not
+    kvmnet's, `keyfiles` their files as NetworkManager named them (a keyfile need not contain its UUID), and
+    `created_uuids` the profiles that kvmnet has created."""
+
+    nics: dict[str, OldNic] = field(default_factory=dict)
+    records: dict[str, Json] = field(default_factory=dict)
+    since: dict[str, str] = field(default_factory=dict)
+    links: Json = field(default_factory=dict)
+    addresses: Json = field(default_factory=dict)
+    zones: Json = field(default_factory=dict)
+    dns: Json = field(default_factory=dict)
+    devices: dict[str, str] = field(default_factory=dict)
+    uuids: set[str] = field(default_factory=set)
+    keyfiles: set[str] = field(default_factory=set)
+    created_uuids: set[str] = field(default_factory=set)
+    seeded: set[str] = field(default_factory=set)
+
+    def add(self, transaction: Ended, data: Json, snapshot: Json, applied_folder: Path) -> None:
+        """Add what this kept transaction was the first to see. `data` is its transaction.json."""
+        self.dns = self.dns or {key: snapshot[key] for key in _DNS_KEYS if key in snapshot}
+        self._add_files(snapshot, transaction.at, applied_folder)
+        self._add_created_profiles(transaction.host, data, snapshot)
+        adopted_macs = data.get("adopts", ())
+        self._add_profiles(snapshot, adopted_macs)
+        self._add_nics(snapshot, adopted_macs)
+
+    def _add_files(self, snapshot: Json, begun: float, applied_folder: Path) -> None:
+        date = time.strftime("%Y-%m-%d", time.localtime(begun))
+        for record in snapshot["files"]:
+            if not record["path"].startswith(str(applied_folder)):
+                self.records.setdefault(record["path"], record)
+                self.since.setdefault(record["path"], date)
+
+    def _add_created_profiles(self, host: str, data: Json, snapshot: Json) -> None:
+        self.created_uuids |= {profile_uuid(host, name) for name in snapshot.get("names", ())}
+        seed_steps = [step for step in data.get("steps", ()) if step["op"] == operations.SEED.name]
+        seeds = [seed for step in seed_steps for seed in step["profiles"]]
+        self.created_uuids |= {seed["uuid"] for seed in seeds}
+        self.seeded |= {seed["uuid"] for seed in seeds if seed["type"] == NM_ETHERNET}
+
+    def _add_profiles(self, snapshot: Json, adopted_macs: Collection[str]) -> None:
+        """Add the profiles that are not kvmnet's, active or not: also of what was adopted in this transaction."""
+        for profile in snapshot["profiles"]:
+            uuid, device = profile["uuid"], profile["device"]
+            if uuid in self.created_uuids or uuid in self.uuids:
+                continue
+            self.uuids.add(uuid)
+            self.keyfiles.add(profile["file"])
+            if device and device not in self.devices.values() and self._is_restorable(device, snapshot, adopted_macs):
+                self.devices[uuid] = device
+                if device in snapshot["links"]:  # virtual devices; a NIC's link is added with the NIC
+                    self.links.setdefault(device, snapshot["links"][device])
+
+    def _is_restorable(self, device: str, snapshot: Json, adopted_macs: Collection[str]) -> bool:
+        """Whether a device that this snapshot is the first to show with a profile that is not kvmnet's can be restored:
+        a NIC that this transaction adopted (for others an earlier snapshot counts), or a virtual device that is neither
+        a port of an interface that kvmnet created nor based on one or on a NIC that kvmnet renamed."""
+        link = snapshot["links"].get(device, {})
+        if link.get("mac"):
+            return link["mac"] in adopted_macs
+        active_profiles = {profile["device"]: profile["uuid"] for profile in snapshot["profiles"]}
+        for name in filter(None, (link.get("over"), link.get("master"))):
+            nic = self.nics.get(snapshot["links"].get(name, {}).get("mac"))
+            if active_profiles.get(name) in self.created_uuids or (nic is not None and nic.name != name):
+                return False
+        return True
+
+    def _add_nics(self, snapshot: Json, adopted_macs: Collection[str]) -> None:
+        for mac in adopted_macs:
+            link = next((link for link in snapshot["links"].values() if link["mac"] == mac), None)
+            if link is None:
+                continue
+            name = link["name"]
+            active: Json = next((p for p in snapshot["profiles"] if p["device"] == name), {})
+            self.nics[mac] = OldNic(mac, name, tuple(link["altnames"]), active.get("uuid"), active.get("file", ""))
+            self.links[name], self.addresses[name] = link, snapshot["addresses"].get(name, [])
+            self.zones[name] = (snapshot["zones"] or {}).get(name)
+
+    def to_original(self) -> Original:
+        """The host before kvmnet. Keyfiles of profiles that kvmnet has created are left out."""
+        uuids = sorted(self.uuids)
+        records = [
+            record
+            for path, record in self.records.items()
+            if path in self.keyfiles
+            or _is_keyfile_of(record, uuids)
+            or not path.startswith(networkmanager.PROFILE_FOLDERS)
+        ]
+        return Original(
+            tuple(self.nics[mac] for mac in sorted(self.nics)),
+            {device: uuid for uuid, device in self.devices.items()},
+            {
+                "files": records,
+                "links": self.links,
+                "addresses": self.addresses,
+                "zones": self.zones,
+                "uuids": uuids,
+                "profiles": [{"uuid": uuid, "device": device} for uuid, device in self.devices.items()],
+                **self.dns,
+            },
+            tuple(sorted(self.seeded - self.uuids)),
+            self.since,
+        )
+
+
+def _is_keyfile_of(record: Json, uuids: list[str]) -> bool:
+    return networkmanager.has_uuid(base64.b64decode(record.get("data", "")), uuids)

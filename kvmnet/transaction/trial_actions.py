@@ -1,0 +1,136 @@
+"""The actions of trial_steps, and the end of the trial. All of them work in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Optional
+
+from kvmnet.core.base.nmstate import NM_ETHERNET
+from kvmnet.host.networkmanager_dbus import Settings
+from kvmnet.rescue import checkpoint, restore
+from kvmnet.system import clock, files, links
+from kvmnet.system.errors import HostError
+from kvmnet.transaction.action_context import Context, StepFailed, read_guest_ports
+from kvmnet.transaction.readback import find_kernel_differences
+from kvmnet.transaction.step import Step
+
+#: NetworkManager's numbers (NMSettingMacvlanMode) of nmstate's macvtap modes.
+MACVLAN_MODES = {"vepa": 1, "bridge": 2, "private": 3, "passthru": 4}
+
+#: Seconds that NetworkManager has to remove a device.
+REMOVAL_SECONDS = 15
+
+
+def clear_names(context: Context, step: Step) -> str:
+    """Remove interfaces in a trial of its own, wait until they are gone, and end its checkpoint: the next one is over
+    the same devices."""
+    apply_state(context, step)
+    if not clock.wait_until(lambda: not find_kernel_differences(step["expect"]), REMOVAL_SECONDS):
+        differences = find_kernel_differences(step["expect"])
+        raise StepFailed("interfaces in the way of the renaming were not removed: " + "; ".join(differences))
+    return commit_trial(context, step)
+
+
+def bind_name(context: Context, step: Step) -> str:
+    """Bind a profile to an interface's name in addition to its MAC address, in memory."""
+    context.manager.change_in_memory(step["uuid"], {"connection": {"interface-name": ("s", step["interface"])}})
+    return str(step["interface"])
+
+
+def create_profiles(context: Context, step: Step) -> str:
+    """Create connection profiles for nmstate to merge into, in memory (see trial_steps.prepare_profiles)."""
+    context.manager.add_in_memory([_profile_settings(row) for row in step["profiles"]])
+    return f"{len(step['profiles'])} created"
+
+
+def _profile_settings(row: Step) -> Settings:
+    """The least settings of a profile: nmstate adds the rest."""
+    settings: Settings = {
+        "connection": {
+            "id": ("s", row["interface"]),
+            "uuid": ("s", row["uuid"]),
+            "type": ("s", row["type"]),
+            "interface-name": ("s", row["interface"]),
+            "autoconnect": ("b", False),
+            "zone": ("s", row["zone"]),
+        },
+        "ipv4": {"method": ("s", "disabled")},
+        "ipv6": {"method": ("s", "disabled")},
+    }
+    if row["type"] == "bridge":
+        settings["bridge"] = {"stp": ("b", False)}
+    if row["type"] == "vlan":
+        settings["vlan"] = {"id": ("u", row["over"]["id"]), "parent": ("s", row["over"]["base-iface"])}
+    if row["type"] == "macvlan":
+        mode = MACVLAN_MODES[row["over"]["mode"]]
+        parent = row["over"]["base-iface"]
+        settings["macvlan"] = {"parent": ("s", parent), "mode": ("u", mode), "tap": ("b", True)}
+    if row["type"] in (NM_ETHERNET, "bond"):
+        settings[row["type"]] = {}
+    return settings
+
+
+def drop_bond_options(context: Context, step: Step) -> str:
+    """Remove options from a bond's profile, in memory."""
+    context.manager.drop_in_memory(step["uuid"], "bond", "options", step["options"])
+    return ", ".join(step["options"])
+
+
+def set_bond_option(context: Context, step: Step) -> str:
+    """Set an option of a running bond."""
+    return links.set_bond_option(step["interface"], step["option"], step["value"])
+
+
+def apply_state(context: Context, step: Step) -> str:
+    """Apply a state with nmstate, in memory, with an open checkpoint: NetworkManager rolls it back by itself when
+    nobody commits it. Returns the checkpoint's path."""
+    log = context.folder / step["log"]
+    log.touch(mode=0o600)
+    context.backend.apply(step["state"], step["timeout"], log, verify=step.get("verify", False))
+    with contextlib.suppress(HostError):  # a guest may stop in this moment; the read back tells
+        restore.restore_guest_ports(read_guest_ports(context.folder))
+    path = _find_checkpoint(context, log)
+    if path is None:
+        raise StepFailed("NetworkManager does not have the trial's checkpoint")
+    note = {"path": path, "created": context.manager.created(path)}
+    files.write_file(str(checkpoint.checkpoint_note_file(log)), json.dumps(note).encode(), 0o600)
+    return path
+
+
+def commit_trial(context: Context, step: Step) -> str:
+    """Destroy the trial's checkpoint. It must still exist, otherwise NetworkManager has rolled the trial back."""
+    path = _find_checkpoint(context, context.folder / step["log"])
+    if path is None:
+        raise StepFailed(
+            "the trial's checkpoint is gone: its timeout has passed and NetworkManager has rolled it back, or "
+            "NetworkManager was restarted"
+        )
+    context.manager.destroy_checkpoint(path)
+    return path
+
+
+def _find_checkpoint(context: Context, log: Path) -> Optional[str]:
+    """The path of the trial's checkpoint, if NetworkManager still has it. A restarted NetworkManager numbers
+    checkpoints from 1 again, so one of the same path may belong to another tool."""
+    paths = checkpoint.checkpoints_in_log(log)[-1:]
+    if not paths or paths[0] not in context.manager.checkpoints():
+        return None
+    note = files.read_json(checkpoint.checkpoint_note_file(log))
+    return paths[0] if not note or context.manager.created(paths[0]) == note["created"] else None
+
+
+def keep_dhcp_iaids(context: Context, step: Step) -> str:
+    """Set the DHCPv6 IAIDs of profiles that nmstate has set to the MAC address, in memory, and reapply their
+    devices."""
+    profiles = context.manager.active(step["interfaces"])
+    changed = []
+    for name, iaid in step["interfaces"].items():
+        if name not in profiles:
+            raise StepFailed(f"{name} has no active connection profile")
+        if context.manager.value(profiles[name], "ipv6", "dhcp-iaid") == "mac":
+            context.manager.change_in_memory(profiles[name], {"ipv6": {"dhcp-iaid": ("s", iaid)}})
+            context.manager.reapply(name)
+            changed.append(f"{name} {iaid}")
+    return ", ".join(changed) or "no change needed"

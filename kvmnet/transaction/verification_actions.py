@@ -1,0 +1,96 @@
+"""The actions of verification_steps: read back, probe, wait for the confirmation."""
+
+from __future__ import annotations
+
+import contextlib
+
+from kvmnet.core.base.probe import Probe
+from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
+from kvmnet.host.probing import ask
+from kvmnet.rescue import comparison, restore
+from kvmnet.system import clock, files
+from kvmnet.system.errors import HostError
+from kvmnet.transaction.action_context import Context, StepFailed, read_guest_ports
+from kvmnet.transaction.readback import (
+    find_inactive_devices,
+    find_kernel_differences,
+    find_unused_servers,
+    find_wrong_zones,
+)
+from kvmnet.transaction.step import Step
+
+
+def read_back(context: Context, step: Step) -> str:
+    """Wait until the kernel shows what was applied, NetworkManager has activated the devices that it was sent, and the
+    guests' taps are ports of their bridges. Addresses and ports may take a moment, those of many interfaces longer."""
+    guests = read_guest_ports(context.folder)
+    activation = _Activation(context.manager, step["sent"])
+
+    def find_kernel_problems() -> list[str]:
+        return find_kernel_differences(step["expect"]) + comparison.guest_differences(guests)
+
+    def find_other_problems() -> list[str]:
+        return find_wrong_zones(step.get("zones", {})) or find_unused_servers(context.manager, step["dns"])
+
+    def is_complete() -> bool:
+        with contextlib.suppress(HostError):
+            restore.restore_guest_ports(guests)
+        return activation.poll() and not find_kernel_problems() and not find_other_problems()
+
+    if not clock.wait_until(is_complete, 10 + len(step["expect"]) / 2):
+        problems = find_kernel_problems() or activation.find_problems() or find_other_problems()
+        raise StepFailed("the host is not as applied: " + "; ".join(problems))
+    ports = f", {len(guests['guests'])} guests' ports as before" if guests["guests"] else ""
+    return f"{len(step['expect'])} interfaces as defined{ports}"
+
+
+class _Activation:
+    """Whether NetworkManager has activated all devices, found out with few questions: each takes processor time that
+    NetworkManager needs to activate them.
+
+    It asks about one device until that is active, then about all. If some are not, it asks about four of these until
+    they are active, then about all again, then about sixteen, and so on."""
+
+    def __init__(self, manager: NetworkManager, names: list[str]) -> None:
+        self.manager = manager
+        self.names = names
+        self.inactive = names
+        self.sample_size = 1
+
+    def poll(self) -> bool:
+        """Ask once, and remember which devices are not active yet. Returns whether all are."""
+        try:
+            if find_inactive_devices(self.manager, self.inactive[: self.sample_size]):
+                return False
+            self.inactive = find_inactive_devices(self.manager, self.names)
+        except NMError:
+            return False
+        self.sample_size *= 4
+        return not self.inactive
+
+    def find_problems(self) -> list[str]:
+        """The devices that are not active, one line each."""
+        try:
+            inactive = find_inactive_devices(self.manager, self.names)
+        except NMError as error:
+            return [str(error)]
+        return [f"NetworkManager has not activated {name}" for name in inactive]
+
+
+def probe_targets(context: Context, step: Step) -> str:
+    """Probe the targets repeatedly until all have replied, for longer when a link went down."""
+    probes = [Probe.from_json(row) for row in step["targets"]]
+    replied = ask(probes, step["patience"] if context.has_lost_link() else step["seconds"])
+    silent = [probe.text for probe in probes if probe not in replied]
+    if silent:
+        raise StepFailed(f"no reply from {', '.join(silent)} after the change")
+    return ", ".join(probe.text for probe in probes) + " replied"
+
+
+def wait_for_confirmation(context: Context, step: Step) -> str:
+    """Wait for the file that `kvmnet confirm` writes beside the journal; `kvmnet confirm` checks whether its caller
+    may confirm. Returns where the confirmation came from."""
+    file = context.folder / "confirmed.json"
+    if not clock.wait_until(file.exists, step["seconds"]):
+        raise StepFailed(f"no confirmation within {step['seconds']} s")
+    return str(files.read_json(file).get("by", ""))

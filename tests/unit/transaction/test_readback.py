@@ -1,0 +1,107 @@
+"""Where the kernel, NetworkManager and firewalld differ from what was applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kvmnet.host.networkmanager_dbus import NameServers
+from kvmnet.system import links
+from kvmnet.transaction import (
+    readback,
+)
+from kvmnet.transaction.readback import find_inactive_devices, find_kernel_differences, find_unused_servers
+
+
+def shows(monkeypatch: pytest.MonkeyPatch, *shown: dict[str, Any], addresses: dict[str, list[str]]) -> None:
+    plain = {"kind": None, "master": None, "promiscuous": False, "address": "x", "mtu": 1500, "up": True}
+    rows = {row["name"]: {**plain, **{k: v for k, v in row.items() if k in (*plain, "name")}} for row in shown}
+    kinds = [{"ifname": r["name"], "link": r.get("over"), "linkinfo": {"info_data": r.get("data", {})}} for r in shown]
+    monkeypatch.setattr(links, "read_links", lambda shown: rows)
+    monkeypatch.setattr(links, "read_ip_links", lambda: kinds)
+    monkeypatch.setattr(links, "read_addresses", lambda: addresses)
+    monkeypatch.setattr(links, "read_routes", list)
+
+
+def test_missing_interfaces_and_addresses_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shows(monkeypatch, {"name": "peth0", "promiscuous": True, "up": False}, addresses={"peth0": []})
+    wanted = [
+        {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": ["10.0.0.1/8"], "routes": []},
+        {"name": "eth0", "addresses": [], "routes": []},
+    ]
+    assert find_kernel_differences(wanted) == [
+        "peth0: master is None, not eth0",
+        "peth0: the address 10.0.0.1/8 is missing",
+        "peth0 is down",
+        "eth0 is missing",
+    ]
+
+
+def test_different_properties_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shows(
+        monkeypatch,
+        {"name": "br0", "kind": "bridge", "data": {"stp_state": 1}},
+        {"name": "eth0.2", "kind": "vlan", "over": "eth0", "data": {"id": 2}},
+        {"name": "mvt0", "kind": "macvtap", "over": "eth0.2", "data": {"mode": "vepa"}},
+        addresses={"br0": ["10.0.0.1/8", "fe80::1/64"], "eth0.2": ["fe80::2/64"]},
+    )
+    plain: dict[str, Any] = {"addresses": [], "routes": []}
+    assert find_kernel_differences(
+        [
+            {"name": "br0", "kind": "bridge", "stp": 0, "without": [4, 6], **plain},
+            {"name": "eth0.2", "kind": "vlan", "base": "eth1", "tag": 3, "without": [4, 6], **plain},
+            {"name": "mvt0", "kind": "macvtap", "base": "eth0.2", "mode": "bridge", **plain},
+        ]
+    ) == [
+        "br0: stp is 1, not 0",
+        "br0: still has the address 10.0.0.1/8",
+        "eth0.2: base is eth0, not eth1",
+        "eth0.2: tag is 2, not 3",
+        "mvt0: mode is vepa, not bridge",
+    ]
+
+
+def test_a_bonds_options_are_compared_in_the_kernels_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shows(monkeypatch, {"name": "bond0", "kind": "bond"}, addresses={})
+    shown = {
+        "mode": "active-backup 1\n",
+        "miimon": "100\n",
+        "arp_ip_target": "10.0.0.1 10.0.0.2\n",
+        "use_carrier": "1\n",
+    }
+    for option, text in {**shown, "primary": "\n", "lacp_rate": "slow 0\n"}.items():
+        (tmp_path / option).write_text(text)
+    monkeypatch.setattr(readback, "BONDING", str(tmp_path))
+    wanted = {"mode": "active-backup", "miimon": 100, "arp_ip_target": "10.0.0.2,10.0.0.1", "use_carrier": True}
+    want = {"name": "bond0", "addresses": [], "routes": []}
+    assert find_kernel_differences([{**want, "bond": {**wanted, "balance_slb": True}}]) == []
+    wrong = {"primary": "eth0", "lacp_rate": "fast", "mode": "802.3ad"}
+    assert find_kernel_differences([{**want, "bond": wrong}]) == [
+        "bond0: primary is not set, not eth0",
+        "bond0: lacp_rate is slow 0, not fast",
+        "bond0: mode is active-backup 1, not 802.3ad",
+    ]
+
+
+def test_an_interface_that_is_to_be_down_must_have_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "read_ip_links", lambda: [{"ifname": "eth1", "flags": ["UP"]}])
+    monkeypatch.setattr(links, "read_addresses", lambda: {"eth1": ["fe80::1/64", "192.0.2.7/24"]})
+    monkeypatch.setattr(links, "read_routes", list)
+    assert find_kernel_differences([{"name": "eth1", "down": True}]) == ["eth1: still has the address 192.0.2.7/24"]
+    monkeypatch.setattr(links, "read_addresses", lambda: {"eth1": ["fe80::1/64"]})
+    assert find_kernel_differences([{"name": "eth1", "down": True}]) == []
+
+
+def test_unused_name_servers_and_inactive_devices_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = SimpleNamespace(name_servers=lambda: NameServers(["10.0.0.1"], ["example.org"]))
+    assert find_unused_servers(used, {"server": ["10.0.0.1", "10.0.0.2"], "search": ["a.org"]}) == [  # type: ignore[arg-type]
+        "NetworkManager does not use the name server 10.0.0.2",
+        "NetworkManager does not use the search domain a.org",
+    ]
+    none = SimpleNamespace(name_servers=lambda: NameServers([], []))  # then it shows no domains
+    assert find_unused_servers(none, {"search": ["a.org"]}) == []  # type: ignore[arg-type]
+    devices = SimpleNamespace(states=lambda names: {"a": 100, "b": 70, "c": 50})
+    assert find_inactive_devices(devices, ["a", "b", "c", "d"]) == ["c", "d"]  # type: ignore[arg-type]

@@ -1,0 +1,105 @@
+"""Reading back: guests' ports, the devices that NetworkManager activates, zones."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from kvmnet.system import clock, firewalld, programs
+from kvmnet.system.errors import HostError
+from kvmnet.transaction import (
+    verification_actions,
+)
+from kvmnet.transaction.action_context import StepFailed
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An open transaction with two guests' taps in its snapshot; the loss of vnet1's guest was allowed."""
+    tap = {"kind": "tap", "index": 7, "of": "br0", "settings": {}}
+    (tmp_path / "snapshot.json").write_text(json.dumps({"guests": {"vnet0": tap, "vnet1": {**tap, "index": 8}}}))
+    (tmp_path / "transaction.json").write_text(json.dumps({"lost": ["vnet1"]}))
+    monkeypatch.setattr(verification_actions, "find_kernel_differences", lambda _: [])
+    monkeypatch.setattr(clock, "wait_until", lambda what, *_: what() or what())
+    return SimpleNamespace(folder=tmp_path, manager=None)
+
+
+def kernel(monkeypatch: pytest.MonkeyPatch, *, refuses: bool) -> list[str]:
+    """Both taps are ports of nothing. Returns the commands that are run."""
+    rows = [{"ifname": n, "ifindex": i, "linkinfo": {}} for n, i in (("br0", 3), ("vnet0", 7), ("vnet1", 8))]
+    done: list[str] = []
+
+    def run(*argv: str) -> str:
+        if refuses:
+            raise HostError("no")
+        done.append(" ".join(argv[4:]))
+        rows[1]["master"] = "br0"
+        return ""
+
+    monkeypatch.setattr(programs, "run", run)
+    monkeypatch.setattr(programs, "run_json", lambda *argv: rows[1:2] if "dev" in argv else rows)
+    return done
+
+
+def test_a_detached_tap_is_attached_again(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = kernel(monkeypatch, refuses=False)
+    assert (
+        verification_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
+        == "0 interfaces as defined, 1 guests' ports as before"
+    )
+    assert done == ["vnet0 master br0"], "the loss of vnet1 is allowed"
+
+
+def test_a_tap_that_cannot_be_attached_fails_the_step(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel(monkeypatch, refuses=True)
+    with pytest.raises(StepFailed, match=r"guests vnet0: was a port of br0, is of nothing$"):
+        verification_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
+
+
+def test_networkmanager_is_asked_few_questions_while_it_activates_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers slowly while it activates sixty devices, and every answer takes it time."""
+    asked: list[str] = []
+    ready = iter(["", "", "a", "ab", "ab", "abcg", "abcdefg", "abcdefg"])
+
+    def states(names: list[str]) -> dict[str, int]:
+        asked.append("".join(names))
+        up = next(ready)
+        return {name: 100 if name in up else 50 for name in names}
+
+    monkeypatch.setattr(verification_actions, "find_kernel_differences", lambda _: [])
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
+    verification_actions.read_back(context, {"expect": [], "sent": list("abcdefg"), "dns": {}})
+    assert asked == ["a", "a", "a", "abcdefg", "cdef", "cdef", "cdef", "abcdefg"]
+
+
+def test_a_device_that_was_deactivated_again_fails_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def states(names: list[str]) -> dict[str, int]:
+        return {"a": 100, "b": 30} if len(names) > 1 else {names[0]: 100}
+
+    monkeypatch.setattr(verification_actions, "find_kernel_differences", lambda _: [])
+    monkeypatch.setattr(clock, "wait_until", lambda what, *_: what())
+    context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=states))
+    with pytest.raises(StepFailed, match=r"has not activated b$"):
+        verification_actions.read_back(context, {"expect": [], "sent": ["a", "b"], "dns": {}})
+
+
+def test_an_interface_in_a_wrong_zone_fails_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe goes out and gets its reply in zone drop too; incoming connections are dropped."""
+    monkeypatch.setattr(verification_actions, "find_kernel_differences", lambda _: [])
+    monkeypatch.setattr(clock, "wait_until", lambda what, *_: what())
+    monkeypatch.setattr(firewalld, "is_running", lambda: True)
+    context: Any = SimpleNamespace(folder=tmp_path, manager=None)
+    step = {"expect": [], "sent": [], "dns": {}, "zones": {"eth0": "trusted"}}
+    monkeypatch.setattr(firewalld, "read_zones", lambda: {"eth0": "trusted"})
+    assert verification_actions.read_back(context, step) == "0 interfaces as defined"
+    monkeypatch.setattr(firewalld, "read_zones", lambda: {"eth0": "drop"})
+    with pytest.raises(StepFailed, match="eth0 is in zone drop, not trusted"):
+        verification_actions.read_back(context, step)
