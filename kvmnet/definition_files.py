@@ -1,4 +1,4 @@
-"""The definition's files: found, read within limits, refused in one line when they cannot be."""
+"""Finds and reads the files of a definition, within size limits. A file that cannot be read is a problem."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kvmnet.core.base.errors import KvmnetError
 from kvmnet.core.base.problem import Mark, Problem
 from kvmnet.core.definition.document import Source, decode
 
-#: Bytes of all files together. Ten thousand hosts written out in full are about a quarter of it.
+#: Bytes of all files together. Ten thousand hosts without groups need about a quarter of it.
 MAX_BYTES = 64 * 1024 * 1024
 MAX_FILES = 10_000
 SUFFIXES = (".yaml", ".yml")
@@ -20,32 +20,33 @@ DEFAULTS = ("cluster.yaml", "cluster.d")
 
 
 class CannotRead(KvmnetError):
-    """A file cannot be read; `problem` says why."""
+    """A file cannot be read. `problem` has the reason."""
 
-    def __init__(self, name: Union[str, Path], words: str, hint: Optional[str] = None) -> None:
-        super().__init__(f"{name}: {words}", hint)
-        self.problem = Problem("KVN001", words, Mark(str(name), 1, 1), hint=hint)
+    def __init__(self, name: Union[str, Path], message: str, hint: Optional[str] = None) -> None:
+        super().__init__(f"{name}: {message}", hint)
+        self.problem = Problem("KVN001", message, Mark(str(name), 1, 1), hint=hint)
 
 
 def read_definition(path: Optional[str]) -> tuple[list[Source], list[Problem]]:
-    """The files of a definition, in the order of their names; what cannot be read as problems.
+    """Return the files of a definition in the order of their names, and a problem for each that cannot be read.
 
-    `path` is a file or a folder; None looks for cluster.yaml, then cluster.d, in the working directory.
+    `path` is a file or a folder; None stands for cluster.yaml or, if that does not exist, cluster.d in the current
+    directory.
     """
     sources: list[Source] = []
     problems: list[Problem] = []
-    left = MAX_BYTES
+    remaining = MAX_BYTES
     try:
-        files = _listed(_found(path))
+        files = _list_files(_choose_path(path))
     except CannotRead as error:
         return [], [error.problem]
     for file in files:
         try:
-            data = read_file(file, left)
+            data = read_file(file, remaining)
         except CannotRead as error:
             problems.append(error.problem)
             continue
-        left -= len(data)
+        remaining -= len(data)
         source = decode(str(file), data)
         if isinstance(source, Problem):
             problems.append(source)
@@ -54,53 +55,54 @@ def read_definition(path: Optional[str]) -> tuple[list[Source], list[Problem]]:
     return sources, problems
 
 
-def _found(path: Optional[str]) -> Path:
+def _choose_path(path: Optional[str]) -> Path:
+    """Return the path of the definition. Raises CannotRead if none is given and the current directory has none."""
     if path is not None:
         return Path(path)
     for name in DEFAULTS:
         if os.path.lexists(name):
             return Path(name)
-    hint = "name one, or go where cluster.yaml or cluster.d is"
-    raise CannotRead(DEFAULTS[0], "there is no definition here", hint)
+    hint = "give the path of the definition, or change to the directory that has cluster.yaml or cluster.d"
+    raise CannotRead(DEFAULTS[0], "no definition in the current directory", hint)
 
 
-def _listed(path: Path) -> list[Path]:
-    """The file itself, or a folder's files. Folders in it are not entered, so links cannot make a loop."""
+def _list_files(path: Path) -> list[Path]:
+    """Return the file itself, or the files of a folder. Subfolders are not read, so links cannot form a loop."""
     try:
         if not path.is_dir():
             return [path]
         files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.name[0] != ".")
     except OSError as error:
-        raise CannotRead(path, _why(error)) from None
+        raise CannotRead(path, _reason(error)) from None
     except ValueError:
-        raise CannotRead("?", "this is not a name that a file can have") from None
+        raise CannotRead("?", "not a valid file name") from None
     if not files:
-        raise CannotRead(path, "the folder holds no .yaml or .yml file")
+        raise CannotRead(path, "the folder has no .yaml or .yml file")
     if len(files) > MAX_FILES:
-        raise CannotRead(path, f"the folder holds more than {MAX_FILES} files")
+        raise CannotRead(path, f"the folder has more than {MAX_FILES} files")
     return files
 
 
 def read_file(path: Path, limit: int = MAX_BYTES) -> bytes:
-    """The bytes of a regular file, at most `limit`. Raises CannotRead; never waits for a FIFO or device."""
+    """Return the bytes of a regular file, at most `limit`. Raises CannotRead; never waits for a FIFO or device."""
     try:
-        # Non-blocking: opening a FIFO that nobody writes to would wait for ever.
+        # Non-blocking: opening a FIFO without a writer would wait forever.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
-        raise CannotRead(path, _why(error)) from None
+        raise CannotRead(path, _reason(error)) from None
     except ValueError:
-        raise CannotRead("?", "this is not a name that a file can have") from None
+        raise CannotRead("?", "not a valid file name") from None
     try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise CannotRead(path, f"this is {_kind(found.st_mode)}, not a file")
-        # The size may lie (/proc says 0), so the reading is bounded too.
-        data = b"" if found.st_size > limit else _read(handle, limit + 1)
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise CannotRead(path, f"{_kind(status.st_mode)}, not a regular file")
+        # The size may be wrong (0 in /proc), so reading is limited too.
+        data = b"" if status.st_size > limit else _read(handle, limit + 1)
     except OSError as error:
-        raise CannotRead(path, _why(error)) from None
+        raise CannotRead(path, _reason(error)) from None
     finally:
         os.close(handle)
-    if found.st_size > limit or len(data) > limit:
+    if status.st_size > limit or len(data) > limit:
         raise CannotRead(path, f"the definition is larger than {MAX_BYTES // 1024 // 1024} MiB")
     return data
 
@@ -118,14 +120,14 @@ def _kind(mode: int) -> str:
         stat.S_IFCHR: "a device",
         stat.S_IFBLK: "a device",
     }
-    return kinds.get(stat.S_IFMT(mode), "something else")
+    return kinds.get(stat.S_IFMT(mode), "a special file")
 
 
-def _why(error: OSError) -> str:
-    words = {
-        errno.ENOENT: "there is no such file or folder",
-        errno.EACCES: "you may not read it",
-        errno.ELOOP: "its symbolic links lead in a circle",
-        errno.ENXIO: "this is a socket, not a file",
+def _reason(error: OSError) -> str:
+    reasons = {
+        errno.ENOENT: "no such file or folder",
+        errno.EACCES: "permission denied",
+        errno.ELOOP: "symbolic links form a loop",
+        errno.ENXIO: "a socket, not a regular file",
     }
-    return words.get(error.errno or 0, f"it cannot be read: {os.strerror(error.errno or 0)}")
+    return reasons.get(error.errno or 0, f"cannot be read: {os.strerror(error.errno or 0)}")

@@ -1,4 +1,4 @@
-"""From files to bundles: the way every verb goes."""
+"""From files to bundles: reads, checks and renders a definition, and reads bundle folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Optional
 
 from kvmnet import definition_files, resources
 from kvmnet.core import checks
-from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.problem import Mark, Problem, Silenced, in_order
 from kvmnet.core.checks import suppressions
 from kvmnet.core.definition import build, document, naming_policy, schema
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Definition:
-    """A definition that was read, checked and laid out for every host.
+    """A definition that was read and checked, with the view of every host.
 
-    `problems` is sorted; as long as one is an error, `bundle` must not be used for anything but looking.
+    `problems` is sorted. If one of them is an error, the bundles may be shown but must not be applied.
     """
 
     cluster: Optional[Cluster]
@@ -37,97 +36,97 @@ class Definition:
     sources: Mapping[str, str] = field(repr=False)
     views: Mapping[str, HostView] = field(repr=False)
     silenced: Sequence[Silenced] = ()
-    """The warnings that the definition accepts; they are not among the problems."""
+    """The warnings that the definition suppresses. They are not in `problems`."""
 
     @property
     def ok(self) -> bool:
-        """Whether there is a cluster and no error (warnings may be there)."""
+        """Whether there is a cluster and no error. There may be warnings."""
         return self.cluster is not None and not any(p.is_error for p in self.problems)
 
     @property
     def hosts(self) -> list[str]:
-        """The hosts that have a view, in the order of the definition."""
+        """The names of all hosts that have a view, in the order of the definition."""
         return list(self.views)
 
     def bundle(self, host: str) -> Bundle:
-        """The bundle of one host. Raises KeyError when there is no such host."""
+        """Return the bundle of a host. Raises KeyError if there is no such host."""
         return render.render(self.views[host])
 
     def bundles(self, hosts: Optional[Iterable[str]] = None) -> list[Bundle]:
-        """The bundles of the named hosts, or of all. Raises KeyError for an unknown one."""
+        """Return the bundles of these hosts, or of all. Raises KeyError for an unknown host."""
         return [self.bundle(host) for host in (self.views if hosts is None else hosts)]
 
 
 @cache
 def load_schema(name: str) -> schema.Schema:
-    """One of our schemas, read once."""
+    """Return the schema "cluster", "profile" or "state". It is read only once."""
     return schema.Schema(resources.read_schema(name))
 
 
 @cache
 def load_profiles() -> Mapping[str, Profile]:
-    """The profiles that come with kvmnet, by name. Raises ValueError when one of the files is broken."""
-    found: dict[str, Profile] = {}
+    """Return the naming policies of kvmnet by name. Raises ValueError if one of the files is invalid."""
+    policies: dict[str, Profile] = {}
     for name, text in resources.read_profiles().items():
         tree, problems = document.parse(document.Source(name, text))
         if tree is not None:
-            tree, more = load_schema("profile").apply(tree)
-            problems += more
+            tree, schema_problems = load_schema("profile").apply(tree)
+            problems += schema_problems
         if tree is None or problems:
-            raise ValueError(f"profile {name}: {problems[0].message if problems else 'empty'}")
-        one = naming_policy.read_profile(tree)
-        found[one.name] = one
-    return found
+            raise ValueError(f"naming policy {name}: {problems[0].message if problems else 'empty'}")
+        policy = naming_policy.read_profile(tree)
+        policies[policy.name] = policy
+    return policies
 
 
 def load(path: Optional[str]) -> Definition:
-    """Read and check the definition at a path (a file or a folder; None looks for the usual names).
+    """Read and check the definition at a path, as `definition_files.read_definition` finds it.
 
-    Never raises for what is wrong with the definition: every problem is in the result.
+    Never raises for an invalid definition: every problem is in the result.
     """
     sources, problems = definition_files.read_definition(path)
     return check(sources, problems, path)
 
 
 def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Optional[str] = None) -> Definition:
-    """The same for files that were read already; `problems` are those of reading them."""
-    found = list(problems)
+    """Check a definition whose files are already read. `problems` are those of reading them, `path` is for messages."""
+    all_problems = list(problems)
     texts = {source.name: source.text for source in sources}
-    trees = []
+    trees, parse_problems = _parse(sources)
+    all_problems += parse_problems
+    if not trees:
+        if not all_problems:
+            name = sources[0].name if sources else str(path)
+            all_problems.append(Problem("KVN002", "the definition is empty", Mark(name, 1, 1)))
+        return Definition(None, in_order(all_problems), texts, {})
+    tree, merge_problems = document.merge(trees)
+    all_problems += merge_problems
+    tree, schema_problems = load_schema("cluster").apply(tree)
+    all_problems += schema_problems
+    cluster = build.read_cluster(tree, load_profiles())
+    views = layout.views_of(cluster)
+    all_problems += checks.run(checks.Context(cluster, views))
+    all_problems, silenced = suppressions.sort_out(tree, all_problems)
+    return Definition(cluster, in_order(all_problems), texts, views, tuple(silenced))
+
+
+def _parse(sources: Sequence[Source]) -> tuple[list[document.Map], list[Problem]]:
+    """Return the trees of the files and the problems. There are no trees if all files together exceed the limit."""
+    trees: list[document.Map] = []
+    problems: list[Problem] = []
     for source in sources:
-        tree, more = document.parse(source)
-        found += more
+        tree, parse_problems = document.parse(source)
+        problems += parse_problems
         if tree is not None:
             trees.append(tree)
         if sum(tree.size for tree in trees) > document.MAX_VALUES:
-            words = f"more than {document.MAX_VALUES:,} keys and values up to here"
-            found.append(Problem("KVN004", words, Mark(source.name, 1, 1)))
-            return Definition(None, in_order(found), texts, {})
-    if not trees:
-        if not found:
-            name = sources[0].name if sources else str(path)
-            found.append(Problem("KVN002", "there is nothing in it", Mark(name, 1, 1)))
-        return Definition(None, in_order(found), texts, {})
-    tree, more = document.merge(trees)
-    found += more
-    tree, more = load_schema("cluster").apply(tree)
-    found += more
-    cluster = build.read_cluster(tree, load_profiles())
-    views = layout.views_of(cluster)
-    found += checks.run(checks.Context(cluster, views))
-    found, silenced = suppressions.sort_out(tree, found)
-    return Definition(cluster, in_order(found), texts, views, tuple(silenced))
-
-
-def load_bundles(path: Optional[str]) -> tuple[Optional[Cluster], list[Bundle], list[Problem]]:
-    """The definition at a path as bundles: none as long as a problem is an error."""
-    definition = load(path)
-    bundles = definition.bundles() if definition.ok else []
-    return definition.cluster, bundles, definition.problems
+            message = f"more than {document.MAX_VALUES:,} keys and values in the files up to this one"
+            return [], [*problems, Problem("KVN004", message, Mark(source.name, 1, 1))]
+    return trees, problems
 
 
 def read_bundle_folder(folder: Path) -> Bundle:
-    """The bundle that `render` wrote to a folder. Raises emit.BundleError, or files.CannotRead."""
+    """Return the bundle that `kvmnet render` wrote to a folder. Raises BundleError or CannotRead."""
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     texts: dict[str, str] = {}
     for name in names:
@@ -137,19 +136,3 @@ def read_bundle_folder(folder: Path) -> Bundle:
             except UnicodeDecodeError:
                 raise bundle_files.BundleError(f"{name} is not UTF-8 text") from None
     return bundle_files.read_bundle(texts, load_schema("state"))
-
-
-def read_applied(state_dir: Path) -> Optional[Bundle]:
-    """The bundle that is applied on this host; None when there is none. Raises Refused when it is there but is not
-    what kvmnet wrote: a person's editor, or the disk, has been at it; and PermissionError for one who may not look."""
-    folder = state_dir / "applied"
-    try:
-        if not list(folder.iterdir()):  # a removal leaves the folder
-            return None
-    except FileNotFoundError:
-        return None
-    try:
-        return read_bundle_folder(folder)
-    except (bundle_files.BundleError, definition_files.CannotRead) as error:
-        hint = "apply the definition or the bundle again: that writes it anew, and touches nothing else"
-        raise Refused(f"what kvmnet wrote of itself to {folder} is damaged: {error}", hint, "KVN563") from error

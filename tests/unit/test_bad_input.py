@@ -1,6 +1,6 @@
 """The whole program on what is no definition: one clear line, exit 1, soon, in little memory.
 
-A refused permission is played in test_files.py: root may read everything.
+A file without read permission is simulated in test_definition_files.py, since root may read everything.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bundles: to files and back, digests, refusals; folders on disk; the independent reading itself."""
+"""Bundles: to files and back, digests, refusals; the independent reading itself."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 import pytest
 import yaml
 
-from kvmnet import bundle_folders, pipeline
-from kvmnet.core.base.errors import KvmnetError, Refused
+from kvmnet import pipeline
 from kvmnet.core.base.probe import Probe
-from kvmnet.core.planning.ownership import OWNED_FILE, note_after, to_note
 from kvmnet.core.rendering import bundle_files, yaml_writer
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.rendering.render import digest_of
-from kvmnet.host.read_live import applied_digest, read_note
 from tests.reading import differences
-from tests.unit.core.samples import before
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = str(ROOT / "examples/rocks/cluster.yaml")
@@ -126,52 +122,6 @@ def test_a_folder_that_is_not_as_rendered_is_refused(
     assert words in refused.value.message
 
 
-def applied(folder: Path, bundle: Bundle) -> Path:
-    """A state directory as `apply` leaves it."""
-    (folder / "applied").mkdir()
-    note = to_note(note_after(bundle, before()))
-    texts = {**bundle_files.files_of(bundle), OWNED_FILE: json.dumps(note)}
-    for name, text in texts.items():
-        (folder / "applied" / name).write_text(text)
-    return folder
-
-
-@pytest.mark.guarantee("G53")
-@pytest.mark.parametrize("name", ["nmstate.yml", "bundle.json", "00-kvmnet-peth0.link"])
-@pytest.mark.parametrize("text", [None, "", "\x00\x00", "state: other\n"])
-def test_what_is_noted_as_applied_may_be_damaged(
-    bundle: Bundle, tmp_path: Path, name: str, text: Optional[str]
-) -> None:
-    """It is told with its cure, and the next apply takes note of it anew."""
-    state = applied(tmp_path, bundle)
-    assert pipeline.read_applied(state) == bundle
-    assert applied_digest(state) == bundle.digest
-    path = state / "applied" / name
-    path.unlink() if text is None else path.write_text(text)
-    with pytest.raises(Refused, match="damaged") as refused:
-        pipeline.read_applied(state)
-    assert refused.value.code == "KVN563" and "apply" in str(refused.value.hint)
-    assert applied_digest(state) is None
-
-
-def test_nothing_is_applied_before_the_first_apply_and_after_a_removal(tmp_path: Path) -> None:
-    assert pipeline.read_applied(tmp_path) is None
-    (tmp_path / "applied").mkdir()
-    assert pipeline.read_applied(tmp_path) is None
-    assert applied_digest(tmp_path) is None
-
-
-@pytest.mark.guarantee("G53")
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"interfaces": []}', '{"interfaces": {"eth0": 1}}'])
-def test_what_is_ours_is_not_guessed_from_a_damaged_note(bundle: Bundle, tmp_path: Path, text: str) -> None:
-    state = applied(tmp_path, bundle)
-    assert read_note(state).owned
-    (state / "applied" / OWNED_FILE).write_text(text)
-    with pytest.raises(Refused, match="damaged") as refused:
-        read_note(state)
-    assert refused.value.code == "KVN563" and "history" in str(refused.value.hint)
-
-
 def test_the_digest_is_of_the_hosts_own_view(tmp_path: Path) -> None:
     """Another host, a comment, another order of keys change nothing; an address does."""
     text = Path(EXAMPLE).read_text()
@@ -255,61 +205,6 @@ def test_the_independent_reading_finds_every_spoiled_state(name: str) -> None:
         text.count("addresses: false") for b in definition.bundles() for text in bundle_files.files_of(b).values()
     )
     assert harmless == stated + off
-
-
-def test_write_touches_only_what_changed(tmp_path: Path, bundle: Bundle) -> None:
-    files = {HOST: bundle_files.files_of(bundle)}
-    assert len(bundle_folders.write(tmp_path, files, True).missing) == 4
-    before = {path: path.stat().st_ino for path in (tmp_path / HOST).iterdir()}
-    assert bundle_folders.write(tmp_path, files, True).clean
-    (tmp_path / HOST / "nmstate.yml").write_text("edited")
-    assert bundle_folders.compare(tmp_path, files, True).stale == (f"{HOST}/nmstate.yml",)
-    assert bundle_folders.write(tmp_path, files, True).stale == (f"{HOST}/nmstate.yml",)
-    after = {path: path.stat().st_ino for path in (tmp_path / HOST).iterdir()}
-    assert [path.name for path in before if before[path] != after[path]] == ["nmstate.yml"]
-
-
-def test_hosts_that_left_go_and_what_is_not_ours_stays(tmp_path: Path, bundle: Bundle) -> None:
-    bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle)}, True)
-    (tmp_path / HOST / "README").write_text("mine")
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "nmstate.yml").write_text("mine")
-    drift = bundle_folders.write(tmp_path, {}, True)
-    assert len(drift.surplus) == 4 and not drift.missing
-    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == [
-        "elsewhere/nmstate.yml",
-        f"{HOST}/README",
-    ]
-
-
-def test_one_host_alone_removes_no_other(tmp_path: Path, bundle: Bundle) -> None:
-    other = dataclasses.replace(bundle, host="other")
-    bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle), "other": bundle_files.files_of(other)}, True)
-    assert bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle)}, False).clean
-    assert (tmp_path / "other" / "bundle.json").exists()
-
-
-def test_guests_that_left_take_their_file_along(tmp_path: Path, bundle: Bundle) -> None:
-    bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle)}, True)
-    drift = bundle_folders.write(
-        tmp_path, {HOST: bundle_files.files_of(dataclasses.replace(bundle, guests=None))}, True
-    )
-    assert drift.surplus == (f"{HOST}/guests.yml",)
-    assert not (tmp_path / HOST / "guests.yml").exists()
-
-
-def test_somebody_elses_folder_is_not_written_over(tmp_path: Path, bundle: Bundle) -> None:
-    (tmp_path / HOST).mkdir()
-    (tmp_path / HOST / "nmstate.yml").write_text("mine")
-    with pytest.raises(KvmnetError):
-        bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle)}, True)
-    assert (tmp_path / HOST / "nmstate.yml").read_text() == "mine"
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, bundle: Bundle) -> None:
-    (tmp_path / "out").write_text("a file")
-    with pytest.raises(KvmnetError):
-        bundle_folders.write(tmp_path / "out", {HOST: bundle_files.files_of(bundle)}, True)
 
 
 def test_the_index_is_what_the_documentation_says(bundle: Bundle) -> None:

@@ -13,7 +13,7 @@ from tests.generate import cluster
 from tests.mutate import MUTATORS, written
 
 EXAMPLES = 300
-#: What a file can do wrong, before there is a definition: tests/unit/test_files.py and test_document.py.
+#: What a file can do wrong, before there is a definition: tests/unit/test_definition_files.py and test_document.py.
 OF_FILES = {"KVN001", "KVN002", "KVN003", "KVN004", "KVN005"}
 
 
