@@ -1,25 +1,24 @@
-"""Bundles on disk: a folder for each host. Only changed files are written, only files of bundles are deleted."""
+"""Bundle folders on disk: compares and writes them. Writes only files that changed, removes only files of kvmnet."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
 from kvmnet.core.base.errors import KvmnetError
-from kvmnet.core.rendering.bundle_files import BUNDLE_FILE, GUESTS_FILE, LINK_FILE, STATE_FILE
-
-Folders = Mapping[str, Mapping[str, str]]
-"""The files of each host: host to file name to text."""
+from kvmnet.core.rendering.bundle_files import BUNDLE_FILE, is_bundle_file
+from kvmnet.exporters import File, Files
 
 
 @dataclass(frozen=True)
 class Drift:
-    """The differences between a folder and what render would write, as relative paths."""
+    """How the folders differ from what render writes: missing files, files with other content, and surplus files of
+    kvmnet. Paths are relative to the output folder."""
 
     missing: tuple[str, ...]
     stale: tuple[str, ...]
@@ -27,57 +26,65 @@ class Drift:
 
     @property
     def clean(self) -> bool:
-        """Whether there are no differences."""
+        """Whether there is no difference."""
         return not (self.missing or self.stale or self.surplus)
 
 
-def compare(root: Path, folders: Folders, everything: bool) -> Drift:
-    """Return the differences without writing. `everything`: folders of bundles of other hosts are surplus."""
+def compare(root: Path, files: Files, whole_cluster: bool) -> Drift:
+    """Return how the folders under `root` differ from `files` (HOST/NAME), without a change.
+
+    With `whole_cluster` the files are those of every host, so the folders of other hosts are surplus.
+    """
     missing, stale, surplus = [], [], []
-    for host, files in folders.items():
-        present = _bundle_files_in(root / host)
-        for name, text in files.items():
-            data = _read(root / host / name) if name in present else None
-            if data is None:
-                missing.append(f"{host}/{name}")
-            elif data != text.encode():
-                stale.append(f"{host}/{name}")
-        surplus += [f"{host}/{name}" for name in present if name not in files]
-    if everything:
-        for host in _hosts_in(root):
-            if host not in folders:
-                surplus += [f"{host}/{name}" for name in _bundle_files_in(root / host)]
+    present = {host: _list_bundle_files(root / host) for host in _hosts_of(files)}
+    for path, file in files.items():
+        host, _, name = path.partition("/")
+        content = _read(root / path) if name in present[host] else None
+        if content is None:
+            missing.append(path)
+        elif content != file.text.encode():
+            stale.append(path)
+    if whole_cluster:
+        present.update({host: _list_bundle_files(root / host) for host in _list_hosts(root) if host not in present})
+    for host, names in present.items():
+        surplus += [f"{host}/{name}" for name in names if f"{host}/{name}" not in files]
     return Drift(tuple(missing), tuple(stale), tuple(surplus))
 
 
-def write(root: Path, folders: Folders, everything: bool) -> Drift:
-    """Write and delete files so that there are no differences. Return the differences from before.
+def write(root: Path, files: Files, whole_cluster: bool) -> Drift:
+    """Write what differs (see `compare`), remove what is surplus, and return what differed.
 
-    Raises KvmnetError if the folder of a host contains such files but is not a bundle, or if a file cannot be written.
+    Raises KvmnetError if a host's folder has files with names of a bundle but no bundle, or if a file cannot be
+    written.
     """
-    drift = compare(root, folders, everything)
-    for host in folders:
+    drift = compare(root, files, whole_cluster)
+    hosts = _hosts_of(files)
+    for host in hosts:
         folder = root / host
-        names = _bundle_files_in(folder)
+        names = _list_bundle_files(folder)
         if names and not _is_bundle(folder):
             message = f"{folder / names[0]} was not written by kvmnet render"
-            raise KvmnetError(message, "move it away, or choose another folder")
-    to_write = {*drift.missing, *drift.stale}
+            raise KvmnetError(message, "move it to another place, or choose another output folder")
+    differing = {*drift.missing, *drift.stale}
     try:
-        for host, files in folders.items():
+        for host in hosts:
             (root / host).mkdir(parents=True, exist_ok=True)
-            # bundle.json first: an incomplete folder is still recognized as a bundle, but its digest does not match.
-            for name in sorted(files, key=lambda n: n != BUNDLE_FILE):
-                if f"{host}/{name}" in to_write:
-                    _replace(root / host / name, files[name])
+        # In each folder bundle.json first: an incomplete folder is known to be kvmnet's, and its digest does not match.
+        for path in sorted(differing, key=lambda p: (p.partition("/")[0], not p.endswith("/" + BUNDLE_FILE))):
+            _replace(root / path, files[path])
         _remove(root, drift.surplus)
     except OSError as error:
         raise KvmnetError(f"{error.filename or root}: {error.strerror}") from None
     return drift
 
 
+def _hosts_of(files: Files) -> list[str]:
+    """Return the hosts whose folders the files are in."""
+    return list(dict.fromkeys(path.partition("/")[0] for path in files))
+
+
 def _remove(root: Path, surplus: Iterable[str]) -> None:
-    # bundle.json last, for the same reason
+    # bundle.json last, for the same reason as above.
     for path in sorted(surplus, key=lambda p: p.endswith("/" + BUNDLE_FILE)):
         (root / path).unlink()
     for host in {path.split("/")[0] for path in surplus}:
@@ -85,14 +92,14 @@ def _remove(root: Path, surplus: Iterable[str]) -> None:
             (root / host).rmdir()
 
 
-def _replace(path: Path, text: str) -> None:
-    """Replace a file atomically."""
+def _replace(path: Path, file: File) -> None:
+    """Write a file in one step."""
     # os, not pathlib: a cluster has thousands of these files
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".kvmnet-")
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(text.encode())
-        os.chmod(temporary, 0o644)  # noqa: PTH101
+            stream.write(file.text.encode())
+        os.chmod(temporary, file.mode)  # noqa: PTH101
         os.replace(temporary, path)  # noqa: PTH105
     except BaseException:
         os.unlink(temporary)  # noqa: PTH108
@@ -106,16 +113,15 @@ def _read(path: Path) -> Optional[bytes]:
         raise KvmnetError(f"{path}: {error.strerror}") from None
 
 
-def _bundle_files_in(folder: Path) -> list[str]:
-    """Return the names of files in a host's folder that belong to bundles."""
+def _list_bundle_files(folder: Path) -> list[str]:
+    """Return the files of a host's folder that have names of a bundle's files."""
     if not folder.is_dir() or folder.is_symlink():
         return []
-    names = (STATE_FILE, GUESTS_FILE, BUNDLE_FILE)
-    return sorted(p.name for p in folder.iterdir() if p.name in names or LINK_FILE.match(p.name))
+    return sorted(p.name for p in folder.iterdir() if is_bundle_file(p.name))
 
 
-def _hosts_in(root: Path) -> list[str]:
-    """Return the names of the folders that are bundles."""
+def _list_hosts(root: Path) -> list[str]:
+    """Return the hosts that have a folder that render wrote."""
     if not root.is_dir():
         return []
     return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.is_symlink() and _is_bundle(p))

@@ -1,4 +1,4 @@
-"""Finds and reads the files of a definition, within limits. A file that cannot be read is one problem."""
+"""Finds and reads the files of a definition, within size limits. A file that cannot be read is a problem."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kvmnet.core.base.errors import KvmnetError
 from kvmnet.core.base.problem import Mark, Problem
 from kvmnet.core.definition.document import Source, decode
 
-#: Limit for all files together, in bytes. Ten thousand hosts without groups need about a quarter of it.
+#: Bytes of all files together. Ten thousand hosts without groups need about a quarter of it.
 MAX_BYTES = 64 * 1024 * 1024
 MAX_FILES = 10_000
 SUFFIXES = (".yaml", ".yml")
@@ -20,7 +20,7 @@ DEFAULTS = ("cluster.yaml", "cluster.d")
 
 
 class CannotRead(KvmnetError):
-    """A file cannot be read. `problem` has the reason and the place."""
+    """A file cannot be read. `problem` has the reason."""
 
     def __init__(self, name: Union[str, Path], message: str, hint: Optional[str] = None) -> None:
         super().__init__(f"{name}: {message}", hint)
@@ -28,24 +28,25 @@ class CannotRead(KvmnetError):
 
 
 def read_definition(path: Optional[str]) -> tuple[list[Source], list[Problem]]:
-    """Return the files of a definition, sorted by name, and the problems of those that cannot be read.
+    """Return the files of a definition in the order of their names, and a problem for each that cannot be read.
 
-    `path` is a file or a folder. None means cluster.yaml, else cluster.d, in the current directory.
+    `path` is a file or a folder; None stands for cluster.yaml or, if that does not exist, cluster.d in the current
+    directory.
     """
     sources: list[Source] = []
     problems: list[Problem] = []
-    remaining_bytes = MAX_BYTES
+    remaining = MAX_BYTES
     try:
-        files = _list_files(_find_definition(path))
+        files = _list_files(_choose_path(path))
     except CannotRead as error:
         return [], [error.problem]
     for file in files:
         try:
-            data = read_file(file, remaining_bytes)
+            data = read_file(file, remaining)
         except CannotRead as error:
             problems.append(error.problem)
             continue
-        remaining_bytes -= len(data)
+        remaining -= len(data)
         source = decode(str(file), data)
         if isinstance(source, Problem):
             problems.append(source)
@@ -54,19 +55,19 @@ def read_definition(path: Optional[str]) -> tuple[list[Source], list[Problem]]:
     return sources, problems
 
 
-def _find_definition(path: Optional[str]) -> Path:
-    """Return the path of the definition. Raises CannotRead if there is none in the current directory."""
+def _choose_path(path: Optional[str]) -> Path:
+    """Return the path of the definition. Raises CannotRead if none is given and the current directory has none."""
     if path is not None:
         return Path(path)
     for name in DEFAULTS:
         if os.path.lexists(name):
             return Path(name)
-    hint = "give its path as an argument, or change to the directory with cluster.yaml or cluster.d"
+    hint = "give the path of the definition, or change to the directory that has cluster.yaml or cluster.d"
     raise CannotRead(DEFAULTS[0], "no definition in the current directory", hint)
 
 
 def _list_files(path: Path) -> list[Path]:
-    """Return the file itself, or the files of a folder. Subfolders are ignored, so links cannot form a loop."""
+    """Return the file itself, or the files of a folder. Subfolders are not read, so links cannot form a loop."""
     try:
         if not path.is_dir():
             return [path]
@@ -76,16 +77,16 @@ def _list_files(path: Path) -> list[Path]:
     except ValueError:
         raise CannotRead("?", "not a valid file name") from None
     if not files:
-        raise CannotRead(path, "the folder contains no .yaml or .yml file")
+        raise CannotRead(path, "the folder has no .yaml or .yml file")
     if len(files) > MAX_FILES:
-        raise CannotRead(path, f"the folder contains more than {MAX_FILES} files")
+        raise CannotRead(path, f"the folder has more than {MAX_FILES} files")
     return files
 
 
 def read_file(path: Path, limit: int = MAX_BYTES) -> bytes:
-    """Return the bytes of a regular file. Raises CannotRead if it has more than `limit` bytes or cannot be read."""
+    """Return the bytes of a regular file, at most `limit`. Raises CannotRead; never waits for a FIFO or device."""
     try:
-        # Non-blocking: opening a FIFO without a writer would block.
+        # Non-blocking: opening a FIFO without a writer would wait forever.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
         raise CannotRead(path, _reason(error)) from None
@@ -94,8 +95,8 @@ def read_file(path: Path, limit: int = MAX_BYTES) -> bytes:
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise CannotRead(path, f"this is {_kind(status.st_mode)}, not a file")
-        # The size may be wrong (it is 0 in /proc), so the number of bytes read is limited too.
+            raise CannotRead(path, f"{_kind(status.st_mode)}, not a regular file")
+        # The size may be wrong (0 in /proc), so reading is limited too.
         data = b"" if status.st_size > limit else _read(handle, limit + 1)
     except OSError as error:
         raise CannotRead(path, _reason(error)) from None
@@ -119,14 +120,14 @@ def _kind(mode: int) -> str:
         stat.S_IFCHR: "a device",
         stat.S_IFBLK: "a device",
     }
-    return kinds.get(stat.S_IFMT(mode), "something else")
+    return kinds.get(stat.S_IFMT(mode), "a special file")
 
 
 def _reason(error: OSError) -> str:
     reasons = {
         errno.ENOENT: "no such file or folder",
         errno.EACCES: "permission denied",
-        errno.ELOOP: "its symbolic links form a loop",
-        errno.ENXIO: "this is a socket, not a file",
+        errno.ELOOP: "symbolic links form a loop",
+        errno.ENXIO: "a socket, not a regular file",
     }
     return reasons.get(error.errno or 0, f"cannot be read: {os.strerror(error.errno or 0)}")

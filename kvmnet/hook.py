@@ -1,24 +1,28 @@
 #!/usr/bin/python3 -I
-"""libvirt's hook: a VLAN device is there while a guest needs it.
+"""libvirt's hook for qemu: creates the VLAN devices that a starting guest needs, removes them after the last guest.
 
-`kvmnet hook install` puts this one file to /etc/libvirt/hooks/qemu.d/kvmnet. Standard library only, the system's
-Python. libvirt calls it with the guest's name, what happens to it, and its XML on stdin (libvirt.org/hooks.html):
+`kvmnet hook install` copies this one file to /etc/libvirt/hooks/qemu.d/kvmnet. It needs only the standard library of
+the system's Python. libvirt calls it with the guest's name, an operation, and the domain XML on stdin
+(libvirt.org/hooks.html):
 
-    kvmnet GUEST prepare begin -     it is about to start, or to arrive by migration
-    kvmnet GUEST migrate begin -     the same, a little earlier: asked, nothing made
-    kvmnet GUEST reconnect begin -   libvirt has found it running
-    kvmnet GUEST release end -       it is gone, also when it did not start
+    kvmnet GUEST prepare begin -     the guest is about to start, or to arrive by migration
+    kvmnet GUEST migrate begin -     an incoming migration: only checked, nothing is created
+    kvmnet GUEST reconnect begin -   libvirt was started and found the guest running
+    kvmnet GUEST release end -       the guest has ended, or failed to start
 
-It calls neither libvirt (documented to hang) nor the network nor NetworkManager. What it may make is in
-/var/lib/kvmnet/applied/hook.json, which `kvmnet apply` writes. What it knows is in /run/kvmnet/guests: an entry in
-users/ for each guest that has devices, one in vlans/ for each device that it made. A udev rule looks at vlans/ and
-tells NetworkManager to leave those alone. What it did not make it never removes.
+Two more calls are for the systemd unit and for `kvmnet hook status`:
 
-    kvmnet --reconcile               make the devices those that running guests need; a unit does it whenever
-                                     libvirt starts
-    kvmnet --status                  say which devices there are, and for whom, as JSON
+    kvmnet --reconcile               create missing and remove unused VLAN devices of running guests; the unit does
+                                     this whenever libvirt starts
+    kvmnet --status                  print the VLAN devices and their guests as JSON
 
-Exit codes: 0; 1 the guest must not start: the reason is on stderr, which libvirt shows to whoever starts it.
+The hook calls neither libvirt (which would deadlock) nor NetworkManager, and sends nothing over the network. Which
+devices it may create is in /var/lib/kvmnet/applied/hook.json, which `kvmnet apply` writes. Its state is in
+/run/kvmnet/guests: a file in users/ for each guest with such devices, and a file in vlans/ for each device that it
+created. A udev rule looks at vlans/ and makes NetworkManager ignore these devices. The hook never removes a device
+that it did not create.
+
+Exit codes: 0; 1 the guest must not start. libvirt shows stderr to the administrator who starts the guest.
 """
 
 from __future__ import annotations
@@ -35,45 +39,45 @@ from typing import Any, Optional
 
 RECORD = "/var/lib/kvmnet/applied/hook.json"
 RUN_DIR = "/run/kvmnet/guests"
-#: libvirt's own notes of what runs, the same for libvirtd and virtqemud: the guest's XML and its process
+#: libvirtd and virtqemud keep a file NAME.xml here for each running guest: the domain XML and the process ID.
 STATUS_DIR = "/run/libvirt/qemu"
 NET = "/sys/class/net"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-#: Seconds between the call for a guest that starts and libvirt's note that it runs.
-STARTING = 60.0
-#: Seconds between two looks at a macvtap that nobody holds.
-LOOK_AGAIN = 0.2
+#: Seconds between libvirt's call for a starting guest and its file in STATUS_DIR.
+START_TIMEOUT = 60.0
+#: Seconds between the two checks of a macvtap that no process has open.
+RECHECK_DELAY = 0.2
 
 Json = dict[str, Any]
 
 
 class Refused(Exception):
-    """The guest must not start; the text says why and what to do."""
+    """The guest must not start. The message has the reason and the resolution."""
 
 
-# --- what is there ------------------------------------------------------------------------------------
+# --- devices of the kernel ----------------------------------------------------------------------------
 
 
-def exists(device: str) -> bool:
+def device_exists(device: str) -> bool:
     """Whether the kernel has a device of this name."""
     return os.path.exists(f"{NET}/{device}")
 
 
-def vlan_of(device: str) -> Optional[tuple[str, int]]:
-    """The base and tag of a VLAN device; None when it is none."""
-    found: dict[str, str] = {}
+def read_vlan(device: str) -> Optional[tuple[str, int]]:
+    """Return the base interface and the VLAN ID of a VLAN device, or None if the device is not a VLAN."""
+    values: dict[str, str] = {}
     with contextlib.suppress(OSError), open(f"/proc/net/vlan/{device}", encoding="ascii") as file:
         for line in file:
-            words = line.split()
-            if words[1:2] == ["VID:"]:
-                found["tag"] = words[2]
-            elif words[:1] == ["Device:"]:
-                found["base"] = words[1]
-    return (found["base"], int(found["tag"])) if len(found) == 2 else None
+            fields = line.split()
+            if fields[1:2] == ["VID:"]:
+                values["tag"] = fields[2]
+            elif fields[:1] == ["Device:"]:
+                values["base"] = fields[1]
+    return (values["base"], int(values["tag"])) if len(values) == 2 else None
 
 
-def mtu_of(device: str) -> int:
-    """A device's MTU in bytes; 0 when it is not there."""
+def read_mtu(device: str) -> int:
+    """Return the MTU of a device in bytes, or 0 if the device does not exist."""
     try:
         with open(f"{NET}/{device}/mtu", encoding="ascii") as file:
             return int(file.read())
@@ -81,26 +85,35 @@ def mtu_of(device: str) -> int:
         return 0
 
 
-def vlan_named_otherwise(base: str, tag: int) -> Optional[str]:
-    """The device that is this VLAN already, whatever its name."""
+def read_mac(device: str) -> str:
+    """Return the MAC address of a device in lower case, or "" if the device does not exist."""
+    try:
+        with open(f"{NET}/{device}/address", encoding="ascii") as file:
+            return file.read().strip().lower()
+    except OSError:
+        return ""
+
+
+def find_vlan_device(base: str, tag: int) -> Optional[str]:
+    """Return the name of the device that already is VLAN `tag` over `base`, or None."""
     with contextlib.suppress(OSError), open("/proc/net/vlan/config", encoding="ascii") as file:
         for line in file:
-            words = [word.strip() for word in line.split("|")]
-            if words[1:] == [str(tag), base]:
-                return words[0]
+            fields = [field.strip() for field in line.split("|")]
+            if fields[1:] == [str(tag), base]:
+                return fields[0]
     return None
 
 
-def uppers(device: str) -> list[str]:
-    """What lies over a device, such as the macvtap of a guest that nobody told us of."""
+def list_upper_devices(device: str) -> list[str]:
+    """Return the devices over a device, such as the macvtap of a guest."""
     try:
         return [name[len("upper_") :] for name in os.listdir(f"{NET}/{device}") if name.startswith("upper_")]
     except OSError:
         return []
 
 
-def tap_of(macvtap: str) -> Optional[int]:
-    """The number of the character device by which a process holds a macvtap; None when it is no macvtap."""
+def tap_device_number(macvtap: str) -> Optional[int]:
+    """Return the device number of a macvtap's character device (/dev/tapN), or None if the device is no macvtap."""
     folder = f"{NET}/{macvtap}/macvtap"
     try:
         with open(f"{folder}/{os.listdir(folder)[0]}/dev", encoding="ascii") as file:
@@ -110,10 +123,10 @@ def tap_of(macvtap: str) -> Optional[int]:
         return None
 
 
-def held(number: int) -> bool:
-    """Whether a process has this character device open."""
+def is_open(number: int) -> bool:
+    """Whether a process has the character device of this number open."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):  # the process went
+        with contextlib.suppress(OSError):  # the process has ended
             for descriptor in os.listdir(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):
                     if os.stat(f"/proc/{pid}/fd/{descriptor}").st_rdev == number:
@@ -121,38 +134,46 @@ def held(number: int) -> bool:
     return False
 
 
-def left_behind(upper: str) -> bool:
-    """Whether this is a macvtap of libvirt's that no process holds: a libvirt that was killed while a guest started
-    leaves one, and no later one knows of it."""
-    number = tap_of(upper) if upper.startswith("macvtap") else None
-    return number is not None and not held(number)
+def is_orphaned_macvtap(device: str) -> bool:
+    """Whether a device is a macvtap of libvirt that no process has open.
+
+    A libvirt that is killed while a guest starts leaves one behind, and no later libvirt removes it.
+    """
+    number = tap_device_number(device) if device.startswith("macvtap") else None
+    return number is not None and not is_open(number)
 
 
-def abandoned(device: str) -> bool:
-    """Whether all that lies over a device was left behind. Looked at twice: one that is plugged into a running guest
-    (virsh attach-interface) is there for a moment before somebody holds it."""
-    for look in range(2):
-        over = uppers(device)
-        if not over:
+def is_unused(device: str) -> bool:
+    """Whether there is nothing over a device but orphaned macvtaps.
+
+    Checked twice: a macvtap that libvirt adds to a running guest (virsh attach-interface) exists for a moment before
+    a process opens it.
+    """
+    for is_second_check in (False, True):
+        upper_devices = list_upper_devices(device)
+        if not upper_devices:
             return True
-        if look:
-            time.sleep(LOOK_AGAIN)
-        if not all(left_behind(upper) for upper in over):
+        if is_second_check:
+            time.sleep(RECHECK_DELAY)
+        if not all(is_orphaned_macvtap(upper) for upper in upper_devices):
             return False
     return True
 
 
+# --- programs -----------------------------------------------------------------------------------------
+
+
 def spawn(program: str, arguments: list[str], actions: list[tuple[Any, ...]]) -> int:
-    """Start a program of the system; its process number. Raises Refused when it is not there."""
+    """Start a program of the system and return its process ID. Raises Refused if the program does not exist."""
     for folder in PATH.split(":"):
         path = f"{folder}/{program}"
         if os.access(path, os.X_OK):
             return os.posix_spawn(path, [program, *arguments], {"PATH": PATH, "LC_ALL": "C"}, file_actions=actions)
-    raise Refused(f"the program {program} is not there")
+    raise Refused(f"program not found: {program}")
 
 
-def ip(*commands: str) -> None:
-    """Do some commands of iproute2 by one process. Raises Refused with its error text."""
+def run_ip(*commands: str) -> None:
+    """Run commands of iproute2 in one process. Raises Refused with its error text."""
     error_read, error_write = os.pipe()
     input_read, input_write = os.pipe()
     os.write(input_write, "".join(f"{command}\n" for command in commands).encode())
@@ -168,44 +189,47 @@ def ip(*commands: str) -> None:
         os.close(input_read)
         os.close(error_write)
     with os.fdopen(error_read, "rb") as stream:
-        said = stream.read().decode(errors="replace")
+        errors = stream.read().decode(errors="replace")
     _, status = os.waitpid(child, 0)
     if status != 0:
-        lines = [line for line in said.splitlines() if not line.startswith("Command failed")]
-        raise Refused(" ".join(lines) or f"ip ended with {os.WEXITSTATUS(status)}")
+        lines = [line for line in errors.splitlines() if not line.startswith("Command failed")]
+        raise Refused(" ".join(lines) or f"ip failed with exit code {os.WEXITSTATUS(status)}")
 
 
-# --- what is known ------------------------------------------------------------------------------------
+# --- files --------------------------------------------------------------------------------------------
 
 
 def read_json(path: str) -> Json:
-    """The object in a file; empty when the file is absent or torn."""
+    """Return the JSON object in a file, or an empty one if the file is missing or incomplete."""
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+            data = json.load(file)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return data if isinstance(data, dict) else {}
 
 
 def read_record() -> Json:
-    """What this host allows, from RECORD; empty where nothing was applied. `damaged` says what is wrong with it,
-    `unreadable` that only root may look."""
+    """Return what RECORD allows on this host; it is empty if nothing is applied.
+
+    The key `damaged` has the reason if the record cannot be used; `unreadable` means that only root may read it.
+    """
     try:
         with open(RECORD, encoding="utf-8") as file:
             record = json.load(file)
     except PermissionError:
         return {"unreadable": True}
     except FileNotFoundError:
-        # beside the bundle that is applied it always is
-        return {"damaged": f"{RECORD} is gone"} if os.path.exists(f"{os.path.dirname(RECORD)}/bundle.json") else {}
+        # apply writes it together with the bundle
+        has_bundle = os.path.exists(f"{os.path.dirname(RECORD)}/bundle.json")
+        return {"damaged": f"{RECORD} is missing"} if has_bundle else {}
     except (OSError, ValueError):
-        return {"damaged": f"{RECORD} is damaged"}
-    return record if _whole(record) else {"damaged": f"{RECORD} is damaged"}
+        return {"damaged": f"{RECORD} is corrupt"}
+    return record if _is_valid_record(record) else {"damaged": f"{RECORD} is corrupt"}
 
 
-def _whole(record: Any) -> bool:
-    """Whether a record has what is asked of it."""
+def _is_valid_record(record: Any) -> bool:
+    """Whether a record has every key that the hook uses, with values of the right types."""
     try:
         vlans = all(
             isinstance(v["base"], str) and isinstance(v["tag"], int) and isinstance(v.get("mtu") or 0, int)
@@ -217,41 +241,45 @@ def _whole(record: Any) -> bool:
 
 
 def write_json(path: str, data: Json) -> None:
-    """Replace a file whole."""
+    """Replace a file in one step."""
     with open(path + ".new", "w", encoding="utf-8") as file:
         json.dump(data, file)
     os.replace(path + ".new", path)
 
 
-def entries(folder: str) -> list[str]:
-    """The names in users/ or vlans/."""
+def list_entries(folder: str) -> list[str]:
+    """Return the names of the files in users/ or vlans/."""
     try:
         return sorted(name for name in os.listdir(f"{RUN_DIR}/{folder}") if not name.endswith(".new"))
     except OSError:
         return []
 
 
-def forget(folder: str, name: str) -> None:
-    """Take an entry out."""
+def remove_entry(folder: str, name: str) -> None:
+    """Remove a file from users/ or vlans/, if it exists."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{RUN_DIR}/{folder}/{name}")
 
 
 @contextlib.contextmanager
-def locked() -> Iterator[int]:
-    """One call at a time: guests start side by side. Gives the lock's descriptor: who inherits it holds the lock."""
+def hold_lock() -> Iterator[int]:
+    """Hold the lock, since libvirt starts guests in parallel. Yields its file descriptor: a process that inherits the
+    descriptor holds the lock too."""
     for folder in ("users", "vlans"):
         os.makedirs(f"{RUN_DIR}/{folder}", exist_ok=True)
-    handle = os.open(f"{RUN_DIR}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(f"{RUN_DIR}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield handle
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
     finally:
-        os.close(handle)
+        os.close(descriptor)
 
 
-def started(pid: int) -> Optional[str]:
-    """When a process began, in the kernel's ticks: with its number it is that process and no later one."""
+def process_start_time(pid: int) -> Optional[str]:
+    """Return when a process was started, in clock ticks, or None if there is no such process.
+
+    Process IDs are reused; the ID and the start time together identify a process.
+    """
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[19]
@@ -259,218 +287,236 @@ def started(pid: int) -> Optional[str]:
         return None
 
 
-def mac_of(device: str) -> str:
-    """A device's MAC, in lower case."""
-    try:
-        with open(f"{NET}/{device}/address", encoding="ascii") as file:
-            return file.read().strip().lower()
-    except OSError:
-        return ""
+# --- VLAN devices -------------------------------------------------------------------------------------
 
 
-# --- guests and devices -------------------------------------------------------------------------------
-
-
-def sources(domain: ET.Element) -> list[str]:
-    """The devices that a domain's macvtaps lie over, each once, in order."""
-    found = (
+def list_source_devices(domain: ET.Element) -> list[str]:
+    """Return the devices under the macvtaps of a domain, each once, in the order of its XML."""
+    devices = (
         source.get("dev")
         for interface in domain.iterfind("devices/interface[@type='direct']")
         for source in interface.iterfind("source")
     )
-    return list(dict.fromkeys(device for device in found if device))
+    return list(dict.fromkeys(device for device in devices if device))
 
 
-def judge(devices: list[str], record: Json) -> list[str]:
-    """Those of a guest's devices that come and go with guests. Raises Refused for one that looks like ours and
-    is not in this host's definition; what is none of ours is left to libvirt."""
+def select_on_demand(devices: list[str], record: Json) -> list[str]:
+    """Return those of a guest's devices that the hook creates and removes.
+
+    Raises Refused for a device that has a name of such a device but is not in this host's definition. Devices that
+    kvmnet does not know are left to libvirt.
+    """
     allowed = record.get("vlans", {})
     needed = []
     for device in devices:
         if device in allowed:
             needed.append(device)
-        elif "damaged" in record and (not exists(device) or device in entries("vlans")):
-            raise Refused(f"{record['damaged']}, so nobody knows whether {device} is allowed: `kvmnet apply` mends it")
-        elif device in record.get("own", []) or (exists(device) and device not in entries("vlans")):
-            continue
-        elif _looks_ours(device, record) or device in entries("vlans"):
-            has = f"it has {', '.join(sorted(allowed))}" if allowed else "it has none for guests"
+        elif "damaged" in record and (not device_exists(device) or device in list_entries("vlans")):
             raise Refused(
-                f"{device} is not in the definition of host {record.get('host')} ({has}); place the guest on this "
-                "host in the definition, `kvmnet apply`, and look at the guest's XML: `kvmnet guest xml`"
+                f"{record['damaged']}, so it is unknown whether guests may use {device}: run `kvmnet apply`, which "
+                "writes the file again"
+            )
+        elif device in record.get("own", []) or (device_exists(device) and device not in list_entries("vlans")):
+            continue
+        elif _is_named_as_on_demand(device, record) or device in list_entries("vlans"):
+            raise Refused(
+                f"{device} is not in the definition of host {record.get('host')} (VLAN devices for guests: "
+                f"{', '.join(sorted(allowed)) or 'none'}): place the guest on this host in the definition, run "
+                "`kvmnet apply`, and compare the guest's XML with `kvmnet guest xml`"
             )
     return needed
 
 
-def _looks_ours(device: str, record: Json) -> bool:
+def _is_named_as_on_demand(device: str, record: Json) -> bool:
     base, _, tag = device.rpartition(".")
     return base in record.get("bases", []) and tag.isdigit()
 
 
-def make(device: str, vlan: Json) -> None:
-    """Make a VLAN device, or take the one that is there: as it is, when we did not make it. Raises Refused."""
+def create_vlan(device: str, vlan: Json) -> None:
+    """Create a VLAN device, or use the existing one; of those, only one that the hook created is changed.
+
+    Raises Refused.
+    """
     base, tag = vlan["base"], vlan["tag"]
-    if exists(device):
-        if vlan_of(device) != (base, tag):
-            raise Refused(
-                f"{device} is there, but it is not VLAN {tag} over {base}: remove it (ip link delete {device})"
-            )
-        widen(device, vlan)
+    if device_exists(device):
+        if read_vlan(device) != (base, tag):
+            raise Refused(f"{device} exists but is not VLAN {tag} over {base}: remove it (ip link delete {device})")
+        raise_mtu(device, vlan)
         return
-    if not exists(base):
-        raise Refused(f"{base} is not there, so VLAN {tag} has nothing to lie over: `kvmnet plan` says what differs")
-    write_json(f"{RUN_DIR}/vlans/{device}", vlan)  # before the device: udev's rule looks for it
+    if not device_exists(base):
+        raise Refused(
+            f"VLAN {tag} cannot be created: its base interface {base} does not exist; `kvmnet plan` shows what differs"
+        )
+    write_json(f"{RUN_DIR}/vlans/{device}", vlan)  # before the device: the udev rule looks for this file
     mtu = f" mtu {vlan['mtu']}" if vlan.get("mtu") else ""
     try:
-        ip(
+        run_ip(
             f"link add link {base} name {device} type vlan id {tag}",
             f"link set dev {device} arp off addrgenmode none{mtu}",
             f"link set dev {device} up",
         )
-        with contextlib.suppress(OSError):  # a kernel without IPv6; and no router may give the device an address
+        # No router advertisement may give the device an address. A kernel without IPv6 has no such file.
+        with contextlib.suppress(OSError):
             with open(f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6", "w", encoding="ascii") as file:
                 file.write("1")
     except (Refused, OSError) as error:
-        other = vlan_named_otherwise(base, tag)
-        remove(device)
-        there = f"; it is there as {other} (ip link delete {other})" if other not in (None, device) else ""
-        raise Refused(f"VLAN {tag} over {base} could not be made: {error}{there}{_too_small(base, vlan)}") from None
+        other = find_vlan_device(base, tag)
+        remove_vlan(device)
+        conflict = f"; this VLAN exists as {other} (ip link delete {other})" if other not in (None, device) else ""
+        problem = f"VLAN {tag} over {base} cannot be created: {error}{conflict}{_base_mtu_hint(base, vlan)}"
+        raise Refused(problem) from None
 
 
-def widen(device: str, vlan: Json) -> None:
-    """Give a device that we made for an earlier guest the MTU that the definition has by now (none: that of the base),
-    where it is larger: frames of the next guest's that are too large would be dropped without a word. Those of a
-    guest that runs on it stay as large as they may be. Raises Refused."""
-    if device not in entries("vlans"):
+def raise_mtu(device: str, vlan: Json) -> None:
+    """Give a VLAN device that the hook created earlier the MTU that the definition has now, if that is larger.
+
+    Without an MTU in the definition it is the MTU of the base interface. A smaller one would drop large frames of the
+    guest that starts. It is never lowered: guests that run keep sending frames of the old size. Raises Refused.
+    """
+    if device not in list_entries("vlans"):
         return
-    mtu = vlan.get("mtu") or mtu_of(vlan["base"])
-    if mtu > mtu_of(device):
+    mtu = vlan.get("mtu") or read_mtu(vlan["base"])
+    if mtu > read_mtu(device):
         try:
-            ip(f"link set dev {device} mtu {mtu}")
+            run_ip(f"link set dev {device} mtu {mtu}")
         except Refused as error:
-            raise Refused(f"{device} could not get the MTU {mtu}: {error}{_too_small(vlan['base'], vlan)}") from None
+            problem = f"{device} cannot have MTU {mtu}: {error}{_base_mtu_hint(vlan['base'], vlan)}"
+            raise Refused(problem) from None
     write_json(f"{RUN_DIR}/vlans/{device}", vlan)
 
 
-def _too_small(base: str, vlan: Json) -> str:
-    """The cure where it is the base's MTU that is in the way."""
-    has = mtu_of(base)
-    return f" ({base} has the MTU {has}: `kvmnet plan` says what differs)" if has < (vlan.get("mtu") or 0) else ""
+def _base_mtu_hint(base: str, vlan: Json) -> str:
+    """Return what to do if the MTU of the base interface is too small, else ""."""
+    mtu = read_mtu(base)
+    return f" ({base} has MTU {mtu}; `kvmnet plan` shows what differs)" if mtu < (vlan.get("mtu") or 0) else ""
 
 
-def remove(device: str) -> None:
-    """Remove a device that we made."""
-    if exists(device):
-        ip(f"link delete dev {device}")
-    forget("vlans", device)
+def remove_vlan(device: str) -> None:
+    """Remove a VLAN device that the hook created."""
+    if device_exists(device):
+        run_ip(f"link delete dev {device}")
+    remove_entry("vlans", device)
 
 
-def remove_behind(devices: list[str], lock: int) -> None:
-    """Remove devices that we made after this call has ended: the kernel takes longer than all the rest. The lock is
-    held until then, so that whoever comes next finds them gone."""
+def remove_vlans_in_background(devices: list[str], lock: int) -> None:
+    """Remove VLAN devices that the hook created, after this call has ended: the kernel takes longer for it than the
+    whole call. The lock is held until then, so the next call finds the devices removed."""
     script = f'for d; do ip link delete dev "$d"; [ -e "{NET}/$d" ] || rm -f "{RUN_DIR}/vlans/$d"; done'
-    # libvirt waits until nobody holds its pipes
+    # libvirt waits until nothing has the pipes of its hook open
     nowhere: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, n, "/dev/null", os.O_RDWR, 0) for n in (0, 1, 2)]
     spawn("sh", ["-c", script, "sh", *devices], [*nowhere, (os.POSIX_SPAWN_DUP2, lock, 9)])
 
 
-def clear(domain: ET.Element, devices: list[str]) -> None:
-    """Remove what an earlier start of this guest left behind over its devices: the kernel lets no second macvtap of a
-    MAC on a device be up."""
+def remove_orphaned_macvtaps(domain: ET.Element, devices: list[str]) -> None:
+    """Remove the macvtaps that a failed start of this guest left over its devices: the kernel refuses a second macvtap
+    with the same MAC address over one device."""
     macs = {str(mac.get("address")).lower() for mac in domain.iterfind("devices/interface[@type='direct']/mac")}
     for device in devices:
-        for upper in uppers(device):
-            if mac_of(upper) in macs and left_behind(upper):
-                ip(f"link delete dev {upper}")
+        for upper in list_upper_devices(device):
+            if read_mac(upper) in macs and is_orphaned_macvtap(upper):
+                run_ip(f"link delete dev {upper}")
 
 
-def unneeded(record: Json) -> list[str]:
-    """The devices that we made and nobody needs. What has become the host's own (it is in its state now), or has
-    gone, is forgotten. What carries something stays, unless that was left behind. By a damaged record nothing goes:
-    it does not say what is the host's own."""
+def find_unneeded_vlans(record: Json) -> list[str]:
+    """Return the VLAN devices that the hook created and no guest needs.
+
+    The hook forgets a device that now belongs to the host (the applied state has it) or no longer exists. A device
+    that something uses is kept. With a corrupt record nothing is removed, since the record has the interfaces of
+    the host.
+    """
     if "damaged" in record:
         return []
-    needed = {device for user in entries("users") for device in read_json(f"{RUN_DIR}/users/{user}").get("devices", [])}
-    found = []
-    for device in entries("vlans"):
-        if not exists(device) or device in record.get("own", []):
-            forget("vlans", device)
-        elif device not in needed and abandoned(device):
-            found.append(device)
-    return found
+    users = [read_json(f"{RUN_DIR}/users/{user}") for user in list_entries("users")]
+    needed = {device for user in users for device in user.get("devices", [])}
+    unneeded = []
+    for device in list_entries("vlans"):
+        if not device_exists(device) or device in record.get("own", []):
+            remove_entry("vlans", device)
+        elif device not in needed and is_unused(device):
+            unneeded.append(device)
+    return unneeded
 
 
-def sweep(record: Json) -> list[str]:
-    """Remove the devices that we made and nobody needs; says what it did."""
-    gone = unneeded(record)
-    for device in gone:
-        remove(device)
-    return [f"removed {device}" for device in gone]
+def remove_unneeded_vlans(record: Json) -> list[str]:
+    """Remove the VLAN devices that the hook created and no guest needs; return one line for each."""
+    devices = find_unneeded_vlans(record)
+    for device in devices:
+        remove_vlan(device)
+    return [f"removed {device}" for device in devices]
 
 
-def note(domain: ET.Element, devices: list[str], **more: Any) -> None:
-    """Note that a guest uses devices."""
-    write_json(f"{RUN_DIR}/users/{_uuid(domain)}", {"name": domain.findtext("name", "?"), "devices": devices, **more})
+# --- guests -------------------------------------------------------------------------------------------
 
 
-def _now() -> float:
+def record_guest(domain: ET.Element, devices: list[str], **facts: Any) -> None:
+    """Record which devices a guest uses."""
+    data = {"name": domain.findtext("name", "?"), "devices": devices, **facts}
+    write_json(f"{RUN_DIR}/users/{_read_uuid(domain)}", data)
+
+
+def _uptime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def begin(domain: ET.Element, record: Json) -> None:
-    """A guest is about to start: its devices are made, all or none. Raises Refused."""
-    needed = judge(sources(domain), record)
+def prepare_guest(domain: ET.Element, record: Json) -> None:
+    """Create all devices of a guest that is about to start, or none. Raises Refused."""
+    needed = select_on_demand(list_source_devices(domain), record)
     if not needed:
         return
     daemon = os.getppid()
-    note(domain, needed, starting={"daemon": daemon, "began": started(daemon), "at": _now()})
+    starting = {"daemon": daemon, "began": process_start_time(daemon), "at": _uptime()}
+    record_guest(domain, needed, starting=starting)
     try:
-        clear(domain, needed)
+        remove_orphaned_macvtaps(domain, needed)
         for device in needed:
-            make(device, record["vlans"][device])
+            create_vlan(device, record["vlans"][device])
     except Refused:
-        forget("users", _uuid(domain))
-        sweep(record)
+        remove_entry("users", _read_uuid(domain))
+        remove_unneeded_vlans(record)
         raise
 
 
-def found_running(domain: ET.Element, record: Json) -> list[str]:
-    """A guest runs: what it uses is noted, and made if it is missing. What goes wrong is said and no more: libvirt
-    would kill a running guest whose hook fails."""
+def register_running_guest(domain: ET.Element, record: Json) -> list[str]:
+    """Record the devices of a running guest and create missing ones; return one line for each change or failure.
+
+    Never raises Refused: libvirt would kill a running guest whose hook fails.
+    """
     allowed = record.get("vlans", {})
-    devices = [d for d in sources(domain) if d in allowed or d in entries("vlans")]
-    done = []
+    devices = [d for d in list_source_devices(domain) if d in allowed or d in list_entries("vlans")]
+    lines = []
     if devices:
-        note(domain, devices)
+        record_guest(domain, devices)
     for device in devices:
-        if not exists(device) and device in allowed:
+        if not device_exists(device) and device in allowed:
             try:
-                make(device, allowed[device])
-                done.append(f"made {device}")
+                create_vlan(device, allowed[device])
+                lines.append(f"created {device}")
             except Refused as error:
-                done.append(f"{domain.findtext('name', '?')}: {error}")
-    return done
+                lines.append(f"{domain.findtext('name', '?')}: {error}")
+    return lines
 
 
-def end(uuid: str, record: Json, lock: int) -> None:
-    """A guest is gone."""
-    forget("users", uuid)
-    gone = unneeded(record)
-    if gone:
-        remove_behind(gone, lock)
+def release_guest(uuid: str, record: Json, lock: int) -> None:
+    """Forget a guest that has ended, and remove the devices that no other guest needs."""
+    remove_entry("users", uuid)
+    devices = find_unneeded_vlans(record)
+    if devices:
+        remove_vlans_in_background(devices, lock)
 
 
-def _uuid(domain: ET.Element) -> str:
+def _read_uuid(domain: ET.Element) -> str:
     uuid = domain.findtext("uuid", "").strip()
     if not uuid or "/" in uuid or uuid.startswith("."):
-        raise Refused("the guest's XML has no uuid")
+        raise Refused("the guest's XML has no UUID")
     return uuid
 
 
-def running() -> dict[str, ET.Element]:
-    """The domains that run, by uuid, as libvirt's notes say; a note outlives a process that died while no libvirt
-    was there to see it."""
-    found = {}
+def read_running_domains() -> dict[str, ET.Element]:
+    """Return the running domains by UUID, from the files in STATUS_DIR whose process exists.
+
+    A file stays behind when its process ends while no libvirt runs.
+    """
+    domains: dict[str, ET.Element] = {}
     try:
         names = sorted(os.listdir(STATUS_DIR))
     except OSError:
@@ -480,84 +526,99 @@ def running() -> dict[str, ET.Element]:
             continue
         try:
             status = ET.parse(f"{STATUS_DIR}/{name}").getroot()
-        except (OSError, ET.ParseError):  # it went, or is being written
+        except (OSError, ET.ParseError):  # it was removed, or is being written
             continue
         domain, pid = status.find("domain"), status.get("pid", "")
-        if status.tag == "domstatus" and domain is not None and pid.isdigit() and started(int(pid)) is not None:
-            found[_uuid(domain)] = domain
-    return found
+        if (
+            status.tag == "domstatus"
+            and domain is not None
+            and pid.isdigit()
+            and process_start_time(int(pid)) is not None
+        ):
+            domains[_read_uuid(domain)] = domain
+    return domains
 
 
-def _starting(told: Optional[Json]) -> bool:
-    """Whether a guest that libvirt does not note as running may be about to: told of a moment ago by a libvirt that
-    is still there, which will also tell of its end."""
-    if not told:
+def _may_be_starting(start: Optional[Json]) -> bool:
+    """Whether a guest without a file in STATUS_DIR may still be starting: the libvirt that announced its start shortly
+    ago still runs, so it will also report the guest's end."""
+    if not start:
         return False
-    alive = started(told["daemon"])
-    return alive is not None and alive == told["began"] and _now() - float(told["at"]) < STARTING
+    start_time = process_start_time(start["daemon"])
+    if start_time is None or start_time != start["began"]:
+        return False
+    return _uptime() - float(start["at"]) < START_TIMEOUT
 
 
 def reconcile(record: Json) -> list[str]:
-    """Make the devices those that running guests need; what was done, one line each."""
-    there = running()
-    for user in entries("users"):
-        if user not in there and not _starting(read_json(f"{RUN_DIR}/users/{user}").get("starting")):
-            forget("users", user)
-    done = []
-    for domain in there.values():
-        done += found_running(domain, record)
-    return done + sweep(record)
+    """Create missing and remove unneeded VLAN devices of running guests; return one line for each change."""
+    domains = read_running_domains()
+    for user in list_entries("users"):
+        if user not in domains and not _may_be_starting(read_json(f"{RUN_DIR}/users/{user}").get("starting")):
+            remove_entry("users", user)
+    lines = []
+    for domain in domains.values():
+        lines += register_running_guest(domain, record)
+    return lines + remove_unneeded_vlans(record)
 
 
-def status(record: Json) -> Json:
-    """The devices that we made with their guests, what is over them, and what the definition allows."""
-    users = {user: read_json(f"{RUN_DIR}/users/{user}") for user in entries("users")}
+def read_status(record: Json) -> Json:
+    """Return the devices that the hook created, with their guests and upper devices, and what the record allows."""
+    users = {user: read_json(f"{RUN_DIR}/users/{user}") for user in list_entries("users")}
     devices = {
         device: {
-            "there": exists(device),
+            "there": device_exists(device),
             "guests": sorted(str(u.get("name")) for u in users.values() if device in u.get("devices", [])),
-            "uppers": uppers(device),
+            "uppers": list_upper_devices(device),
         }
-        for device in entries("vlans")
+        for device in list_entries("vlans")
     }
-    known: Json = {key: record[key] for key in ("damaged", "unreadable") if key in record}
-    return {"host": record.get("host"), "allowed": record.get("vlans", {}), "devices": devices, **known}
+    problem: Json = {key: record[key] for key in ("damaged", "unreadable") if key in record}
+    return {"host": record.get("host"), "allowed": record.get("vlans", {}), "devices": devices, **problem}
 
 
 def main(arguments: list[str]) -> int:
+    """Run the hook and return its exit code."""
     if arguments == ["--status"]:
-        print(json.dumps(status(read_record())))
+        print(json.dumps(read_status(read_record())))
         return 0
     if arguments == ["--reconcile"]:
-        try:
-            with locked():
-                for line in reconcile(read_record()):
-                    print(line)
-        except (Refused, OSError) as error:
-            print(f"kvmnet: {error}", file=sys.stderr)
-            return 1
-        return 0
+        return _run_reconcile()
     operation = arguments[1] if len(arguments) > 1 else ""
     text = sys.stdin.buffer.read()
     if operation not in ("prepare", "migrate", "reconnect", "attach", "release"):
         return 0
     try:
-        domain = ET.fromstring(text)
-        record = read_record()
-        with locked() as lock:
-            if operation == "prepare":
-                begin(domain, record)
-            elif operation == "migrate":
-                judge(sources(domain), record)
-            elif operation == "release":
-                end(_uuid(domain), record, lock)
-            else:
-                for line in found_running(domain, record):
-                    print(f"kvmnet: {line}", file=sys.stderr)
+        _run_operation(operation, ET.fromstring(text))
     except (Refused, ET.ParseError, OSError, LookupError, TypeError, ValueError) as error:
         print(f"kvmnet: {error}", file=sys.stderr)
         return 1 if operation in ("prepare", "migrate") else 0
     return 0
+
+
+def _run_reconcile() -> int:
+    try:
+        with hold_lock():
+            for line in reconcile(read_record()):
+                print(line)
+    except (Refused, OSError) as error:
+        print(f"kvmnet: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run_operation(operation: str, domain: ET.Element) -> None:
+    record = read_record()
+    with hold_lock() as lock:
+        if operation == "prepare":
+            prepare_guest(domain, record)
+        elif operation == "migrate":
+            select_on_demand(list_source_devices(domain), record)
+        elif operation == "release":
+            release_guest(_read_uuid(domain), record, lock)
+        else:
+            for line in register_running_guest(domain, record):
+                print(f"kvmnet: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

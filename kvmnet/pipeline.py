@@ -1,4 +1,4 @@
-"""From the files of a definition to checked views and bundles; and reading bundles."""
+"""From files to bundles: reads, checks and renders a definition, and reads bundle folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Optional
 
 from kvmnet import definition_files, resources
 from kvmnet.core import checks
-from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.problem import Mark, Problem, Silenced, in_order
 from kvmnet.core.checks import suppressions
 from kvmnet.core.definition import build, document, naming_policy, schema
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 class Definition:
     """A definition that was read and checked, with the view of every host.
 
-    `problems` is sorted. If one of them is an error, do not apply a bundle of this definition.
+    `problems` is sorted. If one of them is an error, the bundles may be shown but must not be applied.
     """
 
     cluster: Optional[Cluster]
@@ -46,33 +45,33 @@ class Definition:
 
     @property
     def hosts(self) -> list[str]:
-        """The names of the hosts that have a view, in the order of the definition."""
+        """The names of all hosts that have a view, in the order of the definition."""
         return list(self.views)
 
     def bundle(self, host: str) -> Bundle:
-        """Return the bundle of one host. Raises KeyError if it has no view."""
+        """Return the bundle of a host. Raises KeyError if there is no such host."""
         return render.render(self.views[host])
 
     def bundles(self, hosts: Optional[Iterable[str]] = None) -> list[Bundle]:
-        """Return the bundles of the named hosts, or of all hosts. Raises KeyError if one has no view."""
+        """Return the bundles of these hosts, or of all. Raises KeyError for an unknown host."""
         return [self.bundle(host) for host in (self.views if hosts is None else hosts)]
 
 
 @cache
 def load_schema(name: str) -> schema.Schema:
-    """Return one of kvmnet's schemas. Schemas are cached."""
+    """Return the schema "cluster", "profile" or "state". It is read only once."""
     return schema.Schema(resources.read_schema(name))
 
 
 @cache
 def load_naming_policies() -> Mapping[str, NamingPolicy]:
-    """Return the naming policies that come with kvmnet, by name. Raises ValueError if one of the files is invalid."""
+    """Return the naming policies of kvmnet by name. Raises ValueError if one of the files is invalid."""
     policies: dict[str, NamingPolicy] = {}
     for name, text in resources.read_naming_policies().items():
         tree, problems = document.parse(document.Source(name, text))
         if tree is not None:
-            tree, more = load_schema("profile").apply(tree)
-            problems += more
+            tree, schema_problems = load_schema("profile").apply(tree)
+            problems += schema_problems
         if tree is None or problems:
             raise ValueError(f"naming policy {name}: {problems[0].message if problems else 'empty'}")
         policy = naming_policy.read_naming_policy(tree)
@@ -81,44 +80,53 @@ def load_naming_policies() -> Mapping[str, NamingPolicy]:
 
 
 def load(path: Optional[str]) -> Definition:
-    """Read and check the definition at a path: a file or a folder (None: the default names).
+    """Read and check the definition at a path, as `definition_files.read_definition` finds it.
 
-    It does not raise an exception for a wrong definition: all problems are in the result.
+    Never raises for an invalid definition: every problem is in the result.
     """
     sources, problems = definition_files.read_definition(path)
     return check(sources, problems, path)
 
 
 def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Optional[str] = None) -> Definition:
-    """Check a definition whose files have been read. `problems` are those from reading the files."""
+    """Check a definition whose files are already read. `problems` are those of reading them, `path` is for messages."""
     all_problems = list(problems)
     texts = {source.name: source.text for source in sources}
-    trees = []
-    for source in sources:
-        tree, parse_problems = document.parse(source)
-        all_problems += parse_problems
-        if tree is not None:
-            trees.append(tree)
-        if sum(tree.size for tree in trees) > document.MAX_VALUES:
-            message = f"more than {document.MAX_VALUES:,} keys and values up to here"
-            all_problems.append(Problem("KVN004", message, Mark(source.name, 1, 1)))
-            return Definition(None, in_order(all_problems), texts, {})
+    trees, parse_problems = _parse(sources)
+    all_problems += parse_problems
     if not trees:
         if not all_problems:
             name = sources[0].name if sources else str(path)
             all_problems.append(Problem("KVN002", "the definition is empty", Mark(name, 1, 1)))
         return Definition(None, in_order(all_problems), texts, {})
     tree, merge_problems = document.merge(trees)
+    all_problems += merge_problems
     tree, schema_problems = load_schema("cluster").apply(tree)
+    all_problems += schema_problems
     cluster = build.read_cluster(tree, load_naming_policies())
     views = layout.build_host_views(cluster)
-    all_problems += [*merge_problems, *schema_problems, *checks.run(checks.Context(cluster, views))]
+    all_problems += checks.run(checks.Context(cluster, views))
     all_problems, silenced = suppressions.sort_out(tree, all_problems)
     return Definition(cluster, in_order(all_problems), texts, views, tuple(silenced))
 
 
+def _parse(sources: Sequence[Source]) -> tuple[list[document.Map], list[Problem]]:
+    """Return the trees of the files and the problems. There are no trees if all files together exceed the limit."""
+    trees: list[document.Map] = []
+    problems: list[Problem] = []
+    for source in sources:
+        tree, parse_problems = document.parse(source)
+        problems += parse_problems
+        if tree is not None:
+            trees.append(tree)
+        if sum(tree.size for tree in trees) > document.MAX_VALUES:
+            message = f"more than {document.MAX_VALUES:,} keys and values in the files up to this one"
+            return [], [*problems, Problem("KVN004", message, Mark(source.name, 1, 1))]
+    return trees, problems
+
+
 def read_bundle_folder(folder: Path) -> Bundle:
-    """Return the bundle in a folder. Raises BundleError or CannotRead if it is not valid or cannot be read."""
+    """Return the bundle that `kvmnet render` wrote to a folder. Raises BundleError or CannotRead."""
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     texts: dict[str, str] = {}
     for name in names:
@@ -128,21 +136,3 @@ def read_bundle_folder(folder: Path) -> Bundle:
             except UnicodeDecodeError:
                 raise bundle_files.BundleError(f"{name} is not UTF-8 text") from None
     return bundle_files.read_bundle(texts, load_schema("state"))
-
-
-def read_applied(state_dir: Path) -> Optional[Bundle]:
-    """Return the bundle that is applied on this host, or None. Raises Refused if its files are corrupt.
-
-    Raises PermissionError if the user cannot read them.
-    """
-    folder = state_dir / "applied"
-    try:
-        if not list(folder.iterdir()):  # `kvmnet remove` leaves an empty folder
-            return None
-    except FileNotFoundError:
-        return None
-    try:
-        return read_bundle_folder(folder)
-    except (bundle_files.BundleError, definition_files.CannotRead) as error:
-        hint = "run kvmnet apply with the definition or the bundle: it rewrites these files and changes nothing else"
-        raise Refused(f"kvmnet's state in {folder} is corrupt: {error}", hint, "KVN563") from error

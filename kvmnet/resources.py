@@ -1,4 +1,4 @@
-"""Schemas and naming policies: data files, in the wheel inside the package, in a checkout at the top."""
+"""Reads the schemas and the naming policies: data files inside the wheel, or at the top of a checkout."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ def _folder(name: str) -> Path:
 
 
 def schema_text(name: str) -> str:
-    """The JSON Schema "cluster", "profile" or "state" as it is written."""
+    """Return the text of the JSON Schema "cluster", "profile" or "state"."""
     return (_folder("schemas") / f"{name}.schema.json").read_text(encoding="utf-8")
 
 
 def read_schema(name: str) -> dict[str, Any]:
-    """The same as plain data."""
+    """Return a JSON Schema as plain data."""
     schema: dict[str, Any] = json.loads(schema_text(name))
     return schema
 
 
 def schema_names() -> list[str]:
-    """What `read_schema` takes."""
+    """Return the names of all schemas."""
     return sorted(path.name.split(".")[0] for path in _folder("schemas").glob("*.schema.json"))
 
 
 def read_naming_policies() -> dict[str, str]:
-    """Return the text of every naming policy that comes with kvmnet, by the name of its file."""
+    """Return the text of each naming policy of kvmnet by its file name."""
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(_folder("profiles").glob("*.yaml"))}

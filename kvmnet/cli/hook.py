@@ -72,12 +72,12 @@ def status(as_json: JsonOption = False) -> None:
     from kvmnet.host import hook_installation
 
     hook = hook_installation.status()
-    data = hook.says or {}
+    data = hook.report or {}
     if as_json:
         document = {
             "installed": hook.installed,
             "missing": list(hook.missing),
-            "other_version": list(hook.other),
+            "other_version": list(hook.differing),
             "enabled": hook.enabled,
         }
         write_stdout(json.dumps({**document, **data}, indent=2) + "\n")
@@ -108,7 +108,7 @@ def _print_installation(hook: "HookStatus") -> None:
         _print_line("the hook is not installed completely: run `kvmnet hook install`")
     for path in hook.missing:
         _print_line(f"  missing: {path}")
-    for path in hook.other:
+    for path in hook.differing:
         _print_line(f"  differs from this version of kvmnet: {path}")
     if not hook.enabled:
         _print_line("  its systemd unit is disabled: it does not run when libvirt starts")

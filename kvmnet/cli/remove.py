@@ -60,7 +60,7 @@ def remove(
 
 
 def _read_applied_bundle(state_dir: Path) -> "Bundle":
-    from kvmnet.pipeline import read_applied
+    from kvmnet.applied_record import read_applied
 
     bundle = read_applied(state_dir)
     if bundle is None:

@@ -37,7 +37,7 @@ def render(
     """
     from kvmnet import bundle_folders
     from kvmnet.core.base.errors import Usage
-    from kvmnet.core.rendering import bundle_files
+    from kvmnet.exporters import bundle_folder
 
     if check and output is None:
         raise Usage("--check needs a folder to compare with", "name it with -o")
@@ -45,9 +45,9 @@ def render(
     for name in host or ():
         get_host(definition, name)
     names = [name for name in definition.hosts if not host or name in host]
-    files = {name: bundle_files.files_of(definition.bundle(name)) for name in names}
+    files = bundle_folder.EXPORTER.export(definition.bundles(names))
     if output is None:
-        write_stdout("".join(files[name][bundle_files.STATE_FILE] for name in names))
+        write_stdout("".join(files[bundle_folder.state_path(name)].text for name in names))
         return
     compare_or_write = bundle_folders.compare if check else bundle_folders.write
     drift = compare_or_write(output, files, not host)

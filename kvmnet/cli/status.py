@@ -78,9 +78,9 @@ def format_open(transaction: "Open") -> list[str]:
 
 def _find_drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list[str], bool]:
     """Return the report for JSON, the lines of text, and whether the host is as it was applied."""
+    from kvmnet.applied_record import read_applied
     from kvmnet.core.reporting.change_text import changes_to_json
     from kvmnet.core.reporting.report import plan_text
-    from kvmnet.pipeline import read_applied
     from kvmnet.transaction.prepare import drift
 
     bundle = read_applied(state_dir)

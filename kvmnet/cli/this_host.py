@@ -36,8 +36,9 @@ def match_this_host(bundles: list[Bundle], host: Optional[str]) -> Bundle:
 
     Raises NotThisHost, and Refused when the host's links cannot be read.
     """
+    from kvmnet.applied_record import read_note
     from kvmnet.core.live.match_host import find_host
-    from kvmnet.host.read_live import hostname, read_links, read_note
+    from kvmnet.host.read_live import hostname, read_links
     from kvmnet.transaction.prepare import told_or_refused
 
     with told_or_refused():

@@ -1,8 +1,8 @@
-"""NetworkManager's connection profiles, all of them at once.
+"""Reads NetworkManager's connection profiles and devices, all at once.
 
-By two programs, whatever their number: a host of 30 VLAN bridges has 62, and asking for each of them by D-Bus from
-Python took longer than nmstate's own reading of the whole host (12 s to its 11 on a busy machine of the lab; these two
-1 s). What is read and what is told by one name may change in between: then both are asked again.
+Two programs read them, busctl and nmcli, however many there are. Reading each profile over D-Bus from Python takes as
+long as nmstate's own reading of the host (12 s and 11 s on a busy lab machine with 62 profiles; the two programs take
+1 s). If a profile is added or removed between the two, both are run again.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from kvmnet.core.live.kernel_only import Managed
 from kvmnet.core.live.live_host import Profile
 from kvmnet.host import networkmanager_objects
 from kvmnet.host.networkmanager_objects import BUS, Objects
-from kvmnet.system import programs
+from kvmnet.system import nmcli
 from kvmnet.system.errors import HostError
 
-#: By what NetworkManager tells of a lease who has asked for it (NetworkManager 1.42 and 1.52), for our words.
+#: The options of a DHCP lease that identify the host: our field, the family, NetworkManager's name (1.42 and 1.52).
 _LEASE_OPTIONS = (
     ("client_id", "4", "dhcp_client_identifier"),
     ("duid", "6", "dhcp6_client_id"),
     ("iaid", "6", "iaid"),
 )
 
-#: How often it is tried when profiles come and go while they are read.
+#: How often the profiles are read if some are added or removed meanwhile.
 TRIES = 3
-#: What nmcli is asked for; of a setting that a profile does not have (a bridge's Ethernet, a port's IP) it prints
-#: nothing. `connection.master` is what NetworkManager before 1.46 calls the controller, and later ones know still.
+#: The fields that nmcli prints. `connection.master` is the name of `connection.controller` before NetworkManager 1.46,
+#: and later versions still know it.
 _FIELDS = (
     *(f"connection.{key}" for key in ("uuid", "id", "type", "interface-name", "zone")),
     *(f"connection.{key}" for key in ("autoconnect", "autoconnect-priority", "master")),
@@ -45,15 +45,15 @@ EXTERNAL = 0x80
 
 @dataclass(frozen=True)
 class Manager:
-    """NetworkManager in one look: every `profile`, with the device that it is active on (once for each, where there are
-    several), or none; and its `devices` by name."""
+    """What NetworkManager reports: every profile (once for each device that it is active on, or once without a device),
+    and the devices by name."""
 
     profiles: tuple[Profile, ...]
     devices: dict[str, Managed]
 
     @property
     def active(self) -> dict[str, Profile]:
-        """The profile of each device that has an active one, by device name."""
+        """The active profile of each device that has one, by the device's name."""
         return {p.device: p for p in self.profiles if p.device}
 
     @property
@@ -63,107 +63,105 @@ class Manager:
 
 
 def bound_profiles(profiles: Iterable[Profile]) -> dict[tuple[str, str], list[str]]:
-    """The UUIDs of profiles that are bound to a name, active or not, by interface name and type."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """Return the UUIDs of the profiles that are bound to an interface name, by that name and the profile's type."""
+    bound: dict[tuple[str, str], list[str]] = {}
     for profile in profiles:
-        if profile.interface_name and profile.uuid not in found.get((profile.interface_name, profile.type), []):
-            found.setdefault((profile.interface_name, profile.type), []).append(profile.uuid)
-    return found
-
-
-def _asking(seen: Objects, device: str) -> dict[str, str]:
-    """By what a device asks for addresses: as it really is, whatever its profile leaves to NetworkManager."""
-    found = {}
-    for word, family, option in _LEASE_OPTIONS:
-        lease = seen[device][f"{BUS}.Device"].get(f"Dhcp{family}Config", {}).get("data")
-        options = seen.get(lease, {}).get(f"{BUS}.DHCP{family}Config", {}).get("Options", {}).get("data", {})
-        found[word] = str(options.get(option, {}).get("data", "")).lower()
-    return found
+        uuids = bound.get((profile.interface_name, profile.type), [])
+        if profile.interface_name and profile.uuid not in uuids:
+            bound.setdefault((profile.interface_name, profile.type), []).append(profile.uuid)
+    return bound
 
 
 def read_manager() -> Manager:
-    """The look; raises Failed, which names the program that does not tell and why: NetworkManager may run all the
-    same."""
-    error = ""
+    """Return what NetworkManager reports. Raises HostError with the program that failed and its reason; that does not
+    mean that NetworkManager is not running."""
+    reason = ""
     for _ in range(TRIES):
         try:
             return _read()
-        except (HostError, ValueError, LookupError) as why:
-            error = str(why) or repr(why)
-    raise HostError(f"NetworkManager's profiles: {error}")
+        except (HostError, ValueError, LookupError) as error:
+            reason = str(error) or repr(error)
+    raise HostError(f"NetworkManager's profiles cannot be read: {reason}")
 
 
 def _read() -> Manager:
-    seen = networkmanager_objects.look()
-    files: dict[str, str] = {}
-    there = networkmanager_objects.devices(seen)
-    active: dict[str, list[tuple[str, bool, dict[str, str]]]] = {}
-    for path, interfaces in seen.items():
-        if f"{BUS}.Settings.Connection" in interfaces:
-            files[path] = str(interfaces[f"{BUS}.Settings.Connection"]["Filename"]["data"])
-    for interfaces in seen.values():
-        if about := interfaces.get(f"{BUS}.Connection.Active"):
-            external = bool(int(about["StateFlags"]["data"]) & EXTERNAL)
-            for device in about["Devices"]["data"][:1]:
-                active.setdefault(about["Connection"]["data"], []).append(
-                    (there[device][0], external, _asking(seen, device))
-                )
+    objects = networkmanager_objects.look()
+    keyfiles = {
+        path: str(interfaces[f"{BUS}.Settings.Connection"]["Filename"]["data"])
+        for path, interfaces in objects.items()
+        if f"{BUS}.Settings.Connection" in interfaces
+    }
+    activations = _read_activations(objects)
     profiles = []
-    devices = {name: Managed(state) for name, state in networkmanager_objects.states(seen).items()}
-    for path, held in _settings(list(files)).items():
-        methods = held.get("ipv4.method", ""), held.get("ipv6.method", "")
-        for device, external, asking in active.get(path, [("", False, {})]):
-            profiles.append(_profile(held, device, files[path], asking))
+    devices = {name: Managed(state) for name, state in networkmanager_objects.states(objects).items()}
+    for path, settings in _read_settings(list(keyfiles)).items():
+        methods = settings.get("ipv4.method", ""), settings.get("ipv6.method", "")
+        for device, is_external, identifiers in activations.get(path, [("", False, {})]):
+            profiles.append(_build_profile(settings, device, keyfiles[path], identifiers))
             if device:
-                devices[device] = Managed(devices[device].state, methods, external)
+                devices[device] = Managed(devices[device].state, methods, is_external)
     return Manager(tuple(profiles), devices)
 
 
-def _profile(held: dict[str, str], device: str, file: str, asking: dict[str, str]) -> Profile:
-    """One of nmcli's rows, as active on a device."""
-    uuid, name, kind, bound, zone, autoconnect, priority = (held[field] for field in _FIELDS[:7])
+def _read_activations(objects: Objects) -> dict[str, list[tuple[str, bool, dict[str, str]]]]:
+    """Return where each profile is active, by its object path: the device's name, whether another program configured
+    the device, and how it identifies itself to DHCP servers."""
+    device_names = networkmanager_objects.devices(objects)
+    activations: dict[str, list[tuple[str, bool, dict[str, str]]]] = {}
+    for interfaces in objects.values():
+        if active := interfaces.get(f"{BUS}.Connection.Active"):
+            is_external = bool(int(active["StateFlags"]["data"]) & EXTERNAL)
+            for device in active["Devices"]["data"][:1]:
+                activations.setdefault(active["Connection"]["data"], []).append(
+                    (device_names[device][0], is_external, _read_lease_identifiers(objects, device))
+                )
+    return activations
+
+
+def _read_lease_identifiers(objects: Objects, device: str) -> dict[str, str]:
+    """Return how a device identifies itself to DHCP servers: as in its leases, since the profile may leave that to
+    NetworkManager."""
+    identifiers = {}
+    for field, family, option in _LEASE_OPTIONS:
+        lease = objects[device][f"{BUS}.Device"].get(f"Dhcp{family}Config", {}).get("data")
+        options = objects.get(lease, {}).get(f"{BUS}.DHCP{family}Config", {}).get("Options", {}).get("data", {})
+        identifiers[field] = str(options.get(option, {}).get("data", "")).lower()
+    return identifiers
+
+
+def _build_profile(settings: dict[str, str], device: str, file: str, identifiers: dict[str, str]) -> Profile:
+    """Return a profile as active on a device, or on none (""), from the fields that nmcli printed."""
+    uuid, name, kind, interface_name, zone, autoconnect, priority = (settings[field] for field in _FIELDS[:7])
     return Profile(
         uuid,
         name,
         kind,
         device,
         file,
-        bound,
+        interface_name,
         zone,
         autoconnect == "yes",
         int(priority),
-        mac=held.get("802-3-ethernet.mac-address", "").lower(),
-        match=held.get("match.interface-name", ""),
-        controller=held.get("connection.master", ""),
-        dhcp4_client_id=held.get("ipv4.dhcp-client-id", ""),
-        dhcp4_iaid=held.get("ipv4.dhcp-iaid", ""),
-        dhcp6_duid=held.get("ipv6.dhcp-duid", ""),
-        dhcp6_iaid=held.get("ipv6.dhcp-iaid", ""),
-        rules4=held.get("ipv4.routing-rules", ""),
-        rules6=held.get("ipv6.routing-rules", ""),
-        client_id=asking.get("client_id", ""),
-        duid=asking.get("duid", ""),
-        iaid=asking.get("iaid", ""),
+        mac=settings.get("802-3-ethernet.mac-address", "").lower(),
+        match=settings.get("match.interface-name", ""),
+        controller=settings.get("connection.master", ""),
+        dhcp4_client_id=settings.get("ipv4.dhcp-client-id", ""),
+        dhcp4_iaid=settings.get("ipv4.dhcp-iaid", ""),
+        dhcp6_duid=settings.get("ipv6.dhcp-duid", ""),
+        dhcp6_iaid=settings.get("ipv6.dhcp-iaid", ""),
+        rules4=settings.get("ipv4.routing-rules", ""),
+        rules6=settings.get("ipv6.routing-rules", ""),
+        client_id=identifiers.get("client_id", ""),
+        duid=identifiers.get("duid", ""),
+        iaid=identifiers.get("iaid", ""),
     )
 
 
-def _settings(paths: list[str]) -> dict[str, dict[str, str]]:
-    """What each of these profiles says; raises Failed when one of them is gone."""
+def _read_settings(paths: list[str]) -> dict[str, dict[str, str]]:
+    """Return the fields of the profiles at these object paths. Raises HostError or ValueError if one is missing."""
     if not paths:
         return {}
-    words = (word for path in paths for word in ("path", path))
-    argv = ("nmcli", "-t", "-e", "no", "-f", ",".join(_FIELDS), "connection", "show", *words)
-    try:
-        told = programs.run(*argv)
-    except HostError as error:  # without the hundred paths
-        raise HostError(str(error).replace(" ".join(argv), "nmcli connection show")) from error
-    rows: list[dict[str, str]] = []
-    for line in told.splitlines():
-        key, _, value = line.partition(":")
-        if key == _FIELDS[0]:
-            rows.append({})
-        if line:
-            rows[-1][key] = value
-    if len(rows) != len(paths):
-        raise ValueError(f"{len(paths)} profiles, of which nmcli tells {len(rows)}")
-    return dict(zip(paths, rows))
+    records = nmcli.show_profiles(_FIELDS, paths)
+    if len(records) != len(paths):
+        raise ValueError(f"nmcli prints {len(records)} of {len(paths)} profiles")
+    return dict(zip(paths, records))

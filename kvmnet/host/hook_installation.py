@@ -1,4 +1,4 @@
-"""libvirt's hook on this host: its files, put there and taken away."""
+"""Installs libvirt's hook (kvmnet/hook.py) on this host, with its udev rule and its systemd unit; removes it again."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ HOOK = "/etc/libvirt/hooks/qemu.d/kvmnet"
 RULE = "/etc/udev/rules.d/85-kvmnet-guests.rules"
 UNIT = "kvmnet-hook-reconcile.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
-#: The daemon that runs guests: one of all drivers (Debian, EL 8), or that of qemu alone (EL 9 and later).
+#: The daemon that runs guests: the monolithic one (Debian, EL 8) or that of the qemu driver (EL 9 and later).
 DAEMONS = ("libvirtd.service", "virtqemud.service")
 SELINUX = "/sys/fs/selinux"
 
-#: Before udev has run its rules NetworkManager does not look at a new device, and what udev knows of it outlives a
-#: restart of NetworkManager; a profile in memory would be something for nmstate to change.
-_RULE = f"""# Written by kvmnet: NetworkManager leaves alone the VLAN devices that libvirt's hook makes for guests.
+#: A udev rule, since NetworkManager waits for udev before it looks at a new device, and the property survives a restart
+#: of NetworkManager. A profile in memory would be changed by nmstate.
+_RULE = f"""# Written by kvmnet: NetworkManager ignores the VLAN devices that libvirt's hook creates for guests.
 SUBSYSTEM=="net", ACTION!="remove", TEST=="{hook.RUN_DIR}/vlans/$name", ENV{{NM_UNMANAGED}}="1"
 """
 
 _UNIT = f"""# Written by kvmnet.
 [Unit]
-Description=The VLAN devices that running guests need, and no others
+Description=Create missing and remove unused VLAN devices of running guests
 After={" ".join(DAEMONS)}
 
 [Service]
@@ -44,6 +44,7 @@ WantedBy={" ".join(DAEMONS)}
 
 
 def _files() -> dict[str, tuple[bytes, int]]:
+    """Return the content and mode of each file to install, by its path."""
     return {
         RULE: (_RULE.encode(), 0o644),
         UNIT_FILE: (_UNIT.encode(), 0o644),
@@ -53,22 +54,22 @@ def _files() -> dict[str, tuple[bytes, int]]:
 
 @dataclass(frozen=True)
 class HookStatus:
-    """What of the hook is here: the files that are missing, those that are not as this version installs them, what
-    the hook itself says (None: it does not run, or there is none), and whether its unit is started with libvirt."""
+    """The state of the installation: missing files, files that differ from those of this version, the output of the
+    hook's --status (None if it does not run), and whether the unit starts with libvirt."""
 
     missing: tuple[str, ...]
-    other: tuple[str, ...]
-    says: Optional[dict[str, Any]]
+    differing: tuple[str, ...]
+    report: Optional[dict[str, Any]]
     enabled: bool
 
     @property
     def installed(self) -> bool:
-        """Whether it is whole and of this version."""
-        return not self.missing and not self.other and self.enabled
+        """Whether all files are those of this version and the unit is enabled."""
+        return not self.missing and not self.differing and self.enabled
 
 
 def confined() -> bool:
-    """Whether SELinux keeps hooks of libvirt's from changing links: no guest on demand would start."""
+    """Whether SELinux prevents libvirt's hooks from changing links. Guests with on-demand VLANs cannot start then."""
     try:
         enforced = Path(SELINUX, "enforce").read_text(encoding="ascii").strip() == "1"
         return enforced and Path(SELINUX, "booleans/virt_hooks_unconfined").read_text(encoding="ascii")[:1] == "0"
@@ -77,87 +78,95 @@ def confined() -> bool:
 
 
 def wanting() -> bool:
-    """Whether there is a libvirt here that our hook does not serve."""
+    """Whether this host has libvirt but not the hook."""
     return Path(LIBVIRT).is_dir() and not Path(HOOK).exists()
 
 
-def install(tell: Callable[[str], None], restart: bool = True) -> None:
-    """Put the hook and what belongs to it in place; libvirt finds a first hook only when it starts, so with
-    `restart` a running daemon is started anew (guests run on). Raises Refused without libvirt."""
+def install(print_line: Callable[[str], None], restart: bool = True) -> None:
+    """Install the hook, its udev rule and its unit, and print each change with `print_line`.
+
+    libvirt looks for new hooks only when it starts, so with `restart` a running daemon is restarted; guests keep
+    running. Raises Refused if the host has no libvirt.
+    """
     if not Path(LIBVIRT).is_dir():
-        raise Refused("there is no libvirt on this machine (no /etc/libvirt)", "the hook is for hosts that run guests")
-    changed = False
+        message = "libvirt is not installed on this host (/etc/libvirt does not exist)"
+        raise Refused(message, "only hosts that run guests need the hook")
+    is_changed = False
     for path, (data, mode) in _files().items():
         target = Path(path)
         if not target.is_file() or not _as_installed(target, data, mode):
             files.write_file(path, data, mode)
-            tell(f"wrote {path}")
-            changed = True
+            print_line(f"wrote {path}")
+            is_changed = True
     programs.run("udevadm", "control", "--reload")
     programs.run("systemctl", "daemon-reload")
-    if not _says_yes("is-enabled", UNIT):
+    if not _ask_systemd("is-enabled", UNIT):
         programs.run("systemctl", "enable", UNIT)
-        tell(f"enabled {UNIT}")
-    for daemon in _active() if changed else ():
+        print_line(f"enabled {UNIT}")
+    for daemon in _list_active_daemons() if is_changed else ():
         if restart:
             programs.run("systemctl", "restart", daemon, timeout=120)
-            tell(f"restarted {daemon}, which sees a new hook only then; guests run on")
+            print_line(f"restarted {daemon} so that it uses the new hook; guests keep running")
         else:
-            tell(f"{daemon} sees a new hook only when it starts: systemctl restart {daemon}")
+            print_line(f"{daemon} uses the new hook only after a restart: systemctl restart {daemon}")
     for line in reconcile():
-        tell(line)
+        print_line(line)
 
 
-def remove(tell: Callable[[str], None]) -> None:
-    """Take the hook away. Devices that guests use stay, and are named: nobody removes them then."""
+def remove(print_line: Callable[[str], None]) -> None:
+    """Remove the hook, its udev rule and its unit. Its VLAN devices are kept, and printed with `print_line`."""
     if Path(UNIT_FILE).exists():
         programs.run("systemctl", "disable", UNIT)
     for path in (HOOK, UNIT_FILE, RULE):
         if Path(path).exists():
             files.remove_file(path)
-            tell(f"removed {path}")
+            print_line(f"removed {path}")
     programs.run("systemctl", "daemon-reload")
     programs.run("udevadm", "control", "--reload")
-    for device, about in hook.status({})["devices"].items():
-        if about["there"]:
-            guests = ", ".join(about["guests"]) or "no known guest"
-            tell(f"{device} stays ({guests}); without the hook nobody removes it: ip link delete {device}")
+    for device, facts in hook.read_status({})["devices"].items():
+        if facts["there"]:
+            guests = ", ".join(facts["guests"]) or "no known guest"
+            print_line(f"{device} is kept ({guests}); remove it when no guest needs it: ip link delete {device}")
 
 
 def reconcile() -> list[str]:
-    """Have the hook make the devices those that running guests need; what it did. Raises Refused."""
+    """Run the hook's --reconcile; return a line for each VLAN device that it created or removed. Raises Refused if the
+    hook is not installed."""
     if not Path(HOOK).exists():
-        raise Refused("the hook is not installed", "kvmnet hook install")
+        raise Refused("the hook is not installed", "run `kvmnet hook install`")
     return programs.run(SYSTEM_PYTHON, "-I", HOOK, "--reconcile", timeout=60).splitlines()
 
 
 def status() -> HookStatus:
-    """What is here; reads only."""
-    missing, other = [], []
+    """Return the state of the installation."""
+    missing, differing = [], []
     for path, (data, mode) in _files().items():
         target = Path(path)
         if not target.is_file():
             missing.append(path)
         elif not _as_installed(target, data, mode):
-            other.append(path)
-    says = None
+            differing.append(path)
+    report = None
     if HOOK not in missing:
         try:
-            says = json.loads(programs.run(SYSTEM_PYTHON, "-I", HOOK, "--status"))
+            report = json.loads(programs.run(SYSTEM_PYTHON, "-I", HOOK, "--status"))
         except (HostError, ValueError):
-            says = None
-    return HookStatus(tuple(missing), tuple(other), says, UNIT_FILE in missing or _says_yes("is-enabled", UNIT))
+            report = None
+    return HookStatus(
+        tuple(missing), tuple(differing), report, UNIT_FILE in missing or _ask_systemd("is-enabled", UNIT)
+    )
 
 
 def _as_installed(target: Path, data: bytes, mode: int) -> bool:
     return target.read_bytes() == data and target.stat().st_mode & 0o777 == mode
 
 
-def _active() -> list[str]:
-    return [daemon for daemon in DAEMONS if _says_yes("is-active", daemon)]
+def _list_active_daemons() -> list[str]:
+    return [daemon for daemon in DAEMONS if _ask_systemd("is-active", daemon)]
 
 
-def _says_yes(question: str, unit: str) -> bool:
+def _ask_systemd(question: str, unit: str) -> bool:
+    """Whether `systemctl QUESTION UNIT` succeeds: is-active, is-enabled."""
     try:
         programs.run("systemctl", question, "--quiet", unit)
     except HostError:

@@ -1,7 +1,7 @@
-"""What libvirt on this host says, where there is a libvirt: kvmnet works without it too.
+"""Reads running domains and active networks from libvirt, if there is one: kvmnet works without libvirt.
 
-By libvirt's own Python binding where this Python has it, else by `virsh`. Only asked, never changed, and never waited
-for longer than a few seconds: a libvirt that hangs must not stop a change of the network.
+It uses libvirt's Python binding if this Python has it, otherwise `virsh`. libvirt is only read, and no call takes
+longer than a few seconds: a libvirt that hangs must not prevent a change of the network.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from kvmnet.system import clock, programs
 from kvmnet.system.errors import HostError
 
 URI = "qemu:///system"
-#: Seconds that libvirt has for its answer.
+#: Seconds until libvirt must have answered.
 PATIENCE = 8.0
-#: Where libvirtd, or the modular virtqemud, listens; systemd does in its place while it is not started.
+#: The sockets of libvirtd and of the modular virtqemud. They exist too while systemd waits to start the daemon.
 SOCKETS = ("/run/libvirt/libvirt-sock-ro", "/run/libvirt/virtqemud-sock-ro")
-#: libvirt's own notes of what runs
+#: libvirt keeps a file here for each running guest.
 STATUS_DIR = "/run/libvirt/qemu"
-_MARK = "= kvmnet ="
+_SEPARATOR = "= kvmnet ="
 
 
 class LibvirtError(Exception):
-    """There is a libvirt, but it does not answer; the text says why."""
+    """libvirt is installed but did not answer. The message has the reason."""
 
 
 @dataclass(frozen=True)
-class Told:
+class LibvirtXml:
     """The XML of the running domains and of the active networks."""
 
     domains: tuple[str, ...] = ()
@@ -41,29 +41,31 @@ class Told:
 
 
 def running_guests() -> list[str] | None:
-    """The names of the guests that run here; None on a machine where no libvirt listens. Raises LibvirtError."""
-    told = ask_libvirt()
-    if not told.domains and not _listens():
+    """Return the names of the running guests, or None if libvirt is not running on this host. Raises LibvirtError."""
+    xml = read_libvirt_xml()
+    if not xml.domains and not _is_listening():
         return None
-    return [guest.name for text in told.domains if (guest := guest_of(text)) is not None]
+    return [guest.name for text in xml.domains if (guest := guest_of(text)) is not None]
 
 
-def ask_libvirt(seconds: float = PATIENCE) -> Told:
-    """What runs here; empty on a machine where no libvirt listens. Raises LibvirtError, after `seconds` at most, when
-    it does not answer, or when guests run and nobody is there to tell of them."""
-    if not _listens():
+def read_libvirt_xml(seconds: float = PATIENCE) -> LibvirtXml:
+    """Return the XML of what is running; it is empty if libvirt is not running on this host.
+
+    Raises LibvirtError if libvirt does not answer within `seconds`, or if guests are running without libvirt.
+    """
+    if not _is_listening():
         if list(Path(STATUS_DIR).glob("*.xml")):
-            raise LibvirtError("guests run here, but libvirt does not")
-        return Told()
+            raise LibvirtError("guests are running, but libvirt is not")
+        return LibvirtXml()
     binding = _binding()
     if binding is not None:
-        return _by_binding(binding, seconds)
+        return _read_with_binding(binding, seconds)
     if shutil.which("virsh", path=programs.PROGRAM_PATH) is None:
-        raise LibvirtError("libvirt is here, but neither its Python binding nor virsh")
-    return _by_virsh(seconds)
+        raise LibvirtError("libvirt is running, but neither its Python binding nor virsh is installed")
+    return _read_with_virsh(seconds)
 
 
-def _listens() -> bool:
+def _is_listening() -> bool:
     return any(Path(path).exists() for path in SOCKETS)
 
 
@@ -74,17 +76,17 @@ def _binding() -> Any:
         return None
 
 
-def _by_binding(libvirt: Any, seconds: float) -> Told:
-    """In a thread that nobody waits for longer: a call of the binding cannot be cut off."""
-    answer: list[Told | Exception] = []
+def _read_with_binding(libvirt: Any, seconds: float) -> LibvirtXml:
+    """Read with the binding in a thread, since its calls cannot be interrupted."""
+    answer: list[LibvirtXml | Exception] = []
 
-    def ask() -> None:
+    def read() -> None:
         try:
-            answer.append(_read_by_binding(libvirt))
-        except Exception as error:  # libvirtError is a class of a module that is not there for the type checker
+            answer.append(_call_binding(libvirt))
+        except Exception as error:  # libvirtError: a class of a module that the type checker does not have
             answer.append(error)
 
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=read, daemon=True)
     thread.start()
     thread.join(seconds)
     if not answer:
@@ -94,45 +96,50 @@ def _by_binding(libvirt: Any, seconds: float) -> Told:
     return answer[0]
 
 
-def _read_by_binding(libvirt: Any) -> Told:
-    libvirt.registerErrorHandler(lambda *_: None, None)  # it would write each error to stderr
+def _call_binding(libvirt: Any) -> LibvirtXml:
+    libvirt.registerErrorHandler(lambda *_: None, None)  # by default each error is written to stderr
     connection = libvirt.openReadOnly(URI)
     try:
-        domains = _described(libvirt, connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
+        domains = _read_descriptions(libvirt, connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
         try:
             active = connection.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE) if domains else []
-        except libvirt.libvirtError:  # modular daemons, and none for networks
+        except libvirt.libvirtError:  # modular daemons without one for networks
             active = []
-        return Told(domains, _described(libvirt, active))
+        return LibvirtXml(domains, _read_descriptions(libvirt, active))
     finally:
         connection.close()
 
 
-def _described(libvirt: Any, objects: Any) -> tuple[str, ...]:
-    found = []
+def _read_descriptions(libvirt: Any, objects: Any) -> tuple[str, ...]:
+    descriptions = []
     for one in objects:
         try:
-            found.append(str(one.XMLDesc()))
-        except libvirt.libvirtError:  # it went meanwhile
+            descriptions.append(str(one.XMLDesc()))
+        except libvirt.libvirtError:  # it has ended meanwhile
             continue
-    return tuple(found)
+    return tuple(descriptions)
 
 
-def _by_virsh(seconds: float) -> Told:
-    """Two calls for any number of guests. virsh goes on after a command that failed, so a guest that has gone
-    meanwhile, or a daemon for networks that is not there, does no harm."""
+def _read_with_virsh(seconds: float) -> LibvirtXml:
+    """Read with at most three calls of virsh, for any number of guests.
+
+    virsh continues after a failed command, so a guest that has ended meanwhile or a missing network daemon is skipped.
+    """
     end = clock.uptime() + seconds
-    networks, _, domains = _virsh(f"net-list --uuid; echo {_MARK}; list --uuid", end).partition(_MARK)
+    networks, _, domains = _virsh(f"net-list --uuid; echo {_SEPARATOR}; list --uuid", end).partition(_SEPARATOR)
     if not domains.split():
-        return Told()
-    text = _virsh("; ".join(f"dumpxml {uuid}" for uuid in domains.split()), end, whole=False)
-    more = _virsh("; ".join(f"net-dumpxml {uuid}" for uuid in networks.split()), end, whole=False) if networks else ""
-    return Told(_documents(text, "domain"), _documents(more, "network"))
+        return LibvirtXml()
+    domain_text = _virsh("; ".join(f"dumpxml {uuid}" for uuid in domains.split()), end, may_fail=True)
+    network_text = ""
+    if networks:
+        network_text = _virsh("; ".join(f"net-dumpxml {uuid}" for uuid in networks.split()), end, may_fail=True)
+    return LibvirtXml(_split_documents(domain_text, "domain"), _split_documents(network_text, "network"))
 
 
-def _virsh(commands: str, end: float, whole: bool = True) -> str:
-    """What some commands print, until `end` (see `rescue.uptime`); with `whole` the last one must not fail."""
-    command = ("virsh", "--readonly", "--quiet", "--connect", URI, commands if whole else f"{commands}; echo")
+def _virsh(commands: str, end: float, may_fail: bool = False) -> str:
+    """Return the output of virsh commands, which must end until the uptime `end`. Raises LibvirtError if the last one
+    fails; with `may_fail` each of them may fail."""
+    command = ("virsh", "--readonly", "--quiet", "--connect", URI, f"{commands}; echo" if may_fail else commands)
     try:
         return programs.run(*command, timeout=max(end - clock.uptime(), 0.5))
     except HostError as error:
@@ -140,6 +147,6 @@ def _virsh(commands: str, end: float, whole: bool = True) -> str:
         raise LibvirtError(lines[0] if lines else "virsh failed") from error
 
 
-def _documents(text: str, tag: str) -> tuple[str, ...]:
-    """The XML documents in a text, one after another: libvirt indents all but the first and the last line of each."""
+def _split_documents(text: str, tag: str) -> tuple[str, ...]:
+    """Return the XML documents in a text. libvirt indents all lines of a document but the first and the last one."""
     return tuple(re.findall(rf"^<{tag}\b.*?^</{tag}>", text, re.MULTILINE | re.DOTALL))

@@ -1,7 +1,7 @@
-"""NetworkManager by D-Bus: what nmstate cannot say.
+"""Reads and changes NetworkManager over D-Bus: what nmstate cannot do.
 
-One connection for all calls: starting `nmcli` for each costs a tenth of a second and more. What is asked of each of
-many profiles is asked at once, not one after the other. Read in NetworkManager's D-Bus reference; flags in
+All calls use one connection, since each start of `nmcli` takes a tenth of a second or more. Calls about many profiles
+are sent together and not one after the other. The source is NetworkManager's D-Bus reference; the flags are those of
 `NMSettingsUpdate2Flags` and `NMSettingsAddConnection2Flags`.
 """
 
@@ -21,25 +21,26 @@ from kvmnet.system.errors import HostError
 ROOT = "/org/freedesktop/NetworkManager"
 IN_MEMORY = 0x2
 BLOCK_AUTOCONNECT = 0x20
+#: NM_DEVICE_STATE_ACTIVATED
 ACTIVATED = 100
 
-_Seen = TypeVar("_Seen")
+_Value = TypeVar("_Value")
 Settings = dict[str, dict[str, tuple[str, Any]]]
 """A connection profile as D-Bus has it: setting -> key -> (signature, value)."""
 
 
-#: Calls under way at once: the system bus has no more than 128 answers of a connection pending (dbus-daemon(1)).
+#: Calls that wait for a reply at the same time. The system bus allows 128 for a connection (dbus-daemon(1)).
 WINDOW = 64
-#: Of more devices than this one look at all objects is less work for everybody than two and three calls for each.
+#: For more devices than this, reading all objects at once is faster than two or three calls for each device.
 MANY = 16
 
 
 class NMError(Exception):
-    """NetworkManager refused a call, or does not answer."""
+    """NetworkManager refused a call or did not reply."""
 
 
 class Call(NamedTuple):
-    """A method call: of which object, by which interface, with which arguments."""
+    """A D-Bus method call: the object's path, the interface, the method, and its arguments."""
 
     path: str
     interface: str
@@ -49,7 +50,7 @@ class Call(NamedTuple):
 
 
 class NameServers(NamedTuple):
-    """Addresses, and the domains that names are looked for in."""
+    """The addresses of name servers, and the search domains."""
 
     servers: list[str]
     domains: list[str]
@@ -72,13 +73,13 @@ def _path_of(uuid: str) -> Call:
 
 
 class NetworkManager:
-    """The calls that kvmnet makes. Close it after use (it is a context manager)."""
+    """The connection to NetworkManager, with the calls that kvmnet needs. A context manager, which closes it."""
 
     def __init__(self) -> None:
         try:
             self._bus: DBusConnection = open_dbus_connection(bus="SYSTEM")
         except (OSError, KeyError) as error:
-            raise NMError(f"the system bus does not answer: {error}") from error
+            raise NMError(f"cannot connect to the system bus: {error}") from error
 
     def __enter__(self) -> NetworkManager:
         return self
@@ -90,17 +91,19 @@ class NetworkManager:
         return self._all([Call(path, interface, method, signature, body)])[0]
 
     def _all(self, calls: Sequence[Call]) -> list[Any]:
-        """The answers to all calls, in their order; raises the first refusal, when all have been answered."""
-        answers = self._each(calls)
-        for answer in answers:
-            if isinstance(answer, NMError):
-                raise answer
-        return answers
+        """Return the replies to all calls in their order. Raises the first refusal after all replies have arrived."""
+        replies = self._each(calls)
+        for reply in replies:
+            if isinstance(reply, NMError):
+                raise reply
+        return replies
 
     def _each(self, calls: Sequence[Call]) -> list[Any]:
-        """The same, with the refusals in their places. NetworkManager takes them in this order. Raises NMError when
-        it does not answer."""
-        answers: list[Any] = [None] * len(calls)
+        """Return the replies to all calls in their order, with an NMError for each refused call.
+
+        NetworkManager receives the calls in this order. Raises NMError if it does not reply.
+        """
+        replies: list[Any] = [None] * len(calls)
         waiting: dict[int, int] = {}
         sent = 0
         while sent < len(calls) or waiting:
@@ -113,51 +116,53 @@ class NetworkManager:
                     sent += 1
                 reply = self._bus.receive(timeout=30)
             except (OSError, TimeoutError) as error:
-                raise NMError(f"NetworkManager does not answer {method}: {error}") from error
+                raise NMError(f"no reply from NetworkManager to {method}: {error}") from error
             number = waiting.pop(reply.header.fields.get(HeaderFields.reply_serial, -1), None)
             if number is not None:
-                answers[number] = _answer(reply, calls[number].method)
-        return answers
+                replies[number] = _reply_value(reply, calls[number].method)
+        return replies
 
     def _get(self, path: str, interface: str, name: str) -> Any:
         return self._all([_get(path, interface, name)])[0][1]
 
     def version(self) -> str:
-        """NetworkManager's version; raises NMError when it does not run."""
+        """Return NetworkManager's version. Raises NMError if it is not running."""
         return str(self._get(ROOT, BUS, "Version"))
 
     def checkpoints(self) -> list[str]:
-        """Object paths of all checkpoints, other tools' too."""
+        """Return the object paths of all checkpoints, including those of other tools."""
         return [str(c) for c in self._get(ROOT, BUS, "Checkpoints")]
 
-    def lasts(self, path: str) -> int:
-        """Seconds after which NetworkManager rolls this checkpoint back by itself, from its beginning; 0: never."""
+    def rollback_timeout(self, path: str) -> int:
+        """Return the seconds from a checkpoint's creation to its automatic rollback; 0 means never."""
         return int(self._get(path, f"{BUS}.Checkpoint", "RollbackTimeout"))
 
     def created(self, path: str) -> int:
-        """When this checkpoint was made (ms of CLOCK_BOOTTIME). A NetworkManager that was started anew begins its
-        numbers anew, so that another's may have the path of one that is gone."""
+        """Return when a checkpoint was created, in ms of CLOCK_BOOTTIME.
+
+        NetworkManager numbers checkpoints from 1 again after a restart, so a path alone does not identify one.
+        """
         return int(self._get(path, f"{BUS}.Checkpoint", "Created"))
 
     def destroy_checkpoint(self, path: str) -> None:
-        """Keep what was done since this checkpoint was made."""
+        """Destroy a checkpoint, so that the changes since its creation are kept."""
         self._call(ROOT, BUS, "CheckpointDestroy", "o", (path,))
 
     def settings(self, path: str) -> Settings:
-        """A profile's settings, without its secrets."""
-        found: Settings = self._all([_settings_of(path)])[0]
-        return found
+        """Return the settings of a profile, without its secrets."""
+        settings: Settings = self._all([_settings_of(path)])[0]
+        return settings
 
     def profile_path(self, uuid: str) -> str:
-        """The object path of a saved or in-memory profile; raises NMError when there is none."""
+        """Return the object path of a profile, saved or in memory. Raises NMError if it does not exist."""
         return str(self._all([_path_of(uuid)])[0])
 
     def profile_file(self, uuid: str) -> str:
-        """The keyfile of a profile, wherever it is."""
+        """Return the path of a profile's keyfile."""
         return str(self._all([_file_of(self.profile_path(uuid))])[0][1])
 
     def has_profile(self, uuid: str) -> bool:
-        """Whether there is a profile of this UUID."""
+        """Whether a profile with this UUID exists."""
         try:
             self.profile_path(uuid)
         except NMError:
@@ -165,8 +170,8 @@ class NetworkManager:
         return True
 
     def change_in_memory(self, uuid: str, changes: dict[str, dict[str, Optional[tuple[str, Any]]]]) -> None:
-        """Change keys of a profile (None removes one) without touching its file or its device: what is on
-        disk stays what a reboot finds. Secrets are carried over, since an update replaces them."""
+        """Change keys of a profile in memory; None removes a key. Its file and its device are not changed, so a reboot
+        finds the old profile. Secrets are read first, since an update without them would delete them."""
         path = self.profile_path(uuid)
         settings = self.settings(path)
         for setting in ("802-1x",):
@@ -185,42 +190,42 @@ class NetworkManager:
         self._call(path, f"{BUS}.Settings.Connection", "Update2", "a{sa{sv}}ua{sv}", (settings, IN_MEMORY, {}))
 
     def value(self, uuid: str, setting: str, key: str) -> Any:
-        """A key of a profile; None where it has its default."""
+        """Return the value of a profile's key, or None if it has its default."""
         return self.settings(self.profile_path(uuid)).get(setting, {}).get(key, ("", None))[1]
 
     def reapply(self, interface: str) -> None:
-        """Have a device do what its profile has come to say, without taking it down."""
+        """Apply the changed profile of a device without deactivating the device."""
         device = self._call(ROOT, BUS, "GetDeviceByIpIface", "s", (interface,))
         self._call(device, f"{BUS}.Device", "Reapply", "a{sa{sv}}tu", ({}, 0, 0))
 
     def drop_in_memory(self, uuid: str, setting: str, key: str, names: Sequence[str]) -> None:
-        """Take entries out of a key that is a mapping (a bond's options), like `change_in_memory`."""
+        """Remove entries from a key that is a mapping (the options of a bond), like `change_in_memory`."""
         signature, value = self.settings(self.profile_path(uuid))[setting][key]
-        kept = {name: text for name, text in value.items() if name not in names}
-        self.change_in_memory(uuid, {setting: {key: (signature, kept)}})
+        remaining = {name: text for name, text in value.items() if name not in names}
+        self.change_in_memory(uuid, {setting: {key: (signature, remaining)}})
 
     def add_in_memory(self, profiles: Iterable[Settings]) -> None:
-        """Add profiles that no file holds and that do not start by themselves."""
+        """Add profiles in memory only, without activating them."""
         flags = IN_MEMORY | BLOCK_AUTOCONNECT
         path, interface, signature = f"{ROOT}/Settings", f"{BUS}.Settings", "a{sa{sv}}ua{sv}"
         self._all([Call(path, interface, "AddConnection2", signature, (p, flags, {})) for p in profiles])
 
     def save(self, uuids: Sequence[str]) -> list[str]:
-        """Move in-memory profiles to disk, in this order, without touching a device; the files they are in then.
-        NetworkManager does not sync them."""
+        """Write in-memory profiles to disk in this order and return their files. No device is changed. NetworkManager
+        does not sync the files."""
         paths = self._all([_path_of(uuid) for uuid in uuids])
         self._all([Call(path, f"{BUS}.Settings.Connection", "Save") for path in paths])
         return self._files(paths)
 
     def files(self, uuids: Sequence[str]) -> list[str]:
-        """The keyfiles that hold these profiles, wherever they are."""
+        """Return the paths of the profiles' keyfiles."""
         return self._files(self._all([_path_of(uuid) for uuid in uuids]))
 
     def _files(self, paths: Sequence[str]) -> list[str]:
         return [str(file[1]) for file in self._all([_file_of(path) for path in paths])]
 
     def delete(self, uuid: str) -> str:
-        """Delete a profile, on disk too, if there is one; the file that it was in (else nothing)."""
+        """Delete a profile in memory and on disk; return the path of its file, or "" if there is no such profile."""
         if not self.has_profile(uuid):
             return ""
         path, file = self.profile_path(uuid), self.profile_file(uuid)
@@ -228,76 +233,78 @@ class NetworkManager:
         return file
 
     def name_servers(self) -> Optional[NameServers]:
-        """What it resolves names with, of all connections and its global settings; None where resolving is not its
-        business (`dns=none` in NetworkManager.conf(5))."""
+        """Return the name servers and search domains of all connections and of the global settings, or None if
+        NetworkManager does not manage them (`dns=none` in NetworkManager.conf(5))."""
         if self._get(f"{ROOT}/DnsManager", f"{BUS}.DnsManager", "Mode") == "none":
             return None
         rows = self._get(f"{ROOT}/DnsManager", f"{BUS}.DnsManager", "Configuration")
 
-        def told(key: str) -> list[str]:
+        def values(key: str) -> list[str]:
             return [str(value) for row in rows for value in row.get(key, ("as", []))[1]]
 
-        return NameServers(told("nameservers"), told("domains"))
+        return NameServers(values("nameservers"), values("domains"))
 
-    def manages(self, interface: str) -> bool:
-        """Whether NetworkManager manages the device of this name; raises NMError when it does not know it."""
+    def is_managed(self, interface: str) -> bool:
+        """Whether NetworkManager manages the device of this name. Raises NMError if it does not know the device."""
         device = self._call(ROOT, BUS, "GetDeviceByIpIface", "s", (interface,))
         return bool(self._get(device, f"{BUS}.Device", "Managed"))
 
     def activated(self, interface: str) -> bool:
-        """Whether NetworkManager knows a device of this name and has brought it up wholly."""
+        """Whether NetworkManager has a device of this name and has activated it completely."""
         try:
             return self.states([interface]) == {interface: ACTIVATED}
         except NMError:
             return False
 
     def states(self, names: Iterable[str]) -> dict[str, int]:
-        """How far each device is (NMDeviceState), by its name; of those that are there."""
+        """Return the state (NMDeviceState) of each existing device by its name."""
         names = list(names)
         if len(names) > MANY:
-            states = _seen(networkmanager_objects.states)
+            states = _read_all(networkmanager_objects.states)
             return {name: states[name] for name in names if name in states}
-        return {name: int(state) for name, state in self._of_each(self._devices(names), f"{BUS}.Device", "State")}
+        return {name: int(state) for name, state in self._get_of_each(self._devices(names), f"{BUS}.Device", "State")}
 
     def active(self, names: Iterable[str]) -> dict[str, str]:
-        """The UUID of the profile that is active on each device, by its name; of those that have one."""
+        """Return the UUID of each device's active profile by the device's name; without those that have none."""
         names = list(names)
         if len(names) > MANY:
-            uuids = _seen(networkmanager_objects.active)
+            uuids = _read_all(networkmanager_objects.active)
             return {name: uuids[name] for name in names if name in uuids}
-        found = self._of_each(self._devices(names), f"{BUS}.Device", "ActiveConnection")
-        active = {name: path for name, path in found if path != "/"}
-        return dict(self._of_each(active, f"{BUS}.Connection.Active", "Uuid"))
+        connections = self._get_of_each(self._devices(names), f"{BUS}.Device", "ActiveConnection")
+        active = {name: path for name, path in connections if path != "/"}
+        return dict(self._get_of_each(active, f"{BUS}.Connection.Active", "Uuid"))
 
     def _devices(self, names: Iterable[str]) -> dict[str, str]:
-        """The object path of each device that is there, by its name: not of those whose profile alone is."""
-        asked = list(dict.fromkeys(names))
-        paths = self._each([Call(ROOT, BUS, "GetDeviceByIpIface", "s", (name,)) for name in asked])
-        return {name: str(path) for name, path in zip(asked, paths) if not isinstance(path, NMError)}
+        """Return the object path of each existing device by its name. A device that is only in a profile does not
+        count."""
+        unique_names = list(dict.fromkeys(names))
+        paths = self._each([Call(ROOT, BUS, "GetDeviceByIpIface", "s", (name,)) for name in unique_names])
+        return {name: str(path) for name, path in zip(unique_names, paths) if not isinstance(path, NMError)}
 
-    def _of_each(self, paths: dict[str, str], interface: str, name: str) -> list[tuple[str, Any]]:
-        """A property of each object, beside what the object is called here; less those that are gone meanwhile."""
-        values = self._each([_get(path, interface, name) for path in paths.values()])
-        return [(called, value[1]) for called, value in zip(paths, values) if not isinstance(value, NMError)]
+    def _get_of_each(self, paths: dict[str, str], interface: str, property_name: str) -> list[tuple[str, Any]]:
+        """Return a property of each object with the object's key in `paths`, without objects that no longer exist."""
+        values = self._each([_get(path, interface, property_name) for path in paths.values()])
+        return [(key, value[1]) for key, value in zip(paths, values) if not isinstance(value, NMError)]
 
 
-def _seen(read: Callable[[networkmanager_objects.Objects], _Seen]) -> _Seen:
-    """What `read` finds in one look at all objects."""
+def _read_all(read: Callable[[networkmanager_objects.Objects], _Value]) -> _Value:
+    """Read all objects of NetworkManager at once, and return what `read` takes from them. Raises NMError."""
     try:
         return read(networkmanager_objects.look())
     except (HostError, LookupError, ValueError) as error:
-        raise NMError(f"NetworkManager does not answer: {error!r}") from error
+        raise NMError(f"no reply from NetworkManager: {error!r}") from error
 
 
 def _message(call: Call) -> Message:
     address = DBusAddress(call.path, bus_name=BUS, interface=call.interface)
     message = new_method_call(address, call.method, call.signature or None, call.body)
-    # Asking must not start a NetworkManager that the operator has stopped.
+    # NO_AUTO_START: a call must not start a NetworkManager that an administrator stopped.
     message.header.flags |= 2
     return message
 
 
-def _answer(reply: Message, method: str) -> Any:
+def _reply_value(reply: Message, method: str) -> Any:
+    """Return the value in a reply, or an NMError."""
     if reply.header.message_type is MessageType.error:
         text = reply.body[0] if reply.body else reply.header.fields
         return NMError(f"NetworkManager refused {method}: {text}")

@@ -1,7 +1,7 @@
-"""All of NetworkManager's objects in one look, by busctl.
+"""Reads all objects of NetworkManager at once, with busctl.
 
-Its answer is read by json, many times quicker than D-Bus in Python: of a host of 62 profiles in the lab 0.2 s, as long
-as some thirty calls take there.
+Its output is JSON, which Python reads many times faster than D-Bus messages: 0.2 s for a lab host with 62 profiles, as
+long as about thirty single calls take there.
 """
 
 from __future__ import annotations
@@ -13,42 +13,44 @@ from kvmnet.system.errors import HostError
 
 BUS = "org.freedesktop.NetworkManager"
 Objects = dict[str, Any]
-"""Of each object, by its path, its interfaces with their properties, as `busctl --json` has them."""
+"""The interfaces of each object with their properties, by the object's path, as `busctl --json` prints them."""
 
 
 def look() -> Objects:
-    """Every object; raises Failed when NetworkManager does not answer."""
-    words = ("busctl", "--json=short", "call", BUS, "/org/freedesktop", "org.freedesktop.DBus.ObjectManager")
-    answer = programs.run_json(*words, "GetManagedObjects")
+    """Return all objects. Raises HostError if NetworkManager does not reply."""
+    command = ("busctl", "--json=short", "call", BUS, "/org/freedesktop", "org.freedesktop.DBus.ObjectManager")
+    reply = programs.run_json(*command, "GetManagedObjects")
     try:
-        found: Objects = answer["data"][0]
+        objects: Objects = reply["data"][0]
     except (LookupError, TypeError) as error:
-        raise HostError(f"busctl: {error!r} in its answer") from error
-    return found
+        raise HostError(f"busctl: unexpected reply: {error!r}") from error
+    return objects
 
 
 def devices(objects: Objects) -> dict[str, tuple[str, int]]:
-    """The name and state of every device, by its object's path."""
-    found = {path: held[f"{BUS}.Device"] for path, held in objects.items() if f"{BUS}.Device" in held}
-    return {path: (str(about["Interface"]["data"]), int(about["State"]["data"])) for path, about in found.items()}
+    """Return the name and state (NMDeviceState) of every device by its object path."""
+    properties = {
+        path: interfaces[f"{BUS}.Device"] for path, interfaces in objects.items() if f"{BUS}.Device" in interfaces
+    }
+    return {path: (str(one["Interface"]["data"]), int(one["State"]["data"])) for path, one in properties.items()}
 
 
 def states(objects: Objects) -> dict[str, int]:
-    """How far each device is, by its name (NMDeviceState; 100: activated)."""
-    found: dict[str, int] = {}
+    """Return the state (NMDeviceState) of every device by its name."""
+    states_by_name: dict[str, int] = {}
     for name, state in devices(objects).values():
-        # a bridge that is gone, but whose profile is not, has an object still: of the NIC's name that it had
-        found[name] = max(state, found.get(name, 0))
-    return found
+        # A deleted bridge keeps an object as long as its profile exists, perhaps with the name of an existing NIC.
+        states_by_name[name] = max(state, states_by_name.get(name, 0))
+    return states_by_name
 
 
 def active(objects: Objects) -> dict[str, str]:
-    """The UUID of the profile that is active on each device, by the device's name: of two, one of which is going, the
-    one that the device itself names."""
-    found = {}
-    for held in objects.values():
-        if about := held.get(f"{BUS}.Device"):
-            connection = objects.get(about["ActiveConnection"]["data"], {}).get(f"{BUS}.Connection.Active")
+    """Return the UUID of each device's active profile by the device's name. While one profile replaces another, it is
+    the one that the device refers to."""
+    uuids = {}
+    for interfaces in objects.values():
+        if device := interfaces.get(f"{BUS}.Device"):
+            connection = objects.get(device["ActiveConnection"]["data"], {}).get(f"{BUS}.Connection.Active")
             if connection:
-                found[str(about["Interface"]["data"])] = str(connection["Uuid"]["data"])
-    return found
+                uuids[str(device["Interface"]["data"])] = str(connection["Uuid"]["data"])
+    return uuids

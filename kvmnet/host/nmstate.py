@@ -1,4 +1,4 @@
-"""The two ways to nmstate: its program, or the system's Python binding where there is one."""
+"""Access to nmstate: by the system's Python binding if there is one, otherwise by its program nmstatectl."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 
 
 class NmstateError(Exception):
-    """nmstate is not there, or said no; `details` is the whole of what it said."""
+    """nmstate is not installed, or reported an error; `details` is its complete output."""
 
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)
@@ -26,24 +26,26 @@ class NmstateError(Exception):
 
 
 class Backend(Protocol):
-    """What kvmnet asks of nmstate."""
+    """A way to call nmstate."""
 
     name: str
 
     def version(self) -> str:
-        """nmstate's version."""
+        """Return nmstate's version."""
 
     def show(self, kernel_only: bool = False) -> State:
-        """The live state; with `kernel_only` without what NetworkManager is asked for."""
+        """Return the live state; with `kernel_only` without the part that comes from NetworkManager."""
 
     def apply(self, state: State, timeout: int, log: Path, *, verify: bool = False) -> None:
-        """Apply in memory only, uncommitted: NetworkManager undoes it after `timeout` seconds. Without `verify` what
-        came of it is for the caller to wait for and to read back. The line `Created checkpoint PATH` is in `log`
-        (appended to) as soon as nmstate has made it."""
+        """Apply a state in memory without committing it: NetworkManager rolls it back after `timeout` seconds.
+
+        Without `verify` the caller must wait for the result and read it back. The line `Created checkpoint PATH` is
+        appended to `log` as soon as nmstate has created the checkpoint. Raises NmstateError.
+        """
 
 
 class Nmstatectl:
-    """The program `nmstatectl`: works from any venv."""
+    """The program `nmstatectl`. It works with every Python, also in a virtual environment."""
 
     name = "nmstatectl"
 
@@ -62,37 +64,39 @@ class Nmstatectl:
         command = [self._program, "apply", *flags, "--timeout", str(timeout), "-"]
         with log.open("ab") as errors:
             start = errors.tell()
-            # The log goes to the file directly: the checkpoint's path is there even if we are killed.
+            # nmstatectl writes to the log itself: it has the checkpoint's path even if this process is killed.
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
             try:
-                # It tries more than once, and re-arms the checkpoint each time: longer than one timeout.
+                # It may take longer than the timeout: it retries, and extends the checkpoint each time.
                 process.communicate(json.dumps(state).encode(), timeout=timeout + 60)
-            except BaseException:  # cancelled, or it hangs: the checkpoint undoes what it did
+            except BaseException:  # cancelled, or nmstatectl hangs: the checkpoint is rolled back
                 process.kill()
                 process.wait()
                 raise
         if process.returncode != 0:
-            said = log.read_bytes()[start:].decode(errors="replace")
-            raise NmstateError(_reason(said) or f"nmstatectl ended with {process.returncode}", said)
+            output = log.read_bytes()[start:].decode(errors="replace")
+            reason = _find_reason(output) or f"nmstatectl failed with exit code {process.returncode}"
+            raise NmstateError(reason, output)
 
     def _run(self, *arguments: str) -> str:
         done = subprocess.run([self._program, *arguments], capture_output=True, text=True, check=False, timeout=120)
         if done.returncode != 0:
-            raise NmstateError(_reason(done.stderr) or f"nmstatectl {arguments[0]} failed", done.stderr)
+            raise NmstateError(_find_reason(done.stderr) or f"nmstatectl {arguments[0]} failed", done.stderr)
         return done.stdout
 
 
-def _reason(said: str) -> str:
-    """The error of a log: the last line that is not a log line of a lower level."""
-    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("[")]
+def _find_reason(output: str) -> str:
+    """Return the error in the output of nmstatectl: the first line with "error" that is not a log line, else the last
+    one."""
+    lines = [line for line in output.splitlines() if line.strip() and not line.startswith("[")]
     for line in lines:
         if "Error" in line or "error" in line:
             return line.strip()
     return lines[-1].strip() if lines else ""
 
 
-#: What the binding calls an error that nmstate gives another name (libnmstate/clib_wrapper.py, 2.2.9 to 2.2.38).
-_KINDS = {
+#: nmstate's name of an error by the binding's class (libnmstate/clib_wrapper.py, 2.2.9 to 2.2.38).
+_ERROR_KINDS = {
     "NmstateVerificationError": "VerificationError",
     "NmstateValueError": "InvalidArgument",
     "NmstateInternalError": "Bug",
@@ -106,7 +110,7 @@ _KINDS = {
 
 
 class Libnmstate:
-    """The Python binding that the distribution ships (`dnf install python3-libnmstate`)."""
+    """The Python binding of the distribution (`dnf install python3-libnmstate`)."""
 
     name = "libnmstate"
 
@@ -121,19 +125,22 @@ class Libnmstate:
             try:
                 state: State = self._module.show(kernel_only=kernel_only)
             except Exception as error:
-                raise _told(error) from error
+                raise _as_nmstate_error(error) from error
         return state
 
     def apply(self, state: State, timeout: int, log: Path, *, verify: bool = False) -> None:
-        """The library tells what it did at its end and cannot be interrupted: it works in a thread, while this one
-        waits where a signal reaches it, and writes the checkpoint down as soon as NetworkManager has it. Whoever
-        gives up waiting must end the process, and the thread with it: the worker becomes the rescue program."""
+        """Apply a state as `Backend.apply` describes.
+
+        The library cannot be interrupted and reports its checkpoint only at its end. So it runs in a thread; this
+        thread waits, receives signals, and records the checkpoint as soon as NetworkManager has it. A caller that
+        stops waiting must end the process, which ends the thread: the worker becomes the rescue program.
+        """
         failures: list[Exception] = []
 
         def work() -> None:
             try:
-                how = {"verify_change": verify, "save_to_disk": False, "commit": False}
-                self._module.apply(state, **how, rollback_timeout=timeout)
+                options = {"verify_change": verify, "save_to_disk": False, "commit": False}
+                self._module.apply(state, **options, rollback_timeout=timeout)
             except Exception as error:
                 failures.append(error)
 
@@ -141,41 +148,46 @@ class Libnmstate:
             before = manager.checkpoints()
             thread = threading.Thread(target=work, daemon=True)
             thread.start()
-            end = time.monotonic() + timeout + 60  # it tries more than once, and re-arms the checkpoint each time
-            told = False
+            end = time.monotonic() + timeout + 60  # it retries, and extends the checkpoint each time
+            has_checkpoint = False
             while thread.is_alive() and time.monotonic() < end:
-                thread.join(0.05 if not told else 0.5)
-                told = told or _note_checkpoint(manager, before, log, timeout)
+                thread.join(0.05 if not has_checkpoint else 0.5)
+                has_checkpoint = has_checkpoint or _record_checkpoint(manager, before, log, timeout)
             if thread.is_alive():
-                raise NmstateError(f"libnmstate has not ended within {timeout + 60} s")
+                raise NmstateError(f"libnmstate has not finished within {timeout + 60} s")
         if failures:
-            raise _told(failures[0]) from failures[0]
+            raise _as_nmstate_error(failures[0]) from failures[0]
 
 
-def _note_checkpoint(manager: NetworkManager, before: list[str], log: Path, timeout: int) -> bool:
-    """Write down which checkpoint came, in the words of nmstate's own log; whether there is one. One that does not last
-    for as long as was asked for is another tool's (nmstate renews its own, so it may last longer)."""
+def _record_checkpoint(manager: NetworkManager, before: list[str], log: Path, timeout: int) -> bool:
+    """Write nmstate's new checkpoint to the log, as nmstatectl does; return whether there is one.
+
+    A new checkpoint with a shorter timeout is another tool's. (nmstate extends its own, so it may have a longer one.)
+    """
     try:
-        came = [path for path in manager.checkpoints() if path not in before]
-        made = [path for path in came if manager.lasts(path) >= timeout]
-    except NMError:  # it is asked again, and at the end by who wants to keep the change
+        new = [path for path in manager.checkpoints() if path not in before]
+        created = [path for path in new if manager.rollback_timeout(path) >= timeout]
+    except NMError:  # tried again at the next call, and when the change is to be kept
         return False
     with log.open("a", encoding="utf-8") as file:
-        file.writelines(f"Created checkpoint {path}\n" for path in made)
-    return bool(made)
+        file.writelines(f"Created checkpoint {path}\n" for path in created)
+    return bool(created)
 
 
-def _told(error: Exception) -> NmstateError:
-    """An error of the binding in the words of the program: both say the same of one mistake."""
-    kind, text = type(error).__name__, str(error).strip() or repr(error)
-    words = [] if kind == "NmstateError" else [_KINDS.get(kind, kind)]  # where it knows no class the kind is told
-    return NmstateError(": ".join(["NmstateError", *words, text.splitlines()[0]]), text)
+def _as_nmstate_error(error: Exception) -> NmstateError:
+    """Return an error of the binding with the message that nmstatectl would print."""
+    class_name, text = type(error).__name__, str(error).strip() or repr(error)
+    # Without a class of its own, the text of the error begins with its kind.
+    kind = [] if class_name == "NmstateError" else [_ERROR_KINDS.get(class_name, class_name)]
+    return NmstateError(": ".join(["NmstateError", *kind, text.splitlines()[0]]), text)
 
 
 @contextlib.contextmanager
 def _library_log(log: Optional[Path]) -> Iterator[None]:
-    """The binding gives what the library says to Python's root logger, which writes warnings to the terminal where
-    nobody listens: into `log`, as the program's are, or nowhere."""
+    """Write the library's log messages to `log`, as nmstatectl does, or discard them.
+
+    The binding sends them to Python's root logger, which would print warnings on the terminal.
+    """
     root = logging.getLogger()
     level = root.level
     handler: logging.Handler = logging.FileHandler(log, encoding="utf-8") if log else logging.NullHandler()
@@ -190,27 +202,27 @@ def _library_log(log: Optional[Path]) -> Iterator[None]:
         handler.close()
 
 
-def _on_the_library(module: Any) -> bool:
-    """Whether this libnmstate is a binding of nmstate 2.x, written in Rust: PyPI's package of that name is an old
-    one in Python, as is EL 8's."""
+def _is_nmstate_2(module: Any) -> bool:
+    """Whether a module libnmstate is the binding of nmstate 2, which is written in Rust. The package on PyPI and that
+    of EL 8 are older and written in Python."""
     return bool(getattr(module, "BASE_ON_RUST", False)) or hasattr(module, "clib_wrapper")
 
 
 def find_backend(wanted: Optional[str] = None) -> Backend:
-    """The binding where the system has it, else the program; `wanted` names one. Raises NmstateError when
-    there is neither, with how to get one."""
+    """Return the binding if the system has it, otherwise the program; `wanted` names one of them. Raises NmstateError
+    with the packages to install if there is none."""
     if wanted in (None, "libnmstate"):
         try:
             import libnmstate
         except (ImportError, OSError):
             libnmstate = None
-        if libnmstate is not None and _on_the_library(libnmstate):
+        if libnmstate is not None and _is_nmstate_2(libnmstate):
             return Libnmstate(libnmstate)
     if wanted in (None, "nmstatectl"):
         program = shutil.which("nmstatectl")
         if program:
             return Nmstatectl(program)
     raise NmstateError(
-        f"{wanted or 'nmstate'} is not on this machine: on EL `dnf install python3-libnmstate nmstate`, "
-        "elsewhere `cargo install nmstatectl`"
+        f"{wanted or 'nmstate'} is not installed on this host: on EL run `dnf install python3-libnmstate nmstate`, "
+        "on other systems `cargo install nmstatectl`"
     )

@@ -1,17 +1,18 @@
-"""Ask a neighbour whether it answers: by ICMP echo, by ARP."""
+"""Probes neighbours with ICMP echo and ARP, and measures how long one is unreachable during a change."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import select
 import socket
 import struct
 import threading
 import time
 from collections.abc import Iterator
 from typing import Optional
+
+from kvmnet.host.raw_sockets import receive, source_address
 
 ECHO_REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
 ETH_P_ARP = 0x0806
@@ -20,8 +21,10 @@ ECHO_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
 
 
 class Pinger:
-    """ICMP echo to one address over a raw socket (root). Not bound to an interface: it goes as any other
-    traffic of this host would; a link-local address goes by the `device` that it is asked on."""
+    """ICMP echo requests to one address over a raw socket, for root only.
+
+    They take the same route as any other traffic of this host; those to a link-local address leave by `device`.
+    """
 
     def __init__(self, address: str, device: str = "") -> None:
         self.address, self.device = address, device
@@ -31,13 +34,13 @@ class Pinger:
         self._id = int.from_bytes(os.urandom(2), "big")
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self._socket.close()
 
     def send(self, sequence: int) -> bool:
-        """Send one echo request; False when the kernel has no way to send it."""
+        """Send one echo request; return whether the kernel could send it."""
         head = struct.pack("!BBHHH", ECHO_REQUEST[self.family], 0, 0, self._id, sequence & 0xFFFF)
-        if self.family == socket.AF_INET:  # of ICMPv6 the kernel writes the checksum itself
+        if self.family == socket.AF_INET:  # the kernel adds the checksum of ICMPv6
             head = struct.pack("!BBHHH", 8, 0, _checksum(head), self._id, sequence & 0xFFFF)
         try:
             scope = (0, socket.if_nametoindex(self.device)) if self.device else ()
@@ -47,50 +50,44 @@ class Pinger:
         return True
 
     def replies(self, seconds: float) -> list[int]:
-        """Sequence numbers that were answered within so many seconds; returns at the first packets."""
-        ready, _, _ = select.select([self._socket], [], [], max(0.0, seconds))
-        found = []
-        while ready:
-            data, sender = self._socket.recvfrom(2048)
-            if self.family == socket.AF_INET:
-                data = data[(data[0] & 15) * 4 :]
+        """Return the sequence numbers of replies. Waits for at most `seconds`, and returns after the first packets."""
+        replied = []
+        for packet, sender in receive(self._socket, seconds, 2048):
+            # IPv4 packets come with their header
+            data = packet[(packet[0] & 15) * 4 :] if self.family == socket.AF_INET else packet
             if len(data) >= 8 and sender[0].partition("%")[0] == self.address.partition("%")[0]:
                 kind, _, _, identity, sequence = struct.unpack("!BBHHH", data[:8])
                 if kind == ECHO_REPLY[self.family] and identity == self._id:
-                    found.append(sequence)
-            ready, _, _ = select.select([self._socket], [], [], 0)
-        return found
+                    replied.append(sequence)
+        return replied
 
 
 class ArpProbe:
-    """The same questions as Pinger's, by ARP requests of our own over a packet socket (RFC 826).
+    """ARP requests to one address over a packet socket (RFC 826), with the methods of `Pinger`.
 
-    The kernel's neighbour table takes no part in them. That matters while a bridge comes up: an ICMP echo sent
-    in the moment in which the bridge has no port yet starts the kernel's own ARP, whose next try is a second
-    later, and until then the host answers nobody on that wire (seen in the lab: the watching made the outage
-    a second longer). An answer to ours is welcome to the kernel's table.
+    The kernel's neighbour table is not used. This matters while a bridge is being activated: an ICMP echo request that
+    is sent while the bridge has no port makes the kernel send an ARP request, which it repeats only after a second, and
+    until then the host reaches nothing on that link. In the lab, measuring with ICMP made the outage a second longer.
     """
 
     def __init__(self, address: str) -> None:
         self.address = address
         self._target = socket.inet_aton(address)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-            any_socket.connect((address, 9))  # sends nothing
-            self._source = socket.inet_aton(any_socket.getsockname()[0])
+        self._source = source_address(socket.AF_INET, address)
         self._ioctl = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ARP))
         self._sent = 0
         self._last = ""
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self._socket.close()
         self._ioctl.close()
 
     def send(self, sequence: int) -> bool:
-        """Ask from whichever interface has our address now; False when none has."""
+        """Send one request from the interface that has the source address now; return whether there is one."""
         self._sent = sequence
-        for name in self._holders():
+        for name in self._list_interfaces():
             mac = self._get(name, SIOCGIFHWADDR, slice(18, 24))
             head = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1)
             with contextlib.suppress(OSError):
@@ -101,75 +98,74 @@ class ArpProbe:
                 return True
         return False
 
-    def _holders(self) -> Iterator[str]:
-        """Interfaces that have our address, the last one first: the kernel's whole list, ten times a second, would take
-        the processor from who brings many of them up."""
-        if self._last and self._has_it(self._last):
+    def _list_interfaces(self) -> Iterator[str]:
+        """Yield the interfaces that have the source address, the last used one first. Reading the list of all
+        interfaces ten times a second would slow down the activation of many of them."""
+        if self._last and self._has_source(self._last):
             yield self._last
         for _, name in socket.if_nameindex():
-            if name != self._last and self._has_it(name):
+            if name != self._last and self._has_source(name):
                 yield name
 
-    def _has_it(self, name: str) -> bool:
+    def _has_source(self, name: str) -> bool:
         return self._get(name, SIOCGIFADDR, slice(20, 24)) == self._source
 
     def _get(self, name: str, request: int, part: slice) -> bytes:
-        """A field of `struct ifreq` (netdevice(7)); empty when the interface has none or is gone."""
+        """Return a field of `struct ifreq` (netdevice(7)), or b"" if the interface is missing or has no such value."""
         try:
             return fcntl.ioctl(self._ioctl, request, struct.pack("256s", name.encode()[:15]))[part]
         except OSError:
             return b""
 
     def replies(self, seconds: float) -> list[int]:
-        """The last request, when the neighbour has answered within so many seconds; returns at the first packets."""
-        ready, _, _ = select.select([self._socket], [], [], max(0.0, seconds))
-        found = []
-        while ready:
-            data = self._socket.recv(64)
+        """Return the sequence number of the last request if the neighbour replied to it within `seconds`."""
+        replied = []
+        for data, _ in receive(self._socket, seconds, 64):
             if data[6:8] == b"\0\x02" and data[14:18] == self._target:
-                found = [self._sent]
-            ready, _, _ = select.select([self._socket], [], [], 0)
-        return found
+                replied = [self._sent]
+        return replied
 
 
 class Outage(threading.Thread):
-    """Asks a neighbour ten times a second while a change goes on, to say afterwards how long it was away."""
+    """Probes a neighbour ten times a second during a change, to measure how long it was unreachable."""
 
     def __init__(self, address: str) -> None:
         super().__init__(daemon=True)
         self._probe = Pinger(address) if ":" in address else ArpProbe(address)
         self._end = threading.Event()
-        self._answered: list[float] = []
+        self._replied: list[float] = []
         self._sent: dict[int, float] = {}
 
     def run(self) -> None:
+        """Send requests and record the replies until `seconds` is called."""
         sequence = 0
         while not self._end.is_set():
             sequence = (sequence + 1) & 0xFFFF
             now = time.monotonic()
             self._sent[sequence] = now
             self._probe.send(sequence)
-            while (left := now + 0.1 - time.monotonic()) > 0 and not self._end.is_set():
-                self._answered += [self._sent[s] for s in self._probe.replies(left) if s in self._sent]
+            while (remaining := now + 0.1 - time.monotonic()) > 0 and not self._end.is_set():
+                self._replied += [self._sent[s] for s in self._probe.replies(remaining) if s in self._sent]
 
     def seconds(self) -> Optional[float]:
-        """Stop; the longest time without an answered request, to this moment. None when none was answered."""
+        """Stop, and return the longest time without a reply, until now; None if there was no reply at all."""
         self._end.set()
         self.join(5)
         self._probe.close()
-        return longest_gap(sorted(self._answered), max(self._sent.values(), default=0.0))
+        return longest_gap(sorted(self._replied), max(self._sent.values(), default=0.0))
 
 
-def longest_gap(answered: list[float], end: float) -> Optional[float]:
-    """The longest time (seconds) between two answered requests, or after the last one until `end`, less the
-    tenth of a second that lies between any two."""
-    if not answered:
+def longest_gap(replied: list[float], end: float) -> Optional[float]:
+    """Return the longest time in seconds between two requests with a reply, or from the last of them to `end`, less the
+    tenth of a second between any two requests. `replied` are the times at which they were sent."""
+    if not replied:
         return None
-    gap = max(after - before for before, after in zip(answered, [*answered[1:], end]))
+    gap = max(after - before for before, after in zip(replied, [*replied[1:], end]))
     return round(max(0.0, gap - 0.1), 1)
 
 
 def _checksum(data: bytes) -> int:
+    """Return the Internet checksum (RFC 1071)."""
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF

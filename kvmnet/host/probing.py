@@ -1,4 +1,4 @@
-"""Ask what a probe asks, all probes at once, each again and again until its time is over."""
+"""Runs probes: all at the same time, each repeatedly until its target replies or the time is over."""
 
 from __future__ import annotations
 
@@ -18,102 +18,106 @@ from kvmnet.host.ndp import NdpProbe
 from kvmnet.host.ping import ArpProbe, Pinger
 from kvmnet.system import programs
 
-#: Seconds that one try may take.
+#: The seconds that one try may take.
 TRY = {"gateway": 1.0, "peer": 1.0, "ping": 1.0, "dns": 2.0, "tcp": 3.0, "http": 5.0, "command": 10.0}
-#: Seconds between a try that ended early and the next.
+#: Seconds between two tries.
 PAUSE = 0.2
-#: The root's NS, the one question that every name server knows (RFC 1035): header but for the id, question.
+#: A query for the name servers of the root, which every name server can answer (RFC 1035): the header without its ID,
+#: and the question.
 _QUERY = bytes.fromhex("01000001000000000000") + bytes.fromhex("0000020001")
 
 
 def ask(probes: Sequence[Probe], seconds: float) -> list[Probe]:
-    """Those that are answered. A try is begun within so many seconds, and may go on a little longer (`TRY`)."""
+    """Return the probes that got a reply. Each is tried for `seconds`; its last try may take longer (see `TRY`)."""
     end = time.monotonic() + seconds
-    said: queue.SimpleQueue[tuple[Probe, bool]] = queue.SimpleQueue()
+    results: queue.SimpleQueue[tuple[Probe, bool]] = queue.SimpleQueue()
 
-    def insist(probe: Probe) -> None:
+    def repeat(probe: Probe) -> None:
         while True:
             with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
-                if answers(probe):
-                    return said.put((probe, True))
+                if has_reply(probe):
+                    return results.put((probe, True))
             if time.monotonic() + PAUSE > end:
-                return said.put((probe, False))
+                return results.put((probe, False))
             time.sleep(PAUSE)
 
     waiting = set(probes)
     for probe in waiting:
-        threading.Thread(target=insist, args=(probe,), daemon=True).start()
-    answered = set()
-    # the name of a host may be looked up for longer than any try may take: such a probe is not waited for
+        threading.Thread(target=repeat, args=(probe,), daemon=True).start()
+    replied = set()
+    # Resolving a host name can take longer than a try may take; such a probe is not waited for.
     last = end + max((TRY[p.kind] for p in probes), default=0) + 1
     while waiting:
         try:
-            probe, yes = said.get(timeout=max(0.0, last - time.monotonic()))
+            probe, is_ok = results.get(timeout=max(0.0, last - time.monotonic()))
         except queue.Empty:
             break
         waiting.discard(probe)
-        answered.update([probe] if yes else [])
-    return [probe for probe in probes if probe in answered]
+        replied.update([probe] if is_ok else [])
+    return [probe for probe in probes if probe in replied]
 
 
-def answers(probe: Probe) -> bool:
-    """One try. May raise OSError, ValueError or SubprocessError: no answer either."""
-    return _KINDS[probe.kind](probe)
+def has_reply(probe: Probe) -> bool:
+    """Try a probe once; return whether its target replied. Raises OSError, ValueError or SubprocessError, which mean no
+    reply too."""
+    return _TRY_KIND[probe.kind](probe)
 
 
-def _neighbour(probe: Probe) -> bool:
-    """An ICMP echo, or ARP or NDP: a router that drops echo requests still answers those."""
-    tries: list[Union[Pinger, ArpProbe, NdpProbe]] = []
+def _probe_neighbour(probe: Probe) -> bool:
+    """Send an ICMP echo request, and an ARP request or neighbour solicitation: a router that drops echo requests
+    replies to those. Without a route to the target there is no reply."""
+    senders: list[Union[Pinger, ArpProbe, NdpProbe]] = []
     with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-        tries.append(Pinger(probe.target, probe.device))
-        stack.callback(tries[-1].close)
+        senders.append(Pinger(probe.target, probe.device))
+        stack.callback(senders[-1].close)
         neighbour = NdpProbe(probe.target, probe.device) if ":" in probe.target else ArpProbe(probe.target)
-        tries.append(neighbour)  # not where there is no way there at all
+        senders.append(neighbour)
         stack.callback(neighbour.close)
-        return _replied(tries, TRY["gateway"])
+        return _wait_for_reply(senders, TRY["gateway"])
     return False
 
 
-def _ping(probe: Probe) -> bool:
+def _probe_ping(probe: Probe) -> bool:
     with contextlib.closing(Pinger(probe.target, probe.device)) as pinger:
-        return _replied([pinger], TRY["ping"])
+        return _wait_for_reply([pinger], TRY["ping"])
 
 
-def _replied(tries: Sequence[Union[Pinger, ArpProbe, NdpProbe]], seconds: float) -> bool:
+def _wait_for_reply(senders: Sequence[Union[Pinger, ArpProbe, NdpProbe]], seconds: float) -> bool:
+    """Send one request with each sender; return whether one of them got a reply within `seconds`."""
     end = time.monotonic() + seconds
-    sent = [one.send(1) for one in tries]
-    if not any(sent):
+    is_sent = [sender.send(1) for sender in senders]
+    if not any(is_sent):
         return False
-    while (left := end - time.monotonic()) > 0:
-        if any(1 in one.replies(min(left, 0.05)) for one in tries):
+    while (remaining := end - time.monotonic()) > 0:
+        if any(1 in sender.replies(min(remaining, 0.05)) for sender in senders):
             return True
     return False
 
 
-def _dns(probe: Probe, port: int = 53) -> bool:
-    """Any answer to a question counts, also a refusal: the name server is there."""
+def _probe_dns(probe: Probe, port: int = 53) -> bool:
+    """Send a DNS query; any reply counts, also a refusal."""
     family = socket.AF_INET6 if ":" in probe.target else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as channel:
         end = time.monotonic() + TRY["dns"]
         channel.connect((probe.target, port))
         identity = os.urandom(2)
         channel.send(identity + _QUERY)
-        while (left := end - time.monotonic()) > 0:
-            channel.settimeout(left)
+        while (remaining := end - time.monotonic()) > 0:
+            channel.settimeout(remaining)
             reply = channel.recv(4096)
             if len(reply) >= 12 and reply[:2] == identity and reply[2] & 0x80:
                 return True
     return False
 
 
-def _tcp(probe: Probe) -> bool:
+def _probe_tcp(probe: Probe) -> bool:
     with socket.create_connection(split_target(probe), timeout=TRY["tcp"]):
         return True
 
 
-def _http(probe: Probe) -> bool:
-    """Any status below 500 counts; a redirection is not followed. The certificate is not looked at: the question
-    is whether the way there is open."""
+def _probe_http(probe: Probe) -> bool:
+    """Send an HTTP request; any status below 500 counts. Redirections are not followed, and the certificate is not
+    verified: only the connection is tested."""
     import http.client
     import ssl
 
@@ -135,8 +139,9 @@ def _http(probe: Probe) -> bool:
         connection.close()
 
 
-def _command(probe: Probe) -> bool:
-    """Ended within its time with exit code 0; else it is ended, with whatever it started."""
+def _run_command(probe: Probe) -> bool:
+    """Run the probe's command; return whether it ended with exit code 0 in time. Otherwise it is killed, with the
+    processes that it started."""
     process = subprocess.Popen(
         list(probe.command),
         stdin=subprocess.DEVNULL,
@@ -155,12 +160,12 @@ def _command(probe: Probe) -> bool:
         return False
 
 
-_KINDS: dict[str, Callable[[Probe], bool]] = {
-    "gateway": _neighbour,
-    "peer": _neighbour,
-    "dns": _dns,
-    "ping": _ping,
-    "tcp": _tcp,
-    "http": _http,
-    "command": _command,
+_TRY_KIND: dict[str, Callable[[Probe], bool]] = {
+    "gateway": _probe_neighbour,
+    "peer": _probe_neighbour,
+    "dns": _probe_dns,
+    "ping": _probe_ping,
+    "tcp": _probe_tcp,
+    "http": _probe_http,
+    "command": _run_command,
 }

@@ -1,4 +1,4 @@
-"""What runs on this host and what of the network it uses: facts only, for core/effects/impact."""
+"""Reads which guests are running and what they use of the network. core/effects/impact.py evaluates it."""
 
 from __future__ import annotations
 
@@ -11,39 +11,43 @@ from pathlib import Path
 from kvmnet import hook
 from kvmnet.core.live.live_host import Link
 from kvmnet.core.live.running_guests import Running, guest_of, network_of
-from kvmnet.host.libvirt import LibvirtError, Told, ask_libvirt
+from kvmnet.host.libvirt import LibvirtError, LibvirtXml, read_libvirt_xml
 
 NET = Path("/sys/class/net")
 
 
 def read_running(links: Mapping[str, Link]) -> Running:
-    """The whole reading; what libvirt does not tell is missing, and `problem` says so. Its guests are known by its own
-    notes of what runs then, to root."""
-    told, problem = Told(), ""
+    """Return the running guests and what the kernel reports about their devices.
+
+    If libvirt does not answer, `problem` has the reason, and root gets the guests from libvirt's status files.
+    """
+    xml, problem = LibvirtXml(), ""
     try:
-        told = ask_libvirt()
+        xml = read_libvirt_xml()
     except LibvirtError as error:
         problem = str(error)
-        told = Told(tuple(ET.tostring(domain, encoding="unicode") for domain in hook.running().values()))
+        xml = LibvirtXml(
+            tuple(ET.tostring(domain, encoding="unicode") for domain in hook.read_running_domains().values())
+        )
     functions, parents = read_functions(NET, [link.name for link in links.values() if link.mac])
     return Running(
-        guests=tuple(guest for text in told.domains if (guest := guest_of(text)) is not None),
-        networks=tuple(network for text in told.networks if (network := network_of(text)) is not None),
+        guests=tuple(guest for text in xml.domains if (guest := guest_of(text)) is not None),
+        networks=tuple(network for text in xml.networks if (network := network_of(text)) is not None),
         functions=functions,
         parents=parents,
-        idle=tuple(idle(link.name for link in links.values() if link.kind == "macvtap")),
+        idle=tuple(find_idle_macvtaps(link.name for link in links.values() if link.kind == "macvtap")),
         problem=problem,
     )
 
 
 def read_functions(net: Path, nics: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The PCI functions of NICs, virtual ones too, with the NIC that each belongs to; and the NICs that are a virtual
-    function themselves, with the NIC that they are of (Documentation/ABI/testing/sysfs-bus-pci: virtfnN, physfn)."""
+    """Return the NIC of each PCI function, virtual functions included, and the parent NIC of each NIC that is a virtual
+    function. Source: virtfnN and physfn in Documentation/ABI/testing/sysfs-bus-pci of the kernel."""
     functions: dict[str, str] = {}
     addresses: dict[str, str] = {}
     for name in nics:
         device = net / name / "device"
-        if (device / "vendor").exists():  # a PCI device; virtio's is one below it
+        if (device / "vendor").exists():  # a PCI device; that of a virtio NIC is one level up
             addresses[device.resolve().name] = name
             functions[device.resolve().name] = name
     for name in addresses.values():
@@ -57,16 +61,17 @@ def read_functions(net: Path, nics: list[str]) -> tuple[dict[str, str], dict[str
     return functions, parents
 
 
-def idle(macvtaps: Iterable[str]) -> list[str]:
-    """Those that no process holds; none for one who may not look at every process."""
-    numbers = {name: number for name in macvtaps if (number := hook.tap_of(name)) is not None}
+def find_idle_macvtaps(macvtaps: Iterable[str]) -> list[str]:
+    """Return the macvtaps that no process has open. Only root sees all processes: for others the list is empty."""
+    numbers = {name: number for name in macvtaps if (number := hook.tap_device_number(name)) is not None}
     if not numbers or os.geteuid() != 0:
         return []
-    held = set()
+    open_numbers = set()
     for process in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):  # it has ended, or is none
+        with contextlib.suppress(OSError):  # it has ended, or is no process
             for descriptor in (process / "fd").iterdir():
                 with contextlib.suppress(OSError):
-                    if str(descriptor.readlink()).startswith("/dev/"):  # a server's file that hangs is not asked
-                        held.add(descriptor.stat().st_rdev)
-    return [name for name, number in numbers.items() if number not in held]
+                    # Only devices: the stat of a file on a server that hangs would wait.
+                    if str(descriptor.readlink()).startswith("/dev/"):
+                        open_numbers.add(descriptor.stat().st_rdev)
+    return [name for name, number in numbers.items() if number not in open_numbers]

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from kvmnet.system import programs
+from kvmnet.system import nmcli, programs
 from kvmnet.system.errors import HostError
 from kvmnet.system.types import Json
 
@@ -41,18 +41,15 @@ def reload_settings() -> None:
     programs.run("busctl", "call", BUS_NAME, OBJECT_PATH, BUS_NAME, "Reload", "u", "1")
 
 
-#: A row of nmcli's, from its beginning: UUID, device, file, name. Colons and backslashes within a field are escaped.
-_PROFILE_ROW = re.compile(r"([0-9a-fA-F-]{36,40}):" + r"((?:[^:\\]|\\.)*):" * 2 + r"((?:[^:\\]|\\.)*?)\n?\Z", re.DOTALL)
+_UUID = re.compile("[0-9a-fA-F-]{36,40}")
 
 
 def list_profiles() -> list[Json]:
     """NetworkManager's connection profiles: uuid, id, device (None when not active), file."""
-    text = programs.run("nmcli", "-t", "-e", "yes", "-f", "UUID,DEVICE,FILENAME,NAME", "connection", "show")
     found = []
-    # A row begins with its UUID: a newline in an id is printed as it is.
-    for row in re.split(r"^(?=[0-9a-fA-F-]{36,40}:)", text, flags=re.MULTILINE):
-        if match := _PROFILE_ROW.match(row):
-            uuid, device, file, name = (re.sub(r"\\(.)", r"\1", field) for field in match.groups())
+    for record in nmcli.show_profiles(("UUID", "DEVICE", "FILENAME", "NAME")):
+        if _UUID.fullmatch(record["UUID"]):
+            uuid, device, file, name = (record.get(field, "") for field in ("UUID", "DEVICE", "FILENAME", "NAME"))
             found.append({"uuid": uuid, "device": device or None, "file": file, "id": name})
     return sorted(found, key=lambda p: str(p["uuid"]))
 

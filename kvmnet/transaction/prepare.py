@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from kvmnet.applied_record import read_live
 from kvmnet.core.assessment import Assessment, assess, assess_removal
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import State
@@ -35,7 +36,6 @@ from kvmnet.host.nmstate import Backend, NmstateError, find_backend
 from kvmnet.host.operator_connection import Connection, ssh_connection
 from kvmnet.host.probing import ask
 from kvmnet.host.read_guests import read_running
-from kvmnet.host.read_live import read_live
 from kvmnet.host.read_surroundings import read_surroundings
 from kvmnet.system import files
 from kvmnet.system.errors import HostError

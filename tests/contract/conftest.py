@@ -1,6 +1,6 @@
-"""The lab's fixtures serve the contract too, and each way to nmstate is a backend of its suite.
+"""Fixtures of the contract tests: those of the lab, and each access to nmstate as a backend.
 
-Without an option that is the program of today; --backends all adds those of older versions and the library.
+By default that is nmstatectl of the current version; `--backends all` adds older versions and the library.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from tests.lab.conftest import pytest_addoption as lab_options
 from tests.lab.conftest import pytest_generate_tests as generations
 from tests.lab.machine import Machine
 
-TODAY = f"nmstatectl-{tools.NMSTATE}"
-PROGRAMS = (TODAY, *(f"nmstatectl-{version}" for version in tools.OLDER))
+CURRENT = f"nmstatectl-{tools.NMSTATE}"
+PROGRAMS = (CURRENT, *(f"nmstatectl-{version}" for version in tools.OLDER))
 BACKENDS = (*PROGRAMS, f"libnmstate-{tools.NMSTATE}")
 PROGRAM = "/usr/local/bin/nmstatectl"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    words = "the program of today alone, or also older ones and the library"
+    description = "only nmstatectl of the current version, or also older ones and the library"
     lab_options(parser)
-    parser.addoption("--backends", choices=["today", "all"], default="today", help=words)
+    parser.addoption("--backends", choices=["today", "all"], default="today", help=description)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     everything = metafunc.config.getoption("--backends") == "all"
     if "backend" in metafunc.fixturenames:
-        metafunc.parametrize("backend", BACKENDS if everything else [TODAY], indirect=True, scope="module")
+        metafunc.parametrize("backend", BACKENDS if everything else [CURRENT], indirect=True, scope="module")
     if "version" in metafunc.fixturenames:
         older = tools.OLDER if everything else ()
         metafunc.parametrize("version", [tools.NMSTATE, tools.EARLY, *older])
@@ -47,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def backend(host: Machine, request: pytest.FixtureRequest) -> Iterator[str]:  # noqa: F811 - the fixture of above
-    """The backend's name as kvmnet has it; of its version there is nothing else on the machine."""
+    """The name of the backend in kvmnet. The machine has only this access to nmstate, in this version."""
     name, _, version = str(request.param).partition("-")
     host.run(f"cp -n {PROGRAM} {PROGRAM}.today && rm {PROGRAM}")
     if name == "nmstatectl":

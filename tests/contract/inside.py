@@ -1,8 +1,8 @@
-"""Runs inside a lab machine, by the Python that has kvmnet: one question to a backend, the answer as JSON.
+"""Runs inside a lab machine, with the Python that has kvmnet: calls a backend once, and prints the result as JSON.
 
-python inside.py BACKEND version|show|kernel    kernel: its part, with what one look at NetworkManager adds
+python inside.py BACKEND version|show|kernel    kernel: the kernel's part, completed from NetworkManager
 python inside.py BACKEND apply STATE.json SECONDS LOG
-python inside.py BACKEND commit CHECKPOINT        as the transaction ends its trial
+python inside.py BACKEND commit CHECKPOINT        as at the end of a trial
 """
 
 import json

@@ -1,8 +1,8 @@
-"""A stand-in for the Python binding of nmstate, and for the binding alone: under it is the real C library.
+"""A stand-in for the Python binding of nmstate. It calls the real C library.
 
-The binding comes with EL (`python3-libnmstate`) and from nowhere else; the lab's machines are Debian. This has the
-names, signatures, defaults and errors of what kvmnet calls in it (libnmstate 2.2.9 to 2.2.38), over the calls that
-nmstate.h describes. It is put into a machine as the module `libnmstate`, and never where the real one can be imported.
+Only EL has the binding (`python3-libnmstate`); the lab's machines are Debian. This module has the names, signatures,
+defaults and errors that kvmnet uses (libnmstate 2.2.9 to 2.2.38), and calls the functions of nmstate.h. It is installed
+on a lab machine as the module `libnmstate`, and never if the real one can be imported.
 """
 
 import ctypes
@@ -111,14 +111,16 @@ def rollback(*, checkpoint: Optional[bytes] = None) -> None:
 
 
 def _call(function: Any, *arguments: Any, mapped: bool = True) -> None:
-    """Every call has a log, an error's kind and its text behind its own arguments. Of `show` the binding maps no
-    errors, and shows their bytes."""
+    """Call a function of the library: after its own arguments each has a log, the kind of an error, and its text.
+
+    For `show` the binding does not map errors to classes, and prints their bytes.
+    """
     log, kind, message = ctypes.c_char_p(), ctypes.c_char_p(), ctypes.c_char_p()
     failed = function(*arguments, ctypes.byref(log), ctypes.byref(kind), ctypes.byref(message))
-    said, why, words = log.value, kind.value or b"", message.value or b""
+    log_text, error_kind, error_text = log.value, kind.value or b"", message.value or b""
     for pointer in (log, kind, message):
         _library.nmstate_cstring_free(pointer)
-    for entry in json.loads(said or b"[]"):
+    for entry in json.loads(log_text or b"[]"):
         level = {"ERROR": logging.ERROR, "WARN": logging.WARNING, "INFO": logging.INFO}.get(
             entry["level"], logging.DEBUG
         )
@@ -126,6 +128,6 @@ def _call(function: Any, *arguments: Any, mapped: bool = True) -> None:
     if not failed:
         return
     if not mapped:
-        raise NmstateError(f"{why!r}: {words!r}")
-    name = why.decode()
-    raise _ERRORS[name](words.decode()) if name in _ERRORS else NmstateError(f"{name}: {words.decode()}")
+        raise NmstateError(f"{error_kind!r}: {error_text!r}")
+    name = error_kind.decode()
+    raise _ERRORS[name](error_text.decode()) if name in _ERRORS else NmstateError(f"{name}: {error_text.decode()}")

@@ -1,6 +1,7 @@
-"""What kvmnet relies on in nmstate, asked of the real thing: one suite for every backend and version.
+"""What kvmnet relies on in nmstate, tested with the real nmstate: one suite for every backend and version.
 
-`make test` asks the program of today; `make contract-versions` also older ones, and the library.
+`make test` runs it with nmstatectl of the current version, `make contract-versions` also with older ones and the
+library.
 """
 
 from __future__ import annotations
@@ -46,24 +47,24 @@ def apply(host: Machine, backend: str, state: dict[str, Any], seconds: int) -> d
 
 
 def checkpoint_in_log(host: Machine) -> str:
-    """The one that the log names; the library's own log may name it again."""
+    """Return the checkpoint in the log; the library's own messages may have it again."""
     (path,) = set(host.out(f"sed -n 's/.*Created checkpoint //p' {LOG}").splitlines())
     return path
 
 
 def rolled_back(host: Machine, checkpoint: str) -> None:
-    """As the rescue program does it."""
+    """Roll back as the rescue program does."""
     host.run(f"busctl call {MANAGER} CheckpointRollback o {checkpoint}")
     host.until("! ip link show dummy7")
 
 
 def has_its_address(host: Machine) -> None:
-    """Soon: nmstate, which is not asked to verify, does not wait for it."""
+    """Wait for the address: without verification nmstate does not wait for it."""
     host.until("ip -br -4 address show dev dummy7 | grep -q ' 10.77.0.1/24 '")
 
 
 def as_it_was(host: Machine, before: dict[str, Any]) -> None:
-    """Soon: firewalld lets a device go a moment after it has gone."""
+    """Wait until everything is as before: firewalld removes a deleted device a moment later."""
     limit = time.monotonic() + 20
     while picture.whole(host) != before and time.monotonic() < limit:
         time.sleep(0.5)
@@ -75,7 +76,7 @@ def test_version_is_three_numbers(host: Machine, backend: str) -> None:
     assert [part.isdigit() for part in version.split(".")] == [True, True, True]
 
 
-def test_show_has_what_plans_are_made_from(host: Machine, backend: str) -> None:
+def test_show_has_the_keys_that_plans_compare(host: Machine, backend: str) -> None:
     state = ask(host, backend, "show")["answer"]
     nic = next(i for i in state["interfaces"] if i["name"] == "eth0")
     assert nic["type"] == "ethernet"
@@ -85,8 +86,8 @@ def test_show_has_what_plans_are_made_from(host: Machine, backend: str) -> None:
     assert (route["next-hop-address"], route["next-hop-interface"], route["table-id"]) == ("10.1.1.1", "eth0", 254)
 
 
-#: What the reading of a plan is not made for, or what runs on by itself.
-NOT_ASKED = {
+#: Keys that plans do not compare, or that change by themselves.
+NOT_COMPARED = {
     "lldp",
     "identifier",
     "wait-ip",
@@ -98,14 +99,14 @@ NOT_ASKED = {
 }
 
 
-def _asked(value: Any) -> Any:
+def _without_ignored(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _asked(held) for key, held in value.items() if key not in NOT_ASKED}
-    return [_asked(held) for held in value] if isinstance(value, list) else value
+        return {key: _without_ignored(held) for key, held in value.items() if key not in NOT_COMPARED}
+    return [_without_ignored(held) for held in value] if isinstance(value, list) else value
 
 
-def test_on_a_static_host_the_kernel_and_one_look_say_what_show_says(host: Machine, backend: str) -> None:
-    """With ports, VLANs, a device that NetworkManager leaves alone, one that it only watches, one that is down."""
+def test_on_a_static_host_the_kernel_and_networkmanager_give_the_same_as_show(host: Machine, backend: str) -> None:
+    """With ports, VLANs, an unmanaged device, one that another program configured, and one that is down."""
     before = picture.whole(host)
     off: dict[str, Any] = {"ipv4": {"enabled": False}, "ipv6": {"enabled": False}}
     v6 = [{"ip": "fd00:77::1", "prefix-length": 64}]
@@ -119,27 +120,31 @@ def test_on_a_static_host_the_kernel_and_one_look_say_what_show_says(host: Machi
     routes = [{"destination": "10.78.0.0/16", "next-hop-address": "10.77.0.2", "next-hop-interface": "br7"}]
     assert "error" not in apply(host, backend, {"interfaces": [bridge, vlan], "routes": {"config": routes}}, 120)
     host.run("ip link add virbr9 type bridge && ip address add 192.168.9.1/24 dev virbr9 && ip link set virbr9 up")
-    host.run("ip link add left9 type dummy && nmcli device set left9 managed no && ip link set left9 up")
+    host.run("ip link add unmanaged9 type dummy && nmcli device set unmanaged9 managed no && ip link set unmanaged9 up")
     host.run("ip link add down9 type dummy && nmcli device set down9 managed yes")
     host.until("nmcli -t -f DEVICE,STATE device | grep -q 'virbr9:connected (externally)'")
     host.until("nmcli -t -f DEVICE,STATE device | grep -q 'down9:disconnected'")
     host.until("ip -br -6 address show dev br7 | grep -q fd00:77::1/64 && ! ip -6 address show | grep -q tentative")
-    shown, kernel = (_asked(ask(host, backend, verb)["answer"]) for verb in ("show", "kernel"))
+    shown, kernel = (_without_ignored(ask(host, backend, verb)["answer"]) for verb in ("show", "kernel"))
     states = {i["name"]: i["state"] for i in shown["interfaces"]}
-    assert [states[name] for name in ("br7", "eth0.7", "virbr9", "left9", "down9")] == ["up"] * 3 + ["ignore", "down"]
-    left = {"lo", "eth0"}  # eth0 asks for router advertisements
-    by_name = [{i["name"]: i for i in told["interfaces"] if i["name"] not in left} for told in (shown, kernel)]
+    assert [states[name] for name in ("br7", "eth0.7", "virbr9", "unmanaged9", "down9")] == ["up"] * 3 + [
+        "ignore",
+        "down",
+    ]
+    ignored = {"lo", "eth0"}  # eth0 uses router advertisements
+    by_name = [{i["name"]: i for i in one["interfaces"] if i["name"] not in ignored} for one in (shown, kernel)]
     assert by_name[1] == by_name[0]
     assert (kernel["routes"], kernel.get("hostname")) == (shown["routes"], shown.get("hostname"))
     host.run(
-        "ip link delete virbr9; ip link delete left9; ip link delete down9; nmcli connection delete down9", check=False
+        "ip link delete virbr9; ip link delete unmanaged9; ip link delete down9; nmcli connection delete down9",
+        check=False,
     )
     host.run(f"busctl call {MANAGER} CheckpointRollback o {checkpoint_in_log(host)}")
     host.until("! ip link show br7")
     as_it_was(host, before)
 
 
-def test_an_uncommitted_apply_names_its_checkpoint_and_writes_no_file(host: Machine, backend: str) -> None:
+def test_an_uncommitted_apply_logs_its_checkpoint_and_writes_no_file(host: Machine, backend: str) -> None:
     before = picture.whole(host)
     assert "error" not in apply(host, backend, STATE, 60)
     checkpoint = checkpoint_in_log(host)
@@ -152,7 +157,7 @@ def test_an_uncommitted_apply_names_its_checkpoint_and_writes_no_file(host: Mach
     as_it_was(host, before)
 
 
-def test_an_uncommitted_apply_is_undone_at_its_time(host: Machine, backend: str) -> None:
+def test_an_uncommitted_apply_is_rolled_back_after_its_timeout(host: Machine, backend: str) -> None:
     before = picture.whole(host)
     apply(host, backend, STATE, 12)
     has_its_address(host)
@@ -160,7 +165,7 @@ def test_an_uncommitted_apply_is_undone_at_its_time(host: Machine, backend: str)
     as_it_was(host, before)
 
 
-def test_what_nmstate_refuses_is_an_error_with_its_reason(host: Machine, backend: str) -> None:
+def test_an_invalid_state_is_an_error_with_a_reason(host: Machine, backend: str) -> None:
     before = picture.whole(host)
     answer = apply(host, backend, {"interfaces": [{**STATE["interfaces"][0], "colour": "red"}]}, 30)
     assert "colour" in answer["error"], answer
@@ -168,9 +173,9 @@ def test_what_nmstate_refuses_is_an_error_with_its_reason(host: Machine, backend
 
 
 @pytest.mark.long
-def test_what_came_of_it_is_not_verified(host: Machine, backend: str) -> None:
-    """No VLAN has a larger MTU than what it is over: the kernel refuses it, and NetworkManager goes on without. That
-    is for the one to see who reads it back."""
+def test_an_apply_without_verification_does_not_report_a_different_result(host: Machine, backend: str) -> None:
+    """The kernel refuses a VLAN with a larger MTU than its base interface, and NetworkManager continues without it.
+    kvmnet finds this when it reads the state back."""
     before = picture.whole(host)
     vlan = {"base-iface": "eth0", "id": 7}
     state = {"interfaces": [{"name": "eth0.7", "type": "vlan", "state": "up", "mtu": 1600, "vlan": vlan}]}
@@ -184,7 +189,7 @@ def test_what_came_of_it_is_not_verified(host: Machine, backend: str) -> None:
 
 
 @pytest.mark.long
-def test_a_committed_trial_stays_and_is_in_memory_still(host: Machine, backend: str) -> None:
+def test_a_committed_trial_is_kept_in_memory_only(host: Machine, backend: str) -> None:
     before = picture.whole(host)
     assert "error" not in apply(host, backend, STATE, 12)
     assert "error" not in ask(host, backend, "commit", checkpoint_in_log(host))
@@ -201,8 +206,8 @@ def test_a_committed_trial_stays_and_is_in_memory_still(host: Machine, backend: 
 
 
 @pytest.mark.long
-def test_what_a_host_gets_its_addresses_by_is_in_the_profile(host: Machine, backend: str) -> None:
-    """The keys by which a bridge asks as the NIC did, in whose place it is."""
+def test_the_dhcp_and_slaac_identity_is_in_the_profile(host: Machine, backend: str) -> None:
+    """With these keys a bridge has the identity of the NIC that it replaces."""
     before = picture.whole(host)
     client, duid = "ff:00:00:00:07:00:04:11:22:33:44", "00:04:11:22:33:44:55:66"
     v6 = {"dhcp": True, "autoconf": True, "dhcp-duid": duid, "addr-gen-mode": "eui64", "token": "::a:b:c:d"}
@@ -221,10 +226,10 @@ def test_what_a_host_gets_its_addresses_by_is_in_the_profile(host: Machine, back
 
 
 @pytest.mark.long
-def test_a_nic_that_keeps_its_name_under_a_profile_bound_by_mac(
+def test_a_nic_that_is_not_renamed_and_has_a_profile_bound_by_mac(
     host: Machine, peer: Machine, definition: str, backend: str
 ) -> None:
-    """An older nmstate finds it by the NIC's name alone, which is in it in memory until the undo."""
+    """An older nmstate finds the profile only by the NIC's name, which the profile has in memory until the rollback."""
     profile = host.get(PROFILE)
     by_mac = f"[ethernet]\nmac-address={HOST_MAC.upper()}\n".encode()
     by_mac = profile.replace(b"interface-name=eth0\n", b"").replace(b"[ethernet]\n", by_mac)
@@ -242,8 +247,10 @@ def test_a_nic_that_keeps_its_name_under_a_profile_bound_by_mac(
 
 @pytest.mark.guarantee("G01")
 @pytest.mark.long
-def test_a_whole_apply_and_its_way_back(host: Machine, peer: Machine, definition: str, backend: str) -> None:
-    """Renamed, bridged, probed, kept; with a mistake undone; and given back."""
+def test_a_change_that_fails_one_that_is_kept_and_its_removal(
+    host: Machine, peer: Machine, definition: str, backend: str
+) -> None:
+    """A change with a mistake is rolled back, the right one is kept, and `kvmnet remove` restores the host."""
     before = picture.whole(host)
     host.put("/root/cluster.yaml", definition)
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
@@ -252,10 +259,12 @@ def test_a_whole_apply_and_its_way_back(host: Machine, peer: Machine, definition
     as_it_was(host, before)
     result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=240)
     assert result.code == 0, result
-    told = json.loads(host.out("cat $(ls -d /var/lib/kvmnet/history/* | tail -n 1)/transaction.json"))
-    assert told["backend"] == backend
+    transaction = json.loads(host.out("cat $(ls -d /var/lib/kvmnet/history/* | tail -n 1)/transaction.json"))
+    assert transaction["backend"] == backend
     assert picture.link(host, "peth0")["master"] == "eth0"
-    assert sorted(host.out("nmcli -g NAME connection").split()) == ["eth0", "lo", "peth0"], "each has one profile"
+    assert sorted(host.out("nmcli -g NAME connection").split()) == ["eth0", "lo", "peth0"], (
+        "each interface has one profile"
+    )
     assert reachable(peer)
     assert host.run("kvmnet apply /root/cluster.yaml", timeout=120).stdout.endswith("as defined\n")
     result = host.run("kvmnet remove --yes", check=False, timeout=240)

@@ -1,7 +1,7 @@
-"""Every state that kvmnet renders, as nmstate and NetworkManager understand it, without a machine.
+"""Every state that kvmnet renders, as nmstate and NetworkManager read it, without a lab machine.
 
-The real `nmstatectl gc` makes keyfiles of the state, a generation's own NetworkManager reads them (`nmcli --offline`
-in its root) and writes down what it has read, and that is compared with the host view (tests/keyfiles.py).
+The real `nmstatectl gc` turns the state into keyfiles. The NetworkManager of a generation reads them (`nmcli --offline`
+in its root) and writes what it has read. That is compared with the host view (tests/keyfiles.py).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tests.mutate import written
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "good"
 EXAMPLES = 30
-#: What a generation's NetworkManager drops without a word; the schema's description of the key says so.
+#: Options that the NetworkManager of a generation ignores silently, as the schema's description of the key says.
 UNKNOWN = {"bookworm": {"arp_missed_max"}, "trixie": set[str]()}
 
 
 class Case(NamedTuple):
-    """A state, the host that it is of, and whether what its guests bring is in it."""
+    """A state, the view of its host, and whether the state includes that of its guests."""
 
     name: str
     view: HostView
@@ -39,7 +39,7 @@ class Case(NamedTuple):
 
 
 def golden() -> Iterator[Case]:
-    """The committed files of the golden pairs, read by PyYAML."""
+    """Yield the committed files of the golden pairs, read with PyYAML."""
     for folder in sorted(GOLDEN.iterdir()):
         path = next(folder.glob("cluster.*"))
         for host, view in pipeline.load(str(path)).views.items():
@@ -65,7 +65,7 @@ def generated() -> Iterator[Case]:
 
 
 def keyfiles_of(program: Path, state: dict[str, Any], folder: Path) -> None:
-    """The keyfiles that nmstate makes of a state, into a folder. Fails when it refuses."""
+    """Write the keyfiles that nmstate generates from a state to a folder. Fails if nmstate refuses the state."""
     folder.mkdir()
     file = folder / "state.json"
     file.write_text(json.dumps(state), encoding="utf-8")
@@ -76,7 +76,7 @@ def keyfiles_of(program: Path, state: dict[str, Any], folder: Path) -> None:
 
 
 def read_by_network_manager(generation: str, folder: Path) -> None:
-    """Beside each keyfile in the folders what NetworkManager has read, or why it refuses to."""
+    """Write next to each keyfile what NetworkManager reads, or why it refuses the keyfile."""
     script = """
         for file in /mnt/*/*.nmconnection; do
           nmcli --offline connection modify connection.lldp -1 <"$file" >"$file.read" 2>"$file.refused" || :
@@ -94,7 +94,7 @@ def wanted(case: Case, generation: str) -> keyfiles.Whole:
 
 
 def differences(cases: list[Case], program: Path, generation: str, folder: Path) -> list[str]:
-    """Everything in which what NetworkManager reads is not what the views say."""
+    """Return how what NetworkManager reads differs from the views."""
     for case in cases:
         keyfiles_of(program, case.state, folder / case.name)
     read_by_network_manager(generation, folder)
@@ -118,11 +118,13 @@ def test_every_golden_state_becomes_the_keyfiles_of_its_view(
     assert differences(cases, tools.offline(version), generation, tmp_path) == []
 
 
-def test_generated_states_too(lab: None, generation: str, version: str, tmp_path: Path) -> None:
+def test_generated_states_become_the_keyfiles_of_their_views(
+    lab: None, generation: str, version: str, tmp_path: Path
+) -> None:
     assert differences(list(generated()), tools.offline(version), generation, tmp_path) == []
 
 
-#: A golden state, words in its file, and what they are changed to.
+#: A golden state, a text in its file, and the text that replaces it.
 CHANGES = [
     ("example-bonded.hv1", "mtu: 9000", "mtu: 8999"),
     ("example-bonded.hv1", "id: 100", "id: 101"),
@@ -151,7 +153,7 @@ CHANGES = [
 ]
 
 
-def test_a_changed_state_is_seen(lab: None, generation: str, tmp_path: Path) -> None:
+def test_a_changed_state_is_a_difference(lab: None, generation: str, tmp_path: Path) -> None:
     right = {case.name: case for case in golden()}
     cases = []
     for number, (name, words, other) in enumerate(CHANGES):

@@ -15,7 +15,8 @@ import pytest
 
 from kvmnet import bundle_folders, pipeline
 from kvmnet.core.base import problem
-from kvmnet.core.rendering import bundle_files
+from kvmnet.exporters import Files
+from kvmnet.exporters.bundle_folder import EXPORTER
 from tests.reading import differences
 
 HERE = Path(__file__).parent
@@ -32,8 +33,8 @@ def load_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pipeline.Definitio
     return pipeline.load(None)
 
 
-def rendered(definition: pipeline.Definition) -> dict[str, dict[str, str]]:
-    return {bundle.host: bundle_files.files_of(bundle) for bundle in definition.bundles()}
+def rendered(definition: pipeline.Definition) -> Files:
+    return EXPORTER.export(definition.bundles())
 
 
 @pytest.mark.guarantee("G48")
@@ -88,7 +89,7 @@ def test_every_check_has_a_bad_pair() -> None:
     from kvmnet.core import catalogue
 
     told = "".join((HERE / "bad" / name / "expected.txt").read_text(encoding="utf-8") for name in BAD)
-    # What a file system can do wrong is tried in tests/unit/test_files.py.
+    # KVN001, files that cannot be read, is tested in tests/unit/test_definition_files.py.
     missing = [
         entry.code for entry in catalogue.definition_codes() if f" {entry.code} " not in told and entry.code != "KVN001"
     ]

@@ -79,7 +79,7 @@ CASES = {
     ),
     "no nmstate": Case(
         "KVN505",
-        "nmstate is not on this machine",
+        "nmstate is not installed on this host",
         f"mv {_PROGRAM} {_PROGRAM}.real",
         f"mv {_PROGRAM}.real {_PROGRAM}",
     ),
@@ -114,7 +114,7 @@ CASES = {
         "KVN511", "corosync", "systemd-run --quiet --unit=corosync sleep 600", "systemctl stop corosync"
     ),
     "a broken nmcli": Case(
-        "KVN512", "NetworkManager's profiles: nmcli connection show: ", "true", "true", failing("nmcli")
+        "KVN512", "NetworkManager's profiles cannot be read: nmcli connection show: ", "true", "true", failing("nmcli")
     ),
     "a systemctl that tells nothing": Case("KVN512", "systemctl", "true", "true", failing("systemctl")),
     "a file that cannot be read": Case(

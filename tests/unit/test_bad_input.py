@@ -1,6 +1,6 @@
 """`kvmnet validate` with files that are not definitions: one line, exit code 1, limited time and memory.
 
-Unreadable files are tested in test_files.py, because root can read every file.
+Unreadable files are tested in test_definition_files.py, because root can read every file.
 """
 
 from __future__ import annotations

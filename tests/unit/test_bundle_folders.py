@@ -1,4 +1,4 @@
-"""Folders of bundles: writing, comparing and deleting their files."""
+"""Tests of kvmnet/bundle_folders.py: comparing and writing the folders of hosts."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from kvmnet import bundle_folders
+from kvmnet import bundle_folders, pipeline
 from kvmnet.core.base.errors import KvmnetError
-from kvmnet.core.rendering import bundle_files
 from kvmnet.core.rendering.bundle import Bundle
-from tests.unit.bundles import HOST, example_bundle
+from kvmnet.exporters import Files
+from kvmnet.exporters.bundle_folder import EXPORTER
+
+HOST = "vm-container-0-0"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return example_bundle()
+    return pipeline.load("examples/rocks/cluster.yaml").bundle(HOST)
 
 
-def test_only_changed_files_are_written(tmp_path: Path, bundle: Bundle) -> None:
-    files = {HOST: bundle_files.files_of(bundle)}
+@pytest.fixture(scope="module")
+def files(bundle: Bundle) -> Files:
+    return EXPORTER.export([bundle])
+
+
+def test_only_files_that_differ_are_written(tmp_path: Path, files: Files) -> None:
     assert len(bundle_folders.write(tmp_path, files, True).missing) == 4
     before = {path: path.stat().st_ino for path in (tmp_path / HOST).iterdir()}
     assert bundle_folders.write(tmp_path, files, True).clean
@@ -31,8 +37,8 @@ def test_only_changed_files_are_written(tmp_path: Path, bundle: Bundle) -> None:
     assert [path.name for path in before if before[path] != after[path]] == ["nmstate.yml"]
 
 
-def test_folders_of_removed_hosts_are_deleted_but_no_other_files(tmp_path: Path, bundle: Bundle) -> None:
-    bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle)}, True)
+def test_folders_of_removed_hosts_are_removed_and_other_files_are_kept(tmp_path: Path, files: Files) -> None:
+    bundle_folders.write(tmp_path, files, True)
     (tmp_path / HOST / "README").write_text("mine")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "nmstate.yml").write_text("mine")
@@ -44,31 +50,30 @@ def test_folders_of_removed_hosts_are_deleted_but_no_other_files(tmp_path: Path,
     ]
 
 
-def test_writing_one_host_deletes_no_other_host(tmp_path: Path, bundle: Bundle) -> None:
+def test_writing_one_host_does_not_remove_the_folders_of_others(tmp_path: Path, bundle: Bundle, files: Files) -> None:
     other = dataclasses.replace(bundle, host="other")
-    bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle), "other": bundle_files.files_of(other)}, True)
-    assert bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle)}, False).clean
+    bundle_folders.write(tmp_path, EXPORTER.export([bundle, other]), True)
+    assert bundle_folders.write(tmp_path, files, False).clean
     assert (tmp_path / "other" / "bundle.json").exists()
 
 
-def test_guests_yml_is_deleted_with_the_last_guest(tmp_path: Path, bundle: Bundle) -> None:
-    bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle)}, True)
-    drift = bundle_folders.write(
-        tmp_path, {HOST: bundle_files.files_of(dataclasses.replace(bundle, guests=None))}, True
-    )
+def test_the_guests_file_is_removed_with_the_last_guest(tmp_path: Path, bundle: Bundle, files: Files) -> None:
+    bundle_folders.write(tmp_path, files, True)
+    without_guests = EXPORTER.export([dataclasses.replace(bundle, guests=None)])
+    drift = bundle_folders.write(tmp_path, without_guests, True)
     assert drift.surplus == (f"{HOST}/guests.yml",)
     assert not (tmp_path / HOST / "guests.yml").exists()
 
 
-def test_a_folder_that_render_did_not_write_is_not_overwritten(tmp_path: Path, bundle: Bundle) -> None:
+def test_a_folder_that_render_did_not_write_is_not_overwritten(tmp_path: Path, files: Files) -> None:
     (tmp_path / HOST).mkdir()
     (tmp_path / HOST / "nmstate.yml").write_text("mine")
-    with pytest.raises(KvmnetError):
-        bundle_folders.write(tmp_path, {HOST: bundle_files.files_of(bundle)}, True)
+    with pytest.raises(KvmnetError, match=r"nmstate\.yml was not written by kvmnet render"):
+        bundle_folders.write(tmp_path, files, True)
     assert (tmp_path / HOST / "nmstate.yml").read_text() == "mine"
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path, bundle: Bundle) -> None:
+def test_an_output_folder_that_cannot_be_written_is_an_error(tmp_path: Path, files: Files) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(KvmnetError):
-        bundle_folders.write(tmp_path / "out", {HOST: bundle_files.files_of(bundle)}, True)
+        bundle_folders.write(tmp_path / "out", files, True)

@@ -13,7 +13,7 @@ from tests.generate import cluster
 from tests.mutate import MUTATORS, written
 
 EXAMPLES = 300
-#: Codes of unreadable files, which are tested in test_files.py and core/definition/test_document.py.
+#: Codes of unreadable files, which are tested in test_definition_files.py and core/definition/test_document.py.
 FILE_CODES = {"KVN001", "KVN002", "KVN003", "KVN004", "KVN005"}
 
 

@@ -1407,23 +1407,6 @@ def test_what_is_no_answer_is_a_failure_like_any_other(
         programs.run("ip", "\0")
 
 
-def test_profiles_are_known_whatever_a_person_calls_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    uuids = [f"0000000{n}-1f5c-4f25-8c0a-9d2a4bb2f6a1" for n in range(3)]
-    rows = (
-        f"{uuids[0]}:eth0:/etc/a\\:b.nmconnection:one\ntwo\\: \\\\\n\n"
-        f"{uuids[1]}::/etc/B\u00fcro.nmconnection:B\u00fcro\n"
-        f"{uuids[2]}:br0:/run/c.nmconnection:"
-    )
-    program(tmp_path, monkeypatch, "nmcli", rows.encode() + b"\xff\n")
-    assert networkmanager.list_profiles() == [
-        {"uuid": uuids[0], "device": "eth0", "file": "/etc/a:b.nmconnection", "id": "one\ntwo: \\\n"},
-        {"uuid": uuids[1], "device": None, "file": "/etc/B\u00fcro.nmconnection", "id": "B\u00fcro"},
-        {"uuid": uuids[2], "device": "br0", "file": "/run/c.nmconnection", "id": "\udcff"},
-    ]
-    program(tmp_path, monkeypatch, "nmcli", b"a warning: of: some: kind\n")
-    assert networkmanager.list_profiles() == []
-
-
 def test_such_text_is_told_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     Journal(tmp_path / "open").append("not-verified", differences=["n\udcff"])

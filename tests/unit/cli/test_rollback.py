@@ -69,7 +69,7 @@ def test_a_refusal_is_one_event(monkeypatch: pytest.MonkeyPatch, command: str, c
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(history, "opened", lambda _: None)
     monkeypatch.setattr(history, "before_the_last", lambda _: {})
-    monkeypatch.setattr("kvmnet.pipeline.read_applied", lambda _: None)
+    monkeypatch.setattr("kvmnet.applied_record.read_applied", lambda _: None)
     assert run(command, "--json") == 5
     events = [json.loads(line) for line in capfdbinary.readouterr()[0].splitlines()]
     assert [(event["event"], event["code"]) for event in events] == [("failed", "KVN562")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any, Optional
@@ -10,7 +11,7 @@ import pytest
 
 from kvmnet.system import clock, units
 from kvmnet.system.journal import Journal
-from kvmnet.transaction.history import away_at_most, opened, waits_since
+from kvmnet.transaction.history import adopted, away_at_most, before_the_last, ended, opened, waits_since
 
 Event = dict[str, Any]
 
@@ -131,3 +132,43 @@ def test_the_open_transaction_tells_how_long_a_confirmation_is_accepted(
     transaction = opened(tmp_path)
     assert transaction is not None and transaction.confirm_left is None
     assert waits_since(tmp_path) is None
+
+
+def test_the_history_is_read_from_the_journals(tmp_path: Path) -> None:
+    def past(name: str, events: list[dict[str, Any]], transaction: dict[str, Any], files: dict[str, str]) -> None:
+        folder = tmp_path / "history" / name
+        folder.mkdir(parents=True)
+        journal = Journal(folder)
+        for event in events:
+            journal.append(str(event["event"]), **{k: v for k, v in event.items() if k != "event"})
+        (folder / "transaction.json").write_text(json.dumps({"host": "h", "changes": [{"what": "add"}], **transaction}))
+        records = [
+            {"path": str(tmp_path / "applied" / n), "data": base64.b64encode(t.encode()).decode()}
+            for n, t in files.items()
+        ]
+        (folder / "snapshot.json").write_text(json.dumps({"files": records}))
+
+    kept: list[dict[str, Any]] = [
+        {"event": "begin"},
+        {"event": "kept"},
+        {"event": "end", "outcome": "kept", "away": 0.3},
+    ]
+    past("1", kept, {"adopts": ["m1"]}, {})
+    past("2", kept, {"adopts": ["m2"]}, {"nmstate.yml": "the first"})
+    undone: list[dict[str, Any]] = [
+        {"event": "begin"},
+        {"event": "failed", "error": "no reply"},
+        {"event": "undo", "why": "no reply"},
+        {"event": "end", "outcome": "rolled back", "verified": True},
+    ]
+    past("3", undone, {"adopts": ["m3"]}, {"nmstate.yml": "the second"})
+    ended_changes = [(one.id, one.outcome, one.verified, one.why, one.away, one.kept) for one in ended(tmp_path)]
+    assert ended_changes == [
+        ("1", "kept", None, None, 0.3, True),
+        ("2", "kept", None, None, 0.3, True),
+        ("3", "rolled back", True, "no reply", None, False),
+    ]
+    assert adopted(tmp_path) == {"m1", "m2"}
+    assert before_the_last(tmp_path) == {"nmstate.yml": "the first"}
+    past("4", kept, {"removes": True}, {})
+    assert adopted(tmp_path) == set()

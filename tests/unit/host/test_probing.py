@@ -1,4 +1,4 @@
-"""Asking, of servers on the loopback interface."""
+"""Tests of kvmnet/host/probing.py, with servers on the loopback interface."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kvmnet.core.base.probe import Probe
-from kvmnet.host import probing as asking
+from kvmnet.host import probing
 from kvmnet.host.probing import ask
 
 HERE = "127.0.0.1"
@@ -35,13 +35,13 @@ def listening(port: int = 0) -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_tcp() -> None:
+def test_a_listening_tcp_port_replies_and_a_closed_one_does_not() -> None:
     closed = tcp(free_port())
     with listening() as port:
         assert ask([closed, tcp(port)], 0) == [tcp(port)]
 
 
-def test_ipv6_in_brackets() -> None:
+def test_an_ipv6_target_is_in_brackets() -> None:
     try:
         server = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:
@@ -62,8 +62,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_http_is_answered_by_any_status_below_500(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://192.0.2.1:9/")  # not that way
+def test_any_http_status_below_500_is_a_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://192.0.2.1:9/")  # must not be used
     with http.server.ThreadingHTTPServer((HERE, 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         probes = [Probe("http", f"http://{HERE}:{server.server_port}/{s}") for s in (200, 302, 404, 499, 500, 503)]
@@ -71,43 +71,45 @@ def test_http_is_answered_by_any_status_below_500(monkeypatch: pytest.MonkeyPatc
         server.shutdown()
 
 
-def test_http_that_speaks_something_else_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(asking.TRY, "http", 0.3)
-    with listening() as mute, listening() as other:
-        probes = [Probe("http", f"http://{HERE}:{mute}/"), Probe("http", f"https://{HERE}:{other}/")]
+def test_a_server_that_does_not_speak_http_is_no_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(probing.TRY, "http", 0.3)
+    with listening() as silent, listening() as other:
+        probes = [Probe("http", f"http://{HERE}:{silent}/"), Probe("http", f"https://{HERE}:{other}/")]
         assert ask(probes, 0) == []
 
 
 @pytest.mark.parametrize(
-    ("reply", "counts"),
+    ("reply", "is_reply"),
     [
         (lambda q: q[:2] + b"\x81\x85" + q[4:], True),  # REFUSED
-        (lambda q: q[:2] + b"\x01\x00" + q[4:], False),  # a question, not an answer
-        (lambda q: bytes([q[0] ^ 1]) + q[1:2] + b"\x81\x80" + q[4:], False),  # an answer to somebody else
+        (lambda q: q[:2] + b"\x01\x00" + q[4:], False),  # a query, not a response
+        (lambda q: bytes([q[0] ^ 1]) + q[1:2] + b"\x81\x80" + q[4:], False),  # the response to another query
         (lambda q: b"", False),
     ],
 )
-def test_name_server(reply: object, counts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(asking.TRY, "dns", 0.5)
-    asked = []
+def test_any_dns_response_to_the_query_is_a_reply(
+    reply: object, is_reply: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(probing.TRY, "dns", 0.5)
+    queries = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind((HERE, 0))
 
         def serve() -> None:
             query, sender = server.recvfrom(512)
-            asked.append(query)
+            queries.append(query)
             server.sendto(reply(query), sender)  # type: ignore[operator]
 
         threading.Thread(target=serve, daemon=True).start()
         port = server.getsockname()[1]
-        monkeypatch.setitem(asking._KINDS, "dns", lambda probe: asking._dns(probe, port))
-        assert ask([Probe("dns", HERE)], 0) == ([Probe("dns", HERE)] if counts else [])
+        monkeypatch.setitem(probing._TRY_KIND, "dns", lambda probe: probing._probe_dns(probe, port))
+        assert ask([Probe("dns", HERE)], 0) == ([Probe("dns", HERE)] if is_reply else [])
     # RFC 1035: recursion desired, one question, the root's NS in class IN
-    assert asked[0][2:] == b"\1\0\0\1\0\0\0\0\0\0\0\0\2\0\1"
+    assert queries[0][2:] == b"\1\0\0\1\0\0\0\0\0\0\0\0\2\0\1"
 
 
-def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(asking.TRY, "command", 1.0)
+def test_a_command_must_end_with_exit_code_0_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(probing.TRY, "command", 1.0)
     mark = tmp_path / "mark"
     yes = Probe("command", command=("sh", "-c", f'test "$PWD" = / && test -z "$HOME" && echo > {mark}'))
     no = Probe("command", command=("false",))
@@ -115,11 +117,11 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     late = Probe("command", command=("sh", "-c", f"(sleep 3; echo late >> {mark}) & sleep 30"))
     assert ask([yes, no, absent, late], 0) == [yes]
     time.sleep(2.5)
-    assert mark.read_text() == "\n", "what a command started goes with it"
+    assert mark.read_text() == "\n", "the processes of a command are killed with it"
 
 
 @pytest.mark.guarantee("G32")
-def test_all_are_asked_at_once_and_the_quick_do_not_wait() -> None:
+def test_probes_run_in_parallel() -> None:
     slow = [Probe("command", command=("sleep", f"0.{n}")) for n in range(5, 10)]
     begin = time.monotonic()
     assert ask(slow, 5) == slow
@@ -127,28 +129,28 @@ def test_all_are_asked_at_once_and_the_quick_do_not_wait() -> None:
 
 
 @pytest.mark.guarantee("G32")
-def test_asked_again_until_the_time_is_over() -> None:
+def test_a_probe_is_repeated_until_the_time_is_over() -> None:
     port = free_port()
     begin = time.monotonic()
     assert ask([tcp(port)], 0.5) == []
     assert 0.3 < time.monotonic() - begin < 3
-    answered: list[Probe] = []
-    thread = threading.Thread(target=lambda: answered.extend(ask([tcp(port)], 30)))
+    replied: list[Probe] = []
+    thread = threading.Thread(target=lambda: replied.extend(ask([tcp(port)], 30)))
     thread.start()
     time.sleep(0.5)
     with listening(port):
         thread.join(20)
-    assert answered == [tcp(port)]
+    assert replied == [tcp(port)]
 
 
-def test_nobody_to_ask() -> None:
+def test_without_probes_there_is_no_wait() -> None:
     assert ask([], 60) == []
 
 
-def test_who_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name of a host, where no name server answers."""
-    monkeypatch.setitem(asking.TRY, "tcp", 0.1)
-    monkeypatch.setitem(asking.TRY, "command", 3.0)  # the longest try is what `ask` waits for
+def test_a_probe_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host name is resolved, and no name server replies."""
+    monkeypatch.setitem(probing.TRY, "tcp", 0.1)
+    monkeypatch.setitem(probing.TRY, "command", 3.0)  # the longest try of these probes, which `ask` waits for
     over = threading.Event()
 
     def look_up(*_: object) -> None:

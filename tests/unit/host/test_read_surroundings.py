@@ -1,4 +1,4 @@
-"""What is read of a host beside its network: files of a made-up root, /proc and /sys included."""
+"""Tests of kvmnet/host/read_surroundings.py, with the files of a simulated root, /proc and /sys included."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def write(root: Path, path: str, text: str) -> None:
     (root / path).write_text(text)
 
 
-def test_link_files_as_udev_takes_them(tmp_path: Path) -> None:
+def test_link_files_are_read_in_the_order_of_udev(tmp_path: Path) -> None:
     etc, vendor = tmp_path / "etc", tmp_path / "usr"
     write(
         etc,
@@ -33,28 +33,28 @@ def test_link_files_as_udev_takes_them(tmp_path: Path) -> None:
     write(vendor, "20-hidden.link", "[Match]\nOriginalName=*\n")
     write(vendor, "10-site.link", "[Match]\nOriginalName=hidden\n")
     write(vendor, "99-default.link", "[Match]\nOriginalName=*\n[Link]\nNamePolicy=keep\nMACAddressPolicy=persistent\n")
-    assert list(read_surroundings.link_files([etc, tmp_path / "nowhere", vendor])) == [
+    assert list(read_surroundings.read_link_files([etc, tmp_path / "nowhere", vendor])) == [
         LinkFile(f"{etc}/00-kvmnet-other.link", {"OriginalName": "*"}),
         LinkFile(f"{etc}/10-site.link", {"MACAddress": "a b c"}, ("WakeOnLan", "MTUBytes", "[SR-IOV]")),
         LinkFile(f"{vendor}/99-default.link", {"OriginalName": "*"}),
     ]
 
 
-def test_rules_that_name(tmp_path: Path) -> None:
+def test_udev_rules_that_assign_names_are_found(tmp_path: Path) -> None:
     rule = 'SUBSYSTEM=="net", ATTR{address}=="00:00:00:00:00:01", \\\n  NAME="eth0"\n'
     write(tmp_path, "a/70-persistent-net.rules", f'# NAME="x"\n{rule}ENV{{X}}=="1", NAME=="eth*", ENV{{NAME}}="y"\n')
     write(tmp_path, "a/80-net-setup-link.rules", 'NAME=="", ENV{ID_NET_NAME}!="", NAME="$env{ID_NET_NAME}"\n')
-    write(tmp_path, "b/70-persistent-net.rules", 'NAME="hidden by the one of its name"\n')
+    write(tmp_path, "b/70-persistent-net.rules", 'NAME="replaced by the file of the same name"\n')
     write(tmp_path, "b/71-more.rules", 'NAME:="lan"\n')
-    told = list(read_surroundings.naming_rules([tmp_path / "a", tmp_path / "b"], tmp_path / "no"))
-    assert [(r.file.rpartition("/")[2], r.text[-12:]) for r in told] == [
+    rules = list(read_surroundings.find_naming_rules([tmp_path / "a", tmp_path / "b"], tmp_path / "no"))
+    assert [(r.file.rpartition("/")[2], r.text[-12:]) for r in rules] == [
         ("70-persistent-net.rules", ' NAME="eth0"'),
         ("71-more.rules", 'NAME:="lan"'),
     ]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ("quiet biosdevname=1", True),
         ("biosdevname=10", True),
@@ -62,43 +62,43 @@ def test_rules_that_name(tmp_path: Path) -> None:
         ("net.ifnames.prefix=net", False),
     ],
 )
-def test_a_vendors_rule_that_the_kernels_command_line_asks_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, told: bool
+def test_a_vendor_rule_counts_if_the_kernel_command_line_enables_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, expected: bool
 ) -> None:
     write(tmp_path, "cmdline", words + "\n")
     write(tmp_path, "71-biosdevname.rules", "")
     monkeypatch.setattr(read_surroundings, "VENDOR_RULES", tmp_path)
-    found = list(read_surroundings.naming_rules([], tmp_path / "no", tmp_path / "cmdline"))
-    assert [rule.file for rule in found] == ([str(tmp_path / "71-biosdevname.rules")] if told else [])
+    found = list(read_surroundings.find_naming_rules([], tmp_path / "no", tmp_path / "cmdline"))
+    assert [rule.file for rule in found] == ([str(tmp_path / "71-biosdevname.rules")] if expected else [])
 
 
-def test_an_initramfs_that_has_our_link_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what is older than ours, and of kdump's, nobody is asked; what cannot be listed may have them."""
+def test_initramfs_images_with_our_link_files_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images older than our files, and those of kdump, are not listed; an image that cannot be listed counts."""
     link = tmp_path / "etc/systemd/network/00-kvmnet-peth0.link"
     images = ("initrd.img-old", "initrd.img-with", "initrd.img-without", "initramfs-odd.img", "initramfs-5kdump.img")
     for path in (link, *(tmp_path / "boot" / name for name in images)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
         os.utime(path, (1000 - path.name.endswith("old"), 1000 - path.name.endswith("old")))
-    asked: list[str] = []
+    listed: list[str] = []
 
     def run(program: str, image: str, timeout: float) -> str:
-        asked.append(f"{program} {Path(image).name}")
+        listed.append(f"{program} {Path(image).name}")
         if program == "lsinitrd" or image.endswith(".img"):
             raise HostError("not found")
         return f"usr/lib/systemd\netc/systemd/network/{link.name if image.endswith('with') else ''}\n"
 
     monkeypatch.setattr(programs, "run", run)
-    found = list(read_surroundings.initramfs_with_ours(tmp_path))
+    found = list(read_surroundings.find_initramfs_with_ours(tmp_path))
     assert found == ["/boot/initramfs-odd.img", "/boot/initrd.img-with"]
-    assert asked == [
+    assert listed == [
         "lsinitramfs initramfs-odd.img",
         "lsinitrd initramfs-odd.img",
         "lsinitramfs initrd.img-with",
         "lsinitramfs initrd.img-without",
     ]
     link.unlink()
-    assert list(read_surroundings.initramfs_with_ours(tmp_path)) == []
+    assert list(read_surroundings.find_initramfs_with_ours(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_an_initramfs_that_has_our_link_files(tmp_path: Path, monkeypatch: pytes
         ({"run/cloud-init/enabled": "", "etc/cloud/cloud.cfg": "#network: {config: disabled}\n"}, True),
     ],
 )
-def test_cloud_init(tmp_path: Path, files: dict[str, str], active: bool) -> None:
+def test_cloud_init_counts_unless_it_is_disabled(tmp_path: Path, files: dict[str, str], active: bool) -> None:
     for path, text in files.items():
         write(tmp_path, path, text)
-    assert bool(read_surroundings.cloud_init(tmp_path)) is active
+    assert bool(read_surroundings.find_cloud_init(tmp_path)) is active
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ("ro quiet root=UUID=x rd.neednet=0 ip=off eth0=daemon,x iplink=1", []),
         ("ip=dhcp", ["ip=dhcp"]),
@@ -130,18 +130,18 @@ def test_cloud_init(tmp_path: Path, files: dict[str, str], active: bool) -> None
         ("rd.neednet=1 BOOTIF=01-00 root=nfs4:10.1.1.1:/r", ["rd.neednet=1", "BOOTIF=01-00", "root=nfs4:10.1.1.1:/r"]),
     ],
 )
-def test_the_kernels_command_line(tmp_path: Path, words: str, told: list[str]) -> None:
+def test_boot_options_that_activate_nics_are_found(tmp_path: Path, words: str, expected: list[str]) -> None:
     write(tmp_path, "proc/cmdline", words + "\n")
-    assert list(read_surroundings.boot_network(tmp_path)) == [f"{word} in /proc/cmdline" for word in told]
+    assert list(read_surroundings.find_boot_network(tmp_path)) == [f"{word} in /proc/cmdline" for word in expected]
 
 
-def test_what_an_initramfs_is_told_and_leaves_behind(tmp_path: Path) -> None:
+def test_traces_of_an_initramfs_that_activates_nics_are_found(tmp_path: Path) -> None:
     write(tmp_path, "etc/dracut.conf.d/nbde.conf", 'kernel_cmdline="rd.neednet=1 quiet"\n#kernel_cmdline="ip=dhcp"\n')
     write(tmp_path, "run/net-eth0.conf", "DEVICE=eth0\n")
     profiles = tmp_path / "run/NetworkManager/system-connections"
     write(profiles, "eth0.nmconnection", "[user]\norg.freedesktop.NetworkManager.origin=nm-initrd-generator\n")
     write(profiles, "lo.nmconnection", "[connection]\nid=lo\n")
-    assert list(read_surroundings.boot_network(tmp_path)) == [
+    assert list(read_surroundings.find_boot_network(tmp_path)) == [
         "rd.neednet=1 in /etc/dracut.conf.d/nbde.conf",
         "/run/net-eth0.conf",
         "the profile /run/NetworkManager/system-connections/eth0.nmconnection",
@@ -151,11 +151,13 @@ def test_what_an_initramfs_is_told_and_leaves_behind(tmp_path: Path) -> None:
 def disks(root: Path, mounts: str = "", swaps: str = "") -> list[NetworkDisk]:
     write(root, "proc/mounts", mounts)
     write(root, "proc/swaps", "Filename Type Size Used Priority\n" + swaps)
-    return list(read_surroundings.network_disks(root))
+    return list(read_surroundings.find_network_disks(root))
 
 
-def test_mounts_over_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_surroundings, "_way_to", lambda server: "eth0" if server == "10.1.1.1" else None)
+def test_network_file_systems_that_the_host_needs_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        read_surroundings, "_find_interface_to", lambda server: "eth0" if server == "10.1.1.1" else None
+    )
     mounts = (
         "10.1.1.1:/root / nfs4 rw,vers=4.2,addr=10.1.1.1,x=1 0 0\n"
         "server:/var /var nfs rw 0 0\n"
@@ -169,9 +171,9 @@ def test_mounts_over_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ]
 
 
-def test_disks_of_other_machines_under_what_is_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """LVM over a partition of an iSCSI disk; a local disk beside it."""
-    monkeypatch.setattr(read_surroundings, "_way_to", lambda server: f"way to {server}")
+def test_a_network_disk_below_lvm_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LVM over a partition of an iSCSI disk, then a local disk."""
+    monkeypatch.setattr(read_surroundings, "_find_interface_to", lambda server: f"way to {server}")
     devices = tmp_path / "sys/devices"
     session = devices / "platform/host3/session1"
     sda = session / "target3:0:0/3:0:0:1/block/sda"
@@ -201,22 +203,22 @@ def test_disks_of_other_machines_under_what_is_mounted(tmp_path: Path, monkeypat
         ("pci0/nvme/nvme0/nvme0n1", None),
     ],
 )
-def test_kinds_of_network_disks(tmp_path: Path, path: str, kind: str | None) -> None:
+def test_network_disks_are_known_by_their_path(tmp_path: Path, path: str, kind: str | None) -> None:
     (tmp_path / path).mkdir(parents=True)
-    told = read_surroundings._network_disk_of(tmp_path / path)
-    assert (told[0] if told else None) == kind
-    assert kind != "fcoe" or (told and told[2] == "ens1")
+    origin = read_surroundings._read_network_disk(tmp_path / path)
+    assert (origin[0] if origin else None) == kind
+    assert kind != "fcoe" or (origin and origin[2] == "ens1")
 
 
-def test_nvme_over_fabrics(tmp_path: Path) -> None:
+def test_nvme_over_fabrics_is_a_network_disk(tmp_path: Path) -> None:
     write(tmp_path, "nvme0n1/device/transport", "pcie\n")
-    assert read_surroundings._network_disk_of(tmp_path / "nvme0n1") is None
+    assert read_surroundings._read_network_disk(tmp_path / "nvme0n1") is None
     write(tmp_path, "nvme1n1/device/nvme1/transport", "tcp\n")
-    assert read_surroundings._network_disk_of(tmp_path / "nvme1n1") == ("nvme over tcp", None, None)
+    assert read_surroundings._read_network_disk(tmp_path / "nvme1n1") == ("nvme over tcp", None, None)
 
 
-def test_room_of_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
-    (room,) = read_surroundings._room([str(tmp_path / "a/b")])
+def test_the_free_space_of_a_missing_folder_is_that_of_its_parent(tmp_path: Path) -> None:
+    (room,) = read_surroundings.read_free_space([str(tmp_path / "a/b")])
     assert room.path == str(tmp_path / "a/b") and room.bytes > 0
 
 
@@ -229,15 +231,17 @@ def answering(monkeypatch: pytest.MonkeyPatch, text: Optional[str]) -> None:
     monkeypatch.setattr(programs, "run", run)
 
 
-def test_the_services_that_systemd_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_active_and_starting_services_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, "active\n\ninactive\n\nactivating\n")
-    assert read_surroundings._active(["corosync", "pacemaker", "sbd"]) == ["corosync", "sbd"]
+    assert read_surroundings.find_active_services(["corosync", "pacemaker", "sbd"]) == ["corosync", "sbd"]
 
 
-@pytest.mark.parametrize(("text", "told"), [(None, "systemctl: not found"), ("", "tells 0"), ("active\n", "tells 1")])
-def test_a_systemd_that_does_not_tell_of_them_is_not_taken_for_none(
-    monkeypatch: pytest.MonkeyPatch, text: Optional[str], told: str
+@pytest.mark.parametrize(
+    ("text", "reason"), [(None, "systemctl: not found"), ("", "reports 0"), ("active\n", "reports 1")]
+)
+def test_an_incomplete_answer_of_systemd_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, text: Optional[str], reason: str
 ) -> None:
     answering(monkeypatch, text)
-    with pytest.raises(HostError, match=told):
-        read_surroundings._active(["corosync", "pacemaker"])
+    with pytest.raises(HostError, match=reason):
+        read_surroundings.find_active_services(["corosync", "pacemaker"])

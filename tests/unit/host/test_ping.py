@@ -1,4 +1,7 @@
-"""From where a neighbour is asked by ARP; the sockets themselves are seen at work in the lab."""
+"""Tests of kvmnet/host/ping.py: the interface that an ARP request leaves by, and the measured outage.
+
+The lab tests the sockets.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +16,28 @@ ADDRESS, OTHER = socket.inet_aton("10.1.255.254"), socket.inet_aton("10.2.0.1")
 
 
 class Probe(ping.ArpProbe):
-    """A probe without sockets: `held` are the host's NICs with their addresses, `down` those that do not send."""
+    """A probe without sockets: `addresses` are those of the NICs, `down` the NICs that cannot send, `used` those that
+    sent a request."""
 
     def __init__(self) -> None:
         self._source, self._target, self._last = ADDRESS, socket.inet_aton("10.1.1.1"), ""
         self._socket = Mock(sendto=self._sendto)
-        self.held: dict[str, bytes] = {}
+        self.addresses: dict[str, bytes] = {}
         self.down: set[str] = set()
-        self.asked: list[str] = []
+        self.used: list[str] = []
         self.listed = 0
 
     def _sendto(self, data: bytes, place: tuple[str, int, int, int, bytes]) -> None:
         if place[0] in self.down:
             raise OSError("Network is down")
-        self.asked.append(place[0])
+        self.used.append(place[0])
 
     def _get(self, name: str, request: int, part: slice) -> bytes:
-        return self.held.get(name, b"") if request == ping.SIOCGIFADDR else bytes(6)
+        return self.addresses.get(name, b"") if request == ping.SIOCGIFADDR else bytes(6)
 
     def names(self) -> list[tuple[int, str]]:
         self.listed += 1
-        return list(enumerate(self.held, 1))
+        return list(enumerate(self.addresses, 1))
 
 
 @pytest.fixture
@@ -43,28 +47,28 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Probe:
     return probe
 
 
-def test_whoever_had_the_address_last_is_asked_without_a_list(probe: Probe) -> None:
-    probe.held = {"lo": b"", "eth0": ADDRESS, "eth1": OTHER}
+def test_the_last_interface_is_used_again_without_listing_all(probe: Probe) -> None:
+    probe.addresses = {"lo": b"", "eth0": ADDRESS, "eth1": OTHER}
     assert all(probe.send(number) for number in range(5))
-    assert (probe.asked, probe.listed) == (["eth0"] * 5, 1)
+    assert (probe.used, probe.listed) == (["eth0"] * 5, 1)
 
 
-def test_the_address_is_found_where_it_went(probe: Probe) -> None:
-    probe.held = {"eth0": ADDRESS}
+def test_the_interface_is_found_again_after_a_rename(probe: Probe) -> None:
+    probe.addresses = {"eth0": ADDRESS}
     assert probe.send(1)
-    probe.held = {"peth0": b"", "eth0": b""}
+    probe.addresses = {"peth0": b"", "eth0": b""}
     assert not probe.send(2)
-    probe.held = {"peth0": b"", "br-eth0": ADDRESS}
+    probe.addresses = {"peth0": b"", "br-eth0": ADDRESS}
     assert probe.send(3)
-    assert probe.asked == ["eth0", "br-eth0"]
+    assert probe.used == ["eth0", "br-eth0"]
 
 
-def test_of_two_that_have_it_the_one_that_sends(probe: Probe) -> None:
-    probe.held = {"eth0": ADDRESS, "br-eth0": ADDRESS}
+def test_of_two_interfaces_with_the_address_the_one_that_can_send_is_used(probe: Probe) -> None:
+    probe.addresses = {"eth0": ADDRESS, "br-eth0": ADDRESS}
     assert probe.send(1)
     probe.down = {"eth0"}
     assert probe.send(2)
-    assert probe.asked == ["eth0", "br-eth0"]
+    assert probe.used == ["eth0", "br-eth0"]
 
 
 def test_the_checksum_of_rfc_1071() -> None:
@@ -74,4 +78,4 @@ def test_the_checksum_of_rfc_1071() -> None:
 def test_the_longest_gap_between_replies() -> None:
     assert ping.longest_gap([], 9.0) is None
     assert ping.longest_gap([1.0, 1.1, 1.2, 2.0, 2.1], 2.1) == 0.7
-    assert ping.longest_gap([1.0, 1.1], 16.2) == 15.0, "it was still away at the end"
+    assert ping.longest_gap([1.0, 1.1], 16.2) == 15.0, "it was still unreachable at the end"

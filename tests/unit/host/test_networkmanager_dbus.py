@@ -1,4 +1,4 @@
-"""Many calls to NetworkManager at once, over a bus that answers as it likes."""
+"""Tests of kvmnet/host/networkmanager_dbus.py: many calls at once, over a simulated bus."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kvmnet.system.errors import HostError
 
 
 class Bus:
-    """Answers the newest first, and now and then with what nobody asked for."""
+    """A bus that replies to the newest call first."""
 
     def __init__(self) -> None:
         self.outgoing_serial = count(1)
@@ -34,47 +34,47 @@ class Bus:
     def receive(self, timeout: float) -> Message:
         if self.silent:
             raise TimeoutError
-        asked = self.waiting.pop()
-        word = asked.body[0]
-        answer = new_error(asked, "org.x.No", "s", (f"no {word}",)) if word == "bad" else None
-        answer = answer or new_method_return(asked, "s", (f"got {word}",))
-        answer.header.fields[HeaderFields.reply_serial] = asked.header.serial
+        call = self.waiting.pop()
+        word = call.body[0]
+        answer = new_error(call, "org.x.No", "s", (f"no {word}",)) if word == "bad" else None
+        answer = answer or new_method_return(call, "s", (f"got {word}",))
+        answer.header.fields[HeaderFields.reply_serial] = call.header.serial
         return answer
 
 
 @pytest.fixture
 def bus(monkeypatch: pytest.MonkeyPatch) -> Bus:
-    made = Bus()
-    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: made)
-    return made
+    simulated = Bus()
+    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: simulated)
+    return simulated
 
 
 def calls(*words: str) -> list[Call]:
     return [Call("/x", "org.x", "Do", "s", (word,)) for word in words]
 
 
-def test_answers_stand_in_the_order_of_their_calls(bus: Bus) -> None:
+def test_replies_are_in_the_order_of_their_calls(bus: Bus) -> None:
     words = [str(n) for n in range(3 * WINDOW)]
     assert NetworkManager()._all(calls(*words)) == [f"got {word}" for word in words]
     assert bus.order == words
     assert bus.most == WINDOW
 
 
-def test_a_refusal_is_raised_when_all_have_been_answered(bus: Bus) -> None:
+def test_a_refusal_is_raised_after_all_replies_have_arrived(bus: Bus) -> None:
     with pytest.raises(NMError, match="refused Do: no bad"):
         NetworkManager()._all(calls("a", "bad", "b"))
     assert bus.waiting == []
-    found: list[Any] = NetworkManager()._each(calls("a", "bad"))
-    assert (found[0], type(found[1])) == ("got a", NMError)
+    replies: list[Any] = NetworkManager()._each(calls("a", "bad"))
+    assert (replies[0], type(replies[1])) == ("got a", NMError)
 
 
-def test_one_that_does_not_answer_is_named(bus: Bus) -> None:
+def test_a_call_without_a_reply_is_an_error_with_its_method(bus: Bus) -> None:
     bus.silent = True
-    with pytest.raises(NMError, match="does not answer Do"):
+    with pytest.raises(NMError, match="no reply from NetworkManager to Do"):
         NetworkManager()._all(calls("a"))
 
 
-def test_an_answer_to_an_earlier_question_is_nobodys(bus: Bus) -> None:
+def test_a_late_reply_to_an_earlier_call_is_ignored(bus: Bus) -> None:
     late = new_method_return(networkmanager_dbus._message(calls("late")[0]), "s", ("late",))
     late.header.fields[HeaderFields.reply_serial] = 4711
     answers = [late]
@@ -84,11 +84,11 @@ def test_an_answer_to_an_earlier_question_is_nobodys(bus: Bus) -> None:
 
 
 class Devices:
-    """A bus on which NetworkManager has these devices: name -> (state, UUID of the active profile, or none)."""
+    """A bus with a NetworkManager that has these devices: name -> (state, UUID of the active profile or "")."""
 
-    def __init__(self, **held: tuple[int, str]) -> None:
+    def __init__(self, **devices: tuple[int, str]) -> None:
         self.outgoing_serial = count(1)
-        self.held = held
+        self.devices = devices
         self.waiting: list[Message] = []
 
     def send(self, message: Message, serial: int) -> None:
@@ -96,60 +96,60 @@ class Devices:
         self.waiting.append(message)
 
     def receive(self, timeout: float) -> Message:
-        asked = self.waiting.pop(0)
-        answer = self.answer(asked.header.fields[HeaderFields.path], *asked.body)
-        made = new_method_return(asked, *answer) if answer else new_error(asked, "org.x.UnknownDevice", "s", ("no",))
-        made.header.fields[HeaderFields.reply_serial] = asked.header.serial
-        return made
+        call = self.waiting.pop(0)
+        answer = self.answer(call.header.fields[HeaderFields.path], *call.body)
+        reply = new_method_return(call, *answer) if answer else new_error(call, "org.x.UnknownDevice", "s", ("no",))
+        reply.header.fields[HeaderFields.reply_serial] = call.header.serial
+        return reply
 
     def answer(self, path: str, word: str, name: str = "") -> tuple[str, tuple[Any, ...]] | None:
         kind, _, device = path.rpartition("/")
         if path.endswith("/NetworkManager"):
-            return ("o", (f"/device/{word}",)) if word in self.held else None
-        state, uuid = self.held[device]
-        if state < 0:  # gone since its path was told
+            return ("o", (f"/device/{word}",)) if word in self.devices else None
+        state, uuid = self.devices[device]
+        if state < 0:  # deleted after its path was read
             return None
         values = {"State": ("u", state), "ActiveConnection": ("o", f"/active/{device}" if uuid else "/")}
         return ("v", (values[name] if kind == "/device" else ("s", uuid),))
 
 
-def test_devices_are_asked_for_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = Devices(eth0=(100, "u-1"), br0=(70, "u-2"), eth1=(30, ""), late=(-1, ""))
-    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: held)
+def test_states_and_active_profiles_are_read_by_device_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulated = Devices(eth0=(100, "u-1"), br0=(70, "u-2"), eth1=(30, ""), late=(-1, ""))
+    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: simulated)
     manager = NetworkManager()
     assert manager.states(["eth0", "none", "br0", "eth1", "late"]) == {"eth0": 100, "br0": 70, "eth1": 30}
     assert manager.active(["eth0", "none", "br0", "eth1", "late"]) == {"eth0": "u-1", "br0": "u-2"}
     assert [manager.activated(name) for name in ("eth0", "br0", "none")] == [True, False, False]
 
 
-def test_of_many_devices_all_is_looked_at_once(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
-    bus.silent = True  # so a single call is an error
+def test_many_devices_are_read_in_one_call(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus.silent = True  # a call over the bus would be an error
     names = [f"v{number}" for number in range(networkmanager_dbus.MANY + 1)]
 
-    def told(value: Any) -> dict[str, Any]:
+    def as_property(value: Any) -> dict[str, Any]:
         return {"data": value}
 
-    found: dict[str, Any] = {"/settings": {}}
+    objects: dict[str, Any] = {"/settings": {}}
     for name in names[1:]:
-        device = {"Interface": told(name), "State": told(100 if name != "v2" else 50)}
-        device["ActiveConnection"] = told(f"/active/{name}" if name != "v2" else "/")
-        found[f"/device/{name}"] = {f"{BUS}.Device": device}
+        device = {"Interface": as_property(name), "State": as_property(100 if name != "v2" else 50)}
+        device["ActiveConnection"] = as_property(f"/active/{name}" if name != "v2" else "/")
+        objects[f"/device/{name}"] = {f"{BUS}.Device": device}
         if name != "v2":
             for path, uuid in ((f"/active/{name}", f"u-{name}"), (f"/going/{name}", "u-old")):
-                active = {"Uuid": told(uuid), "Devices": told([f"/device/{name}"])}
-                found[path] = {f"{BUS}.Connection.Active": active}
-    old = {"Interface": told("v3"), "State": told(10), "ActiveConnection": told("/")}
-    found["/device/old"] = {f"{BUS}.Device": old}
-    monkeypatch.setattr(programs, "run_json", lambda *_: {"data": [found]})
+                active = {"Uuid": as_property(uuid), "Devices": as_property([f"/device/{name}"])}
+                objects[path] = {f"{BUS}.Connection.Active": active}
+    old = {"Interface": as_property("v3"), "State": as_property(10), "ActiveConnection": as_property("/")}
+    objects["/device/old"] = {f"{BUS}.Device": old}
+    monkeypatch.setattr(programs, "run_json", lambda *_: {"data": [objects]})
     manager = NetworkManager()
     assert manager.states(names) == {name: 50 if name == "v2" else 100 for name in names[1:]}
     assert manager.active(names) == {name: f"u-{name}" for name in names[1:] if name != "v2"}
 
 
-def test_a_look_that_is_not_answered_is_told(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_busctl_is_an_error_of_networkmanager(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: str, **__: object) -> str:
         raise HostError("busctl: no reply")
 
     monkeypatch.setattr(programs, "run", run)
-    with pytest.raises(NMError, match=r"does not answer: .*busctl: no reply"):
+    with pytest.raises(NMError, match=r"no reply from NetworkManager: .*busctl: no reply"):
         NetworkManager().states([f"v{number}" for number in range(networkmanager_dbus.MANY + 1)])

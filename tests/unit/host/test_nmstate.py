@@ -1,4 +1,4 @@
-"""The binding as a backend, with a library that does what a test needs."""
+"""Tests of kvmnet/host/nmstate.py: the Python binding with a simulated library, and nmstatectl as a script."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ STATE: dict[str, Any] = {"interfaces": []}
 
 
 class NmstateValueError(Exception):
-    """As the binding names it."""
+    """An error of the binding."""
 
 
 class Manager:
-    """A NetworkManager whose checkpoints a test sets."""
+    """A NetworkManager whose checkpoints the test sets."""
 
     checkpoints_now: ClassVar[list[str]] = []
     silent = False
@@ -37,10 +37,10 @@ class Manager:
 
     def checkpoints(self) -> list[str]:
         if Manager.silent:
-            raise NMError("no answer")
+            raise NMError("no reply")
         return list(Manager.checkpoints_now)
 
-    def lasts(self, path: str) -> int:
+    def rollback_timeout(self, path: str) -> int:
         return 15 if path == "/Checkpoint/other" else 30
 
 
@@ -63,7 +63,7 @@ def binding(apply: Callable[[], None]) -> tuple[Libnmstate, list[dict[str, Any]]
     return Libnmstate(SimpleNamespace(apply=applied, show=lambda: STATE, __version__="2.2.38")), calls
 
 
-def test_it_applies_in_memory_uncommitted_and_notes_the_checkpoint_while_it_works(tmp_path: Path) -> None:
+def test_the_binding_applies_in_memory_and_records_its_checkpoint_during_the_call(tmp_path: Path) -> None:
     log = tmp_path / "log"
     seen: list[str] = []
 
@@ -73,18 +73,18 @@ def test_it_applies_in_memory_uncommitted_and_notes_the_checkpoint_while_it_work
         end = time.monotonic() + 10
         while time.monotonic() < end and not seen:
             seen.extend(log.read_text().splitlines() if log.exists() else [])
-        logging.info("what the library tells at its end")
-        logging.debug("and what nobody asks for")
+        logging.info("a message at the end")
+        logging.debug("a message of a lower level")
 
     memory = {"verify_change": False, "save_to_disk": False, "commit": False}
     library, calls = binding(work)
     library.apply(STATE, 30, log)
     assert calls == [{**memory, "state": STATE, "rollback_timeout": 30}]
     assert seen == ["Created checkpoint /Checkpoint/2"]
-    assert log.read_text().splitlines() == [*seen, "[INFO] what the library tells at its end"]
+    assert log.read_text().splitlines() == [*seen, "[INFO] a message at the end"]
 
 
-def test_its_errors_read_as_the_programs(tmp_path: Path) -> None:
+def test_an_error_of_the_binding_has_the_message_of_nmstatectl(tmp_path: Path) -> None:
     def work() -> None:
         raise NmstateValueError("unknown field `colour`\nat line 1")
 
@@ -93,7 +93,7 @@ def test_its_errors_read_as_the_programs(tmp_path: Path) -> None:
     assert "line 1" in raised.value.details
 
 
-def test_an_error_without_a_class_tells_its_kind_once(tmp_path: Path) -> None:
+def test_an_error_without_its_own_class_has_its_kind_only_once(tmp_path: Path) -> None:
     class NmstateError(Exception):
         pass
 
@@ -104,7 +104,7 @@ def test_an_error_without_a_class_tells_its_kind_once(tmp_path: Path) -> None:
         binding(work)[0].apply(STATE, 30, tmp_path / "log")
 
 
-def test_a_networkmanager_that_does_not_answer_for_a_moment_ends_nothing(tmp_path: Path) -> None:
+def test_the_apply_continues_while_networkmanager_does_not_reply(tmp_path: Path) -> None:
     def work() -> None:
         Manager.silent = True
         time.sleep(0.2)
@@ -116,12 +116,12 @@ def test_a_networkmanager_that_does_not_answer_for_a_moment_ends_nothing(tmp_pat
     assert "Checkpoint/2" in (tmp_path / "log").read_text()
 
 
-def test_a_hanging_library_is_not_waited_for(tmp_path: Path) -> None:
-    with pytest.raises(NmstateError, match="has not ended within 0 s"):
+def test_a_library_that_hangs_is_an_error_after_the_timeout(tmp_path: Path) -> None:
+    with pytest.raises(NmstateError, match="has not finished within 0 s"):
         binding(lambda: time.sleep(5))[0].apply(STATE, -60, tmp_path / "log")
 
 
-def test_a_signal_reaches_who_waits_for_it(tmp_path: Path) -> None:
+def test_a_signal_interrupts_the_wait_for_the_library(tmp_path: Path) -> None:
     class Cancelled(BaseException):
         pass
 
@@ -139,15 +139,15 @@ def test_a_signal_reaches_who_waits_for_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "good"),
+    ("module", "is_usable"),
     [
         (SimpleNamespace(BASE_ON_RUST=True), True),
         (SimpleNamespace(clib_wrapper=object()), True),
         (SimpleNamespace(generate_configurations=object(), __version__="2.0.0"), False),
     ],
 )
-def test_an_old_libnmstate_in_python_is_no_backend(module: Any, good: bool) -> None:
-    assert nmstate._on_the_library(module) is good
+def test_an_old_libnmstate_without_rust_is_not_used(module: Any, is_usable: bool) -> None:
+    assert nmstate._is_nmstate_2(module) is is_usable
 
 
 def program(folder: Path, *lines: str) -> str:
@@ -157,7 +157,7 @@ def program(folder: Path, *lines: str) -> str:
     return str(file)
 
 
-def test_nmstatectls_reason_is_found_in_its_log(tmp_path: Path) -> None:
+def test_the_error_is_found_in_the_log_of_nmstatectl(tmp_path: Path) -> None:
     ctl = Nmstatectl(
         program(tmp_path, "echo '[x INFO y] begun' >&2", "echo 'NmstateError: Verification: no' >&2", "exit 1")
     )
@@ -173,6 +173,6 @@ def test_a_hanging_nmstatectl_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_missing_nmstate_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nmstate.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(NmstateError, match="dnf install python3-libnmstate"):
         find_backend("nmstatectl")

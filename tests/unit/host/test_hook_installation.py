@@ -1,4 +1,4 @@
-"""The hook's files: put in place once, known when they are another version's, taken away."""
+"""Tests of kvmnet/host/hook_installation.py and of the commands `kvmnet hook`: install, status, remove."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from kvmnet.system.errors import HostError
 
 
 class System:
-    """What the programs of the system are told and answer."""
+    """Simulated programs of the system; `commands` are those that were run."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.commands: list[str] = []
         self.active = "virtqemud.service"
         self.host: Optional[str] = "a"
         self.enabled = False
         self.more: dict[str, Any] = {}
 
     def run(self, *argv: str, timeout: float = 30.0) -> str:
-        self.told.append(" ".join(argv))
+        self.commands.append(" ".join(argv))
         if argv[:2] == ("systemctl", "is-active") and argv[-1] != self.active:
             raise HostError("inactive")
         if argv[:2] == ("systemctl", "is-enabled") and not self.enabled:
@@ -45,15 +45,15 @@ class System:
 
 @pytest.fixture
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
-    made = System()
+    simulated = System()
     (tmp_path / "libvirt").mkdir()
-    monkeypatch.setattr(programs, "run", made.run)
+    monkeypatch.setattr(programs, "run", simulated.run)
     monkeypatch.setattr(hook_installation, "LIBVIRT", str(tmp_path / "libvirt"))
     for name, file in (("HOOK", "libvirt/hooks/qemu.d/kvmnet"), ("RULE", "rule"), ("UNIT_FILE", "unit")):
         monkeypatch.setattr(hook_installation, name, str(tmp_path / file))
     monkeypatch.setattr(hook, "RUN_DIR", str(tmp_path / "run"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    return made
+    return simulated
 
 
 def hook_cli(capfdbinary: Any, *words: str) -> tuple[int, str, str]:
@@ -62,7 +62,7 @@ def hook_cli(capfdbinary: Any, *words: str) -> tuple[int, str, str]:
     return code, out.decode(), err.decode()
 
 
-def test_install_and_again(system: System, tmp_path: Path, capfdbinary: Any) -> None:
+def test_a_second_install_changes_nothing(system: System, tmp_path: Path, capfdbinary: Any) -> None:
     assert hook_installation.wanting()
     assert hook_cli(capfdbinary, "status")[0] == 1
     code, out, _ = hook_cli(capfdbinary, "install")
@@ -71,31 +71,32 @@ def test_install_and_again(system: System, tmp_path: Path, capfdbinary: Any) -> 
     put = tmp_path / "libvirt/hooks/qemu.d/kvmnet"
     assert put.read_bytes() == Path(hook.__file__).read_bytes() and put.stat().st_mode & 0o777 == 0o755
     assert put.read_text().startswith("#!/usr/bin/python3 -I\n")
-    assert "systemctl restart virtqemud.service" in system.told
-    assert "systemctl restart libvirtd.service" not in system.told
+    assert "systemctl restart virtqemud.service" in system.commands
+    assert "systemctl restart libvirtd.service" not in system.commands
     assert not hook_installation.wanting()
-    system.told.clear()
+    system.commands.clear()
     assert "wrote" not in hook_cli(capfdbinary, "install")[1]
-    assert not [words for words in system.told if "restart" in words]
+    assert not [words for words in system.commands if "restart" in words]
     code, out, _ = hook_cli(capfdbinary, "status")
     assert code == 0 and "the hook is installed\n" in out and "  peth0.2: one\n" in out
 
 
-def test_the_unit_and_the_rule(system: System) -> None:
+def test_the_unit_and_the_udev_rule_have_the_right_content(system: System) -> None:
     hook_installation.install(lambda _: None, restart=False)
     unit, rule = Path(hook_installation.UNIT_FILE).read_text(), Path(hook_installation.RULE).read_text()
     for words in ("After=", "WantedBy="):
         assert f"{words}libvirtd.service virtqemud.service\n" in unit
     assert "/usr/bin/python3 -I /etc/libvirt/hooks/qemu.d/kvmnet --reconcile\n" in unit
     assert 'TEST=="/run/kvmnet/guests/vlans/$name", ENV{NM_UNMANAGED}="1"\n' in rule
-    assert not [words for words in system.told if "restart" in words]
+    assert not [words for words in system.commands if "restart" in words]
 
 
 @pytest.mark.parametrize(
-    ("enforce", "allowed", "told"), [("1", "0 0", True), ("1", "1 1", False), ("0", "0 0", False), ("1", None, False)]
+    ("enforce", "allowed", "is_blocked"),
+    [("1", "0 0", True), ("1", "1 1", False), ("0", "0 0", False), ("1", None, False)],
 )
-def test_selinux_that_would_stop_the_hook_is_told(
-    system: System, tmp_path: Path, capfdbinary: Any, monkeypatch: Any, enforce: str, allowed: Any, told: bool
+def test_a_warning_is_printed_if_selinux_blocks_the_hook(
+    system: System, tmp_path: Path, capfdbinary: Any, monkeypatch: Any, enforce: str, allowed: Any, is_blocked: bool
 ) -> None:
     monkeypatch.setattr(hook_installation, "SELINUX", str(tmp_path))
     (tmp_path / "booleans").mkdir()
@@ -104,10 +105,10 @@ def test_selinux_that_would_stop_the_hook_is_told(
         (tmp_path / "booleans/virt_hooks_unconfined").write_text(allowed)
     for verb in ("install", "status"):
         code, _, err = hook_cli(capfdbinary, verb)
-        assert code == 0 and ("setsebool -P virt_hooks_unconfined on" in err) is told
+        assert code == 0 and ("setsebool -P virt_hooks_unconfined on" in err) is is_blocked
 
 
-def test_status_says_why_it_knows_no_definition(system: System, capfdbinary: Any, monkeypatch: Any) -> None:
+def test_status_prints_why_there_are_no_allowed_devices(system: System, capfdbinary: Any, monkeypatch: Any) -> None:
     hook_installation.install(lambda _: None)
     assert "VLAN devices that it creates on demand: peth0.2\n" in hook_cli(capfdbinary, "status")[1]
     system.host = None
@@ -121,7 +122,7 @@ def test_status_says_why_it_knows_no_definition(system: System, capfdbinary: Any
     assert code == 1 and "/x/hook.json is damaged: run `kvmnet apply` to write it again" in out
 
 
-def test_a_hook_that_cannot_work_is_not_called_installed(system: System, capfdbinary: Any) -> None:
+def test_a_hook_that_cannot_run_does_not_count_as_installed(system: System, capfdbinary: Any) -> None:
     hook_installation.install(lambda _: None)
     assert hook_cli(capfdbinary, "status")[0] == 0
     Path(hook_installation.HOOK).chmod(0o644)
@@ -136,7 +137,7 @@ def test_a_hook_that_cannot_work_is_not_called_installed(system: System, capfdbi
     assert hook_cli(capfdbinary, "status")[0] == 0
 
 
-def test_another_versions_file_is_known(system: System, capfdbinary: Any) -> None:
+def test_a_file_of_another_version_is_reported(system: System, capfdbinary: Any) -> None:
     hook_installation.install(lambda _: None)
     Path(hook_installation.HOOK).write_text("#!/bin/sh\n")
     code, out, _ = hook_cli(capfdbinary, "status")
@@ -145,33 +146,39 @@ def test_another_versions_file_is_known(system: System, capfdbinary: Any) -> Non
     assert (found["installed"], found["other_version"], found["missing"]) == (False, [hook_installation.HOOK], [])
 
 
-def test_remove_names_what_stays(system: System, tmp_path: Path, capfdbinary: Any, monkeypatch: Any) -> None:
+def test_remove_prints_the_devices_that_are_kept(
+    system: System, tmp_path: Path, capfdbinary: Any, monkeypatch: Any
+) -> None:
     hook_installation.install(lambda _: None)
     (tmp_path / "run/vlans").mkdir(parents=True)
-    (tmp_path / "run/vlans/lo").write_text("{}")  # a device that is there on every machine
+    (tmp_path / "run/vlans/lo").write_text("{}")  # a device that every host has
     code, out, _ = hook_cli(capfdbinary, "remove")
-    assert code == 0 and "lo stays (no known guest); without the hook nobody removes it" in out
+    assert code == 0 and "lo is kept (no known guest); remove it when no guest needs it: ip link delete lo\n" in out
     assert not any(
         Path(path).exists() for path in (hook_installation.HOOK, hook_installation.RULE, hook_installation.UNIT_FILE)
     )
-    assert f"systemctl disable {hook_installation.UNIT}" in system.told
+    assert f"systemctl disable {hook_installation.UNIT}" in system.commands
     (tmp_path / "run/vlans/lo").unlink()
     assert hook_cli(capfdbinary, "remove")[1] == "the hook is removed\n"
     code, _, err = hook_cli(capfdbinary, "reconcile")
     assert code == 5 and "kvmnet hook install" in err
 
 
-def test_refused_without_libvirt_or_root(system: System, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_install_is_refused_without_libvirt_or_root(
+    system: System, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path(hook_installation.LIBVIRT).rmdir()
     assert not hook_installation.wanting()
-    with pytest.raises(Refused, match="no libvirt"):
+    with pytest.raises(Refused, match="libvirt is not installed"):
         hook_installation.install(lambda _: None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     for verb in ("install", "remove", "reconcile"):
         assert hook_cli(capfdbinary, verb)[0] == 5
 
 
-def test_a_failing_program_is_a_message(system: System, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_program_is_an_error_message(
+    system: System, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*argv: str, **_: Any) -> str:
         raise HostError("udevadm: not found")
 

@@ -1,0 +1,33 @@
+"""Tests of kvmnet/host/raw_sockets.py, with datagram sockets on the loopback interface."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from kvmnet.host.raw_sockets import receive, source_address
+
+
+def test_the_source_address_is_that_of_the_route() -> None:
+    assert source_address(socket.AF_INET, "127.0.0.1") == bytes([127, 0, 0, 1])
+
+
+def test_all_waiting_packets_are_received_with_their_senders() -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):
+        receiver.bind(("127.0.0.1", 0))
+        sender.bind(("127.0.0.1", 0))
+        for data in (b"one", b"two"):
+            sender.sendto(data, receiver.getsockname())
+        assert list(receive(receiver, 5, 100)) == [(b"one", sender.getsockname()), (b"two", sender.getsockname())]
+
+
+def test_without_a_packet_the_wait_ends_in_time() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        begin = time.monotonic()
+        assert list(receive(receiver, 0.1, 100)) == []
+        assert 0.05 < time.monotonic() - begin < 3
+        assert list(receive(receiver, -1, 100)) == []
