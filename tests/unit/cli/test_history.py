@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import pytest
 
@@ -13,7 +13,7 @@ from kvmnet.transaction.history import ended
 from tests.unit.cli.samples import DATE, Event, event
 
 CHANGE = {"boot": "one", "host": "h", "changes": [{}]}
-END = {"outcome": "rolled back", "verified": True}
+END: dict[str, Any] = {"outcome": "rolled back", "verified": True}
 
 
 def steps(*ops: str) -> list[Event]:

@@ -77,7 +77,7 @@ def bond_seeds(
 ) -> dict[str, Step]:
     """The profiles that are prepared for a bond of two NICs, by interface. `addressed` is the NIC with an address."""
     (folder / "cluster.yaml").write_text(BOND)
-    bundle = load(folder / "cluster.yaml").bundle("hv")
+    bundle = load(str(folder / "cluster.yaml")).bundle("hv")
     macs = {"eth0": "02:00:00:00:00:01", "eth1": "02:00:00:00:00:02"}
     state: dict[str, Any] = {"interfaces": [{"name": name, "type": "ethernet"} for name in macs]}
     for interface in state["interfaces"]:

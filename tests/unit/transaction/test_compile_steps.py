@@ -102,7 +102,7 @@ def test_a_change_that_only_renames_waits_for_a_confirmation_too(tmp_path: Path,
     (tmp_path / "cluster.yaml").write_text(text + "      lan0: {mac: 00:14:4f:80:de:00}\n")
     live = before()
     live = replace(live, state={"interfaces": [{**i, "ipv4": {}, "ipv6": {}} for i in live.state["interfaces"]]})
-    plan = make_plan(load(tmp_path / "cluster.yaml").bundle("h"), live)
+    plan = make_plan(load(str(tmp_path / "cluster.yaml")).bundle("h"), live)
     plan = replace(plan, state={})
     assert [r.new for r in plan.renames] == ["lan0"]
     compiled = [s["op"] for s in compile_steps(plan, live, {}, Terms(120, confirm=confirm))]

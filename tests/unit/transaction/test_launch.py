@@ -42,7 +42,7 @@ def test_following_ends_with_the_transaction() -> None:
 def test_following_notices_that_the_worker_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(units, "is_unit_alive", lambda unit: False)
     clock = iter(float(n) for n in range(0, 1000, 3))
-    monkeypatch.setattr(launch.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
 
 
@@ -53,7 +53,7 @@ def test_systemd_is_asked_only_when_no_process_has_the_lock(tmp_path: Path, monk
     monkeypatch.setattr(lock, "is_locked", lambda state: state == tmp_path and next(taken))
     monkeypatch.setattr(units, "is_unit_alive", lambda unit: bool(asked.append(unit)))
     monkeypatch.setattr(launch, "WORKER_CHECK_SECONDS", 0)
-    monkeypatch.setattr(launch.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.sleep", lambda _: None)
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
     assert asked == [launch.unit_name("T")] and next(taken, None) is None
 
@@ -206,7 +206,7 @@ def test_a_file_that_cannot_be_written_is_a_refusal_that_leaves_nothing(
 def test_a_folder_that_cannot_be_created_is_a_refusal_that_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: Prepared, word: str
 ) -> None:
-    launch.safeguards.install(tmp_path, PROGRAM)
+    safeguards.install(tmp_path, PROGRAM)
     monkeypatch.setattr(safeguards, "install", lambda *_: None)
     monkeypatch.setattr(Path, word, raising(OSError(errno.EIO, "broken")))
     with pytest.raises(Refused, match="broken") as refused:

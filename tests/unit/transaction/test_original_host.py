@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_a_keyfile_without_a_uuid_is_restored_too(tmp_path: Path) -> None:
 
 
 def test_a_bond_from_before_kvmnet_is_activated_and_compared(tmp_path: Path) -> None:
-    bond = {"name": "bond0", "mac": None, "kind": "bond", "address": MAC, "altnames": []}
+    bond: dict[str, Any] = {"name": "bond0", "mac": None, "kind": "bond", "address": MAC, "altnames": []}
     snapshot = {
         "links": {"eth0": link("eth0", master="bond0"), "bond0": bond},
         "profiles": [{"uuid": u, "device": d, "file": "", "id": d} for u, d in (("u-1", "eth0"), ("u-2", "bond0"))],

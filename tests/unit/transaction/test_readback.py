@@ -28,7 +28,7 @@ def shows(monkeypatch: pytest.MonkeyPatch, *shown: dict[str, Any], addresses: di
 
 def test_missing_interfaces_and_addresses_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     shows(monkeypatch, {"name": "peth0", "promiscuous": True, "up": False}, addresses={"peth0": []})
-    wanted = [
+    wanted: list[dict[str, Any]] = [
         {"name": "peth0", "master": "eth0", "promiscuous": True, "addresses": ["10.0.0.1/8"], "routes": []},
         {"name": "eth0", "addresses": [], "routes": []},
     ]

@@ -40,7 +40,7 @@ def test_systemd_reloads_its_units_only_when_one_has_changed(
 
 
 def settings(unit: str) -> dict[str, str]:
-    text = safeguards.UNITS[unit].format(state="/var/lib/kvmnet", python=safeguards.SYSTEM_PYTHON)
+    text = safeguards.UNITS[unit].format(state="/var/lib/kvmnet", python=programs.SYSTEM_PYTHON)
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 

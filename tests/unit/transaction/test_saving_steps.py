@@ -41,7 +41,7 @@ def test_a_bond_is_saved_after_its_bridge_and_before_its_ports(tmp_path: Path) -
     (tmp_path / "cluster.yaml").write_text(BOND)
     live = before()
     live = replace(live, links={**live.links, "eth1": Link("eth1", "02:00:00:00:00:02", None)})
-    compiled = compile_steps(make_plan(load(tmp_path / "cluster.yaml").bundle("hv"), live), live, {}, Terms(120))
+    compiled = compile_steps(make_plan(load(str(tmp_path / "cluster.yaml")).bundle("hv"), live), live, {}, Terms(120))
     assert compiled[index_of("save", compiled)]["interfaces"] == [
         ["br-bond0", "br-bond0.5"],
         ["bond0", "bond0.5", "bond0.2", "mvt-c00002"],
@@ -81,7 +81,7 @@ def test_an_interface_that_is_to_be_down_stays_down_at_boot() -> None:
 def test_networkmanagers_settings_are_removed_from_a_host_without_guests() -> None:
     bundle = replace(BUNDLE, guests=None, state={"interfaces": []}, nics=(), links={})
     live = replace(after(BUNDLE), state={"interfaces": []})
-    compiled = compile_steps(make_plan(bundle, live), live, set(), Terms(120))
+    compiled = compile_steps(make_plan(bundle, live), live, {}, Terms(120))
     step = next(s for s in compiled if s.get("reload") == "NetworkManager")
     assert (step["files"], step["remove"]) == ({}, ["/etc/NetworkManager/conf.d/90-kvmnet-guests.conf"])
     assert step["remove"][0] in touched_files(compiled)

@@ -71,7 +71,7 @@ def test_inactive_profiles_are_restored_too(tmp_path: Path) -> None:
     (tmp_path / "cluster.yaml").write_text(BOND)
     live = before()
     live = replace(live, links={**live.links, "eth1": Link("eth1", "02:00:00:00:00:02", None)})
-    plan = make_plan(load(tmp_path / "cluster.yaml").bundle("hv"), live)
+    plan = make_plan(load(str(tmp_path / "cluster.yaml")).bundle("hv"), live)
     compiled = compile_steps(plan, live, {("eth1", "802-3-ethernet"): ["u-9"]}, Terms(120))
     assert {"u-1", "u-9"} <= set(touched_profiles(compiled))
 
@@ -90,7 +90,7 @@ def test_an_interface_that_an_inactive_profile_creates_is_removed_by_the_undo() 
 def bond_without_options(tmp_path: Path, **options: str) -> list[Step]:
     """The steps for a bond whose options have left the definition; `options` are those of the running bond."""
     (tmp_path / "cluster.yaml").write_text(BOND)
-    bundle = load(tmp_path / "cluster.yaml").bundle("hv")
+    bundle = load(str(tmp_path / "cluster.yaml")).bundle("hv")
     live = before()
     bond = {"name": "bond0", "type": "bond", "state": "up", "link-aggregation": {"options": options}}
     live = replace(

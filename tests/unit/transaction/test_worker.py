@@ -31,13 +31,13 @@ def unit_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(safeguards, "UNIT_DIR", folder)
     monkeypatch.setattr(programs, "run", lambda *words, **_: "")
     monkeypatch.setattr(worker, "_run_steps", lambda *_: None)
-    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     return folder
 
 
 def worked(state: Path, *, removes: bool) -> tuple[int, Any]:
     """The worker's exit code, and the outcome in the journal, which is in the history then."""
-    transaction = {"id": "T", "steps": [], "watch": None, "backend": "nmstatectl", "removes": removes}
+    transaction: dict[str, Any] = {"id": "T", "steps": [], "watch": None, "backend": "nmstatectl", "removes": removes}
     (state / "open" / "transaction.json").write_text(json.dumps(transaction))
     code = worker.work(state)
     assert not (state / "open").exists()
