@@ -20,7 +20,7 @@ from kvmnet.core.views import layout
 if TYPE_CHECKING:
     from kvmnet.core.definition.document import Source
     from kvmnet.core.definition.model import Cluster
-    from kvmnet.core.definition.naming_policy import Profile
+    from kvmnet.core.definition.naming_policy import NamingPolicy
     from kvmnet.core.views.host_view import HostView
 
 
@@ -64,17 +64,17 @@ def load_schema(name: str) -> schema.Schema:
 
 
 @cache
-def load_profiles() -> Mapping[str, Profile]:
+def load_naming_policies() -> Mapping[str, NamingPolicy]:
     """Return the naming policies of kvmnet by name. Raises ValueError if one of the files is invalid."""
-    policies: dict[str, Profile] = {}
-    for name, text in resources.read_profiles().items():
+    policies: dict[str, NamingPolicy] = {}
+    for name, text in resources.read_naming_policies().items():
         tree, problems = document.parse(document.Source(name, text))
         if tree is not None:
             tree, schema_problems = load_schema("profile").apply(tree)
             problems += schema_problems
         if tree is None or problems:
             raise ValueError(f"naming policy {name}: {problems[0].message if problems else 'empty'}")
-        policy = naming_policy.read_profile(tree)
+        policy = naming_policy.read_naming_policy(tree)
         policies[policy.name] = policy
     return policies
 
@@ -103,8 +103,8 @@ def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Opt
     all_problems += merge_problems
     tree, schema_problems = load_schema("cluster").apply(tree)
     all_problems += schema_problems
-    cluster = build.read_cluster(tree, load_profiles())
-    views = layout.views_of(cluster)
+    cluster = build.read_cluster(tree, load_naming_policies())
+    views = layout.build_host_views(cluster)
     all_problems += checks.run(checks.Context(cluster, views))
     all_problems, silenced = suppressions.sort_out(tree, all_problems)
     return Definition(cluster, in_order(all_problems), texts, views, tuple(silenced))

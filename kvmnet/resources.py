@@ -30,6 +30,6 @@ def schema_names() -> list[str]:
     return sorted(path.name.split(".")[0] for path in _folder("schemas").glob("*.schema.json"))
 
 
-def read_profiles() -> dict[str, str]:
+def read_naming_policies() -> dict[str, str]:
     """Return the text of each naming policy of kvmnet by its file name."""
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(_folder("profiles").glob("*.yaml"))}

@@ -180,7 +180,7 @@ class _Reading:
 
     def _links(self) -> None:
         """The .link files, read as udev reads them."""
-        wanted = {nic.mac: nic.name for nic in self.view.nics if nic.named}
+        wanted = {nic.mac: nic.name for nic in self.view.nics if nic.has_link_file}
         there = {}
         for file, text in self.bundle.links.items():
             mac = re.findall(r"^PermanentMACAddress=(.*)$", text, re.MULTILINE)

@@ -80,9 +80,9 @@ def read_allowed_codes(allow: Optional[list[str]]) -> frozenset[str]:
     """Return the codes of --allow. Raises Usage for one that does not exist or cannot be overridden."""
     if not allow:
         return frozenset()
-    from kvmnet.core.refusals import allowed
+    from kvmnet.core.refusals import parse_allowed_codes
 
-    return allowed(allow)
+    return parse_allowed_codes(allow)
 
 
 def read_confirm_seconds(confirm_within: Optional[int], no_confirm: bool) -> Optional[int]:

@@ -17,7 +17,7 @@ from kvmnet.core.live.live_host import Live
 from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.planning.plan_basis import Basis, basis_of
-from kvmnet.core.refusals import GIVING_BACK, Case, Refusal, find
+from kvmnet.core.refusals import GIVING_BACK, Case, Refusal, find_refusals
 from kvmnet.core.rendering.bundle import Bundle
 
 
@@ -33,7 +33,7 @@ class Assessment(Case):
     @cached_property
     def refusals(self) -> tuple[Refusal, ...]:
         """The reasons not to make the change, overridden or not."""
-        return tuple(find(self, self.codes))
+        return tuple(find_refusals(self, self.codes))
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def test_first_apply(host: Machine, peer: Machine, definition: str) -> None:
     with injection.nmstatectl(host, slow), connections(peer) as tried:
         result = host.run("kvmnet apply /root/cluster.yaml", check=False, timeout=120)
     assert result.code == 0, result
-    assert "kept: the host is as defined" in result.stdout
+    assert "kept: the host matches the definition" in result.stdout
     begin, end = (float(line) for line in host.out("cat /root/trial").splitlines())
     during = [attempt for attempt in tried.attempts if begin < float(str(attempt["at"])) < end - 1]
     assert len(during) >= 5
@@ -77,7 +77,7 @@ def test_second_apply_writes_nothing(host: Machine, peer: Machine) -> None:
     monitor = host.start(MONITOR)
     result = host.run("kvmnet apply /root/cluster.yaml", check=False)
     said = monitor.stop().stdout
-    assert (result.code, result.stdout) == (0, "vm-container-0-0: nothing to do, the host is as defined\n")
+    assert (result.code, result.stdout) == (0, "vm-container-0-0: nothing to do: the host matches the definition\n")
     assert "member=" in said, "the monitor saw not even the reading"
     assert seen_writes(said) == set()
     assert host.out(files) == before
@@ -119,7 +119,9 @@ def test_the_committed_bundle_says_the_same(host: Machine) -> None:
     """Without the definition; and one that was changed by hand is refused."""
     host.run("kvmnet render /root/cluster.yaml -o /root/states")
     result = host.run("kvmnet apply --bundle /root/states/vm-container-0-0", check=False)
-    assert (result.code, result.stdout) == (0, "vm-container-0-0: nothing to do, the host is as defined\n"), result
+    assert (result.code, result.stdout) == (0, "vm-container-0-0: nothing to do: the host matches the definition\n"), (
+        result
+    )
     host.run("sed -i s/10.1.255.254/10.1.255.250/ /root/states/vm-container-0-0/nmstate.yml")
     result = host.run("kvmnet apply --bundle /root/states/vm-container-0-0", check=False)
     assert (result.code, "digest" in result.stderr) == (1, True), result
@@ -174,7 +176,7 @@ def test_a_bad_change_of_a_host_that_is_ours_undoes_itself(host: Machine, peer: 
     result = host.run(on_a_terminal, check=False, timeout=120)
     assert result.code == 3, result
     assert "\x1b[" in result.stdout, "on a terminal the step that is under way is shown"
-    assert "rolled back: the host is as it was before" in result.stdout
+    assert "rolled back and verified: the host is as before the change" in result.stdout
     assert picture.whole(host) == before
     check_picture(host, peer)
 

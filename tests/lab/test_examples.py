@@ -245,7 +245,9 @@ def test_each_after_each_other_one(machines: tuple[Machine, Machine], before: di
             raise AssertionError(f"{wanted} after {told}: {error}") from error
         assert reachable(peer, address_of(bundle)), f"{wanted} after {told}"
         again = host.run(f"kvmnet apply --yes --host {wanted} /root/{name}.yaml", check=False, timeout=120)
-        assert again.stdout == f"{wanted}: nothing to do, the host is as defined\n", f"{wanted} after {told}: {again}"
+        assert again.stdout == f"{wanted}: nothing to do: the host matches the definition\n", (
+            f"{wanted} after {told}: {again}"
+        )
         told = wanted
     result = host.run("kvmnet remove --yes", check=False, timeout=200)
     assert result.code == 0, result

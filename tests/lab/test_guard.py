@@ -291,7 +291,7 @@ def test_the_operators_address_is_probed_after_the_change(
     call = anew(ssh).replace("ssh ", f"ssh -b {own} ", 1)
     try:
         told = peer.out(f"{call} kvmnet plan /root/cluster.yaml")
-        assert f"after the change must answer: 10.1.1.1, {own}" in told.splitlines(), told
+        assert f"targets that must reply after the change: 10.1.1.1, {own}" in told.splitlines(), told
         injection.pause(host, 7, event="done")
         job = peer.start(f"{call} kvmnet apply --yes --no-confirm /root/cluster.yaml")
         injection.wait_paused(host, job)

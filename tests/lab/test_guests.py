@@ -194,7 +194,7 @@ def test_a_device_that_a_guest_is_on_is_not_made_the_hosts_own(machine: Machine)
         ((tap, _, _),) = macvtaps_over(machine, "peth0.2")
         before, over, history = picture.whole(machine), links(machine)[tap], machine.out("kvmnet history")
         result = apply(machine, definition="always.yaml")
-        refused(result, "KVN526", f"peth0.2 is to be there from boot, but running guests are on it by {tap} ({TAGGED})")
+        refused(result, "KVN526", f"peth0.2 would become a permanent VLAN, but running guests use it: {tap} ({TAGGED})")
         assert picture.whole(machine) == before
         assert (links(machine)[tap], machine.out("kvmnet history")) == (over, history)
     until_vlans(machine, "peth0.3")
@@ -227,8 +227,8 @@ def test_a_plan_names_the_guests_that_it_touches(machine: Machine) -> None:
             (BRIDGED, "eth0: eth0 is removed"),
             (TAGGED, "peth0.2: peth0.2 has no uplink any more (eth0 is taken down)"),
         ):
-            lost = f"the guest {guest} would lose its network for good ({taps[guest]} on {why})"
-            assert f"KVN527: {lost}" in result.stderr and f"--allow-guest-loss {guest} goes on" in result.stderr, result
+            lost = f"guest {guest} would be disconnected permanently ({taps[guest]} on {why})"
+            assert f"KVN527: {lost}" in result.stderr and f"--allow-guest-loss {guest}\n" in result.stderr, result
         machine.run("systemctl kill -s STOP libvirtd")
         try:
             told = planned(machine, smaller)

@@ -45,7 +45,7 @@ hosts:
     interfaces:
       eth0: {{network: leased, mac: {HOST_MAC}, ipv4: dhcp, ipv6: auto}}
 """
-NOTHING = "host: nothing to do, the host is as defined\n"
+NOTHING = "host: nothing to do: the host matches the definition\n"
 
 
 @pytest.fixture

@@ -84,10 +84,10 @@ def test_what_would_cut_a_guest_for_good_is_refused(on_vlan: Machine, peer: Mach
     before, history = picture.whole(on_vlan), on_vlan.out("ls /var/lib/kvmnet/history")
     result = apply(on_vlan, DEFINITION)
     assert (result.code, result.stdout) == (5, ""), result
-    assert "kvmnet: KVN527: vnet5, which is no libvirt domain's, would lose its network for good" in result.stderr
+    assert "kvmnet: KVN527: vnet5 (not a device of a libvirt domain) would be disconnected permanently" in result.stderr
     assert "vnet5 on br-eth0.5: br-eth0.5 is removed" in result.stderr
     assert "--allow-guest-loss vnet5" in result.stderr and "--allow-guest-loss vnet0" not in result.stderr
-    assert "guests that it does not touch: vnet0\n" in result.stderr
+    assert "untouched guests: vnet0\n" in result.stderr
     assert apply(on_vlan, DEFINITION, "--allow-guest-loss", "vnet0").code == 5
     assert picture.whole(on_vlan) == before
     assert on_vlan.out("ls /var/lib/kvmnet/history") == history
@@ -116,8 +116,8 @@ def test_what_a_person_allows_goes_through(on_vlan: Machine, peer: Machine) -> N
     """Also as a plan that was saved: it keeps what was allowed."""
     on_vlan.put("/root/cluster.yaml", DEFINITION)
     saved = on_vlan.out("kvmnet plan --allow-guest-loss vnet5 -o /root/plan.json /root/cluster.yaml")
-    assert "vnet5 (no libvirt domain's) on br-eth0.5: disconnected: br-eth0.5 is removed\n" in saved
-    assert "guests that it does not touch: vnet0\n" in saved
+    assert "vnet5 (not a device of a libvirt domain) on br-eth0.5: disconnected: br-eth0.5 is removed\n" in saved
+    assert "untouched guests: vnet0\n" in saved
     result = on_vlan.run("kvmnet apply --yes --plan /root/plan.json", check=False, timeout=180)
     assert result.code == 0, result
     assert "br-eth0.5" not in picture.all_addresses(on_vlan)

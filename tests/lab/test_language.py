@@ -42,7 +42,7 @@ SERVER = keyfile(
     "eth2", "10.6.0.7", prefix=24, gateway=None, zone="trusted", uuid="5f8e1a0c-3f6e-4a53-9d1b-2f0c6a8f7e12"
 )
 AUTOCONF = "2001:db8:4:0:214:4fff:fe80:de01/64"
-NOTHING = "everything: nothing to do, the host is as defined\n"
+NOTHING = "everything: nothing to do: the host matches the definition\n"
 
 
 @pytest.fixture(scope="module")

@@ -228,7 +228,7 @@ def test_routes_and_name_servers_alone_are_on_disk_too(host: Machine, peer: Mach
 def test_a_bridge_over_the_nic_that_says_something_else_is_refused(host: Machine, peer: Machine, by_hand: None) -> None:
     before = picture.whole(host)
     result = apply(host, BRIDGED.replace("mtu: 1496}", "mtu: 1400}", 1))
-    assert (result.code, "KVN524: the bridge br-eth0 was not made by kvmnet" in result.stderr) == (5, True), result
+    assert (result.code, "KVN524: the bridge br-eth0 was not created by kvmnet" in result.stderr) == (5, True), result
     assert "mtu: 1496 -> 1400" in result.stderr
     result = apply(host, HEAD + NIC)
     assert (result.code, "KVN530: NIC eth0 is a port of br-eth0" in result.stderr) == (5, True), result

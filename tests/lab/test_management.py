@@ -50,7 +50,10 @@ def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
     found = {name: held for name, held in picture.all_addresses(host).items() if held}
     assert found == {way.top: [f"{way.address}/{way.prefix}"]}
     assert picture.link(host, way.top)["linkinfo"]["info_kind"] == "bridge"
-    assert host.run("kvmnet apply /root/cluster.yaml").stdout == "managed: nothing to do, the host is as defined\n"
+    assert (
+        host.run("kvmnet apply /root/cluster.yaml").stdout
+        == "managed: nothing to do: the host matches the definition\n"
+    )
 
     injection.reopen_last(host)
     result = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz", check=False, timeout=180)

@@ -45,7 +45,7 @@ def test_a_machine_that_has_changed_is_refused(host: Machine) -> None:
     before = picture.whole(host)
     result = apply(host)
     assert result.code == 5, result
-    assert "KVN508: the machine has changed since the plan was made" in result.stderr
+    assert "KVN508: the host has changed since the plan was made" in result.stderr
     assert 'addresses peth0: ["10.1.255.254/16"] -> ["10.1.255.254/16", "10.1.9.9/16"]' in result.stderr
     assert picture.whole(host) == before
     host.run("ip address delete 10.1.9.9/16 dev eth0")
@@ -56,7 +56,7 @@ def test_a_plan_that_was_edited_is_none(host: Machine) -> None:
     before = picture.whole(host)
     host.run(f"sed 's/10.1.255.254/10.1.255.250/' {PLAN} > /root/edited.json")
     result = host.run("kvmnet apply --yes --plan /root/edited.json", check=False)
-    assert (result.code, "was changed after it was written" in result.stderr) == (1, True), result
+    assert (result.code, "was edited after it was written" in result.stderr) == (1, True), result
     nobody = "setpriv --reuid=nobody --clear-groups kvmnet plan -o /tmp/plan.json /tmp/cluster.yaml"
     host.run("install -m 644 /root/cluster.yaml /tmp/cluster.yaml")
     result = host.run(nobody, check=False)
@@ -96,7 +96,7 @@ def test_a_machine_that_changes_at_the_question_is_refused(host: Machine) -> Non
 def test_what_was_read_is_applied(host: Machine, peer: Machine) -> None:
     result = apply(host)
     assert result.code == 0, result
-    assert "kept: the host is as defined" in result.stdout
+    assert "kept: the host matches the definition" in result.stdout
     assert picture.addresses(host, "eth0") == ["10.1.255.254/16"]
     assert reachable(peer)
     result = apply(host)

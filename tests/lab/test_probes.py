@@ -66,13 +66,15 @@ def test_who_will_be_asked_is_told_and_who_not(host: Machine) -> None:
     host.put("/root/cluster.yaml", DEFINITION)
     before = picture.whole(host)
     told = host.out("kvmnet plan /root/cluster.yaml")
-    assert f"after the change must answer: {MUST}" in told.splitlines(), told
+    assert f"targets that must reply after the change: {MUST}" in told.splitlines(), told
     for silent in ("name server 10.1.1.99", "10.1.1.98"):
-        assert f"note: {silent} does not answer now, so it is not asked after the change" in told.splitlines(), told
+        assert f"note: {silent} does not reply now, so it will not be probed after the change" in told.splitlines(), (
+            told
+        )
     assert host.out("cat /root/commands") == "asked"
     host.run("install -m 644 /root/cluster.yaml /tmp/cluster.yaml")
     told = host.out("setpriv --reuid=nobody --clear-groups kvmnet plan /tmp/cluster.yaml")
-    assert "note: whom to ask after the change only root can find out" in told
+    assert "note: run as root to see which targets will be probed" in told
     assert host.out("cat /root/commands") == "asked", "only root's plan runs commands"
     assert picture.whole(host) == before
 

@@ -128,18 +128,18 @@ CASES = {
     ),
     "another name than the profile's": Case(
         "KVN521",
-        f"NIC lan0 ({HOST_MAC}) is named eth0 here, and the profile does not rename",
+        f"NIC lan0 ({HOST_MAC}) is named eth0, and the naming policy does not rename NICs",
         "true",
         "true",
         edit=f"{PLAIN}; s/eth0:/lan0:/",
     ),
-    "a name that is taken": Case("KVN522", "peth0 is taken by a dummy", *dummy("peth0")),
+    "a name that is taken": Case("KVN522", "peth0 is already used by a dummy", *dummy("peth0")),
     "an altname": Case(
         "KVN522", "alternative name of other", *dummy("other", "ip link property add dev other altname peth0")
     ),
     "another NIC's profile with the name of an interface": Case(
         "KVN523",
-        "the connection profile of veth0 has the id peth0, the name of an interface to come",
+        "the connection profile of veth0 has the ID peth0, which is the name of an interface of the definition",
         "ip link add veth0 type veth peer name veth1 && nmcli device set veth0 managed yes && nmcli connection add "
         "type ethernet con-name peth0 ifname '*' connection.autoconnect no ipv4.method disabled ipv6.method disabled "
         "&& ip link set veth1 up && nmcli --wait 30 connection up peth0 ifname veth0",
@@ -147,13 +147,13 @@ CASES = {
     ),
     "a VLAN on a NIC to be renamed": Case(
         "KVN528",
-        "vlan office stands on eth0, which is to become peth0, and the definition does not know it",
+        "vlan office is on eth0, which would be renamed to peth0, and is not in the definition",
         "ip link add office link eth0 type vlan id 9",
         "ip link delete office",
     ),
     "a VLAN of this tag": Case(
         "KVN529",
-        "office has tag 2 over eth0 already; the definition's eth0.2 could not be made",
+        "office already has VLAN ID 2 on eth0, so eth0.2 cannot be created",
         "ip link add office link eth0 type vlan id 2",
         "ip link delete office",
         edit=PLAIN,
@@ -166,13 +166,13 @@ CASES = {
     ),
     "a profile that is no keyfile of the machine's": Case(
         "KVN532",
-        f"the connection profile of eth0 is in {DISTRIBUTIONS}/eth0.nmconnection, which kvmnet could not give back",
+        f"the connection profile of eth0 is in {DISTRIBUTIONS}/eth0.nmconnection, which kvmnet could not restore",
         f"mkdir -p {DISTRIBUTIONS} && mv {PROFILE} {DISTRIBUTIONS} && nmcli connection reload",
         f"mv {DISTRIBUTIONS}/eth0.nmconnection {PROFILE} && nmcli connection reload",
     ),
     "a macvtap": Case(
         "KVN534",
-        "carries macvtap tap0",
+        "is the base interface of macvtap tap0",
         "ip link add tap0 link eth0 type macvtap",
         "ip link delete tap0",
     ),
@@ -185,17 +185,15 @@ CASES = {
     ),
     "a .link file that wins": Case(
         "KVN540",
-        "/00-a.link would win",
+        "/00-a.link would take precedence",
         *file(f"{LINK}/00-a.link", EVERY_NIC),
     ),
     "a .link file with settings": Case(
         "KVN541",
-        "sets WakeOnLan for eth0",
+        "sets WakeOnLan for NIC eth0",
         *file(f"{LINK}/10-site.link", f"[Match]\\nMACAddress={HOST_MAC}\\n[Link]\\nWakeOnLan=magic\\n"),
     ),
-    "a rule of udev": Case(
-        "KVN542", "would name the NIC eth0", *file("/etc/udev/rules.d/70-persistent-net.rules", RULE)
-    ),
+    "a rule of udev": Case("KVN542", "would name NIC eth0", *file("/etc/udev/rules.d/70-persistent-net.rules", RULE)),
     "cloud-init": Case("KVN543", "cloud-init configures", *file("/run/cloud-init/enabled", "")),
     "an initramfs with ip=": Case(
         "KVN550", "ip=dhcp in /proc/cmdline", *bound("/proc/cmdline", "root=/dev/sda1 ro ip=dhcp\\n")
@@ -207,7 +205,7 @@ CASES = {
     ),
     "a root over the network": Case(
         "KVN551",
-        "/ comes over the network (nfs4 from 10.1.1.1 over eth0)",
+        "/ is on the network (nfs4 from 10.1.1.1 over eth0)",
         "printf '10.1.1.1:/root / nfs4 rw,addr=10.1.1.1 0 0\\n' > /root/mounts",
         "rm /root/mounts",
         OTHER_MOUNTS,
@@ -319,7 +317,7 @@ def test_all_reasons_at_once_and_what_is_allowed(host: Machine, fit: dict[str, A
         assert apply(host, "", "--allow KVN501").code == 2
         planned = host.run("kvmnet plan --allow KVN511 --allow KVN543 /root/cluster.yaml")
         assert "rename eth0: to peth0" in planned.stdout
-        assert "note: allowed, KVN511: cluster software is active" in planned.stdout
+        assert "note: overridden: KVN511 cluster software is active" in planned.stdout
     assert picture.whole(host) == before
 
 
@@ -338,7 +336,7 @@ def test_where_kvmnet_has_applied_something(host: Machine, fit: dict[str, Any]) 
     try:
         kept = picture.whole(host)
         result = host.run("kvmnet remove --yes", check=False, timeout=90)
-        refused(result, "KVN525", "eth0 is to go, but other would lose its network with it")
+        refused(result, "KVN525", "eth0 would be removed but is in use by other")
         assert picture.whole(host) == kept
     finally:
         host.run("ip link delete other")

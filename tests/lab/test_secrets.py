@@ -60,7 +60,9 @@ def test_the_password_of_8021x(machines: tuple[Machine, Machine], definition: st
     host.run("nm-online -s -q -t 60", timeout=90)
     assert host.out(HELD) == f"lab\n{PASSWORD}"
     assert reachable(peer)
-    assert host.run("kvmnet apply /root/cluster.yaml").stdout.endswith("nothing to do, the host is as defined\n")
+    assert host.run("kvmnet apply /root/cluster.yaml").stdout.endswith(
+        "nothing to do: the host matches the definition\n"
+    )
     result = host.run("kvmnet remove --yes --json", check=False, timeout=120)
     assert result.code == 0, result
     assert picture.whole(host) == before

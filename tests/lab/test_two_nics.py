@@ -72,7 +72,7 @@ OWN = "nmcli connection delete shared; for nic in eth0 eth1; do nmcli --wait 30 
         ("KVN533", "share the connection profile shared", DEFINITION, SHARED, OWN),
         (
             "KVN544",
-            f"the NIC {SECOND_MAC} is to be eth0, but at boot the kernel calls the NIC {HOST_MAC} so",
+            f"NIC {SECOND_MAC} would be named eth0, but at boot the kernel gives this name to NIC {HOST_MAC}",
             SWAPPED.replace("{network: p", "{bridge: false, network: p"),
             "true",
             "true",
@@ -144,7 +144,7 @@ def test_two_bridges_with_all_their_addresses_also_after_a_power_cut(pair: tuple
     assert host.out("hostname; cat /etc/hostname") == "two.local\ntwo.local"
     assert picture.default_routes(host) == [(PEER_ADDRESS, "eth0", 100)]
     assert reachable(peer)
-    assert host.run("kvmnet apply /root/cluster.yaml").stdout == "two: nothing to do, the host is as defined\n"
+    assert host.run("kvmnet apply /root/cluster.yaml").stdout == "two: nothing to do: the host matches the definition\n"
 
 
 @pytest.mark.guarantee("G37")
@@ -179,7 +179,7 @@ def test_nics_that_take_each_others_names(pair: tuple[Machine, Machine]) -> None
     host.boot()
     host.run("nm-online -s -q -t 60")
     swapped(host, peer)
-    assert host.run("kvmnet apply /root/swapped.yaml").stdout == "two: nothing to do, the host is as defined\n"
+    assert host.run("kvmnet apply /root/swapped.yaml").stdout == "two: nothing to do: the host matches the definition\n"
 
 
 def swapped(host: Machine, peer: Machine) -> None:
@@ -237,7 +237,7 @@ def test_options_that_left_a_bond(pair: tuple[Machine, Machine]) -> None:
     result = host.run("kvmnet apply --yes /root/less.yaml", check=False, timeout=240)
     assert result.code == 0, result
     assert options() == ["", "0", "500", PEER_ADDRESS]
-    assert host.run("kvmnet apply /root/less.yaml").stdout == "two: nothing to do, the host is as defined\n"
+    assert host.run("kvmnet apply /root/less.yaml").stdout == "two: nothing to do: the host matches the definition\n"
     host.power_cut()
     host.boot()
     host.run("nm-online -s -q -t 60")
@@ -252,7 +252,7 @@ def test_a_rollback_is_refused_while_a_nic_is_away(pair: tuple[Machine, Machine]
     host.pull_out(1)
     before, history = picture.whole(host), host.out("kvmnet history")
     result = host.run("kvmnet rollback --yes", check=False, timeout=120)
-    refused(result, "KVN520", f"NIC eth1 is not here: no NIC has the permanent MAC {SECOND_MAC}")
+    refused(result, "KVN520", f"NIC eth1 is missing: no NIC has the permanent MAC {SECOND_MAC}")
     assert picture.whole(host) == before
     assert host.out("kvmnet history") == history
     assert reachable(peer)

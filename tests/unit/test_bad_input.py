@@ -1,6 +1,6 @@
-"""The whole program on what is no definition: one clear line, exit 1, soon, in little memory.
+"""`kvmnet validate` with files that are not definitions: one line, exit code 1, limited time and memory.
 
-A file without read permission is simulated in test_definition_files.py, since root may read everything.
+Unreadable files are tested in test_definition_files.py, because root can read every file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Callable
 
 import pytest
 
-#: Megabytes and seconds: a start takes 30 MB and 0.3 s, the rest is for a machine that is busy.
+#: Limits in megabytes and seconds. A start needs 30 MB and 0.3 s; the rest is for a busy machine.
 MEMORY, SECONDS = 400, 30
 
 
@@ -29,11 +29,11 @@ def large(path: Path) -> None:
         stream.truncate(200 * 1024 * 1024)
 
 
-def one_long_text(path: Path) -> None:
+def long_string(path: Path) -> None:
     path.write_text("cluster: '" + "x" * 8_000_000 + "'\n", encoding="utf-8")
 
 
-def bomb(path: Path) -> None:
+def nested_aliases(path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     path.write_text("\n".join(lines), encoding="utf-8")
@@ -43,11 +43,11 @@ def nested(path: Path) -> None:
     path.write_text("[" * 8_000_000, encoding="utf-8")
 
 
-def loop(path: Path) -> None:
+def link_to_itself(path: Path) -> None:
     path.symlink_to(path)
 
 
-def folder_in_itself(path: Path) -> None:
+def folder_that_contains_itself(path: Path) -> None:
     path.mkdir()
     (path / "again.yaml").symlink_to(path)
 
@@ -60,7 +60,7 @@ def empty(path: Path) -> None:
     path.touch()
 
 
-def nothing(path: Path) -> None:
+def missing(path: Path) -> None:
     pass
 
 
@@ -69,17 +69,17 @@ def nothing(path: Path) -> None:
     [
         (binary, "KVN002"),
         (large, "KVN001"),
-        (one_long_text, ""),
-        (bomb, "KVN004"),
+        (long_string, ""),
+        (nested_aliases, "KVN004"),
         (nested, "KVN00"),
-        (loop, "KVN001"),
-        (folder_in_itself, "KVN001"),
+        (link_to_itself, "KVN001"),
+        (folder_that_contains_itself, "KVN001"),
         (fifo, "KVN001"),
         (empty, "KVN002"),
-        (nothing, "KVN001"),
+        (missing, "KVN001"),
     ],
 )
-def test_one_clear_line(tmp_path: Path, make: Callable[[Path], None], code: str) -> None:
+def test_an_invalid_file_is_reported_in_one_line(tmp_path: Path, make: Callable[[Path], None], code: str) -> None:
     make(tmp_path / "f.yaml")
     begin = time.monotonic()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -89,13 +89,13 @@ def test_one_clear_line(tmp_path: Path, make: Callable[[Path], None], code: str)
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
-        said, also = out.read().decode(), err.read().decode()
-    assert process.returncode == 1, also
-    lines = [line for line in said.splitlines() if line.startswith("f.yaml")]
+        output, errors = out.read().decode(), err.read().decode()
+    assert process.returncode == 1, errors
+    lines = [line for line in output.splitlines() if line.startswith("f.yaml")]
     if code:
-        assert len(lines) == 1 and f" {code}" in lines[0], said[:2000]
-    assert "Traceback" not in also and "a bug" not in also, also
-    assert max(len(line) for line in said.splitlines()) < 200
+        assert len(lines) == 1 and f" {code}" in lines[0], output[:2000]
+    assert "Traceback" not in errors and "a bug" not in errors, errors
+    assert max(len(line) for line in output.splitlines()) < 200
     assert usage.ru_maxrss / 1024 < MEMORY
     assert time.monotonic() - begin < SECONDS
 

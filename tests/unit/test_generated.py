@@ -1,4 +1,4 @@
-"""Generated definitions: right ones, and what happens to their states and to mistakes in them (tests/fuzz.py)."""
+"""Generated definitions (tests/fuzz.py): valid ones, their states, and mistakes in them."""
 
 from __future__ import annotations
 
@@ -13,61 +13,61 @@ from tests.generate import cluster
 from tests.mutate import MUTATORS, written
 
 EXAMPLES = 300
-#: What a file can do wrong, before there is a definition: tests/unit/test_definition_files.py and test_document.py.
-OF_FILES = {"KVN001", "KVN002", "KVN003", "KVN004", "KVN005"}
+#: Codes of unreadable files, which are tested in test_definition_files.py and core/definition/test_document.py.
+FILE_CODES = {"KVN001", "KVN002", "KVN003", "KVN004", "KVN005"}
 
 
-def test_generated_definitions() -> None:
-    wrong, used, made = fuzz.run(EXAMPLES)
-    assert wrong == []
-    assert fuzz.rare(used, EXAMPLES) == []
-    assert set(made) == {code for code, _ in MUTATORS}
+def test_generated_definitions_are_valid_and_mistakes_in_them_are_found() -> None:
+    failures, used_keys, found_codes = fuzz.run(EXAMPLES)
+    assert failures == []
+    assert fuzz.rare(used_keys, EXAMPLES) == []
+    assert set(found_codes) == {code for code, _ in MUTATORS}
 
 
-def rendered(data: Any) -> dict[str, dict[str, str]]:
+def render_files(data: Any) -> dict[str, dict[str, str]]:
     definition = fuzz.load(data)
     assert definition.ok
     return {bundle.host: bundle_files.files_of(bundle) for bundle in definition.bundles()}
 
 
-def test_a_change_touches_only_the_folders_of_the_hosts_it_concerns() -> None:
-    """A host that changes, comes or goes, and a guest: only those that it may run on."""
+def test_a_change_affects_only_the_folders_of_its_hosts() -> None:
+    """A changed or new host affects its own folder, a guest those of the hosts that it may run on."""
     guests = 0
     for number in range(60):
         rng = random.Random(number)
         data = cluster(rng)
-        before = rendered(data)
+        before = render_files(data)
 
-        def touched(other: Any, before: dict[str, dict[str, str]] = before) -> set[str]:
-            after = rendered(other)
+        def changed_hosts(other: Any, before: dict[str, dict[str, str]] = before) -> set[str]:
+            after = render_files(other)
             return {host for host in before.keys() | after.keys() if before.get(host) != after.get(host)}
 
         host = rng.choice(list(data["hosts"]))
         changed = copy.deepcopy(data)
         changed["hosts"][host]["interfaces"] = {"zz0": {"mac": "00:15:00:00:00:01", "ipv6": "link-local"}}
         changed["hosts"][host]["interfaces"].update(data["hosts"][host].get("interfaces", {}))
-        assert touched(changed) == {host}, number
+        assert changed_hosts(changed) == {host}, number
         changed["hosts"]["zz"] = {"interfaces": {"zz1": {"mac": "00:15:00:00:00:02"}}}
-        assert touched(changed) == {host, "zz"}, number
+        assert changed_hosts(changed) == {host, "zz"}, number
         for name, guest in data["guests"].items():
             logical = [nic for nic in guest["nics"] if nic["network"].startswith("logical")]
             if not logical:
                 continue
             changed = copy.deepcopy(data)
             changed["guests"][name]["nics"].append({**logical[0], "mac": "36:77:6e:ff:ff:ff"})
-            found = fuzz.load(data).cluster
-            assert found is not None
-            may = {host.name for host in found.hosts_of(found.guests[name])}
-            assert touched(changed) == may, (number, name)
-            guests += bool(may)
+            definition = fuzz.load(data).cluster
+            assert definition is not None
+            possible_hosts = {host.name for host in definition.hosts_of(definition.guests[name])}
+            assert changed_hosts(changed) == possible_hosts, (number, name)
+            guests += bool(possible_hosts)
     assert guests > 20
 
 
 def test_every_code_has_a_mutator() -> None:
-    assert {code for code, _ in MUTATORS} == {entry.code for entry in catalogue.definition_codes()} - OF_FILES
+    assert {code for code, _ in MUTATORS} == {entry.code for entry in catalogue.definition_codes()} - FILE_CODES
 
 
-def test_the_places_of_written_data() -> None:
+def test_written_data_has_known_places() -> None:
     text, places = written({"a": {"b": [1, {"c": "x", "d": []}], "e": {}}})
     assert text == "'a':\n  'b':\n    - 1\n    -\n      'c': 'x'\n      'd': []\n  'e': {}\n"
     assert {path: tuple(mark)[1:] for path, mark in places.items()} == {

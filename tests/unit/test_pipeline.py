@@ -52,7 +52,7 @@ def test_a_bundle_folder_is_read_without_its_other_files(tmp_path: Path) -> None
 
 
 def test_the_naming_policies_of_kvmnet_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sorted(pipeline.load_profiles()) == ["plain", "rocks"]
-    monkeypatch.setattr(resources, "read_profiles", lambda: {"bad.yaml": "colour: red\n"})
+    assert sorted(pipeline.load_naming_policies()) == ["plain", "rocks"]
+    monkeypatch.setattr(resources, "read_naming_policies", lambda: {"bad.yaml": "colour: red\n"})
     with pytest.raises(ValueError, match=r"naming policy bad\.yaml: "):
-        pipeline.load_profiles.__wrapped__()
+        pipeline.load_naming_policies.__wrapped__()

@@ -35,8 +35,8 @@ def gateway(address: str) -> Probe:
 def test_what_is_told() -> None:
     found = ask(state("10.1.1.1"), state("10.1.1.1"), {"tcp 10.1.0.9:22"}, own=[Probe("tcp", "10.1.0.9:22")])
     assert probe_lines(found) == [
-        "after the change must answer: tcp 10.1.0.9:22",
-        "note: the gateway 10.1.1.1 does not answer now, so it is not asked after the change",
+        "targets that must reply after the change: tcp 10.1.0.9:22",
+        "note: the gateway 10.1.1.1 does not reply now, so it will not be probed after the change",
     ]
-    assert probe_lines(Probes()) == ["note: nobody answers now, so nobody will be asked after the change"]
-    assert "only root" in probe_lines(Probes(asked=False))[0]
+    assert probe_lines(Probes()) == ["note: no target replies now, so none will be probed after the change"]
+    assert "run as root" in probe_lines(Probes(asked=False))[0]

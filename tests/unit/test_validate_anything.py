@@ -1,4 +1,4 @@
-"""Whatever is fed to validate, it answers with problems: no traceback, no wrong place, bounded time."""
+"""Validation of any text ends with problems: no exception, every place is in the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "schemas/cluster.schema.json").read_text())
 FEW = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
-#: Words that lead somewhere: every key of the schema, and values near the edges.
+#: Every key of the schema, and values that are valid or nearly valid.
 KEYS = sorted(
     {key for part in [SCHEMA, *SCHEMA["$defs"].values()] for key in part.get("properties", {})}
     | {"servers", "search", "name", "mac", "eth0", "eth0.5", "a", "private", "x-note", "<<"}
@@ -39,8 +39,8 @@ TREES: st.SearchStrategy[Any] = st.recursive(
 
 
 NAMES = ["private", "tenant", "a", "vm"]
-#: What the parts of the schema take; now and then something else is put there.
-RIGHT: dict[str, list[Any]] = {
+#: Valid values for parts of the schema.
+VALID: dict[str, list[Any]] = {
     "name": NAMES,
     "interface-name": ["eth0", "eno1"],
     "mac": [f"00:14:4f:80:de:{n:02x}" for n in range(40)],
@@ -56,8 +56,8 @@ RIGHT: dict[str, list[Any]] = {
 ENDS = ["eth0", "eth1", "bond0"]
 
 
-def shaped(schema: dict[str, Any], depth: int = 0, key: str = "") -> st.SearchStrategy[Any]:
-    """Data that the schema mostly takes, with something else here and there."""
+def nearly_valid(schema: dict[str, Any], depth: int = 0, key: str = "") -> st.SearchStrategy[Any]:
+    """Return a strategy for data that is mostly valid, with an invalid value here and there."""
     name = ""
     while "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[1]
@@ -74,30 +74,30 @@ def shaped(schema: dict[str, Any], depth: int = 0, key: str = "") -> st.SearchSt
     if key == "profile":
         return st.sampled_from(["rocks", "plain"])
     if kind == "object" and "properties" in schema:
-        parts = {word: shaped(part, depth + 1, word) for word, part in schema["properties"].items()}
+        parts = {word: nearly_valid(part, depth + 1, word) for word, part in schema["properties"].items()}
         needed = {word: parts.pop(word) for word in schema.get("required", [])}
         return st.fixed_dictionaries(needed, optional=parts)
     if kind == "object":
         names = st.sampled_from(
             ["eth0", "eth1", "eth0.2", "bond0", "bond0.2", "ib0"] if name == "interfaces" else NAMES
         )
-        return st.dictionaries(names, shaped(schema["additionalProperties"], depth + 1), min_size=1, max_size=3)
+        return st.dictionaries(names, nearly_valid(schema["additionalProperties"], depth + 1), min_size=1, max_size=3)
     if kind == "array":
-        return st.lists(shaped(schema["items"], depth + 1), max_size=2)
-    right = st.booleans() if kind == "boolean" else st.sampled_from(RIGHT.get(name, [1]))
-    return st.integers(0, 39).flatmap(lambda n: SCALARS if n == 39 else right)
+        return st.lists(nearly_valid(schema["items"], depth + 1), max_size=2)
+    valid = st.booleans() if kind == "boolean" else st.sampled_from(VALID.get(name, [1]))
+    return st.integers(0, 39).flatmap(lambda n: SCALARS if n == 39 else valid)
 
 
-def look(text: str) -> None:
-    """Validate, tell in every form, and render what is right."""
+def check(text: str) -> None:
+    """Validate a text, report its problems in every format, and render it if it is valid."""
     definition = pipeline.check([Source("f.yaml", text)])
     for reporter in problem.REPORTERS.values():
         reporter(definition.problems, definition.sources)
     lines = text.count("\n") + text.count("\r") + text.count("\x85") + text.count("\u2028") + text.count("\u2029") + 2
-    for one in definition.problems:
-        assert one.mark.file == "f.yaml" and 1 <= one.mark.line <= lines and one.mark.column >= 1
+    for found in definition.problems:
+        assert found.mark.file == "f.yaml" and 1 <= found.mark.line <= lines and found.mark.column >= 1
     for host in definition.hosts:
-        bundle = definition.bundle(host)  # looking at a wrong one must not fail either
+        bundle = definition.bundle(host)  # this must not fail for an invalid definition either
         if definition.ok:
             assert differences(definition.views[host], bundle) == []
 
@@ -109,49 +109,49 @@ def look(text: str) -> None:
 @example("[")
 @example("\ufeffa: 1")
 @example("a: \ud800")
-def test_any_text(text: str) -> None:
-    look(text)
+def test_any_text_can_be_validated(text: str) -> None:
+    check(text)
 
 
 @FEW
 @given(st.binary(max_size=100))
-def test_any_bytes(data: bytes) -> None:
+def test_any_bytes_can_be_validated(data: bytes) -> None:
     source = decode("f.yaml", data)
     if isinstance(source, Source):
-        look(source.text)
+        check(source.text)
 
 
 @FEW
 @given(st.text(alphabet="ab:-[]{}&*!|>'\"%@`#,? \n<", max_size=60))
-def test_any_yaml_punctuation(text: str) -> None:
-    look(text)
+def test_any_punctuation_can_be_validated(text: str) -> None:
+    check(text)
 
 
 @FEW
 @given(TREES)
-def test_any_tree(tree: Any) -> None:
-    look(json.dumps(tree))
+def test_any_tree_can_be_validated(tree: Any) -> None:
+    check(json.dumps(tree))
 
 
 @FEW
 @given(st.dictionaries(st.sampled_from(list(SCHEMA["properties"])), TREES))
-def test_any_tree_under_the_known_keys(tree: Any) -> None:
-    look(json.dumps({"kvmnet": 1, "cluster": "c", "profile": "rocks", **tree}))
+def test_any_tree_under_known_keys_can_be_validated(tree: Any) -> None:
+    check(json.dumps({"kvmnet": 1, "cluster": "c", "profile": "rocks", **tree}))
 
 
 @FEW
-@given(shaped(SCHEMA))
-def test_almost_right_definitions(tree: Any) -> None:
-    look(json.dumps(tree))
+@given(nearly_valid(SCHEMA))
+def test_nearly_valid_definitions_can_be_validated(tree: Any) -> None:
+    check(json.dumps(tree))
 
 
 @FEW
 @given(st.data())
-def test_a_right_definition_with_something_cut_out_or_put_in(data: st.DataObject) -> None:
+def test_an_example_with_a_random_edit_can_be_validated(data: st.DataObject) -> None:
     text = (ROOT / "examples/rocks/cluster.yaml").read_text()
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(len(text), start + 20)))
-    look(
+    check(
         text[:start]
         + data.draw(st.text(max_size=5) | st.sampled_from(["&a ", "*a", "- ", "\t", "{", "'"]))
         + text[end:]

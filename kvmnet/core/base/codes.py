@@ -114,7 +114,7 @@ register(
     "KVN013",
     "invalid value",
     """
-    The value has the right type but not the required format. The message says what is expected. A MAC address is six
+    The value has the right type but not the required format. The message shows what is expected. A MAC address is six
     pairs of hexadecimal digits separated by colons, an IPv4 address has no leading zeros, and a subnet needs its prefix
     length.
     """,

@@ -29,7 +29,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Related:
-    """Another place that belongs to a problem, and a message that says what is there."""
+    """Another place that belongs to a problem, and a message about it."""
 
     mark: Mark
     message: str

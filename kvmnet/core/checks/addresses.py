@@ -145,10 +145,10 @@ def _destination_and_metric(route: RouteView) -> tuple[str, int, int]:
 @check("KVN114", "two default routes with the same metric")
 def find_duplicate_default_routes(context: Context) -> Iterator[Problem]:
     """
-    A host gets two default routes of the same family (IPv4 or IPv6) with the same metric, so the definition does not
-    say which one is used. The host has addresses on two networks with a gateway, two interfaces on one such network,
-    or a static route to 0.0.0.0/0 or ::/0 in addition. Set `default_route: false` on the network that must not
-    provide the default route, or set a different `metric` on one of them.
+    A host gets two default routes of the same family (IPv4 or IPv6) with the same metric, so it is undefined which one
+    is used. The host has addresses on two networks with a gateway, two interfaces on one such network, or a static
+    route to 0.0.0.0/0 or ::/0 in addition. Set `default_route: false` on the network that must not provide the default
+    route, or set a different `metric` on one of them.
     """
     reported = set()
     gateways = {gateway.mark for network in context.cluster.networks.values() for gateway in network.gateways}

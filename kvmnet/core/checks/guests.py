@@ -8,7 +8,7 @@ from typing import Optional
 from kvmnet.core.base.problem import WARNING, Mark, Problem, Related
 from kvmnet.core.checks import Context, check
 from kvmnet.core.definition.model import Guest, GuestNic, Host, Interface, Network
-from kvmnet.core.guests.guest_migration import device_mtus
+from kvmnet.core.guests.guest_migration import find_device_mtus
 
 
 @check("KVN160", "host cannot connect a guest to its network")
@@ -86,7 +86,7 @@ def find_guests_with_different_mtus(context: Context) -> Iterator[Problem]:
     largest: dict[tuple[str, str], tuple[int, str]] = {}
     smallest: dict[tuple[str, str], tuple[int, str]] = {}
     for view in context.views.values():
-        mtus = device_mtus(view)
+        mtus = find_device_mtus(view)
         for port in view.guest_ports:
             key, mtu = (port.guest, port.mac), mtus[port.device]
             if key not in largest or mtu > largest[key][0]:

@@ -30,10 +30,10 @@ def find_renamed_nics_without_mac(context: Context) -> Iterator[Problem]:
     for view in context.views.values():
         for nic in view.nics:
             interface = context.cluster.hosts[view.host].interfaces[nic.interface]
-            if nic.controller is None or nic.mac is not None or not view.profile.renames:
+            if nic.controller is None or nic.mac is not None or not view.policy.renames:
                 continue
             if not interface.place.has("mac", "match"):
-                rename = f"naming policy {view.profile.name} renames it to {nic.name}"
+                rename = f"naming policy {view.policy.name} renames it to {nic.name}"
                 message = f"{nic.interface} on host {view.host} has no mac, but {rename}"
                 yield Problem("KVN120", message, nic.mark, hint="add mac: with the NIC's permanent MAC address")
 

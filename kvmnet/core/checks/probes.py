@@ -52,7 +52,7 @@ def find_unreachable_targets(context: Context) -> Iterator[Problem]:
         view, host, ip = context.views.get(name), context.cluster.hosts[name], ipaddress.ip_address(address)
         if view is None or placed.mark in reported or ip.is_multicast or ip.is_unspecified or ip.is_link_local:
             continue
-        if not routing.reached(context.cluster, host, view.routes, ip):
+        if not routing.is_reachable(context.cluster, host, view.routes, ip):
             reported.add(placed.mark)
             message = f"host {name} has no route to probe target {address}"
             yield Problem("KVN187", message, placed.mark, severity=WARNING)

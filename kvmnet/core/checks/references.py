@@ -85,14 +85,14 @@ def find_unknown_naming_policies(context: Context) -> Iterator[Problem]:
     (the NIC stays eth0, its bridge is br-eth0). Define others under `profiles`; each extends an existing one.
     """
     cluster = context.cluster
-    known = [*cluster.profiles, *(name for name in cluster.own_profiles if name not in cluster.profiles)]
-    for place in cluster.own_profiles.values():
+    known = [*cluster.policies, *(name for name in cluster.own_policies if name not in cluster.policies)]
+    for place in cluster.own_policies.values():
         extends = place.tree.get("extends")
         if isinstance(extends, Leaf):
             yield from _find_unknown("KVN104", "naming policy", str(extends.value), known, place.at("extends"))
     for host in cluster.hosts.values():
-        if host.profile:  # absent: the schema has already reported it
-            yield from _find_unknown("KVN104", "naming policy", host.profile, known, host.profile_mark)
+        if host.policy_name:  # absent: the schema has already reported it
+            yield from _find_unknown("KVN104", "naming policy", host.policy_name, known, host.policy_mark)
 
 
 @check("KVN107", "invalid naming policy")
@@ -102,10 +102,10 @@ def find_invalid_naming_policies(context: Context) -> Iterator[Problem]:
     back to the policy itself. The names `rocks` and `plain` are reserved for the policies of kvmnet.
     """
     cluster = context.cluster
-    for name, place in cluster.own_profiles.items():
+    for name, place in cluster.own_policies.items():
         seen, base = [name], name
-        while base in cluster.own_profiles:
-            leaf = cluster.own_profiles[base].tree.get("extends")
+        while base in cluster.own_policies:
+            leaf = cluster.own_policies[base].tree.get("extends")
             base = str(leaf.value) if isinstance(leaf, Leaf) else ""
             if base in seen:
                 break

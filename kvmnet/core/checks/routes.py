@@ -65,7 +65,7 @@ def find_unreachable_name_servers(context: Context) -> Iterator[Problem]:
     for view in context.views.values():
         host = context.cluster.hosts[view.host]
         for server in _name_servers(context.cluster, host, view):
-            if server.mark not in reported and not routing.reached(context.cluster, host, view.routes, server.ip):
+            if server.mark not in reported and not routing.is_reachable(context.cluster, host, view.routes, server.ip):
                 reported.add(server.mark)
                 message = f"host {view.host} has no route to name server {server.ip}"
                 yield Problem("KVN184", message, server.mark, severity=WARNING)

@@ -53,7 +53,7 @@ class _DefaultRoute(NamedTuple):
 def find_possible_default_routes(context: Context) -> Iterator[Problem]:
     """
     A host can get two default routes of the same family with the same metric. At least one of them comes from DHCP or
-    router advertisements, so the definition does not say whether it exists and which of the two is used. Set
+    router advertisements, so it is undefined whether it exists and which of the two is used. Set
     `default_route: false` on the network that must not provide the default route, or set a different `metric` on one
     of them.
     """
@@ -77,7 +77,7 @@ def _default_routes(view: HostView, host: Host, version: int) -> Iterator[_Defau
     """The default routes of one family (4 or 6) that a host gets or may get."""
     any_destination = "0.0.0.0/0" if version == 4 else "::/0"
     for route in view.routes:
-        if route.destination == any_destination and route.table == view.profile.table:
+        if route.destination == any_destination and route.table == view.policy.table:
             yield _DefaultRoute(route.device, False, route.metric, route.mark)
     places = {interface.place.mark: interface.place for interface in host.interfaces.values()}
     for device, ip, mark in _addressable_devices(view):

@@ -24,25 +24,25 @@ from kvmnet.core.definition.model import (
     PlacedSubnet,
     Route,
 )
-from kvmnet.core.definition.naming_policy import Profile, extend
+from kvmnet.core.definition.naming_policy import NamingPolicy, extend_naming_policy
 
 _VLAN_KEY = re.compile(r"(.+)\.([0-9]{1,5})\Z")
 #: As in Rocks: InfiniBand is never bridged, and ipmi is a BMC, which has no kernel interface.
 _LEFT_ALONE = re.compile(r"(ib[0-9].*|ipmi[0-9]*)\Z")
 
 
-def read_cluster(tree: Map, profiles: Mapping[str, Profile]) -> Cluster:
+def read_cluster(tree: Map, built_in: Mapping[str, NamingPolicy]) -> Cluster:
     """Return the cluster that a tree defines, without the values that the schema rejected."""
     networks = {name: _network(name, part) for name, part in _parts(tree, "networks")}
     groups = {name: _group(name, part) for name, part in _parts(tree, "groups")}
     hosts = {name: _host(name, part, tree, groups, networks) for name, part in _parts(tree, "hosts")}
     guests = {name: _guest(name, part) for name, part in _parts(tree, "guests")}
     own_policies = dict(_parts(tree, "profiles"))
-    policies = _naming_policies(own_policies, profiles)
+    policies = _naming_policies(own_policies, built_in)
     return Cluster(_text(tree, "cluster") or "", networks, groups, hosts, guests, policies, own_policies)
 
 
-def _naming_policies(own: Mapping[str, Place], built_in: Mapping[str, Profile]) -> dict[str, Profile]:
+def _naming_policies(own: Mapping[str, Place], built_in: Mapping[str, NamingPolicy]) -> dict[str, NamingPolicy]:
     """Return the built-in naming policies and those of the definition whose `extends` chain ends in a known one."""
     policies = dict(built_in)
     for name in own:
@@ -53,7 +53,7 @@ def _naming_policies(own: Mapping[str, Place], built_in: Mapping[str, Profile]) 
             base = _text(own[base].tree, "extends") or ""
         for derived in reversed(chain):
             if base in policies:
-                policies[derived] = extend(policies[base], derived, own[derived].tree)
+                policies[derived] = extend_naming_policy(policies[base], derived, own[derived].tree)
                 base = derived
     return policies
 
@@ -130,8 +130,6 @@ def _group(name: str, place: Place) -> Group:
     return Group(
         name=name,
         parent=_text(place.tree, "group"),
-        profile=_text(place.tree, "profile"),
-        kvm=_boolean(place.tree, "kvm"),
         interfaces=interfaces if isinstance(interfaces, Map) else None,
         place=place,
     )
@@ -166,14 +164,14 @@ def _host(name: str, place: Place, tree: Map, groups: Mapping[str, Group], netwo
         name=name,
         group=group_name,
         groups=tuple(group.name for group in chain),
-        profile=_text(policy_level.tree, "profile") or "",
+        policy_name=_text(policy_level.tree, "profile") or "",
         kvm=bool(kvm) and kvm[0],
         hostname=_hostname(name, levels),
         interfaces=interfaces,
         routes=tuple(_routes(levels)),
         probes=tuple(_probes(levels)),
         place=place,
-        profile_mark=policy_level.at("profile"),
+        policy_mark=policy_level.at("profile"),
     )
 
 

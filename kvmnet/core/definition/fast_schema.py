@@ -1,9 +1,9 @@
 """A fast validator: whether plain data is valid against one of kvmnet's schemas, many times faster than jsonschema.
 
-It returns only True or False; jsonschema is needed for the errors. Plain data is JSON data without fractions. A schema
-is compiled to functions once. Only the keywords that kvmnet's schemas use are supported; other schemas cannot be
-compiled. False may be wrong, so the caller then asks jsonschema. True is never wrong: tests/unit/test_quick.py compares
-the results with those of jsonschema.
+It returns only True or False; jsonschema is needed for the errors. Plain data is JSON data without fractions. A
+schema is compiled to functions once. Only the keywords that kvmnet's schemas use are supported; other schemas cannot
+be compiled. False may be wrong, so the caller then asks jsonschema. True is never wrong:
+tests/unit/core/definition/test_fast_schema.py compares the results with those of jsonschema.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Unsupported(Exception):
 
 
 def compiled(schema: Mapping[str, Any], formats: Formats) -> Optional[Test]:
-    """Return a function that says whether data is valid, or None if the schema uses something unsupported."""
+    """Return a function that checks whether data is valid, or None if the schema uses something unsupported."""
     try:
         return _Compiler(schema, formats).test(schema)
     except (_Unsupported, KeyError):  # KeyError: unknown type or format, or a reference outside the schema

@@ -13,7 +13,7 @@ from typing import Optional, Union
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.base.problem import Mark
 from kvmnet.core.definition.document import Leaf, Map, Node, Seq
-from kvmnet.core.definition.naming_policy import Profile
+from kvmnet.core.definition.naming_policy import NamingPolicy
 
 IP = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -154,12 +154,10 @@ class PlacedProbe:
 
 @dataclass(frozen=True)
 class Group:
-    """A template for hosts. `parent` is the group that it inherits from, `profile` the name of a naming policy."""
+    """A template for hosts. `parent` is the group that it inherits from."""
 
     name: str
     parent: Optional[str]
-    profile: Optional[str]
-    kvm: Optional[bool]
     interfaces: Optional[Map] = field(compare=False, repr=False)
     place: Place = field(compare=False, repr=False)
 
@@ -168,20 +166,20 @@ class Group:
 class Host:
     """A host with the settings of its groups merged in. `groups` are its group, the parent of that group, and so on.
 
-    `profile` is the name of its naming policy, and `profile_mark` the place where the policy is set.
+    `policy_name` is the name of its naming policy, and `policy_mark` the place where the policy is set.
     """
 
     name: str
     group: Optional[str]
     groups: tuple[str, ...]
-    profile: str
+    policy_name: str
     kvm: bool
     hostname: Optional[str]
     interfaces: Mapping[str, Interface]
     routes: tuple[Route, ...]
     probes: tuple[PlacedProbe, ...]
     place: Place = field(compare=False, repr=False)
-    profile_mark: Mark = field(compare=False, repr=False)
+    policy_mark: Mark = field(compare=False, repr=False)
 
     def bond_of(self, interface: Interface) -> Optional[Interface]:
         """Return the bond that has an interface as a port (the first one, if the definition has several), or None."""
@@ -223,15 +221,15 @@ class Guest:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The whole definition. `profiles` are all naming policies, `own_profiles` the places of those defined in it."""
+    """The whole definition. `policies` are all naming policies, `own_policies` the places of those defined in it."""
 
     name: str
     networks: Mapping[str, Network]
     groups: Mapping[str, Group]
     hosts: Mapping[str, Host]
     guests: Mapping[str, Guest]
-    profiles: Mapping[str, Profile]
-    own_profiles: Mapping[str, Place] = field(compare=False, repr=False)
+    policies: Mapping[str, NamingPolicy]
+    own_policies: Mapping[str, Place] = field(compare=False, repr=False)
 
     def hosts_of(self, guest: Guest) -> list[Host]:
         """Return the hosts that a guest may run on, in the order of the definition."""

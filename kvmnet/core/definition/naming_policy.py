@@ -10,7 +10,7 @@ from kvmnet.core.definition.document import Leaf, Map, Node
 
 
 @dataclass(frozen=True)
-class Profile:
+class NamingPolicy:
     """A naming policy: name patterns and settings. The schema describes each of them."""
 
     name: str
@@ -71,14 +71,14 @@ _PATHS = {
 }
 
 
-def read_profile(tree: Map) -> Profile:
+def read_naming_policy(tree: Map) -> NamingPolicy:
     """Return the naming policy of a tree that is valid against its schema. Raises TypeError if a key is missing."""
     name = tree.get("name")
     values: dict[str, Any] = {"description": "", "nic_rename": None, **_values(tree)}
-    return Profile(name=str(name.value) if isinstance(name, Leaf) else "", **values)
+    return NamingPolicy(name=str(name.value) if isinstance(name, Leaf) else "", **values)
 
 
-def extend(base: Profile, name: str, tree: Map) -> Profile:
+def extend_naming_policy(base: NamingPolicy, name: str, tree: Map) -> NamingPolicy:
     """Return a copy of a naming policy with another name and with the values of a tree."""
     return dataclasses.replace(base, name=name, **_values(tree))
 

@@ -1,4 +1,4 @@
-"""What the definition means to libvirt: the XML of a guest's NICs, and whether a guest may run on another host.
+"""What the definition means for libvirt: the XML of a guest's NICs, and whether a guest can run on another host.
 
-Comes in: views and a domain's XML. Goes out: XML text and the answer with its reasons.
+In: views of hosts, and the XML of a domain. Out: XML, and the answer with its reasons.
 """

@@ -1,4 +1,7 @@
-"""May a guest run on another host? Judged by the definition alone: bridge or tag, and the MTU on the way."""
+"""Whether a guest can run on another host: does that host have a bridge or VLAN for each NIC, with a sufficient MTU?
+
+The answer is from the definition alone.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +12,33 @@ from kvmnet.core.definition.model import Cluster, Guest, GuestNic, Host
 from kvmnet.core.guests.guest_xml import interface_xml
 from kvmnet.core.rendering.render import render
 from kvmnet.core.views.host_view import GuestPortView, HostView
-from kvmnet.core.views.layout import ETHERNET_MTU, host_view
+from kvmnet.core.views.layout import ETHERNET_MTU, build_host_view
 
 
-def device_mtus(view: HostView) -> dict[str, int]:
-    """The MTU in bytes that every device of a host can carry, by name: its own, at most that of what it lies over
-    (the kernel refuses a larger VLAN; a larger bridge drops what its port cannot send)."""
-    found = {nic.name: nic.mtu or ETHERNET_MTU for nic in view.nics}
-    found.update({bond.name: bond.mtu or ETHERNET_MTU for bond in view.bonds})
+def find_device_mtus(view: HostView) -> dict[str, int]:
+    """Return the MTU in bytes that each device of a host can transport, by name.
+
+    It is the device's own MTU, but at most that of the interfaces below it: the kernel rejects a VLAN with a larger
+    one, and a bridge drops frames that its port cannot send.
+    """
+    mtus = {nic.name: nic.mtu or ETHERNET_MTU for nic in view.nics}
+    mtus.update({bond.name: bond.mtu or ETHERNET_MTU for bond in view.bonds})
     for vlan in [*view.vlans, *view.guest_vlans]:
-        below = found.get(vlan.base, ETHERNET_MTU)
-        found[vlan.name] = min(vlan.mtu or below, below)
+        base_mtu = mtus.get(vlan.base, ETHERNET_MTU)
+        mtus[vlan.name] = min(vlan.mtu or base_mtu, base_mtu)
     for bridge in view.bridges:
-        below = found.get(bridge.port, ETHERNET_MTU)
-        found[bridge.name] = min(bridge.mtu or below, below)
-    return found
+        port_mtu = mtus.get(bridge.port, ETHERNET_MTU)
+        mtus[bridge.name] = min(bridge.mtu or port_mtu, port_mtu)
+    return mtus
 
 
 @dataclass(frozen=True)
-class NicMove:
-    """One NIC of the guest on the target: what it would be plugged into there (None: nothing), the MTU in
-    bytes of that, and what is in the way."""
+class NicMigration:
+    """A NIC of the guest on the target host.
+
+    `port` is what it would be connected to (None: nothing), `mtu` the MTU of that in bytes. `problem` is the reason
+    why the NIC would not work there, or None.
+    """
 
     nic: GuestNic
     port: Optional[GuestPortView]
@@ -38,100 +47,102 @@ class NicMove:
 
 
 @dataclass(frozen=True)
-class Move:
-    """The whole answer. `notes` say what is to be done beside the move itself; they do not forbid it."""
+class Migration:
+    """Whether a guest can run on a host. `notes` are what must be done before the migration."""
 
     guest: str
     host: str
-    nics: tuple[NicMove, ...]
+    nics: tuple[NicMigration, ...]
     notes: tuple[str, ...]
 
     @property
     def possible(self) -> bool:
-        """Whether nothing is in the way of any NIC."""
+        """Whether no NIC has a problem."""
         return all(nic.problem is None for nic in self.nics)
 
     def to_json(self) -> dict[str, Any]:
-        """For `guest can-move --json`."""
+        """Return the answer as printed by `guest can-move --json`."""
         return {
             "guest": self.guest,
             "host": self.host,
             "possible": self.possible,
             "nics": [
                 {
-                    "mac": move.nic.mac,
-                    "network": move.nic.network,
-                    "device": move.port.device if move.port else None,
-                    "mtu": move.mtu,
-                    "problem": move.problem,
+                    "mac": row.nic.mac,
+                    "network": row.nic.network,
+                    "device": row.port.device if row.port else None,
+                    "mtu": row.mtu,
+                    "problem": row.problem,
                 }
-                for move in self.nics
+                for row in self.nics
             ],
             "notes": list(self.notes),
         }
 
 
-def move_of(cluster: Cluster, guest: Guest, host: Host) -> Move:
-    """Whether `guest` could run on `host`: every NIC needs its network's bridge or tag there, with an MTU that
-    is no smaller than on the hosts it may run on now (a guest that goes on sending large frames is not heard).
+def move_of(cluster: Cluster, guest: Guest, host: Host) -> Migration:
+    """Return whether a guest can run on a host.
 
-    The definition must be without errors: the profiles of all hosts are known then (else KeyError).
+    The host needs a bridge or VLAN for the network of each NIC. Its MTU must not be smaller than on the hosts where the
+    guest can run now, because the guest does not learn of a smaller one. The definition must have no errors. Raises
+    KeyError if the naming policy of a host is unknown.
     """
-    now = [h for h in cluster.hosts_of(guest) if h.name != host.name]
-    sources = [host_view(cluster, h, [guest]) for h in now]
-    there = cluster.guests_by_host()[host.name]
-    expected = any(g.name == guest.name for g in there)
-    target = host_view(cluster, host, there if expected else [*there, guest])
-    nics = tuple(_nic_move(cluster, nic, guest, host, target, sources) for nic in guest.nics)
+    current_hosts = [h for h in cluster.hosts_of(guest) if h.name != host.name]
+    sources = [build_host_view(cluster, h, [guest]) for h in current_hosts]
+    guests = cluster.guests_by_host()[host.name]
+    is_placed_there = any(g.name == guest.name for g in guests)
+    target = build_host_view(cluster, host, guests if is_placed_there else [*guests, guest])
+    nics = tuple(_check_nic(cluster, nic, guest, host, target, sources) for nic in guest.nics)
     notes = []
     if all(nic.problem is None for nic in nics):
-        if not expected and render(target).digest != render(host_view(cluster, host, there)).digest:
+        if not is_placed_there and render(target).digest != render(build_host_view(cluster, host, guests)).digest:
             notes.append(
-                f"{host.name} must be prepared first: place {guest.name} on it in the definition, and apply there"
+                f"prepare {host.name} first: place {guest.name} on it in the definition, and run kvmnet apply there"
             )
-        other = [view.host for view in sources if _xml(view, guest.name) != _xml(target, guest.name)]
-        if other:
+        others = [view.host for view in sources if _guest_xml(view, guest.name) != _guest_xml(target, guest.name)]
+        if others:
             notes.append(
-                f"its devices have other names on {host.name} than on {', '.join(other)}: "
-                f"migrate it with the XML that `kvmnet guest xml {guest.name} --host {host.name}` makes"
-                + ("" if expected else ", once the definition has it there")
+                f"its devices have other names on {host.name} than on {', '.join(others)}: "
+                f"migrate it with the XML of `kvmnet guest xml {guest.name} --host {host.name}`"
+                + ("" if is_placed_there else f", after the definition places it on {host.name}")
             )
-    return Move(guest.name, host.name, nics, tuple(notes))
+    return Migration(guest.name, host.name, nics, tuple(notes))
 
 
-def _xml(view: HostView, guest: str) -> list[str]:
+def _guest_xml(view: HostView, guest: str) -> list[str]:
     return [interface_xml(port) for port in view.ports_of(guest)]
 
 
-def _nic_move(
+def _check_nic(
     cluster: Cluster, nic: GuestNic, guest: Guest, host: Host, target: HostView, sources: list[HostView]
-) -> NicMove:
-    port = _port(target, guest, nic)
+) -> NicMigration:
+    port = _port_of(target, guest, nic)
     if port is None:
-        return NicMove(nic, None, None, _lacks(cluster, nic, host))
-    mtu, problem = device_mtus(target)[port.device], None
-    stated = cluster.networks[nic.network].mtu or 0
-    if stated > mtu:
-        problem = f"its MTU would be {mtu} ({port.device} of {host.name}); network {nic.network} has {stated}"
+        return NicMigration(nic, None, None, _describe_missing_device(cluster, nic, host))
+    mtu, problem = find_device_mtus(target)[port.device], None
+    network_mtu = cluster.networks[nic.network].mtu or 0
+    would_be = f"its MTU would be {mtu} ({port.device} on {host.name})"
+    if network_mtu > mtu:
+        problem = f"{would_be}, but that of network {nic.network} is {network_mtu}"
     for view in sources:
-        here = _port(view, guest, nic)
-        larger = device_mtus(view)[here.device] if here is not None else 0
-        if larger > mtu:
-            problem = f"its MTU would be {mtu} ({port.device} of {host.name}); on {view.host} it is {larger}"
+        source_port = _port_of(view, guest, nic)
+        source_mtu = find_device_mtus(view)[source_port.device] if source_port is not None else 0
+        if source_mtu > mtu:
+            problem = f"{would_be}, but it is {source_mtu} on {view.host}"
             break
-    return NicMove(nic, port, mtu, problem)
+    return NicMigration(nic, port, mtu, problem)
 
 
-def _port(view: HostView, guest: Guest, nic: GuestNic) -> Optional[GuestPortView]:
+def _port_of(view: HostView, guest: Guest, nic: GuestNic) -> Optional[GuestPortView]:
     return next((p for p in view.ports_of(guest.name) if (p.mac, p.network) == (nic.mac, nic.network)), None)
 
 
-def _lacks(cluster: Cluster, nic: GuestNic, host: Host) -> str:
-    """Why a host has nothing for a NIC."""
+def _describe_missing_device(cluster: Cluster, nic: GuestNic, host: Host) -> str:
+    """Return why a host cannot connect a NIC to its network."""
     network = cluster.networks.get(nic.network)
-    words = f"{host.name} has neither a bridge nor a tag for network {nic.network}"
+    message = f"{host.name} has neither a bridge nor a VLAN for network {nic.network}"
     if network is not None and network.over is not None:
-        return f"{words}: none of its NICs is on network {network.over}"
+        return f"{message}: none of its NICs is on network {network.over}"
     if not host.kvm:
-        return f"{words}: it has no kvm: true"
-    return words
+        return f"{message}: kvm: true is not set for it"
+    return message

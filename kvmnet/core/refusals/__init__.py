@@ -1,7 +1,8 @@
-"""What makes a host unfit for a change: small functions in a registry, each with a code, a title and a page.
+"""Refusals: conditions of a host that make a change unsafe. A registry of small functions, each with a code and title.
 
-They are pure: the facts are in Live, read before. All of them are asked, so that a person learns everything
-at once, and nothing is touched when one speaks (exit code 5). A function's docstring is its page.
+In: a plan and the live host. Out: refusals, each with a message and a hint. A refusal function has no side effects. All
+of them run, so that the user sees every refusal at once. If there is one, kvmnet exits with code 5 and changes nothing.
+The docstring of the function is the page that `kvmnet explain` prints.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from kvmnet.core.rendering.bundle import Bundle, Nic
 
 _MODULES = ("program", "names", "udev_naming", "nics", "boot", "guests", "command_codes")
 
-#: What speaks against giving a machine back: what it asks of the host, not what the definition says of it.
+#: The refusals that apply to `kvmnet remove`: those that are about the host and not about the definition.
 GIVING_BACK = ("KVN507", "KVN510", "KVN511", "KVN525", "KVN527", "KVN528", "KVN545", "KVN550", "KVN551")
-#: When a refusal counts: also with an empty plan; when anything is written; when more than a note is.
+#: When a refusal applies: always; if the plan is not empty; if the plan changes more than kvmnet's record of it.
 ALWAYS, WRITING, TOUCHING = "always", "writing", "touching"
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One reason, with what would mend it. `guest` is whose loss a person may allow, where it is about that."""
+    """A refusal. `guest`: the user can accept that this guest is disconnected, which overrides the refusal."""
 
     code: str
     message: str
@@ -43,30 +44,25 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Case:
-    """What a refusal looks at: a plan, the live host, and what follows from both. Computed when it is first used."""
+    """The input of a refusal: a plan, the live host, and what follows from both (computed when it is first used)."""
 
     plan: Plan
     live: Live
 
     @property
     def bundle(self) -> Bundle:
-        """The bundle that is to be applied."""
+        """The bundle to apply."""
         return self.plan.bundle
 
     @property
-    def gives_back(self) -> bool:
-        """Whether the machine is to be as before kvmnet: then nothing is desired of it."""
+    def is_removal(self) -> bool:
+        """Whether the plan is that of `kvmnet remove`, which desires no state."""
         return not self.plan.desired
 
     @cached_property
     def nics(self) -> list[tuple[Nic, Link]]:
-        """The definition's NICs that are here, with their links as they are now."""
-        found = []
-        for nic in self.bundle.nics:
-            link = self.live.find(nic)
-            if link is not None:
-                found.append((nic, link))
-        return found
+        """The NICs of the definition that this host has, with their links."""
+        return [(nic, link) for nic in self.bundle.nics if (link := self.live.find(nic)) is not None]
 
     @cached_property
     def view_after_renames(self) -> State:
@@ -75,84 +71,91 @@ class Case:
 
     @cached_property
     def impacts(self) -> Sequence[Impact]:
-        """What the plan does to the NICs of running guests."""
+        """The effects of the plan on the NICs of running guests."""
         return () if self.plan.empty else tuple(find_impacts(self.plan, self.live, self.view_after_renames))
 
     @cached_property
     def rivals(self) -> Sequence[Rival]:
-        """Connection profiles that the next boot could prefer to those of the definition."""
+        """The connection profiles that the next boot could prefer to those of the definition."""
         return find_rivals(self.plan, self.live)
 
-    def users(self, devices: Collection[str]) -> str:
-        """Devices in order, with the guests that use them: `macvtap0 (compute-0-0-0), macvtap1`."""
-        of = {i.device: i.guest for i in self.impacts if i.guest}
-        return ", ".join(f"{d} ({of[d]})" if d in of else d for d in sorted(devices))
+    def describe_devices(self, devices: Collection[str]) -> str:
+        """Return devices of guests as text, sorted, with the names of their guests: `macvtap0 (web1), macvtap1`."""
+        guests = {i.device: i.guest for i in self.impacts if i.guest}
+        return ", ".join(f"{d} ({guests[d]})" if d in guests else d for d in sorted(devices))
 
-    def now(self, name: str) -> str:
-        """Return the name of an interface of the bundle before the renames."""
+    def current_name(self, name: str) -> str:
+        """Return the name that an interface of the bundle has before the plan renames NICs."""
         return self.plan.old_names.get(name, name)
 
 
 Function = Callable[[Case], Iterator[Refusal]]
 _REFUSALS: dict[str, tuple[str, Function]] = {}
-_ALLOWABLE: set[str] = set()
+_OVERRIDABLE: set[str] = set()
 
 
 def refusal(
     code: str, title: str, *, when: str = TOUCHING, allow: bool = False, option: str = ""
 ) -> Callable[[Function], Function]:
-    """Register a refusal under its code; with `allow` a person may go on with `--allow CODE`, with `option` by that."""
+    """Return a decorator that registers a refusal. `--allow CODE` overrides it if `allow` is true, else `option`."""
 
     def register(function: Function) -> Function:
-        elsewhere(code, title, function.__doc__ or "", allow=allow, option=option)
+        register_page(code, title, function.__doc__ or "", allow=allow, option=option)
         _REFUSALS[code] = (when, function)
         return function
 
     return register
 
 
-def elsewhere(code: str, title: str, page: str, *, allow: bool = False, option: str = "") -> None:
-    """Register the page of a refusal that is not told by a plan and a reading alone (the lock, root)."""
+def register_page(code: str, title: str, page: str, *, allow: bool = False, option: str = "") -> None:
+    """Register the page of a code. Codes without a function here are raised elsewhere (for example by the lock)."""
     option = f"--allow {code}" if allow else option
-    verbs = "plan, apply, rollback and remove" if code in GIVING_BACK else "plan, apply and rollback"
-    words = f"`{option}` on {verbs} goes on all the same." if option else "Nothing overrides it."
-    codes.register(code, title, f"{inspect.cleandoc(page)}\n\nRefused with exit code 5, nothing is touched. {words}")
+    commands = "plan, apply, rollback and remove" if code in GIVING_BACK else "plan, apply and rollback"
+    override = (
+        f"To override this refusal, use `{option}` with {commands}." if option else "This refusal cannot be overridden."
+    )
+    codes.register(code, title, f"{inspect.cleandoc(page)}\n\nkvmnet exits with code 5 and changes nothing. {override}")
     if allow:
-        _ALLOWABLE.add(code)
+        _OVERRIDABLE.add(code)
 
 
 def load() -> None:
-    """Import every module of refusals."""
+    """Import every module with refusals, which registers them."""
     for name in _MODULES:
         importlib.import_module(f"{__name__}.{name}")
 
 
-def find(case: Case, among: Optional[Collection[str]] = None) -> list[Refusal]:
-    """Return every reason against the change, in the order of the codes; with `among`, only those of these codes."""
+def find_refusals(case: Case, among: Optional[Collection[str]] = None) -> list[Refusal]:
+    """Return the refusals of a plan on a host, in the order of their codes. `among` limits them to these codes."""
     load()
-    counts = {ALWAYS: True, WRITING: not case.plan.empty, TOUCHING: case.plan.changes_host}
-    asked = [code for code in sorted(_REFUSALS) if among is None or code in among]
-    return [found for code in asked if counts[_REFUSALS[code][0]] for found in _REFUSALS[code][1](case)]
+    applies = {ALWAYS: True, WRITING: not case.plan.empty, TOUCHING: case.plan.changes_host}
+    refusals: list[Refusal] = []
+    for code in sorted(_REFUSALS):
+        when, function = _REFUSALS[code]
+        if applies[when] and (among is None or code in among):
+            refusals += function(case)
+    return refusals
 
 
-def require_allowed(reasons: Sequence[Refusal], allow: Collection[str] = (), lose: Collection[str] = ()) -> None:
-    """Raise Refused with all reasons that are not overridden: by their codes (`allow`), or by the guests that may be
-    disconnected (`lose`)."""
-    remaining = [refused(r) for r in reasons if r.code not in allow and r.guest not in lose]
-    if remaining:
-        first = remaining[0]
-        raise Refused(first.message, first.hint, first.code, allow=first.allow, more=tuple(remaining[1:]))
+def require_allowed(refusals: Sequence[Refusal], allow: Collection[str] = (), lose: Collection[str] = ()) -> None:
+    """Raise Refused with all refusals that the user has not overridden.
+
+    `allow` are the codes that are overridden, `lose` the guests that may be disconnected.
+    """
+    errors = [_to_error(r) for r in refusals if r.code not in allow and r.guest not in lose]
+    if errors:
+        first, *others = errors
+        raise Refused(first.message, first.hint, first.code, allow=first.allow, more=tuple(others))
 
 
-def refused(reason: Refusal) -> Refused:
-    """One reason as an error."""
-    return Refused(reason.message, reason.hint, reason.code, allow=reason.code in _ALLOWABLE)
+def _to_error(reason: Refusal) -> Refused:
+    return Refused(reason.message, reason.hint, reason.code, allow=reason.code in _OVERRIDABLE)
 
 
-def allowed(wanted: Collection[str]) -> frozenset[str]:
-    """The codes of `--allow`, checked. Raises Usage for one that is none, or that nothing overrides."""
+def parse_allowed_codes(texts: Collection[str]) -> frozenset[str]:
+    """Return the codes of `--allow`. Raises Usage for a code that does not exist or cannot be overridden."""
     load()
-    for code in wanted:
-        if code.upper() not in _ALLOWABLE:
-            raise Usage(f"{code} cannot be allowed", "these can: " + ", ".join(sorted(_ALLOWABLE)))
-    return frozenset(code.upper() for code in wanted)
+    for code in texts:
+        if code.upper() not in _OVERRIDABLE:
+            raise Usage(f"{code} cannot be overridden", "codes that can: " + ", ".join(sorted(_OVERRIDABLE)))
+    return frozenset(code.upper() for code in texts)

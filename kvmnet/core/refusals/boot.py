@@ -1,4 +1,4 @@
-"""What needs the network before NetworkManager runs, or never without it."""
+"""Refusals about hosts that use the network before NetworkManager starts, or cannot run without it."""
 
 from __future__ import annotations
 
@@ -7,57 +7,62 @@ from collections.abc import Iterator
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.refusals import Case, Refusal, refusal
 
-#: What /var/lib/kvmnet may be on that no initramfs mounts: where it comes over a network, systemd mounts it after that.
-AFTER_THE_NETWORK = ("/var", "/var/lib", "/var/lib/kvmnet")
+#: Mount points that contain /var/lib/kvmnet and that no initramfs mounts: from the network, systemd mounts them late.
+_STATE_FOLDER_MOUNTS = ("/var", "/var/lib", "/var/lib/kvmnet")
 
 
-@refusal("KVN550", "an initramfs brings up the network", allow=True)
+@refusal("KVN550", "the initramfs configures the network", allow=True)
 def initramfs(case: Case) -> Iterator[Refusal]:
     """
-    The initramfs brings a NIC up (a root over the network, disks unlocked by a server, a leftover of the installer):
-    it is up before udev sees kvmnet's .link file, and a kernel before 6.2 cannot rename it then; its profile
-    competes with ours. Looked at are the kernel's command line (ip=, rd.neednet, rd.route=, bond=, bridge=, team=,
-    vlan=, netroot=, nfsroot=, BOOTIF=, rd.iscsi…, a root over the network), the same words in kernel_cmdline= of
-    dracut's configuration, and what an initramfs leaves behind: /run/net-*.conf, /run/initramfs/net.*, profiles of
-    nm-initrd-generator. An ip= that names another NIC than the definition's does not count.
-    Take the words out, or see that the initramfs has our .link files (`dracut -f --regenerate-all` after an apply
-    with --allow), and that the machine boots.
+    The initramfs brings up a NIC: for a root file system on the network, for disks that a server unlocks, or as a
+    leftover of the installer. The NIC is then up before udev reads kvmnet's .link file, and kernels before 6.2 cannot
+    rename a NIC that is up. The connection profile of the initramfs also competes with that of kvmnet.
+
+    kvmnet checks the kernel command line (ip=, rd.neednet, rd.route=, bond=, bridge=, team=, vlan=, netroot=, nfsroot=,
+    BOOTIF=, rd.iscsi…, a root file system on the network), the same options in kernel_cmdline= of dracut's
+    configuration, and files that an initramfs leaves behind: /run/net-*.conf, /run/initramfs/net.*, and profiles of
+    nm-initrd-generator. An ip= option for a NIC that is not in the definition is no problem.
+
+    Remove the options. Or override this refusal, rebuild the initramfs after the apply so that it contains kvmnet's
+    .link files (`dracut -f --regenerate-all`), and check that the host boots.
     """
     ours = {link.name for _, link in case.nics} | {nic.name for nic, _ in case.nics}
     ours |= {nic.interface for nic, _ in case.nics} | {link.mac for _, link in case.nics if link.mac}
     others = {link.name for link in case.live.links.values()} - ours
-    for sign in case.live.surroundings.boot_network:
-        parts = set(sign.partition(" ")[0].partition("=")[2].split(":"))
-        if sign.startswith("ip=") and parts & others and not parts & ours:
+    for source in case.live.surroundings.boot_network:
+        parts = set(source.partition(" ")[0].partition("=")[2].split(":"))
+        if source.startswith("ip=") and parts & others and not parts & ours:
             continue
         yield Refusal(
             "KVN550",
-            f"the initramfs brings up the network at boot ({sign})",
-            "take it out of the boot loader's or dracut's configuration and rebuild the initramfs",
+            f"the initramfs configures the network at boot ({source})",
+            "remove this from the configuration of the boot loader or of dracut, and rebuild the initramfs",
         )
 
 
-@refusal("KVN551", "the machine's disk is at the other end of the NIC", allow=True)
+@refusal("KVN551", "the host needs a file system on the network", allow=True)
 def network_disk(case: Case) -> Iterator[Refusal]:
     """
-    The root file system, /usr, /var, /etc or swap comes over the network (NFS, iSCSI, NBD, NVMe over fabrics,
-    FCoE, Ceph …): when the NIC goes away, so does the program that should bring it back. When the way to the server
-    is known and is none of the definition's interfaces, it does not count; but for what /var/lib/kvmnet is on: after
-    a power cut the change is undone from there before NetworkManager starts, so that it may not wait for the network.
-    Such a machine is changed from an image that boots otherwise, or with --allow by somebody who can reach its
-    console.
+    The root file system, /usr, /var, /etc or the swap space is on the network (NFS, iSCSI, NBD, NVMe over Fabrics,
+    FCoE, Ceph, …). While the NIC is down, the program that must bring it up again is not available.
+
+    It is no problem if the server is reached through an interface that is not in the definition. The file system of
+    /var/lib/kvmnet is an exception: after a power failure, the change is rolled back from there before NetworkManager
+    starts, so it must not need the network.
+
+    Boot the host from a local image to make the change, or override this refusal if you have access to the console.
     """
     ours = {i["name"] for i in interfaces_of(case.bundle.state)} | {nic.name for nic, _ in case.nics}
     ours |= {link.name for _, link in case.nics}
     for disk in case.live.surroundings.network_disks:
-        elsewhere = disk.interface is not None and disk.interface not in ours
-        if elsewhere and disk.use not in AFTER_THE_NETWORK:
+        uses_other_interface = disk.interface is not None and disk.interface not in ours
+        if uses_other_interface and disk.use not in _STATE_FOLDER_MOUNTS:
             continue
-        where = f" from {disk.server}" if disk.server else ""
-        over = f" over {disk.interface}" if disk.interface else ""
-        lacks = "it comes too late at boot to undo" if elsewhere else "it would be gone during"
+        server = f" from {disk.server}" if disk.server else ""
+        interface = f" over {disk.interface}" if disk.interface else ""
+        effect = "is mounted too late at boot for a rollback of" if uses_other_interface else "would be lost during"
         yield Refusal(
             "KVN551",
-            f"{disk.use} comes over the network ({disk.kind}{where}{over}): {lacks} the change",
-            "change such a machine from its console, or move that to a local disk",
+            f"{disk.use} is on the network ({disk.kind}{server}{interface}) and {effect} the change",
+            "move it to a local disk, or make the change at the console of the host",
         )

@@ -1,47 +1,52 @@
-"""A word from outside that cannot be taken, and a way back that is not there: told by the verbs, not by a plan."""
+"""Pages of refusals that single commands raise: confirm, remove, rollback, and reading kvmnet's state."""
 
 from __future__ import annotations
 
-from kvmnet.core.refusals import elsewhere
+from kvmnet.core.refusals import register_page
 
-elsewhere(
+register_page(
     "KVN560",
-    "no change waits for a word",
+    "no change is waiting for a confirmation",
     """
-    `kvmnet confirm` was called while no transaction waits: none is open, the open one has not come so far, or its
-    time was over and it is being undone. `kvmnet status` tells how far an open one is, `kvmnet history` how the last
-    one ended.
+    `kvmnet confirm` was called, but no transaction is waiting for it: none is open, the open one has not reached this
+    step, or its time is over and it is being rolled back. `kvmnet status` shows the open transaction, `kvmnet history`
+    how the last one ended.
     """,
 )
-elsewhere(
+register_page(
     "KVN561",
-    "this connection proves nothing",
+    "this connection cannot confirm the change",
     """
-    A change is kept only by a word over a connection that could not have been made if it had cut the host off: an SSH
-    connection that was opened after the change, from another machine, to an address of an interface that the change
-    touches, or of one that stands on such (a bridge over the NIC); where no such interface has an address, to any. A
-    shell on the host is none, and an older connection goes on by what the firewall and the routers remember of it. Open
-    a new one: `ssh HOST kvmnet confirm`, with `-S none` where your ssh shares connections. Who sits at the machine's
-    console says so: `kvmnet confirm --at-the-console`.
+    A confirmation must come over a connection that shows that the host can still be reached: an SSH connection from
+    another machine, opened after the change, to an address of an interface that the change touches, or of a bridge or
+    VLAN on it. If no such interface has an address, any address is accepted. A local shell is no such connection, and
+    neither is an older SSH connection: firewalls and routers may keep it working.
+
+    Open a new connection: `ssh HOST kvmnet confirm`, with `-S none` if your SSH client shares connections. At the
+    console of the host, use `kvmnet confirm --at-the-console`.
     """,
 )
-elsewhere(
+register_page(
     "KVN562",
-    "there is nothing to give back",
+    "there is nothing to restore",
     """
-    `kvmnet remove` and `kvmnet rollback` go back by what was written down when kvmnet took a NIC over: it has
-    applied nothing here, has given everything back already, a NIC of then is not in the machine any more, or is a
-    port of what a person has made since. The snapshots are in /var/lib/kvmnet/history.
+    `kvmnet remove` and `kvmnet rollback` use what kvmnet saved before it changed the host's NICs. This error means that
+    kvmnet has applied nothing on this host, or has removed everything already. Or a NIC of that time is no longer in
+    the host, or is a port of a bridge or bond that was created later by another tool. The snapshots are in
+    /var/lib/kvmnet/history.
     """,
 )
-elsewhere(
+register_page(
     "KVN563",
-    "what kvmnet wrote of itself is damaged",
+    "kvmnet's state is corrupt",
     """
-    /var/lib/kvmnet/applied says what is applied on this host, and in interfaces.json what of it is kvmnet's. Its files
-    are not as kvmnet wrote them: somebody has edited them, or the disk has lost them. The host's network is not touched
-    by that. A damaged bundle (nmstate.yml, bundle.json, a .link file): `kvmnet apply` of the definition writes it anew.
-    A damaged interfaces.json cannot be found out from the host: its text as it was written is in transaction.json of
-    the last kept change, below /var/lib/kvmnet/history (`kvmnet history` lists them); put it back from there.
+    /var/lib/kvmnet/applied contains the applied bundle, and in interfaces.json the interfaces that kvmnet has created
+    or adopted. A file there is corrupt or missing: it was edited, or the disk has lost it. The network of the host is
+    not affected.
+
+    If the bundle is corrupt (nmstate.yml, bundle.json or a .link file), run `kvmnet apply` with the definition: it
+    writes the bundle again. kvmnet cannot rebuild interfaces.json from the host. Its original text is in
+    transaction.json of the last kept change in /var/lib/kvmnet/history (`kvmnet history` lists the changes): copy it
+    from there.
     """,
 )

@@ -1,4 +1,4 @@
-"""Guests that run on what the change is about."""
+"""Refusals about running guests that the change would disconnect."""
 
 from __future__ import annotations
 
@@ -9,54 +9,61 @@ from kvmnet.core.effects.impact import DISCONNECTED, Impact
 from kvmnet.core.refusals import Case, Refusal, refusal
 
 
-def lent(case: Case) -> dict[str, list[str]]:
-    """VLAN devices that are to become the host's own while macvtaps of guests, which libvirt made, lie over them
-    (libvirt's hook made the devices, NetworkManager does not manage them): the macvtaps by device."""
-    state = {i["name"]: i for i in interfaces_of(case.live.state)}
-    ours = {i["name"] for i in interfaces_of(case.bundle.state)}
-    found = {}
+def find_macvtaps_on_taken_vlans(case: Case) -> dict[str, list[str]]:
+    """Return the VLANs that kvmnet would take over while guests use them, each with the macvtaps of the guests.
+
+    libvirt's hook created these VLANs, so NetworkManager does not manage them. libvirt created the macvtaps.
+    """
+    live_interfaces = {i["name"]: i for i in interfaces_of(case.live.state)}
+    own_names = {i["name"] for i in interfaces_of(case.bundle.state)}
+    macvtaps = {}
     for interface in interfaces_of(case.plan.state):
         name = interface["name"]
-        if interface["type"] == "vlan" and state.get(name, {}).get("state") == "ignore":
-            over = [n.name for n in case.live.links.values() if n.base == name and n.kind == "macvtap"]
-            if strange := sorted(set(over) - ours):
-                found[name] = strange
-    return found
+        if interface["type"] == "vlan" and live_interfaces.get(name, {}).get("state") == "ignore":
+            on_vlan = {n.name for n in case.live.links.values() if n.base == name and n.kind == "macvtap"}
+            if of_guests := sorted(on_vlan - own_names):
+                macvtaps[name] = of_guests
+    return macvtaps
 
 
-@refusal("KVN526", "guests run on a VLAN device that is to be there from boot")
+@refusal("KVN526", "running guests use a VLAN that would become permanent")
 def guests_on_demand(case: Case) -> Iterator[Refusal]:
     """
-    The definition now attaches guests from boot (`attach: always`) where running ones attach on demand: their
-    VLAN device and the macvtaps on it are libvirt's as long as they run. The kernel allows one macvtap of a MAC on
-    a device, so theirs are in the way of those to come; and while NetworkManager takes the device over it is down.
-    Stop these guests (or move them away), apply, give them their new XML (`kvmnet guest xml`), start them.
+    The definition now attaches guests from boot (`attach: always`), but running guests are attached on demand: libvirt
+    and its hook created their macvtaps and the VLAN device below them. kvmnet cannot create its macvtaps beside them,
+    because the kernel allows one macvtap with the same MAC address on a device. In addition, the VLAN is down for a
+    moment when NetworkManager starts to manage it.
+
+    Stop these guests or migrate them. Then run apply, give them their new XML (`kvmnet guest xml`), and start them.
     """
-    for name, over in lent(case).items():
+    for name, macvtaps in find_macvtaps_on_taken_vlans(case).items():
+        users = case.describe_devices(macvtaps)
         yield Refusal(
             "KVN526",
-            f"{name} is to be there from boot, but running guests are on it by {case.users(over)}",
-            "stop them first; `kvmnet hook status` names them",
+            f"{name} would become a permanent VLAN, but running guests use it: {users}",
+            "stop these guests first; `kvmnet hook status` lists them",
         )
 
 
-@refusal("KVN527", "a running guest would lose its network", option="--allow-guest-loss GUEST")
+@refusal("KVN527", "a running guest would be disconnected", option="--allow-guest-loss GUEST")
 def guest_loss(case: Case) -> Iterator[Refusal]:
     """
-    The change takes away for good what a NIC of a running guest is plugged into, or the last way out of it: its bridge
-    or VLAN device goes or is made anew under its macvtap, leads to another VLAN, is taken down, or the NIC below it is.
-    Stop the guest, or move it to another host first (`kvmnet guest can-move`). `kvmnet plan` shows what happens to each
-    guest. Taps and macvtaps that are no libvirt domain's are called by the device. Where libvirt does not answer all of
-    them are.
+    The change would permanently disconnect a NIC of a running guest: its bridge or VLAN is removed, is taken down, is
+    recreated below its macvtap, gets another VLAN ID, or loses its last uplink. Stop the guest, or migrate it to
+    another host first (`kvmnet guest can-move` checks whether that host can run it). `kvmnet plan` shows the effect on
+    each guest.
+
+    A tap or macvtap that does not belong to a libvirt domain is listed by its device name. If libvirt is not available,
+    all of them are.
     """
     lost: dict[str, list[Impact]] = {}
     for impact in case.impacts:
         if impact.how == DISCONNECTED and impact.refusal == "KVN527":
             lost.setdefault(impact.name, []).append(impact)
-    for name, found in lost.items():
-        unknown = case.live.surroundings.running.problem
-        nobody = "whose guest libvirt does not tell" if unknown else "which is no libvirt domain's"
-        what = f"the guest {name}" if found[0].guest else f"{name}, {nobody},"
-        nics = "; ".join(f"{i.device} on {i.over}: {i.why}" for i in found)
-        hint = f"stop it or move it away first; --allow-guest-loss {name} goes on all the same"
-        yield Refusal("KVN527", f"{what} would lose its network for good ({nics})", hint, name)
+    for name, impacts in lost.items():
+        is_unknown = bool(case.live.surroundings.running.problem)
+        owner = "guest unknown: libvirt is not available" if is_unknown else "not a device of a libvirt domain"
+        subject = f"guest {name}" if impacts[0].guest else f"{name} ({owner})"
+        nics = "; ".join(f"{i.device} on {i.over}: {i.why}" for i in impacts)
+        hint = f"stop or migrate it first, or override this: --allow-guest-loss {name}"
+        yield Refusal("KVN527", f"{subject} would be disconnected permanently ({nics})", hint, name)

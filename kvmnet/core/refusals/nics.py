@@ -1,85 +1,94 @@
-"""NICs that could not be given back, or not become what they are to become."""
+"""Refusals about NICs and connection profiles that could not be restored, or could not get their new role."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvmnet.core.base.nmstate import NM_TYPES, interfaces_of, port_names
+from kvmnet.core.base.nmstate import FAMILIES, NM_TYPES, interfaces_of, port_names
+from kvmnet.core.live.live_host import Profile
 from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
 
+_KEYFILE_FOLDERS = ("/etc/NetworkManager/system-connections/", "/run/NetworkManager/system-connections/")
+#: Kinds of interfaces that use the one receive handler of their base interface.
+_RECEIVE_HANDLER_KINDS = ("macvtap", "macvlan", "ipvlan", "ipvtap")
 
-@refusal("KVN530", "a NIC is the port of something strange")
+
+@refusal("KVN530", "a NIC is a port of an interface that is not in the definition")
 def strange_controller(case: Case) -> Iterator[Refusal]:
     """
-    A NIC of the definition is the port of a bridge or bond that a person or another tool made and that the
-    definition does not know. Write it into the definition as it is (it is adopted then), take the NIC out of
-    it, or remove it.
+    A NIC of the definition is a port of a bridge or bond that is not in the definition, and that kvmnet did not create.
+    Add the bridge or bond to the definition as it is (kvmnet then adopts it), remove the NIC from it, or delete it.
     """
     known = {i["name"] for i in interfaces_of(case.bundle.state)} | set(case.plan.leaving)
     for _, link in case.nics:
         if link.master is not None and link.master not in known:
             yield Refusal(
                 "KVN530",
-                f"NIC {link.name} is a port of {link.master}, which the definition does not know",
-                f"take it out (nmcli connection modify … controller ''), or remove {link.master}",
+                f"NIC {link.name} is a port of {link.master}, which the definition does not contain",
+                f"remove it from {link.master} (nmcli connection modify … controller ''), or delete {link.master}",
             )
 
 
 @refusal("KVN531", "NetworkManager does not manage a NIC")
 def not_managed(case: Case) -> Iterator[Refusal]:
     """
-    NetworkManager leaves a NIC of the definition alone (`unmanaged-devices`, `NM_CONTROLLED=no`, a rule of udev),
-    or the NIC has addresses that NetworkManager did not give it: they could not be given back. Let it manage the
-    NIC: `nmcli device set NIC managed yes`, and a connection profile that says what the NIC has.
+    NetworkManager does not manage a NIC of the definition (`unmanaged-devices`, `NM_CONTROLLED=no`, a udev rule), or
+    the NIC has addresses that NetworkManager did not set. kvmnet could not restore it. Let NetworkManager manage the
+    NIC: `nmcli device set NIC managed yes`, and a connection profile with its addresses.
     """
     addressed = {
         i["name"]
         for i in interfaces_of(case.live.state)
-        if any(not is_link_local(a["ip"]) for f in ("ipv4", "ipv6") for a in i.get(f, {}).get("address", []))
+        if any(not is_link_local(a["ip"]) for f in FAMILIES for a in i.get(f, {}).get("address", []))
     }
-    managed = {i["name"] for i in interfaces_of(case.bundle.state)}
+    own_names = {i["name"] for i in interfaces_of(case.bundle.state)}
     for nic, link in case.nics:
         hint = f"let NetworkManager manage it: nmcli device set {link.name} managed yes, and a connection profile"
-        if link.name in case.live.surroundings.unmanaged and nic.name in managed:
+        if link.name in case.live.surroundings.unmanaged and nic.name in own_names:
             yield Refusal("KVN531", f"NetworkManager does not manage NIC {link.name}", hint)
         elif link.name not in case.live.profiles and link.name in addressed:
-            words = f"NIC {link.name} has addresses that NetworkManager did not give it: they could not be given back"
-            yield Refusal("KVN531", words, hint)
+            message = f"NIC {link.name} has addresses that NetworkManager did not set: they could not be restored"
+            yield Refusal("KVN531", message, hint)
 
 
-@refusal("KVN532", "a NIC's profile is not a keyfile")
+@refusal("KVN532", "a connection profile is not a keyfile")
 def not_a_keyfile(case: Case) -> Iterator[Refusal]:
     """
-    The snapshot holds NetworkManager's keyfiles (/etc/NetworkManager/system-connections). A profile that is
-    elsewhere, in an ifcfg file of EL 9 for one, could not be given back byte for byte. `nmcli connection
-    migrate UUID` (NetworkManager 1.38 and later) makes a keyfile of it.
+    The snapshot contains NetworkManager's keyfiles (/etc/NetworkManager/system-connections). A connection profile that
+    is stored elsewhere, for example in an ifcfg file of EL 9, could not be restored byte for byte. `nmcli connection
+    migrate UUID` (NetworkManager 1.38 and later) converts it to a keyfile.
     """
-    folders = ("/etc/NetworkManager/system-connections/", "/run/NetworkManager/system-connections/")
-    wanted = {i["name"]: NM_TYPES.get(i["type"]) for i in interfaces_of(case.bundle.state)}
-    names = [link.name for _, link in case.nics] + [case.now(name) for name in wanted] + list(case.plan.leaving)
-    found = {name: p for name in names if (p := case.live.profiles.get(name)) is not None}
-    # of what is not there nmstate takes an inactive one
-    idle = [p for p in case.live.idle if wanted.get(p.interface_name, "") == p.type]
-    for profile in idle:
-        name = profile.interface_name
-        active = case.live.profiles.get(case.now(name))
-        if active is None or active.type != profile.type:
-            found[name] = profile
-    for name, profile in found.items():
-        if not profile.file.startswith(folders):
+    for name, profile in _find_profiles(case).items():
+        if not profile.file.startswith(_KEYFILE_FOLDERS):
             yield Refusal(
                 "KVN532",
-                f"the connection profile of {name} is in {profile.file or 'no file'}, which kvmnet could not give back",
-                f"make it a keyfile: nmcli connection migrate {profile.uuid} (NetworkManager 1.38 or later)",
+                f"the connection profile of {name} is in {profile.file or 'no file'}, which kvmnet could not restore",
+                f"convert it to a keyfile: nmcli connection migrate {profile.uuid} (NetworkManager 1.38 or later)",
             )
 
 
-@refusal("KVN533", "two NICs share a profile")
+def _find_profiles(case: Case) -> dict[str, Profile]:
+    """Return the connection profiles that nmstate may change, by the name of their interface."""
+    types = {i["name"]: NM_TYPES.get(i["type"]) for i in interfaces_of(case.bundle.state)}
+    names = [link.name for _, link in case.nics] + [case.current_name(name) for name in types]
+    names += list(case.plan.leaving)
+    profiles = {name: p for name in names if (p := case.live.profiles.get(name)) is not None}
+    for profile in case.live.idle:  # nmstate uses an inactive profile of an interface that has no active one
+        name = profile.interface_name
+        if types.get(name, "") != profile.type:
+            continue
+        active = case.live.profiles.get(case.current_name(name))
+        if active is None or active.type != profile.type:
+            profiles[name] = profile
+    return profiles
+
+
+@refusal("KVN533", "two NICs share a connection profile")
 def shared_profile(case: Case) -> Iterator[Refusal]:
     """
-    One connection profile is active on two NICs of the definition; kvmnet binds a NIC's profile to its MAC, and
-    can bind it to one only. Give each NIC a profile of its own: `nmcli connection clone`.
+    One connection profile is active on two NICs of the definition. kvmnet binds a NIC's profile to its MAC address, so
+    it can be for one NIC only. Create a profile for each NIC: `nmcli connection clone`.
     """
     devices: dict[str, str] = {}
     for _, link in case.nics:
@@ -88,55 +97,61 @@ def shared_profile(case: Case) -> Iterator[Refusal]:
             yield Refusal(
                 "KVN533",
                 f"{link.name} and {devices[profile.uuid]} share the connection profile {profile.id}",
-                "give each NIC a profile of its own: nmcli connection clone",
+                "create a connection profile for each NIC: nmcli connection clone",
             )
 
 
-@refusal("KVN534", "a macvtap stands on what is to become a port")
+@refusal("KVN534", "an interface with a macvtap would become a port")
 def macvtap_under_port(case: Case) -> Iterator[Refusal]:
     """
-    A device has one receive handler: what carries a macvtap, macvlan or ipvlan cannot become the port of a bridge or
-    bond (EBUSY). Stop the guest that uses it, or move it to the bridge (`kvmnet plan` again after that).
+    A device has one receive handler. Therefore the base interface of a macvtap, macvlan or ipvlan cannot become a port
+    of a bridge or bond (EBUSY). Stop the guest that uses the macvtap, or connect the guest to the bridge instead. Then
+    run `kvmnet plan` again.
     """
     ports = {port: i["name"] for i in interfaces_of(case.bundle.state) for port in port_names(i)}
     for port, controller in ports.items():
-        name = case.now(port)
-        kinds = {n.name: n.kind for n in case.live.links.values() if n.base == name and n.kind in _ONE_HANDLER}
-        if kinds:
-            users = [f"{kind} {case.users([user])}" for user, kind in sorted(kinds.items())]
+        name = case.current_name(port)
+        kinds = {n.name: n.kind for n in case.live.links.values() if n.base == name}
+        users = [
+            f"{kind} {case.describe_devices([user])}"
+            for user, kind in sorted(kinds.items())
+            if kind in _RECEIVE_HANDLER_KINDS
+        ]
+        if users:
             yield Refusal(
                 "KVN534",
-                f"{name} is to become a port of {controller}, but carries {', '.join(users)}",
-                "stop the guests that use it, or remove it: one device cannot serve both",
+                f"{name} would become a port of {controller}, but is the base interface of {', '.join(users)}",
+                "stop the guests that use it, or remove it: an interface cannot be both",
             )
 
 
-@refusal("KVN535", "the next boot would take another profile first", allow=True)
+@refusal("KVN535", "the next boot would activate another connection profile", allow=True)
 def rival_profile(case: Case) -> Iterator[Refusal]:
     """
-    A second connection profile fits an interface of the definition, autoconnects, and has a higher
-    autoconnect-priority than the one that is active there: at the next boot NetworkManager takes that one. A bridge
-    or bond that comes up afterwards takes its NIC back; but a NIC that comes after its bridge (a slow driver, a card
-    that is plugged in) is lost to it, and one that is nobody's port in any case (NetworkManager 1.42). It fits a NIC
-    when it is of type 802-3-ethernet and bound to the NIC's MAC, to the name that the NIC has by then, or to nothing;
-    a bridge, bond or VLAN when it is of that type and has its name. One that makes it a port of the same bridge or
-    bond does not count, nor of one that is not there, nor one that is only in memory. `match.interface-name` is
-    looked at where it is a plain pattern, what else narrows a profile (match.driver, match.path, a list of denied
-    MACs) is not. See that it does not autoconnect (`nmcli connection modify UUID connection.autoconnect no`), or
-    delete it.
-    At equal priority NetworkManager prefers the profile that was active last, which is the one that is active now:
-    nothing is refused then, `plan` and `apply` name the other one in a note. It would have the interface at the boots
-    after somebody has activated it. With a lower priority it is asked only when the first has failed.
+    A second connection profile matches an interface of the definition, autoconnects, and has a higher
+    autoconnect-priority than the active one. At the next boot, NetworkManager would activate it instead. A bridge or
+    bond that comes up later activates its ports again, which corrects this. But a NIC that appears after its bridge (a
+    slow driver, a card that is plugged in) keeps the other profile, and so does a NIC that is not a port
+    (NetworkManager 1.42).
+
+    A profile matches a NIC if its type is 802-3-ethernet and it is bound to the NIC's MAC address, to the name that the
+    NIC has at the next boot, or to nothing. It matches a bridge, bond or VLAN of its type and name. Profiles that make
+    the NIC a port of the same bridge or bond, or of one that does not exist, are no problem. Neither are profiles that
+    are only in memory. kvmnet evaluates `match.interface-name` if it is a plain pattern. It does not evaluate other
+    conditions (match.driver, match.path, denied MAC addresses), and assumes that the profile matches.
+
+    Disable autoconnect of the other profile (`nmcli connection modify UUID connection.autoconnect no`), or delete it.
+
+    At equal priority, NetworkManager prefers the profile that was active last: the current one. kvmnet does not
+    refuse this, but `plan` and `apply` print a note: the other profile is used at boot after someone has activated it.
+    A profile with a lower priority is used only if the first one fails.
     """
     for rival in case.rivals:
         if rival.wins:
             profile = rival.profile
             yield Refusal(
                 "KVN535",
-                f"the connection profile {profile.id} ({profile.uuid}) fits {', '.join(rival.names)} too, and is taken "
-                f"first at the next boot: its autoconnect-priority {profile.priority} is the higher one",
-                f"keep it out: {rival.cure}",
+                f"the connection profile {profile.id} ({profile.uuid}) also matches {', '.join(rival.names)} and would "
+                f"be activated at the next boot: it has the higher autoconnect-priority ({profile.priority})",
+                f"prevent this: {rival.cure}",
             )
-
-
-_ONE_HANDLER = ("macvtap", "macvlan", "ipvlan", "ipvtap")

@@ -1,4 +1,4 @@
-"""From the view of a host to its bundle: the nmstate state, the guests' state, the `.link` files and the index.
+"""What a host gets as files: nmstate states, .link files, the hook's record, NetworkManager's configuration.
 
-Comes in: a `HostView`. Goes out: a `Bundle`, its files as text; and back from these files to the bundle.
+In: a `HostView`. Out: a `Bundle`, and its files as text.
 """

@@ -1,7 +1,7 @@
-"""The bundle: everything one host needs, and all that `apply` reads.
+"""The bundle: everything that one host needs, and all that `apply` reads.
 
-A bundle is what `render` writes as a folder and what a pipeline commits. The transaction knows only
-bundles, never the definition: so a committed bundle and a fresh definition go the same way.
+`render` writes a bundle as a folder. The transaction uses bundles only, so a committed bundle and a new definition are
+applied in the same way.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Optional
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.base.probe import Probe
 
-#: Version of the folder's format; a kvmnet that does not know it refuses the bundle by name.
+#: Version of the folder's format. kvmnet rejects a bundle with another version.
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Nic:
-    """A physical NIC of the definition and what becomes of it.
+    """A physical NIC of the definition.
 
-    `interface` is its key in the definition (also the kernel name it is expected to have before kvmnet,
-    unless `kernel_name` says otherwise), `name` the kernel name it gets: the same where the profile does
-    not rename. `mac` is its permanent MAC, lower case with colons. `link_file` is the name of the
-    systemd.link(5) file that gives it its name: under a profile that renames, every NIC known by MAC has one.
+    `interface` is its key in the definition. `kernel_name` is the name from `match: {name: ...}`. `name` is the kernel
+    name that it gets; it differs only if the naming policy renames NICs. `mac` is its permanent MAC address in lower
+    case with colons. `bridge` is the bridge that it is a port of. `link_file` is the systemd.link(5) file that gives it
+    its name at boot: if the naming policy renames NICs, every NIC with a known MAC address has one.
     """
 
     interface: str
@@ -33,22 +33,14 @@ class Nic:
     bridge: Optional[str] = None
     link_file: Optional[str] = None
 
-    @property
-    def renamed(self) -> bool:
-        """Whether the NIC gets another kernel name than the one it is expected to have.
-
-        A NIC that keeps its name may have a .link file too: it holds the name against a late NIC.
-        """
-        return self.name != (self.kernel_name or self.interface)
-
 
 @dataclass(frozen=True)
 class Bundle:
-    """One host: its nmstate state at rest, what its guests bring, its .link files, its NICs,
-    and whom its definition wants to be asked after a change.
+    """The bundle of one host.
 
-    `digest` is "sha256:<hex>" over the host's own view (no tool version in it): equal views give equal
-    digests on every machine and every Python.
+    `profile` is the name of its naming policy. `state` is its nmstate state, `guests` that of the devices that exist
+    only while a guest runs. `links` are the .link files, name to text. `probes` are those of the definition. `digest`
+    is "sha256:<hex>" of all this. Equal views give equal digests, with every version of kvmnet and Python.
     """
 
     cluster: str

@@ -1,4 +1,4 @@
-"""NetworkManager's own settings on a host of guests: what libvirt makes is libvirt's."""
+"""NetworkManager's configuration on hosts that can run guests: it must not manage libvirt's devices."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from kvmnet.core.rendering.bundle import Bundle
 
 SETTINGS_FILE = "/etc/NetworkManager/conf.d/90-kvmnet-guests.conf"
 
-#: libvirt keeps these to itself.
+#: Prefixes of the names of devices that libvirt creates. libvirt reserves them.
 PREFIXES = ("vnet", "macvtap")
 
-#: A section of its own: `unmanaged-devices` of [keyfile] would replace the list of another file
+#: `unmanaged-devices` in [keyfile] would replace that of another file, so a device section is used
 #: (NetworkManager.conf(5)).
-_TEXT = f"""# Written by kvmnet: the devices that libvirt makes for guests are not NetworkManager's.
+_TEXT = f"""# Written by kvmnet. NetworkManager must not manage the devices that libvirt creates for guests.
 [device-kvmnet-guests]
 match-device={",".join(f"interface-name:{prefix}*" for prefix in PREFIXES)}
 managed=0
@@ -20,6 +20,6 @@ managed=0
 
 
 def guest_settings(bundle: Bundle) -> dict[str, str]:
-    """The files (path to text) that a host needs that may run guests; none on others."""
+    """Return the files that a host needs if it can run guests, path to text; none for other hosts."""
     kinds = {i["type"] for i in interfaces_of(bundle.state)}
     return {SETTINGS_FILE: _TEXT} if bundle.guests or kinds & {"linux-bridge", "mac-vtap"} else {}

@@ -1,4 +1,4 @@
-"""What libvirt's hook (kvmnet/hook.py) may make on a host, from its bundle."""
+"""The data for libvirt's hook (kvmnet/hook.py): which VLAN devices it may create on a host."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.rendering.bundle import Bundle
 
-#: Its name beside the bundle that is applied. JSON: the hook's Python has no YAML.
+#: Name of its file, in the folder of the applied bundle. JSON, because the hook's Python has no YAML parser.
 HOOK_FILE = "hook.json"
 
 
 def hook_record(bundle: Bundle) -> dict[str, Any]:
-    """The VLAN devices that come with guests (MTU in bytes, None: that of the base), the names of what the host
-    has at rest, and those that a VLAN device of ours may lie over."""
-    at_rest = interfaces_of(bundle.state)
+    """Return the record of a bundle.
+
+    `vlans` are the VLAN devices that exist only while a guest runs; `mtu` is in bytes, None for that of the base
+    interface. `own` are the names of the host's other interfaces. `bases` are the possible base interfaces.
+    """
+    from_boot = interfaces_of(bundle.state)
     on_demand = (bundle.guests or {}).get("interfaces", [])
     return {
         "format": 1,
@@ -26,11 +29,11 @@ def hook_record(bundle: Bundle) -> dict[str, Any]:
             for i in on_demand
             if i["type"] == "vlan"
         },
-        "own": [i["name"] for i in at_rest],
-        "bases": [i["name"] for i in at_rest if i["type"] in ("ethernet", "bond")],
+        "own": [i["name"] for i in from_boot],
+        "bases": [i["name"] for i in from_boot if i["type"] in ("ethernet", "bond")],
     }
 
 
 def hook_text(bundle: Bundle) -> str:
-    """The record as the text of its file."""
+    """Return the record of a bundle as the text of its file."""
     return json.dumps(hook_record(bundle), indent=1) + "\n"

@@ -1,7 +1,8 @@
-"""A host's view to its bundle: one small builder for each kind of interface, plain dicts out.
+"""Renders a host's view as its bundle. A small function builds each kind of interface.
 
-Order is fixed: NICs, bonds, VLANs, bridges, macvtaps, each as the definition has them. What nmstate would guess is
-stated: the type, both IP families, STP, the bridge's MAC, the route's metric (docs of nmstate, and tried).
+The order is fixed: NICs, bonds, VLANs, bridges, macvtaps, each in the order of the definition. The state contains
+everything for which nmstate would otherwise choose a value: the type, both IP families, STP, the MAC address of a
+bridge, the metric of a route.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from kvmnet.core.views.host_view import NO_IP, BondView, BridgeView, HostView, I
 
 
 def render(view: HostView) -> Bundle:
-    """The bundle of one host; equal views give equal bundles, digest included."""
-    at_rest, on_demand = (
+    """Return the bundle of one host. Equal views give equal bundles."""
+    from_boot, on_demand = (
         [
             *(_vlan(v) for v in view.guest_vlans if v.always is always),
             *(_macvtap(m) for m in view.macvtaps if m.always is always),
@@ -53,26 +54,26 @@ def render(view: HostView) -> Bundle:
         *(_bond(bond) for bond in view.bonds),
         *(_vlan(vlan) for vlan in view.vlans),
         *(_bridge(bridge) for bridge in view.bridges),
-        *at_rest,
+        *from_boot,
     ]
     bundle = Bundle(
         cluster=view.cluster,
         host=view.host,
-        profile=view.profile.name,
-        nics=tuple(_bundle_nic(nic) for nic in view.nics),
+        profile=view.policy.name,
+        nics=tuple(_nic_of_bundle(nic) for nic in view.nics),
         state=state,
         guests={"interfaces": on_demand} if on_demand else None,
-        links={_link_name(nic): _link_text(nic) for nic in view.nics if nic.named},
+        links={_link_name(nic): _link_text(nic) for nic in view.nics if nic.has_link_file},
         probes=view.probes,
     )
-    return dataclasses.replace(bundle, digest=digest_of(bundle))
+    return dataclasses.replace(bundle, digest=compute_digest(bundle))
 
 
-def digest_of(bundle: Bundle) -> str:
-    """ "sha256:<hex>" over everything in the bundle but the digest, as JSON with sorted keys."""
+def compute_digest(bundle: Bundle) -> str:
+    """Return "sha256:<hex>" of everything in a bundle except its digest, as JSON with sorted keys."""
     content = {**vars(bundle), "nics": [vars(nic) for nic in bundle.nics]}
     del content["digest"]
-    # without probes as before there were any: what was rendered and committed then stays what it is
+    # Omitted if empty, so that the digests of older bundles stay the same.
     probes = [probe.to_json() for probe in content.pop("probes")]
     if probes:
         content["probes"] = probes
@@ -80,24 +81,31 @@ def digest_of(bundle: Bundle) -> str:
     return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def _bundle_nic(nic: NicView) -> Nic:
+def _nic_of_bundle(nic: NicView) -> Nic:
     return Nic(
         interface=nic.interface,
         name=nic.name,
         kernel_name=nic.kernel_name,
         mac=nic.mac,
         bridge=nic.controller,
-        link_file=_link_name(nic) if nic.named else None,
+        link_file=_link_name(nic) if nic.has_link_file else None,
     )
 
 
 def _link_name(nic: NicView) -> str:
-    """00, as systemd.link(5) takes the first match in lexical order, and an installer's files begin with 10."""
+    """Return the name of a NIC's .link file.
+
+    It begins with 00 because udev uses the first matching file in lexical order, and the files of installers begin with
+    10 (systemd.link(5)).
+    """
     return f"00-kvmnet-{nic.name}.link"
 
 
 def _link_text(nic: NicView) -> str:
-    """No NamePolicy= and no AlternativeNamesPolicy=: udev must not give the old name back as an altname."""
+    """Return the text of a NIC's .link file.
+
+    It has no NamePolicy= and no AlternativeNamesPolicy=, so that udev does not set the old name as an alternative name.
+    """
     return (
         f"# Written by kvmnet: interface {nic.interface} is the NIC {nic.mac}.\n"
         f"[Match]\nPermanentMACAddress={nic.mac}\n\n[Link]\nName={nic.name}\n"
@@ -105,23 +113,23 @@ def _link_text(nic: NicView) -> str:
 
 
 def _family(ip: IpView, version: int) -> dict[str, Any]:
-    """One IP family, stated also when it is off (nmstate leaves an unstated one as it finds it)."""
+    """Return the settings of one IP family, also if it is disabled: nmstate does not change a missing family."""
     source = ip.ipv4 if version == 4 else ip.ipv6
-    mine = [{"ip": a.ip, "prefix-length": a.prefix} for a in ip.addresses if a.version == version]
-    if source == "none" or (source == "static" and not mine):
+    addresses = [{"ip": a.ip, "prefix-length": a.prefix} for a in ip.addresses if a.version == version]
+    if source == "none" or (source == "static" and not addresses):
         return {"enabled": False}
     family: dict[str, Any] = {"enabled": True, "dhcp": source in ("dhcp", "auto")}
     if version == 6:
         family["autoconf"] = source == "auto"
     elif source == "dhcp":
-        family["dhcp-client-id"] = "ll"  # by MAC: the lease stays the same when the bridge takes the NIC's place
+        family["dhcp-client-id"] = "ll"  # by MAC: the bridge gets the same lease as its NIC
     if family["dhcp"]:
         family["auto-dns"] = ip.auto_dns
         family["auto-gateway"] = ip.auto_gateway
         family["auto-routes"] = True
-        if source == "auto" or version == 4:  # DHCPv6 alone brings no route, and nmstate drops its metric
+        if source == "auto" or version == 4:  # DHCPv6 gives no routes, and nmstate drops the metric
             family["auto-route-metric"] = ip.metric
-    return {**family, "address": mine} if mine else family
+    return {**family, "address": addresses} if addresses else family
 
 
 def _base(name: str, kind: str, mtu: Optional[int], mac: Optional[str] = None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""A YAML writer of our own for nmstate states: they are small and regular, and the bytes must not depend on the version
-of an installed library.
+"""Writes nmstate states as YAML.
+
+kvmnet has its own writer so that the bytes do not depend on the version of a library.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ import re
 from functools import lru_cache
 from typing import Any
 
-#: Words that some YAML reader takes for something else than text.
+#: Strings that some YAML parsers read as another type.
 _AMBIGUOUS = re.compile(r"(y|n|yes|no|on|off|true|false|null|none|nan|inf)\Z", re.IGNORECASE)
 _PLAIN = re.compile(r"([A-Za-z][A-Za-z0-9._/-]*|[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?)\Z")
 
 
 def to_yaml(value: Any) -> str:
-    """Plain dicts, lists and scalars as YAML, in the order they are in."""
+    """Return plain dicts, lists and scalars as YAML. The order of keys is preserved."""
     return "".join(line + "\n" for line in _block(value, ""))
 
 
@@ -51,10 +52,10 @@ def _scalar(value: Any) -> str:
         return _text(value)
     if value in ({}, []):
         return "{}" if isinstance(value, dict) else "[]"
-    raise TypeError(f"a state holds no {type(value).__name__}")
+    raise TypeError(f"a state cannot contain a {type(value).__name__}")
 
 
 @lru_cache(maxsize=4096)
 def _text(value: str) -> str:
-    """Text without quotes where every YAML reader takes it for text. Keys and words come again and again."""
+    """Return a string, quoted unless every YAML parser reads it as a string. Cached, because strings repeat."""
     return value if _PLAIN.match(value) and not _AMBIGUOUS.match(value) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Wording: plans, impacts and events of a transaction as text, markdown and JSON; a saved plan.
+"""Texts for the user: plans, effects on guests, probes, and the events of a transaction; and plans saved as files.
 
-Comes in: plans and events. Goes out: text.
+In: plans, effects and events. Out: text, Markdown and JSON.
 """

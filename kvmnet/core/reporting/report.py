@@ -1,4 +1,4 @@
-"""What a person or a machine is told of a plan and of a transaction's events."""
+"""The texts of plans, of their effects on guests, of probes, and of the events and outcomes of transactions."""
 
 from __future__ import annotations
 
@@ -13,63 +13,24 @@ from kvmnet.core.refusals import Refusal
 from kvmnet.core.reporting.change_text import detail_texts
 
 _SIGNS = {"add": "+", "remove": "-", "change": "~", "rename": ">", "file": "+", "save": "~", "record": "~"}
+#: The command that closes a transaction if the host cannot be restored completely, but is correct as it is.
+ACCEPT = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz --accept"
 
 
-def plan_text(plan: Plan, told: Sequence[str] = ()) -> str:
-    """The plan in plain lines: `+` comes, `-` goes, `~` changes, `>` gets another name; then what more is told
-    (core/effects/plan_notes, `guest_lines`)."""
+def plan_text(plan: Plan, notes: Sequence[str] = ()) -> str:
+    """Return a plan as text: a line for each change, then the notes (of effects.plan_notes and `guest_lines`).
+
+    The signs mean: `+` is added, `-` is removed, `~` changes, `>` is renamed.
+    """
     if plan.empty:
-        return "".join(line + "\n" for line in [_nothing(plan, told), *told])
-    lines = [f"{plan.bundle.host}: {_count(len(plan.changes))} to make"]
+        return _join_lines([_describe_empty_plan(plan, notes), *notes])
+    lines = [f"{plan.bundle.host}: {_count_changes(plan)} to make"]
     lines += [line for change in plan.changes for line in change_lines(change)]
-    lines += told
-    return "".join(line + "\n" for line in lines)
-
-
-def guest_lines(impacts: Sequence[Impact], unknown: str = "") -> list[str]:
-    """What happens to running guests, a line for each NIC that is cut, one for all that are untouched; `unknown` is
-    why libvirt did not tell of them."""
-    lines = []
-    for impact in impacts:
-        if impact.how != UNTOUCHED:
-            nobody = "whose it is libvirt does not tell" if unknown else "no libvirt domain's"
-            who = f"guest {impact.guest}, {impact.device}" if impact.guest else f"{impact.device} ({nobody})"
-            lines.append(f"{who} on {impact.over}: {impact.how}: {impact.why}")
-    cut = {impact.name for impact in impacts if impact.how != UNTOUCHED}
-    if names := [name for name in dict.fromkeys(i.name for i in impacts) if name not in cut]:
-        lines.append(f"guests that it does not touch: {', '.join(names)}")
-    if unknown:
-        known = "its notes of them (/run/libvirt/qemu)" if any(i.guest for i in impacts) else "their devices alone"
-        lines.append(f"note: libvirt does not tell what runs here ({unknown}): guests are known by {known}")
-    return lines
-
-
-def allowed_text(allowed: Sequence[Refusal]) -> str:
-    """The reasons against the plan that a person overrode, a line each."""
-    return "".join(f"note: allowed, {reason.code}: {reason.message}\n" for reason in allowed)
-
-
-def probes_text(probes: Probes) -> str:
-    """Who must answer after the change, and who need not, since nobody answers there now; a line each."""
-    return "".join(line + "\n" for line in probe_lines(probes))
-
-
-def probe_lines(probes: Probes) -> list[str]:
-    """The same, line by line."""
-    if not probes.asked:
-        return ["note: whom to ask after the change only root can find out"]
-    must = ", ".join(probe.text for probe in probes.must)
-    lines = [f"after the change must answer: {must}"] if must else []
-    if not must:
-        lines.append("note: nobody answers now, so nobody will be asked after the change")
-    for probe in probes.silent:
-        who = f"the gateway {probe.text}" if probe.kind == "gateway" else probe.text
-        lines.append(f"note: {who} does not answer now, so it is not asked after the change")
-    return lines
+    return _join_lines([*lines, *notes])
 
 
 def change_lines(change: Change) -> list[str]:
-    """A change and its details, indented."""
+    """Return the lines of one change: its details follow on the same line, or indented if there are several."""
     details = detail_texts(change)
     if len(details) == 1:
         return [f"  {_SIGNS[change.kind]} {change.kind} {change.name}: {details[0]}"]
@@ -77,106 +38,163 @@ def change_lines(change: Change) -> list[str]:
 
 
 def plan_markdown(
-    plan: Plan, allowed: Sequence[Refusal] = (), probes: Optional[Probes] = None, told: Sequence[str] = ()
+    plan: Plan, allowed: Sequence[Refusal] = (), probes: Optional[Probes] = None, notes: Sequence[str] = ()
 ) -> str:
-    """The plan for a pull request or a ticket: a table of the changes, the state that would be applied."""
+    """Return a plan as Markdown for a pull request or ticket: a table of the changes, and the state to be applied."""
     from kvmnet.core.rendering.yaml_writer import to_yaml
 
     if plan.empty:
-        lines = [f"### {_nothing(plan, told)}", *([""] if told else []), *(f"- {line}" for line in told)]
-        return "".join(line + "\n" for line in lines)
-    lines = [f"### {plan.bundle.host}: {_count(len(plan.changes))} to make", ""]
-    lines += ["| | what | name | details |", "| --- | --- | --- | --- |"]
+        empty_line = [""] if notes else []
+        return _join_lines([f"### {_describe_empty_plan(plan, notes)}", *empty_line, *(f"- {line}" for line in notes)])
+    lines = [f"### {plan.bundle.host}: {_count_changes(plan)} to make", ""]
+    lines += ["| | change | name | details |", "| --- | --- | --- | --- |"]
     for change in plan.changes:
         cells = (f"`{_SIGNS[change.kind]}`", change.kind, change.name, "; ".join(detail_texts(change)))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    if told:
-        lines += ["", *(f"- {line}" for line in told)]
+    if notes:
+        lines += ["", *(f"- {line}" for line in notes)]
     if allowed:
-        lines += ["", *(f"- allowed, {reason.code}: {reason.message}" for reason in allowed)]
+        lines += ["", *(f"- overridden: {refusal.code} {refusal.message}" for refusal in allowed)]
     if probes is not None:
         lines += ["", *(f"- {line}" for line in probe_lines(probes))]
     if plan.state:
         state = to_yaml(plan.state).rstrip("\n")
-        lines += ["", "<details><summary>the nmstate state that is applied</summary>", "", "```yaml", state, "```"]
+        lines += ["", "<details><summary>nmstate state to be applied</summary>", "", "```yaml", state, "```"]
         lines += ["", "</details>"]
+    return _join_lines(lines)
+
+
+def _join_lines(lines: Sequence[str]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def _nothing(plan: Plan, told: Sequence[str]) -> str:
-    """An empty plan; what is told beside one is what could not be seen, so it promises no more than that."""
-    known = ", as far as can be seen" if told else ", the host is as defined"
-    return f"{plan.bundle.host}: nothing to do{known}"
+def _describe_empty_plan(plan: Plan, notes: Sequence[str]) -> str:
+    """Return the line for a plan without changes. Notes on such a plan are about what kvmnet could not check."""
+    reason = ", as far as kvmnet can see" if notes else ": the host matches the definition"
+    return f"{plan.bundle.host}: nothing to do{reason}"
 
 
-def _count(number: int) -> str:
-    return f"{number} change" + ("" if number == 1 else "s")
+def _count_changes(plan: Plan) -> str:
+    return f"{len(plan.changes)} change" + ("" if len(plan.changes) == 1 else "s")
 
 
-#: What closes a transaction that was undone, where the machine can never be wholly as it was.
-ACCEPT = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz --accept"
+def guest_lines(impacts: Sequence[Impact], unknown: str = "") -> list[str]:
+    """Return the effects on running guests: a line for each NIC that is not untouched, and one for all others.
+
+    `unknown` is the reason why libvirt is not available; empty if it is.
+    """
+    lines = []
+    for impact in impacts:
+        if impact.how != UNTOUCHED:
+            owner = "guest unknown: libvirt is not available" if unknown else "not a device of a libvirt domain"
+            nic = f"guest {impact.guest}, {impact.device}" if impact.guest else f"{impact.device} ({owner})"
+            lines.append(f"{nic} on {impact.over}: {impact.how}: {impact.why}")
+    affected = {impact.name for impact in impacts if impact.how != UNTOUCHED}
+    if names := [name for name in dict.fromkeys(i.name for i in impacts) if name not in affected]:
+        lines.append(f"untouched guests: {', '.join(names)}")
+    if unknown:
+        source = "known from its records in /run/libvirt/qemu" if any(i.guest for i in impacts) else "shown as devices"
+        lines.append(f"note: libvirt is not available ({unknown}): running guests are {source}")
+    return lines
+
+
+def allowed_text(allowed: Sequence[Refusal]) -> str:
+    """Return the refusals that the user has overridden, a line each."""
+    return _join_lines([f"note: overridden: {refusal.code} {refusal.message}" for refusal in allowed])
+
+
+def probes_text(probes: Probes) -> str:
+    """Return the lines of `probe_lines` as text."""
+    return _join_lines(probe_lines(probes))
+
+
+def probe_lines(probes: Probes) -> list[str]:
+    """Return which targets must reply after the change, and which need not because they do not reply now."""
+    if not probes.asked:
+        return ["note: run as root to see which targets will be probed"]
+    if probes.must:
+        lines = [f"targets that must reply after the change: {', '.join(probe.text for probe in probes.must)}"]
+    else:
+        lines = ["note: no target replies now, so none will be probed after the change"]
+    for probe in probes.silent:
+        target = f"the gateway {probe.text}" if probe.kind == "gateway" else probe.text
+        lines.append(f"note: {target} does not reply now, so it will not be probed after the change")
+    return lines
 
 
 def event_text(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
-    """One line for an event of the journal, or None for one that a person need not see."""
+    """Return the text of an event of the journal, or None if the user need not see it. `steps` are their titles."""
     kind = event["event"]
     if kind == "done":
         return f"ok   {steps[event['step']]} ({event['seconds']:.1f} s)"
     if kind == "failed":
         return f"FAIL {event['error']}"
     if kind == "undo":
-        return "undoing what was done"
+        return "rolling back"
     if kind == "undone":
         return f"undo {steps[event['step']]}: {event['result']}"
     if kind == "named":
-        return f"note: {', '.join(event['nics'])} had another name, and has its own again"
+        return f"note: NIC {', '.join(event['nics'])} had another name; its name was restored"
     if kind == "woken":
-        return "note: NetworkManager did not answer for 10 s: it was killed, and started anew"
+        return "note: NetworkManager did not respond for 10 s; it was killed and restarted"
     if kind == "undo-failed":
         return f"undo {steps[event['step']]} FAILED: {event['error']}"
     if kind == "undo-broke":
-        return f"FAIL the undo broke off, and will be begun anew: {event['error']}"
+        return f"FAIL the rollback was interrupted and will start again: {event['error']}"
     if kind == "lost":
-        return f"note: start their guests anew, which held the ones that went: {', '.join(event['devices'])}"
+        return f"note: restart the guests that used these devices, because they were recreated: {_join_devices(event)}"
     if kind == "verified":
-        return "ok   the machine is as it was before"
+        return "ok   the host is verified to be as before the change"
     if kind == "not-verified":
-        lines = ["FAIL the machine is not as it was before:", *(f"       {d}" for d in event["differences"])]
-        if event.get("mends"):
-            lines += ["     what would mend it:", *(f"       {command}" for command in event["mends"])]
-        return "\n".join([*lines, f"     or, if it is right as it is: {ACCEPT}"])
+        return _format_differences(event)
     return None
 
 
+def _join_devices(event: Mapping[str, Any]) -> str:
+    return ", ".join(event["devices"])
+
+
+def _format_differences(event: Mapping[str, Any]) -> str:
+    """Return the text of a rollback that could not be verified: the differences and the commands that may fix them."""
+    lines = ["FAIL the host is not as before the change:", *(f"       {d}" for d in event["differences"])]
+    if event.get("mends"):
+        lines += ["     commands that may fix this:", *(f"       {command}" for command in event["mends"])]
+    return "\n".join([*lines, f"     if the host is correct as it is: {ACCEPT}"])
+
+
 def confirm_text(seconds: int) -> str:
-    """What the operator must do now."""
+    """Return what the operator must do to keep the change."""
     return (
-        f"     open a new connection to this host and run `kvmnet confirm` within {seconds} s, or this is undone\n"
-        "     (this session proves nothing: it was there before the change)"
+        f"     run `kvmnet confirm` from a new SSH connection within {seconds} s, or the change is rolled back\n"
+        "     (this session was opened before the change and cannot confirm it)"
     )
 
 
 def patience_text(seconds: int) -> str:
-    """Why the probes may take long."""
-    return f"     a link went down, and a switch may be silent for 30 s after that: asking for up to {seconds} s"
+    """Return why the probes may take long."""
+    return f"     a link went down, and a switch may forward nothing for 30 s after that: probing for up to {seconds} s"
 
 
 def outcome_text(
     code: int, away: Optional[float], probe: Optional[str], removed: bool = False, at_most: Optional[float] = None
 ) -> str:
-    """The last line: how it ended, for how long the gateway did not answer, and, where that does not tell all, for how
-    long the host's addresses were away `at_most`."""
-    words = {
-        0: "kept: the host is as defined, and will be after a reboot",
-        3: "rolled back: the host is as it was before, read back and compared",
-        4: "rolled back, but the host is not as it was before: look at it now",
+    """Return the last line of a transaction: its outcome, and how long the host could not be reached.
+
+    `code` is the exit code. `away`: seconds without a reply of the gateway `probe`. `at_most`: seconds after which the
+    host's addresses were certainly back; it is omitted if `away` is known for a kept change. `removed`: whether the
+    transaction was that of `kvmnet remove`.
+    """
+    outcome = {
+        0: "kept: the host matches the definition, also after a reboot",
+        3: "rolled back and verified: the host is as before the change",
+        4: "rolled back, but verification failed: manual action required (see `kvmnet status`)",
     }[code]
     if code == 0 and removed:
-        words = "given back: the host is as it was before kvmnet, read back and compared"
-    found = []
+        outcome = "removed and verified: the host is as before kvmnet"
+    outages = []
     if away is not None and probe:
-        what = f"for {away:.1f} s at most" if code == 0 else f"for {away:.1f} s before the undo began"
-        found.append(f"{probe} was out of reach {what}")
-    if at_most is not None and not (found and code == 0):
-        found.append(f"the host's addresses were away for {at_most:.1f} s at most")
-    return f"{words} ({'; '.join(found)})" if found else words
+        duration = f"for at most {away:.1f} s" if code == 0 else f"for {away:.1f} s before the rollback"
+        outages.append(f"{probe} did not reply {duration}")
+    if at_most is not None and not (outages and code == 0):
+        outages.append(f"the host's addresses were missing for at most {at_most:.1f} s")
+    return f"{outcome} ({'; '.join(outages)})" if outages else outcome

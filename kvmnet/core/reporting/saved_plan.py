@@ -1,4 +1,4 @@
-"""A plan as a file: what would be done, the bundle that it would make true, and what it was made from."""
+"""A plan as a file: what would be done, the bundle to apply, and the state of the host that the plan was made from."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ from kvmnet.core.rendering import bundle_files
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.reporting.change_text import plan_to_json
 
-#: Version of the file's form.
+#: Version of the format of the file.
 FORMAT = 1
+#: Number of changes that are listed when a plan is refused.
+_MAX_LISTED = 8
 
 
 class PlanFileError(KvmnetError):
-    """A file is not a plan that can be applied; the text says why."""
+    """The file is not a plan that can be applied. The message has the reason."""
 
 
 @dataclass(frozen=True)
 class SavedPlan:
-    """A plan that was read from a file. `allowed` are the codes of the refusals that were overridden for it, `lose`
-    the guests that may be disconnected by it."""
+    """A plan that was read from a file.
+
+    `allowed` are the codes of the refusals that were overridden for it, `lose` the guests that it may disconnect.
+    """
 
     bundle: Bundle
     plan: dict[str, Any]
@@ -36,8 +40,11 @@ class SavedPlan:
 
 
 def to_text(assessment: Assessment, allowed: Collection[str], lose: Collection[str] = ()) -> str:
-    """The file's text. What happens to guests is told in it, and not compared when it is applied: they come and go,
-    and one that would be disconnected is refused then as well."""
+    """Return an assessed plan as the text of a file.
+
+    The effects on guests are in it for the reader only. They are not compared when the plan is applied, because guests
+    start and stop. A guest that would be disconnected is refused then too.
+    """
     bundle = assessment.bundle
     content = {
         "kvmnet-plan": FORMAT,
@@ -53,15 +60,16 @@ def to_text(assessment: Assessment, allowed: Collection[str], lose: Collection[s
 
 
 def from_text(text: str, state_schema: Schema) -> SavedPlan:
-    """Raises PlanFileError when it is no plan of ours, or was changed by hand."""
+    """Return the plan of a file. Raises PlanFileError if it is not a plan of kvmnet, or was edited."""
     try:
         content = json.loads(text)
         if not isinstance(content, dict) or "kvmnet-plan" not in content:
-            raise PlanFileError("it was not written by kvmnet plan -o")
+            raise PlanFileError("it was not written by `kvmnet plan -o`")
         if content["kvmnet-plan"] != FORMAT:
-            raise PlanFileError(f"its form is {content['kvmnet-plan']!r}; this kvmnet knows {FORMAT}")
+            version = content["kvmnet-plan"]
+            raise PlanFileError(f"it has format {version!r}, but this version of kvmnet needs format {FORMAT}")
         if content.pop("digest", None) != digest_of(content):
-            raise PlanFileError("it was changed after it was written (its digest does not fit): make it again")
+            raise PlanFileError("it was edited after it was written (its digest does not match): make the plan again")
         bundle = bundle_files.read_bundle(content["bundle"], state_schema)
         allowed, lose = (tuple(content.get(key, ())) for key in ("allowed", "may-lose"))
         return SavedPlan(bundle, content["plan"], allowed, content["made-from"], lose)
@@ -69,14 +77,17 @@ def from_text(text: str, state_schema: Schema) -> SavedPlan:
         raise PlanFileError(f"it cannot be read: {type(error).__name__}: {error}") from None
 
 
-def require_same(plan: dict[str, Any], basis: Basis, now: Assessment) -> None:
-    """Raises Refused when what a plan was made from, or what would be done, is not the same any more; names
-    what has changed."""
-    told = changed(basis, now.basis) or changed(plan, json.loads(json.dumps(plan_to_json(now.plan))))
-    if told:
-        more = f" and {len(told) - 8} more" if len(told) > 8 else ""
+def require_same(plan: dict[str, Any], basis: Basis, current: Assessment) -> None:
+    """Check that the host has not changed since a plan was made.
+
+    `plan` and `basis` are of that time, `current` is the assessment of now. Raises Refused with the changes.
+    """
+    changes = changed(basis, current.basis)
+    changes = changes or changed(plan, json.loads(json.dumps(plan_to_json(current.plan))))
+    if changes:
+        others = f" and {len(changes) - _MAX_LISTED} more" if len(changes) > _MAX_LISTED else ""
         raise Refused(
-            "the machine has changed since the plan was made: " + "; ".join(told[:8]) + more,
-            "look at the machine, make the plan again and read it again",
+            "the host has changed since the plan was made: " + "; ".join(changes[:_MAX_LISTED]) + others,
+            "check the host, make the plan again, and review it",
             "KVN508",
         )

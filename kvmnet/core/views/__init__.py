@@ -1,4 +1,4 @@
-"""What each host gets: names, bridges, MTUs, addresses, routes, the ports of its guests.
+"""What each host gets: names, bridges, MTUs, addresses, routes, and the bridges or macvtaps of its guests.
 
-Comes in: a `Cluster`. Goes out: a `HostView` for each host.
+In: a `Cluster`. Out: a `HostView` for each host.
 """

@@ -1,7 +1,7 @@
-"""What one host gets: its NICs, bonds, bridges, VLANs, addresses, routes, name service, and what its guests bring.
+"""What one host gets: its NICs, bonds, bridges, VLANs, addresses, routes, name servers, and its guests' devices.
 
-kvmnet.core.layout works it out from the cluster alone. Where the definition is wrong the part in question
-is left out: the checks say so, and the rest can still be looked at.
+kvmnet.core.views.layout computes it from the cluster alone. It omits the parts of the definition that are wrong. The
+checks report those.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Optional
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.base.problem import Mark
 from kvmnet.core.definition.model import Guest, GuestNic, Option, Route
-from kvmnet.core.definition.naming_policy import Profile
+from kvmnet.core.definition.naming_policy import NamingPolicy
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Address:
 
 @dataclass(frozen=True)
 class IpView:
-    """Where an interface's addresses come from, by family: static, none, dhcp, auto or link-local.
+    """The source of an interface's addresses for each family: static, none, dhcp, auto or link-local.
 
-    The rest is for dhcp and auto: whether name servers and the default route are taken from there, and the
-    metric of what is taken.
+    `auto_dns` and `auto_gateway`: with dhcp or auto, the host also takes name servers and the default route from there.
+    `metric` is the metric of these routes.
     """
 
     ipv4: str = "none"
@@ -45,10 +45,10 @@ NO_IP = IpView()
 
 @dataclass(frozen=True)
 class NicView:
-    """A physical NIC. `name` is the kernel name it gets, `controller` the bridge, `bond` the bond it is a port of.
+    """A physical NIC. `name` is its kernel name after kvmnet has renamed it, `controller` its bridge, `bond` its bond.
 
-    `managed` is false for a NIC that the definition only names: it gets no state. `up` is false for one that
-    is to be down.
+    `managed` is false for a NIC that the definition only names; the nmstate state does not contain it. `up` is false
+    for a NIC that must be down. `has_link_file`: a .link file gives it its name at boot.
     """
 
     interface: str
@@ -62,13 +62,13 @@ class NicView:
     ip: IpView
     managed: bool
     up: bool
-    named: bool
+    has_link_file: bool
     mark: Mark = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class BondView:
-    """A bond; `ports` are the kernel names of its NICs, `mac` is pinned to the first one's."""
+    """A bond. `ports` are the kernel names of its NICs. `mac` is the MAC address of the first one."""
 
     interface: str
     name: str
@@ -97,7 +97,7 @@ class BridgeView:
 
 @dataclass(frozen=True)
 class VlanView:
-    """A VLAN device over `base`. `always`: it is there from boot, not only while a guest needs it."""
+    """A VLAN device on `base`. `tag` is its VLAN ID. `always`: it exists from boot, not only while a guest needs it."""
 
     name: str
     base: str
@@ -111,7 +111,7 @@ class VlanView:
 
 @dataclass(frozen=True)
 class MacvtapView:
-    """The macvtap of a guest's NIC over `base`. `always`: it is there from boot."""
+    """The macvtap of a guest's NIC on `base`. `always`: it exists from boot."""
 
     name: str
     base: str
@@ -124,11 +124,11 @@ class MacvtapView:
 
 @dataclass(frozen=True)
 class GuestPortView:
-    """What a guest's NIC is plugged into on this host: a bridge, or a macvtap over a device.
+    """What a guest's NIC is connected to on this host: a bridge or a macvtap.
 
-    `device` is the bridge, or what the macvtap lies over; `tag` is the network's. `macvtap` is the name that the
-    profile gives the macvtap (libvirt names one that it makes itself), None on a bridge; `mode` and `always` are
-    the macvtap's, as in MacvtapView.
+    `device` is the bridge, or the base interface of the macvtap. `tag` is the VLAN ID of the network. `macvtap` is the
+    name that the naming policy gives the macvtap, None for a bridge. (If libvirt creates the macvtap, libvirt chooses
+    the name.) `mode` and `always` are as in MacvtapView.
     """
 
     guest: str
@@ -143,8 +143,7 @@ class GuestPortView:
 
 @dataclass(frozen=True)
 class RouteView:
-    """A route. `via` is the next hop, `device` the interface it is reached through, `network` the network
-    that the interface is on (empty: none)."""
+    """A route. `via` is the next hop, `device` the outgoing interface, `network` its network (empty: none)."""
 
     destination: str
     via: str
@@ -157,11 +156,11 @@ class RouteView:
 
 @dataclass(frozen=True)
 class HostView:
-    """One host, complete. `vlans` are the host's own, `guest_vlans` and `macvtaps` what its guests bring."""
+    """Everything that one host gets. `vlans` are for the host itself, `guest_vlans` and `macvtaps` for its guests."""
 
     cluster: str
     host: str
-    profile: Profile
+    policy: NamingPolicy
     hostname: Optional[str]
     nics: tuple[NicView, ...]
     bonds: tuple[BondView, ...]
@@ -170,17 +169,17 @@ class HostView:
     guest_vlans: tuple[VlanView, ...]
     macvtaps: tuple[MacvtapView, ...]
     guest_ports: tuple[GuestPortView, ...]
-    """Every guest NIC that this host has something for, in the order of the definition."""
+    """The guest NICs that this host can connect, in the order of the definition."""
     routes: tuple[RouteView, ...]
     dns_servers: tuple[str, ...]
     dns_search: tuple[str, ...]
     probes: tuple[Probe, ...]
-    """The definition's own, but for those of the host's own addresses."""
+    """The probes of the definition, without those of the host's own addresses."""
     unattached: tuple[tuple[Guest, GuestNic], ...] = field(compare=False, repr=False)
-    """Guest NICs whose network this host has neither a bridge nor a tag for."""
+    """The guest NICs that this host cannot connect: it has neither a bridge nor a VLAN for their network."""
     unrouted: tuple[Route, ...] = field(compare=False, repr=False)
-    """Static routes whose next hop is on none of the host's networks."""
+    """The static routes whose next hop is in none of the host's networks."""
 
     def ports_of(self, guest: str) -> tuple[GuestPortView, ...]:
-        """What the NICs of one guest are plugged into, in their order."""
+        """Return the ports of the NICs of one guest, in the order of the definition."""
         return tuple(port for port in self.guest_ports if port.guest == guest)

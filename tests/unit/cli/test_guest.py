@@ -105,7 +105,7 @@ def test_an_error_in_a_domain_names_the_file(run: Any, tmp_path: Path, monkeypat
     assert (code, out) == (1, "") and err == f"kvmnet: {tmp_path}/d.xml: not XML: line 1, column 9: no element found\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
     code, out, err = run("xml", "untagged", "PATH", "--domain", "-")
-    assert (code, out) == (1, "") and err.startswith("kvmnet: standard input: there is nothing in it\n  hint: ")
+    assert (code, out) == (1, "") and err.startswith("kvmnet: standard input: the domain's XML is empty\n  hint: ")
 
 
 def test_the_list_has_hosts_nics_and_running_guests(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,11 +140,15 @@ def test_the_list_is_printed_without_libvirt(run: Any, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("guest", "host", "words"),
     [
-        ("outside", "b", "public: b has neither a bridge nor a tag for network public"),
-        ("untagged", "bare", "private: bare has neither a bridge nor a tag for network private: it has no kvm: true"),
-        ("untagged", "small", "private: its MTU would be 1400 (eth0 of small); on a it is 1500"),
-        ("one", "small", "tenant: its MTU would be 1400 (peth0.2 of small); on a it is 1500"),
-        ("one", "plain", "storage: plain has neither a bridge nor a tag for network storage"),
+        ("outside", "b", "public: b has neither a bridge nor a VLAN for network public"),
+        (
+            "untagged",
+            "bare",
+            "private: bare has neither a bridge nor a VLAN for network private: kvm: true is not set for it",
+        ),
+        ("untagged", "small", "private: its MTU would be 1400 (eth0 on small), but it is 1500 on a"),
+        ("one", "small", "tenant: its MTU would be 1400 (peth0.2 on small), but it is 1500 on a"),
+        ("one", "plain", "storage: plain has neither a bridge nor a VLAN for network storage"),
     ],
 )
 def test_a_guest_cannot_move_where_something_is_missing(run: Any, guest: str, host: str, words: str) -> None:
@@ -158,19 +162,19 @@ def test_a_guest_cannot_move_where_something_is_missing(run: Any, guest: str, ho
 def test_the_mtu_of_the_network_counts_when_no_host_has_the_guest(run: Any) -> None:
     text = DEFINITION.replace("tenant: {vlan: 2, over: private}", "tenant: {vlan: 2, over: private, mtu: 1450}")
     _, out, _ = run("can-move", "same", "small", "PATH", text=text)
-    assert "tenant: its MTU would be 1400 (peth0.2 of small)" in out
+    assert "tenant: its MTU would be 1400 (peth0.2 on small)" in out
 
 
 def test_a_guest_can_move_with_notes_on_what_to_prepare(run: Any) -> None:
     code, out, _ = run("can-move", "same", "b", "PATH")
     assert (code, out) == (0, "same can move to b\n  36:77:6e:c0:00:06  tenant: peth0.2, MTU 1500\n")
     code, out, _ = run("can-move", "same", "plain", "PATH")
-    assert code == 0 and "note: plain must be prepared first" in out
+    assert code == 0 and "note: prepare plain first: place" in out
     assert "note: its devices have other names on plain than on a, b: " in out
     assert run("can-move", "untagged", "b", "PATH")[1].count("note") == 0  # b has the bridge already
     _, out, _ = run("can-move", "untagged", "plain", "PATH")  # so has plain, but `guest xml` asks where a guest may run
-    assert out.count("note") == 1 and out.endswith("--host plain` makes, once the definition has it there\n")
+    assert out.count("note") == 1 and out.endswith("--host plain`, after the definition places it on plain\n")
     _, out, _ = run("can-move", "same", "b", "PATH", text=TWO_PROFILES)
-    assert out.endswith("--host b` makes\n")
+    assert out.endswith("--host b`\n")
     assert run("can-move", "nobody", "b", "PATH")[0] == 2
     assert run("can-move", "same", "nowhere", "PATH")[0] == 2

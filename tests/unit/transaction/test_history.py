@@ -134,7 +134,7 @@ def test_the_open_transaction_tells_how_long_a_confirmation_is_accepted(
     assert waits_since(tmp_path) is None
 
 
-def test_history_is_read_from_the_journals(tmp_path: Path) -> None:
+def test_the_history_is_read_from_the_journals(tmp_path: Path) -> None:
     def past(name: str, events: list[dict[str, Any]], transaction: dict[str, Any], files: dict[str, str]) -> None:
         folder = tmp_path / "history" / name
         folder.mkdir(parents=True)
@@ -162,8 +162,8 @@ def test_history_is_read_from_the_journals(tmp_path: Path) -> None:
         {"event": "end", "outcome": "rolled back", "verified": True},
     ]
     past("3", undone, {"adopts": ["m3"]}, {"nmstate.yml": "the second"})
-    read = [(one.id, one.outcome, one.verified, one.why, one.away, one.kept) for one in ended(tmp_path)]
-    assert read == [
+    ended_changes = [(one.id, one.outcome, one.verified, one.why, one.away, one.kept) for one in ended(tmp_path)]
+    assert ended_changes == [
         ("1", "kept", None, None, 0.3, True),
         ("2", "kept", None, None, 0.3, True),
         ("3", "rolled back", True, "no reply", None, False),

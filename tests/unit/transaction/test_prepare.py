@@ -41,7 +41,7 @@ def test_a_refusal_reports_what_would_happen_to_every_guest(make_bundle: Any) ->
         check_refusals(assess(make_bundle(NIC_LINE), live), Wishes())
     assert error.value.lines()[-2:] == [
         "guest a, vnet5 on br-eth0.5: disconnected: br-eth0.5 is removed",
-        "guests that it does not touch: b",
+        "untouched guests: b",
     ]
     assert [g["guest"] for g in error.value.data["guests"]] == ["a", "b"]
 
@@ -50,10 +50,10 @@ def test_without_libvirts_reply_the_owner_of_a_device_is_unknown(make_bundle: An
     live = live_of(make_bundle(), VNET0, VNET5, running=Running(problem="no answer within 8 s"))
     with pytest.raises(Refused) as error:
         check_refusals(assess(make_bundle(NIC_LINE), live), Wishes())
-    assert "vnet5, whose guest libvirt does not tell, would lose its network" in error.value.message
+    assert "vnet5 (guest unknown: libvirt is not available) would be disconnected" in error.value.message
     lines = "\n".join(error.value.also)
-    assert "vnet5 (whose it is libvirt does not tell) on br-eth0.5" in lines
-    assert "guests are known by their devices alone" in lines and "no libvirt domain" not in lines
+    assert "vnet5 (guest unknown: libvirt is not available) on br-eth0.5" in lines
+    assert "running guests are shown as devices" in lines and "not a device" not in lines
 
 
 def with_gateway(gateway: str = "", address: str = "10.1.0.5", prefix: int = 16, name: str = "eth0") -> dict[str, Any]:

@@ -75,7 +75,7 @@ def test_only_another_tools_checkpoint_refuses_a_removal_of_this_host(state: Pat
     host = live()
     assert judge(plan_removal(BUNDLE, find_original(state), host), host, among=GIVING_BACK) == []
     plan, changed = plan_removal(BUNDLE, find_original(state), host), replace(host, checkpoints=("/1",))
-    with pytest.raises(Refused, match="another tool has"):
+    with pytest.raises(Refused, match="open checkpoint of another tool"):
         judge(plan, changed, among=GIVING_BACK)
 
 
@@ -102,7 +102,7 @@ def test_another_tools_vlan_on_a_nic_to_be_renamed_is_refused(state: Path) -> No
     with_hook = replace(host, links={**host.links, "peth0.2": Link("peth0.2", None, "vlan", base="peth0")})
     assert judge(plan, with_hook, among=GIVING_BACK) == []
     foreign = replace(with_hook, profiles={**host.profiles, "peth0.2": active_profile("peth0.2")})
-    with pytest.raises(Refused, match=r"vlan peth0\.2 stands on peth0, which is to become eth0") as refused:
+    with pytest.raises(Refused, match=r"vlan peth0\.2 is on peth0, which would be renamed to eth0") as refused:
         judge(plan, foreign, among=GIVING_BACK)
     assert refused.value.hint == "nmcli connection modify u-peth0.2 vlan.parent eth0, and --allow KVN528"
     assert [r.code for r in judge(plan, foreign, ("KVN528",), GIVING_BACK)] == ["KVN528"]
@@ -127,8 +127,8 @@ def test_interfaces_of_another_tool_are_neither_removed_nor_disconnected(state: 
     assert {change.name for change in plan.changes if change.kind == "remove"} == {"eth0", "br6", LINK}
     assert judge(plan, host, among=GIVING_BACK) == []
     with_vlan = {**host.links, "br6.7": Link("br6.7", None, "vlan", base="br6")}
-    with pytest.raises(Refused, match=r"br6 is to go, but br6\.7 would lose its network"):
+    with pytest.raises(Refused, match=r"br6 would be removed but is in use by br6\.7"):
         judge(plan, replace(host, links=with_vlan), among=GIVING_BACK)
     over = {**host.links, "br6": replace(host.links["br6"], master="br5")}
-    with pytest.raises(Refused, match="br6 is to go, but br5 would lose its network"):
+    with pytest.raises(Refused, match="br6 would be removed but is in use by br5"):
         judge(plan, replace(host, links=over), among=GIVING_BACK)

@@ -92,7 +92,7 @@ def test_a_bridged_nic_interrupts_a_macvtap_on_its_vlan_and_disconnects_one_on_i
     ]
     found = refusals_of(plan, live, ("KVN527", "KVN534"))
     assert [(r.code, r.message) for r in found] == [
-        ("KVN534", "eth0 is to become a port of eth0, but carries macvtap macvtap1 (g)")
+        ("KVN534", "eth0 would become a port of eth0, but is the base interface of macvtap macvtap1 (g)")
     ]
 
 
@@ -103,9 +103,9 @@ def test_a_removed_bridge_disconnects_its_guests_and_is_refused(make_bundle: Any
     assert outcomes(plan, live) == [("g", DISCONNECTED, "br-eth0.5 is removed"), ("vnet0", UNTOUCHED, "")]
     found = refusals_of(plan, live, ("KVN525", "KVN527"))
     assert [(r.code, r.guest) for r in found] == [("KVN527", "g")]
-    words = "the guest g would lose its network for good (vnet5 on br-eth0.5: br-eth0.5 is removed)"
+    words = "guest g would be disconnected permanently (vnet5 on br-eth0.5: br-eth0.5 is removed)"
     assert found[0].message == words
-    assert found[0].hint.endswith("--allow-guest-loss g goes on all the same")
+    assert found[0].hint.endswith("--allow-guest-loss g")
     assert refused_codes(plan, live) == ["KVN527"]
     assert refused_codes(plan, live, ("vnet5",)) == ["KVN527"], "a guest is given by its name"
     assert refused_codes(plan, live, ("g",)) == []
@@ -119,7 +119,7 @@ def test_a_tap_of_no_domain_is_named_by_its_device(make_bundle: Any) -> None:
     assert refused_codes(plan, live) == ["KVN525", "KVN527"], "a device of no guest is reported by another refusal"
     assert refused_codes(plan, live, ("vnet5",)) == ["KVN525"]
     found = refusals_of(plan, live, ("KVN527",))
-    assert found[0].message.startswith("vnet5, which is no libvirt domain's, would lose its network for good")
+    assert found[0].message.startswith("vnet5 (not a device of a libvirt domain) would be disconnected permanently")
 
 
 def test_a_bridge_without_an_uplink_disconnects_its_guests(make_bundle: Any) -> None:

@@ -196,9 +196,9 @@ def test_a_plan_of_another_user_than_root_is_noted_as_incomplete() -> None:
     words = "this plan leaves out what left the definition: only root can read the applied bundle; run as root"
     assert plan.empty and notes_of(plan, live) == [words]
     told = [f"note: {words}"]
-    assert plan_text(plan, told) == f"vm-container-0-0: nothing to do, as far as can be seen\nnote: {words}\n"
-    assert plan_markdown(plan, told=told) == (
-        f"### vm-container-0-0: nothing to do, as far as can be seen\n\n- note: {words}\n"
+    assert plan_text(plan, told) == f"vm-container-0-0: nothing to do, as far as kvmnet can see\nnote: {words}\n"
+    assert plan_markdown(plan, notes=told) == (
+        f"### vm-container-0-0: nothing to do, as far as kvmnet can see\n\n- note: {words}\n"
     )
     first = replace(before(), applied=UNREADABLE)
     assert notes_of(make_plan(BUNDLE, first), first) == [words]

@@ -60,7 +60,7 @@ def test_a_host_that_matches_the_definition_has_an_empty_plan(bundle: Bundle) ->
     plan = make_plan(bundle, after(bundle))
     assert plan.empty
     assert plan.state == {}
-    assert plan_text(plan) == "vm-container-0-0: nothing to do, the host is as defined\n"
+    assert plan_text(plan) == "vm-container-0-0: nothing to do: the host matches the definition\n"
 
 
 def test_guests_ports_and_link_local_addresses_are_ignored(bundle: Bundle) -> None:

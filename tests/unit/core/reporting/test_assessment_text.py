@@ -26,14 +26,14 @@ def test_guests_are_listed_below_the_changes(make_bundle: Any) -> None:
     lines = assessment_lines(Assessment(plan, live))
     assert lines == [
         "guest a, vnet5 on br-eth0.5: disconnected: br-eth0.5 is removed",
-        "guests that it does not touch: b",
+        "untouched guests: b",
         (
-            "note: libvirt does not tell what runs here (no answer within 8 s): "
-            "guests are known by its notes of them (/run/libvirt/qemu)"
+            "note: libvirt is not available (no answer within 8 s): "
+            "running guests are known from its records in /run/libvirt/qemu"
         ),
     ]
     assert plan_text(plan, lines).endswith("".join(f"{line}\n" for line in lines))
-    assert f"\n- {lines[0]}\n" in plan_markdown(plan, told=lines)
+    assert f"\n- {lines[0]}\n" in plan_markdown(plan, notes=lines)
     assert json.loads(json.dumps([i.to_json() for i in impacts_of(plan, live)]))[0] == {
         **{"guest": "a", "device": "vnet5", "over": "br-eth0.5", "mac": ""},
         **{"how": "disconnected", "why": "br-eth0.5 is removed"},

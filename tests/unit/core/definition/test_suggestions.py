@@ -1,4 +1,4 @@
-"""What is probably meant by what the schema refuses."""
+"""Hints for values and keys that the schema rejects."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ HEAD = "kvmnet: 1\ncluster: c\nprofile: rocks\n"
 
 
 def hint_of(text: str) -> Optional[str]:
-    """The hint of the problem at the place of ^, which is taken out."""
+    """Return the hint of the problem at the place of ^ in the text."""
     before = HEAD + text.partition("^")[0]
     place = before.count("\n") + 1, len(before) - before.rfind("\n")
     definition = pipeline.check([Source("f", HEAD + text.replace("^", "", 1))])
-    found = [p for p in definition.problems if (p.mark.line, p.mark.column) == place]
-    assert found, definition.problems
-    return found[0].hint
+    problems = [p for p in definition.problems if (p.mark.line, p.mark.column) == place]
+    assert problems, definition.problems
+    return problems[0].hint
 
 
 HOST = "hosts: {a: {interfaces: {eth0: {%s}}}}\n"
@@ -44,16 +44,16 @@ HOST = "hosts: {a: {interfaces: {eth0: {%s}}}}\n"
         (HOST % "^adresses: [10.1.0.1]", "did you mean addresses?"),  # codespell:ignore adresses
     ],
 )
-def test_hints(text: str, hint: Optional[str]) -> None:
+def test_a_rejected_value_or_key_gets_a_hint(text: str, hint: Optional[str]) -> None:
     assert hint_of(text) == hint
 
 
 @pytest.mark.parametrize("value", ["a, b", "a b", "#", "", "x" * 61, "'", "[1]", "\x1b[2J"])
-def test_what_would_not_be_read_as_one_item_is_in_no_hint(value: str) -> None:
+def test_a_value_that_is_not_one_plain_list_item_gets_no_hint(value: str) -> None:
     assert suggestions.for_value({"type": "array"}, value) is None
 
 
-def test_what_is_not_closed_says_where_it_begins() -> None:
+def test_an_unclosed_mapping_is_reported_with_its_start() -> None:
     definition = pipeline.check([Source("f", "kvmnet: 1\nhosts: {a: {}\n")])
     [problem] = definition.problems
     assert [(r.mark.line, r.mark.column, r.message) for r in problem.related] == [

@@ -1,4 +1,4 @@
-"""libvirt's XML: what each kind of NIC is, and a domain that loses nothing."""
+"""libvirt's XML of each kind of NIC, and merging it into a domain without other changes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ DOMAIN = b"""<?xml version='1.0' encoding='UTF-8'?>
 
 
 def nics(domain: bytes) -> list[dict[str, str]]:
-    """An independent reading: type, MAC, source and target of every NIC of a domain, in order."""
+    """Return type, MAC, source, target and model of every NIC of a domain, in order, read with another parser."""
     found = []
     for interface in ET.fromstring(domain).iterfind("devices/interface"):
         row = {"type": interface.attrib["type"]}
@@ -58,7 +58,7 @@ def nics(domain: bytes) -> list[dict[str, str]]:
     return found
 
 
-def test_a_bridge_tagged_or_not() -> None:
+def test_a_port_on_a_bridge_has_type_bridge_with_or_without_a_vlan() -> None:
     for port in (BRIDGE, TAGGED_BRIDGE):
         assert interface_xml(port) == (
             "<interface type='bridge'>\n"
@@ -69,7 +69,7 @@ def test_a_bridge_tagged_or_not() -> None:
         )
 
 
-def test_a_macvtap_on_demand_is_libvirts() -> None:
+def test_a_macvtap_on_demand_is_created_by_libvirt() -> None:
     assert interface_xml(ON_DEMAND) == (
         "<interface type='direct'>\n"
         f"  <mac address='{M2}'/>\n"
@@ -77,10 +77,10 @@ def test_a_macvtap_on_demand_is_libvirts() -> None:
         "  <model type='virtio'/>\n"
         "</interface>\n"
     )
-    assert "which libvirt makes and names" in interface_xml(ON_DEMAND, note=True)
+    assert "created and named by libvirt" in interface_xml(ON_DEMAND, note=True)
 
 
-def test_a_macvtap_from_boot_is_ours() -> None:
+def test_a_macvtap_from_boot_is_not_managed_by_libvirt() -> None:
     assert interface_xml(FROM_BOOT) == (
         "<interface type='ethernet'>\n"
         f"  <mac address='{M3}'/>\n"
@@ -90,7 +90,7 @@ def test_a_macvtap_from_boot_is_ours() -> None:
     )
 
 
-def test_two_nics_on_one_tag_are_both_there_and_in_order() -> None:
+def test_two_nics_on_one_vlan_are_both_printed_in_order() -> None:
     second = GuestPortView("g", "36:77:6e:c0:00:09", "tenant", "peth0.2", 2, "mvt-c00009", "bridge", False)
     text = interfaces_xml([FROM_BOOT, second, BRIDGE, ON_DEMAND])
     found = nics(f"<domain><devices>{text}</devices></domain>".encode())
@@ -99,32 +99,32 @@ def test_two_nics_on_one_tag_are_both_there_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("network", ["a--b<&'", "a---b", "a----", "-"])
-def test_names_are_escaped_and_comments_are_comments(network: str) -> None:
+def test_names_are_escaped_in_attributes_and_comments(network: str) -> None:
     port = GuestPortView("g", M1, network, "x'<&>", None)
     text = interface_xml(port, note=True)
     assert nics(f"<domain><devices>{text}</devices></domain>".encode())[0]["source bridge"] == "x'<&>"
 
 
 @pytest.mark.guarantee("G73")
-def test_a_merge_changes_only_where_the_nic_is_plugged_in() -> None:
+def test_a_merge_changes_only_what_the_nic_is_connected_to() -> None:
     merged = merge(DOMAIN, [BRIDGE])
     assert merged.unknown == ("52:54:00:00:00:99",)
     assert merged.text == DOMAIN.replace(b"bridge='br-old'", b"bridge='eth0'")
 
 
-def test_a_mac_with_short_parts_is_the_same_mac() -> None:
+def test_a_mac_without_leading_zeros_is_the_same_mac() -> None:
     short = DOMAIN.replace(b"36:77:6E:C0:00:01", b"36:77:6E:c0:0:1")
     assert merge(short, [BRIDGE]).text == short.replace(b"bridge='br-old'", b"bridge='eth0'")
 
 
 @pytest.mark.parametrize("text", ["", "36:77:6e:c0:0", "36:77:6e:c0:0:001", "36:77:6e:c0:0:+1", "36-77-6e-c0-00-01"])
-def test_what_is_no_mac_is_a_text(text: str) -> None:
+def test_an_invalid_mac_is_reported_as_unknown(text: str) -> None:
     domain = DOMAIN.replace(b"36:77:6E:C0:00:01", text.encode())
     assert merge(domain, []).unknown == (text, "52:54:00:00:00:99")
     assert len(nics(merge(domain, [BRIDGE]).text)) == 3
 
 
-def test_a_merge_that_changes_the_kind() -> None:
+def test_a_merge_can_change_the_type_of_a_nic() -> None:
     port = GuestPortView("g", M1, "tenant", "peth0.2", 2, "mvt-c00001", "bridge", False)
     wanted = DOMAIN.replace(b"<source bridge='br-old'/>", b"<source dev='peth0.2' mode='bridge'/>")
     wanted = wanted.replace(b'<interface type="bridge"', b'<interface type="direct"')
@@ -134,7 +134,7 @@ def test_a_merge_that_changes_the_kind() -> None:
     wanted = wanted.replace(b"\n      <target dev='web0'/>", b"")
     wanted = wanted.replace(b'<interface type="bridge"', b'<interface type="ethernet"')
     assert merge(DOMAIN, [always]).text == wanted
-    # and back: the target of a macvtap that was ours means nothing on a bridge
+    # and back: the <target> of the macvtap is removed on a bridge
     back = merge(wanted, [BRIDGE]).text
     assert nics(back)[0] == {
         "type": "bridge", "mac address": "36:77:6E:C0:00:01", "source bridge": "eth0", "model type": "e1000",
@@ -142,8 +142,8 @@ def test_a_merge_that_changes_the_kind() -> None:
 
 
 @pytest.mark.parametrize("port", [BRIDGE, ON_DEMAND, FROM_BOOT])
-def test_a_merge_takes_out_what_belongs_to_another_switch(port: GuestPortView) -> None:
-    """The port profile and the tag of an Open vSwitch or of SR-IOV: with them libvirt would not start the guest."""
+def test_a_merge_removes_settings_of_another_switch(port: GuestPortView) -> None:
+    """libvirt does not start a guest with <virtualport> or <vlan> of Open vSwitch or SR-IOV on these NICs."""
     other = "<virtualport type='openvswitch'/><vlan><tag id='42'/></vlan>"
     nic = (
         f"<interface type='bridge'><mac address='{port.mac}'/><source bridge='ovs'/>{other}<mtu size='9'/></interface>"
@@ -154,7 +154,9 @@ def test_a_merge_takes_out_what_belongs_to_another_switch(port: GuestPortView) -
 
 @pytest.mark.parametrize("other", ["<virtualport type='802.1Qbh'/>", "<vlan><tag id='42'/></vlan>"])
 @pytest.mark.parametrize("port", [BRIDGE, ON_DEMAND, FROM_BOOT])
-def test_of_a_nic_that_is_plugged_right_only_what_is_another_switchs_goes(port: GuestPortView, other: str) -> None:
+def test_settings_of_another_switch_are_removed_from_a_nic_that_is_connected_correctly(
+    port: GuestPortView, other: str
+) -> None:
     domain = f"<domain><devices>{interface_xml(port)}</devices></domain>".replace("'", '"').encode()
     with_it = domain.replace(b"</interface>", f"  {other}\n</interface>".encode())
     assert merge(with_it, [port]).text == domain
@@ -183,8 +185,8 @@ PASST = """<interface type='user'>
 
 
 @pytest.mark.parametrize("port", [BRIDGE, ON_DEMAND, FROM_BOOT])
-def test_what_belongs_to_the_old_type_goes_with_it(port: GuestPortView) -> None:
-    """With managed, vfio or passt on a NIC of another type libvirt refuses the domain."""
+def test_elements_of_the_old_type_are_removed(port: GuestPortView) -> None:
+    """libvirt rejects a domain with managed, vfio or passt on a NIC of another type."""
     tag, _, plug = (line.strip() for line in interface_xml(port).splitlines()[:3])
     assert merge(in_domain(HOSTDEV, port), [port]).text == in_domain(
         f"""{tag}
@@ -206,7 +208,7 @@ def test_what_belongs_to_the_old_type_goes_with_it(port: GuestPortView) -> None:
     )
 
 
-def test_comments_in_what_goes_stay() -> None:
+def test_comments_inside_removed_elements_are_kept() -> None:
     nic = """<interface type='network'>
       <mac address='{mac}'/>
       <vlan>
@@ -230,12 +232,12 @@ def test_comments_in_what_goes_stay() -> None:
     )
 
 
-def test_a_backend_of_taps_stays() -> None:
+def test_the_backend_of_a_tap_is_kept() -> None:
     nic = "<interface type='ethernet'><mac address='{mac}'/><backend tap='/dev/net/tun'/></interface>"
     assert b"<backend tap='/dev/net/tun'/>" in merge(in_domain(nic, ON_DEMAND), [ON_DEMAND]).text
 
 
-def test_new_nics_come_behind_those_there_in_the_definitions_order() -> None:
+def test_new_nics_are_inserted_in_the_order_of_the_definition() -> None:
     text = merge(DOMAIN, [BRIDGE, ON_DEMAND, FROM_BOOT]).text
     assert [nic["mac address"].lower() for nic in nics(text)] == [M1, M2, M3, "52:54:00:00:00:99"]
     first = merge(DOMAIN, [FROM_BOOT, BRIDGE]).text
@@ -256,12 +258,12 @@ def test_a_second_merge_changes_nothing(ports: list[GuestPortView]) -> None:
     ["<devices/>", "<devices></devices>", "<devices>\n  </devices>", "<devices><console type='pty'/></devices>",
      "<devices\n  />"],
 )  # fmt: skip
-def test_a_domain_without_nics(devices: str) -> None:
+def test_nics_are_added_to_a_domain_without_nics(devices: str) -> None:
     text = merge(f"<domain>\n  {devices}\n</domain>".encode(), [BRIDGE, ON_DEMAND]).text
     assert [nic["mac address"] for nic in nics(text)] == [M1, M2]
 
 
-def test_a_nic_of_a_mac_alone() -> None:
+def test_a_nic_with_only_a_mac_gets_its_connection_and_model() -> None:
     domain = f"<domain><devices><interface type='user'><mac address='{M2}'/></interface></devices></domain>"
     found = nics(merge(domain.encode(), [ON_DEMAND]).text)
     assert found == [
@@ -270,14 +272,14 @@ def test_a_nic_of_a_mac_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
-        (b"", "^there is nothing in it$"),
-        (b" \n", "^there is nothing in it$"),
+        (b"", "^the domain's XML is empty$"),
+        (b" \n", "^the domain's XML is empty$"),
         (b"<domain>\n", "^not XML: line 2, column 1: no element found$"),
         (b"<domain><a></b></domain>", "^not XML: line 1, column 14: mismatched tag$"),
-        (b"<network/>", "begins with <network>"),
-        (b"<domain/>", "no <devices>"),
+        (b"<network/>", "root element is <network>"),
+        (b"<domain/>", "exactly one <devices> element, not 0"),
         (b"<!DOCTYPE d [<!ENTITY a 'b'>]><domain><devices/></domain>", "DOCTYPE"),
         (b"<domain><devices>\xff</devices></domain>", "not UTF-8|not XML"),
         (b"<?xml version='1.0' encoding='foo'?><domain><devices/></domain>", "not UTF-8"),
@@ -289,16 +291,16 @@ def test_a_nic_of_a_mac_alone() -> None:
         ),
     ],
 )
-def test_what_is_no_domain_is_refused(text: bytes, words: str) -> None:
-    with pytest.raises(DomainError, match=words):
+def test_a_text_that_is_not_a_domain_is_rejected(text: bytes, message: str) -> None:
+    with pytest.raises(DomainError, match=message):
         merge(text, [BRIDGE])
 
 
 @pytest.mark.parametrize("text", [b"", b"<network/>", b"<domain/>", b"<domain name='\xff'/>", b"<!DOCTYPE d><domain/>"])
-def test_who_has_no_domains_xml_is_told_what_prints_it(text: bytes) -> None:
-    with pytest.raises(DomainError) as told:
+def test_the_hint_names_the_command_that_prints_a_domain(text: bytes) -> None:
+    with pytest.raises(DomainError) as error:
         merge(text, [BRIDGE])
-    assert told.value.hint is not None and told.value.hint.startswith("`virsh dumpxml --inactive GUEST` prints")
+    assert error.value.hint is not None and error.value.hint.startswith("`virsh dumpxml --inactive GUEST` prints")
 
 
 TEXTS = st.sampled_from(["", " ", "\n    ", "\t", "<!-- a > b -->", "<x y='>'/>", '\n<a><b c="\'">t</b></a>\n'])
@@ -306,11 +308,13 @@ TEXTS = st.sampled_from(["", " ", "\n    ", "\t", "<!-- a > b -->", "<x y='>'/>"
 
 @pytest.mark.guarantee("G73")
 @given(st.lists(TEXTS, min_size=6, max_size=6), st.permutations([BRIDGE, ON_DEMAND, FROM_BOOT]), st.data())
-def test_nothing_else_is_lost(texts: list[str], ports: list[GuestPortView], data: st.DataObject) -> None:
-    """Whatever stands between, before and after the NICs is there again, in its order."""
+def test_everything_between_the_nics_is_preserved(
+    texts: list[str], ports: list[GuestPortView], data: st.DataObject
+) -> None:
+    """Text before, between and after the NICs keeps its order."""
     macs = data.draw(st.permutations([M1, M2, M3, "52:54:00:00:00:99"]))
-    there = [f"<interface type='bridge'><source bridge='old'/><mac address='{mac}'/></interface>" for mac in macs]
-    body = "".join(text + nic for text, nic in zip(texts, [*there, "", ""]))
+    existing = [f"<interface type='bridge'><source bridge='old'/><mac address='{mac}'/></interface>" for mac in macs]
+    body = "".join(text + nic for text, nic in zip(texts, [*existing, "", ""]))
     merged = merge(f"<domain><devices>{body}</devices></domain>".encode(), ports).text.decode()
     for port in ports:
         assert merged.count(port.mac) == 1

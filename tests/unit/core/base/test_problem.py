@@ -1,4 +1,4 @@
-"""How problems are told."""
+"""Reporters of problems: text, JSON and GitHub workflow commands."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from kvmnet.core.base.problem import WARNING, Mark, Problem, Related, as_github,
 SOURCES = {"a.yaml": "one: 1\n\ttwo: 2\nlong: " + "x" * 300 + " end\n", "b\x1b[31m.yaml": "x: \x1b[2J\n"}
 
 
-def test_text_has_place_code_line_and_caret() -> None:
-    problem = Problem("KVN999", "it is wrong", Mark("a.yaml", 1, 6), hint="fix it")
-    assert as_text([problem], SOURCES) == "a.yaml:1:6: KVN999 it is wrong\n    one: 1\n         ^\n  hint: fix it\n"
+def test_text_shows_place_code_source_line_and_caret() -> None:
+    problem = Problem("KVN999", "invalid value", Mark("a.yaml", 1, 6), hint="fix it")
+    assert as_text([problem], SOURCES) == "a.yaml:1:6: KVN999 invalid value\n    one: 1\n         ^\n  hint: fix it\n"
 
 
-def test_the_caret_stands_under_the_place_after_a_tab() -> None:
+def test_the_caret_is_below_the_place_after_a_tab() -> None:
     text = as_text([Problem("KVN999", "w", Mark("a.yaml", 2, 7))], SOURCES)
     assert text.splitlines()[1:] == ["    \ttwo: 2", "    \t     ^"]
 
 
-def test_a_long_line_is_cut_around_the_place() -> None:
+def test_a_long_line_is_shortened_around_the_place() -> None:
     text = as_text([Problem("KVN999", "w", Mark("a.yaml", 3, 308))], SOURCES)
     line, caret = text.splitlines()[1:]
     assert len(line) < 130 and line[caret.index("^")] == "e"
 
 
-def test_a_warning_says_so_and_a_second_place_is_shown() -> None:
-    other = Related(Mark("a.yaml", 1, 1), "the first one is here")
+def test_text_shows_warnings_and_related_places() -> None:
+    other = Related(Mark("a.yaml", 1, 1), "first defined here")
     text = as_text([Problem("KVN999", "w", Mark("a.yaml", 9, 9), WARNING, (other,))], SOURCES)
-    assert text == "a.yaml:9:9: KVN999 warning: w\n  a.yaml:1:1: the first one is here\n      one: 1\n      ^\n"
+    assert text == "a.yaml:9:9: KVN999 warning: w\n  a.yaml:1:1: first defined here\n      one: 1\n      ^\n"
 
 
-def test_sorted_and_each_once() -> None:
+def test_problems_are_sorted_and_duplicates_are_removed() -> None:
     later, first = Problem("KVN2", "b", Mark("a.yaml", 2, 1)), Problem("KVN1", "a", Mark("a.yaml", 1, 9))
     assert [line[:13] for line in as_text([later, first, later], {}).splitlines()] == ["a.yaml:1:9: K", "a.yaml:2:1: K"]
 
 
-def test_a_file_does_not_move_the_cursor() -> None:
-    problem = Problem("KVN999", "said \x1b[2J\u202e", Mark("b\x1b[31m.yaml", 1, 4), hint="\x07")
+def test_control_characters_of_a_file_are_escaped() -> None:
+    problem = Problem("KVN999", "value \x1b[2J\u202e", Mark("b\x1b[31m.yaml", 1, 4), hint="\x07")
     text = as_text([problem], SOURCES)
     assert not any(c in text for c in "\x1b\u202e\x07")
 
 
-def test_json_has_everything() -> None:
+def test_json_contains_all_fields() -> None:
     other = Related(Mark("b", 3, 4), "there")
     rows = json.loads(as_json([Problem("KVN9", "w", Mark("a", 1, 2), WARNING, (other,), "h")], {}))["problems"]
     assert rows == [
@@ -59,14 +59,14 @@ def test_json_has_everything() -> None:
     ]
 
 
-def test_github_escapes() -> None:
+def test_github_commands_are_escaped() -> None:
     problem = Problem("KVN9", "50% :: of\nit", Mark("a,b:c\n.yaml", 1, 2), hint="h")
     assert as_github([problem], {}) == (
         "::error file=a%2Cb%3Ac%0A.yaml,line=1,col=2,title=KVN9::50%25 :: of%0Ait%0Ah\n"
     )
 
 
-def test_did_you_mean() -> None:
+def test_the_nearest_name_is_suggested_or_all_names_are_listed() -> None:
     assert did_you_mean("adresses", ["addresses", "mac"]) == "did you mean addresses?"  # codespell:ignore adresses
     assert did_you_mean("zzz", ["b", "a"]) == "expected one of: b, a"
     assert did_you_mean("zzz", ["a"]) == "expected: a"

@@ -1,0 +1,121 @@
+"""The texts of plans, probes, events and outcomes."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import pytest
+
+from kvmnet.core.base.probe import Probe
+from kvmnet.core.effects.probe_choice import Probes
+from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.refusals import Refusal
+from kvmnet.core.reporting import report
+from kvmnet.core.reporting.report import event_text, outcome_text, plan_markdown, plan_text, probe_lines
+from kvmnet.pipeline import load
+from tests.unit.core.samples import after, before
+
+BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
+
+
+def test_a_plan_without_changes_is_one_line() -> None:
+    plan = make_plan(BUNDLE, after(BUNDLE))
+    assert plan_text(plan) == "vm-container-0-0: nothing to do: the host matches the definition\n"
+    assert plan_text(plan, ["note: x"]) == "vm-container-0-0: nothing to do, as far as kvmnet can see\nnote: x\n"
+
+
+def test_a_plan_as_markdown() -> None:
+    live = before()
+    plan = make_plan(BUNDLE, live)
+    text = plan_markdown(plan, [Refusal("KVN511", "corosync is active", "x")])
+    lines = text.splitlines()
+    assert lines[0] == "### vm-container-0-0: 6 changes to make"
+    assert "| `+` | add | eth0 | absent -> linux-bridge |" in lines
+    assert "| `>` | rename | eth0 | to peth0, the NIC with MAC 00:14:4f:80:de:00 |" in lines
+    assert "- overridden: KVN511 corosync is active" in lines
+    assert text.count("```") == 2 and "  type: linux-bridge\n" in text
+    nothing = plan_markdown(make_plan(BUNDLE, after(BUNDLE)))
+    assert nothing == "### vm-container-0-0: nothing to do: the host matches the definition\n"
+
+
+def test_overridden_refusals_are_listed() -> None:
+    assert report.allowed_text([Refusal("KVN511", "corosync is active", "x")]) == (
+        "note: overridden: KVN511 corosync is active\n"
+    )
+
+
+def test_probe_lines_list_the_targets_that_must_reply() -> None:
+    gateway, server = Probe("gateway", "10.1.1.1"), Probe("tcp", "10.1.0.9:22")
+    assert probe_lines(Probes(must=(gateway,), silent=(server,))) == [
+        "targets that must reply after the change: 10.1.1.1",
+        "note: tcp 10.1.0.9:22 does not reply now, so it will not be probed after the change",
+    ]
+    assert probe_lines(Probes(silent=(gateway,))) == [
+        "note: no target replies now, so none will be probed after the change",
+        "note: the gateway 10.1.1.1 does not reply now, so it will not be probed after the change",
+    ]
+    assert probe_lines(Probes(asked=False)) == ["note: run as root to see which targets will be probed"]
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        ({"event": "begin"}, None),
+        ({"event": "done", "step": 0, "seconds": 1.25}, "ok   rename (1.2 s)"),
+        ({"event": "failed", "error": "no reply"}, "FAIL no reply"),
+        ({"event": "undo"}, "rolling back"),
+        ({"event": "undone", "step": 0, "result": "done"}, "undo rename: done"),
+        ({"event": "undo-failed", "step": 0, "error": "x"}, "undo rename FAILED: x"),
+        ({"event": "undo-broke", "error": "x"}, "FAIL the rollback was interrupted and will start again: x"),
+        ({"event": "named", "nics": ["eth0"]}, "note: NIC eth0 had another name; its name was restored"),
+        ({"event": "woken"}, "note: NetworkManager did not respond for 10 s; it was killed and restarted"),
+        (
+            {"event": "lost", "devices": ["macvtap0", "macvtap1"]},
+            "note: restart the guests that used these devices, because they were recreated: macvtap0, macvtap1",
+        ),
+        ({"event": "verified"}, "ok   the host is verified to be as before the change"),
+        (
+            {"event": "not-verified", "differences": ["routes: missing x"], "mends": ["ip route add x"]},
+            (
+                "FAIL the host is not as before the change:\n"
+                "       routes: missing x\n"
+                "     commands that may fix this:\n"
+                "       ip route add x\n"
+                f"     if the host is correct as it is: {report.ACCEPT}"
+            ),
+        ),
+    ],
+)
+def test_an_event_has_a_text_if_the_user_must_see_it(event: dict[str, Any], text: Optional[str]) -> None:
+    assert event_text(event, ["rename"]) == text
+
+
+def test_the_operator_is_asked_to_confirm_from_a_new_connection() -> None:
+    assert report.confirm_text(120).splitlines() == [
+        "     run `kvmnet confirm` from a new SSH connection within 120 s, or the change is rolled back",
+        "     (this session was opened before the change and cannot confirm it)",
+    ]
+    assert "probing for up to 40 s" in report.patience_text(40)
+
+
+@pytest.mark.parametrize(
+    ("code", "removed", "text"),
+    [
+        (0, False, "kept: the host matches the definition, also after a reboot"),
+        (0, True, "removed and verified: the host is as before kvmnet"),
+        (3, False, "rolled back and verified: the host is as before the change"),
+        (4, False, "rolled back, but verification failed: manual action required (see `kvmnet status`)"),
+    ],
+)
+def test_the_last_line_says_how_the_transaction_ended(code: int, removed: bool, text: str) -> None:
+    assert outcome_text(code, None, None, removed) == text
+
+
+def test_the_last_line_says_how_long_the_host_could_not_be_reached() -> None:
+    assert outcome_text(3, None, None, at_most=9.1).endswith("(the host's addresses were missing for at most 9.1 s)")
+    assert outcome_text(3, 0.4, "10.1.1.1", at_most=9.1).endswith(
+        "(10.1.1.1 did not reply for 0.4 s before the rollback; the host's addresses were missing for at most 9.1 s)"
+    )
+    for at_most in (None, 9.1):
+        outcome = outcome_text(0, 0.4, "10.1.1.1", at_most=at_most)
+        assert outcome.endswith("(10.1.1.1 did not reply for at most 0.4 s)")
