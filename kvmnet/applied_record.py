@@ -14,21 +14,25 @@ from typing import Optional
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.live.live_host import UNREADABLE, Live
-from kvmnet.core.planning.defaults import completed
-from kvmnet.core.planning.ownership import OWNED_FILE, Note, from_note
+from kvmnet.core.planning.defaults import complete_with_defaults
+from kvmnet.core.planning.ownership import OWNERSHIP_FILE, OwnershipRecord, ownership_record_from_json
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.rendering.bundle_files import BundleError
 from kvmnet.core.rendering.hook_record import HOOK_FILE
 from kvmnet.definition_files import CannotRead
-from kvmnet.host.connection_profiles import Manager
+from kvmnet.host.connection_profiles import ManagerState
 from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import Backend
 from kvmnet.host.read_live import AppliedRecord, read_live_host
 from kvmnet.pipeline import read_bundle_folder
 
 
-def read_live(
-    backend: Backend, manager: NetworkManager, state_dir: Path, networkmanager: Manager, wanted: Optional[State] = None
+def read_host(
+    backend: Backend,
+    manager: NetworkManager,
+    state_dir: Path,
+    networkmanager: ManagerState,
+    wanted: Optional[State] = None,
 ) -> Live:
     """Return the live host, and what the last apply recorded on it.
 
@@ -36,15 +40,15 @@ def read_live(
     then only what a plan to this state compares. Raises Refused if the record is corrupt, NmstateError or NMError if
     nmstate or NetworkManager do not answer.
     """
-    note = read_note(state_dir)
+    note = read_ownership(state_dir)
     record = AppliedRecord(
-        digest=applied_digest(state_dir),
+        digest=read_applied_digest(state_dir),
         hook=_read_hook_record(state_dir),
         owned=note.owned,
         state=note.state,
         first_names=note.first_names,
     )
-    compared = completed(wanted, note.state) if wanted is not None else None
+    compared = complete_with_defaults(wanted, note.state) if wanted is not None else None
     return read_live_host(backend, manager, networkmanager, record, compared)
 
 
@@ -67,7 +71,7 @@ def read_applied(state_dir: Path) -> Optional[Bundle]:
         raise Refused(f"kvmnet's state in {folder} is corrupt: {error}", hint, "KVN563") from error
 
 
-def applied_digest(state_dir: Path) -> Optional[str]:
+def read_applied_digest(state_dir: Path) -> Optional[str]:
     """Return the digest of the applied bundle, or UNREADABLE for users that may not read it.
 
     It is None if no bundle is applied, or if its files are corrupt: the next apply then writes them again.
@@ -81,18 +85,18 @@ def applied_digest(state_dir: Path) -> Optional[str]:
     return bundle.digest if bundle is not None else None
 
 
-def read_note(state_dir: Path) -> Note:
+def read_ownership(state_dir: Path) -> OwnershipRecord:
     """Return which interfaces of this host belong to kvmnet. It is empty before the first apply, and for users that may
     not read the file.
 
     Raises Refused if the file is corrupt: without it kvmnet would treat its own interfaces as created by another tool,
     and would never remove them.
     """
-    path = state_dir / "applied" / OWNED_FILE
+    path = state_dir / "applied" / OWNERSHIP_FILE
     try:
-        return from_note(json.loads(path.read_text(encoding="utf-8")))
+        return ownership_record_from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError:
-        return Note()
+        return OwnershipRecord()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         hint = f"restore the file from transaction.json of the last kept change in {state_dir}/history"
         message = f"{path}, the list of the interfaces that belong to kvmnet, is corrupt: {error!r}"

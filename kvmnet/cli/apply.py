@@ -63,7 +63,7 @@ def apply(
     kvmnet verifies the result and probes the gateway. If anything fails, the host is rolled back. Ctrl-C rolls back
     too. A systemd unit makes the change, so it continues if your session drops.
     """
-    from kvmnet.transaction.prepare import Wishes, prepare
+    from kvmnet.transaction.prepare import ChangeOptions, prepare
 
     confirm = read_confirm_seconds(confirm_within, no_confirm)
     if plan_file is not None and (path or bundle_folder):
@@ -75,7 +75,7 @@ def apply(
         saved = read_saved_plan(plan_file) if plan_file is not None else None
         codes = read_allowed_codes([*(allow or []), *(saved.allowed if saved else ())])
         lose = frozenset([*(allow_guest_loss or []), *(saved.lose if saved else ())])
-        wishes = Wishes(timeout, confirm, codes, lose)
+        wishes = ChangeOptions(timeout, confirm, codes, lose)
         if saved is not None:
             bundle = match_this_host([saved.bundle], host)
         else:
@@ -93,6 +93,6 @@ def apply(
 
 def _require_same_plan(saved: "SavedPlan", prepared: "Prepared") -> None:
     """Raise Refused when the host has changed since the plan was saved."""
-    from kvmnet.core.reporting.saved_plan import require_same
+    from kvmnet.core.reporting.saved_plan import require_unchanged
 
-    require_same(saved.plan, saved.basis, prepared.assessment)
+    require_unchanged(saved.plan, saved.basis, prepared.assessment)

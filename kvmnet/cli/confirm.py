@@ -14,7 +14,7 @@ from kvmnet.cli.this_host import require_root, state_path
 from kvmnet.core.base.errors import Refused
 
 if TYPE_CHECKING:
-    from kvmnet.host.operator_connection import Connection
+    from kvmnet.host.operator_connection import SshConnection
 
 NOT_WAITING, CANNOT_CONFIRM = "KVN560", "KVN561"
 
@@ -65,13 +65,13 @@ def _find_confirmer(state_dir: Path, at_the_console: bool) -> str:
 
     Raises Refused when no change waits, or when the connection does not show that the host is reachable.
     """
-    from kvmnet.host.operator_connection import ssh_connection
+    from kvmnet.host.operator_connection import find_ssh_connection
     from kvmnet.system import files
 
     since = _read_waiting_since(state_dir)
     if at_the_console:
         return "the console"
-    connection = ssh_connection()
+    connection = find_ssh_connection()
     if connection is None:
         hint = f"{_NEW_CONNECTION}; or, at the host's console, add --at-the-console"
         raise Refused("this is not an SSH connection and cannot confirm the change", hint, CANNOT_CONFIRM)
@@ -87,24 +87,24 @@ def _find_confirmer(state_dir: Path, at_the_console: bool) -> str:
 
 def _read_waiting_since(state_dir: Path) -> float:
     """Return since when (seconds of uptime) the open change waits for confirmation. Raises Refused when none does."""
-    from kvmnet.transaction.history import opened, waits_since
+    from kvmnet.transaction.history import find_confirmation_start, read_open_transaction
 
-    since = waits_since(state_dir)
+    since = find_confirmation_start(state_dir)
     if since is not None:
         return since
-    if opened(state_dir) is None:
+    if read_open_transaction(state_dir) is None:
         hint = "`kvmnet history` shows how the last change ended"
         raise Refused("no change is waiting for confirmation", hint, NOT_WAITING)
     message = "the open change is not waiting for confirmation: not yet, or no longer"
     raise Refused(message, "`kvmnet status` shows its current step", NOT_WAITING)
 
 
-def _require_affected_path(connection: "Connection", proving: list[str]) -> None:
+def _require_affected_path(connection: "SshConnection", proving: list[str]) -> None:
     """Raise Refused unless the connection comes from another host and uses an interface of `proving` both ways.
 
     An empty list means any interface.
     """
-    from kvmnet.host.operator_connection import way_back
+    from kvmnet.host.operator_connection import find_reply_path
     from kvmnet.system import links
 
     addresses = {name: [address.partition("/")[0] for address in held] for name, held in links.read_addresses().items()}
@@ -116,7 +116,7 @@ def _require_affected_path(connection: "Connection", proving: list[str]) -> None
     if any(connection.peer in held for held in addresses.values()):
         message = "this connection comes from this host itself and cannot confirm the change"
         raise Refused(message, f"{_NEW_CONNECTION}, from another host", CANNOT_CONFIRM)
-    device, port = way_back(connection.peer, connection.address)
+    device, port = find_reply_path(connection.peer, connection.address)
     if port:
         message = (
             f"this connection comes from a guest or container on this host (port {port}) and cannot confirm the change"

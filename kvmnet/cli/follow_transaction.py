@@ -50,12 +50,12 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, cancel_on
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if code is None:
             printer.print_line("the worker has ended without a result: rolling back from here")
-            launch.rescue_now(state_dir)
+            launch.run_rescue_program(state_dir)
             code = follow()
     with suppress(OSError):
         console.show_progress(None)
     code = exit_codes.NOT_VERIFIED if code is None else code
-    launch.wait_closed(state_dir, identity, code)
+    launch.wait_until_closed(state_dir, identity, code)
     return _report_end(console, state_dir, identity, code, printer.seconds_away)
 
 
@@ -77,7 +77,7 @@ class _EventPrinter:
 
     def print_event(self, event: dict[str, Any]) -> None:
         """Print one event of the journal, and keep what later lines need of it."""
-        from kvmnet.core.reporting.report import confirm_text, event_text, patience_text
+        from kvmnet.core.reporting.report import format_confirmation_request, format_event, format_long_probing
 
         self.titles.extend(event.get("steps", []))
         if "away" in event:
@@ -86,11 +86,11 @@ class _EventPrinter:
             self.console.print_event(**event)
             if event["event"] == "do":
                 if event.get("op") == operations.CONFIRM.name:
-                    self.console.print_line(confirm_text(event["seconds"]))
+                    self.console.print_line(format_confirmation_request(event["seconds"]))
                 if event.get("link_went_down"):
-                    self.console.print_line(patience_text(event["seconds"]))
+                    self.console.print_line(format_long_probing(event["seconds"]))
                 self.console.show_progress(event["title"])
-            text = event_text(event, self.titles)
+            text = format_event(event, self.titles)
             if text:
                 self.print_line(text)
 
@@ -111,7 +111,7 @@ def _open_journal(state_dir: Path, identity: str) -> TextIO:
 
 def _report_end(console: Console, state_dir: Path, identity: str, code: int, seconds_away: Optional[float]) -> int:
     """Print how the transaction ended. Return its exit code: a later try of the rollback may have been verified."""
-    from kvmnet.core.reporting.report import outcome_text
+    from kvmnet.core.reporting.report import format_outcome
     from kvmnet.system import files
     from kvmnet.system.journal import Journal
     from kvmnet.transaction.history import away_at_most
@@ -125,5 +125,5 @@ def _report_end(console: Console, state_dir: Path, identity: str, code: int, sec
     removes = bool(transaction.get("removes"))
     with suppress(OSError):
         console.print_event("result", exit=code, away=seconds_away, away_at_most=at_most)
-        console.print_line(outcome_text(code, seconds_away, transaction.get("watch"), removes, at_most))
+        console.print_line(format_outcome(code, seconds_away, transaction.get("watch"), removes, at_most))
     return code

@@ -73,21 +73,22 @@ def print_xml(
         write_stdout(merged.text.decode("utf-8"))
     elif as_json:
         elements = [
-            {"mac": p.mac, "network": p.network, "device": p.device, "xml": guest_xml.interface_xml(p)} for p in ports
+            {"mac": p.mac, "network": p.network, "device": p.device, "xml": guest_xml.format_interface(p)}
+            for p in ports
         ]
         write_stdout(json.dumps({"guest": guest, "interfaces": elements}, indent=2) + "\n")
     else:
-        write_stdout(guest_xml.interfaces_xml(ports))
+        write_stdout(guest_xml.format_interfaces(ports))
 
 
 def list_guests(path: PathArgument = None, as_json: JsonOption = False) -> None:
     """List guests with their hosts, NICs and networks, and which of them run on this host."""
-    from kvmnet.host.libvirt import LibvirtError, running_guests
+    from kvmnet.host.libvirt import LibvirtError, list_running_guests
 
     definition = load_definition(path)
     assert definition.cluster is not None
     try:
-        running = running_guests()
+        running = list_running_guests()
     except LibvirtError as error:
         write_stderr(f"kvmnet: cannot list running guests: {error}\n")
         running = None
@@ -113,11 +114,11 @@ def check_move(
     The host needs a bridge or VLAN for each NIC of the guest, with at least the same MTU. The exit code is 1 if the
     guest cannot move.
     """
-    from kvmnet.core.guests.guest_migration import move_of
+    from kvmnet.core.guests.guest_migration import check_migration
 
     definition = load_definition(path)
     assert definition.cluster is not None
-    move = move_of(definition.cluster, get_guest(definition, guest), get_host(definition, host))
+    move = check_migration(definition.cluster, get_guest(definition, guest), get_host(definition, host))
     if as_json:
         write_stdout(json.dumps(move.to_json(), indent=2) + "\n")
     else:
@@ -195,7 +196,7 @@ def _choose_host(definition: "Definition", guest: "Guest", host: Optional[str]) 
         return host
     if not hosts:
         raise Usage(f"guest {guest.name} has no host: no host is in group {guest.group}")
-    texts = {guest_xml.interfaces_xml(definition.views[name].ports_of(guest.name)) for name in hosts}
+    texts = {guest_xml.format_interfaces(definition.views[name].ports_of(guest.name)) for name in hosts}
     if len(texts) > 1:
         message = f"the XML of guest {guest.name} differs between its hosts"
         raise Usage(message, f"choose one with --host: {', '.join(hosts)}")

@@ -14,7 +14,7 @@ from kvmnet.cli.this_host import require_root, state_path
 from kvmnet.core.base.errors import KvmnetError
 
 if TYPE_CHECKING:
-    from kvmnet.transaction.history import Ended
+    from kvmnet.transaction.history import EndedTransaction
 
 _ID_HELP = "Show this transaction with its changes. Default: list all, oldest first."
 
@@ -31,11 +31,11 @@ def history(
 ) -> None:
     """List past transactions: what changed, how they ended, how long the host was unreachable."""
     from kvmnet.system.journal import Journal
-    from kvmnet.transaction.history import ended
+    from kvmnet.transaction.history import read_history
 
     with report_failures(Console(as_json)):
         require_root("read kvmnet's state")
-        past = ended(state_path())
+        past = read_history(state_path())
         if identity is not None:
             past = [transaction for transaction in past if transaction.id == identity]
             if not past:
@@ -54,7 +54,7 @@ def history(
         print(f"  {change['what']} {change['name']}: {'; '.join(change['details'])}")
 
 
-def format_ended(transaction: "Ended") -> str:
+def format_ended(transaction: "EndedTransaction") -> str:
     """Return a line about a transaction: when, host, outcome, number of changes, how long the host was unreachable."""
     parts = [format_time(transaction.at), f"{transaction.host}:", transaction.outcome]
     if transaction.verified is False:

@@ -71,7 +71,7 @@ def status(as_json: JsonOption = False) -> None:
     """
     from kvmnet.host import hook_installation
 
-    hook = hook_installation.status()
+    hook = hook_installation.read_installation()
     data = hook.report or {}
     if as_json:
         document = {
@@ -135,7 +135,7 @@ def _print_devices(data: dict[str, Any]) -> None:
 def _warn_of_selinux() -> None:
     from kvmnet.host import hook_installation
 
-    if hook_installation.confined():
+    if hook_installation.is_blocked_by_selinux():
         fix = "setsebool -P virt_hooks_unconfined on"
         write_stderr(f"kvmnet: SELinux prevents the hook from creating devices; to allow it: {fix}\n")
 

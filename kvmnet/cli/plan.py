@@ -59,14 +59,14 @@ def plan(
 
     Changes nothing. Run it as root to see removals and probe targets too.
     """
-    from kvmnet.transaction.prepare import Wishes, prepare
+    from kvmnet.transaction.prepare import ChangeOptions, prepare
 
     chosen_format = Format.json if as_json else format
     console = Console(chosen_format is Format.json)
     with report_failures(console):
         if output is not None:  # only root can read what was applied: without it, the saved plan would not be the same
             require_root("save a plan")
-        wishes = Wishes(allow=read_allowed_codes(allow), lose=frozenset(allow_guest_loss or ()))
+        wishes = ChangeOptions(allow=read_allowed_codes(allow), lose=frozenset(allow_guest_loss or ()))
         bundle = bundle_of_this_host(console, path, host, bundle_folder)
         prepared = prepare(bundle, state_path(), wishes, console.show_progress)
         console.show_progress(None)
@@ -79,16 +79,21 @@ def plan(
 
 def _format_plan(form: Format, prepared: "Prepared") -> str:
     from kvmnet.core.reporting.assessment_text import assessment_lines
-    from kvmnet.core.reporting.report import allowed_text, plan_markdown, plan_text, probes_text
+    from kvmnet.core.reporting.report import (
+        format_overridden_refusals,
+        format_plan,
+        format_plan_markdown,
+        format_probes,
+    )
 
     if form is Format.json:
         document = {**prepared.to_json(), "steps": [step["title"] for step in prepared.steps]}
         return json.dumps(document, indent=2) + "\n"
     lines = assessment_lines(prepared.assessment)
     if form is Format.markdown:
-        return plan_markdown(prepared.plan, prepared.allowed, prepared.probes, lines)
-    probes = "" if prepared.plan.empty else probes_text(prepared.probes)
-    return plan_text(prepared.plan, lines) + allowed_text(prepared.allowed) + probes
+        return format_plan_markdown(prepared.plan, prepared.allowed, prepared.probes, lines)
+    probes = "" if prepared.plan.empty else format_probes(prepared.probes)
+    return format_plan(prepared.plan, lines) + format_overridden_refusals(prepared.allowed) + probes
 
 
 def _save_plan(file: str, prepared: "Prepared") -> None:

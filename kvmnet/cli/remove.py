@@ -45,14 +45,14 @@ def remove(
 
     NIC names, alternative names and connection profiles are restored. Everything that kvmnet created is removed.
     """
-    from kvmnet.transaction.prepare import Wishes, prepare_removal
+    from kvmnet.transaction.prepare import ChangeOptions, prepare_removal
 
     confirm = read_confirm_seconds(confirm_within, no_confirm)
     console = Console(as_json)
     with report_failures(console):
         require_root("restore this host")
         bundle = _read_applied_bundle(state_path())
-        wishes = Wishes(confirm=confirm, allow=read_allowed_codes(allow), lose=frozenset(allow_guest_loss or ()))
+        wishes = ChangeOptions(confirm=confirm, allow=read_allowed_codes(allow), lose=frozenset(allow_guest_loss or ()))
         exit_code = run_transaction(
             console, lambda state_dir: prepare_removal(bundle, state_dir, wishes, console.show_progress), yes, dry_run
         )

@@ -27,7 +27,7 @@ from kvmnet.cli.run_transaction import run_transaction
 from kvmnet.cli.this_host import require_root, state_path
 
 if TYPE_CHECKING:
-    from kvmnet.transaction.history import Open
+    from kvmnet.transaction.history import OpenTransaction
 
 
 def register(app: typer.Typer) -> None:
@@ -54,20 +54,20 @@ def rollback(
     """
     from kvmnet.core.rendering.bundle_files import read_bundle
     from kvmnet.pipeline import load_schema
-    from kvmnet.transaction.history import before_the_last, opened
-    from kvmnet.transaction.prepare import Wishes, prepare
+    from kvmnet.transaction.history import read_open_transaction, read_previous_bundle
+    from kvmnet.transaction.prepare import ChangeOptions, prepare
 
     confirm = read_confirm_seconds(confirm_within, no_confirm)
     console = Console(as_json)
     with report_failures(console):
         require_root("roll back a change")
-        open_transaction = opened(state_path())
+        open_transaction = read_open_transaction(state_path())
         if open_transaction is not None:
             raise typer.Exit(_roll_back_open(console, open_transaction, dry_run))
-        files = before_the_last(state_path())
+        files = read_previous_bundle(state_path())
         if files:
             bundle = read_bundle(files, load_schema("state"))
-            wishes = Wishes(timeout, confirm, read_allowed_codes(allow), frozenset(allow_guest_loss or ()))
+            wishes = ChangeOptions(timeout, confirm, read_allowed_codes(allow), frozenset(allow_guest_loss or ()))
             exit_code = run_transaction(
                 console, lambda state_dir: prepare(bundle, state_dir, wishes, console.show_progress), yes, dry_run
             )
@@ -75,9 +75,9 @@ def rollback(
     remove(yes, dry_run, confirm_within, no_confirm, allow, allow_guest_loss, as_json)
 
 
-def _roll_back_open(console: Console, open_transaction: "Open", dry_run: bool) -> int:
+def _roll_back_open(console: Console, open_transaction: "OpenTransaction", dry_run: bool) -> int:
     """Roll back the open transaction. Return 0 when that is verified, or when the change was kept meanwhile, else 4."""
-    from kvmnet.transaction.launch import cancel, rescue_now
+    from kvmnet.transaction.launch import cancel, run_rescue_program
 
     with suppress(OSError):  # the reader of the output may have ended; roll back anyway
         activity = "would be rolled back" if dry_run else "rolling back"
@@ -87,6 +87,6 @@ def _roll_back_open(console: Console, open_transaction: "Open", dry_run: bool) -
     if open_transaction.works:
         cancel(open_transaction.id)
     else:
-        rescue_now(state_path())
+        run_rescue_program(state_path())
     code = follow_to_end(console, state_path(), open_transaction.id, cancel_on_interrupt=False)
     return exit_codes.DONE if code == exit_codes.ROLLED_BACK else code

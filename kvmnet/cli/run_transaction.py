@@ -29,7 +29,7 @@ def run_transaction(
     `yes` skips the question; `dry_run` ends after the plan and its steps are printed.
     """
     from kvmnet.transaction import safeguards
-    from kvmnet.transaction.launch import open_transaction, start, state_directory
+    from kvmnet.transaction.launch import lock_state_folder, open_transaction, start
 
     if dry_run:
         prepared = prepare_change(state_path())
@@ -37,7 +37,7 @@ def run_transaction(
         if prepared.steps:
             console.print_line("\n".join(["steps:", *(f"  {step['title']}" for step in prepared.steps)]))
         return exit_codes.DONE
-    with state_directory(state_path()) as state_dir:
+    with lock_state_folder(state_path()) as state_dir:
         prepared = prepare_change(state_dir)
         rescue_program = b"" if prepared.plan.empty else safeguards.try_rescue_program(state_dir)
         print_plan(console, prepared)
@@ -64,29 +64,31 @@ def _prepare_again(
 ) -> "Prepared":
     """Return the change prepared again. Raises Refused when the host is not as it was for the plan that was shown."""
     from kvmnet.core.reporting.change_text import plan_to_json
-    from kvmnet.core.reporting.saved_plan import require_same
+    from kvmnet.core.reporting.saved_plan import require_unchanged
 
     again = prepare_change(state_dir)
     console.show_progress(None)
-    require_same(plan_to_json(shown.plan), shown.assessment.basis, again.assessment)
+    require_unchanged(plan_to_json(shown.plan), shown.assessment.basis, again.assessment)
     return again
 
 
 def print_plan(console: Console, prepared: "Prepared") -> None:
     """Print what would change, which targets are probed, and what else the user should know."""
     from kvmnet.core.reporting.assessment_text import assessment_lines
-    from kvmnet.core.reporting.report import allowed_text, plan_text, probes_text
+    from kvmnet.core.reporting.report import format_overridden_refusals, format_plan, format_probes
     from kvmnet.host import hook_installation
 
     console.show_progress(None)
-    text = plan_text(prepared.plan, assessment_lines(prepared.assessment)) + allowed_text(prepared.allowed)
-    text += "" if prepared.plan.empty else probes_text(prepared.probes)
+    text = format_plan(prepared.plan, assessment_lines(prepared.assessment)) + format_overridden_refusals(
+        prepared.allowed
+    )
+    text += "" if prepared.plan.empty else format_probes(prepared.probes)
     console.print_event("plan", **prepared.to_json(), steps=[step["title"] for step in prepared.steps])
     console.print_line(text.rstrip("\n"))
     if prepared.confirm:
         target = ", to an address of an interface that the change affects" if prepared.proving else ""
         how = f"run `kvmnet confirm` within {prepared.confirm} s over a new SSH connection{target}"
         console.print_line(f"note: the change must be confirmed: {how}")
-    if prepared.plan.bundle.guests and hook_installation.wanting():
+    if prepared.plan.bundle.guests and hook_installation.is_missing():
         problem = "guests here need on-demand VLAN devices, but libvirt's hook is not installed"
         console.print_line(f"note: {problem}: run `kvmnet hook install`")

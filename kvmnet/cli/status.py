@@ -15,7 +15,7 @@ from kvmnet.cli.options import JsonOption
 from kvmnet.cli.this_host import require_root, state_path
 
 if TYPE_CHECKING:
-    from kvmnet.transaction.history import Open
+    from kvmnet.transaction.history import OpenTransaction
 
 _EXIT_CODE_HELP = "Exit with code 6 if a transaction is open or drift is detected."
 
@@ -34,18 +34,18 @@ def status(
 
     Drift is how the host differs from what was applied last. Changes nothing.
     """
-    from kvmnet.transaction.history import ended, opened
+    from kvmnet.transaction.history import read_history, read_open_transaction
 
     console = Console(as_json)
     with report_failures(console):
         require_root("read kvmnet's state")
-        open_transaction = opened(state_path())
+        open_transaction = read_open_transaction(state_path())
         if open_transaction is not None:
             report: dict[str, Any] = {"open": asdict(open_transaction)}
             lines, is_settled = format_open(open_transaction), False
         else:
             report, lines, is_settled = _find_drift(console, state_path())
-        past = ended(state_path())
+        past = read_history(state_path())
         report["last"] = asdict(past[-1]) if past else None
         lines += [f"last change: {format_ended(past[-1])}"] if past else []
     print(json.dumps(report, indent=2) if as_json else "\n".join(lines))
@@ -53,9 +53,9 @@ def status(
         raise typer.Exit(exit_codes.DIFFERENT)
 
 
-def format_open(transaction: "Open") -> list[str]:
+def format_open(transaction: "OpenTransaction") -> list[str]:
     """Return the lines about an open transaction: its step, its deadlines, and what to do about it."""
-    from kvmnet.core.reporting.report import ACCEPT
+    from kvmnet.core.reporting.report import ACCEPT_COMMAND
 
     lines = [f"transaction {transaction.id} of {transaction.host} is open since {format_time(transaction.at)}"]
     lines.append(f"  {'rolling back' if transaction.undoing else 'now'}: {transaction.step}")
@@ -72,7 +72,7 @@ def format_open(transaction: "Open") -> list[str]:
     if transaction.mends:
         lines += ["  commands that may repair it:", *(f"    {line}" for line in transaction.mends)]
     if transaction.differences and not transaction.works:
-        lines.append(f"  to accept the host as it is: {ACCEPT}")
+        lines.append(f"  to accept the host as it is: {ACCEPT_COMMAND}")
     return lines
 
 
@@ -80,13 +80,13 @@ def _find_drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list
     """Return the report for JSON, the lines of text, and whether the host is as it was applied."""
     from kvmnet.applied_record import read_applied
     from kvmnet.core.reporting.change_text import changes_to_json
-    from kvmnet.core.reporting.report import plan_text
-    from kvmnet.transaction.prepare import drift
+    from kvmnet.core.reporting.report import format_plan
+    from kvmnet.transaction.prepare import find_drift
 
     bundle = read_applied(state_dir)
     if bundle is None:
         return {"open": None, "applied": None}, ["nothing is applied on this host"], True
-    plan = drift(bundle, state_dir, console.show_progress)
+    plan = find_drift(bundle, state_dir, console.show_progress)
     console.show_progress(None)
     report = {
         "open": None,
@@ -95,5 +95,5 @@ def _find_drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list
     }
     if plan.empty:
         return report, [f"{bundle.host}: no drift from what was applied"], True
-    _, _, changes = plan_text(plan).partition("\n")
+    _, _, changes = format_plan(plan).partition("\n")
     return report, [f"{bundle.host}: drift detected; `kvmnet apply` would change:", changes.rstrip("\n")], False

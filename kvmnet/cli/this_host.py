@@ -36,14 +36,14 @@ def match_this_host(bundles: list[Bundle], host: Optional[str]) -> Bundle:
 
     Raises NotThisHost, and Refused when the host's links cannot be read.
     """
-    from kvmnet.applied_record import read_note
+    from kvmnet.applied_record import read_ownership
     from kvmnet.core.live.match_host import find_host
-    from kvmnet.host.read_live import hostname, read_links
-    from kvmnet.transaction.prepare import told_or_refused
+    from kvmnet.host.read_live import read_hostname, read_links
+    from kvmnet.transaction.prepare import refuse_unreadable_host
 
-    with told_or_refused():
+    with refuse_unreadable_host():
         macs = {link.mac: link.name for link in read_links().values() if link.mac}
-    return find_host(bundles, macs, hostname(), host, read_note(state_path()).first_names)
+    return find_host(bundles, macs, read_hostname(), host, read_ownership(state_path()).first_names)
 
 
 def read_saved_plan(file: str) -> SavedPlan:

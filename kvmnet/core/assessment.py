@@ -17,7 +17,7 @@ from kvmnet.core.live.live_host import Live
 from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.planning.plan_basis import Basis, basis_of
-from kvmnet.core.refusals import GIVING_BACK, Case, Refusal, find_refusals
+from kvmnet.core.refusals import REMOVAL_CODES, Case, Refusal, find_refusals
 from kvmnet.core.rendering.bundle import Bundle
 
 
@@ -66,4 +66,4 @@ def assess(bundle: Bundle, live: Live) -> Assessment:
 
 def assess_removal(plan: Plan, live: Live) -> Assessment:
     """Assess the plan of a removal of kvmnet."""
-    return Assessment(plan, live, codes=GIVING_BACK)
+    return Assessment(plan, live, codes=REMOVAL_CODES)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kvmnet.core.rendering.bundle import Bundle
-from kvmnet.core.rendering.bundle_files import STATE_FILE, files_of
+from kvmnet.core.rendering.bundle_files import STATE_FILE, format_bundle
 from kvmnet.exporters import Exporter, File, Files, Options
 
 
 def export_folders(bundles: Sequence[Bundle], options: Options) -> Files:
     """Return HOST/nmstate.yml, HOST/bundle.json and the other files of each bundle's folder."""
-    return {f"{bundle.host}/{name}": File(text) for bundle in bundles for name, text in files_of(bundle).items()}
+    return {f"{bundle.host}/{name}": File(text) for bundle in bundles for name, text in format_bundle(bundle).items()}
 
 
 def state_path(host: str) -> str:

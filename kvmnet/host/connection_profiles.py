@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kvmnet.core.live.kernel_only import Managed
-from kvmnet.core.live.live_host import Profile
+from kvmnet.core.live.kernel_only import ManagedDevice
+from kvmnet.core.live.live_host import ConnectionProfile
 from kvmnet.host import networkmanager_objects
 from kvmnet.host.networkmanager_objects import BUS, Objects
 from kvmnet.system import nmcli
@@ -44,25 +44,25 @@ EXTERNAL = 0x80
 
 
 @dataclass(frozen=True)
-class Manager:
+class ManagerState:
     """What NetworkManager reports: every profile (once for each device that it is active on, or once without a device),
     and the devices by name."""
 
-    profiles: tuple[Profile, ...]
-    devices: dict[str, Managed]
+    profiles: tuple[ConnectionProfile, ...]
+    devices: dict[str, ManagedDevice]
 
     @property
-    def active(self) -> dict[str, Profile]:
+    def active(self) -> dict[str, ConnectionProfile]:
         """The active profile of each device that has one, by the device's name."""
         return {p.device: p for p in self.profiles if p.device}
 
     @property
-    def idle(self) -> tuple[Profile, ...]:
+    def idle(self) -> tuple[ConnectionProfile, ...]:
         """The profiles that are active on no device."""
         return tuple(p for p in self.profiles if not p.device)
 
 
-def bound_profiles(profiles: Iterable[Profile]) -> dict[tuple[str, str], list[str]]:
+def group_bound_profiles(profiles: Iterable[ConnectionProfile]) -> dict[tuple[str, str], list[str]]:
     """Return the UUIDs of the profiles that are bound to an interface name, by that name and the profile's type."""
     bound: dict[tuple[str, str], list[str]] = {}
     for profile in profiles:
@@ -72,7 +72,7 @@ def bound_profiles(profiles: Iterable[Profile]) -> dict[tuple[str, str], list[st
     return bound
 
 
-def read_manager() -> Manager:
+def read_manager_state() -> ManagerState:
     """Return what NetworkManager reports. Raises HostError with the program that failed and its reason; that does not
     mean that NetworkManager is not running."""
     reason = ""
@@ -84,8 +84,8 @@ def read_manager() -> Manager:
     raise HostError(f"NetworkManager's profiles cannot be read: {reason}")
 
 
-def _read() -> Manager:
-    objects = networkmanager_objects.look()
+def _read() -> ManagerState:
+    objects = networkmanager_objects.read_objects()
     keyfiles = {
         path: str(interfaces[f"{BUS}.Settings.Connection"]["Filename"]["data"])
         for path, interfaces in objects.items()
@@ -93,14 +93,14 @@ def _read() -> Manager:
     }
     activations = _read_activations(objects)
     profiles = []
-    devices = {name: Managed(state) for name, state in networkmanager_objects.states(objects).items()}
+    devices = {name: ManagedDevice(state) for name, state in networkmanager_objects.states(objects).items()}
     for path, settings in _read_settings(list(keyfiles)).items():
         methods = settings.get("ipv4.method", ""), settings.get("ipv6.method", "")
         for device, is_external, identifiers in activations.get(path, [("", False, {})]):
             profiles.append(_build_profile(settings, device, keyfiles[path], identifiers))
             if device:
-                devices[device] = Managed(devices[device].state, methods, is_external)
-    return Manager(tuple(profiles), devices)
+                devices[device] = ManagedDevice(devices[device].state, methods, is_external)
+    return ManagerState(tuple(profiles), devices)
 
 
 def _read_activations(objects: Objects) -> dict[str, list[tuple[str, bool, dict[str, str]]]]:
@@ -129,10 +129,10 @@ def _read_lease_identifiers(objects: Objects, device: str) -> dict[str, str]:
     return identifiers
 
 
-def _build_profile(settings: dict[str, str], device: str, file: str, identifiers: dict[str, str]) -> Profile:
+def _build_profile(settings: dict[str, str], device: str, file: str, identifiers: dict[str, str]) -> ConnectionProfile:
     """Return a profile as active on a device, or on none (""), from the fields that nmcli printed."""
     uuid, name, kind, interface_name, zone, autoconnect, priority = (settings[field] for field in _FIELDS[:7])
-    return Profile(
+    return ConnectionProfile(
         uuid,
         name,
         kind,

@@ -68,7 +68,7 @@ class HookStatus:
         return not self.missing and not self.differing and self.enabled
 
 
-def confined() -> bool:
+def is_blocked_by_selinux() -> bool:
     """Whether SELinux prevents libvirt's hooks from changing links. Guests with on-demand VLANs cannot start then."""
     try:
         enforced = Path(SELINUX, "enforce").read_text(encoding="ascii").strip() == "1"
@@ -77,7 +77,7 @@ def confined() -> bool:
         return False
 
 
-def wanting() -> bool:
+def is_missing() -> bool:
     """Whether this host has libvirt but not the hook."""
     return Path(LIBVIRT).is_dir() and not Path(HOOK).exists()
 
@@ -137,7 +137,7 @@ def reconcile() -> list[str]:
     return programs.run(SYSTEM_PYTHON, "-I", HOOK, "--reconcile", timeout=60).splitlines()
 
 
-def status() -> HookStatus:
+def read_installation() -> HookStatus:
     """Return the state of the installation."""
     missing, differing = [], []
     for path, (data, mode) in _files().items():

@@ -40,7 +40,7 @@ class LibvirtXml:
     networks: tuple[str, ...] = ()
 
 
-def running_guests() -> list[str] | None:
+def list_running_guests() -> list[str] | None:
     """Return the names of the running guests, or None if libvirt is not running on this host. Raises LibvirtError."""
     xml = read_libvirt_xml()
     if not xml.domains and not _is_listening():

@@ -290,7 +290,7 @@ class NetworkManager:
 def _read_all(read: Callable[[networkmanager_objects.Objects], _Value]) -> _Value:
     """Read all objects of NetworkManager at once, and return what `read` takes from them. Raises NMError."""
     try:
-        return read(networkmanager_objects.look())
+        return read(networkmanager_objects.read_objects())
     except (HostError, LookupError, ValueError) as error:
         raise NMError(f"no reply from NetworkManager: {error!r}") from error
 

@@ -16,7 +16,7 @@ Objects = dict[str, Any]
 """The interfaces of each object with their properties, by the object's path, as `busctl --json` prints them."""
 
 
-def look() -> Objects:
+def read_objects() -> Objects:
     """Return all objects. Raises HostError if NetworkManager does not reply."""
     command = ("busctl", "--json=short", "call", BUS, "/org/freedesktop", "org.freedesktop.DBus.ObjectManager")
     reply = programs.run_json(*command, "GetManagedObjects")

@@ -16,7 +16,7 @@ from kvmnet.system.types import Json
 
 
 @dataclass(frozen=True)
-class Connection:
+class SshConnection:
     """An SSH connection: the peer's address, this host's address, and when it was opened, in seconds since boot (as
     `system.clock.uptime`). The addresses are empty for a session of Cockpit."""
 
@@ -25,7 +25,7 @@ class Connection:
     opened: float
 
 
-def ssh_connection(proc: Path = Path("/proc"), pid: Optional[int] = None) -> Optional[Connection]:
+def find_ssh_connection(proc: Path = Path("/proc"), pid: Optional[int] = None) -> Optional[SshConnection]:
     """Return the SSH connection that this process was started through, or None at a console or in a unit.
 
     The nearest sshd among the parent processes is that of the connection: sudo removes SSH_CONNECTION from the
@@ -40,17 +40,17 @@ def ssh_connection(proc: Path = Path("/proc"), pid: Optional[int] = None) -> Opt
             fields = _read_environment(proc, child).get("SSH_CONNECTION", "").split() if child else []
             if len(fields) == 4:
                 peer, _, address, _ = (_normalize(field) for field in fields)
-                return Connection(peer, address, _read_start_time(proc, _find_first_process(proc, process)))
+                return SshConnection(peer, address, _read_start_time(proc, _find_first_process(proc, process)))
         child = process
     for process in processes:
         fields = _read_environment(proc, process).get("SSH_CONNECTION", "").split()
         if len(fields) == 4:
-            return Connection(_normalize(fields[0]), _normalize(fields[2]), 0.0)
+            return SshConnection(_normalize(fields[0]), _normalize(fields[2]), 0.0)
     is_cockpit = any(_read_name(proc, process).startswith("cockpit-") for process in processes)
-    return Connection("", "", 0.0) if is_cockpit else None
+    return SshConnection("", "", 0.0) if is_cockpit else None
 
 
-def way_back(peer: str, address: str) -> tuple[str, str]:
+def find_reply_path(peer: str, address: str) -> tuple[str, str]:
     """Return the bridge (or the VLAN over it) through which replies from `address` to an on-link peer leave, and the
     port behind which the peer is, if it is a guest or a container of this host. Each is "" if there is none or if it
     cannot be read."""

@@ -126,7 +126,7 @@ class ArpProbe:
         return replied
 
 
-class Outage(threading.Thread):
+class OutageMeter(threading.Thread):
     """Probes a neighbour ten times a second during a change, to measure how long it was unreachable."""
 
     def __init__(self, address: str) -> None:

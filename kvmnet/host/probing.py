@@ -27,7 +27,7 @@ PAUSE = 0.2
 _QUERY = bytes.fromhex("01000001000000000000") + bytes.fromhex("0000020001")
 
 
-def ask(probes: Sequence[Probe], seconds: float) -> list[Probe]:
+def find_replying(probes: Sequence[Probe], seconds: float) -> list[Probe]:
     """Return the probes that got a reply. Each is tried for `seconds`; its last try may take longer (see `TRY`)."""
     end = time.monotonic() + seconds
     results: queue.SimpleQueue[tuple[Probe, bool]] = queue.SimpleQueue()

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Optional
 
 from kvmnet.core.base.nmstate import State
-from kvmnet.core.live.kernel_only import all_static, asks_only_the_kernel, lasting, with_manager
+from kvmnet.core.live.kernel_only import add_networkmanager, has_no_lifetimes, is_all_static, needs_only_kernel
 from kvmnet.core.live.live_host import Link, Live, Owned
 from kvmnet.core.rendering.guest_settings import SETTINGS_FILE
-from kvmnet.host.connection_profiles import Manager
+from kvmnet.host.connection_profiles import ManagerState
 from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import Backend
 from kvmnet.system import firewalld, links, programs
@@ -35,7 +35,7 @@ class AppliedRecord:
     first_names: Mapping[str, str] = field(default_factory=dict)
 
 
-def hostname() -> str:
+def read_hostname() -> str:
     """Return the host's name as the kernel has it, with or without a domain."""
     return socket.gethostname()
 
@@ -66,7 +66,7 @@ def _find_base(name: str) -> Optional[str]:
 def read_live_host(
     backend: Backend,
     manager: NetworkManager,
-    networkmanager: Manager,
+    networkmanager: ManagerState,
     record: AppliedRecord,
     compared: Optional[State] = None,
 ) -> Live:
@@ -82,7 +82,7 @@ def read_live_host(
         zones = {name: zone for name, zone in firewalld.read_zones().items() if name in links}
     settings = Path(SETTINGS_FILE)
     return Live(
-        hostname=hostname(),
+        hostname=read_hostname(),
         state=_read_state(backend, networkmanager, compared),
         links=links,
         profiles=networkmanager.active,
@@ -102,7 +102,7 @@ def read_live_host(
     )
 
 
-def _read_temporary_addresses(networkmanager: Manager) -> tuple[str, ...]:
+def _read_temporary_addresses(networkmanager: ManagerState) -> tuple[str, ...]:
     """Return the temporary IPv6 addresses (RFC 8981). They matter only if NetworkManager uses router advertisements."""
     if not any("auto" in device.asks[1:] for device in networkmanager.devices.values()):
         return ()
@@ -110,12 +110,12 @@ def _read_temporary_addresses(networkmanager: Manager) -> tuple[str, ...]:
     return tuple(a["local"] for link in rows for a in link.get("addr_info", []) if a.get("temporary"))
 
 
-def _read_state(backend: Backend, networkmanager: Manager, compared: Optional[State]) -> State:
+def _read_state(backend: Backend, networkmanager: ManagerState, compared: Optional[State]) -> State:
     """Return the output of nmstate's `show`, or only the part that a plan compares with `compared`, which is faster."""
-    if compared is not None and asks_only_the_kernel(compared) and all_static(networkmanager.devices):
+    if compared is not None and needs_only_kernel(compared) and is_all_static(networkmanager.devices):
         kernel = backend.show(kernel_only=True)
-        if lasting(kernel):
-            return with_manager(kernel, networkmanager.devices)
+        if has_no_lifetimes(kernel):
+            return add_networkmanager(kernel, networkmanager.devices)
     return backend.show()
 
 

@@ -13,7 +13,7 @@ from kvmnet.system.networkmanager import BUS_NAME, OBJECT_PATH
 from kvmnet.system.types import Json
 
 
-def checkpoints_in_log(log: Path) -> list[str]:
+def read_checkpoints_from_log(log: Path) -> list[str]:
     """Return the checkpoints that nmstate 2.2 created, from its log (level INFO, on stderr)."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     prefix = "Created checkpoint "
@@ -37,7 +37,9 @@ def undo_checkpoint(folder: Path, spec: Json) -> str:
     result = "no checkpoint of kvmnet exists"
     # no checkpoint exists after a boot
     existing = [] if state_folder.has_rebooted(folder) else networkmanager.list_checkpoints()
-    candidates = checkpoints_in_log(folder / spec["log"]) or [path for path in existing if _is_of_apply(path, folder)]
+    candidates = read_checkpoints_from_log(folder / spec["log"]) or [
+        path for path in existing if _is_of_apply(path, folder)
+    ]
     note = files.read_json(checkpoint_note_file(folder / spec["log"]))
     for path in candidates:
         if path in existing and not (note and _is_of_another_tool(path, note)):

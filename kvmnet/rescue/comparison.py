@@ -28,9 +28,9 @@ def find_differences(before: Json) -> list[str]:
     """Return how the host differs from the snapshot; empty when it is as before."""
     differences: list[str] = []
     try:
-        differences += file_differences(before)
+        differences += find_file_differences(before)
         after = snapshot.read_host_state(before["names"], before["macs"], before["uuids"])
-        differences += guest_differences(before)
+        differences += find_guest_differences(before)
         if before.get("on disk"):
             after["profiles"] = [p for p in after["profiles"] if not p["file"].startswith("/run/")]
             differences = [line for line in differences if not line.startswith("file /run/")]
@@ -52,7 +52,7 @@ def find_differences(before: Json) -> list[str]:
     return differences
 
 
-def guest_differences(before: Json) -> list[str]:
+def find_guest_differences(before: Json) -> list[str]:
     """Return the taps that have lost their bridge, and the macvtaps that were removed with their base interface.
 
     A tap that does not exist any more was removed by libvirt with its guest, and one with another controller was moved
@@ -75,7 +75,7 @@ def guest_differences(before: Json) -> list[str]:
     return differences
 
 
-def file_differences(before: Json) -> list[str]:
+def find_file_differences(before: Json) -> list[str]:
     """Return how the files differ from the snapshot."""
     differences = []
     for record in before["files"]:

@@ -26,7 +26,7 @@ def find_repair_commands(before: Json, state_dir: Path) -> list[str]:
 def _find_repair_commands(before: Json, state_dir: Path) -> list[str]:
     now = snapshot.read_host_state(before["names"], before["macs"], before["uuids"])
     # the rescue program restores files and reloads them
-    commands = [shlex.join(state_folder.rescue_command(state_dir))] if comparison.file_differences(before) else []
+    commands = [shlex.join(state_folder.rescue_command(state_dir))] if comparison.find_file_differences(before) else []
     names = {link["mac"]: name for name, link in now["links"].items() if link["mac"]}
     for name, was in before["links"].items():
         commands += _find_link_commands(name, was, names.get(was["mac"], name), now["links"])

@@ -54,7 +54,7 @@ def _roll_back(state_dir: Path, why: str, booting: bool) -> int:
         journal.try_append("not-verified", differences=["the snapshot cannot be read: the host cannot be verified"])
         return 4
     if booting:
-        journal.try_append("restored", differences=comparison.file_differences(before))
+        journal.try_append("restored", differences=comparison.find_file_differences(before))
         return 3
     with contextlib.suppress(*EXPECTED_ERRORS):  # the checkpoint may be rolled back although the call for it failed
         checkpoint.restore_other_keyfiles(folder)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from kvmnet.core.base.nmstate import dns_of, interfaces_of
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.live.live_host import Live
-from kvmnet.core.planning.expected_readback import expectations
+from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.plan import Plan
 from kvmnet.transaction import naming_steps, saving_steps, trial_steps, verification_steps
 from kvmnet.transaction.step import Step
@@ -68,8 +68,8 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
 
 def _read_back(plan: Plan, live: Live, known: KnownProfiles) -> Step:
     defined_names = {i["name"] for i in interfaces_of(plan.bundle.state)}
-    expect = expectations(plan.desired)
-    expect += [e for e in expectations(plan.state) if e["name"] not in defined_names]  # what left the definition
+    expect = make_expectations(plan.desired)
+    expect += [e for e in make_expectations(plan.state) if e["name"] not in defined_names]  # what left the definition
     sent = [i["name"] for i in interfaces_of(plan.state) if i["state"] == "up"]
     activated = trial_steps.activated_by_old_profiles(plan, live, known)
     zones = {name: zone for name in activated if (zone := choose_zone(name, plan, live))}

@@ -18,7 +18,7 @@ MAX_DRIFT = 2.0
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedTransaction:
     """An ended transaction, as `kvmnet history --json` prints it.
 
     at: when it began, in seconds since the epoch.
@@ -48,20 +48,20 @@ class Ended:
         return self.outcome == "kept"
 
 
-def ended(state_dir: Path) -> list[Ended]:
+def read_history(state_dir: Path) -> list[EndedTransaction]:
     """The ended transactions in the history, oldest first."""
     folders = sorted((state_dir / "history").glob("*"))
     return [_read_ended(folder) for folder in folders if (folder / "journal.jsonl").exists()]
 
 
-def _read_ended(folder: Path) -> Ended:
+def _read_ended(folder: Path) -> EndedTransaction:
     transaction, events = files.read_json(folder / "transaction.json"), Journal(folder).events()
     end = next((e for e in reversed(events) if e["event"] == "end"), {})
     reasons = [e.get("error") or e.get("why") for e in events if e["event"] in ("failed", "undo")]
     away = [e["away"] for e in events if e.get("away") is not None]
     is_kept = _has_event(events, "kept")  # a full disk may not take the end event
     outcome = str(end.get("outcome", "kept" if is_kept else "unknown"))
-    return Ended(
+    return EndedTransaction(
         folder.name,
         float(events[0]["at"]) if events else 0.0,
         str(transaction.get("host", "")),
@@ -152,7 +152,7 @@ def _has_steady_date(events: Sequence[Json]) -> bool:
 
 
 @dataclass(frozen=True)
-class Open:
+class OpenTransaction:
     """The open transaction, as `kvmnet status --json` prints it.
 
     step: the title of the current step.
@@ -175,7 +175,7 @@ class Open:
     confirm_left: Optional[float] = None
 
 
-def opened(state_dir: Path) -> Optional[Open]:
+def read_open_transaction(state_dir: Path) -> Optional[OpenTransaction]:
     """The open transaction; None when there is none."""
     folder = state_dir / "open"
     if not folder.is_dir():
@@ -185,7 +185,7 @@ def opened(state_dir: Path) -> Optional[Open]:
     is_rolling_back = _has_event(events, "undo")
     comparison = next((e for e in reversed(events) if e["event"] in ("not-verified", "settling")), {})
     confirmation = _find_confirmation_step(events)
-    return Open(
+    return OpenTransaction(
         str(transaction.get("id", "")),
         str(transaction.get("host", "")),
         float(events[0]["at"]) if events else 0.0,
@@ -199,7 +199,7 @@ def opened(state_dir: Path) -> Optional[Open]:
     )
 
 
-def waits_since(state_dir: Path) -> Optional[float]:
+def find_confirmation_start(state_dir: Path) -> Optional[float]:
     """Since when the open transaction waits for `kvmnet confirm` (seconds of uptime); None when it does not wait."""
     confirmation = _find_confirmation_step(Journal(state_dir / "open").events())
     return float(confirmation["up"]) if confirmation else None
@@ -213,20 +213,20 @@ def _find_confirmation_step(events: Sequence[Json]) -> Optional[Json]:
     return progress[-1]
 
 
-def adopted(state_dir: Path) -> set[str]:
+def find_adopted_macs(state_dir: Path) -> set[str]:
     """The permanent MAC addresses of the NICs that kept transactions have adopted since the last removal."""
     macs: set[str] = set()
-    for ended_transaction in ended(state_dir):
+    for ended_transaction in read_history(state_dir):
         if ended_transaction.kept:
             data = files.read_json(state_dir / "history" / ended_transaction.id / "transaction.json")
             macs = set() if data.get("removes") else macs | set(data.get("adopts", ()))
     return macs
 
 
-def before_the_last(state_dir: Path) -> dict[str, str]:
+def read_previous_bundle(state_dir: Path) -> dict[str, str]:
     """The files of the bundle that was applied before the last kept transaction, by name. Empty when that was the first
     one."""
-    kept = [ended_transaction for ended_transaction in ended(state_dir) if ended_transaction.kept]
+    kept = [ended_transaction for ended_transaction in read_history(state_dir) if ended_transaction.kept]
     if not kept:
         return {}
     snapshot = files.read_json(state_dir / "history" / kept[-1].id / "snapshot.json")

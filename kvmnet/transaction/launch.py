@@ -25,8 +25,8 @@ from kvmnet.system import clock, files, lock, programs, state_folder, units
 from kvmnet.system.errors import HostError
 from kvmnet.system.journal import Journal
 from kvmnet.transaction import safeguards
-from kvmnet.transaction.history import adopted
-from kvmnet.transaction.prepare import Prepared, told_or_refused
+from kvmnet.transaction.history import find_adopted_macs
+from kvmnet.transaction.prepare import Prepared, refuse_unreadable_host
 from kvmnet.transaction.step import STEP_LIMIT, touched_files, touched_profiles
 
 #: Seconds between two checks whether the worker is running.
@@ -38,7 +38,7 @@ KEPT, ROLLED_BACK, NOT_VERIFIED = 0, 3, 4
 
 
 @contextlib.contextmanager
-def state_directory(path: Path) -> Iterator[Path]:
+def lock_state_folder(path: Path) -> Iterator[Path]:
     """The state folder, created if missing (mode 0700) and locked for this command. Raises Refused when another kvmnet
     holds the lock, a transaction is open, or the folder cannot be created."""
     with contextlib.ExitStack() as stack:
@@ -89,7 +89,7 @@ def _write_transaction(state_dir: Path, prepared: Prepared) -> str:
     names = {i["name"] for i in interfaces_of(plan.bundle.state)} | plan.touched
     macs = [r.mac for r in plan.renames]
     lost = [impact.device for impact in prepared.impacts if impact.how == DISCONNECTED]
-    with told_or_refused():
+    with refuse_unreadable_host():
         before = snapshot.take_snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost))
     new = state_dir / "open.new"
     shutil.rmtree(new, ignore_errors=True)
@@ -125,7 +125,7 @@ def _transaction_data(state_dir: Path, prepared: Prepared, identity: str, lost: 
         "unit": unit_name(identity),
         "boot": clock.boot_id(),
         "removes": prepared.original is not None,
-        "adopts": sorted(macs - {""} - adopted(state_dir)),
+        "adopts": sorted(macs - {""} - find_adopted_macs(state_dir)),
         "changes": changes_to_json(plan.changes),
         "lost": lost,
         "proving": prepared.proving,
@@ -239,7 +239,7 @@ def follow(
         time.sleep(0.1)
 
 
-def wait_closed(state_dir: Path, identity: str, code: int) -> None:
+def wait_until_closed(state_dir: Path, identity: str, code: int) -> None:
     """Wait until the next transaction can start. The end is journalled a moment before the transaction is moved to the
     history, and the worker of a removal removes the boot units after that."""
     if code == NOT_VERIFIED:
@@ -249,7 +249,7 @@ def wait_closed(state_dir: Path, identity: str, code: int) -> None:
         clock.wait_until(lambda: not units.is_unit_alive(unit_name(identity)), 30)
 
 
-def rescue_now(state_dir: Path) -> None:
+def run_rescue_program(state_dir: Path) -> None:
     """Roll back from this process: for when the worker's unit is gone and its ExecStopPost= has not rolled back."""
     command = state_folder.rescue_command(state_dir)
     subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL, start_new_session=True)

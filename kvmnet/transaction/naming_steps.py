@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.plan import Plan
-from kvmnet.core.planning.rename_order import Hop, hops
+from kvmnet.core.planning.rename_order import RenameStep, order_renames
 from kvmnet.system import operations
 from kvmnet.transaction.step import Step, step, undo_spec
 from kvmnet.transaction.zone_choice import choose_zone
@@ -52,7 +52,7 @@ def rename_nics(plan: Plan, live: Live) -> list[Step]:
     """The steps that rename the NICs, in an order in which each new name is free (core/planning/rename_order)."""
     steps: list[Step] = []
     rebound_macs: set[str] = set()
-    for hop in hops(plan.renames, set(live.links) - plan.goes_first):
+    for hop in order_renames(plan.renames, set(live.links) - plan.removed_first):
         if hop.rename.mac not in rebound_macs:
             steps += _rebind(hop, live)
             rebound_macs.add(hop.rename.mac)
@@ -61,7 +61,7 @@ def rename_nics(plan: Plan, live: Live) -> list[Step]:
     return steps
 
 
-def _rebind(hop: Hop, live: Live) -> list[Step]:
+def _rebind(hop: RenameStep, live: Live) -> list[Step]:
     """A profile that is bound to the old name would leave the NIC without an address after the rename. Its id must not
     be the name of a desired interface: nmstate (2.2.10 and later) takes that interface for this NIC then."""
     rename = hop.rename
@@ -80,7 +80,7 @@ def _rebind(hop: Hop, live: Live) -> list[Step]:
     ]
 
 
-def _bind_new_zone(hop: Hop, plan: Plan, live: Live) -> list[Step]:
+def _bind_new_zone(hop: RenameStep, plan: Plan, live: Live) -> list[Step]:
     """The zone is bound before the NIC has the name, so the NIC is never in the default zone."""
     zone = choose_zone(hop.rename.new, plan, live)
     if not zone or live.zones is None:
@@ -96,7 +96,7 @@ def _bind_new_zone(hop: Hop, plan: Plan, live: Live) -> list[Step]:
     ]
 
 
-def _rename(hop: Hop, plan: Plan, live: Live) -> Step:
+def _rename(hop: RenameStep, plan: Plan, live: Live) -> Step:
     undo = [undo_rename(hop)]
     if live.zones is not None:
         undo.insert(0, undo_spec(operations.UNDO_ZONE, interface=hop.old, zone=live.zones.get(hop.old)))
@@ -111,7 +111,7 @@ def _rename(hop: Hop, plan: Plan, live: Live) -> Step:
     )
 
 
-def undo_rename(hop: Hop) -> Step:
+def undo_rename(hop: RenameStep) -> Step:
     """The undo of one rename. A temporary name is restored only while the NIC does not have its original name: an undo
     that is carried out twice must not rename the NIC away from it again."""
     rename = hop.rename
@@ -126,7 +126,7 @@ def unbind_old_zones(plan: Plan, live: Live) -> list[Step]:
     if live.zones is None:
         return []
     current_names = {i["name"] for i in interfaces_of(plan.bundle.state)} | {nic.name for nic in plan.bundle.nics}
-    old_names = {hop.old for hop in hops(plan.renames, set(live.links) - plan.goes_first)} - current_names
+    old_names = {hop.old for hop in order_renames(plan.renames, set(live.links) - plan.removed_first)} - current_names
     return [
         step(
             operations.UNBIND_ZONE,

@@ -14,7 +14,7 @@ from kvmnet.core.base.nmstate import NM_ETHERNET
 from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.system import files, networkmanager, operations
 from kvmnet.system.types import Json
-from kvmnet.transaction.history import Ended, ended
+from kvmnet.transaction.history import EndedTransaction, read_history
 
 #: The keys of a snapshot that hold NetworkManager's global name servers.
 _DNS_KEYS = ("global dns", "intern")
@@ -56,7 +56,7 @@ def find_original(state_dir: Path) -> Original:
     """The host before kvmnet, from the kept transactions since the last removal. Raises Refused when kvmnet manages no
     NIC of this host."""
     collection = _Collection()
-    for transaction in ended(state_dir):
+    for transaction in read_history(state_dir):
         if not transaction.kept:
             continue
         folder = state_dir / "history" / transaction.id
@@ -92,7 +92,7 @@ class _Collection:
     created_uuids: set[str] = field(default_factory=set)
     seeded: set[str] = field(default_factory=set)
 
-    def add(self, transaction: Ended, data: Json, snapshot: Json, applied_folder: Path) -> None:
+    def add(self, transaction: EndedTransaction, data: Json, snapshot: Json, applied_folder: Path) -> None:
         """Add what this kept transaction was the first to see. `data` is its transaction.json."""
         self.dns = self.dns or {key: snapshot[key] for key in _DNS_KEYS if key in snapshot}
         self._add_files(snapshot, transaction.at, applied_folder)

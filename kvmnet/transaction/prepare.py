@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from kvmnet.applied_record import read_live
+from kvmnet.applied_record import read_host
 from kvmnet.core.assessment import Assessment, assess, assess_removal
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import State
@@ -22,26 +22,26 @@ from kvmnet.core.effects.operator_path import affects_operator, find_confirming_
 from kvmnet.core.effects.probe_choice import Probes, choose_probes
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.live.surroundings import Surroundings
-from kvmnet.core.planning.ownership import OWNED_FILE, note_after, to_note
+from kvmnet.core.planning.ownership import OWNERSHIP_FILE, make_ownership_record, ownership_record_to_json
 from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.refusals import Refusal, require_allowed
 from kvmnet.core.rendering import bundle_files
 from kvmnet.core.rendering.bundle import Bundle
-from kvmnet.core.rendering.hook_record import HOOK_FILE, hook_text
+from kvmnet.core.rendering.hook_record import HOOK_FILE, format_hook_record
 from kvmnet.core.reporting.assessment_text import assessment_to_json
-from kvmnet.core.reporting.report import guest_lines
-from kvmnet.host.connection_profiles import Manager, bound_profiles, read_manager
+from kvmnet.core.reporting.report import format_guests
+from kvmnet.host.connection_profiles import ManagerState, group_bound_profiles, read_manager_state
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
-from kvmnet.host.operator_connection import Connection, ssh_connection
-from kvmnet.host.probing import ask
+from kvmnet.host.operator_connection import SshConnection, find_ssh_connection
+from kvmnet.host.probing import find_replying
 from kvmnet.host.read_guests import read_running
 from kvmnet.host.read_surroundings import read_surroundings
 from kvmnet.system import files
 from kvmnet.system.errors import HostError
 from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.original_host import Original, find_original
-from kvmnet.transaction.removal_plan import given_back, plan_removal
+from kvmnet.transaction.removal_plan import find_restored_interfaces, plan_removal
 from kvmnet.transaction.removal_steps import compile_removal
 from kvmnet.transaction.step import Step
 
@@ -52,7 +52,7 @@ _PROBE_TIMEOUT = 1.5
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ChangeOptions:
     """The user's options for a change.
 
     timeout: seconds that the trial may take before NetworkManager rolls it back.
@@ -113,10 +113,10 @@ class Prepared:
         }
 
 
-def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, report: Callable[[str], None]) -> Prepared:
+def prepare(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Callable[[str], None]) -> Prepared:
     """Prepare the change that makes this host match a bundle. `report` shows progress. Raises Refused when this host
     cannot take the change."""
-    with told_or_refused():
+    with refuse_unreadable_host():
         backend = find_backend()
         with NetworkManager() as manager:
             report("reading the live state")
@@ -130,7 +130,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, report: Callable[[s
             allowed = check_refusals(assessment, wishes)
             plan, live = assessment.plan, assessment.live
             report("probing gateways, name servers and the definition's targets")
-            connection = ssh_connection()
+            connection = find_ssh_connection()
             probes = _probe(bundle.state, live, connection, bundle.probes)
             confirm = _seconds_to_confirm(wishes, plan, live, connection)
             record = _make_record(bundle, live, state_dir)
@@ -138,7 +138,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, report: Callable[[s
             return Prepared(
                 assessment=assessment,
                 backend=backend.name,
-                steps=compile_steps(plan, live, bound_profiles(readings.profiles), terms),
+                steps=compile_steps(plan, live, group_bound_profiles(readings.profiles), terms),
                 probes=probes,
                 confirm=confirm,
                 proving=find_confirming_interfaces(plan, live.state, *_ends(connection)),
@@ -146,10 +146,10 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: Wishes, report: Callable[[s
             )
 
 
-def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, report: Callable[[str], None]) -> Prepared:
+def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Callable[[str], None]) -> Prepared:
     """Prepare the change that restores this host from before kvmnet; `bundle` is the one that is applied. Raises
     Refused when this host cannot take the change."""
-    with told_or_refused():
+    with refuse_unreadable_host():
         backend = find_backend()
         with NetworkManager() as manager:
             report("reading the live state")
@@ -162,7 +162,7 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, report: Cal
             live = assessment.live
             allowed = check_refusals(assessment, wishes)
             report("probing the gateways")
-            connection = ssh_connection()
+            connection = find_ssh_connection()
             probes = _probe(_state_with_addresses(original), live, connection)
             confirm = wishes.confirm if wishes.confirm is not None else CONFIRM_WITHIN if connection else 0
             record = sorted(str(path) for path in (state_dir / "applied").iterdir())
@@ -173,27 +173,29 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: Wishes, report: Cal
                 steps=compile_removal(plan, original, live, probes.must, record, confirm),
                 probes=probes,
                 confirm=confirm,
-                proving=find_confirming_interfaces(plan, live.state, address, peer, given_back(bundle, original)),
+                proving=find_confirming_interfaces(
+                    plan, live.state, address, peer, find_restored_interfaces(bundle, original)
+                ),
                 allowed=allowed,
                 original=original,
             )
 
 
-def check_refusals(assessment: Assessment, wishes: Wishes) -> tuple[Refusal, ...]:
+def check_refusals(assessment: Assessment, wishes: ChangeOptions) -> tuple[Refusal, ...]:
     """Return the refusals that the user overrides. Raises Refused when others remain; the error also reports what the
     plan would do to guests."""
     try:
         require_allowed(assessment.refusals, wishes.allow, wishes.lose)
     except Refused as error:
-        error.also = guest_lines(assessment.impacts, assessment.guests_unknown)
+        error.also = format_guests(assessment.impacts, assessment.guests_unknown)
         error.data = assessment.guests_to_json()
         raise
     return assessment.refusals
 
 
-def drift(bundle: Bundle, state_dir: Path, report: Callable[[str], None]) -> Plan:
+def find_drift(bundle: Bundle, state_dir: Path, report: Callable[[str], None]) -> Plan:
     """Return the plan that makes the host match `bundle`, without refusals and probes."""
-    with told_or_refused(), NetworkManager() as manager:
+    with refuse_unreadable_host(), NetworkManager() as manager:
         report("reading the live state")
         return make_plan(bundle, _read(find_backend(), manager, state_dir, bundle.state)[1])
 
@@ -210,7 +212,7 @@ def _state_with_addresses(original: Original) -> State:
 
 
 @contextlib.contextmanager
-def told_or_refused() -> Iterator[None]:
+def refuse_unreadable_host() -> Iterator[None]:
     """Turn the errors of reading the host into refusals: nothing was changed."""
     try:
         yield
@@ -224,18 +226,18 @@ def told_or_refused() -> Iterator[None]:
         raise Refused(f"this host could not be read: {error}", hint, "KVN512") from error
 
 
-def _operators_host(connection: Optional[Connection]) -> list[str]:
+def _operators_host(connection: Optional[SshConnection]) -> list[str]:
     """Return the address from which the operator connected, unless it is this host itself."""
     return [connection.peer] if connection and connection.peer != connection.address else []
 
 
-def _seconds_to_confirm(wishes: Wishes, plan: Plan, live: Live, connection: Optional[Connection]) -> int:
+def _seconds_to_confirm(wishes: ChangeOptions, plan: Plan, live: Live, connection: Optional[SshConnection]) -> int:
     if wishes.confirm is not None:
         return wishes.confirm
     return CONFIRM_WITHIN if connection and affects_operator(plan, live.state, *_ends(connection)) else 0
 
 
-def _ends(connection: Optional[Connection]) -> tuple[str, str]:
+def _ends(connection: Optional[SshConnection]) -> tuple[str, str]:
     """Return this host's address and the other end's address of the connection by which this command came in; both
     empty when there is none, or when they are unknown."""
     return (connection.address, connection.peer) if connection else ("", "")
@@ -243,25 +245,25 @@ def _ends(connection: Optional[Connection]) -> tuple[str, str]:
 
 def _read(
     backend: Backend, manager: NetworkManager, state_dir: Path, wanted: Optional[State] = None
-) -> tuple[Manager, Live]:
+) -> tuple[ManagerState, Live]:
     """Return NetworkManager's part and the whole reading; `wanted` is the state to compare with, if there is one."""
     manager.version()  # first: nmstate's own message does not name a stopped NetworkManager as the cause
     try:
-        readings = read_manager()
+        readings = read_manager_state()
     except HostError:
         manager.version()  # NetworkManager may have stopped meanwhile: then that is the reason
         raise
-    return readings, read_live(backend, manager, state_dir, readings, wanted)
+    return readings, read_host(backend, manager, state_dir, readings, wanted)
 
 
-def _probe(desired: State, live: Live, connection: Optional[Connection], own: Sequence[Probe] = ()) -> Probes:
+def _probe(desired: State, live: Live, connection: Optional[SshConnection], own: Sequence[Probe] = ()) -> Probes:
     """Choose the targets. Any user can make a plan; only root can use raw sockets, and may run the definition's
     commands."""
     is_root = os.geteuid() == 0
     chosen = choose_probes(
         desired,
         live.state,
-        lambda probes: ask(probes, _PROBE_TIMEOUT) if is_root else [],
+        lambda probes: find_replying(probes, _PROBE_TIMEOUT) if is_root else [],
         _operators_host(connection),
         own,
     )
@@ -271,9 +273,11 @@ def _probe(desired: State, live: Live, connection: Optional[Connection], own: Se
 def _make_record(bundle: Bundle, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """Return the files that record the bundle as applied (text by path), and the files of an earlier one to remove."""
     folder = state_dir / "applied"
-    texts = {str(folder / name): text for name, text in bundle_files.files_of(bundle).items()}
-    texts[str(folder / HOOK_FILE)] = hook_text(bundle)
-    texts[str(folder / OWNED_FILE)] = json.dumps(to_note(note_after(bundle, live)), indent=1) + "\n"
+    texts = {str(folder / name): text for name, text in bundle_files.format_bundle(bundle).items()}
+    texts[str(folder / HOOK_FILE)] = format_hook_record(bundle)
+    texts[str(folder / OWNERSHIP_FILE)] = (
+        json.dumps(ownership_record_to_json(make_ownership_record(bundle, live)), indent=1) + "\n"
+    )
     existing: list[str] = []
     with contextlib.suppress(OSError):  # the folder does not exist yet, or the user may not read it
         existing = [str(p) for p in folder.iterdir()]

@@ -82,7 +82,7 @@ def _find_differences(original: Json, removed_profiles: list[str]) -> list[str]:
     ]
     leftovers = networkmanager.find_keyfiles(removed_profiles)
     return [
-        *comparison.file_differences(original),
+        *comparison.find_file_differences(original),
         *link_differences,
         *(f"file {path}: kvmnet created it, and it still exists" for path in leftovers),
     ]

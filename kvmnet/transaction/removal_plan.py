@@ -9,7 +9,7 @@ from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.changes import Change, FileRestored, InactiveProfile, Kind, NewName, Reason, hostname_change
-from kvmnet.core.planning.ownership import made_by_us, taken_down
+from kvmnet.core.planning.ownership import find_created, find_inactive_created
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.planning.rename_order import Rename
 from kvmnet.core.rendering.bundle import Bundle
@@ -27,7 +27,7 @@ def plan_removal(bundle: Bundle, original: Original, live: Live, records: Option
     renames = _renames_back(original, live)
     created = _created_interfaces(live)
     _require_no_foreign_controller(original, created, live)
-    down = taken_down(live)
+    down = find_inactive_created(live)
     changes = [Change("remove", name, (Reason.CREATED_BY_KVMNET,)) for name in created]
     changes += [Change("remove", p.file, (InactiveProfile(name, left_definition=False),)) for name, p in down.items()]
     changes += [Change("rename", r.old, (NewName(r.new, r.mac),)) for r in renames]
@@ -63,7 +63,7 @@ def _renames_back(original: Original, live: Live) -> list[Rename]:
 def _created_interfaces(live: Live) -> list[str]:
     """The virtual interfaces that kvmnet created and that still exist, in the order in which they are removed. An
     interface of the same name that another tool has created since does not count."""
-    types = {name: kind for name, kind in made_by_us(live).items() if kind in _REMOVAL_ORDER}
+    types = {name: kind for name, kind in find_created(live).items() if kind in _REMOVAL_ORDER}
     return sorted(types, key=lambda name: _REMOVAL_ORDER.index(types[name]))
 
 
@@ -106,7 +106,7 @@ def _other_changes(
     return changes
 
 
-def given_back(bundle: Bundle, original: Original) -> set[str]:
+def find_restored_interfaces(bundle: Bundle, original: Original) -> set[str]:
     """The interfaces that a removal changes, besides those that it removes or renames: the applied ones, and those
     whose original profiles it activates."""
     applied = {str(i["name"]) for i in interfaces_of(bundle.state)}

@@ -12,7 +12,7 @@ from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.core.planning.plan import Plan
-from kvmnet.core.planning.rename_order import hops
+from kvmnet.core.planning.rename_order import order_renames
 from kvmnet.rescue import restore
 from kvmnet.system import networkmanager, operations
 from kvmnet.transaction import verification_steps
@@ -133,7 +133,7 @@ def _restore_names(plan: Plan, original: Original, live: Live) -> list[Step]:
     nics = {nic.mac: nic for nic in original.nics}
     remaining = set(live.links) - {i["name"] for i in plan.state["interfaces"]}
     steps = []
-    for hop in hops(plan.renames, remaining):
+    for hop in order_renames(plan.renames, remaining):
         nic = nics[hop.rename.mac]
         altnames = list(nic.altnames) if hop.last else []
         spec = undo_spec(operations.UNDO_RENAME, mac=nic.mac, to=hop.new, altnames=altnames)
@@ -180,7 +180,7 @@ def _restore_profiles(original: Original, created_profiles: list[str]) -> Step:
 def _restore_zones(plan: Plan, original: Original, live: Live, created: list[str]) -> list[Step]:
     if live.zones is None:
         return []
-    names = [*created, *sorted({hop.old for hop in hops(plan.renames, set(live.links) - set(created))})]
+    names = [*created, *sorted({hop.old for hop in order_renames(plan.renames, set(live.links) - set(created))})]
     zones = {**dict.fromkeys(names), **{n.name: original.snapshot["zones"].get(n.name) for n in original.nics}}
     current_zones = {name: live.zones.get(name) for name in zones}
     return [

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from kvmnet.core.base.nmstate import ETHERNET, interfaces_of
 from kvmnet.core.live.live_host import Live
-from kvmnet.core.planning.ownership import new_uuid
+from kvmnet.core.planning.ownership import choose_profile_uuid
 from kvmnet.core.planning.plan import Plan
 from kvmnet.system import operations
 from kvmnet.transaction.naming_steps import write_permanent_link_files
@@ -89,7 +89,7 @@ def _save_profiles(plan: Plan, live: Live) -> list[Step]:
     uuids = [live.profiles[r.old].uuid for r in plan.renames if r.old in live.profiles]
     uuids += [live.profiles[n].uuid for n in names if n in live.profiles]
     types = {i["name"]: i["type"] for i in interfaces_of(plan.bundle.state)}
-    uuids += [new_uuid(plan.bundle.host, n, types.get(n, ETHERNET), live) for n in names]
+    uuids += [choose_profile_uuid(plan.bundle.host, n, types.get(n, ETHERNET), live) for n in names]
     return [
         step(
             operations.SAVE,

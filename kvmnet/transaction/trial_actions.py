@@ -114,7 +114,7 @@ def commit_trial(context: Context, step: Step) -> str:
 def _find_checkpoint(context: Context, log: Path) -> Optional[str]:
     """The path of the trial's checkpoint, if NetworkManager still has it. A restarted NetworkManager numbers
     checkpoints from 1 again, so one of the same path may belong to another tool."""
-    paths = checkpoint.checkpoints_in_log(log)[-1:]
+    paths = checkpoint.read_checkpoints_from_log(log)[-1:]
     if not paths or paths[0] not in context.manager.checkpoints():
         return None
     note = files.read_json(checkpoint.checkpoint_note_file(log))

@@ -7,8 +7,8 @@ from typing import Any
 
 from kvmnet.core.base.nmstate import ETHERNET, NM_TYPES, interfaces_of
 from kvmnet.core.live.live_host import Live, version_of
-from kvmnet.core.planning.expected_readback import expectations
-from kvmnet.core.planning.ownership import new_uuid
+from kvmnet.core.planning.expected_readback import make_expectations
+from kvmnet.core.planning.ownership import choose_profile_uuid
 from kvmnet.core.planning.plan import Plan
 from kvmnet.system import operations
 from kvmnet.transaction.step import STEP_LIMIT, Step, step, undo_spec
@@ -35,7 +35,7 @@ def clear_names(plan: Plan, live: Live, known: KnownProfiles, timeout: int) -> l
     return [
         step(
             operations.CLEAR,
-            f"remove {', '.join(sorted(plan.goes_first))} before the NICs are renamed",
+            f"remove {', '.join(sorted(plan.removed_first))} before the NICs are renamed",
             [
                 undo_spec(operations.UNDO_CHECKPOINT, log=CLEAR_LOG),
                 undo_spec(operations.UNDO_GLOBAL_DNS),
@@ -46,7 +46,7 @@ def clear_names(plan: Plan, live: Live, known: KnownProfiles, timeout: int) -> l
             verify=True,  # NetworkManager must be done before the renaming
             timeout=timeout,
             log=CLEAR_LOG,
-            expect=expectations(plan.first),
+            expect=make_expectations(plan.first),
         )
     ]
 
@@ -95,7 +95,7 @@ def prepare_profiles(plan: Plan, live: Live, known: KnownProfiles) -> list[Step]
             continue  # bound to the MAC address
         rows.append(
             {
-                "uuid": new_uuid(plan.bundle.host, name, interface["type"], live),
+                "uuid": choose_profile_uuid(plan.bundle.host, name, interface["type"], live),
                 "interface": name,
                 "type": kind,
                 "zone": choose_zone(name, plan, live),

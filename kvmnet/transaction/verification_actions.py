@@ -6,7 +6,7 @@ import contextlib
 
 from kvmnet.core.base.probe import Probe
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
-from kvmnet.host.probing import ask
+from kvmnet.host.probing import find_replying
 from kvmnet.rescue import comparison, restore
 from kvmnet.system import clock, files
 from kvmnet.system.errors import HostError
@@ -27,7 +27,7 @@ def read_back(context: Context, step: Step) -> str:
     activation = _Activation(context.manager, step["sent"])
 
     def find_kernel_problems() -> list[str]:
-        return find_kernel_differences(step["expect"]) + comparison.guest_differences(guests)
+        return find_kernel_differences(step["expect"]) + comparison.find_guest_differences(guests)
 
     def find_other_problems() -> list[str]:
         return find_wrong_zones(step.get("zones", {})) or find_unused_servers(context.manager, step["dns"])
@@ -80,7 +80,7 @@ class _Activation:
 def probe_targets(context: Context, step: Step) -> str:
     """Probe the targets repeatedly until all have replied, for longer when a link went down."""
     probes = [Probe.from_json(row) for row in step["targets"]]
-    replied = ask(probes, step["patience"] if context.has_lost_link() else step["seconds"])
+    replied = find_replying(probes, step["patience"] if context.has_lost_link() else step["seconds"])
     silent = [probe.text for probe in probes if probe not in replied]
     if silent:
         raise StepFailed(f"no reply from {', '.join(silent)} after the change")

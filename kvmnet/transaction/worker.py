@@ -19,7 +19,7 @@ from typing import Any, NoReturn, Optional
 
 from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import find_backend
-from kvmnet.host.ping import Outage
+from kvmnet.host.ping import OutageMeter
 from kvmnet.rescue import closing
 from kvmnet.system import clock, files, lock, operations, state_folder
 from kvmnet.system.journal import Journal
@@ -92,11 +92,11 @@ def _progress_fields(step: Step, context: Context) -> dict[str, Any]:
     return {"seconds": step["seconds"]}
 
 
-def _start_outage_watch(transaction: Json) -> Optional[Outage]:
+def _start_outage_watch(transaction: Json) -> Optional[OutageMeter]:
     """The measurement of how long the watched gateway is away; None when no gateway is watched."""
     if not transaction["watch"]:
         return None
-    outage = Outage(transaction["watch"])
+    outage = OutageMeter(transaction["watch"])
     outage.start()
     return outage
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kvmnet.core.live.kernel_only import with_manager
-from kvmnet.host.connection_profiles import read_manager
+from kvmnet.core.live.kernel_only import add_networkmanager
+from kvmnet.host.connection_profiles import read_manager_state
 from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import NmstateError, find_backend
 
@@ -24,7 +24,7 @@ try:
     elif verb == "show":
         answer = backend.show()
     elif verb == "kernel":
-        answer = with_manager(backend.show(kernel_only=True), read_manager().devices)
+        answer = add_networkmanager(backend.show(kernel_only=True), read_manager_state().devices)
     elif verb == "commit":
         with NetworkManager() as manager:
             manager.destroy_checkpoint(arguments[0])

@@ -17,10 +17,10 @@ import json, sys
 from pathlib import Path
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.plan import make_plan
-from kvmnet.core.reporting.report import plan_text
+from kvmnet.core.reporting.report import format_plan
 from kvmnet.pipeline import load
 live = Live.from_json(json.loads(Path(sys.argv[2]).read_text()))
-print(plan_text(make_plan(load(sys.argv[1]).bundle("vm-container-0-0"), live)), end="")
+print(format_plan(make_plan(load(sys.argv[1]).bundle("vm-container-0-0"), live)), end="")
 """
 
 

@@ -27,7 +27,7 @@ def test_generated_definitions_are_valid_and_mistakes_in_them_are_found() -> Non
 def render_files(data: Any) -> dict[str, dict[str, str]]:
     definition = fuzz.load(data)
     assert definition.ok
-    return {bundle.host: bundle_files.files_of(bundle) for bundle in definition.bundles()}
+    return {bundle.host: bundle_files.format_bundle(bundle) for bundle in definition.bundles()}
 
 
 def test_a_change_affects_only_the_folders_of_its_hosts() -> None:

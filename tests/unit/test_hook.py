@@ -14,7 +14,7 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet import hook
-from kvmnet.core.rendering.hook_record import hook_record, hook_text
+from kvmnet.core.rendering.hook_record import format_hook_record, hook_record
 from kvmnet.pipeline import load
 
 RECORD = hook_record(load("tests/golden/good/attach/cluster.yaml").bundle("a"))
@@ -92,7 +92,7 @@ def write_status_file(tmp_path: Path, name: str, *devices: str, pid: Optional[in
 
 def test_the_record_has_the_devices_of_the_bundle() -> None:
     bundle = load("tests/golden/good/attach/cluster.yaml").bundle("a")
-    assert json.loads(hook_text(bundle)) == {
+    assert json.loads(format_hook_record(bundle)) == {
         "format": 1,
         "host": "a",
         "digest": bundle.digest,

@@ -7,7 +7,7 @@ from typing import Any
 
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.effects.probe_choice import Probes, choose_probes
-from kvmnet.core.reporting.report import probe_lines
+from kvmnet.core.reporting.report import list_probes
 
 
 def state(gateway: str = "", address: str = "10.1.0.5", prefix: int = 16, name: str = "eth0") -> dict[str, Any]:
@@ -34,9 +34,9 @@ def gateway(address: str) -> Probe:
 
 def test_what_is_told() -> None:
     found = ask(state("10.1.1.1"), state("10.1.1.1"), {"tcp 10.1.0.9:22"}, own=[Probe("tcp", "10.1.0.9:22")])
-    assert probe_lines(found) == [
+    assert list_probes(found) == [
         "targets that must reply after the change: tcp 10.1.0.9:22",
         "note: the gateway 10.1.1.1 does not reply now, so it will not be probed after the change",
     ]
-    assert probe_lines(Probes()) == ["note: no target replies now, so none will be probed after the change"]
-    assert "run as root" in probe_lines(Probes(asked=False))[0]
+    assert list_probes(Probes()) == ["note: no target replies now, so none will be probed after the change"]
+    assert "run as root" in list_probes(Probes(asked=False))[0]

@@ -34,7 +34,7 @@ def test_what_failed_is_the_reason(monkeypatch: pytest.MonkeyPatch, times: int, 
     def fails() -> None:
         raise HostError("NetworkManager's profiles: nmcli: not found")
 
-    monkeypatch.setattr(prepare, "read_manager", fails)
-    with pytest.raises(Refused, match=words) as told, prepare.told_or_refused():
+    monkeypatch.setattr(prepare, "read_manager_state", fails)
+    with pytest.raises(Refused, match=words) as told, prepare.refuse_unreadable_host():
         prepare._read(None, Manager(times), Path("/nowhere"))  # type: ignore[arg-type]
     assert told.value.code == code

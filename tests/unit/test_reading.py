@@ -82,10 +82,10 @@ def test_every_change_of_a_state_is_found(name: str) -> None:
     defaults = sum(
         text.count("dhcp: false") + text.count("autoconf: false")
         for bundle in definition.bundles()
-        for text in bundle_files.files_of(bundle).values()
+        for text in bundle_files.format_bundle(bundle).values()
     )
     # The same is true for promiscuous mode.
     promiscuous_off = sum(
-        text.count("addresses: false") for b in definition.bundles() for text in bundle_files.files_of(b).values()
+        text.count("addresses: false") for b in definition.bundles() for text in bundle_files.format_bundle(b).values()
     )
     assert harmless == defaults + promiscuous_off

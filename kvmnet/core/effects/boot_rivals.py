@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from typing import Optional
 
 from kvmnet.core.base.nmstate import NM_ETHERNET, NM_TYPES, interfaces_of, port_names
-from kvmnet.core.live.live_host import Live, Profile
+from kvmnet.core.live.live_host import ConnectionProfile, Live
 from kvmnet.core.planning.plan import Plan
 
 
@@ -25,12 +25,12 @@ class Rival:
     """A profile that also matches the interfaces `names` (their names before the change). It `wins` when its priority
     is higher than that of the profile that they have; otherwise both are equal."""
 
-    profile: Profile
+    profile: ConnectionProfile
     names: tuple[str, ...]
     wins: bool
 
     @property
-    def cure(self) -> str:
+    def commands(self) -> str:
         """The commands that keep it from being activated: either of them is enough."""
         uuid = self.profile.uuid
         return f"nmcli connection modify {uuid} connection.autoconnect no, or nmcli connection delete {uuid}"
@@ -80,7 +80,7 @@ def _find_targets(plan: Plan, live: Live) -> Iterator[_Target]:
         yield _Target(name, link.name if link else name, kind, link.mac if link else None, controllers.get(name))
 
 
-def _find_own_profile(target: _Target, live: Live) -> Optional[Profile]:
+def _find_own_profile(target: _Target, live: Live) -> Optional[ConnectionProfile]:
     """Return the profile that the interface will have: the active one; otherwise nmstate takes one that is bound to the
     name. Which of several it takes is unknown, so the one of the lowest priority counts. None: a new one is made."""
     active = live.profiles.get(target.now)
@@ -90,7 +90,7 @@ def _find_own_profile(target: _Target, live: Live) -> Optional[Profile]:
     return min(bound, key=lambda p: p.priority, default=None)
 
 
-def _matches(profile: Profile, target: _Target) -> bool:
+def _matches(profile: ConnectionProfile, target: _Target) -> bool:
     """Whether the profile matches the interface at the next boot. A NIC has its new name then, so a profile for its
     old name does not match. A virtual device is created for a profile that names it."""
     if profile.type != target.type or (profile.interface_name and profile.interface_name != target.name):
@@ -104,7 +104,9 @@ def _matches(profile: Profile, target: _Target) -> bool:
     return not patterns or not is_plain or any(fnmatchcase(target.name, pattern) for pattern in patterns)
 
 
-def _takes_away(profile: Profile, target: _Target, all_profiles: Mapping[str, Profile], plan: Plan, live: Live) -> bool:
+def _takes_away(
+    profile: ConnectionProfile, target: _Target, all_profiles: Mapping[str, ConnectionProfile], plan: Plan, live: Live
+) -> bool:
     """Whether the profile would take the interface out of its place. It does not when it makes it a port of the same
     controller; nor of one that does not exist, because NetworkManager cannot activate it and tries the next profile."""
     if not profile.controller:

@@ -93,4 +93,4 @@ def _note_equal_rivals(plan: Plan, rivals: Sequence[Rival]) -> Iterator[str]:
         if profile.device:
             effect = f"it is active on {profile.device}, and at boot NetworkManager may use it for either"
         name = f"the connection profile {profile.id} ({profile.uuid}) also matches {', '.join(rival.names)}"
-        yield f"{name}: {effect}; to prevent this: {rival.cure}"
+        yield f"{name}: {effect}; to prevent this: {rival.commands}"

@@ -126,13 +126,13 @@ class _Comparison:
         self.sent = {self._sent_device(i): i for i in interfaces_of(plan.state)}
 
     def compare(self) -> Topologies:
-        for name in sorted(self.plan.goes_first & set(self.before.kinds)):
+        for name in sorted(self.plan.removed_first & set(self.before.kinds)):
             self.after.remove(name)
         for device, interface in self.sent.items():
             self._apply(device, interface)
         current = {link.name: self._live_device(link.name) for link in self.live.links.values()}
         future = {plain(device): device for device in self.after.kinds}
-        for name in self.plan.goes_first & set(self.after.kinds):
+        for name in self.plan.removed_first & set(self.after.kinds):
             self.recreated[name] = f"{name} is removed, and another interface gets its name"
         lent = {
             device

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from kvmnet.core.definition.model import Cluster, Guest, GuestNic, Host
-from kvmnet.core.guests.guest_xml import interface_xml
+from kvmnet.core.guests.guest_xml import format_interface
 from kvmnet.core.rendering.render import render
 from kvmnet.core.views.host_view import GuestPortView, HostView
 from kvmnet.core.views.layout import ETHERNET_MTU, build_host_view
@@ -80,7 +80,7 @@ class Migration:
         }
 
 
-def move_of(cluster: Cluster, guest: Guest, host: Host) -> Migration:
+def check_migration(cluster: Cluster, guest: Guest, host: Host) -> Migration:
     """Return whether a guest can run on a host.
 
     The host needs a bridge or VLAN for the network of each NIC. Its MTU must not be smaller than on the hosts where the
@@ -110,7 +110,7 @@ def move_of(cluster: Cluster, guest: Guest, host: Host) -> Migration:
 
 
 def _guest_xml(view: HostView, guest: str) -> list[str]:
-    return [interface_xml(port) for port in view.ports_of(guest)]
+    return [format_interface(port) for port in view.ports_of(guest)]
 
 
 def _check_nic(

@@ -29,7 +29,7 @@ class DomainError(KvmnetError):
     """The text is not the XML of a domain, or NICs cannot be merged into it. The message has the reason."""
 
 
-def interface_xml(port: GuestPortView, indent: str = "", *, note: bool = False) -> str:
+def format_interface(port: GuestPortView, indent: str = "", *, note: bool = False) -> str:
     """Return an <interface> element. With `note`, a comment before it describes the connection.
 
     The type is "bridge" for a bridge. For a macvtap that exists from boot it is "ethernet" with managed='no': libvirt
@@ -45,9 +45,9 @@ def interface_xml(port: GuestPortView, indent: str = "", *, note: bool = False) 
     return "".join(f"{indent}{line}\n" for line in lines)
 
 
-def interfaces_xml(ports: Iterable[GuestPortView]) -> str:
+def format_interfaces(ports: Iterable[GuestPortView]) -> str:
     """Return the <interface> elements of a guest's NICs, in this order, each with a comment."""
-    return "".join(interface_xml(port, note=True) for port in ports)
+    return "".join(format_interface(port, note=True) for port in ports)
 
 
 def _type(port: GuestPortView) -> str:
@@ -146,7 +146,7 @@ def merge(domain: bytes, ports: Sequence[GuestPortView]) -> Merged:
         texts = [
             _update_interface(domain, existing[port.mac.lower()], port)
             if port.mac.lower() in existing
-            else interface_xml(port, indent).strip().encode()
+            else format_interface(port, indent).strip().encode()
             for port in chosen
         ]
         pieces += [domain[at : slot.begin], f"\n{indent}".encode().join(texts)]
@@ -176,7 +176,7 @@ def _append_interfaces(domain: bytes, devices: _Element, ports: Sequence[GuestPo
     last = [c for c in devices.children if c.name == "interface"][-1:] or devices.children[-1:]
     outer = _indent_of(domain, devices.begin)
     indent = _indent_of(domain, last[0].begin) if last else outer + "  "
-    text = "".join(interface_xml(port, indent) for port in ports)
+    text = "".join(format_interface(port, indent) for port in ports)
     if devices.is_self_closing:
         opened = domain[devices.begin : devices.end - 2].rstrip() + b">"
         return domain[: devices.begin] + opened + f"\n{text}{outer}</devices>".encode() + domain[devices.end :]

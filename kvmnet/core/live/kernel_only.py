@@ -24,7 +24,7 @@ _UNMANAGED, _DOWN = 10, (20, 30)
 
 
 @dataclass(frozen=True)
-class Managed:
+class ManagedDevice:
     """A device in NetworkManager: its state (NMDeviceState), and the `methods` (ipv4, ipv6) of its active profile;
     None when it has none. `external`: the profile only mirrors what another program set up
     (NM_ACTIVATION_STATE_FLAG_EXTERNAL)."""
@@ -39,10 +39,10 @@ class Managed:
         return () if self.external or self.methods is None else self.methods
 
 
-Devices = Mapping[str, Managed]
+Devices = Mapping[str, ManagedDevice]
 
 
-def asks_only_the_kernel(wanted: State) -> bool:
+def needs_only_kernel(wanted: State) -> bool:
     """Whether a state contains only what the kernel shows, or what is static."""
     if wanted.get("dns-resolver"):
         return False
@@ -56,25 +56,25 @@ def asks_only_the_kernel(wanted: State) -> bool:
     return True
 
 
-def all_static(devices: Devices) -> bool:
+def is_all_static(devices: Devices) -> bool:
     """Whether NetworkManager configures no device by DHCP or from a router. Devices that it only watches (libvirt's
     virbr0) do not count: `show` contains only the kernel's part of them."""
     methods = [method for name, device in devices.items() if name != "lo" for method in device.asks]
     return set(methods) <= _STATIC_METHODS
 
 
-def lasting(kernel: State) -> bool:
+def has_no_lifetimes(kernel: State) -> bool:
     """Whether no address in the kernel has a lifetime, as addresses from DHCP or a router have."""
     addresses = [a for i in interfaces_of(kernel) for f in FAMILIES for a in i.get(f, {}).get("address", [])]
     return not any(key in address for address in addresses for key in ("valid-life-time", "valid-left"))
 
 
-def with_manager(kernel: State, devices: Devices) -> State:
+def add_networkmanager(kernel: State, devices: Devices) -> State:
     """Return the kernel's state with what `show` adds to it on a host where everything is static."""
     return {**kernel, "interfaces": [_add_device(i, devices.get(i["name"])) for i in interfaces_of(kernel)]}
 
 
-def _add_device(interface: dict[str, Any], device: Optional[Managed]) -> dict[str, Any]:
+def _add_device(interface: dict[str, Any], device: Optional[ManagedDevice]) -> dict[str, Any]:
     if device is None or interface["name"] == "lo":
         return interface
     result = dict(interface)

@@ -28,7 +28,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Profile:
+class ConnectionProfile:
     """A connection profile of NetworkManager.
 
     device: the device on which it is active, empty when it is inactive.
@@ -106,7 +106,7 @@ class Live:
     hostname: str
     state: State
     links: Mapping[str, Link]
-    profiles: Mapping[str, Profile]
+    profiles: Mapping[str, ConnectionProfile]
     link_files: Mapping[str, str] = field(default_factory=dict)
     zones: Optional[Mapping[str, str]] = None
     applied: Optional[str] = None
@@ -119,7 +119,7 @@ class Live:
     applied_state: State = field(default_factory=dict)
     first_names: Mapping[str, str] = field(default_factory=dict)
     surroundings: Surroundings = field(default_factory=Surroundings)
-    idle: tuple[Profile, ...] = ()
+    idle: tuple[ConnectionProfile, ...] = ()
     temporary: tuple[str, ...] = ()
 
     def nic(self, mac: str) -> Optional[Link]:
@@ -153,7 +153,7 @@ class Live:
             hostname=data["hostname"],
             state=data["state"],
             links=links,
-            profiles={p["device"]: Profile(**p) for p in data["profiles"]},
+            profiles={p["device"]: ConnectionProfile(**p) for p in data["profiles"]},
             link_files=data["link_files"],
             zones=data["zones"],
             applied=data["applied"],
@@ -166,7 +166,7 @@ class Live:
             applied_state=data.get("applied_state", {}),
             first_names=data.get("first_names", {}),
             surroundings=Surroundings.from_json(data.get("surroundings", {})),
-            idle=tuple(Profile(**p) for p in data.get("idle", ())),
+            idle=tuple(ConnectionProfile(**p) for p in data.get("idle", ())),
             temporary=tuple(data.get("temporary", ())),
         )
 

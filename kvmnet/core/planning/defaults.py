@@ -16,7 +16,7 @@ ETHERNET_MTU = 1500
 Interface = dict[str, Any]
 
 
-def completed(desired: State, applied: State) -> State:
+def complete_with_defaults(desired: State, applied: State) -> State:
     """Return the desired state with a default for each key that only the applied state has.
 
     Most bond options are not among them: nmstate cannot express the default of every option (`primary` has none), so

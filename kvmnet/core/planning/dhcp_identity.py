@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from kvmnet.core.base.nmstate import State, interfaces_of, port_names
-from kvmnet.core.live.live_host import Live, Profile, version_of
+from kvmnet.core.live.live_host import ConnectionProfile, Live, version_of
 from kvmnet.core.planning.difference import is_automatic, is_link_local
 from kvmnet.core.planning.rename_order import find_carrier
 
@@ -180,7 +180,7 @@ def _settings_text(settings: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in settings.items() if value)
 
 
-def _find_iaid(profile: Profile) -> str:
+def _find_iaid(profile: ConnectionProfile) -> str:
     """Return the IAID as a number, which profiles of every NetworkManager version accept. NetworkManager reports it
     as four bytes."""
     if len(profile.iaid) == len("00:00:00:00") and _BYTES.fullmatch(profile.iaid):

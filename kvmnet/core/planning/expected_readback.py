@@ -8,7 +8,7 @@ from typing import Any
 from kvmnet.core.base.nmstate import FAMILIES, KERNEL_KINDS, State, interfaces_of, port_names, routes_of
 
 
-def expectations(state: State) -> list[dict[str, Any]]:
+def make_expectations(state: State) -> list[dict[str, Any]]:
     """Return what to read back from the kernel after `state` was applied, one entry for each interface. kvmnet does
     not rely on nmstate's return code."""
     controllers = {port: i["name"] for i in interfaces_of(state) for port in port_names(i)}

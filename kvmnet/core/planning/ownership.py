@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kvmnet.core.base.nmstate import ETHERNET, KERNEL_KINDS, State, interfaces_of
-from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.rendering.bundle import Bundle
 
 #: The file of the record, in the folder of the applied bundle.
-OWNED_FILE = "interfaces.json"
+OWNERSHIP_FILE = "interfaces.json"
 _NAMESPACE = uuid.UUID("6e1b7c4e-5f3b-4a43-9f43-6b766d6e6574")
 
 
@@ -26,7 +26,7 @@ def profile_uuid(host: str, interface: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{host}/{interface}"))
 
 
-def new_uuid(host: str, name: str, kind: str, live: Live) -> str:
+def choose_profile_uuid(host: str, name: str, kind: str, live: Live) -> str:
     """Return the UUID for a new profile of interface `name` of nmstate type `kind`. It is another one than
     `profile_uuid` when an interface of the same name and another type is removed in the same change."""
     default, owned = profile_uuid(host, name), live.owned.get(name)
@@ -34,7 +34,7 @@ def new_uuid(host: str, name: str, kind: str, live: Live) -> str:
     return profile_uuid(host, f"{name} {kind}") if is_taken else default
 
 
-def is_ours(host: str, name: str, live: Live) -> bool:
+def belongs_to_kvmnet(host: str, name: str, live: Live) -> bool:
     """Whether kvmnet may change this interface: it is in the applied bundle, or has a profile of kvmnet."""
     profile = live.profiles.get(name)
     return name in live.owned or (profile is not None and profile.uuid == profile_uuid(host, name))
@@ -43,17 +43,17 @@ def is_ours(host: str, name: str, live: Live) -> bool:
 def find_leaving(bundle: Bundle, live: Live) -> dict[str, str]:
     """Return the interfaces that kvmnet created and the bundle no longer has: their nmstate types by name."""
     wanted = {(i["name"], i["type"]) for i in interfaces_of(bundle.state)}
-    return {name: kind for name, kind in made_by_us(live).items() if (name, kind) not in wanted}
+    return {name: kind for name, kind in find_created(live).items() if (name, kind) not in wanted}
 
 
-def find_inactive_leaving(bundle: Bundle, live: Live) -> dict[str, Profile]:
+def find_inactive_leaving(bundle: Bundle, live: Live) -> dict[str, ConnectionProfile]:
     """Return the inactive profiles that kvmnet created for interfaces that the bundle no longer has, by the
     interface's name."""
     wanted = {(i["name"], i["type"]) for i in interfaces_of(bundle.state)}
-    return {name: p for name, p in taken_down(live).items() if (name, live.owned[name].type) not in wanted}
+    return {name: p for name, p in find_inactive_created(live).items() if (name, live.owned[name].type) not in wanted}
 
 
-def made_by_us(live: Live) -> dict[str, str]:
+def find_created(live: Live) -> dict[str, str]:
     """Return the virtual interfaces that kvmnet created and that exist: their nmstate types by name. An interface with
     another profile than ours was created by another tool under the same name."""
     created = {}
@@ -66,7 +66,7 @@ def made_by_us(live: Live) -> dict[str, str]:
     return created
 
 
-def taken_down(live: Live) -> dict[str, Profile]:
+def find_inactive_created(live: Live) -> dict[str, ConnectionProfile]:
     """Return the profiles of virtual interfaces that kvmnet created and somebody deactivated, by the interface's name:
     the next boot would activate them. A link that has the name meanwhile was created by another tool."""
     idle = {profile.uuid: profile for profile in live.idle}
@@ -81,7 +81,7 @@ def find_owned_after(bundle: Bundle, live: Live) -> dict[str, Owned]:
     for interface in interfaces_of(bundle.state):
         name, kind = interface["name"], interface["type"]
         before = live.owned.get(old_names.get(name, name) if kind == ETHERNET else name)
-        uuid_after, profile = new_uuid(bundle.host, name, kind, live), live.profiles.get(name)
+        uuid_after, profile = choose_profile_uuid(bundle.host, name, kind, live), live.profiles.get(name)
         if before is not None and before.type == kind and before.uuid:
             uuid_after = before.uuid  # created while the host or the NIC had another name
         is_new = name not in live.links or live.links[name].kind != KERNEL_KINDS.get(kind)
@@ -93,7 +93,7 @@ def find_owned_after(bundle: Bundle, live: Live) -> dict[str, Owned]:
 
 
 @dataclass(frozen=True)
-class Note:
+class OwnershipRecord:
     """The record beside the applied bundle: the bundle's interfaces by name, its state, and the kernel names that NICs
     had before kvmnet, by permanent MAC address."""
 
@@ -102,24 +102,26 @@ class Note:
     first_names: Mapping[str, str] = field(default_factory=dict)
 
 
-def note_after(bundle: Bundle, live: Live) -> Note:
+def make_ownership_record(bundle: Bundle, live: Live) -> OwnershipRecord:
     """Return the record for after the bundle is applied. It keeps the first names of NICs that left the definition."""
     links: list[Link] = [link for nic in bundle.nics if (link := live.find(nic)) is not None]
     names = {link.mac: link.name for link in links if link.mac}
-    return Note(find_owned_after(bundle, live), bundle.state, {**names, **live.first_names})
+    return OwnershipRecord(find_owned_after(bundle, live), bundle.state, {**names, **live.first_names})
 
 
-def from_note(data: Mapping[str, Any]) -> Note:
+def ownership_record_from_json(data: Mapping[str, Any]) -> OwnershipRecord:
     """Return the record that the file's JSON contains. Raises KeyError, AttributeError or TypeError when it is not
     one."""
     owned = {
         str(name): Owned(str(row["type"]), bool(row["made"]), str(row["uuid"]))
         for name, row in data["interfaces"].items()
     }
-    return Note(owned, dict(data.get("state", {})), {str(m): str(n) for m, n in data.get("first-names", {}).items()})
+    return OwnershipRecord(
+        owned, dict(data.get("state", {})), {str(m): str(n) for m, n in data.get("first-names", {}).items()}
+    )
 
 
-def to_note(note: Note) -> dict[str, Any]:
+def ownership_record_to_json(note: OwnershipRecord) -> dict[str, Any]:
     """Return the record as plain data for its JSON file."""
     return {
         "interfaces": {name: asdict(o) for name, o in sorted(note.owned.items())},

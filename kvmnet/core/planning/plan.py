@@ -16,7 +16,7 @@ from kvmnet.core.planning.ownership import find_inactive_leaving
 from kvmnet.core.planning.rename_order import Rename, find_renames, new_names_of
 from kvmnet.core.planning.state_changes import compare_state
 from kvmnet.core.rendering.bundle import Bundle
-from kvmnet.core.rendering.hook_record import hook_text
+from kvmnet.core.rendering.hook_record import format_hook_record
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Plan:
         return {rename.new: rename.old for rename in self.renames}
 
     @property
-    def goes_first(self) -> set[str]:
+    def removed_first(self) -> set[str]:
         """The interfaces that are removed before the NICs are renamed."""
         return {i["name"] for i in interfaces_of(self.first) if i["state"] == "absent"}
 
@@ -158,5 +158,5 @@ def _compare_hostname(desired: State, live: State) -> tuple[Optional[str], list[
 def _must_record(bundle: Bundle, live: Live) -> bool:
     """Whether kvmnet's record is to be written: another bundle was applied last, or the file that libvirt's hook reads
     is missing or corrupt. Only root can know."""
-    is_recorded = live.applied == bundle.digest and live.hook in (hook_text(bundle), UNREADABLE)
+    is_recorded = live.applied == bundle.digest and live.hook in (format_hook_record(bundle), UNREADABLE)
     return live.applied != UNREADABLE and not is_recorded

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import FAMILIES, State, dns_of, interfaces_of, routes_of
-from kvmnet.core.live.live_host import Live, Profile
+from kvmnet.core.live.live_host import ConnectionProfile, Live
 from kvmnet.core.planning.difference import is_automatic, projection, route_key
 from kvmnet.core.planning.plan import Plan
 
@@ -60,7 +60,7 @@ def _names(plan: Plan) -> set[str]:
     return {i["name"] for state in states for i in interfaces_of(state)} | {n.name for n in plan.bundle.nics}
 
 
-def _profile_settings(profile: Profile) -> dict[str, Any]:
+def _profile_settings(profile: ConnectionProfile) -> dict[str, Any]:
     """Return the profile without the identifiers that are in use, which change with its leases."""
     return {key: value for key, value in asdict(profile).items() if key not in ("client_id", "duid", "iaid")}
 
@@ -81,7 +81,7 @@ def digest_of(value: Any) -> str:
     return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def changed(before: Any, now: Any) -> list[str]:
+def compare_bases(before: Any, now: Any) -> list[str]:
     """Return what differs between two bases, a line for each place: `interfaces eth0 mtu: 1500 -> 1400`."""
     return list(_compare(before, now, ""))
 

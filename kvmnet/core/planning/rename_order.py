@@ -42,7 +42,7 @@ class Rename:
 
 
 @dataclass(frozen=True)
-class Hop:
+class RenameStep:
     """One step of a rename. `last` is false for the step to a temporary name."""
 
     rename: Rename
@@ -74,22 +74,22 @@ def new_names_of(renames: Collection[Rename]) -> dict[str, str]:
     return {rename.old: rename.new for rename in renames}
 
 
-def hops(renames: Collection[Rename], names: Collection[str]) -> list[Hop]:
+def order_renames(renames: Collection[Rename], names: Collection[str]) -> list[RenameStep]:
     """Return the renames in an order in which each name is free when it is taken. `names` are those of all links."""
     pending, taken = list(renames), set(names)
     current = {r.mac: r.old for r in renames}
-    ordered: list[Hop] = []
+    ordered: list[RenameStep] = []
     while pending:
         rename = next((r for r in pending if r.new not in taken), None)
         circle = [r for r in pending if r.new in {current[other.mac] for other in pending}]
         if rename is None and circle:
             rename = circle[0]
             new = "kvmnet" + rename.mac.replace(":", "")[-6:]
-            ordered.append(Hop(rename, current[rename.mac], new, last=False))
+            ordered.append(RenameStep(rename, current[rename.mac], new, last=False))
         else:  # a name that another tool's link has is refused (KVN522)
             rename = rename or pending[0]
             new = rename.new
-            ordered.append(Hop(rename, current[rename.mac], new))
+            ordered.append(RenameStep(rename, current[rename.mac], new))
             pending.remove(rename)
         taken.discard(current[rename.mac])
         taken.add(new)

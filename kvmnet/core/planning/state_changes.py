@@ -17,7 +17,7 @@ from kvmnet.core.planning.changes import (
     Reason,
     RouteDetail,
 )
-from kvmnet.core.planning.defaults import completed, find_dropped_options
+from kvmnet.core.planning.defaults import complete_with_defaults, find_dropped_options
 from kvmnet.core.planning.dhcp_identity import Identity, find_identities, with_identity
 from kvmnet.core.planning.difference import Difference, interface_differences, rename_interfaces, route_key
 from kvmnet.core.planning.ownership import find_leaving
@@ -47,7 +47,7 @@ def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> S
     """Compare the bundle's state with the live one as it will read after the renames (old name to new)."""
     leaving = find_leaving(bundle, live)
     first = make_first_state(bundle, new_names, leaving, live)
-    desired = completed(bundle.state, live.applied_state)
+    desired = complete_with_defaults(bundle.state, live.applied_state)
     dropped = find_dropped_options(bundle.state, live.applied_state)
     view = rename_interfaces(apply_first_state(live.state, first), new_names)
     identities = find_identities(desired, new_names, leaving, live)

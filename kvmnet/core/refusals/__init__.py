@@ -27,7 +27,7 @@ from kvmnet.core.rendering.bundle import Bundle, Nic
 _MODULES = ("program", "names", "udev_naming", "nics", "boot", "guests", "command_codes")
 
 #: The refusals that apply to `kvmnet remove`: those that are about the host and not about the definition.
-GIVING_BACK = ("KVN507", "KVN510", "KVN511", "KVN525", "KVN527", "KVN528", "KVN545", "KVN550", "KVN551")
+REMOVAL_CODES = ("KVN507", "KVN510", "KVN511", "KVN525", "KVN527", "KVN528", "KVN545", "KVN550", "KVN551")
 #: When a refusal applies: always; if the plan is not empty; if the plan changes more than kvmnet's record of it.
 ALWAYS, WRITING, TOUCHING = "always", "writing", "touching"
 
@@ -110,7 +110,7 @@ def refusal(
 def register_page(code: str, title: str, page: str, *, allow: bool = False, option: str = "") -> None:
     """Register the page of a code. Codes without a function here are raised elsewhere (for example by the lock)."""
     option = f"--allow {code}" if allow else option
-    commands = "plan, apply, rollback and remove" if code in GIVING_BACK else "plan, apply and rollback"
+    commands = "plan, apply, rollback and remove" if code in REMOVAL_CODES else "plan, apply and rollback"
     override = (
         f"To override this refusal, use `{option}` with {commands}." if option else "This refusal cannot be overridden."
     )

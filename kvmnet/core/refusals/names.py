@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kvmnet.core.base.nmstate import GUEST_KINDS, KERNEL_KINDS, NM_ETHERNET, interfaces_of, port_names
 from kvmnet.core.planning.difference import interface_differences
-from kvmnet.core.planning.ownership import is_ours
+from kvmnet.core.planning.ownership import belongs_to_kvmnet
 from kvmnet.core.refusals import ALWAYS, Case, Refusal, refusal
 from kvmnet.core.refusals.guests import find_macvtaps_on_taken_vlans
 
@@ -58,7 +58,7 @@ def taken_name(case: Case) -> Iterator[Refusal]:
     kernel accepts each name only once. (A NIC's own alternative names are no problem.) Rename or remove the other
     interface, remove its alternative name (`ip link property del dev DEV altname NAME`), or choose another name.
     """
-    released_names = {r.old for r in case.plan.renames} | case.plan.goes_first
+    released_names = {r.old for r in case.plan.renames} | case.plan.removed_first
     macs = {nic.mac for nic in case.bundle.nics}
     new_names = {r.new: None for r in case.plan.renames}
     interfaces = interfaces_of(case.bundle.state)
@@ -114,7 +114,7 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
         link = case.live.links.get(name)
         if kind is None or link is None or link.kind != kind:
             continue
-        if name in used_by_guests or is_ours(case.bundle.host, name, case.live):
+        if name in used_by_guests or belongs_to_kvmnet(case.bundle.host, name, case.live):
             continue
         differences = [d.text for d in interface_differences(interface, live_interfaces.get(name))]
         if differences:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmnet.core.base.nmstate import FAMILIES, NM_TYPES, interfaces_of, port_names
-from kvmnet.core.live.live_host import Profile
+from kvmnet.core.live.live_host import ConnectionProfile
 from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
 
@@ -68,7 +68,7 @@ def not_a_keyfile(case: Case) -> Iterator[Refusal]:
             )
 
 
-def _find_profiles(case: Case) -> dict[str, Profile]:
+def _find_profiles(case: Case) -> dict[str, ConnectionProfile]:
     """Return the connection profiles that nmstate may change, by the name of their interface."""
     types = {i["name"]: NM_TYPES.get(i["type"]) for i in interfaces_of(case.bundle.state)}
     names = [link.name for _, link in case.nics] + [case.current_name(name) for name in types]
@@ -153,5 +153,5 @@ def rival_profile(case: Case) -> Iterator[Refusal]:
                 "KVN535",
                 f"the connection profile {profile.id} ({profile.uuid}) also matches {', '.join(rival.names)} and would "
                 f"be activated at the next boot: it has the higher autoconnect-priority ({profile.priority})",
-                f"prevent this: {rival.cure}",
+                f"prevent this: {rival.commands}",
             )

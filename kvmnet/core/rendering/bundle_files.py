@@ -30,7 +30,7 @@ class BundleError(KvmnetError):
     """The files are not a valid bundle. The message has the reason."""
 
 
-def files_of(bundle: Bundle) -> dict[str, str]:
+def format_bundle(bundle: Bundle) -> dict[str, str]:
     """Return the files of a bundle's folder, name to text. Equal bundles give equal bytes."""
     files = {STATE_FILE: _state_header(bundle) + to_yaml(bundle.state)}
     if bundle.guests is not None:

@@ -34,6 +34,6 @@ def hook_record(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def hook_text(bundle: Bundle) -> str:
+def format_hook_record(bundle: Bundle) -> str:
     """Return the record of a bundle as the text of its file."""
     return json.dumps(hook_record(bundle), indent=1) + "\n"

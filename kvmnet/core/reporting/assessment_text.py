@@ -6,13 +6,13 @@ from typing import Any
 
 from kvmnet.core.assessment import Assessment
 from kvmnet.core.reporting.change_text import plan_to_json
-from kvmnet.core.reporting.report import guest_lines
+from kvmnet.core.reporting.report import format_guests
 
 
 def assessment_lines(assessment: Assessment) -> list[str]:
     """Return what to print below the changes, a line each: notes, and what happens to guests."""
     notes = [f"note: {note}" for note in assessment.notes]
-    return notes + guest_lines(assessment.impacts, assessment.guests_unknown)
+    return notes + format_guests(assessment.impacts, assessment.guests_unknown)
 
 
 def assessment_to_json(assessment: Assessment) -> dict[str, Any]:

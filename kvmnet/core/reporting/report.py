@@ -14,10 +14,10 @@ from kvmnet.core.reporting.change_text import detail_texts
 
 _SIGNS = {"add": "+", "remove": "-", "change": "~", "rename": ">", "file": "+", "save": "~", "record": "~"}
 #: The command that closes a transaction if the host cannot be restored completely, but is correct as it is.
-ACCEPT = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz --accept"
+ACCEPT_COMMAND = "/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz --accept"
 
 
-def plan_text(plan: Plan, notes: Sequence[str] = ()) -> str:
+def format_plan(plan: Plan, notes: Sequence[str] = ()) -> str:
     """Return a plan as text: a line for each change, then the notes (of effects.plan_notes and `guest_lines`).
 
     The signs mean: `+` is added, `-` is removed, `~` changes, `>` is renamed.
@@ -25,11 +25,11 @@ def plan_text(plan: Plan, notes: Sequence[str] = ()) -> str:
     if plan.empty:
         return _join_lines([_describe_empty_plan(plan, notes), *notes])
     lines = [f"{plan.bundle.host}: {_count_changes(plan)} to make"]
-    lines += [line for change in plan.changes for line in change_lines(change)]
+    lines += [line for change in plan.changes for line in format_change(change)]
     return _join_lines([*lines, *notes])
 
 
-def change_lines(change: Change) -> list[str]:
+def format_change(change: Change) -> list[str]:
     """Return the lines of one change: its details follow on the same line, or indented if there are several."""
     details = detail_texts(change)
     if len(details) == 1:
@@ -37,7 +37,7 @@ def change_lines(change: Change) -> list[str]:
     return [f"  {_SIGNS[change.kind]} {change.kind} {change.name}", *(f"      {d}" for d in details)]
 
 
-def plan_markdown(
+def format_plan_markdown(
     plan: Plan, allowed: Sequence[Refusal] = (), probes: Optional[Probes] = None, notes: Sequence[str] = ()
 ) -> str:
     """Return a plan as Markdown for a pull request or ticket: a table of the changes, and the state to be applied."""
@@ -56,7 +56,7 @@ def plan_markdown(
     if allowed:
         lines += ["", *(f"- overridden: {refusal.code} {refusal.message}" for refusal in allowed)]
     if probes is not None:
-        lines += ["", *(f"- {line}" for line in probe_lines(probes))]
+        lines += ["", *(f"- {line}" for line in list_probes(probes))]
     if plan.state:
         state = to_yaml(plan.state).rstrip("\n")
         lines += ["", "<details><summary>nmstate state to be applied</summary>", "", "```yaml", state, "```"]
@@ -78,7 +78,7 @@ def _count_changes(plan: Plan) -> str:
     return f"{len(plan.changes)} change" + ("" if len(plan.changes) == 1 else "s")
 
 
-def guest_lines(impacts: Sequence[Impact], unknown: str = "") -> list[str]:
+def format_guests(impacts: Sequence[Impact], unknown: str = "") -> list[str]:
     """Return the effects on running guests: a line for each NIC that is not untouched, and one for all others.
 
     `unknown` is the reason why libvirt is not available; empty if it is.
@@ -98,17 +98,17 @@ def guest_lines(impacts: Sequence[Impact], unknown: str = "") -> list[str]:
     return lines
 
 
-def allowed_text(allowed: Sequence[Refusal]) -> str:
+def format_overridden_refusals(allowed: Sequence[Refusal]) -> str:
     """Return the refusals that the user has overridden, a line each."""
     return _join_lines([f"note: overridden: {refusal.code} {refusal.message}" for refusal in allowed])
 
 
-def probes_text(probes: Probes) -> str:
+def format_probes(probes: Probes) -> str:
     """Return the lines of `probe_lines` as text."""
-    return _join_lines(probe_lines(probes))
+    return _join_lines(list_probes(probes))
 
 
-def probe_lines(probes: Probes) -> list[str]:
+def list_probes(probes: Probes) -> list[str]:
     """Return which targets must reply after the change, and which need not because they do not reply now."""
     if not probes.asked:
         return ["note: run as root to see which targets will be probed"]
@@ -122,7 +122,7 @@ def probe_lines(probes: Probes) -> list[str]:
     return lines
 
 
-def event_text(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
+def format_event(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
     """Return the text of an event of the journal, or None if the user need not see it. `steps` are their titles."""
     kind = event["event"]
     if kind == "done":
@@ -159,10 +159,10 @@ def _format_differences(event: Mapping[str, Any]) -> str:
     lines = ["FAIL the host is not as before the change:", *(f"       {d}" for d in event["differences"])]
     if event.get("mends"):
         lines += ["     commands that may fix this:", *(f"       {command}" for command in event["mends"])]
-    return "\n".join([*lines, f"     if the host is correct as it is: {ACCEPT}"])
+    return "\n".join([*lines, f"     if the host is correct as it is: {ACCEPT_COMMAND}"])
 
 
-def confirm_text(seconds: int) -> str:
+def format_confirmation_request(seconds: int) -> str:
     """Return what the operator must do to keep the change."""
     return (
         f"     run `kvmnet confirm` from a new SSH connection within {seconds} s, or the change is rolled back\n"
@@ -170,12 +170,12 @@ def confirm_text(seconds: int) -> str:
     )
 
 
-def patience_text(seconds: int) -> str:
+def format_long_probing(seconds: int) -> str:
     """Return why the probes may take long."""
     return f"     a link went down, and a switch may forward nothing for 30 s after that: probing for up to {seconds} s"
 
 
-def outcome_text(
+def format_outcome(
     code: int, away: Optional[float], probe: Optional[str], removed: bool = False, at_most: Optional[float] = None
 ) -> str:
     """Return the last line of a transaction: its outcome, and how long the host could not be reached.

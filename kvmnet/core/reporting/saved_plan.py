@@ -10,7 +10,7 @@ from typing import Any
 from kvmnet.core.assessment import Assessment
 from kvmnet.core.base.errors import KvmnetError, Refused
 from kvmnet.core.definition.schema import Schema
-from kvmnet.core.planning.plan_basis import Basis, changed, digest_of
+from kvmnet.core.planning.plan_basis import Basis, compare_bases, digest_of
 from kvmnet.core.rendering import bundle_files
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.reporting.change_text import plan_to_json
@@ -53,7 +53,7 @@ def to_text(assessment: Assessment, allowed: Collection[str], lose: Collection[s
         "allowed": sorted(allowed),
         "may-lose": sorted(lose),
         "guests": [impact.to_json() for impact in assessment.impacts],
-        "bundle": bundle_files.files_of(bundle),
+        "bundle": bundle_files.format_bundle(bundle),
         "made-from": assessment.basis,
     }
     return json.dumps({**content, "digest": digest_of(content)}, indent=1) + "\n"
@@ -77,13 +77,13 @@ def from_text(text: str, state_schema: Schema) -> SavedPlan:
         raise PlanFileError(f"it cannot be read: {type(error).__name__}: {error}") from None
 
 
-def require_same(plan: dict[str, Any], basis: Basis, current: Assessment) -> None:
+def require_unchanged(plan: dict[str, Any], basis: Basis, current: Assessment) -> None:
     """Check that the host has not changed since a plan was made.
 
     `plan` and `basis` are of that time, `current` is the assessment of now. Raises Refused with the changes.
     """
-    changes = changed(basis, current.basis)
-    changes = changes or changed(plan, json.loads(json.dumps(plan_to_json(current.plan))))
+    changes = compare_bases(basis, current.basis)
+    changes = changes or compare_bases(plan, json.loads(json.dumps(plan_to_json(current.plan))))
     if changes:
         others = f" and {len(changes) - _MAX_LISTED} more" if len(changes) > _MAX_LISTED else ""
         raise Refused(

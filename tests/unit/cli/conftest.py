@@ -24,7 +24,7 @@ def open_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[P
 
     monkeypatch.setattr(Console, "print_line", fail)
     monkeypatch.setattr(launch, "cancel", lambda _: calls.append("cancel"))
-    monkeypatch.setattr(launch, "rescue_now", lambda _: calls.append("rescue"))
-    monkeypatch.setattr(launch, "wait_closed", lambda *_: None)
+    monkeypatch.setattr(launch, "run_rescue_program", lambda _: calls.append("rescue"))
+    monkeypatch.setattr(launch, "wait_until_closed", lambda *_: None)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     return tmp_path, calls

@@ -51,7 +51,7 @@ TWO_PROFILES = DEFINITION.replace("  b: {group: vms,", "  b: {group: vms, profil
 
 @pytest.fixture(autouse=True)
 def no_libvirt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(libvirt, "running_guests", lambda: None)
+    monkeypatch.setattr(libvirt, "list_running_guests", lambda: None)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_the_list_has_hosts_nics_and_running_guests(run: Any, monkeypatch: pytes
     assert "  36:77:6e:c0:00:05  boot: macvtap on peth0.3, mvt-c00005 from boot\n" in out
     _, out, _ = run("list", "PATH", text=TWO_PROFILES)
     assert "tenant: macvtap on peth0.2, on demand (a); macvtap on eth0.2, mvt-c00006 from boot (b)\n" in out
-    monkeypatch.setattr(libvirt, "running_guests", lambda: ["one", "unknown"])
+    monkeypatch.setattr(libvirt, "list_running_guests", lambda: ["one", "unknown"])
     _, out, _ = run("list", "PATH")
     assert "one: host a, running here\n" in out and "outside: host a, not running here\n" in out
     assert "unknown: running here, not in the definition\n" in out
@@ -132,7 +132,7 @@ def test_the_list_is_printed_without_libvirt(run: Any, monkeypatch: pytest.Monke
     def silent() -> None:
         raise libvirt.LibvirtError("virsh: no connection")
 
-    monkeypatch.setattr(libvirt, "running_guests", silent)
+    monkeypatch.setattr(libvirt, "list_running_guests", silent)
     code, out, err = run("list", "PATH")
     assert code == 0 and "running here" not in out and "cannot list running guests: virsh: no connection" in err
 

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet.cli.history import format_ended
-from kvmnet.transaction.history import ended
+from kvmnet.transaction.history import read_history
 from tests.unit.cli.samples import DATE, Event, event
 
 CHANGE = {"boot": "one", "host": "h", "changes": [{}]}
@@ -39,7 +39,7 @@ def line_of(tmp_path: Path, events: list[Event]) -> str:
     folder.mkdir(parents=True)
     (folder / "transaction.json").write_text(json.dumps(CHANGE))
     (folder / "journal.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
-    return format_ended(ended(tmp_path)[0])
+    return format_ended(read_history(tmp_path)[0])
 
 
 def test_a_killed_worker_leaves_the_upper_bound_of_the_outage(tmp_path: Path) -> None:

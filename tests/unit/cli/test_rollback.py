@@ -11,7 +11,7 @@ import pytest
 from kvmnet.cli import remove, rollback
 from kvmnet.cli.console import Console
 from kvmnet.transaction import history, launch, prepare
-from kvmnet.transaction.history import Open
+from kvmnet.transaction.history import OpenTransaction
 from tests.unit.cli.samples import run
 
 
@@ -20,8 +20,8 @@ def wishes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The options that reach the preparation, on a host that has one change to go back from."""
     given: list[Any] = []
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(history, "opened", lambda _: None)
-    monkeypatch.setattr(history, "before_the_last", lambda _: {})
+    monkeypatch.setattr(history, "read_open_transaction", lambda _: None)
+    monkeypatch.setattr(history, "read_previous_bundle", lambda _: {})
     monkeypatch.setattr(remove, "_read_applied_bundle", lambda _: None)
     for module in (remove, rollback):
         monkeypatch.setattr(
@@ -45,7 +45,7 @@ def test_a_rollback_or_removal_may_wait_for_confirmation(
     options: list[str],
     seconds: Optional[int],
 ) -> None:
-    monkeypatch.setattr(history, "before_the_last", lambda _: before)
+    monkeypatch.setattr(history, "read_previous_bundle", lambda _: before)
     monkeypatch.setattr("kvmnet.core.rendering.bundle_files.read_bundle", lambda *_: None)
     assert run(command, "--yes", *options) == 0
     assert [given.confirm for given in wishes] == [seconds]
@@ -67,8 +67,8 @@ def test_confirm_options_that_are_not_valid_are_usage_errors(
 def test_a_refusal_is_one_event(monkeypatch: pytest.MonkeyPatch, command: str, capfdbinary: Any) -> None:
     """Also when `rollback` has nothing to go back to and does what `remove` does."""
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(history, "opened", lambda _: None)
-    monkeypatch.setattr(history, "before_the_last", lambda _: {})
+    monkeypatch.setattr(history, "read_open_transaction", lambda _: None)
+    monkeypatch.setattr(history, "read_previous_bundle", lambda _: {})
     monkeypatch.setattr("kvmnet.applied_record.read_applied", lambda _: None)
     assert run(command, "--json") == 5
     events = [json.loads(line) for line in capfdbinary.readouterr()[0].splitlines()]
@@ -82,7 +82,7 @@ def test_an_open_transaction_is_rolled_back_also_when_nobody_reads_the_output(
     state, calls = open_transaction
     monkeypatch.setattr(launch, "follow", lambda *_: 3)
     monkeypatch.setattr(rollback, "state_path", lambda: state)
-    transaction = Open("T", "h", 0.0, "x", 12.4, True, False, ())
+    transaction = OpenTransaction("T", "h", 0.0, "x", 12.4, True, False, ())
     assert rollback._roll_back_open(Console(False), transaction, dry_run=False) == 0
     assert calls == ["cancel"]
 
@@ -92,6 +92,6 @@ def test_a_dry_run_does_not_roll_back_the_open_transaction(
 ) -> None:
     _, calls = open_transaction
     monkeypatch.setattr(Console, "print_line", lambda _, text: print(text))
-    transaction = Open("T", "h", 0.0, "x", 12.4, True, False, ())
+    transaction = OpenTransaction("T", "h", 0.0, "x", 12.4, True, False, ())
     assert rollback._roll_back_open(Console(False), transaction, dry_run=True) == 0
     assert capfd.readouterr().out == "transaction T of h: would be rolled back\n" and calls == []

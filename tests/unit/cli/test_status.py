@@ -9,13 +9,15 @@ import pytest
 
 from kvmnet.cli.status import format_open
 from kvmnet.system import clock, units
-from kvmnet.transaction.history import Open, opened
+from kvmnet.transaction.history import OpenTransaction, read_open_transaction
 from tests.unit.cli.samples import event
 
 
 @pytest.mark.guarantee("G07")
 def test_a_rollback_that_could_not_be_verified_is_shown_with_what_to_do() -> None:
-    lines = format_open(Open("T", "h", 0.0, "x", None, False, True, ("routes: gone x",), ("ip route add x",)))
+    lines = format_open(
+        OpenTransaction("T", "h", 0.0, "x", None, False, True, ("routes: gone x",), ("ip route add x",))
+    )
     assert lines[1:] == [
         "  rolling back: x",
         "  no process works on it: run `kvmnet rollback`",
@@ -28,7 +30,7 @@ def test_a_rollback_that_could_not_be_verified_is_shown_with_what_to_do() -> Non
 
 
 def test_a_running_step_is_shown_with_its_deadline() -> None:
-    lines = format_open(Open("T", "h", 0.0, "x", 12.4, True, False, ()))
+    lines = format_open(OpenTransaction("T", "h", 0.0, "x", 12.4, True, False, ()))
     assert lines[1:] == ["  now: x", "  the watchdog rolls back in 12 s if the step has not ended by then"]
 
 
@@ -42,7 +44,7 @@ def test_the_time_left_for_the_confirmation_is_shown(tmp_path: Path, monkeypatch
     for later, confirm_left, left in (([], 70.0, 100.0), ([event(140, "done", step=0)], None, None)):
         journal = tmp_path / "open" / "journal.jsonl"
         journal.write_text("".join(json.dumps(one) + "\n" for one in [*events, *later]))
-        transaction = opened(tmp_path)
+        transaction = read_open_transaction(tmp_path)
         assert transaction is not None and transaction.confirm_left == confirm_left
         assert left is None or transaction.left == left
         line = "  waiting for `kvmnet confirm` over a new SSH connection: 70 s left"

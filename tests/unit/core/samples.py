@@ -11,10 +11,10 @@ from typing import Optional
 from kvmnet.core.assessment import Assessment
 from kvmnet.core.base.nmstate import KERNEL_KINDS
 from kvmnet.core.effects.impact import Impact
-from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.live.running_guests import Running
 from kvmnet.core.live.surroundings import Surroundings
-from kvmnet.core.planning.ownership import note_after, profile_uuid
+from kvmnet.core.planning.ownership import make_ownership_record, profile_uuid
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.refusals import Refusal, require_allowed
 from kvmnet.core.rendering.bundle import Bundle
@@ -62,7 +62,9 @@ def before() -> Live:
         state=state,
         links={"lo": Link("lo", None, None), "eth0": Link("eth0", MAC, None, ("enp1s0",))},
         profiles={
-            "eth0": Profile("u-1", "eth0", "802-3-ethernet", "eth0", f"{KEYFILES}/eth0.nmconnection", "eth0", "trusted")
+            "eth0": ConnectionProfile(
+                "u-1", "eth0", "802-3-ethernet", "eth0", f"{KEYFILES}/eth0.nmconnection", "eth0", "trusted"
+            )
         },
         nmstate="2.2.62",
     )
@@ -76,7 +78,7 @@ def after(bundle: Bundle) -> Live:
         state={**copy.deepcopy(bundle.state)},
         links={"peth0": Link("peth0", MAC, None, (), "eth0"), "eth0": Link("eth0", None, "bridge")},
         profiles={
-            name: Profile(f"u-{name}", name, "x", name, f"{KEYFILES}/{name}.nmconnection", name)
+            name: ConnectionProfile(f"u-{name}", name, "x", name, f"{KEYFILES}/{name}.nmconnection", name)
             for name in ("eth0", "peth0")
         },
         link_files=dict(bundle.links),
@@ -97,7 +99,9 @@ def with_leaving(bundle: Bundle) -> Live:
         "peth0.5": Link("peth0.5", None, "vlan", (), "br5", "peth0"),
         **{name: Link(name, None, "bridge") for name in ("br5", "br-hand", "br-adopted")},
     }
-    profiles = {name: Profile(u, name, "x", name, f"{KEYFILES}/{name}.nmconnection", name) for name, u in uuid.items()}
+    profiles = {
+        name: ConnectionProfile(u, name, "x", name, f"{KEYFILES}/{name}.nmconnection", name) for name, u in uuid.items()
+    }
     owned = {
         **{i["name"]: Owned(i["type"], i["name"] == "eth0", "") for i in bundle.state["interfaces"]},
         "peth0.5": Owned("vlan", True, uuid["peth0.5"]),
@@ -157,14 +161,14 @@ def bundle_of(tmp_path: Path, text: str) -> Bundle:
 def bare() -> Live:
     """A host with two NICs, of which only the first has a profile."""
     state = {"interfaces": [{"name": f"eth{n}", "type": "ethernet", "state": "up"} for n in (0, 1)]}
-    profile = Profile("u-1", "eth0", "802-3-ethernet", "eth0", f"{KEYFILES}/eth0.nmconnection", "eth0")
+    profile = ConnectionProfile("u-1", "eth0", "802-3-ethernet", "eth0", f"{KEYFILES}/eth0.nmconnection", "eth0")
     links = {f"eth{n}": Link(f"eth{n}", mac, None) for n, mac in enumerate(MACS)}
     return Live("host", state, links, {"eth0": profile}, zones={}, nmstate="2.2.62", networkmanager="1.52.1")
 
 
 def applied(bundle: Bundle, live: Live) -> Live:
     """The host after a bundle was applied: its links, profiles and state are those of the bundle."""
-    note = note_after(bundle, live)
+    note = make_ownership_record(bundle, live)
     names = {nic.name: live.find(nic) for nic in bundle.nics}
     links, profiles = dict(live.links), dict(live.profiles)
     for link in names.values():
@@ -181,7 +185,8 @@ def applied(bundle: Bundle, live: Live) -> Live:
         links[name] = Link(name, nic.mac, None, (), masters.get(name))
         profiles[name] = replace(
             live.profiles.get(
-                nic.name, Profile("u-2", nic.name, "802-3-ethernet", "", f"{KEYFILES}/{nic.name}.nmconnection")
+                nic.name,
+                ConnectionProfile("u-2", nic.name, "802-3-ethernet", "", f"{KEYFILES}/{nic.name}.nmconnection"),
             ),
             device=name,
         )
@@ -190,7 +195,9 @@ def applied(bundle: Bundle, live: Live) -> Live:
             base = i.get("vlan", {}).get("base-iface")
             links[i["name"]] = Link(i["name"], None, KERNEL_KINDS[i["type"]], (), masters.get(i["name"]), base)
             uuid, file = note.owned[i["name"]].uuid, f"{KEYFILES}/{i['name']}.nmconnection"
-            profiles[i["name"]] = Profile(uuid, i["name"], KERNEL_KINDS[i["type"]], i["name"], file, i["name"])
+            profiles[i["name"]] = ConnectionProfile(
+                uuid, i["name"], KERNEL_KINDS[i["type"]], i["name"], file, i["name"]
+            )
     return replace(
         live,
         state=copy.deepcopy(bundle.state),
@@ -266,7 +273,7 @@ def live_of(bundle: Bundle, *more: Link, running: Running = NO_GUESTS) -> Live:
         hostname="host",
         state=bundle.state,
         links={**links, **{link.name: link for link in more}},
-        profiles={n: Profile(u, n, "x", n, f"{KEYFILES}/{n}.nmconnection", n) for n, u in uuids.items()},
+        profiles={n: ConnectionProfile(u, n, "x", n, f"{KEYFILES}/{n}.nmconnection", n) for n, u in uuids.items()},
         link_files=dict(bundle.links),
         applied=bundle.digest,
         owned={i["name"]: Owned(i["type"], i["type"] in KERNEL_KINDS, uuids[i["name"]]) for i in interfaces},

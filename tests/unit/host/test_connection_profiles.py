@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.live.kernel_only import Managed
-from kvmnet.core.live.live_host import Profile
-from kvmnet.host.connection_profiles import bound_profiles, read_manager
+from kvmnet.core.live.kernel_only import ManagedDevice
+from kvmnet.core.live.live_host import ConnectionProfile
+from kvmnet.host.connection_profiles import group_bound_profiles, read_manager_state
 from kvmnet.host.networkmanager_objects import BUS
 from kvmnet.system import programs
 from kvmnet.system.errors import HostError
@@ -129,7 +129,7 @@ def busctl_outputs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return outputs
 
 
-ETH0 = Profile(
+ETH0 = ConnectionProfile(
     "u-1",
     "eth0: the first",
     "802-3-ethernet",
@@ -153,38 +153,43 @@ ETH0 = Profile(
 
 def test_active_profiles_are_read_by_device(busctl_outputs: list[str]) -> None:
     busctl_outputs.append(objects())
-    assert read_manager().active == {"eth0": ETH0, "br0": Profile("u-2", "br0", "bridge", "br0", FILES["2"], "br0", "")}
+    assert read_manager_state().active == {
+        "eth0": ETH0,
+        "br0": ConnectionProfile("u-2", "br0", "bridge", "br0", FILES["2"], "br0", ""),
+    }
 
 
 def test_a_profile_without_a_device_is_idle(busctl_outputs: list[str]) -> None:
     busctl_outputs.append(objects())
-    other = Profile("u-3", "other", "bridge", "", FILES["3"], "br0", autoconnect=False, priority=10, controller="bond0")
-    assert read_manager().idle == (other,)
+    other = ConnectionProfile(
+        "u-3", "other", "bridge", "", FILES["3"], "br0", autoconnect=False, priority=10, controller="bond0"
+    )
+    assert read_manager_state().idle == (other,)
 
 
 def test_profiles_bound_to_a_name_are_grouped_active_or_not(busctl_outputs: list[str]) -> None:
     busctl_outputs.append(objects())
-    assert bound_profiles(read_manager().profiles) == {("br0", "bridge"): ["u-2", "u-3"]}
+    assert group_bound_profiles(read_manager_state().profiles) == {("br0", "bridge"): ["u-2", "u-3"]}
 
 
 def test_a_device_has_the_ip_methods_of_its_profile(busctl_outputs: list[str]) -> None:
     busctl_outputs.append(objects())
-    assert read_manager().devices == {
-        "eth0": Managed(100, ("manual", "auto")),
-        "br0": Managed(70, ("disabled", "disabled"), external=True),
+    assert read_manager_state().devices == {
+        "eth0": ManagedDevice(100, ("manual", "auto")),
+        "br0": ManagedDevice(70, ("disabled", "disabled"), external=True),
     }
 
 
 def test_both_programs_run_again_if_a_profile_was_removed_meanwhile(busctl_outputs: list[str]) -> None:
     busctl_outputs.extend([objects(), objects(without="3")])
-    assert bound_profiles(read_manager().profiles) == {("br0", "bridge"): ["u-2"]}
+    assert group_bound_profiles(read_manager_state().profiles) == {("br0", "bridge"): ["u-2"]}
     assert busctl_outputs == []
 
 
 def test_reading_fails_after_several_tries(busctl_outputs: list[str]) -> None:
     busctl_outputs.extend([objects()] * 5)
     with pytest.raises(HostError, match="no such connection"):
-        read_manager()
+        read_manager_state()
 
 
 @pytest.mark.parametrize("program", ["busctl", "nmcli"])
@@ -198,5 +203,5 @@ def test_the_error_names_the_program_that_failed(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(programs, "run", run)
     with pytest.raises(HostError, match=rf"{program}.*: broken pipe\Z") as error:
-        read_manager()
+        read_manager_state()
     assert "/Settings/" not in str(error.value)

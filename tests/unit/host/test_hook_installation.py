@@ -63,7 +63,7 @@ def hook_cli(capfdbinary: Any, *words: str) -> tuple[int, str, str]:
 
 
 def test_a_second_install_changes_nothing(system: System, tmp_path: Path, capfdbinary: Any) -> None:
-    assert hook_installation.wanting()
+    assert hook_installation.is_missing()
     assert hook_cli(capfdbinary, "status")[0] == 1
     code, out, _ = hook_cli(capfdbinary, "install")
     assert code == 0 and out.count("wrote ") == 3
@@ -73,7 +73,7 @@ def test_a_second_install_changes_nothing(system: System, tmp_path: Path, capfdb
     assert put.read_text().startswith("#!/usr/bin/python3 -I\n")
     assert "systemctl restart virtqemud.service" in system.commands
     assert "systemctl restart libvirtd.service" not in system.commands
-    assert not hook_installation.wanting()
+    assert not hook_installation.is_missing()
     system.commands.clear()
     assert "wrote" not in hook_cli(capfdbinary, "install")[1]
     assert not [words for words in system.commands if "restart" in words]
@@ -168,7 +168,7 @@ def test_install_is_refused_without_libvirt_or_root(
     system: System, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path(hook_installation.LIBVIRT).rmdir()
-    assert not hook_installation.wanting()
+    assert not hook_installation.is_missing()
     with pytest.raises(Refused, match="libvirt is not installed"):
         hook_installation.install(lambda _: None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

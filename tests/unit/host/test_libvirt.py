@@ -66,11 +66,11 @@ def test_a_libvirt_that_does_not_answer_is_reported_after_the_timeout(
 def test_the_names_of_running_guests(libvirt_host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """None stands for a host on which libvirt is not running."""
     monkeypatch.setattr(libvirt, "read_libvirt_xml", lambda: libvirt.LibvirtXml((DOMAIN, "<torn")))
-    assert libvirt.running_guests() == ["compute-0-0-0"]
+    assert libvirt.list_running_guests() == ["compute-0-0-0"]
     monkeypatch.setattr(libvirt, "read_libvirt_xml", libvirt.LibvirtXml)
-    assert libvirt.running_guests() == []
+    assert libvirt.list_running_guests() == []
     (libvirt_host / "socket").unlink()
-    assert libvirt.running_guests() is None
+    assert libvirt.list_running_guests() is None
 
 
 class LibvirtError(Exception):

@@ -39,4 +39,4 @@ def test_the_active_profile_is_the_one_that_the_device_refers_to() -> None:
 def test_an_unexpected_reply_is_an_error(monkeypatch: pytest.MonkeyPatch, reply: Any) -> None:
     monkeypatch.setattr(programs, "run_json", lambda *_: reply)
     with pytest.raises(HostError, match="busctl: unexpected reply"):
-        networkmanager_objects.look()
+        networkmanager_objects.read_objects()

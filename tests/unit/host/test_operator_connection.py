@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kvmnet.host import operator_connection
-from kvmnet.host.operator_connection import Connection, ssh_connection
+from kvmnet.host.operator_connection import SshConnection, find_ssh_connection
 from kvmnet.system import links, programs
 from kvmnet.system.errors import HostError
 
@@ -35,7 +35,7 @@ def test_the_connection_is_found_through_sudo(tmp_path: Path) -> None:
     process(tmp_path, 30, 20, "a) (shell", SSH_CONNECTION="::ffff:10.1.1.1 50000 ::ffff:10.1.255.254 22")
     process(tmp_path, 40, 30, "sudo")
     process(tmp_path, 50, 40, "kvmnet")
-    assert ssh_connection(tmp_path, 50) == Connection("10.1.1.1", "10.1.255.254", 100.5)
+    assert find_ssh_connection(tmp_path, 50) == SshConnection("10.1.1.1", "10.1.255.254", 100.5)
 
 
 @pytest.mark.parametrize(
@@ -60,22 +60,22 @@ def test_a_connection_is_as_old_as_its_first_process(
         process(tmp_path, *sshd)
     process(tmp_path, 30, sshds[-1][0], "bash", 171.0, SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
     process(tmp_path, 40, 30, "sudo", 180.0, 30)
-    assert ssh_connection(tmp_path, 40) == Connection("10.1.1.1", "10.1.255.254", opened)
+    assert find_ssh_connection(tmp_path, 40) == SshConnection("10.1.1.1", "10.1.255.254", opened)
 
 
 def test_a_tmux_has_a_connection_opened_at_0_and_a_console_has_none(tmp_path: Path) -> None:
     process(tmp_path, 20, 1, "login")
     process(tmp_path, 21, 20, "bash")
-    assert ssh_connection(tmp_path, 21) is None
+    assert find_ssh_connection(tmp_path, 21) is None
     process(tmp_path, 30, 1, "tmux: server", SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
     process(tmp_path, 40, 30, "bash", SSH_CONNECTION="10.1.1.1 50000 10.1.255.254 22")
-    assert ssh_connection(tmp_path, 40) == Connection("10.1.1.1", "10.1.255.254", 0.0)
+    assert find_ssh_connection(tmp_path, 40) == SshConnection("10.1.1.1", "10.1.255.254", 0.0)
 
 
 def test_a_connection_over_no_network_socket_has_no_addresses(tmp_path: Path) -> None:
     process(tmp_path, 20, 1, "sshd", 5.0)
     process(tmp_path, 30, 20, "bash", SSH_CONNECTION="UNKNOWN 65535 UNKNOWN 65535")
-    assert ssh_connection(tmp_path, 30) == Connection("", "", 5.0)
+    assert find_ssh_connection(tmp_path, 30) == SshConnection("", "", 5.0)
 
 
 @pytest.mark.guarantee("G37")
@@ -84,7 +84,7 @@ def test_a_session_of_cockpit_is_a_connection_without_addresses(tmp_path: Path) 
     process(tmp_path, 21, 20, "cockpit-session")
     process(tmp_path, 22, 21, "cockpit-bridge")
     process(tmp_path, 23, 22, "bash")
-    assert ssh_connection(tmp_path, 23) == Connection("", "", 0.0)
+    assert find_ssh_connection(tmp_path, 23) == SshConnection("", "", 0.0)
 
 
 def test_replies_to_a_peer_leave_by_a_bridge_or_vlan(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def test_replies_to_a_peer_leave_by_a_bridge_or_vlan(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(programs, "run_json", run_json)
     monkeypatch.setattr(links, "read_ip_links", lambda: rows)
-    replies = {peer: operator_connection.way_back(peer, "10.1.255.254") for peer in [*routes, "10.9.0.1"]}
+    replies = {peer: operator_connection.find_reply_path(peer, "10.1.255.254") for peer in [*routes, "10.9.0.1"]}
     assert replies == {
         "10.1.0.9": ("br0", "vnet3"),
         "10.1.0.8": ("br0", ""),

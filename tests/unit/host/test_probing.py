@@ -14,7 +14,7 @@ import pytest
 
 from kvmnet.core.base.probe import Probe
 from kvmnet.host import probing
-from kvmnet.host.probing import ask
+from kvmnet.host.probing import find_replying
 
 HERE = "127.0.0.1"
 
@@ -38,7 +38,7 @@ def listening(port: int = 0) -> Iterator[int]:
 def test_a_listening_tcp_port_replies_and_a_closed_one_does_not() -> None:
     closed = tcp(free_port())
     with listening() as port:
-        assert ask([closed, tcp(port)], 0) == [tcp(port)]
+        assert find_replying([closed, tcp(port)], 0) == [tcp(port)]
 
 
 def test_an_ipv6_target_is_in_brackets() -> None:
@@ -48,7 +48,7 @@ def test_an_ipv6_target_is_in_brackets() -> None:
         pytest.skip("no IPv6 on this machine")
     with server:
         probe = Probe("tcp", f"[::1]:{server.getsockname()[1]}")
-        assert ask([probe], 0) == [probe]
+        assert find_replying([probe], 0) == [probe]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -67,7 +67,7 @@ def test_any_http_status_below_500_is_a_reply(monkeypatch: pytest.MonkeyPatch) -
     with http.server.ThreadingHTTPServer((HERE, 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         probes = [Probe("http", f"http://{HERE}:{server.server_port}/{s}") for s in (200, 302, 404, 499, 500, 503)]
-        assert ask(probes, 0) == probes[:4]
+        assert find_replying(probes, 0) == probes[:4]
         server.shutdown()
 
 
@@ -75,7 +75,7 @@ def test_a_server_that_does_not_speak_http_is_no_reply(monkeypatch: pytest.Monke
     monkeypatch.setitem(probing.TRY, "http", 0.3)
     with listening() as silent, listening() as other:
         probes = [Probe("http", f"http://{HERE}:{silent}/"), Probe("http", f"https://{HERE}:{other}/")]
-        assert ask(probes, 0) == []
+        assert find_replying(probes, 0) == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_any_dns_response_to_the_query_is_a_reply(
         threading.Thread(target=serve, daemon=True).start()
         port = server.getsockname()[1]
         monkeypatch.setitem(probing._TRY_KIND, "dns", lambda probe: probing._probe_dns(probe, port))
-        assert ask([Probe("dns", HERE)], 0) == ([Probe("dns", HERE)] if is_reply else [])
+        assert find_replying([Probe("dns", HERE)], 0) == ([Probe("dns", HERE)] if is_reply else [])
     # RFC 1035: recursion desired, one question, the root's NS in class IN
     assert queries[0][2:] == b"\1\0\0\1\0\0\0\0\0\0\0\0\2\0\1"
 
@@ -115,7 +115,7 @@ def test_a_command_must_end_with_exit_code_0_in_time(tmp_path: Path, monkeypatch
     no = Probe("command", command=("false",))
     absent = Probe("command", command=("/nowhere/at-all",))
     late = Probe("command", command=("sh", "-c", f"(sleep 3; echo late >> {mark}) & sleep 30"))
-    assert ask([yes, no, absent, late], 0) == [yes]
+    assert find_replying([yes, no, absent, late], 0) == [yes]
     time.sleep(2.5)
     assert mark.read_text() == "\n", "the processes of a command are killed with it"
 
@@ -124,7 +124,7 @@ def test_a_command_must_end_with_exit_code_0_in_time(tmp_path: Path, monkeypatch
 def test_probes_run_in_parallel() -> None:
     slow = [Probe("command", command=("sleep", f"0.{n}")) for n in range(5, 10)]
     begin = time.monotonic()
-    assert ask(slow, 5) == slow
+    assert find_replying(slow, 5) == slow
     assert time.monotonic() - begin < 3
 
 
@@ -132,10 +132,10 @@ def test_probes_run_in_parallel() -> None:
 def test_a_probe_is_repeated_until_the_time_is_over() -> None:
     port = free_port()
     begin = time.monotonic()
-    assert ask([tcp(port)], 0.5) == []
+    assert find_replying([tcp(port)], 0.5) == []
     assert 0.3 < time.monotonic() - begin < 3
     replied: list[Probe] = []
-    thread = threading.Thread(target=lambda: replied.extend(ask([tcp(port)], 30)))
+    thread = threading.Thread(target=lambda: replied.extend(find_replying([tcp(port)], 30)))
     thread.start()
     time.sleep(0.5)
     with listening(port):
@@ -144,7 +144,7 @@ def test_a_probe_is_repeated_until_the_time_is_over() -> None:
 
 
 def test_without_probes_there_is_no_wait() -> None:
-    assert ask([], 60) == []
+    assert find_replying([], 60) == []
 
 
 def test_a_probe_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_a_probe_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     begin = time.monotonic()
-    assert ask([Probe("tcp", "far.example.org:22"), Probe("command", command=("true",))], 0) == [
+    assert find_replying([Probe("tcp", "far.example.org:22"), Probe("command", command=("true",))], 0) == [
         Probe("command", command=("true",))
     ]
     assert time.monotonic() - begin < 30

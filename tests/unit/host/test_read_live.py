@@ -9,14 +9,14 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet.core.base.nmstate import State
-from kvmnet.core.live.kernel_only import Managed
-from kvmnet.core.live.live_host import Owned, Profile
+from kvmnet.core.live.kernel_only import ManagedDevice
+from kvmnet.core.live.live_host import ConnectionProfile, Owned
 from kvmnet.host import read_live
-from kvmnet.host.connection_profiles import Manager
+from kvmnet.host.connection_profiles import ManagerState
 from kvmnet.host.read_live import AppliedRecord, read_live_host
 from kvmnet.system import firewalld, programs
 
-STATIC = Managed(100, ("manual", "disabled"))
+STATIC = ManagedDevice(100, ("manual", "disabled"))
 
 
 def wanted(**family: Any) -> State:
@@ -45,20 +45,23 @@ class Source:
     [
         (wanted(), STATIC, [True]),
         (wanted(ipv4={"enabled": True, "dhcp": True}), STATIC, [False]),
-        (wanted(), Managed(100, ("auto", "disabled")), [False]),
+        (wanted(), ManagedDevice(100, ("auto", "disabled")), [False]),
         (None, STATIC, [False]),
     ],
 )
 def test_nmstate_is_asked_only_for_the_kernel_if_that_is_enough(
-    state: Optional[State], device: Managed, kernel_only: list[bool]
+    state: Optional[State], device: ManagedDevice, kernel_only: list[bool]
 ) -> None:
     backend = Source()
-    read_live._read_state(backend, Manager((), {"eth0": device}), state)  # type: ignore[arg-type]
+    read_live._read_state(backend, ManagerState((), {"eth0": device}), state)  # type: ignore[arg-type]
     assert backend.calls == kernel_only
 
 
 def test_the_live_host_has_every_fact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    active, idle = Profile("u-1", "eth0", "bridge", "eth0", "/etc/a"), Profile("u-3", "other", "bridge", "", "/etc/b")
+    active, idle = (
+        ConnectionProfile("u-1", "eth0", "bridge", "eth0", "/etc/a"),
+        ConnectionProfile("u-3", "other", "bridge", "", "/etc/b"),
+    )
     (tmp_path / "00-kvmnet-peth0.link").write_text("[Link]")
     (tmp_path / "10-other.link").write_text("[Link]")
     (tmp_path / "settings").write_text("[device]")
@@ -71,8 +74,8 @@ def test_the_live_host_has_every_fact(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(read_live, "SETTINGS_FILE", str(tmp_path / "settings"))
     source: Any = Source()
     record = AppliedRecord("sha256:1", "{}", {"eth0": Owned("ethernet", False)}, {"interfaces": []}, {"m": "eth0"})
-    devices = {"eth0": Managed(100, ("manual", "auto"))}
-    live = read_live_host(source, source, Manager((active, idle), devices), record)
+    devices = {"eth0": ManagedDevice(100, ("manual", "auto"))}
+    live = read_live_host(source, source, ManagerState((active, idle), devices), record)
     assert (live.profiles, live.idle, live.temporary) == ({"eth0": active}, (idle,), ("2001:db8::7",))
     assert (live.link_files, live.settings) == (
         {"00-kvmnet-peth0.link": "[Link]"},

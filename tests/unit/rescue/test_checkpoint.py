@@ -123,9 +123,9 @@ def test_keyfiles_that_cannot_be_recorded_do_not_stop_the_rollback(
 
 def test_checkpoints_are_read_from_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    assert checkpoint.checkpoints_in_log(log) == []
+    assert checkpoint.read_checkpoints_from_log(log) == []
     log.write_text("[x INFO y] Created checkpoint /org/freedesktop/NetworkManager/Checkpoint/7\nNmstateError: no\n")
-    assert checkpoint.checkpoints_in_log(log) == ["/org/freedesktop/NetworkManager/Checkpoint/7"]
+    assert checkpoint.read_checkpoints_from_log(log) == ["/org/freedesktop/NetworkManager/Checkpoint/7"]
 
 
 @pytest.mark.guarantee("G16")

@@ -21,11 +21,11 @@ def test_changes_that_libvirt_makes_to_guests_are_no_difference(ports: GuestPort
     before = {"guests": links.read_guest_ports()}
     gone = ports.rows.pop("vnet0")
     del ports.rows["macvtap0"]
-    assert (comparison.guest_differences(before), restore.restore_guest_ports(before)) == ([], [])
+    assert (comparison.find_guest_differences(before), restore.restore_guest_ports(before)) == ([], [])
     ports.rows["vnet0"] = {"ifname": "vnet0", "ifindex": 30, "linkinfo": {"info_kind": "tun"}}
-    assert (comparison.guest_differences(before), restore.restore_guest_ports(before)) == ([], [])
+    assert (comparison.find_guest_differences(before), restore.restore_guest_ports(before)) == ([], [])
     ports.rows["vnet0"] = {**gone, "master": "br1"}
-    assert (comparison.guest_differences(before), restore.restore_guest_ports(before)) == ([], [])
+    assert (comparison.find_guest_differences(before), restore.restore_guest_ports(before)) == ([], [])
     assert ports.commands == []
 
 
@@ -33,19 +33,19 @@ def test_a_macvtap_removed_with_its_base_interface_is_a_difference(ports: GuestP
     before = {"guests": links.read_guest_ports()}
     del ports.rows["macvtap0"]
     ports.rows["bond0.2"]["ifindex"] = 40
-    assert comparison.guest_differences(before) == [
+    assert comparison.find_guest_differences(before) == [
         "guests macvtap0: removed when bond0.2 was recreated: restart its guest"
     ]
     assert set(snapshot.select_given_up_macvtaps(before, ["macvtap0", "vnet0"])) == {"macvtap0"}
     ports.add("macvtap0", 41, "macvtap", link="bond0.2")
-    assert comparison.guest_differences(before) == [], "its guest was restarted"
+    assert comparison.find_guest_differences(before) == [], "its guest was restarted"
 
 
 def test_a_snapshot_without_guests_runs_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "run_json", lambda *_: pytest.fail("ip was run"))
     without: list[dict[str, Any]] = [{}, {"guests": {}}]
     for before in without:
-        assert (comparison.guest_differences(before), restore.restore_guest_ports(before)) == ([], [])
+        assert (comparison.find_guest_differences(before), restore.restore_guest_ports(before)) == ([], [])
 
 
 @pytest.mark.guarantee("G10")

@@ -168,9 +168,13 @@ def test_the_path_to_the_gateway_is_activated_first(monkeypatch: pytest.MonkeyPa
 def test_a_tap_that_lost_its_bridge_is_attached_again_with_the_bridges_settings(ports: GuestPorts) -> None:
     before = {"guests": links.read_guest_ports()}
     assert set(before["guests"]) == {"vnet0", "macvtap0"}
-    assert (comparison.guest_differences(before), restore.restore_guest_ports(before), ports.commands) == ([], [], [])
+    assert (comparison.find_guest_differences(before), restore.restore_guest_ports(before), ports.commands) == (
+        [],
+        [],
+        [],
+    )
     ports.detach("vnet0")
-    assert comparison.guest_differences(before) == ["guests vnet0: was a port of br0, is a port of no bridge"]
+    assert comparison.find_guest_differences(before) == ["guests vnet0: was a port of br0, is a port of no bridge"]
     bridge = ports.rows.pop("br0")
     assert restore.restore_guest_ports(before) == [], "the bridge does not exist yet"
     ports.rows["br0"] = {**bridge, "ifindex": 99}
@@ -180,7 +184,7 @@ def test_a_tap_that_lost_its_bridge_is_attached_again_with_the_bridges_settings(
         "vnet0 type bridge_slave learning off",
         "vnet0 type bridge_slave isolated on",
     ]
-    assert comparison.guest_differences(before) == []
+    assert comparison.find_guest_differences(before) == []
 
 
 def test_the_mtu_of_upper_devices_is_restored(ports: GuestPorts) -> None:
@@ -224,5 +228,5 @@ def test_the_port_of_a_container_is_restored_too(ports: GuestPorts) -> None:
     ports.rows["veth1"]["linkinfo"] = {**ports.rows["vnet0"]["linkinfo"], "info_kind": "veth"}
     before = {"guests": links.read_guest_ports()}
     ports.detach("veth1")
-    assert comparison.guest_differences(before) == ["guests veth1: was a port of br0, is a port of no bridge"]
+    assert comparison.find_guest_differences(before) == ["guests veth1: was a port of br0, is a port of no bridge"]
     assert restore.restore_guest_ports(before) == ["veth1"]

@@ -28,7 +28,7 @@ def test_after_a_boot_state_that_was_only_in_memory_is_not_expected(monkeypatch:
     seen = {"links": now["links"], "profiles": [*networkmanager.list_profiles(), *wired]}
     monkeypatch.setattr(
         comparison,
-        "file_differences",
+        "find_file_differences",
         lambda _: ["file /run/c: did not exist before", "file /etc/a: does not exist any more"],
     )
     monkeypatch.setattr(

@@ -165,10 +165,10 @@ def test_a_keyfile_without_uuid_is_restored(keyfiles: Path, monkeypatch: pytest.
     file.write_text("[connection]\nid=office\n")
     before = snapshot_keyfiles(keyfiles, monkeypatch, office="ab-1")
     file.write_text("[connection]\nid=office\nuuid=ab-1\ncontroller=br0\n")
-    assert comparison.file_differences(before) == [f"file {file}: differs in data"]
+    assert comparison.find_file_differences(before) == [f"file {file}: differs in data"]
     assert undo.UNDO["files"](keyfiles.parent / "open", {"uuids": ["ab-1"]}) == "1 restored"
     assert file.read_text() == "[connection]\nid=office\n"
-    assert comparison.file_differences(before) == []
+    assert comparison.find_file_differences(before) == []
 
 
 @pytest.mark.guarantee("G12")
@@ -182,10 +182,10 @@ def test_a_keyfile_that_is_not_in_the_snapshot_is_moved_beside_the_journal(
     for text in ("uuid=AB-1\n", "uuid=ab-1\nother\n", "uuid=ab-1\nother\n"):
         file.write_text(text)
         file.chmod(0o600)
-        assert comparison.file_differences(before) == [f"file {file}: did not exist before"]
+        assert comparison.find_file_differences(before) == [f"file {file}: did not exist before"]
         result = undo.UNDO["files"](folder, {"uuids": ["ab-1"]})
         assert result.startswith(f"0 restored; {file} did not exist before, moved to aside/")
-        assert (comparison.file_differences(before), list(keyfiles.iterdir())) == ([], [])
+        assert (comparison.find_file_differences(before), list(keyfiles.iterdir())) == ([], [])
     assert (place.read_text(), place.stat().st_mode & 0o777) == ("uuid=AB-1\n", 0o600)
     assert sorted(p.name for p in place.parent.iterdir()) == [place.name, f"{place.name}.1"]
 
@@ -207,7 +207,7 @@ def test_a_keyfile_that_cannot_be_moved_aside_does_not_stop_the_rest(
 
     monkeypatch.setattr(files, "write_file", refuse_aside)
     undo.UNDO["files"](folder, {"uuids": ["ab-1"]})
-    assert (was.read_text(), comparison.file_differences(before)) == ("uuid=ab-1\n", [])
+    assert (was.read_text(), comparison.find_file_differences(before)) == ("uuid=ab-1\n", [])
     assert (keyfiles / ".office.nmconnection.kvmnet-aside").read_text() == "uuid=ab-1\nmine\n"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Optional
 
 from kvmnet.core.base.probe import Probe
-from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.pipeline import load
@@ -88,7 +88,7 @@ def bond_seeds(
         state=state,
         links={link.name: link for link in (*(Link(name, mac, None) for name, mac in macs.items()), *links)},
         profiles={
-            name: Profile(f"u-{name}", name, "802-3-ethernet", name, f"{KEYFILES}/{name}.nmconnection", name)
+            name: ConnectionProfile(f"u-{name}", name, "802-3-ethernet", name, f"{KEYFILES}/{name}.nmconnection", name)
             for name in (addressed,)
             if name
         },
@@ -140,8 +140,10 @@ def live() -> Live:
         state={},
         links={"peth0": Link("peth0", MAC, None), "eth0": Link("eth0", None, "bridge")},
         profiles={
-            "peth0": Profile("u-1", "peth0", "802-3-ethernet", "peth0", KEYFILE),
-            "eth0": Profile("u-2", "eth0", "bridge", "eth0", "/etc/NetworkManager/system-connections/b.nmconnection"),
+            "peth0": ConnectionProfile("u-1", "peth0", "802-3-ethernet", "peth0", KEYFILE),
+            "eth0": ConnectionProfile(
+                "u-2", "eth0", "bridge", "eth0", "/etc/NetworkManager/system-connections/b.nmconnection"
+            ),
         },
         zones={"eth0": "trusted", "peth0": "trusted"},
         owned={"eth0": Owned("linux-bridge", True, "u-2"), "peth0": Owned("ethernet", False, "u-9")},
@@ -168,9 +170,9 @@ def adopt_later(state: Path) -> None:
     )
 
 
-def active_profile(name: str) -> Profile:
+def active_profile(name: str) -> ConnectionProfile:
     """The profile that is active on an interface."""
-    return Profile(f"u-{name}", name, "x", name, f"/etc/{name}")
+    return ConnectionProfile(f"u-{name}", name, "x", name, f"/etc/{name}")
 
 
 def assert_steps_match_the_table(steps: list[Step]) -> None:

@@ -11,7 +11,14 @@ import pytest
 
 from kvmnet.system import clock, units
 from kvmnet.system.journal import Journal
-from kvmnet.transaction.history import adopted, away_at_most, before_the_last, ended, opened, waits_since
+from kvmnet.transaction.history import (
+    away_at_most,
+    find_adopted_macs,
+    find_confirmation_start,
+    read_history,
+    read_open_transaction,
+    read_previous_bundle,
+)
 
 Event = dict[str, Any]
 
@@ -124,14 +131,14 @@ def test_the_open_transaction_tells_how_long_a_confirmation_is_accepted(
     begun = event(100, "do", step=0, op="confirm", title="wait", seconds=120, until=250)
     lines = [event(90, "begin", steps=["wait"]), begun]
     (tmp_path / "open" / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    transaction = opened(tmp_path)
+    transaction = read_open_transaction(tmp_path)
     assert transaction is not None
     assert (transaction.step, transaction.confirm_left, transaction.left) == ("wait", 70.0, 100.0)
-    assert waits_since(tmp_path) == 100.0
+    assert find_confirmation_start(tmp_path) == 100.0
     Journal(tmp_path / "open").append("done", step=0)
-    transaction = opened(tmp_path)
+    transaction = read_open_transaction(tmp_path)
     assert transaction is not None and transaction.confirm_left is None
-    assert waits_since(tmp_path) is None
+    assert find_confirmation_start(tmp_path) is None
 
 
 def test_the_history_is_read_from_the_journals(tmp_path: Path) -> None:
@@ -162,13 +169,13 @@ def test_the_history_is_read_from_the_journals(tmp_path: Path) -> None:
         {"event": "end", "outcome": "rolled back", "verified": True},
     ]
     past("3", undone, {"adopts": ["m3"]}, {"nmstate.yml": "the second"})
-    ended_changes = [(one.id, one.outcome, one.verified, one.why, one.away, one.kept) for one in ended(tmp_path)]
+    ended_changes = [(one.id, one.outcome, one.verified, one.why, one.away, one.kept) for one in read_history(tmp_path)]
     assert ended_changes == [
         ("1", "kept", None, None, 0.3, True),
         ("2", "kept", None, None, 0.3, True),
         ("3", "rolled back", True, "no reply", None, False),
     ]
-    assert adopted(tmp_path) == {"m1", "m2"}
-    assert before_the_last(tmp_path) == {"nmstate.yml": "the first"}
+    assert find_adopted_macs(tmp_path) == {"m1", "m2"}
+    assert read_previous_bundle(tmp_path) == {"nmstate.yml": "the first"}
     past("4", kept, {"removes": True}, {})
-    assert adopted(tmp_path) == set()
+    assert find_adopted_macs(tmp_path) == set()

@@ -22,7 +22,7 @@ from kvmnet.transaction import (
     launch,
     safeguards,
 )
-from kvmnet.transaction.history import ended
+from kvmnet.transaction.history import read_history
 from kvmnet.transaction.prepare import Prepared
 from tests.unit.transaction.samples import PROGRAM, raising
 
@@ -65,27 +65,27 @@ def test_a_removal_has_ended_when_its_worker_has(tmp_path: Path, monkeypatch: py
     for identity, removes in (("T", True), ("U", False)):
         (tmp_path / "history" / identity).mkdir(parents=True)
         (tmp_path / "history" / identity / "transaction.json").write_text(json.dumps({"removes": removes}))
-        launch.wait_closed(tmp_path, identity, launch.KEPT)
-    launch.wait_closed(tmp_path, "T", launch.ROLLED_BACK)
+        launch.wait_until_closed(tmp_path, identity, launch.KEPT)
+    launch.wait_until_closed(tmp_path, "T", launch.ROLLED_BACK)
     assert asked == [launch.unit_name("T")] * 3
 
 
 @pytest.mark.guarantee("G07")
 def test_an_open_transaction_refuses_the_next(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
-    with pytest.raises(Refused, match="a transaction is open") as refused, launch.state_directory(tmp_path):
+    with pytest.raises(Refused, match="a transaction is open") as refused, launch.lock_state_folder(tmp_path):
         pass
     assert refused.value.hint is not None and "rescue.pyz" in refused.value.hint
 
 
 def test_two_commands_at_once_are_refused(tmp_path: Path) -> None:
     with (
-        launch.state_directory(tmp_path),
+        launch.lock_state_folder(tmp_path),
         pytest.raises(Refused, match="another kvmnet"),
-        launch.state_directory(tmp_path),
+        launch.lock_state_folder(tmp_path),
     ):
         pass
-    with launch.state_directory(tmp_path) as path:
+    with launch.lock_state_folder(tmp_path) as path:
         assert path.stat().st_mode & 0o777 == 0o700
 
 
@@ -154,7 +154,7 @@ def test_an_id_sorts_after_the_history_even_when_the_clock_was_set_back(
         (tmp_path / "history" / name).mkdir(parents=True)
     assert launch.open_transaction(tmp_path, prepared, PROGRAM) == f"{stamp}-{os.getpid()}"
     closing.close_transaction(tmp_path, "kept")
-    assert [one.id for one in ended(tmp_path)] == [f"{stamp}-{os.getpid()}"]
+    assert [one.id for one in read_history(tmp_path)] == [f"{stamp}-{os.getpid()}"]
     assert max((tmp_path / "history").iterdir()).name.startswith(stamp)
 
 
@@ -237,11 +237,11 @@ def test_a_bug_is_not_hidden_and_leaves_nothing(
 
 def test_a_state_folder_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Refused) as refused, launch.state_directory(tmp_path / "file" / "kvmnet"):
+    with pytest.raises(Refused) as refused, launch.lock_state_folder(tmp_path / "file" / "kvmnet"):
         pass
     assert refused.value.code == "KVN509"
 
 
 def test_an_error_under_the_lock_is_not_reported_as_an_error_of_the_lock(tmp_path: Path) -> None:
-    with pytest.raises(BlockingIOError), launch.state_directory(tmp_path):
+    with pytest.raises(BlockingIOError), launch.lock_state_folder(tmp_path):
         raise BlockingIOError("another one's")

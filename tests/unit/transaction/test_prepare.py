@@ -17,9 +17,9 @@ from kvmnet.core.live.running_guests import GuestNic, Running, RunningGuest
 from kvmnet.core.planning.changes import Change
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.rendering.bundle import Bundle
-from kvmnet.host.operator_connection import Connection
+from kvmnet.host.operator_connection import SshConnection
 from kvmnet.transaction import prepare
-from kvmnet.transaction.prepare import Wishes, check_refusals
+from kvmnet.transaction.prepare import ChangeOptions, check_refusals
 from tests.unit.core.samples import (
     NIC_LINE,
     VNET0,
@@ -38,7 +38,7 @@ def test_a_refusal_reports_what_would_happen_to_every_guest(make_bundle: Any) ->
     nics = (RunningGuest("a", (GuestNic("bridge", "vnet5"),)), RunningGuest("b", (GuestNic("bridge", "vnet0"),)))
     live = live_of(make_bundle(), VNET0, VNET5, running=Running(guests=nics))
     with pytest.raises(Refused) as error:
-        check_refusals(assess(make_bundle(NIC_LINE), live), Wishes())
+        check_refusals(assess(make_bundle(NIC_LINE), live), ChangeOptions())
     assert error.value.lines()[-2:] == [
         "guest a, vnet5 on br-eth0.5: disconnected: br-eth0.5 is removed",
         "untouched guests: b",
@@ -49,7 +49,7 @@ def test_a_refusal_reports_what_would_happen_to_every_guest(make_bundle: Any) ->
 def test_without_libvirts_reply_the_owner_of_a_device_is_unknown(make_bundle: Any) -> None:
     live = live_of(make_bundle(), VNET0, VNET5, running=Running(problem="no answer within 8 s"))
     with pytest.raises(Refused) as error:
-        check_refusals(assess(make_bundle(NIC_LINE), live), Wishes())
+        check_refusals(assess(make_bundle(NIC_LINE), live), ChangeOptions())
     assert "vnet5 (guest unknown: libvirt is not available) would be disconnected" in error.value.message
     lines = "\n".join(error.value.also)
     assert "vnet5 (guest unknown: libvirt is not available) on br-eth0.5" in lines
@@ -72,10 +72,10 @@ def texts(probes: Sequence[Probe]) -> list[str]:
 
 def test_the_operators_host_is_probed_by_root_unless_it_is_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other users cannot use raw sockets."""
-    monkeypatch.setattr(prepare, "ask", lambda probes, _: list(probes))
+    monkeypatch.setattr(prepare, "find_replying", lambda probes, _: list(probes))
     monkeypatch.setattr("os.geteuid", lambda: 0)
     here = Live("h", with_gateway("10.1.1.1"), {}, {})
-    outside, itself = Connection("10.9.0.9", "10.1.0.5", 0.0), Connection("10.1.0.5", "10.1.0.5", 0.0)
+    outside, itself = SshConnection("10.9.0.9", "10.1.0.5", 0.0), SshConnection("10.1.0.5", "10.1.0.5", 0.0)
     for connection, asked in ((outside, ["10.1.1.1", "10.9.0.9"]), (itself, ["10.1.1.1"]), (None, ["10.1.1.1"])):
         assert texts(prepare._probe(with_gateway("10.1.1.1"), here, connection).must) == asked
     monkeypatch.setattr("os.geteuid", lambda: 1000)
@@ -100,9 +100,9 @@ def test_a_confirmation_is_needed_when_the_operators_path_changes_unless_set_oth
     here, bundle = Live("h", {"interfaces": [BRIDGE]}, {}, {}), Bundle("c", "h", "rocks", (), {})
     changes = (Change("change", "eth0"),)
     plan = Plan(bundle, state={"interfaces": [{"name": "eth0"}]}, changes=changes)
-    wishes = Wishes(confirm=said)
-    assert prepare._seconds_to_confirm(wishes, plan, here, Connection("10.1.1.1", "10.1.255.254", 1.0)) == touched
-    for another in (Connection("192.0.2.1", "192.0.2.7", 1.0), None):
+    wishes = ChangeOptions(confirm=said)
+    assert prepare._seconds_to_confirm(wishes, plan, here, SshConnection("10.1.1.1", "10.1.255.254", 1.0)) == touched
+    for another in (SshConnection("192.0.2.1", "192.0.2.7", 1.0), None):
         assert (
             prepare._seconds_to_confirm(wishes, plan, Live("h", {"interfaces": [BRIDGE, ETH9]}, {}, {}), another)
             == untouched
@@ -112,13 +112,13 @@ def test_a_confirmation_is_needed_when_the_operators_path_changes_unless_set_oth
 @pytest.mark.guarantee("G37")
 def test_an_unknown_connection_needs_a_confirmation_when_an_interface_changes() -> None:
     """Such as one through a web console (cockpit)."""
-    here, unknown = Live("h", {"interfaces": [BRIDGE]}, {}, {}), Connection("", "", 0.0)
+    here, unknown = Live("h", {"interfaces": [BRIDGE]}, {}, {}), SshConnection("", "", 0.0)
     changed = Plan(
         Bundle("c", "h", "rocks", (), {}),
         state={"interfaces": [{"name": "eth0"}]},
         changes=(Change("change", "x"),),
     )
-    assert prepare._seconds_to_confirm(Wishes(), changed, here, unknown) == prepare.CONFIRM_WITHIN
+    assert prepare._seconds_to_confirm(ChangeOptions(), changed, here, unknown) == prepare.CONFIRM_WITHIN
     assert prepare._operators_host(unknown) == []
     recorded = Plan(changed.bundle, record=True)
-    assert prepare._seconds_to_confirm(Wishes(), recorded, here, unknown) == 0, "no interface changes"
+    assert prepare._seconds_to_confirm(ChangeOptions(), recorded, here, unknown) == 0, "no interface changes"

@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 
 from kvmnet.core.base.errors import Refused
-from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.planning.changes import Change, FileRestored
 from kvmnet.core.planning.plan import make_plan
-from kvmnet.core.refusals import GIVING_BACK
-from kvmnet.core.reporting.report import plan_text
-from kvmnet.transaction.history import ended
+from kvmnet.core.refusals import REMOVAL_CODES
+from kvmnet.core.reporting.report import format_plan
+from kvmnet.transaction.history import read_history
 from kvmnet.transaction.original_host import find_original
-from kvmnet.transaction.removal_plan import given_back, plan_removal
+from kvmnet.transaction.removal_plan import find_restored_interfaces, plan_removal
 from tests.unit.core.samples import judge, notes_of
 from tests.unit.transaction.samples import BUNDLE, KEYFILE, LINK, MAC, active_profile, file, live, write_history
 
 
 def test_the_plan_lists_what_is_removed_renamed_and_restored(state: Path) -> None:
     plan = plan_removal(BUNDLE, find_original(state), live())
-    assert plan_text(plan).splitlines() == [
+    assert format_plan(plan).splitlines() == [
         "vm-container-0-0: 4 changes to make",
         "  - remove eth0: created by kvmnet",
         f"  > rename peth0: to eth0, the NIC with MAC {MAC}",
@@ -41,13 +41,13 @@ def test_the_plan_lists_what_the_administrator_has_changed_since(state: Path) ->
     profiles = [{"uuid": f"u-{path}", "device": None, "file": path, "id": ""} for path in (gone, other, same)]
     write_history(state, "3", snapshot={"files": before, "profiles": profiles})
     original = find_original(state)
-    day = time.strftime("%Y-%m-%d", time.localtime(ended(state)[-1].at))
+    day = time.strftime("%Y-%m-%d", time.localtime(read_history(state)[-1].at))
     current = {record["path"]: record for record in original.snapshot["files"]}
     current |= {gone: file(gone, None), other: {**current[other], "mode": 420}, added: file(added, "x")}
     current |= {KEYFILE: file(KEYFILE, "ours"), LINK: file(LINK, "ours"), name: file(name, "new\n")}
     host = replace(live(), state={"hostname": {"config": "new"}})
     plan = plan_removal(BUNDLE, original, host, current)
-    assert plan_text(plan).splitlines()[5:] == [
+    assert format_plan(plan).splitlines()[5:] == [
         "  ~ change hostname: new -> old",
         f"  + add {gone}: it is restored as it was on {day}",
         f"  ~ change {other}: it is restored as it was on {day}",
@@ -61,22 +61,26 @@ def test_the_plan_lists_what_the_administrator_has_changed_since(state: Path) ->
 
 def test_a_second_profile_for_the_nic_is_not_reported(state: Path) -> None:
     """The original profile is active again; the other one matched the NIC before kvmnet too."""
-    host = replace(live(), idle=(Profile("u-9", "office", "802-3-ethernet", "", KEYFILE),))
+    host = replace(live(), idle=(ConnectionProfile("u-9", "office", "802-3-ethernet", "", KEYFILE),))
     assert notes_of(plan_removal(BUNDLE, find_original(state), host), host) == []
     assert notes_of(make_plan(BUNDLE, host), host) != []
 
 
 def test_applied_and_restored_interfaces_are_touched(state: Path) -> None:
     original = replace(find_original(state), active={"bond0": "u-3"})
-    assert given_back(BUNDLE, original) == {"bond0", *(i["name"] for i in BUNDLE.state["interfaces"]), "eth0"}
+    assert find_restored_interfaces(BUNDLE, original) == {
+        "bond0",
+        *(i["name"] for i in BUNDLE.state["interfaces"]),
+        "eth0",
+    }
 
 
 def test_only_another_tools_checkpoint_refuses_a_removal_of_this_host(state: Path) -> None:
     host = live()
-    assert judge(plan_removal(BUNDLE, find_original(state), host), host, among=GIVING_BACK) == []
+    assert judge(plan_removal(BUNDLE, find_original(state), host), host, among=REMOVAL_CODES) == []
     plan, changed = plan_removal(BUNDLE, find_original(state), host), replace(host, checkpoints=("/1",))
     with pytest.raises(Refused, match="open checkpoint of another tool"):
-        judge(plan, changed, among=GIVING_BACK)
+        judge(plan, changed, among=REMOVAL_CODES)
 
 
 def test_a_missing_nic_is_refused(state: Path) -> None:
@@ -100,12 +104,12 @@ def test_another_tools_vlan_on_a_nic_to_be_renamed_is_refused(state: Path) -> No
     host = live()
     plan = plan_removal(BUNDLE, find_original(state), host)
     with_hook = replace(host, links={**host.links, "peth0.2": Link("peth0.2", None, "vlan", base="peth0")})
-    assert judge(plan, with_hook, among=GIVING_BACK) == []
+    assert judge(plan, with_hook, among=REMOVAL_CODES) == []
     foreign = replace(with_hook, profiles={**host.profiles, "peth0.2": active_profile("peth0.2")})
     with pytest.raises(Refused, match=r"vlan peth0\.2 is on peth0, which would be renamed to eth0") as refused:
-        judge(plan, foreign, among=GIVING_BACK)
+        judge(plan, foreign, among=REMOVAL_CODES)
     assert refused.value.hint == "nmcli connection modify u-peth0.2 vlan.parent eth0, and --allow KVN528"
-    assert [r.code for r in judge(plan, foreign, ("KVN528",), GIVING_BACK)] == ["KVN528"]
+    assert [r.code for r in judge(plan, foreign, ("KVN528",), REMOVAL_CODES)] == ["KVN528"]
 
 
 @pytest.mark.guarantee("G52")
@@ -125,10 +129,10 @@ def test_interfaces_of_another_tool_are_neither_removed_nor_disconnected(state: 
     original = find_original(state)
     plan = plan_removal(BUNDLE, original, host)
     assert {change.name for change in plan.changes if change.kind == "remove"} == {"eth0", "br6", LINK}
-    assert judge(plan, host, among=GIVING_BACK) == []
+    assert judge(plan, host, among=REMOVAL_CODES) == []
     with_vlan = {**host.links, "br6.7": Link("br6.7", None, "vlan", base="br6")}
     with pytest.raises(Refused, match=r"br6 would be removed but is in use by br6\.7"):
-        judge(plan, replace(host, links=with_vlan), among=GIVING_BACK)
+        judge(plan, replace(host, links=with_vlan), among=REMOVAL_CODES)
     over = {**host.links, "br6": replace(host.links["br6"], master="br5")}
     with pytest.raises(Refused, match="br6 would be removed but is in use by br5"):
-        judge(plan, replace(host, links=over), among=GIVING_BACK)
+        judge(plan, replace(host, links=over), among=REMOVAL_CODES)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from kvmnet.core.base.probe import Probe
-from kvmnet.core.live.live_host import Link, Owned, Profile
-from kvmnet.core.reporting.report import plan_text
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Owned
+from kvmnet.core.reporting.report import format_plan
 from kvmnet.transaction.original_host import find_original
 from kvmnet.transaction.removal_plan import plan_removal
 from kvmnet.transaction.removal_steps import compile_removal
@@ -65,7 +65,7 @@ def test_profiles_of_interfaces_that_are_down_are_deleted(state: Path) -> None:
         profiles={**host.profiles, "br6": replace(active_profile("br6"), uuid="u-theirs")},
         idle=(
             *(replace(active_profile(name), device="") for name in ("br5", "br6")),
-            Profile("u-x", "br7", "bridge", "", "/x"),
+            ConnectionProfile("u-x", "br7", "bridge", "", "/x"),
         ),
         owned={**host.owned, **{n: Owned("linux-bridge", True, f"u-{n}") for n in ("br5", "br6", "br7")}},
     )
@@ -73,7 +73,7 @@ def test_profiles_of_interfaces_that_are_down_are_deleted(state: Path) -> None:
     plan = plan_removal(BUNDLE, original, host)
     assert (
         "  - remove /etc/br5: the connection profile of br5, which is inactive and was created by kvmnet\n"
-        in plan_text(plan)
+        in format_plan(plan)
     )
     steps = compile_removal(plan, original, host, (), [], 0)
     first, before_all = steps[1], steps[0]

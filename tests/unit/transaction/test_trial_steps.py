@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmnet.core.live.live_host import Link, Profile
+from kvmnet.core.live.live_host import ConnectionProfile, Link
 from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.pipeline import load
@@ -97,7 +97,10 @@ def bond_without_options(tmp_path: Path, **options: str) -> list[Step]:
         live,
         state={**live.state, "interfaces": [*live.state["interfaces"], bond]},
         links={**live.links, "bond0": Link("bond0", None, "bond")},
-        profiles={**live.profiles, "bond0": Profile("u-b", "bond0", "bond", "bond0", f"{KEYFILES}/b.nmconnection")},
+        profiles={
+            **live.profiles,
+            "bond0": ConnectionProfile("u-b", "bond0", "bond", "bond0", f"{KEYFILES}/b.nmconnection"),
+        },
     )
     plan = replace(make_plan(bundle, live), dropped={"bond0": ("primary", "miimon")})
     return compile_steps(plan, live, {("bond0", "bond"): ["u-b"]}, Terms(120))

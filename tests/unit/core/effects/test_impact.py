@@ -203,7 +203,7 @@ def test_a_removal_of_kvmnet_disconnects_guests_on_its_bridge(make_bundle: Any) 
     plan = plan_removal(rocks, original, live)
     assert outcomes(plan, live) == [("g", DISCONNECTED, "eth0 is removed")]
     with pytest.raises(Refused) as error:
-        judge(plan, live, among=refusals.GIVING_BACK)
+        judge(plan, live, among=refusals.REMOVAL_CODES)
     assert error.value.code == "KVN527"
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.live.live_host import UNREADABLE, Profile
+from kvmnet.core.live.live_host import UNREADABLE, ConnectionProfile
 from kvmnet.core.planning.plan import make_plan
-from kvmnet.core.reporting.report import plan_markdown, plan_text
+from kvmnet.core.reporting.report import format_plan, format_plan_markdown
 from kvmnet.pipeline import load
 from tests.unit.core.samples import KEYFILES, MAC, after, before, notes_of, with_leaving
 
@@ -138,7 +138,7 @@ def test_an_empty_plan_has_no_note_about_leases() -> None:
 
 
 def test_another_profile_of_the_same_priority_that_matches_is_noted() -> None:
-    second = Profile("u-9", "office", "802-3-ethernet", "", f"{KEYFILES}/office.nmconnection")
+    second = ConnectionProfile("u-9", "office", "802-3-ethernet", "", f"{KEYFILES}/office.nmconnection")
     live = replace(before(), idle=(second,))
     words = (
         "the connection profile office (u-9) also matches eth0: once it has been activated, NetworkManager prefers it "
@@ -196,8 +196,8 @@ def test_a_plan_of_another_user_than_root_is_noted_as_incomplete() -> None:
     words = "this plan leaves out what left the definition: only root can read the applied bundle; run as root"
     assert plan.empty and notes_of(plan, live) == [words]
     told = [f"note: {words}"]
-    assert plan_text(plan, told) == f"vm-container-0-0: nothing to do, as far as kvmnet can see\nnote: {words}\n"
-    assert plan_markdown(plan, notes=told) == (
+    assert format_plan(plan, told) == f"vm-container-0-0: nothing to do, as far as kvmnet can see\nnote: {words}\n"
+    assert format_plan_markdown(plan, notes=told) == (
         f"### vm-container-0-0: nothing to do, as far as kvmnet can see\n\n- note: {words}\n"
     )
     first = replace(before(), applied=UNREADABLE)

@@ -8,7 +8,7 @@ import pytest
 
 from kvmnet import pipeline
 from kvmnet.core.definition.document import Source
-from kvmnet.core.guests.guest_migration import Migration, move_of
+from kvmnet.core.guests.guest_migration import Migration, check_migration
 
 DEFINITION = """kvmnet: 1
 cluster: rocks
@@ -34,7 +34,7 @@ guests:
 def migration(guest: str, host: str, text: str = DEFINITION) -> Migration:
     definition = pipeline.check([Source("f.yaml", text)])
     assert definition.ok and definition.cluster is not None, definition.problems
-    return move_of(definition.cluster, definition.cluster.guests[guest], definition.cluster.hosts[host])
+    return check_migration(definition.cluster, definition.cluster.guests[guest], definition.cluster.hosts[host])
 
 
 @pytest.mark.parametrize(

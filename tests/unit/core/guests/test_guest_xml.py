@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmnet.core.guests.guest_xml import DomainError, interface_xml, interfaces_xml, merge
+from kvmnet.core.guests.guest_xml import DomainError, format_interface, format_interfaces, merge
 from kvmnet.core.views.host_view import GuestPortView
 
 M1, M2, M3 = "36:77:6e:c0:00:01", "36:77:6e:c0:00:02", "36:77:6e:c0:00:03"
@@ -60,7 +60,7 @@ def nics(domain: bytes) -> list[dict[str, str]]:
 
 def test_a_port_on_a_bridge_has_type_bridge_with_or_without_a_vlan() -> None:
     for port in (BRIDGE, TAGGED_BRIDGE):
-        assert interface_xml(port) == (
+        assert format_interface(port) == (
             "<interface type='bridge'>\n"
             f"  <mac address='{M1}'/>\n"
             f"  <source bridge='{port.device}'/>\n"
@@ -70,18 +70,18 @@ def test_a_port_on_a_bridge_has_type_bridge_with_or_without_a_vlan() -> None:
 
 
 def test_a_macvtap_on_demand_is_created_by_libvirt() -> None:
-    assert interface_xml(ON_DEMAND) == (
+    assert format_interface(ON_DEMAND) == (
         "<interface type='direct'>\n"
         f"  <mac address='{M2}'/>\n"
         "  <source dev='peth0.2' mode='bridge'/>\n"
         "  <model type='virtio'/>\n"
         "</interface>\n"
     )
-    assert "created and named by libvirt" in interface_xml(ON_DEMAND, note=True)
+    assert "created and named by libvirt" in format_interface(ON_DEMAND, note=True)
 
 
 def test_a_macvtap_from_boot_is_not_managed_by_libvirt() -> None:
-    assert interface_xml(FROM_BOOT) == (
+    assert format_interface(FROM_BOOT) == (
         "<interface type='ethernet'>\n"
         f"  <mac address='{M3}'/>\n"
         "  <target dev='mvt-c00003' managed='no'/>\n"
@@ -92,7 +92,7 @@ def test_a_macvtap_from_boot_is_not_managed_by_libvirt() -> None:
 
 def test_two_nics_on_one_vlan_are_both_printed_in_order() -> None:
     second = GuestPortView("g", "36:77:6e:c0:00:09", "tenant", "peth0.2", 2, "mvt-c00009", "bridge", False)
-    text = interfaces_xml([FROM_BOOT, second, BRIDGE, ON_DEMAND])
+    text = format_interfaces([FROM_BOOT, second, BRIDGE, ON_DEMAND])
     found = nics(f"<domain><devices>{text}</devices></domain>".encode())
     assert [nic["mac address"] for nic in found] == [M3, second.mac, M1, M2]
     assert [nic.get("source dev") for nic in found] == [None, "peth0.2", None, "peth0.2"]
@@ -101,7 +101,7 @@ def test_two_nics_on_one_vlan_are_both_printed_in_order() -> None:
 @pytest.mark.parametrize("network", ["a--b<&'", "a---b", "a----", "-"])
 def test_names_are_escaped_in_attributes_and_comments(network: str) -> None:
     port = GuestPortView("g", M1, network, "x'<&>", None)
-    text = interface_xml(port, note=True)
+    text = format_interface(port, note=True)
     assert nics(f"<domain><devices>{text}</devices></domain>".encode())[0]["source bridge"] == "x'<&>"
 
 
@@ -157,7 +157,7 @@ def test_a_merge_removes_settings_of_another_switch(port: GuestPortView) -> None
 def test_settings_of_another_switch_are_removed_from_a_nic_that_is_connected_correctly(
     port: GuestPortView, other: str
 ) -> None:
-    domain = f"<domain><devices>{interface_xml(port)}</devices></domain>".replace("'", '"').encode()
+    domain = f"<domain><devices>{format_interface(port)}</devices></domain>".replace("'", '"').encode()
     with_it = domain.replace(b"</interface>", f"  {other}\n</interface>".encode())
     assert merge(with_it, [port]).text == domain
 
@@ -187,7 +187,7 @@ PASST = """<interface type='user'>
 @pytest.mark.parametrize("port", [BRIDGE, ON_DEMAND, FROM_BOOT])
 def test_elements_of_the_old_type_are_removed(port: GuestPortView) -> None:
     """libvirt rejects a domain with managed, vfio or passt on a NIC of another type."""
-    tag, _, plug = (line.strip() for line in interface_xml(port).splitlines()[:3])
+    tag, _, plug = (line.strip() for line in format_interface(port).splitlines()[:3])
     assert merge(in_domain(HOSTDEV, port), [port]).text == in_domain(
         f"""{tag}
       {plug}
@@ -286,7 +286,7 @@ def test_a_nic_with_only_a_mac_gets_its_connection_and_model() -> None:
         (b"<?xml version='1.0' encoding='euc-jp'?><domain><devices/></domain>", "not UTF-8"),
         (b"<domain><devices><interface/></devices></domain>", "without a type"),
         (
-            f"<domain><devices>{interface_xml(BRIDGE)}{interface_xml(BRIDGE)}</devices></domain>".encode(),
+            f"<domain><devices>{format_interface(BRIDGE)}{format_interface(BRIDGE)}</devices></domain>".encode(),
             "two NICs with MAC",
         ),
     ],

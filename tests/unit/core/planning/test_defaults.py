@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.planning.defaults import completed, find_dropped_options
-from kvmnet.core.planning.expected_readback import expectations
+from kvmnet.core.planning.defaults import complete_with_defaults, find_dropped_options
+from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.reporting.change_text import detail_texts
 from tests.unit.core.samples import PLAIN, applied, bare, bundle_of
@@ -34,21 +34,21 @@ def test_a_key_that_left_the_definition_returns_to_its_default() -> None:
     }
     said["interfaces"][1]["mtu"] = 1400
     said["dns-resolver"] = {"config": {"server": ["10.1.1.1"], "search": ["local"]}}
-    found = completed(state(), said)
+    found = complete_with_defaults(state(), said)
     nic, vlan = found["interfaces"]
     assert (nic["mtu"], nic["accept-all-mac-addresses"], nic["ipv4"]["address"]) == (1500, False, [])
     assert vlan["mtu"] == 1500
-    assert completed(state(mtu=9000), said)["interfaces"][1]["mtu"] == 9000, (
+    assert complete_with_defaults(state(mtu=9000), said)["interfaces"][1]["mtu"] == 9000, (
         "a VLAN's default is the MTU of its base interface"
     )
     assert found["dns-resolver"] == {"config": {"server": [], "search": []}}
-    assert completed(state(), state()) == state()
-    assert completed(said, state()) == said
+    assert complete_with_defaults(state(), state()) == state()
+    assert complete_with_defaults(said, state()) == said
     down = {"interfaces": [{"name": "eth0", "type": "ethernet", "state": "down"}]}
-    assert completed(down, said)["interfaces"] == down["interfaces"]
+    assert complete_with_defaults(down, said)["interfaces"] == down["interfaces"]
     off = state()
     off["interfaces"][0]["ipv4"] = {"enabled": False}
-    assert completed(off, said)["interfaces"][0]["ipv4"] == {"enabled": False}
+    assert complete_with_defaults(off, said)["interfaces"][0]["ipv4"] == {"enabled": False}
 
 
 def test_options_that_left_a_bond_are_found() -> None:
@@ -59,7 +59,10 @@ def test_options_that_left_a_bond_are_found() -> None:
     said = state("active-backup", primary="eth0", arp_interval=500, arp_ip_target="10.1.1.1")
     new = state("active-backup", miimon=100)
     assert find_dropped_options(new, said) == {"bond0": ("arp_interval", "arp_ip_target", "primary")}
-    assert completed(new, said)["interfaces"][0]["link-aggregation"]["options"] == {"miimon": 100, "arp_interval": 0}
+    assert complete_with_defaults(new, said)["interfaces"][0]["link-aggregation"]["options"] == {
+        "miimon": 100,
+        "arp_interval": 0,
+    }
     assert find_dropped_options(state("802.3ad", miimon=100), said) == {}
     assert find_dropped_options(said, said) == {}
 
@@ -73,5 +76,5 @@ def test_an_mtu_that_left_is_in_the_plan_and_in_the_readback(tmp_path: Path) -> 
     plan = make_plan(bundle_of(tmp_path, PLAIN), live)
     told = {c.name: detail_texts(c) for c in plan.changes}
     assert told == {"eth0": ["mtu: 1400 -> 1500"], "eth0.5": ["mtu: 1400 -> 1500"]}
-    assert {e["name"]: e["mtu"] for e in expectations(plan.desired)} == {"eth0": 1500, "eth0.5": 1500}
+    assert {e["name"]: e["mtu"] for e in make_expectations(plan.desired)} == {"eth0": 1500, "eth0.5": 1500}
     assert make_plan(bundle_of(tmp_path, PLAIN), replace(live, applied_state={})).changes_host is False

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.live.live_host import Live, Profile
+from kvmnet.core.live.live_host import ConnectionProfile, Live
 from kvmnet.core.planning.dhcp_identity import Identity, find_identities
 from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.rendering.bundle import Bundle
@@ -162,6 +162,8 @@ def test_a_bond_keeps_the_identity_of_the_port_that_uses_dhcp() -> None:
     live = asking(before(), client_id=CLIENT_ID)
     second = {"name": "eth1", "type": "ethernet", "state": "up", "ipv4": {"enabled": False}}
     state = {"interfaces": [second, *live.state["interfaces"]]}
-    live = replace(live, state=state, profiles={**live.profiles, "eth1": Profile("u-2", "eth1", "x", "eth1", "")})
+    live = replace(
+        live, state=state, profiles={**live.profiles, "eth1": ConnectionProfile("u-2", "eth1", "x", "eth1", "")}
+    )
     bond = {"name": "bond0", "type": "bond", "state": "up", "link-aggregation": {"port": ["eth1", "eth0"]}, **AUTO}
     assert find_identities({"interfaces": [bond]}, {}, {}, live)["bond0"].client_id == CLIENT_ID

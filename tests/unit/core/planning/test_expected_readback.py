@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from kvmnet.core.planning.expected_readback import expectations
+from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.rendering.bundle import Bundle
 from tests.unit.core.samples import MAC
 
 
 def test_controllers_flags_addresses_and_routes_are_expected(bundle: Bundle) -> None:
-    assert expectations(bundle.state) == [
+    assert make_expectations(bundle.state) == [
         {
             "name": "peth0",
             "master": "eth0",

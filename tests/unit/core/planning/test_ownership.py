@@ -8,7 +8,14 @@ from dataclasses import replace
 import pytest
 
 from kvmnet.core.live.live_host import Owned
-from kvmnet.core.planning.ownership import find_owned_after, from_note, new_uuid, note_after, profile_uuid, to_note
+from kvmnet.core.planning.ownership import (
+    choose_profile_uuid,
+    find_owned_after,
+    make_ownership_record,
+    ownership_record_from_json,
+    ownership_record_to_json,
+    profile_uuid,
+)
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.rendering.bundle import Bundle
 from tests.unit.core.samples import MAC, after, bare, before, with_leaving
@@ -36,16 +43,18 @@ def test_the_record_after_a_first_apply_and_after_an_adoption(bundle: Bundle) ->
     profile = replace(after(bundle).profiles["eth0"], uuid=uuid)
     lost = replace(after(bundle), profiles={"eth0": profile})
     assert find_owned_after(bundle, lost)["eth0"].made is True, "its profile shows it, although the record is lost"
-    note = note_after(bundle, before())
+    note = make_ownership_record(bundle, before())
     assert (note.owned["eth0"].uuid, note.state, note.first_names) == (uuid, bundle.state, {MAC: "eth0"})
-    assert from_note(json.loads(json.dumps(to_note(note)))) == note
+    assert ownership_record_from_json(json.loads(json.dumps(ownership_record_to_json(note)))) == note
     later = replace(after(bundle), owned=note.owned, first_names=note.first_names)
-    assert note_after(replace(bundle, host="another"), later).owned["eth0"].uuid == uuid, "its profile still has it"
-    assert note_after(bundle, later).first_names == {MAC: "eth0"}
+    assert make_ownership_record(replace(bundle, host="another"), later).owned["eth0"].uuid == uuid, (
+        "its profile still has it"
+    )
+    assert make_ownership_record(bundle, later).first_names == {MAC: "eth0"}
 
 
 def test_a_new_profile_has_another_uuid_than_a_removed_one_of_its_name() -> None:
     live = replace(bare(), owned={"eth0.5": Owned("linux-bridge", True, profile_uuid("host", "eth0.5"))})
-    assert new_uuid("host", "eth0.5", "vlan", live) != profile_uuid("host", "eth0.5")
-    assert new_uuid("host", "eth0.5", "linux-bridge", live) == profile_uuid("host", "eth0.5")
-    assert new_uuid("other", "eth0.5", "vlan", live) == profile_uuid("other", "eth0.5")
+    assert choose_profile_uuid("host", "eth0.5", "vlan", live) != profile_uuid("host", "eth0.5")
+    assert choose_profile_uuid("host", "eth0.5", "linux-bridge", live) == profile_uuid("host", "eth0.5")
+    assert choose_profile_uuid("other", "eth0.5", "vlan", live) == profile_uuid("other", "eth0.5")

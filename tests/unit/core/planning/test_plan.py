@@ -9,15 +9,15 @@ from typing import Optional
 
 import pytest
 
-from kvmnet.core.live.live_host import Link, Live, Owned, Profile
-from kvmnet.core.planning.expected_readback import expectations
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
+from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.ownership import find_owned_after, profile_uuid
 from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.rendering.guest_settings import SETTINGS_FILE, guest_settings
-from kvmnet.core.rendering.hook_record import hook_text
+from kvmnet.core.rendering.hook_record import format_hook_record
 from kvmnet.core.reporting.change_text import detail_texts
-from kvmnet.core.reporting.report import plan_text
+from kvmnet.core.reporting.report import format_plan
 from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.step import Step
 from tests.unit.core.samples import (
@@ -43,7 +43,7 @@ def test_the_first_plan_of_a_host_renames_its_nic_and_adds_the_bridge(bundle: Bu
     assert set(plan.link_files) == {"00-kvmnet-peth0.link"}
     assert [i["name"] for i in plan.state["interfaces"]] == ["peth0", "eth0"]
     assert [r["next-hop-interface"] for r in plan.state["routes"]["config"]] == ["eth0"]
-    assert plan_text(plan) == (
+    assert format_plan(plan) == (
         "vm-container-0-0: 6 changes to make\n"
         "  > rename eth0: to peth0, the NIC with MAC 00:14:4f:80:de:00\n"
         "  + file /etc/systemd/network/00-kvmnet-peth0.link: names the NIC at boot\n"
@@ -60,7 +60,7 @@ def test_a_host_that_matches_the_definition_has_an_empty_plan(bundle: Bundle) ->
     plan = make_plan(bundle, after(bundle))
     assert plan.empty
     assert plan.state == {}
-    assert plan_text(plan) == "vm-container-0-0: nothing to do: the host matches the definition\n"
+    assert format_plan(plan) == "vm-container-0-0: nothing to do: the host matches the definition\n"
 
 
 def test_guests_ports_and_link_local_addresses_are_ignored(bundle: Bundle) -> None:
@@ -80,7 +80,7 @@ def test_an_address_and_a_route_that_the_definition_lacks_are_removed(bundle: Bu
     plan = make_plan(bundle, live)
     assert [i["name"] for i in plan.state["interfaces"]] == ["eth0"]
     assert plan.state["routes"]["config"] == [{"state": "absent", **old}]
-    assert "- remove route: 10.9.0.0/16 via 10.1.1.2 dev eth0" in plan_text(plan)
+    assert "- remove route: 10.9.0.0/16 via 10.1.1.2 dev eth0" in format_plan(plan)
 
 
 def test_a_route_of_an_interface_outside_the_definition_stays(bundle: Bundle) -> None:
@@ -91,7 +91,9 @@ def test_a_route_of_an_interface_outside_the_definition_stays(bundle: Bundle) ->
 
 def test_a_profile_that_is_only_in_memory_is_saved(bundle: Bundle) -> None:
     live = after(bundle)
-    profile = Profile("u", "eth0", "bridge", "eth0", "/run/NetworkManager/system-connections/eth0.nmconnection")
+    profile = ConnectionProfile(
+        "u", "eth0", "bridge", "eth0", "/run/NetworkManager/system-connections/eth0.nmconnection"
+    )
     plan = make_plan(bundle, Live(**{**live.__dict__, "profiles": {**live.profiles, "eth0": profile}}))
     assert plan.unsaved == ("eth0",)
     assert not plan.empty
@@ -121,7 +123,7 @@ def test_a_bundle_that_was_never_recorded_is_recorded(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("text", [None, "", '{"format": 1, "hos'])
 def test_a_missing_or_corrupt_hook_file_is_rewritten(bundle: Bundle, text: Optional[str]) -> None:
-    whole = replace(after(bundle), hook=hook_text(bundle))
+    whole = replace(after(bundle), hook=format_hook_record(bundle))
     assert make_plan(bundle, whole).empty
     plan = make_plan(bundle, replace(whole, hook=text))
     assert (plan.record, plan.changes_host, [c.kind for c in plan.changes]) == (True, False, ["record"])
@@ -133,7 +135,7 @@ def test_a_route_that_nmstate_removes_with_the_nics_address_is_listed(bundle: Bu
         {"destination": "10.9.0.0/16", "next-hop-address": "10.1.1.2", "next-hop-interface": "eth0", "table-id": 254}
     )
     plan = make_plan(bundle, live)
-    assert "- remove route: 10.9.0.0/16 via 10.1.1.2 dev peth0" in plan_text(plan)
+    assert "- remove route: 10.9.0.0/16 via 10.1.1.2 dev peth0" in format_plan(plan)
     assert [r["destination"] for r in plan.state["routes"]["config"]] == ["0.0.0.0/0"], (
         "nmstate removes the other one itself"
     )
@@ -168,8 +170,8 @@ def test_interfaces_that_left_the_definition_are_removed_only_when_kvmnet_create
         ]
     }
     assert plan.leaving == ("peth0.5", "br5")
-    assert "  - remove br5: the linux-bridge left the definition\n" in plan_text(plan)
-    assert expectations(plan.state) == [{"name": "peth0.5", "absent": True}, {"name": "br5", "absent": True}]
+    assert "  - remove br5: the linux-bridge left the definition\n" in format_plan(plan)
+    assert make_expectations(plan.state) == [{"name": "peth0.5", "absent": True}, {"name": "br5", "absent": True}]
     assert set(find_owned_after(bundle, with_leaving(bundle))) == {"peth0", "eth0"}
 
 
@@ -179,15 +181,15 @@ def test_of_an_inactive_interface_that_left_only_the_profile_is_removed(bundle: 
     plan = make_plan(bundle, live)
     assert (plan.down, plan.leaving, plan.state) == ({n: profile_uuid(bundle.host, n) for n in INACTIVE}, (), {})
     words = "the connection profile of br5, which is inactive and left the definition"
-    assert f"  - remove {KEYFILES}/br5.nmconnection: {words}\n" in plan_text(plan)
-    theirs = Profile("u-theirs", "br5", "bridge", "br5", f"{KEYFILES}/theirs.nmconnection", "br5")
+    assert f"  - remove {KEYFILES}/br5.nmconnection: {words}\n" in format_plan(plan)
+    theirs = ConnectionProfile("u-theirs", "br5", "bridge", "br5", f"{KEYFILES}/theirs.nmconnection", "br5")
     links = {**live.links, "br5": Link("br5", None, "bridge")}
     recreated = replace(live, links=links, profiles={**live.profiles, "br5": theirs})
     assert (make_plan(bundle, recreated).down, make_plan(bundle, recreated).state) == (plan.down, {})
     unknown = replace(live, idle=tuple(replace(p, uuid="u-theirs") for p in live.idle))
     assert make_plan(bundle, unknown).down == {}
     named = {**live.owned, "eth0": replace(live.owned["eth0"], uuid="u-eth0")}
-    wanted = Profile("u-eth0", "eth0", "bridge", "", f"{KEYFILES}/eth0.nmconnection", "eth0")
+    wanted = ConnectionProfile("u-eth0", "eth0", "bridge", "", f"{KEYFILES}/eth0.nmconnection", "eth0")
     assert make_plan(bundle, replace(live, owned=named, idle=(wanted,))).down == {}, "the definition contains it"
 
 

@@ -11,9 +11,9 @@ import pytest
 from kvmnet.core.assessment import assess
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.live.live_host import Live
-from kvmnet.core.planning.plan_basis import changed
+from kvmnet.core.planning.plan_basis import compare_bases
 from kvmnet.core.reporting.change_text import plan_to_json
-from kvmnet.core.reporting.saved_plan import require_same
+from kvmnet.core.reporting.saved_plan import require_unchanged
 from kvmnet.pipeline import load
 from tests.unit.core.samples import after
 
@@ -37,20 +37,20 @@ def test_dhcp_addresses_and_guests_ports_do_not_change_the_basis() -> None:
     bridge["ipv6"] = {**bridge["ipv6"], "address": [{"ip": "fe80::1", "prefix-length": 64}]}
     now = with_state(live, **bridge)
     made = assess(BUNDLE, live)
-    require_same(plan_to_json(made.plan), made.basis, assess(BUNDLE, now))
+    require_unchanged(plan_to_json(made.plan), made.basis, assess(BUNDLE, now))
     bridge["ipv4"] = {
         **bridge["ipv4"],
         "address": [*bridge["ipv4"]["address"], {"ip": "10.1.7.8", "prefix-length": 16}],
     }
     with pytest.raises(Refused, match=r"addresses eth0: "):
         now = with_state(live, **bridge)
-        require_same(plan_to_json(made.plan), made.basis, assess(BUNDLE, now))
+        require_unchanged(plan_to_json(made.plan), made.basis, assess(BUNDLE, now))
 
 
 def test_every_changed_place_is_named() -> None:
     was = {"a": {"b": 1, "c": [1]}, "d": "x"}
-    assert changed(was, was) == []
-    assert changed(was, {"a": {"b": 2, "e": True}, "d": "x"}) == [
+    assert compare_bases(was, was) == []
+    assert compare_bases(was, {"a": {"b": 2, "e": True}, "d": "x"}) == [
         "a b: 1 -> 2",
         "a c: [1] -> nothing",
         "a e: nothing -> true",

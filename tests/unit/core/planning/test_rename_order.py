@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from kvmnet.core.live.live_host import Live
-from kvmnet.core.planning.expected_readback import expectations
+from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.core.planning.plan import Plan, make_plan
-from kvmnet.core.planning.rename_order import Rename, hops
+from kvmnet.core.planning.rename_order import Rename, order_renames
 from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.step import Step
 from tests.unit.core.samples import (
@@ -36,7 +36,7 @@ def test_a_bridge_is_removed_before_its_nic_gets_the_name_and_the_nic_has_its_ad
     assert {"peth0", "eth0", "peth0.5", "eth0.5"} <= live.links.keys()
     plan = make_plan(bundle_of(tmp_path, PLAIN), live)
     assert [(r.mac, r.old, r.new) for r in plan.renames] == [(MACS[0], "peth0", "eth0")]
-    assert plan.goes_first == {"eth0", "eth0.5", "peth0.5"}
+    assert plan.removed_first == {"eth0", "eth0.5", "peth0.5"}
     address = [{"ip": "10.1.255.254", "prefix-length": 16}]
     carrier = next(i for i in plan.first["interfaces"] if i["name"] == "peth0")
     assert (carrier["controller"], carrier["ipv4"]["address"]) == ("", address)
@@ -58,7 +58,7 @@ def test_a_bridge_is_removed_before_its_nic_gets_the_name_and_the_nic_has_its_ad
     forget = next(s for s in steps if s["op"] == "forget")
     assert set(forget["uuids"]) == {live.profiles[n].uuid for n in ("eth0", "eth0.5", "peth0.5")}
     assert seed["uuid"] not in forget["uuids"]
-    absent = {e["name"] for e in expectations(plan.desired)}
+    absent = {e["name"] for e in make_expectations(plan.desired)}
     assert absent == {"eth0", "eth0.5"}
 
 
@@ -67,12 +67,12 @@ def test_a_vlan_is_removed_first_when_its_id_and_name_are_needed(tmp_path: Path)
     first = bundle_of(tmp_path, PLAIN)
     live = applied(first, bare())
     plan = make_plan(bundle_of(tmp_path, ROCKS), live)
-    assert plan.goes_first == {"eth0.5"}
+    assert plan.removed_first == {"eth0.5"}
     assert [(r.old, r.new) for r in plan.renames] == [("eth0", "peth0")]
     assert refusals_of(plan, live) == []
     back = applied(bundle_of(tmp_path, ROCKS), live)
     assert back.owned["eth0.5"].type == "linux-bridge"
-    assert make_plan(bundle_of(tmp_path, PLAIN), back).goes_first == {"eth0", "eth0.5", "peth0.5"}
+    assert make_plan(bundle_of(tmp_path, PLAIN), back).removed_first == {"eth0", "eth0.5", "peth0.5"}
 
 
 def test_a_bridge_that_kvmnet_did_not_create_is_not_removed_first(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_bridge_that_kvmnet_did_not_create_is_not_removed_first(tmp_path: Path
     theirs = {**live.owned, "eth0": replace(live.owned["eth0"], made=False)}
     live = replace(live, owned=theirs)
     plan = make_plan(bundle_of(tmp_path, PLAIN), live)
-    assert "eth0" not in plan.goes_first
+    assert "eth0" not in plan.removed_first
     assert "KVN522" in {r.code for r in refusals_of(plan, live)}
 
 
@@ -99,9 +99,13 @@ def test_each_rename_takes_a_free_name() -> None:
     one, two, three = (
         Rename(f"00:00:00:00:00:0{n}", o, n2) for n, (o, n2) in enumerate([("a", "b"), ("b", "c"), ("c", "d")])
     )
-    assert [(h.old, h.new) for h in hops([one, two, three], {"a", "b", "c"})] == [("c", "d"), ("b", "c"), ("a", "b")]
+    assert [(h.old, h.new) for h in order_renames([one, two, three], {"a", "b", "c"})] == [
+        ("c", "d"),
+        ("b", "c"),
+        ("a", "b"),
+    ]
     back = replace(three, new="a")
-    found = hops([one, two, back], {"a", "b", "c", "lo"})
+    found = order_renames([one, two, back], {"a", "b", "c", "lo"})
     held = {"a", "b", "c", "lo"}
     for hop in found:
         assert hop.old in held
@@ -110,7 +114,7 @@ def test_each_rename_takes_a_free_name() -> None:
     assert held == {"a", "b", "c", "lo"}
     assert [hop.last for hop in found].count(False) == 1
     assert all(len(hop.new) <= 15 for hop in found)
-    assert [(h.old, h.new) for h in hops([one], {"a", "b"})] == [("a", "b")], "taken: refused later"
+    assert [(h.old, h.new) for h in order_renames([one], {"a", "b"})] == [("a", "b")], "taken: refused later"
 
 
 @pytest.mark.guarantee("G44")

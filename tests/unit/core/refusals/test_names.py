@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from kvmnet.core.base.errors import Refused
-from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.rendering.bundle import Bundle
@@ -35,7 +35,10 @@ CASES: list[tuple[str, Live, str]] = [
         "KVN523",
         replace(
             before(),
-            profiles={**before().profiles, "eth1": Profile("u", "peth0", "802-3-ethernet", "eth1", f"{KEYFILES}/x")},
+            profiles={
+                **before().profiles,
+                "eth1": ConnectionProfile("u", "peth0", "802-3-ethernet", "eth1", f"{KEYFILES}/x"),
+            },
         ),
         "profile of eth1 has the ID peth0",
     ),
@@ -92,7 +95,9 @@ def created_by_hand(bundle: Bundle, *, with_other_stp: bool = False) -> Live:
     made = {i["name"]: Link(i["name"], None, kinds[i["type"]]) for i in state["interfaces"]}
     for nic in bundle.nics:
         made[nic.name] = Link(nic.name, nic.mac, None)
-    profiles = {name: Profile(f"u-{name}", name, "x", name, f"{KEYFILES}/{name}.nmconnection") for name in made}
+    profiles = {
+        name: ConnectionProfile(f"u-{name}", name, "x", name, f"{KEYFILES}/{name}.nmconnection") for name in made
+    }
     return replace(live, state=state, links=made, profiles=profiles, applied=None)
 
 
@@ -129,7 +134,10 @@ def test_an_interface_to_be_removed_that_is_in_use_is_refused() -> None:
             "veth0": Link("veth0", None, "veth", (), "old"),
         },
         owned={"old": Owned("linux-bridge", True, "u-old")},
-        profiles={**after(BUNDLE).profiles, "old": Profile("u-old", "old", "bridge", "old", f"{KEYFILES}/old")},
+        profiles={
+            **after(BUNDLE).profiles,
+            "old": ConnectionProfile("u-old", "old", "bridge", "old", f"{KEYFILES}/old"),
+        },
     )
     lost = "vnet0 (not a device of a libvirt domain) would be disconnected permanently (vnet0 on old: old is removed)"
     assert find_messages(live) == [
@@ -149,8 +157,10 @@ def test_a_port_that_nmstate_would_remove_from_a_changed_bridge_is_refused() -> 
     others = {
         n: Link(n, None, kind, (), "eth0") for n, kind in (("vxlan0", "vxlan"), ("veth0", "veth"), ("vnet0", "tun"))
     }
-    profile = Profile("u-x", "vxlan0", "vxlan", "vxlan0", f"{KEYFILES}/x", controller="eth0")
-    tap = Profile("u-t", "vnet0", "tun", "vnet0", "/run/NetworkManager/system-connections/vnet0", controller="eth0")
+    profile = ConnectionProfile("u-x", "vxlan0", "vxlan", "vxlan0", f"{KEYFILES}/x", controller="eth0")
+    tap = ConnectionProfile(
+        "u-t", "vnet0", "tun", "vnet0", "/run/NetworkManager/system-connections/vnet0", controller="eth0"
+    )
     live = replace(live, links={**live.links, **others}, profiles={**live.profiles, "vxlan0": profile, "vnet0": tap})
     assert ("KVN525", "eth0 would be changed, but its port vxlan0 is not in the definition") in find_messages(live)
     alone = replace(live, profiles={n: p for n, p in live.profiles.items() if n != "vxlan0"})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.live.live_host import Link, Live, Profile
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
 from kvmnet.core.planning.plan import make_plan
 from tests.unit.core.refusals.samples import (
     BUNDLE,
@@ -21,13 +21,13 @@ from tests.unit.core.refusals.samples import (
 from tests.unit.core.samples import KEYFILES, MAC, after, before, judge, refusals_of
 
 
-def rival(**facts: Any) -> Profile:
+def rival(**facts: Any) -> ConnectionProfile:
     """Return a second connection profile that matches every NIC and has a higher priority; `facts` change it."""
-    profile = Profile("u-9", "office", "802-3-ethernet", "", f"{KEYFILES}/office.nmconnection", priority=10)
+    profile = ConnectionProfile("u-9", "office", "802-3-ethernet", "", f"{KEYFILES}/office.nmconnection", priority=10)
     return replace(profile, **facts)
 
 
-def host_with_idle(*idle: Profile) -> Live:
+def host_with_idle(*idle: ConnectionProfile) -> Live:
     """Return a host before kvmnet with inactive connection profiles."""
     return replace(before(), idle=idle)
 
@@ -50,7 +50,9 @@ CASES: list[tuple[str, Live, str]] = [
     ),
     (
         "KVN532",
-        replace(before(), idle=(Profile("u-7", "mine", "bridge", "", "/etc/sysconfig/x/ifcfg-eth0", "eth0"),)),
+        replace(
+            before(), idle=(ConnectionProfile("u-7", "mine", "bridge", "", "/etc/sysconfig/x/ifcfg-eth0", "eth0"),)
+        ),
         "is in /etc/sysconfig/x/ifcfg-eth0, which kvmnet could not restore",
     ),
     (

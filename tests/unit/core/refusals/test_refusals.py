@@ -67,7 +67,7 @@ def test_every_page_says_whether_it_can_be_overridden() -> None:
             assert page.endswith(option if code == "KVN527" else "This refusal cannot be overridden."), code
         else:
             commands = (
-                "plan, apply, rollback and remove" if code in refusals.GIVING_BACK else "plan, apply and rollback"
+                "plan, apply, rollback and remove" if code in refusals.REMOVAL_CODES else "plan, apply and rollback"
             )
             assert page.endswith(f"To override this refusal, use `--allow {code}` with {commands}."), code
 

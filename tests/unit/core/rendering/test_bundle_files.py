@@ -21,13 +21,13 @@ def bundle() -> Bundle:
 
 
 def test_a_bundle_is_read_back_from_its_files(bundle: Bundle) -> None:
-    files = bundle_files.files_of(bundle)
+    files = bundle_files.format_bundle(bundle)
     assert sorted(files) == ["00-kvmnet-peth0.link", "bundle.json", "guests.yml", "nmstate.yml"]
     assert read_bundle(files) == bundle
 
 
 def test_the_files_begin_with_an_explanation(bundle: Bundle) -> None:
-    files = bundle_files.files_of(bundle)
+    files = bundle_files.format_bundle(bundle)
     header = files["nmstate.yml"].split("---")[0]
     assert "peth0: the NIC with MAC 00:14:4f:80:de:00" in header and "nmstatectl cannot" in header
     assert "libvirt creates its macvtaps" in files["guests.yml"].split("---")[0]
@@ -61,7 +61,7 @@ def test_the_files_begin_with_an_explanation(bundle: Bundle) -> None:
 def test_an_edited_or_incomplete_bundle_is_rejected(
     bundle: Bundle, change: Callable[[dict[str, str]], Any], message: str
 ) -> None:
-    files = bundle_files.files_of(bundle)
+    files = bundle_files.format_bundle(bundle)
     change(files)
     with pytest.raises(bundle_files.BundleError) as error:
         read_bundle(files)
@@ -69,7 +69,7 @@ def test_an_edited_or_incomplete_bundle_is_rejected(
 
 
 def test_the_index_has_the_documented_keys(bundle: Bundle) -> None:
-    index = json.loads(bundle_files.files_of(bundle)["bundle.json"])
+    index = json.loads(bundle_files.format_bundle(bundle)["bundle.json"])
     assert list(index) == ["format", "cluster", "host", "profile", "digest", "guests", "links", "nics"]
 
 
@@ -78,7 +78,7 @@ def test_probes_are_in_the_index_and_in_the_digest(bundle: Bundle) -> None:
     unsigned = dataclasses.replace(bundle, probes=probes)
     with_probes = dataclasses.replace(unsigned, digest=compute_digest(unsigned))
     assert with_probes.digest != bundle.digest
-    files = bundle_files.files_of(with_probes)
+    files = bundle_files.format_bundle(with_probes)
     assert json.loads(files["bundle.json"])["probes"] == [{"tcp": "10.1.1.1:22"}, {"command": ["ceph", "-s"]}]
     assert read_bundle(files) == with_probes
     for old, new in (('"ceph"', '"reboot"'), ('"tcp"', '"dns"'), ('"tcp"', '"ping"')):

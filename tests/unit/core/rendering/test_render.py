@@ -45,4 +45,4 @@ def test_the_digest_covers_everything_in_the_bundle() -> None:
             content.update({"probes": probes} if probes else {})
             text = json.dumps(content, sort_keys=True, separators=(",", ":"))
             assert render.compute_digest(bundle) == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-            assert bundle_files.read_bundle(bundle_files.files_of(bundle), pipeline.load_schema("state")) == bundle
+            assert bundle_files.read_bundle(bundle_files.format_bundle(bundle), pipeline.load_schema("state")) == bundle

@@ -9,7 +9,7 @@ from kvmnet.core.assessment import Assessment
 from kvmnet.core.live.running_guests import GuestNic, Running, RunningGuest
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.reporting.assessment_text import assessment_lines
-from kvmnet.core.reporting.report import plan_markdown, plan_text
+from kvmnet.core.reporting.report import format_plan, format_plan_markdown
 from tests.unit.core.samples import (
     NIC_LINE,
     VNET0,
@@ -32,8 +32,8 @@ def test_guests_are_listed_below_the_changes(make_bundle: Any) -> None:
             "running guests are known from its records in /run/libvirt/qemu"
         ),
     ]
-    assert plan_text(plan, lines).endswith("".join(f"{line}\n" for line in lines))
-    assert f"\n- {lines[0]}\n" in plan_markdown(plan, notes=lines)
+    assert format_plan(plan, lines).endswith("".join(f"{line}\n" for line in lines))
+    assert f"\n- {lines[0]}\n" in format_plan_markdown(plan, notes=lines)
     assert json.loads(json.dumps([i.to_json() for i in impacts_of(plan, live)]))[0] == {
         **{"guest": "a", "device": "vnet5", "over": "br-eth0.5", "mac": ""},
         **{"how": "disconnected", "why": "br-eth0.5 is removed"},

@@ -11,7 +11,7 @@ from kvmnet.core.effects.probe_choice import Probes
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.refusals import Refusal
 from kvmnet.core.reporting import report
-from kvmnet.core.reporting.report import event_text, outcome_text, plan_markdown, plan_text, probe_lines
+from kvmnet.core.reporting.report import format_event, format_outcome, format_plan, format_plan_markdown, list_probes
 from kvmnet.pipeline import load
 from tests.unit.core.samples import after, before
 
@@ -20,41 +20,41 @@ BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 
 def test_a_plan_without_changes_is_one_line() -> None:
     plan = make_plan(BUNDLE, after(BUNDLE))
-    assert plan_text(plan) == "vm-container-0-0: nothing to do: the host matches the definition\n"
-    assert plan_text(plan, ["note: x"]) == "vm-container-0-0: nothing to do, as far as kvmnet can see\nnote: x\n"
+    assert format_plan(plan) == "vm-container-0-0: nothing to do: the host matches the definition\n"
+    assert format_plan(plan, ["note: x"]) == "vm-container-0-0: nothing to do, as far as kvmnet can see\nnote: x\n"
 
 
 def test_a_plan_as_markdown() -> None:
     live = before()
     plan = make_plan(BUNDLE, live)
-    text = plan_markdown(plan, [Refusal("KVN511", "corosync is active", "x")])
+    text = format_plan_markdown(plan, [Refusal("KVN511", "corosync is active", "x")])
     lines = text.splitlines()
     assert lines[0] == "### vm-container-0-0: 6 changes to make"
     assert "| `+` | add | eth0 | absent -> linux-bridge |" in lines
     assert "| `>` | rename | eth0 | to peth0, the NIC with MAC 00:14:4f:80:de:00 |" in lines
     assert "- overridden: KVN511 corosync is active" in lines
     assert text.count("```") == 2 and "  type: linux-bridge\n" in text
-    nothing = plan_markdown(make_plan(BUNDLE, after(BUNDLE)))
+    nothing = format_plan_markdown(make_plan(BUNDLE, after(BUNDLE)))
     assert nothing == "### vm-container-0-0: nothing to do: the host matches the definition\n"
 
 
 def test_overridden_refusals_are_listed() -> None:
-    assert report.allowed_text([Refusal("KVN511", "corosync is active", "x")]) == (
+    assert report.format_overridden_refusals([Refusal("KVN511", "corosync is active", "x")]) == (
         "note: overridden: KVN511 corosync is active\n"
     )
 
 
 def test_probe_lines_list_the_targets_that_must_reply() -> None:
     gateway, server = Probe("gateway", "10.1.1.1"), Probe("tcp", "10.1.0.9:22")
-    assert probe_lines(Probes(must=(gateway,), silent=(server,))) == [
+    assert list_probes(Probes(must=(gateway,), silent=(server,))) == [
         "targets that must reply after the change: 10.1.1.1",
         "note: tcp 10.1.0.9:22 does not reply now, so it will not be probed after the change",
     ]
-    assert probe_lines(Probes(silent=(gateway,))) == [
+    assert list_probes(Probes(silent=(gateway,))) == [
         "note: no target replies now, so none will be probed after the change",
         "note: the gateway 10.1.1.1 does not reply now, so it will not be probed after the change",
     ]
-    assert probe_lines(Probes(asked=False)) == ["note: run as root to see which targets will be probed"]
+    assert list_probes(Probes(asked=False)) == ["note: run as root to see which targets will be probed"]
 
 
 @pytest.mark.parametrize(
@@ -81,21 +81,21 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
                 "       routes: missing x\n"
                 "     commands that may fix this:\n"
                 "       ip route add x\n"
-                f"     if the host is correct as it is: {report.ACCEPT}"
+                f"     if the host is correct as it is: {report.ACCEPT_COMMAND}"
             ),
         ),
     ],
 )
 def test_an_event_has_a_text_if_the_user_must_see_it(event: dict[str, Any], text: Optional[str]) -> None:
-    assert event_text(event, ["rename"]) == text
+    assert format_event(event, ["rename"]) == text
 
 
 def test_the_operator_is_asked_to_confirm_from_a_new_connection() -> None:
-    assert report.confirm_text(120).splitlines() == [
+    assert report.format_confirmation_request(120).splitlines() == [
         "     run `kvmnet confirm` from a new SSH connection within 120 s, or the change is rolled back",
         "     (this session was opened before the change and cannot confirm it)",
     ]
-    assert "probing for up to 40 s" in report.patience_text(40)
+    assert "probing for up to 40 s" in report.format_long_probing(40)
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_the_operator_is_asked_to_confirm_from_a_new_connection() -> None:
     ],
 )
 def test_the_last_line_says_how_the_transaction_ended(code: int, removed: bool, text: str) -> None:
-    assert outcome_text(code, None, None, removed) == text
+    assert format_outcome(code, None, None, removed) == text
 
 
 def test_the_last_line_says_how_long_the_host_could_not_be_reached() -> None:
-    assert outcome_text(3, None, None, at_most=9.1).endswith("(the host's addresses were missing for at most 9.1 s)")
-    assert outcome_text(3, 0.4, "10.1.1.1", at_most=9.1).endswith(
+    assert format_outcome(3, None, None, at_most=9.1).endswith("(the host's addresses were missing for at most 9.1 s)")
+    assert format_outcome(3, 0.4, "10.1.1.1", at_most=9.1).endswith(
         "(10.1.1.1 did not reply for 0.4 s before the rollback; the host's addresses were missing for at most 9.1 s)"
     )
     for at_most in (None, 9.1):
-        outcome = outcome_text(0, 0.4, "10.1.1.1", at_most=at_most)
+        outcome = format_outcome(0, 0.4, "10.1.1.1", at_most=at_most)
         assert outcome.endswith("(10.1.1.1 did not reply for at most 0.4 s)")

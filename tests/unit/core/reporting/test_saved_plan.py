@@ -11,10 +11,10 @@ import pytest
 
 from kvmnet.core.assessment import assess
 from kvmnet.core.base.errors import Refused
-from kvmnet.core.live.live_host import Link, Live, Owned, Profile
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.planning.plan_basis import digest_of
 from kvmnet.core.rendering.bundle_files import BundleError
-from kvmnet.core.reporting.saved_plan import PlanFileError, from_text, require_same, to_text
+from kvmnet.core.reporting.saved_plan import PlanFileError, from_text, require_unchanged, to_text
 from kvmnet.pipeline import load, load_schema
 from tests.unit.core.samples import KEYFILES, before
 
@@ -32,7 +32,7 @@ def test_a_saved_plan_is_read_back() -> None:
     assert text == save(before(), {"KVN511"}), "the same plan gives the same bytes"
     plan = from_text(text, SCHEMA)
     assert (plan.bundle, plan.allowed) == (BUNDLE, ("KVN511",))
-    require_same(plan.plan, plan.basis, assess(BUNDLE, before()))
+    require_unchanged(plan.plan, plan.basis, assess(BUNDLE, before()))
 
 
 def test_overridden_guests_are_saved_and_guests_that_start_later_are_no_change() -> None:
@@ -40,7 +40,7 @@ def test_overridden_guests_are_saved_and_guests_that_start_later_are_no_change()
     assert plan.lose == ("g",)
     tap = {"br9": Link("br9", None, "bridge"), "vnet0": Link("vnet0", None, "tun", (), "br9")}
     now = replace(before(), links={**before().links, **tap})
-    require_same(plan.plan, plan.basis, assess(BUNDLE, now))
+    require_unchanged(plan.plan, plan.basis, assess(BUNDLE, now))
     guests = json.loads(to_text(assess(BUNDLE, now), ()))["guests"]
     assert [(row["device"], row["how"]) for row in guests] == [("vnet0", "untouched")]
 
@@ -133,7 +133,7 @@ def test_a_plan_is_refused_if_the_host_has_changed(name: str) -> None:
     live, message = CHANGES[name]
     plan = from_text(save(before()), SCHEMA)
     with pytest.raises(Refused) as error:
-        require_same(plan.plan, plan.basis, assess(BUNDLE, live))
+        require_unchanged(plan.plan, plan.basis, assess(BUNDLE, live))
     assert (error.value.code, error.value.exit_code) == ("KVN508", 5)
     assert message in error.value.message
 
@@ -145,7 +145,7 @@ SAME: dict[str, Live] = {
     ),
     "its link": replace(before(), links={**before().links, "tun0": Link("tun0", None, "tun")}),
     "its profile": replace(
-        before(), profiles={"eth0": ETH0, "tun0": Profile("u-t", "t", "tun", "tun0", f"{KEYFILES}/t")}
+        before(), profiles={"eth0": ETH0, "tun0": ConnectionProfile("u-t", "t", "tun", "tun0", f"{KEYFILES}/t")}
     ),
     "a route of another interface": replace(
         before(),
@@ -166,10 +166,10 @@ SAME: dict[str, Live] = {
 @pytest.mark.parametrize("name", SAME)
 def test_what_the_plan_does_not_depend_on_is_no_change(name: str) -> None:
     plan = from_text(save(before()), SCHEMA)
-    require_same(plan.plan, plan.basis, assess(BUNDLE, SAME[name]))
+    require_unchanged(plan.plan, plan.basis, assess(BUNDLE, SAME[name]))
 
 
 def test_a_plan_is_refused_if_another_version_would_plan_other_changes() -> None:
     plan = from_text(save(before()), SCHEMA)
     with pytest.raises(Refused, match="since the plan was made: changes"):
-        require_same({**plan.plan, "changes": []}, plan.basis, assess(BUNDLE, before()))
+        require_unchanged({**plan.plan, "changes": []}, plan.basis, assess(BUNDLE, before()))
