@@ -14,7 +14,7 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet import hook
-from kvmnet.core.rendering.hook_record import format_hook_record, hook_record
+from kvmnet.core.rendering.hook_record import hook_record
 from kvmnet.pipeline import load
 
 RECORD = hook_record(load("tests/golden/good/attach/cluster.yaml").bundle("a"))
@@ -88,18 +88,6 @@ def write_status_file(tmp_path: Path, name: str, *devices: str, pid: Optional[in
     """Write libvirt's file of a running guest; without `pid`, the process of the test is the guest's."""
     pid = os.getpid() if pid is None else pid
     (tmp_path / f"status/{name}.xml").write_text(f"<domstatus pid='{pid}'>{domain(name, *devices)}</domstatus>")
-
-
-def test_the_record_has_the_devices_of_the_bundle() -> None:
-    bundle = load("tests/golden/good/attach/cluster.yaml").bundle("a")
-    assert json.loads(format_hook_record(bundle)) == {
-        "format": 1,
-        "host": "a",
-        "digest": bundle.digest,
-        "vlans": {"peth0.2": {"base": "peth0", "tag": 2, "mtu": None}},
-        "own": ["peth0", "eth0", "peth0.3", "peth0.4", "mvt-c00002", "mvt-c00004"],
-        "bases": ["peth0"],
-    }
 
 
 @pytest.mark.guarantee("G71")

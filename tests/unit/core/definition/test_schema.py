@@ -106,9 +106,5 @@ def test_schemas_are_valid_and_closed_and_every_key_has_a_description(name: str)
             assert inner.get("description", "").endswith("."), f"{path}/{key}"
 
 
-def test_there_are_three_schemas() -> None:
-    assert resources.schema_names() == ["cluster", "profile", "state"]
-
-
 def test_a_leaf_has_no_dict() -> None:
     assert not hasattr(Leaf("a", True, ("f", 1, 1)), "__dict__")  # type: ignore[arg-type]
