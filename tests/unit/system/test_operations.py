@@ -6,11 +6,6 @@ import pytest
 
 from kvmnet.rescue import undo
 from kvmnet.system import operations
-from kvmnet.transaction.step_actions import ACTIONS
-
-
-def test_every_operation_has_an_action() -> None:
-    assert set(ACTIONS) == set(operations.OPERATIONS.values())
 
 
 def test_every_kind_of_undo_has_a_function() -> None:

@@ -262,6 +262,12 @@ def test_a_virtual_function_is_on_its_physical_nic() -> None:
     assert compare(live).before.devices("@eth0v1") == ["@eth0v1", "@eth0"]
 
 
+def test_a_vlan_that_nmstate_does_not_report_has_its_name_in_place_of_its_id() -> None:
+    live = live_of(nic("eth0"))
+    live = replace(live, links={**live.links, "q": Link("q", None, "vlan", base="eth0")})
+    assert compare(live).before.paths("q") == {("@eth0", ("q",))}
+
+
 def test_a_veth_is_no_nic_and_is_compared_with_the_veth_of_its_name() -> None:
     veth = {"name": "veth0", "type": "veth", "state": "up", "mtu": 1500}
     live = live_of(nic("eth0"), veth, bridge("br0", "eth0", "veth0"))

@@ -126,16 +126,17 @@ def test_other_ports_of_a_bridge_that_leaves_are_not_released(reason: str) -> No
     assert "eth1" not in compared.sent and ("br1" in compared.leaving) is (reason != "its bridge stays")
 
 
-def test_a_nic_that_takes_over_addresses_before_the_renames_is_sent_though_it_does_not_differ() -> None:
-    """The bridge eth0 is removed first, because its NIC peth0 gets its name."""
-    live = live_of(nic("peth0", ipv4=NO_IP), bridge("eth0", "peth0", ipv4=IP), created=("eth0",))
+@pytest.mark.parametrize("name", ["eth0", "br9"])
+def test_a_nic_that_takes_over_addresses_before_the_renames_is_sent_though_it_does_not_differ(name: str) -> None:
+    """Its bridge is removed first, because the NIC is renamed (and can get the name of the bridge)."""
+    live = live_of(nic("peth0", ipv4=NO_IP), bridge(name, "peth0", ipv4=IP), created=(name,))
     live = replace(live, first_names={"02::0": "eth0"})
     compared = compare_state(bundle_of(nic("eth0", ipv4=IP)), live, {"peth0": "eth0"})
-    assert {i["name"]: i["state"] for i in compared.first["interfaces"]} == {"eth0": "absent", "peth0": "up"}
+    assert {i["name"]: i["state"] for i in compared.first["interfaces"]} == {name: "absent", "peth0": "up"}
     assert compared.state == {"interfaces": [nic("eth0", ipv4=IP)]}, "the bridge is removed in the first state already"
     assert compared.interface_changes == [
         Change("change", "eth0", (Reason.TAKES_OVER_ADDRESSES,)),
-        Change("remove", "eth0", (LeftDefinition("linux-bridge"),)),
+        Change("remove", name, (LeftDefinition("linux-bridge"),)),
     ]
 
 

@@ -60,6 +60,13 @@ def test_a_static_route_leaves_through_the_interface_that_reaches_its_next_hop(
     assert routes_of(*nics, host=routes) == [("198.51.100.0/24", "192.0.2.1", "eth1", metric, table)]
 
 
+def test_a_route_names_the_network_of_its_interface() -> None:
+    nics = ("eth0: {network: closed, addresses: [10.2.0.7]}", "eth1: {addresses: [192.0.2.7/24]}")
+    host = "routes: [{to: 198.51.100.0/24, via: 192.0.2.1}, {to: 203.0.113.0/24, via: 10.2.0.1}]"
+    view = view_of(*nics, networks=NETWORKS, host=host)
+    assert {route.via: route.network for route in view.routes} == {"192.0.2.1": "", "10.2.0.1": "closed"}
+
+
 def test_a_static_route_through_no_network_of_the_host_is_unrouted() -> None:
     host = "routes: [{to: 198.51.100.0/24, via: 192.0.2.1}]"
     view = view_of("eth0: {network: closed, addresses: [10.2.0.7]}", networks=NETWORKS, host=host)
