@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from kvmnet import __version__
 from kvmnet.cli import exit_codes
 from kvmnet.cli import main as program
-from kvmnet.cli.help import DEFINITION, GUESTS, HOST, first_sentence
 from tests.unit.cli.samples import BAD, EXAMPLE, ROOT, run
-from tools.reference import commands
 
 
 @pytest.mark.parametrize(
@@ -36,32 +33,6 @@ from tools.reference import commands
 def test_exit_codes(arguments: list[str], code: int, capfdbinary: Any) -> None:
     assert run(*arguments) == code
     assert b"Traceback" not in b"".join(capfdbinary.readouterr())
-
-
-def test_help_shows_every_command_with_its_whole_first_sentence(
-    capfdbinary: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """typer alone cuts sentences that do not fit on a line."""
-    monkeypatch.setenv("COLUMNS", "80")
-    run("--help")
-    output = capfdbinary.readouterr()[0].decode()
-    assert max(map(len, output.splitlines())) <= 80 and "..." not in output.replace("[ARGS]...", "")
-    text = " ".join(output.split())
-    for heading in ("Definition:", "This host:", "Guests:"):
-        assert f" {heading} " in text
-    for name, command in commands().items():
-        if " " not in name:
-            assert f" {name} {first_sentence(command.help)}" in text
-            assert first_sentence(command.help).endswith(".")
-
-
-def test_help_lists_commands_in_the_order_of_the_table_with_their_headings() -> None:
-    program.register_commands()
-    group = typer.main.get_command(program.app)
-    names = list(group.commands)  # type: ignore[attr-defined]
-    assert names == list(program.COMMANDS)
-    headings = [group.commands[name].rich_help_panel for name in names]  # type: ignore[attr-defined]
-    assert headings == [DEFINITION] * 4 + [HOST] * 7 + [GUESTS] * 2
 
 
 def test_help_lists_every_exit_code(capfdbinary: Any) -> None:

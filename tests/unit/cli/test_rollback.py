@@ -8,28 +8,11 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet.cli import remove, rollback
+from kvmnet.cli import rollback
 from kvmnet.cli.console import Console
-from kvmnet.transaction import history, launch, prepare
+from kvmnet.transaction import history, launch
 from kvmnet.transaction.history import OpenTransaction
 from tests.unit.cli.samples import run
-
-
-@pytest.fixture
-def wishes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The options that reach the preparation, on a host that has one change to go back from."""
-    given: list[Any] = []
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(history, "read_open_transaction", lambda _: None)
-    monkeypatch.setattr(history, "read_previous_bundle", lambda _: {})
-    monkeypatch.setattr(remove, "_read_applied_bundle", lambda _: None)
-    for module in (remove, rollback):
-        monkeypatch.setattr(
-            module, "run_transaction", lambda console, prepare, yes, dry_run: prepare(Path("/nonexistent")) or 0
-        )
-    for name in ("prepare", "prepare_removal"):
-        monkeypatch.setattr(prepare, name, lambda bundle, state, wishes, progress: given.append(wishes))
-    return given
 
 
 @pytest.mark.parametrize("command", ["remove", "rollback"])
@@ -49,18 +32,6 @@ def test_a_rollback_or_removal_may_wait_for_confirmation(
     monkeypatch.setattr("kvmnet.core.rendering.bundle_files.read_bundle", lambda *_: None)
     assert run(command, "--yes", *options) == 0
     assert [given.confirm for given in wishes] == [seconds]
-
-
-@pytest.mark.parametrize("command", ["apply", "remove", "rollback"])
-@pytest.mark.parametrize(
-    "options",
-    [["--confirm-within", "60", "--no-confirm"], ["--confirm-within", "9"], ["--confirm-within", "3601"]],
-)
-def test_confirm_options_that_are_not_valid_are_usage_errors(
-    wishes: list[Any], command: str, options: list[str], capfdbinary: Any
-) -> None:
-    assert run(command, "--yes", *options) == 2
-    assert wishes == [] and b"--confirm-within" in capfdbinary.readouterr()[1]
 
 
 @pytest.mark.parametrize("command", ["remove", "rollback"])

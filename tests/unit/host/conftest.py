@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvmnet.host import libvirt
+from tests.unit.host.samples import System, simulate_libvirt
 
 
 @pytest.fixture
@@ -19,3 +20,9 @@ def libvirt_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(libvirt, "_binding", lambda: None)
     monkeypatch.setattr(shutil, "which", lambda *_, **__: "/usr/bin/virsh")
     return tmp_path
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
+    """A host with libvirt; see `simulate_libvirt`."""
+    return simulate_libvirt(tmp_path, monkeypatch)
