@@ -1,9 +1,11 @@
-"""The rescue program's command line: signals, the lock, the terminal."""
+"""The rescue program's command line: signals, the lock, the terminal, and what each option does."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from kvmnet.system import files, lock
+from kvmnet.rescue import __main__ as rescue
+from kvmnet.rescue import comparison, repair_commands, rollback, watchdog
+from kvmnet.system import clock, files, lock, units
 from kvmnet.system.journal import Journal
 
 
@@ -83,3 +87,131 @@ def test_after_the_wait_only_the_same_transaction_is_rolled_back(opened: Path, i
         files.write_file(str(opened / "open" / "transaction.json"), text.encode())
         lock.close()
         assert process.wait(20) == code
+
+
+# ---- what each option does
+
+
+class Program:
+    """The rescue program on a state folder, as root; `calls` are its rollbacks as (reason, booting)."""
+
+    def __init__(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.state, self.monkeypatch, self.code = state, monkeypatch, 3
+        self.calls: list[tuple[str, bool]] = []
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setattr(rescue, "_ignore_signals", lambda: None)
+        monkeypatch.setattr(rescue, "_accept_any_bytes", lambda: None)
+        monkeypatch.setattr(rollback, "roll_back", self.roll_back)
+
+    def roll_back(self, state: Path, why: str, booting: bool = False) -> int:
+        assert state == self.state and lock.is_locked(state)
+        self.calls.append((why, booting))
+        return self.code
+
+    def run(self, *options: str) -> int:
+        self.monkeypatch.setattr(sys, "argv", ["rescue.pyz", "--state", str(self.state), *options])
+        return rescue.main()
+
+    def write_transaction(self, **keys: object) -> None:
+        (self.state / "open" / "transaction.json").write_text(json.dumps({"id": "T", "steps": [], **keys}))
+
+
+@pytest.fixture
+def program(opened: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    return Program(opened, monkeypatch)
+
+
+def test_without_options_the_open_transaction_is_rolled_back(
+    program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.run() == 3 and program.calls == [("run by hand", False)]
+    assert capsys.readouterr().out == "kvmnet: rolled back: the host is as it was before\n"
+    program.code = 0
+    assert program.run("--why", "test") == 0 and program.calls[1:] == [("test", False)]
+    assert capsys.readouterr().out == "kvmnet: nothing to roll back\n"
+
+
+@pytest.mark.parametrize("option", [[], ["--status"], ["--boot"], ["--accept"]])
+def test_without_an_open_transaction_nothing_is_done(
+    program: Program, option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(program.state / "open")
+    assert program.run(*option) == 0 and program.calls == []
+    assert capsys.readouterr().out == "kvmnet: no transaction is open\n"
+
+
+def test_the_watchdog_of_a_closed_transaction_stops_its_timer(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[str] = []
+    monkeypatch.setattr(units, "stop_watchdog", stopped.append)
+    monkeypatch.setattr(watchdog, "watch_over", lambda state, identity: 4 if identity == "T" else 0)
+    assert program.run("--watchdog", "T") == 4 and stopped == []
+    shutil.rmtree(program.state / "open")
+    assert program.run("--watchdog", "T") == 0 and stopped == ["T"]
+
+
+def test_the_journal_is_shown_to_every_user_and_only_root_can_roll_back(
+    program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    Journal(program.state / "open").append("begin")
+    assert program.run("--status") == 0
+    assert [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()] == ["begin"]
+    for options in ([], ["--accept"], ["--watchdog", "T"]):
+        assert program.run(*options) == 1 and program.calls == []
+        assert "only root can roll back a transaction" in capsys.readouterr().err
+
+
+def test_at_boot_before_networkmanager_nothing_is_reported(
+    program: Program, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run after NetworkManager verifies and reports."""
+    program.code = 4
+    assert program.run("--boot") == 0 and program.calls == [("run by hand", True)]
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("boot", "calls"), [("another", [("run by hand", False)]), (clock.boot_id(), [])])
+def test_after_a_boot_only_a_transaction_from_before_it_is_rolled_back(
+    program: Program, boot: str, calls: list[tuple[str, bool]]
+) -> None:
+    """One of this boot has a worker and a watchdog."""
+    program.write_transaction(boot=boot)
+    assert program.run("--booted") == (3 if calls else 0)
+    assert program.calls == calls
+
+
+def test_the_end_of_the_worker_is_followed_by_one_rollback(program: Program) -> None:
+    assert program.run("--after-worker") == 3 and program.calls == [("the worker was killed", False)]
+    Journal(program.state / "open").append("not-verified", differences=["x"])
+    assert program.run("--after-worker") == 4 and len(program.calls) == 1
+    assert program.run() == 3 and len(program.calls) == 2, "an administrator may try again"
+
+
+def test_a_failed_verification_is_reported_with_differences_and_repair_commands(
+    program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program.code = 4
+    monkeypatch.setattr(comparison, "find_differences", lambda before: ["eth0 has no address"])
+    monkeypatch.setattr(repair_commands, "find_repair_commands", lambda before, state: ["ip addr add x"])
+    assert program.run() == 4
+    out, err = capsys.readouterr()
+    assert out == "" and err.splitlines() == [
+        "kvmnet: rolled back, but verification failed: manual action required",
+        "Differences from the state before the change:",
+        "  eth0 has no address",
+        "Repair commands:",
+        "  ip addr add x",
+        "Fix the differences, then run this again. To keep the host as it is, use --accept.",
+    ]
+    (program.state / "open" / "snapshot.json").unlink()
+    assert program.run() == 4
+    assert capsys.readouterr().err.count("\n") == 1, "closed: after a boot nothing more can be restored"
+
+
+def test_the_sources_are_extracted_only_from_an_archive(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    program.monkeypatch.chdir(program.state)
+    assert program.run("--extract", str(program.state / "source")) == 1
+    assert "rescue.pyz is not an archive" in capsys.readouterr().err
+    assert not (program.state / "source").exists()

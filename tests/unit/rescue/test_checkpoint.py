@@ -98,6 +98,7 @@ def test_keyfiles_that_other_tools_wrote_during_a_trial_are_restored(
     if cut:
         with pytest.raises(HostError):
             undo.UNDO["checkpoint"](folder, {"log": "nmstate.log"})
+        assert (folder / "others.json").stat().st_mode & 0o777 == 0o600, "keyfiles may contain passwords"
         (disk / "old.nmconnection").write_text("uuid=u-old\n")
     result = undo.UNDO["checkpoint"](folder, {"log": "nmstate.log"})
     assert {p.stem: p.read_text() for p in disk.iterdir() if p.is_file()} == {k: texts[k] for k in ("guest", "old")}
@@ -105,6 +106,58 @@ def test_keyfiles_that_other_tools_wrote_during_a_trial_are_restored(
     assert "old.nmconnection" in result
     assert calls[-1] == "nmcli connection reload"
     assert sorted(p.name for p in folder.iterdir()) == ["nmstate.log", "snapshot.json", "transaction.json"]
+
+
+@pytest.mark.guarantee("G16")
+def test_before_the_apply_is_announced_no_checkpoint_is_kvmnets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = fake_checkpoints(monkeypatch, {"/C/1": 300_004})
+    (tmp_path / "transaction.json").write_text(json.dumps({"steps": [{"op": "rename"}]}))
+    Journal(tmp_path).append("do", step=0, op="rename", up=40.0)
+    assert undo.UNDO["checkpoint"](tmp_path, {"log": "nmstate.log"}) == "no checkpoint of kvmnet exists"
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("deleted", "running", "commands"),
+    [
+        (True, True, ["nmcli connection reload"]),
+        (True, False, []),
+        (False, True, []),
+        (False, False, []),
+    ],
+)
+def test_keyfiles_are_reloaded_only_if_one_was_restored_and_networkmanager_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool, running: bool, commands: list[str]
+) -> None:
+    keyfile, records = tmp_path / "guest.nmconnection", tmp_path / "others.json"
+    keyfile.write_text("uuid=u-guest\n")
+    records.write_text(json.dumps([files.record_file(str(keyfile))]))
+    if deleted:
+        keyfile.unlink()
+    calls: list[str] = []
+    monkeypatch.setattr(programs, "run", lambda *argv: calls.append(" ".join(argv)) or "")
+    monkeypatch.setattr(networkmanager, "is_running", lambda: running)
+    assert checkpoint.restore_other_keyfiles(tmp_path) == ([str(keyfile)] if deleted else [])
+    assert calls == commands
+    assert keyfile.read_text() == "uuid=u-guest\n" and not records.exists()
+    assert checkpoint.restore_other_keyfiles(tmp_path) == [], "done once"
+
+
+def test_keyfiles_that_cannot_be_restored_are_listed_and_their_records_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next rollback tries again."""
+    (tmp_path / "file").touch()
+    paths = [str(tmp_path / "file" / "a.nmconnection"), str(tmp_path / "b.nmconnection")]
+    record = files.record_file(str(tmp_path / "file"))
+    (tmp_path / "others.json").write_text(json.dumps([{**record, "path": path} for path in paths]))
+    monkeypatch.setattr(networkmanager, "is_running", lambda: False)
+    with pytest.raises(HostError, match=r"a\.nmconnection: ") as error:
+        checkpoint.restore_other_keyfiles(tmp_path)
+    assert "b.nmconnection" not in str(error.value) and Path(paths[1]).exists()
+    assert (tmp_path / "others.json").exists()
 
 
 def test_keyfiles_that_cannot_be_recorded_do_not_stop_the_rollback(

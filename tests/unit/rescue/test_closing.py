@@ -69,3 +69,18 @@ def test_a_transaction_with_files_moved_aside_is_not_deleted(tmp_path: Path) -> 
     files.write_file(str(tmp_path / "T1" / "aside" / "run" / "eth0.nmconnection"), b"NetworkManager's, in memory")
     closing.prune_history(tmp_path, keep=1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["T0", "T2"]
+
+
+def test_the_history_has_the_last_50_transactions(tmp_path: Path) -> None:
+    """All of these were rolled back, so `rollback` and `remove` need none of them."""
+    for number in range(52):
+        (tmp_path / f"T{number:02}").mkdir()
+    closing.prune_history(tmp_path)
+    assert [p.name for p in sorted(tmp_path.iterdir())] == [f"T{number:02}" for number in range(2, 52)]
+
+
+def test_a_transaction_without_an_id_is_moved_under_the_time_of_its_closing(opened: Path) -> None:
+    (opened / "open" / "transaction.json").unlink()
+    closing.close_transaction(opened, "nothing was begun")
+    (folder,) = (opened / "history").iterdir()
+    assert folder.name.isdigit() and Journal(folder).events()[-1]["outcome"] == "nothing was begun"

@@ -96,6 +96,32 @@ def test_profiles_of_the_definitions_own_interfaces_are_no_rivals(bundle: Bundle
     assert rivals_of(bundle, own) == [], "nmstate takes it for the new bridge"
 
 
+def test_the_profile_of_an_interface_that_leaves_is_no_rival(bundle: Bundle) -> None:
+    live = replace(before(), profiles={**before().profiles, "old0": replace(ANY, device="old0")})
+    plan = make_plan(bundle, live)
+    assert [rival.profile.uuid for rival in find_rivals(plan, live)] == ["u-9"]
+    assert find_rivals(replace(plan, leaving=("old0", "inactive0")), live) == []
+
+
+@pytest.mark.parametrize("keys", [{"state": "down"}, {"type": "infiniband"}])
+def test_an_interface_that_is_down_or_of_another_type_has_no_rivals(bundle: Bundle, keys: dict[str, Any]) -> None:
+    live = replace(before(), idle=(replace(ANY, interface_name="eth7"),))
+    nic = {"name": "eth7", "type": "ethernet", "state": "up"}
+    plan = Plan(bundle, desired={"interfaces": [nic]})
+    assert [rival.names for rival in find_rivals(plan, live)] == [], "the profile is bound to the name: it is its own"
+    live = replace(live, idle=(replace(live.idle[0], interface_name="", match="eth7"),))
+    assert [rival.names for rival in find_rivals(plan, live)] == [("eth7",)]
+    assert find_rivals(replace(plan, desired={"interfaces": [{**nic, **keys}]}), live) == []
+
+
+def test_a_profile_of_another_type_that_has_the_name_is_not_the_interfaces_own(bundle: Bundle) -> None:
+    """Of the own profiles the one of the lowest priority counts."""
+    vlan = replace(ANY, uuid="u-v", type="vlan", interface_name="eth7", priority=-5)
+    live = replace(before(), idle=(vlan, replace(ANY, match="eth7", priority=-1)))
+    plan = Plan(bundle, desired={"interfaces": [{"name": "eth7", "type": "ethernet", "state": "up"}]})
+    assert find_rivals(plan, live) == [], "a new profile has priority 0"
+
+
 def test_a_removal_has_no_rivals(bundle: Bundle) -> None:
     live = replace(before(), idle=(ANY,))
     assert find_rivals(Plan(bundle), live) == []

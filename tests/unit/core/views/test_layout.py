@@ -64,6 +64,11 @@ def test_a_nic_without_a_bridge_gets_its_key_as_its_name_if_a_link_file_can_name
     assert (nic.name, nic.has_link_file) == (name, has_link_file)
 
 
+def test_a_vlan_has_its_base_interface_and_vlan_id() -> None:
+    view = view_of(f"eth0: {{network: servers, mac: '{MAC}'}}", "eth0.5: {network: storage}", profile="rocks")
+    assert [(vlan.name, vlan.base, vlan.tag, vlan.controller) for vlan in view.vlans] == [("peth0.5", "peth0", 5, None)]
+
+
 # ---- what is left out, and what is not managed
 
 
@@ -240,7 +245,7 @@ def test_the_host_does_not_probe_its_own_addresses() -> None:
 
 def mtus_of(view: HostView) -> dict[str, Optional[int]]:
     """Return the MTU of every device by its name."""
-    devices = [*view.nics, *view.bonds, *view.vlans, *view.bridges, *view.guest_vlans]
+    devices: list[Any] = [*view.nics, *view.bonds, *view.vlans, *view.bridges, *view.guest_vlans]
     return {device.name: device.mtu for device in devices}
 
 
