@@ -9,16 +9,13 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from kvmnet.core.base.errors import Refused
 from kvmnet.rescue import BYTE_CODE, SOURCES, archive
-from kvmnet.system import files, programs
+from kvmnet.system import files
 from kvmnet.system.errors import HostError
 from kvmnet.system.journal import Journal
-from kvmnet.transaction import safeguards
 
 #: The modules that the rescue program may import besides its own.
 STANDARD_LIBRARY = {
@@ -170,42 +167,24 @@ def test_another_or_corrupt_archive_is_recognized(program: Path, damage: str) ->
     assert not archive.has_sources(data, sources)
 
 
-def test_a_current_program_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Building one takes as long as several starts."""
-    builds: list[str] = []
-    build = archive.build_by
-    monkeypatch.setattr(archive, "build_by", lambda python: builds.append(python) or build(python))
-    monkeypatch.setattr(safeguards, "SYSTEM_PYTHON", sys.executable)
-    first = safeguards.try_rescue_program(tmp_path)
-    assert len(builds) == 1 and not list(tmp_path.iterdir()), "nothing is written before the plan is accepted"
-    (tmp_path / "rescue.pyz").write_bytes(first)
-    assert safeguards.try_rescue_program(tmp_path) == first
-    assert len(builds) == 1
-    (tmp_path / "rescue.pyz").write_bytes(first[:-10])
-    assert safeguards.try_rescue_program(tmp_path) == first
-    assert len(builds) == 2
-
-
-def test_a_program_without_fitting_byte_code_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after an upgrade of the system's Python."""
-    data = archive.build_by(sys.executable)
-    with zipfile.ZipFile(tmp_path / "rescue.pyz", "w") as target:
-        for name, source in archive.read_sources().items():
-            target.writestr(name, source)
-    monkeypatch.setattr(safeguards, "SYSTEM_PYTHON", sys.executable)
-    assert safeguards.try_rescue_program(tmp_path) == data
-
-
 @pytest.mark.parametrize("python", ["/nonexistent/python3", "/bin/false"])
 def test_a_python_that_cannot_build_it_is_an_error(python: str) -> None:
     with pytest.raises(HostError, match=python):
         archive.build_by(python)
 
 
-def test_a_program_that_does_not_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any, **__: Any) -> str:
-        raise HostError("python3: too old")
+def test_modules_beside_it_do_not_shadow_the_standard_library_when_it_is_run(tmp_path: Path) -> None:
+    """As a program it has its own folder first on the path."""
+    for name, source in archive.read_sources().items():
+        files.write_file(str(tmp_path / name), source)
+    (tmp_path / "kvmnet/rescue/zipfile.py").write_text("raise RuntimeError('shadowed')\n")
+    command = [sys.executable, "-s", "-S", str(tmp_path / "kvmnet/rescue/archive.py")]
+    done = subprocess.run(command, capture_output=True, check=False, cwd="/")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert archive.has_sources(done.stdout, archive.read_sources(tmp_path))
 
-    monkeypatch.setattr(programs, "run", fail)
-    with pytest.raises(Refused, match="the rescue program does not run on this host: python3: too old"):
-        safeguards.try_rescue_program(tmp_path)
+
+def test_the_import_of_the_module_leaves_the_path_as_it_is() -> None:
+    script = "import sys; before = list(sys.path); import kvmnet.rescue.archive; print(sys.path == before)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
