@@ -131,6 +131,11 @@ def test_byte_code_does_not_depend_on_the_time_zone(program: Path) -> None:
     assert flags == {b"\x01\0\0\0"}, "hash-based and unchecked (PEP 552), all of them"
 
 
+def test_the_archive_does_not_depend_on_the_time_of_its_build(program: Path) -> None:
+    with zipfile.ZipFile(program) as opened:
+        assert {member.date_time for member in opened.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
 def test_its_sources_can_be_written_to_a_folder_and_run_there(program: Path, tmp_path: Path) -> None:
     code, out, _ = run(sys.executable, program, "--extract", str(tmp_path / "source"))
     assert code == 0 and str(tmp_path / "source") in out
