@@ -28,7 +28,7 @@ DIST = ROOT / "dist"
 
 
 class ReleaseError(Exception):
-    """The release cannot be made; the message says why and what to do."""
+    """The release cannot be made; the message contains the cause and the resolution."""
 
 
 class Entry(NamedTuple):

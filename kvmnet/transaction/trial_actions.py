@@ -89,7 +89,7 @@ def apply_state(context: Context, step: Step) -> str:
     log = context.folder / step["log"]
     log.touch(mode=0o600)
     context.backend.apply(step["state"], step["timeout"], log, verify=step.get("verify", False))
-    with contextlib.suppress(HostError):  # a guest may stop in this moment; the read back tells
+    with contextlib.suppress(HostError):  # a guest may stop in this moment; the readback reports it
         restore.restore_guest_ports(read_guest_ports(context.folder))
     path = _find_checkpoint(context, log)
     if path is None:

@@ -70,7 +70,7 @@ def test_nmstate_applies_another_state(host: Machine, peer: Machine, before: dic
     with injection.nmstatectl(host, injection.APPLIES_ANOTHER_STATE):
         result = apply(host)
     assert result.code == 3, result
-    assert "the host is not as applied: eth0: stp is 1, not 0" in result.stdout
+    assert "the host is not in the desired state: eth0: stp is 1, not 0" in result.stdout
     same(host, peer, before)
 
 
