@@ -13,7 +13,7 @@ import pytest
 from tests.machines import picture
 
 #: Read by the lab from a host with a bond under a bridge and a VLAN.
-READING: dict[str, Any] = json.loads((Path(__file__).parents[1] / "recorded/picture-trixie.json").read_text())
+READING: dict[str, Any] = json.loads((Path(__file__).parents[2] / "recorded/picture-trixie.json").read_text())
 
 
 def link(reading: dict[str, Any], name: str) -> dict[str, Any]:
