@@ -142,5 +142,5 @@ def test_a_switch_that_is_silent_after_the_link_went_down(
         peer.run("ip link set eth0 up")
         result = job.wait(120)
         assert result.code == 0, result
-        assert "asking for up to 60 s" in result.stdout
+        assert "probing for up to 60 s" in result.stdout
     assert reachable(peer)

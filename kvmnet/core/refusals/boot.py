@@ -26,12 +26,12 @@ def initramfs(case: Case) -> Iterator[Refusal]:
     Remove the options. Or override this refusal, rebuild the initramfs after the apply so that it contains kvmnet's
     .link files (`dracut -f --regenerate-all`), and check that the host boots.
     """
-    ours = {link.name for _, link in case.nics} | {nic.name for nic, _ in case.nics}
-    ours |= {nic.interface for nic, _ in case.nics} | {link.mac for _, link in case.nics if link.mac}
-    others = {link.name for link in case.live.links.values()} - ours
+    managed = {link.name for _, link in case.nics} | {nic.name for nic, _ in case.nics}
+    managed |= {nic.interface for nic, _ in case.nics} | {link.mac for _, link in case.nics if link.mac}
+    unmanaged = {link.name for link in case.live.links.values()} - managed
     for source in case.live.surroundings.boot_network:
         parts = set(source.partition(" ")[0].partition("=")[2].split(":"))
-        if source.startswith("ip=") and parts & others and not parts & ours:
+        if source.startswith("ip=") and parts & unmanaged and not parts & managed:
             continue
         yield Refusal(
             "KVN550",
@@ -52,10 +52,10 @@ def network_disk(case: Case) -> Iterator[Refusal]:
 
     Boot the host from a local image to make the change, or override this refusal if you have access to the console.
     """
-    ours = {i["name"] for i in interfaces_of(case.bundle.state)} | {nic.name for nic, _ in case.nics}
-    ours |= {link.name for _, link in case.nics}
+    managed = {i["name"] for i in interfaces_of(case.bundle.state)} | {nic.name for nic, _ in case.nics}
+    managed |= {link.name for _, link in case.nics}
     for disk in case.live.surroundings.network_disks:
-        uses_other_interface = disk.interface is not None and disk.interface not in ours
+        uses_other_interface = disk.interface is not None and disk.interface not in managed
         if uses_other_interface and disk.use not in _STATE_FOLDER_MOUNTS:
             continue
         server = f" from {disk.server}" if disk.server else ""

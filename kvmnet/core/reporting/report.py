@@ -110,7 +110,7 @@ def format_probes(probes: Probes) -> str:
 
 def list_probes(probes: Probes) -> list[str]:
     """Return which targets must reply after the change, and which need not because they do not reply now."""
-    if not probes.asked:
+    if not probes.known:
         return ["note: run as root to see which targets will be probed"]
     if probes.must:
         lines = [f"targets that must reply after the change: {', '.join(probe.text for probe in probes.must)}"]

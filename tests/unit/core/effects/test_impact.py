@@ -46,7 +46,7 @@ def refused_codes(plan: Plan, live: Live, lose: tuple[str, ...] = ()) -> list[st
     try:
         judge(plan, live, among=("KVN525", "KVN526", "KVN527", "KVN534"), lose=lose)
     except Refused as error:
-        return [str(e.code) for e in (error, *error.more)]
+        return [str(e.code) for e in (error, *error.additional)]
     return []
 
 

@@ -59,7 +59,7 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
         "note: the gateway 10.1.1.1 does not reply now, so it will not be probed after the change",
     ]
     assert list_probes(Probes()) == ["note: no target replies now, so none will be probed after the change"]
-    assert list_probes(Probes(asked=False)) == ["note: run as root to see which targets will be probed"]
+    assert list_probes(Probes(known=False)) == ["note: run as root to see which targets will be probed"]
 
 
 @pytest.mark.parametrize(
