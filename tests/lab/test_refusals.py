@@ -77,7 +77,11 @@ LINK = "/etc/systemd/network"
 CASES = {
     "an open transaction": Case("KVN502", "rescue.pyz", "mkdir /var/lib/kvmnet/open", "rmdir /var/lib/kvmnet/open"),
     "another machine's definition": Case(
-        "KVN503", "no host of the definition has a NIC of this machine", "true", "true", edit="s/80:de:00/80:de:99/"
+        "KVN503",
+        "this host is not in the definition: no host has one of its NICs",
+        "true",
+        "true",
+        edit="s/80:de:00/80:de:99/",
     ),
     "no nmstate": Case(
         "KVN505",
