@@ -64,7 +64,7 @@ def test_bad(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_every_state_is_read_as_its_view_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_state_read_back_matches_its_view(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     definition = load_in(HERE / "good" / name, monkeypatch)
     for host, view in definition.views.items():
         assert differences(view, definition.bundle(host)) == []
@@ -98,7 +98,7 @@ def test_every_check_has_a_bad_pair() -> None:
 
 @pytest.mark.guarantee("G48")
 @pytest.mark.parametrize("other", ["same-by-inheritance", "same-in-a-folder", "same-with-anchors", "same-written-out"])
-def test_five_ways_to_write_it_give_the_same_bytes(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_five_ways_to_write_a_definition_give_the_same_bytes(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one = rendered(load_in(HERE / "good" / "same-by-template", monkeypatch))
     assert rendered(load_in(HERE / "good" / other, monkeypatch)) == one
 
@@ -128,5 +128,5 @@ ROCKS = {
 
 
 @pytest.mark.parametrize("row", ROCKS)
-def test_what_rocks_did_has_a_pair(row: str) -> None:
+def test_every_feature_of_rocks_has_a_golden_pair(row: str) -> None:
     assert (HERE / ROCKS[row]).is_dir()

@@ -61,7 +61,7 @@ def test_first_apply(host: Machine, peer: Machine, definition: str) -> None:
 
 
 @pytest.mark.guarantee("G41")
-def test_a_power_cut_behind_the_keep(host: Machine, peer: Machine) -> None:
+def test_a_power_cut_right_after_the_change_is_kept(host: Machine, peer: Machine) -> None:
     """Cut within a second, long before a disk is written by itself: what was said to be kept is on it."""
     host.power_cut()
     host.boot()
@@ -71,7 +71,7 @@ def test_a_power_cut_behind_the_keep(host: Machine, peer: Machine) -> None:
 
 
 @pytest.mark.guarantee("G42")
-def test_second_apply_writes_nothing(host: Machine, peer: Machine) -> None:
+def test_a_second_apply_writes_nothing(host: Machine, peer: Machine) -> None:
     files = "stat -c '%n %i %Y %Z' /etc/NetworkManager/system-connections/* /etc/systemd/network/*"
     before = host.out(files)
     monitor = host.start(MONITOR)
@@ -95,7 +95,7 @@ for step in json.load(open(last))["steps"]:
 
 
 @pytest.mark.guarantee("G53")
-def test_what_it_noted_of_itself_is_damaged(host: Machine) -> None:
+def test_a_corrupt_applied_record_is_refused_and_rewritten(host: Machine) -> None:
     """Somebody edits what is applied: told by every verb that needs it, and the next apply writes it anew."""
     host.run("sed -i s/10.1.255.254/10.1.255.250/ /var/lib/kvmnet/applied/nmstate.yml")
     network = host.out("ip -br link; ip -br address; nmcli -t -f UUID,DEVICE connection show")
@@ -115,7 +115,7 @@ def test_what_it_noted_of_itself_is_damaged(host: Machine) -> None:
     assert host.out("ip -br link; ip -br address; nmcli -t -f UUID,DEVICE connection show") == network
 
 
-def test_the_committed_bundle_says_the_same(host: Machine) -> None:
+def test_a_bundle_folder_is_applied_like_its_definition(host: Machine) -> None:
     """Without the definition; and one that was changed by hand is refused."""
     host.run("kvmnet render /root/cluster.yaml -o /root/states")
     result = host.run("kvmnet apply --bundle /root/states/vm-container-0-0", check=False)
@@ -127,7 +127,7 @@ def test_the_committed_bundle_says_the_same(host: Machine) -> None:
     assert (result.code, "digest" in result.stderr) == (1, True), result
 
 
-def test_one_profile_a_nic(host: Machine) -> None:
+def test_each_nic_has_one_connection_profile(host: Machine) -> None:
     saved = host.out("nmcli -t -f DEVICE,TYPE,AUTOCONNECT,FILENAME connection show").splitlines()
     ours = sorted(line for line in saved if not line.startswith("lo:"))
     assert [line.split(":")[:3] for line in ours] == [["eth0", "bridge", "yes"], ["peth0", "802-3-ethernet", "yes"]]
@@ -135,7 +135,7 @@ def test_one_profile_a_nic(host: Machine) -> None:
 
 
 @pytest.mark.guarantee("G30")
-def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definition: str) -> None:
+def test_a_dropped_session_does_not_stop_the_change(host: Machine, peer: Machine, definition: str) -> None:
     """The terminal goes in the middle of the trial: the work goes on to its end."""
     more = definition.replace("addresses: [10.1.255.254]", "addresses: [10.1.255.254, 10.1.255.253]")
     more = more.replace("gateway: 10.1.1.1", "gateway: 10.1.1.1\n    dns: {servers: [10.1.1.1], search: [local]}")
@@ -155,7 +155,9 @@ def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definiti
 
 
 @pytest.mark.guarantee("G25")
-def test_a_second_change_cut_off_at_its_very_end(host: Machine, peer: Machine, definition: str) -> None:
+def test_a_second_change_interrupted_before_its_last_event_is_rolled_back(
+    host: Machine, peer: Machine, definition: str
+) -> None:
     """Nothing is renamed or made; without a checkpoint the addresses come back by their profiles alone."""
     before = picture.whole(host)
     host.put("/root/more.yaml", definition.replace("addresses: [10.1.255.254]", "addresses: [10.1.255.252]"))
@@ -169,7 +171,7 @@ def test_a_second_change_cut_off_at_its_very_end(host: Machine, peer: Machine, d
 
 
 @pytest.mark.guarantee("G01")
-def test_a_bad_change_of_a_host_that_is_ours_undoes_itself(host: Machine, peer: Machine, definition: str) -> None:
+def test_a_bad_change_of_a_managed_host_is_rolled_back(host: Machine, peer: Machine, definition: str) -> None:
     before = picture.whole(host)
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
     on_a_terminal = "TERM=xterm script -qec 'kvmnet apply --yes /root/bad.yaml' /dev/null"

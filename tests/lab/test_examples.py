@@ -226,7 +226,9 @@ def told_apart(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.guarantee("G44")
-def test_each_after_each_other_one(machines: tuple[Machine, Machine], before: dict[str, Any], tmp_path: Path) -> None:
+def test_each_definition_is_applied_after_each_other_one(
+    machines: tuple[Machine, Machine], before: dict[str, Any], tmp_path: Path
+) -> None:
     host, peer = machines
     assert before["links"].keys() >= {"eth0", "eth1", "eth2"}
     for name in FIT:

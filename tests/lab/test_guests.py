@@ -152,7 +152,7 @@ def test_the_pictures_of_the_manual(machine: Machine) -> None:
     assert macvtaps_over(machine, "peth0.2") == []
 
 
-def test_a_guest_hears_its_own_vlan_and_no_other(machines: tuple[Machine, Machine]) -> None:
+def test_a_guest_receives_frames_of_its_own_vlan_only(machines: tuple[Machine, Machine]) -> None:
     """Across the wire, both ways, without a guest system: the boot ROM of a guest's first NIC (VLAN 2, on demand) has
     an address from the other machine's VLAN 2, that of its second (VLAN 3, from boot) one from VLAN 3."""
     host, peer = machines
@@ -187,7 +187,7 @@ def test_two_guests_on_one_tag(machine: Machine) -> None:
     until_vlans(machine, "peth0.3")
 
 
-def test_a_device_that_a_guest_is_on_is_not_made_the_hosts_own(machine: Machine) -> None:
+def test_a_device_in_use_by_a_guest_does_not_become_a_permanent_vlan(machine: Machine) -> None:
     """Refused, with the guest's name; its macvtap and all else stay as they are."""
     machine.put("/root/always.yaml", DEFINITION.replace("{vlan: 2, over: private}", ALWAYS))
     with guests.running(machine, TAGGED):
@@ -206,7 +206,7 @@ def planned(machine: Machine, definition: str) -> dict[str, Any]:
     return found
 
 
-def test_a_plan_names_the_guests_that_it_touches(machine: Machine) -> None:
+def test_a_plan_lists_the_affected_guests(machine: Machine) -> None:
     """Both by the names of their domains, also where libvirt hangs, which is not waited for."""
     smaller = DEFINITION.replace("subnets: [10.1.0.0/16]", "subnets: [10.1.0.0/16], mtu: 1400")
     with guests.running(machine, BRIDGED, TAGGED):
@@ -241,7 +241,7 @@ def test_a_plan_names_the_guests_that_it_touches(machine: Machine) -> None:
 
 @pytest.mark.make_test("trixie", "bookworm")
 @pytest.mark.guarantee("G72")
-def test_what_the_definition_does_not_allow_is_said_by_virsh(machine: Machine) -> None:
+def test_virsh_reports_a_device_that_is_not_in_the_definition(machine: Machine) -> None:
     xml = machine.out(f"cat /root/{TAGGED}.merged.xml").replace("peth0.2", "peth0.7").replace(TAGGED, "stray")
     machine.put("/root/stray.xml", xml)
     machine.run("virsh --quiet define /root/stray.xml")
@@ -270,7 +270,7 @@ def test_libvirt_killed(machine: Machine) -> None:
         until_vlans(machine, "peth0.3")
 
 
-def test_the_hook_takes_no_more_than_three_times_its_pythons_start(machine: Machine) -> None:
+def test_the_hook_takes_at_most_three_times_as_long_as_python_to_start(machine: Machine) -> None:
     machine.put("/root/times.py", TIMES)
     took: dict[str, float] = json.loads(machine.out("python3 /root/times.py", timeout=180))
     until_vlans(machine, "peth0.3")

@@ -80,7 +80,7 @@ def test_no_frame_is_lost_by_an_unrelated_apply(guest: Machine, peer: Machine) -
 
 
 @pytest.mark.guarantee("G70")
-def test_what_would_cut_a_guest_for_good_is_refused(on_vlan: Machine, peer: Machine) -> None:
+def test_a_change_that_disconnects_a_guest_is_refused(on_vlan: Machine, peer: Machine) -> None:
     before, history = picture.whole(on_vlan), on_vlan.out("ls /var/lib/kvmnet/history")
     result = apply(on_vlan, DEFINITION)
     assert (result.code, result.stdout) == (5, ""), result
@@ -94,7 +94,7 @@ def test_what_would_cut_a_guest_for_good_is_refused(on_vlan: Machine, peer: Mach
 
 
 @pytest.mark.guarantee("G70")
-def test_a_forced_rollback_puts_back_the_tap_that_lost_its_bridge(on_vlan: Machine, peer: Machine) -> None:
+def test_a_rollback_adds_the_tap_to_its_recreated_bridge(on_vlan: Machine, peer: Machine) -> None:
     before = picture.whole(on_vlan)
     gone = "for _ in {1..100}; do ls -d /sys/class/net/br-eth0.5 || break; sleep 0.1; done"  # nmstate waits for nothing
     seen = f"{gone}; ip -d -o link show dev vnet5 > /root/seen; ls -d /sys/class/net/br-eth0.5 >> /root/seen 2>&1"
@@ -112,7 +112,7 @@ def test_a_forced_rollback_puts_back_the_tap_that_lost_its_bridge(on_vlan: Machi
     assert lost == 0, "the other guest has seen nothing of it"
 
 
-def test_what_a_person_allows_goes_through(on_vlan: Machine, peer: Machine) -> None:
+def test_a_change_with_allowed_guest_loss_is_applied(on_vlan: Machine, peer: Machine) -> None:
     """Also as a plan that was saved: it keeps what was allowed."""
     on_vlan.put("/root/cluster.yaml", DEFINITION)
     saved = on_vlan.out("kvmnet plan --allow-guest-loss vnet5 -o /root/plan.json /root/cluster.yaml")
@@ -126,7 +126,7 @@ def test_what_a_person_allows_goes_through(on_vlan: Machine, peer: Machine) -> N
 
 
 @pytest.mark.guarantee("G70")
-def test_a_tap_that_a_change_detaches_is_put_back_by_it(on_vlan: Machine, peer: Machine) -> None:
+def test_a_tap_that_a_change_detaches_is_attached_again(on_vlan: Machine, peer: Machine) -> None:
     """Something took the guest's tap out of the bridge that stays: the transaction itself puts it back."""
     with injection.nmstatectl(on_vlan, '$REAL "$@" || exit; ip link set vnet0 nomaster'):
         result = apply(on_vlan, WITH_VLAN, "--json")
@@ -138,7 +138,7 @@ def test_a_tap_that_a_change_detaches_is_put_back_by_it(on_vlan: Machine, peer: 
     assert seen.received and not seen.lost
 
 
-def test_a_change_below_a_guest_is_said_to_cut_it_for_a_moment(guest: Machine, peer: Machine) -> None:
+def test_a_change_of_the_bridge_interrupts_its_guest_briefly(guest: Machine, peer: Machine) -> None:
     """Its bridge and NIC get another MTU: the tap stays where it is, and frames go on."""
     other = DEFINITION.replace("gateway: 10.1.1.1, mtu: 1496", "gateway: 10.1.1.1, mtu: 1400")
     told = plan(guest, other)["guests"]

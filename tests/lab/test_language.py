@@ -195,7 +195,7 @@ def lease_of(host: Machine, interface: str) -> str:
 
 @pytest.mark.make_test()
 @pytest.mark.guarantee("G01")
-def test_a_mistyped_network_undoes_it_all(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
+def test_a_mistyped_network_is_rolled_back(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
     host, peer = machines
     assert reachable(peer, "10.6.0.7")
     text = host.get("/root/cluster.yaml").decode()
@@ -208,7 +208,7 @@ def test_a_mistyped_network_undoes_it_all(machines: tuple[Machine, Machine], bef
 
 
 @pytest.mark.guarantee("G40")
-def test_it_comes_up_as_defined(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
+def test_the_host_is_as_defined_after_the_apply(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
     host, peer = machines
     lease = lease_of(host, "eth1")
     result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=240)
@@ -222,7 +222,7 @@ def test_a_second_apply_has_nothing_to_do(machines: tuple[Machine, Machine]) -> 
 
 
 @pytest.mark.guarantee("G40")
-def test_it_is_the_same_after_a_power_cut(machines: tuple[Machine, Machine]) -> None:
+def test_the_host_is_as_defined_after_a_power_cut(machines: tuple[Machine, Machine]) -> None:
     host, peer = machines
     lease = lease_of(host, "eth1")
     host.power_cut()
@@ -233,7 +233,9 @@ def test_it_is_the_same_after_a_power_cut(machines: tuple[Machine, Machine]) -> 
 
 
 @pytest.mark.guarantee("G40")
-def test_it_can_be_undone_when_all_is_on_disk(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
+def test_a_change_that_is_saved_to_disk_can_be_rolled_back(
+    machines: tuple[Machine, Machine], before: dict[str, Any]
+) -> None:
     """As if it had been cut off before the word that it is kept: NICs that had no profile have none again."""
     host, peer = machines
     injection.reopen_last(host)
@@ -279,7 +281,7 @@ ONE_MORE = "      eth0.11: {network: extra, bridge: true, addresses: [10.11.0.7]
 
 
 @pytest.mark.guarantee("G43")
-def test_a_difference_of_one_vlan_touches_one_vlan(machines: tuple[Machine, Machine]) -> None:
+def test_a_change_of_one_vlan_affects_only_that_vlan(machines: tuple[Machine, Machine]) -> None:
     """Added, changed in MTU and address, gone again: of bridges, bonds, VLANs and leases beside it nothing is touched,
     and what is persisted touches no device."""
     host, peer = machines

@@ -79,7 +79,7 @@ def by_hand(host: Machine) -> None:
 
 
 @pytest.mark.guarantee("G51")
-def test_a_bridge_that_was_there_before_kvmnet_is_as_it_was_after_it(host: Machine, request: Any) -> None:
+def test_a_bridge_from_before_kvmnet_is_unchanged(host: Machine, request: Any) -> None:
     """Adopted, changed, given back."""
     keyfile = "/etc/NetworkManager/system-connections/eth0.nmconnection"
     host.run(f"cp -p {keyfile} /root/eth0.nmconnection")
@@ -100,7 +100,7 @@ def test_a_bridge_that_was_there_before_kvmnet_is_as_it_was_after_it(host: Machi
     assert not (found := picture.differences(picture.whole(host), first, ("links", "addresses", "routes"))), found
 
 
-def test_a_vlan_bridge_comes_beside_one_made_by_hand(host: Machine, peer: Machine) -> None:
+def test_a_vlan_bridge_is_added_beside_a_bridge_of_another_tool(host: Machine, peer: Machine) -> None:
     host.put("/root/hand.yml", HAND)
     host.run("nmstatectl apply /root/hand.yml", timeout=90)
     result = apply(host, HEAD + NIC + VLAN)
@@ -111,7 +111,7 @@ def test_a_vlan_bridge_comes_beside_one_made_by_hand(host: Machine, peer: Machin
 
 
 @pytest.mark.guarantee("G50")
-def test_nmstate_fails_and_both_are_there_again(host: Machine, peer: Machine) -> None:
+def test_removed_interfaces_are_restored_if_nmstate_fails(host: Machine, peer: Machine) -> None:
     before, hand = picture.whole(host), theirs(host)
     assert [c["what"] for c in plan(host, HEAD + NIC)["changes"]] == ["remove"] * 3
     with injection.nmstatectl(host, '$REAL "$@"; echo "NmstateError: Bug: after all was done" >&2; exit 1'):
@@ -122,7 +122,9 @@ def test_nmstate_fails_and_both_are_there_again(host: Machine, peer: Machine) ->
 
 
 @pytest.mark.guarantee("G50")
-def test_what_left_goes_and_the_other_stays(host: Machine, peer: Machine) -> None:
+def test_an_interface_removed_from_the_definition_is_deleted_and_one_of_another_tool_stays(
+    host: Machine, peer: Machine
+) -> None:
     hand = theirs(host)
     result = apply(host, HEAD + NIC)
     assert result.code == 0, result
@@ -136,7 +138,7 @@ def test_what_left_goes_and_the_other_stays(host: Machine, peer: Machine) -> Non
 
 
 @pytest.mark.guarantee("G25")
-def test_cut_off_at_its_very_end(host: Machine, peer: Machine) -> None:
+def test_a_removal_of_interfaces_interrupted_before_its_last_event_is_rolled_back(host: Machine, peer: Machine) -> None:
     """Their profiles are deleted already, only the word that it is kept is missing: both come back."""
     assert apply(host, HEAD + NIC + VLAN).code == 0
     before = picture.whole(host)
@@ -150,7 +152,7 @@ def test_cut_off_at_its_very_end(host: Machine, peer: Machine) -> None:
 
 
 @pytest.mark.guarantee("G50")
-def test_what_somebody_took_down_goes_too(host: Machine, peer: Machine) -> None:
+def test_an_inactive_interface_removed_from_the_definition_is_deleted(host: Machine, peer: Machine) -> None:
     """Its profiles alone are there, and the next boot would bring it back."""
     assert apply(host, HEAD + NIC + VLAN).code == 0
     host.run("nmcli connection down br-eth0.5; nmcli connection down eth0.5; true", timeout=90)
@@ -167,7 +169,7 @@ def test_what_somebody_took_down_goes_too(host: Machine, peer: Machine) -> None:
 
 
 @pytest.mark.guarantee("G50")
-def test_after_a_reboot_it_has_not_come_back(host: Machine, peer: Machine) -> None:
+def test_a_deleted_interface_stays_deleted_after_a_power_cut(host: Machine, peer: Machine) -> None:
     host.power_cut()
     host.boot()
     host.run("nm-online -s -q -t 60", timeout=90)
@@ -182,7 +184,7 @@ def servers(host: Machine) -> dict[str, Any]:
 
 
 @pytest.mark.guarantee("G45")
-def test_a_key_that_left_goes_back_to_its_default(host: Machine, peer: Machine) -> None:
+def test_a_key_removed_from_the_definition_returns_to_its_default(host: Machine, peer: Machine) -> None:
     """What kvmnet set with the applied bundle and the new one does not say: MTU, name servers."""
     more = HEAD.replace("gateway: 10.1.1.1,", "gateway: 10.1.1.1, dns: {servers: [10.1.1.1], search: [left.example]},")
     assert apply(host, more + NIC).code == 0
@@ -206,7 +208,7 @@ def test_a_key_that_left_goes_back_to_its_default(host: Machine, peer: Machine) 
 
 
 @pytest.mark.guarantee("G47")
-def test_routes_and_name_servers_alone_are_on_disk_too(host: Machine, peer: Machine) -> None:
+def test_a_change_of_only_routes_and_name_servers_is_saved_to_disk(host: Machine, peer: Machine) -> None:
     """No interface is sent for them; nmstate puts them into a profile of its choice, in memory."""
     named = HEAD.replace("gateway: 10.1.1.1,", "gateway: 10.1.1.1, dns: {servers: [10.1.1.1], search: [left.example]},")
     routed = named.replace("    kvm: true\n", "    kvm: true\n    routes: [{to: 10.9.0.0/16, via: 10.1.1.2}]\n")
@@ -225,7 +227,7 @@ def test_routes_and_name_servers_alone_are_on_disk_too(host: Machine, peer: Mach
     assert apply(host, HEAD + NIC).code == 0
 
 
-def test_a_bridge_over_the_nic_that_says_something_else_is_refused(host: Machine, peer: Machine, by_hand: None) -> None:
+def test_an_existing_bridge_with_other_settings_is_refused(host: Machine, peer: Machine, by_hand: None) -> None:
     before = picture.whole(host)
     result = apply(host, BRIDGED.replace("mtu: 1496}", "mtu: 1400}", 1))
     assert (result.code, "KVN524: the bridge br-eth0 was not created by kvmnet" in result.stderr) == (5, True), result
@@ -235,7 +237,7 @@ def test_a_bridge_over_the_nic_that_says_something_else_is_refused(host: Machine
     assert picture.whole(host) == before
 
 
-def test_one_that_says_the_same_is_adopted(host: Machine, peer: Machine) -> None:
+def test_an_existing_bridge_with_the_same_settings_is_adopted(host: Machine, peer: Machine) -> None:
     def seen() -> dict[str, Any]:
         """Less the one file that comes: NetworkManager's leave to leave guests' devices alone."""
         found, file = picture.whole(host), "/etc/NetworkManager/conf.d/90-kvmnet-guests.conf"

@@ -31,7 +31,7 @@ def way(machines: tuple[Machine, Machine], request: pytest.FixtureRequest) -> Wa
 
 
 @pytest.mark.guarantee("G13", "G35")
-def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
+def test_a_change_of_the_management_path(machines: tuple[Machine, Machine], way: Way) -> None:
     host, peer = machines
     before = whole(host)
     told = neighbour.listen(peer, "eth0")
@@ -63,7 +63,7 @@ def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
 
 
 @pytest.mark.guarantee("G13", "G35")
-def test_removed(machines: tuple[Machine, Machine]) -> None:
+def test_a_removal_deletes_global_name_servers(machines: tuple[Machine, Machine]) -> None:
     """Name servers that nmstate made NetworkManager's own, as no interface had addresses for them, go too."""
     host, peer = machines
     way = host_kinds.lay_out(host, peer, WAYS["a bond becomes a port of a bridge"])

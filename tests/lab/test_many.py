@@ -34,7 +34,7 @@ DEFINITION = "\n".join(
 
 @pytest.mark.guarantee("G51")
 @pytest.mark.long
-def test_a_removal_is_undone_and_done(host: Machine, peer: Machine) -> None:
+def test_a_removal_is_rolled_back_and_then_completed(host: Machine, peer: Machine) -> None:
     before = picture.whole(host)
     host.put("/root/cluster.yaml", DEFINITION)
     host.run("kvmnet apply --yes --timeout 600 /root/cluster.yaml", timeout=600)

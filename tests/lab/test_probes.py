@@ -62,7 +62,7 @@ def host(pair: Pair) -> Machine:
 
 
 @pytest.mark.guarantee("G32")
-def test_who_will_be_asked_is_told_and_who_not(host: Machine) -> None:
+def test_a_plan_lists_the_targets_and_which_of_them_will_not_be_probed(host: Machine) -> None:
     host.put("/root/cluster.yaml", DEFINITION)
     before = picture.whole(host)
     told = host.out("kvmnet plan /root/cluster.yaml")
@@ -88,7 +88,7 @@ def test_who_will_be_asked_is_told_and_who_not(host: Machine) -> None:
     ],
     ids=["a mistyped route to what a probe asks", "a mistyped link-local gateway"],
 )
-def test_what_does_not_answer_any_more_undoes_the_change(
+def test_a_change_is_rolled_back_if_a_target_no_longer_replies(
     host: Machine, peer: Machine, right: str, wrong: str, silent: str
 ) -> None:
     """Everything else answers."""

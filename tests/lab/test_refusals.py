@@ -286,7 +286,9 @@ def test_another_kvmnet(host: Machine, fit: dict[str, Any]) -> None:
         ("rollback --yes", "KVN562", "nothing is applied on this host"),
     ],
 )
-def test_nothing_to_go_back_to(host: Machine, fit: dict[str, Any], verb: str, code: str, words: str) -> None:
+def test_commands_that_need_an_earlier_change_are_refused_without_one(
+    host: Machine, fit: dict[str, Any], verb: str, code: str, words: str
+) -> None:
     before = picture.whole(host)
     refused(host.run(f"kvmnet {verb}", check=False, timeout=60), code, words)
     assert picture.whole(host) == before
@@ -294,7 +296,7 @@ def test_nothing_to_go_back_to(host: Machine, fit: dict[str, Any], verb: str, co
 
 @pytest.mark.make_test("trixie")
 @pytest.mark.guarantee("G60")
-def test_networkmanager_does_not_run(host: Machine, fit: dict[str, Any]) -> None:
+def test_a_stopped_networkmanager_is_refused_and_not_started(host: Machine, fit: dict[str, Any]) -> None:
     """It is not started for the asking, and nothing else is touched."""
     before = picture.whole(host)
     same = ("links", "files", "checkpoints", "addresses", "profiles")
@@ -312,7 +314,7 @@ def test_networkmanager_does_not_run(host: Machine, fit: dict[str, Any]) -> None
 
 @pytest.mark.make_test("trixie")
 @pytest.mark.guarantee("G60")
-def test_all_reasons_at_once_and_what_is_allowed(host: Machine, fit: dict[str, Any]) -> None:
+def test_all_refusals_are_reported_at_once_and_can_be_overridden(host: Machine, fit: dict[str, Any]) -> None:
     before = picture.whole(host)
     with unfit(host, CASES["cluster software"]), unfit(host, CASES["cloud-init"]):
         result = apply(host)
@@ -325,7 +327,7 @@ def test_all_reasons_at_once_and_what_is_allowed(host: Machine, fit: dict[str, A
     assert picture.whole(host) == before
 
 
-def test_where_kvmnet_has_applied_something(host: Machine, fit: dict[str, Any]) -> None:
+def test_refusals_on_a_host_with_an_open_or_kept_change(host: Machine, fit: dict[str, Any]) -> None:
     """A word that proves nothing leaves the change as it waits; what others have put on it is not given back under."""
     job = host.start("exec kvmnet apply --yes --confirm-within 120 /root/cluster.yaml")
     host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)

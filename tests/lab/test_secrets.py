@@ -73,7 +73,7 @@ def test_the_password_of_8021x(machines: tuple[Machine, Machine], definition: st
 
 
 @pytest.mark.guarantee("G03")
-def test_an_undo_has_it_too(machines: tuple[Machine, Machine], definition: str) -> None:
+def test_a_rollback_restores_the_password(machines: tuple[Machine, Machine], definition: str) -> None:
     host, _ = machines
     host.put("/root/cluster.yaml", definition)
     before = picture.whole(host)

@@ -95,7 +95,7 @@ def test_refused(pair: tuple[Machine, Machine], code: str, words: str, definitio
 
 
 @pytest.mark.guarantee("G01")
-def test_a_bad_change_of_two_undoes_both(pair: tuple[Machine, Machine]) -> None:
+def test_a_bad_change_of_two_nics_is_rolled_back(pair: tuple[Machine, Machine]) -> None:
     host, peer = pair
     before = picture.without_metrics(picture.whole(host))
     host.put("/root/bad.yaml", DEFINITION.replace("10.1.", "10.2."))
@@ -106,7 +106,7 @@ def test_a_bad_change_of_two_undoes_both(pair: tuple[Machine, Machine]) -> None:
 
 
 @pytest.mark.guarantee("G46")
-def test_a_nic_that_is_to_be_down_is_so_after_a_power_cut_too(pair: tuple[Machine, Machine]) -> None:
+def test_a_nic_defined_as_down_stays_down_after_a_power_cut(pair: tuple[Machine, Machine]) -> None:
     """And comes up again when the definition, or a removal, has it so."""
     host, peer = pair
     before = picture.without_metrics(picture.whole(host))
@@ -148,7 +148,7 @@ def test_two_bridges_with_all_their_addresses_also_after_a_power_cut(pair: tuple
 
 
 @pytest.mark.guarantee("G37")
-def test_a_word_by_the_nic_that_does_not_change_proves_nothing(pair: tuple[Machine, Machine]) -> None:
+def test_a_connection_over_an_unaffected_nic_cannot_confirm(pair: tuple[Machine, Machine]) -> None:
     host, peer = pair
     ssh = way_in(host, peer)
     before = picture.without_metrics(picture.whole(host))
@@ -163,7 +163,7 @@ def test_a_word_by_the_nic_that_does_not_change_proves_nothing(pair: tuple[Machi
 
 
 @pytest.mark.guarantee("G44")
-def test_nics_that_take_each_others_names(pair: tuple[Machine, Machine]) -> None:
+def test_nics_swap_their_names(pair: tuple[Machine, Machine]) -> None:
     """By a temporary name; undone after a fault in the trial, kept the second time, also after a power cut."""
     host, peer = pair
     before = picture.without_metrics(picture.whole(host))
@@ -210,7 +210,7 @@ hosts:
 
 
 @pytest.mark.guarantee("G45")
-def test_options_that_left_a_bond(pair: tuple[Machine, Machine]) -> None:
+def test_removed_bond_options_return_to_their_defaults(pair: tuple[Machine, Machine]) -> None:
     """Also one that nmstate has no word to take away (primary), and one that excludes another (arp_interval). The
     definition before it had the NICs by each other's names, under bridges: they get their own back."""
     host, peer = pair

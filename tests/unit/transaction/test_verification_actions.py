@@ -61,7 +61,7 @@ def test_a_tap_that_cannot_be_attached_fails_the_step(context: Any, monkeypatch:
         verification_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
 
 
-def test_networkmanager_is_asked_few_questions_while_it_activates_devices(
+def test_networkmanager_gets_few_calls_while_it_activates_devices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It answers slowly while it activates sixty devices, and every answer takes it time."""

@@ -56,7 +56,7 @@ def test_other_codes_cannot_be_overridden(code: str) -> None:
         refusals.parse_allowed_codes([code])
 
 
-def test_every_page_says_whether_it_can_be_overridden() -> None:
+def test_every_page_states_whether_the_refusal_can_be_overridden() -> None:
     pages = {entry.code: entry.page for entry in catalogue.all_codes() if entry.code.startswith("KVN5")}
     assert len(pages) >= 25
     for code, page in pages.items():

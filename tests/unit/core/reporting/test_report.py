@@ -95,7 +95,7 @@ def test_an_event_has_a_text_if_the_user_must_see_it(event: dict[str, Any], text
     assert format_event(event, ["rename"]) == text
 
 
-def test_the_operator_is_asked_to_confirm_from_a_new_connection() -> None:
+def test_the_operator_must_confirm_from_a_new_connection() -> None:
     assert report.format_confirmation_request(120).splitlines() == [
         "     run `kvmnet confirm` from a new SSH connection within 120 s, or the change is rolled back",
         "     (this session was opened before the change and cannot confirm it)",
@@ -112,11 +112,11 @@ def test_the_operator_is_asked_to_confirm_from_a_new_connection() -> None:
         (4, False, "rolled back, but verification failed: manual action required (see `kvmnet status`)"),
     ],
 )
-def test_the_last_line_says_how_the_transaction_ended(code: int, removed: bool, text: str) -> None:
+def test_the_last_line_contains_the_outcome_of_the_transaction(code: int, removed: bool, text: str) -> None:
     assert format_outcome(code, None, None, removed) == text
 
 
-def test_the_last_line_says_how_long_the_host_could_not_be_reached() -> None:
+def test_the_last_line_contains_the_time_without_connectivity() -> None:
     assert format_outcome(3, None, None, at_most=9.1).endswith("(the host's addresses were missing for at most 9.1 s)")
     assert format_outcome(3, 0.4, "10.1.1.1", at_most=9.1).endswith(
         "(10.1.1.1 did not reply for 0.4 s before the rollback; the host's addresses were missing for at most 9.1 s)"
