@@ -313,7 +313,7 @@ def removed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
 
 
 def removed_alone(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """Remove kvmnet's changes in a session that ends in the middle, so that the command cannot complete anything."""
+    """Run `kvmnet remove` in a session that ends in the middle, so that the command cannot complete anything itself."""
     injection.pause(host, 3, event="done")
     job = host.start("exec script -qec 'kvmnet remove --yes' /dev/null")
     injection.wait_paused(host, job)

@@ -1,4 +1,4 @@
-"""The lab itself: what a test relies on is true of its machines, and its observations can fail."""
+"""The lab itself: the machines have the properties that tests rely on, and checks of them can fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host of many VLAN bridges: what takes a moment for one interface must not take minutes for forty."""
+"""A host with many VLAN bridges: the time for forty interfaces is limited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Saved plans: exactly what was read is applied, and only to the machine as it was. The tests go on from each other."""
+"""Saved plans: exactly the reviewed plan is applied, and only if the host has not changed. Each test continues with
+the host of the previous one."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def test_a_plan_in_three_formats_changes_nothing(host: Machine, definition: str)
 
 @pytest.mark.guarantee("G63")
 def test_a_saved_plan_is_refused_if_the_host_has_changed(host: Machine) -> None:
-    """Somebody has given the NIC another address since."""
+    """The NIC got another address since."""
     host.run("ip address add 10.1.9.9/16 dev eth0")
     before = picture.whole(host)
     result = apply(host)
@@ -65,7 +66,7 @@ def test_an_edited_plan_is_refused(host: Machine) -> None:
 
 
 def at_the_question(host: Machine, meanwhile: str) -> Result:
-    """Somebody sees the plan on a terminal, thinks for a while, and says yes."""
+    """Run an apply on a terminal, do something while its question is open, then answer yes."""
     host.run("rm -f /root/yes")
     answer = "{ until [ -e /root/yes ]; do sleep 0.2; done; echo y; }"
     job = host.start(f"{answer} | TERM=xterm script -qec 'kvmnet apply /root/cluster.yaml' /dev/null")

@@ -1,6 +1,7 @@
-"""Who answers before a change must answer after it: the definition's probes, name servers, an IPv6 link-local gateway.
+"""Targets that reply before a change must reply after it: probes of the definition, name servers, an IPv6 link-local
+gateway.
 
-The gateway ignores echo requests: ARP and NDP must do. The tests go on from each other.
+The gateway ignores echo requests, so ARP and NDP are used. Each test continues with the host of the previous one.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def test_a_plan_lists_the_targets_and_which_of_them_will_not_be_probed(host: Mac
 def test_a_change_is_rolled_back_if_a_target_no_longer_replies(
     host: Machine, peer: Machine, right: str, wrong: str, silent: str
 ) -> None:
-    """Everything else answers."""
+    """All other targets reply."""
     host.put("/root/wrong.yaml", DEFINITION.replace(right, wrong))
     before = picture.whole(host)
     result = host.run("kvmnet apply --yes --json /root/wrong.yaml", check=False, timeout=240)
@@ -119,8 +120,8 @@ def test_the_right_change_is_kept(host: Machine, peer: Machine) -> None:
 def test_a_switch_that_is_silent_after_the_link_went_down(
     host: Machine, peer: Machine, generation: str, definition: str
 ) -> None:
-    """A port with spanning tree and no portfast passes nothing on for 30 s. Where the NIC has to be taken down to be
-    renamed (kernel 6.1) the gateway is waited for; where it stays up there is no reason to be silent for so long."""
+    """A port with spanning tree and without portfast forwards nothing for 30 s. If the NIC was taken down for its
+    rename (kernel 6.1), kvmnet waits for the gateway that long; if it stayed up (kernel 6.12), it does not."""
     if not host.out("kvmnet status").startswith("nothing is applied"):
         assert host.run("kvmnet remove --yes", check=False, timeout=200).code == 0
     before = picture.whole(host)
