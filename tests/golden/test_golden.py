@@ -28,7 +28,7 @@ EXAMPLES = sorted(path.name for path in (ROOT / "examples").iterdir())
 
 
 def load_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pipeline.Definition:
-    """Load as a person does who stands in the folder: names in messages are then the same everywhere."""
+    """Load the definition from within its folder, so that file names in messages are the same everywhere."""
     monkeypatch.chdir(folder)
     return pipeline.load(None)
 
@@ -80,7 +80,7 @@ def test_every_folder_reads_back_to_the_same_bundle(name: str, monkeypatch: pyte
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_are_golden(name: str) -> None:
-    """Every example is right, and one of the golden definitions, byte for byte."""
+    """Every example is valid and, byte for byte, one of the golden definitions."""
     example = ROOT / "examples" / name / "cluster.yaml"
     assert example.read_bytes() == (HERE / "good" / f"example-{name}" / "cluster.yaml").read_bytes()
 
@@ -103,7 +103,7 @@ def test_five_ways_to_write_a_definition_give_the_same_bytes(other: str, monkeyp
     assert rendered(load_in(HERE / "good" / other, monkeypatch)) == one
 
 
-#: What Rocks did, or did not, about definitions and states; the pair that shows what kvmnet does.
+#: What Rocks did or did not do, and the golden pair that shows what kvmnet does.
 ROCKS = {
     "kvm=true or appliance frontend": "good/kvm-is-a-switch-of-a-host-or-its-group",
     "ethN becomes pethN, port of bridge ethN": "good/a-nic-is-renamed-and-its-bridge-has-ip-netmask-and-mtu",

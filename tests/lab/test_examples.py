@@ -187,8 +187,8 @@ def test_the_walk_has_every_pair() -> None:
 
 
 def check_failed_changes(host: Machine, command: str) -> None:
-    """Check that two failed changes are rolled back: nmstate fails after the NIC was renamed; the power is lost when half of the change is on
-    disk."""
+    """Check that two failed changes are rolled back: nmstate fails after the NIC was renamed; the power is lost when
+    half of the change is on disk."""
     before = whole(host)
     second = 'test -e /run/once || { touch /run/once; exec $REAL "$@"; }; echo "NmstateError: not today" >&2; exit 1'
     with injection.nmstatectl(host, second):
