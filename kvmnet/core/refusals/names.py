@@ -82,9 +82,9 @@ def taken_name(case: Case) -> Iterator[Refusal]:
 @refusal("KVN523", "nmstate would confuse two interfaces")
 def name_trap(case: Case) -> Iterator[Refusal]:
     """
-    nmstate 2.2.10 and later takes an interface of the state for a NIC if the NIC's connection profile is bound to a MAC
-    address and its ID is the name of that interface. kvmnet changes the IDs of the profiles of the definition's NICs,
-    but not those of other NICs. Change the ID: `nmcli connection modify UUID connection.id OTHER`.
+    A NIC's connection profile is bound to a MAC address, and its ID is the name of another interface of the
+    definition. nmstate 2.2.10 and later then confuses that interface with the NIC. kvmnet changes such IDs for the
+    NICs of the definition, but not for other NICs. Change the ID: `nmcli connection modify UUID connection.id OTHER`.
     """
     own_nics = {link.name for _, link in case.nics} | {nic.name for nic in case.bundle.nics}
     names = {i["name"] for i in interfaces_of(case.bundle.state)}
@@ -103,9 +103,9 @@ def name_trap(case: Case) -> Iterator[Refusal]:
 def made_by_hand(case: Case) -> Iterator[Refusal]:
     """
     A bridge, bond, VLAN or macvtap of the definition already exists, and kvmnet did not create it. If it matches the
-    definition, kvmnet adopts it: from then on changes of the definition apply to it, but kvmnet does not remove it when
-    it leaves the definition. If it differs, either the interface or the definition may be wrong. Make them equal, or
-    override this refusal so that kvmnet changes the interface.
+    definition, kvmnet adopts it: later changes of the definition apply to it. kvmnet does not remove an adopted
+    interface that you delete from the definition. If it differs, either the interface or the definition may be wrong.
+    Make them equal, or override this refusal: kvmnet then changes the interface.
     """
     live_interfaces = {i["name"]: i for i in interfaces_of(case.view_after_renames)}
     used_by_guests = find_macvtaps_on_taken_vlans(case)  # KVN526 reports these
@@ -132,12 +132,12 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
 @refusal("KVN525", "an interface that would be removed or changed is in use", allow=True)
 def in_use(case: Case) -> Iterator[Refusal]:
     """
-    kvmnet would remove an interface that it has created: it left the definition, or `kvmnet remove` was called. But an
-    interface that kvmnet does not know uses it: a port, a VLAN, a link of a container, or a bridge that it is a port
-    of. This other interface would lose its network.
+    kvmnet would remove an interface that it has created, because the definition no longer contains it or because you
+    ran `kvmnet remove`. But an interface that kvmnet does not know uses it. This other interface can be a port, a
+    VLAN, a container's link, or the bridge of which it is a port. It would lose its network.
 
-    The same is true if a bridge or bond would be changed, and a connection profile adds a port to it that is not in the
-    definition: nmstate removes such ports.
+    kvmnet also reports this code if it would change a bridge or bond that has an unknown port: a port with a
+    connection profile that is not in the definition. nmstate would remove this port.
 
     Remove the other interface first, or add it to the definition. For guests' taps and macvtaps see KVN527.
     """
@@ -172,10 +172,10 @@ def stands_on_renamed(case: Case) -> Iterator[Refusal]:
     A VLAN (or a macvlan with a connection profile) that is not in the definition is on a NIC that would be renamed. Its
     connection profile refers to the NIC's old name. At the next boot this name belongs to a bridge, or to nothing.
 
-    Add the VLAN to the definition and delete it (`nmcli connection delete NAME`). Before `kvmnet remove`, which
-    restores the NIC's old name, change the profile to that name (`nmcli connection modify NAME vlan.parent eth0`) and
-    override this refusal. A VLAN that kvmnet's hook has created disappears when its guests are stopped. It does not
-    prevent `kvmnet remove`.
+    Add the VLAN to the definition and delete it (`nmcli connection delete NAME`). `kvmnet remove` restores the NIC's
+    old name. Before you run it, change the VLAN's profile to that name (`nmcli connection modify NAME vlan.parent
+    eth0`), and override this refusal. A VLAN that kvmnet's hook has created disappears when its guests are stopped.
+    Such a VLAN does not prevent `kvmnet remove`.
     """
     known = {i["name"] for i in interfaces_of(case.bundle.state)} | set(case.plan.leaving)
     for rename in case.plan.renames:
