@@ -14,8 +14,8 @@ from kvmnet.cli.options import PathArgument
 _HOST_HELP = "Render only this host of the definition. May be repeated."
 _OUTPUT_HELP = "Write a folder for each host into DIR. Default: print the nmstate states on stdout."
 _CHECK_HELP = (
-    "Compare with the folder of -o and write nothing. "
-    "Lists missing, stale and surplus files, and exits with code 6 if there are any."
+    "Compare with the files in DIR of -o and write nothing. "
+    "Lists files that are missing, stale (outdated) or surplus (not needed), and then exits with code 6."
 )
 
 
@@ -33,7 +33,8 @@ def render(
 ) -> None:
     """Render an nmstate state, .link files and a bundle for each host.
 
-    The files can be reviewed and committed. `kvmnet apply --bundle` applies them without the definition.
+    You can review the files and commit them to Git. `kvmnet apply --bundle` applies the files of a host without the
+    definition.
     """
     from kvmnet import bundle_folders
     from kvmnet.core.base.errors import Usage

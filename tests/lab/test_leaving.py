@@ -126,7 +126,7 @@ def test_what_left_goes_and_the_other_stays(host: Machine, peer: Machine) -> Non
     hand = theirs(host)
     result = apply(host, HEAD + NIC)
     assert result.code == 0, result
-    assert "remove br-eth0.5: the linux-bridge left the definition" in result.stdout
+    assert "remove br-eth0.5: the linux-bridge is no longer in the definition" in result.stdout
     assert set(picture.all_addresses(host)) == {"lo", "eth0", "br-hand"}
     files = host.out("ls /etc/NetworkManager/system-connections /run/NetworkManager/system-connections")
     assert "eth0.5" not in files
@@ -252,6 +252,6 @@ def test_one_that_says_the_same_is_adopted(host: Machine, peer: Machine) -> None
     assert (result.code, "KVN530" in result.stderr) == (5, True), "a person made it: it is not kvmnet's to delete"
     with_bridge = picture.whole(host)
     refused = host.run("kvmnet remove --yes", check=False, timeout=120)
-    reason = "KVN562: eth0 is a port of br-eth0, which was created by another tool"
+    reason = "KVN562: eth0 is now a port of br-eth0, which was created by another tool"
     assert (refused.code, reason in refused.stderr) == (5, True), refused
     assert picture.whole(host) == with_bridge

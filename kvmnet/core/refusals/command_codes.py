@@ -33,7 +33,7 @@ register_page(
     """
     `kvmnet remove` and `kvmnet rollback` use the snapshots that kvmnet saved before its changes. This error has one of
     these causes: kvmnet has applied nothing on this host; everything is already removed; a NIC that existed before
-    kvmnet is missing; or another tool has made such a NIC a port of a bridge or bond. The message says which. The
+    kvmnet is missing; or another tool has made such a NIC a port of a bridge or bond. The message names it. The
     snapshots are in /var/lib/kvmnet/history.
     """,
 )
