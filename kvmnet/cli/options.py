@@ -35,7 +35,8 @@ GuestLossOption = Annotated[
 ]
 
 _CONFIRM_HELP = (
-    "Seconds to wait for `kvmnet confirm` over a new SSH connection. Without it, the change is rolled back. "
+    "Seconds to wait for `kvmnet confirm` over a new SSH connection. "
+    "Without confirmation in time, the change is rolled back. "
     "Default: 120 if {condition}; otherwise no confirmation is needed."
 )
 ConfirmOption = Annotated[
@@ -67,7 +68,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan and
 
 _TIMEOUT_HELP = (
     "Timeout of NetworkManager's checkpoint, in seconds. "
-    "When it expires, NetworkManager rolls back the change without waiting for kvmnet. Default: 120."
+    "When it expires, NetworkManager rolls back its part of the change, even without kvmnet. Default: 120."
 )
 TimeoutOption = Annotated[
     int, typer.Option("--timeout", metavar="SECONDS", min=20, max=3600, help=_TIMEOUT_HELP, show_default=False)

@@ -55,7 +55,7 @@ def plan(
 ) -> None:
     """Show what would change on this host and which running guests are affected.
 
-    Changes nothing. Run it as root to see removals and probe targets too.
+    This command changes nothing. As root, it also shows removals and probe targets.
     """
     from kvmnet.transaction.prepare import ChangeOptions, prepare
 

@@ -15,7 +15,7 @@ _HOST_HELP = "Render only this host of the definition. May be repeated."
 _OUTPUT_HELP = "Write a folder for each host into DIR. Default: print the nmstate states on stdout."
 _CHECK_HELP = (
     "Compare with the files in DIR of -o and write nothing. "
-    "Lists files that are missing, stale (outdated) or surplus (not needed), and then exits with code 6."
+    "Lists missing, stale (outdated) and surplus (unneeded) files. If there are any, the exit code is 6."
 )
 
 
@@ -31,9 +31,9 @@ def render(
     output: Annotated[Optional[Path], typer.Option("-o", "--output", metavar="DIR", help=_OUTPUT_HELP)] = None,
     check: Annotated[bool, typer.Option("--check", help=_CHECK_HELP)] = False,
 ) -> None:
-    """Render an nmstate state, .link files and a bundle for each host.
+    """Render a bundle for each host: an nmstate state, .link files and an index.
 
-    You can review the files and commit them to Git. `kvmnet apply --bundle` applies the files of a host without the
+    You can review the files and commit them to Git. `kvmnet apply --bundle` applies a bundle without the
     definition.
     """
     from kvmnet import bundle_folders

@@ -105,7 +105,7 @@ def _find_reserved(placed: Placed, subnet: Optional[Subnet], role: str) -> Itera
 @check("KVN112", "duplicate address")
 def find_duplicate_addresses(context: Context) -> Iterator[Problem]:
     """
-    The same address is assigned twice in the cluster. Traffic to it would reach one interface or the other at
+    The same address is assigned twice in the cluster. Traffic to this address would reach one of the two interfaces at
     random. Give each interface its own address.
     """
     first: dict[str, tuple[str, Mark]] = {}

@@ -94,7 +94,7 @@ def find_duplicate_ports(context: Context) -> Iterator[Problem]:
 @check("KVN172", "bond port with settings of its own")
 def find_configured_ports(context: Context) -> Iterator[Problem]:
     """
-    A bond port cannot have a network, addresses, a bridge or a VLAN. Move these settings to the bond.
+    A NIC that is a bond port cannot have a network, addresses, a bridge or a VLAN. Move these settings to the bond.
     """
     for host, port, bond in _ports(context):
         bond_ports = (Related(bond.place.at("ports"), f"the ports of {bond.name}"),)

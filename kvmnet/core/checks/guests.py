@@ -54,17 +54,17 @@ def find_guests_of_empty_groups(context: Context) -> Iterator[Problem]:
     """
     for guest in context.cluster.guests.values():
         if guest.group in context.cluster.groups and not context.cluster.hosts_of(guest) and guest.host is None:
-            message = f"guest {guest.name} can run on no host: group {guest.group} has no hosts"
+            message = f"guest {guest.name} has no host to run on: group {guest.group} has no hosts"
             yield Problem("KVN162", message, guest.place.at("group"), severity=WARNING)
 
 
 @check("KVN163", "attach for a network with a bridge")
 def find_attach_on_bridged_networks(context: Context) -> Iterator[Problem]:
     """
-    `attach` is for guests that are connected by a macvtap: it sets when the macvtap exists. But a host of this guest
-    has a bridge on that network: on its NIC, or on the VLAN with `bridge: true`. The kernel does not create a macvtap
-    on a port of a bridge (EBUSY), so the guest would be connected to the bridge instead. Remove `attach`, or set
-    `bridge: false` on the interface.
+    `attach` is for guests that are connected by a macvtap. It defines when the macvtap exists: always, or only while
+    the guest runs. But a host of this guest has a bridge on that network: on its NIC, or on the VLAN with
+    `bridge: true`. The kernel does not create a macvtap on a port of a bridge (EBUSY), so the guest would be connected
+    to the bridge instead. Remove `attach`, or set `bridge: false` on the interface.
     """
     reported: set[Mark] = set()
     for guest, nic, network in _nics_with_attach(context):

@@ -23,8 +23,8 @@ def _macs(context: Context) -> Iterator[tuple[str, str, Mark, bool]]:
 @check("KVN120", "NIC to be renamed has no MAC address")
 def find_renamed_nics_without_mac(context: Context) -> Iterator[Problem]:
     """
-    The naming policy renames this NIC. A .link file renames it, and must match the NIC by its permanent MAC address.
-    It cannot match the NIC by its name, because the bridge gets this name. Add `mac`. `ip -details link` shows the
+    The naming policy renames this NIC by a .link file. This file must match the NIC by its permanent MAC address. It
+    cannot match the NIC by its name, because the bridge gets this name. Add `mac`. `ip -details link` shows the
     permanent MAC address as permaddr if it differs from the current one.
     """
     for view in context.views.values():

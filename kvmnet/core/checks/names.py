@@ -39,8 +39,8 @@ def find_invalid_names(context: Context) -> Iterator[Problem]:
     prefix p to a NIC, and a dot with the VLAN ID to a VLAN.
 
     The names all, default, lo and bonding_masters are reserved. udev rejects a name of digits only, because programs
-    read it as an interface index. Names that begin with vnet or macvtap are reserved for libvirt on hosts with bridges
-    or macvtaps: there NetworkManager does not manage these interfaces.
+    read it as an interface index. On hosts with bridges or macvtaps, names that begin with vnet or macvtap are
+    reserved for libvirt: NetworkManager does not manage interfaces with these names.
 
     Choose another key for the interface, or another naming policy.
     """

@@ -24,9 +24,8 @@ def _distinct_routes(context: Context) -> Iterator[Route]:
 @check("KVN181", "host cannot reach the next hop of a route")
 def find_unreachable_next_hops(context: Context) -> Iterator[Problem]:
     """
-    A static route has a next hop (`via`) that the host cannot reach: the host has no address on the network of the
-    next hop. kvmnet does not configure the route on this host. Correct `via`, or move the route to the hosts and
-    groups that need it.
+    The host has no address on the network of a route's next hop (`via`), so it cannot reach the next hop. kvmnet does
+    not configure the route on this host. Correct `via`, or move the route to the hosts and groups that need it.
     """
     reported: set[Mark] = set()
     for view in context.views.values():

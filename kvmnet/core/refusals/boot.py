@@ -14,10 +14,10 @@ _STATE_FOLDER_MOUNTS = ("/var", "/var/lib", "/var/lib/kvmnet")
 @refusal("KVN550", "the initramfs configures the network", allow=True)
 def initramfs(case: Case) -> Iterator[Refusal]:
     """
-    The initramfs brings up a NIC. It needs the NIC for a root file system on the network or for disks that a server
-    unlocks, or the option is a leftover of the installer. The NIC is then up before udev reads kvmnet's .link file,
-    and kernels before 6.2 cannot rename a NIC that is up. The connection profile of the initramfs also competes with
-    that of kvmnet.
+    The initramfs brings up a NIC. It may need the NIC for a root file system on the network, or for encrypted disks
+    that a server unlocks. The configuration may also be a leftover of the installer. The NIC is then up before udev
+    reads kvmnet's .link file, and kernels before 6.2 cannot rename a NIC that is up. The connection profile of the
+    initramfs also competes with that of kvmnet.
 
     kvmnet checks the kernel command line for these options: ip=, rd.neednet, rd.route=, bond=, bridge=, team=, vlan=,
     netroot=, nfsroot=, BOOTIF=, rd.iscsi…, and a root file system on the network. It checks kernel_cmdline= of
@@ -25,8 +25,8 @@ def initramfs(case: Case) -> Iterator[Refusal]:
     /run/initramfs/net.*, and profiles of nm-initrd-generator. kvmnet accepts an ip= option for a NIC that is not in
     the definition.
 
-    Remove the options. Or override this refusal, rebuild the initramfs after the apply so that it contains kvmnet's
-    .link files (`dracut -f --regenerate-all`), and check that the host boots.
+    Remove the options. Or override this refusal. Then, after the apply, rebuild the initramfs so that it contains
+    kvmnet's .link files (`dracut -f --regenerate-all`), and check that the host boots.
     """
     ours = {link.name for _, link in case.nics} | {nic.name for nic, _ in case.nics}
     ours |= {nic.interface for nic, _ in case.nics} | {link.mac for _, link in case.nics if link.mac}

@@ -9,8 +9,8 @@ register_page(
     "no change is waiting for a confirmation",
     """
     You ran `kvmnet confirm`, but no transaction is waiting for it. Either no transaction is open, or the open one has
-    not reached this step, or its time is over and it is being rolled back. `kvmnet status` shows the open transaction.
-    `kvmnet history` shows how the last one ended.
+    not reached this step, or the time for confirmation is over and it is being rolled back. `kvmnet status` shows the
+    open transaction. `kvmnet history` shows how the last one ended.
     """,
 )
 register_page(
@@ -41,9 +41,9 @@ register_page(
     "KVN563",
     "kvmnet's state is corrupt",
     """
-    /var/lib/kvmnet/applied contains the applied bundle, and in interfaces.json the interfaces that kvmnet has created
-    or adopted. A file in this folder is corrupt or missing, for example because it was edited or because of a disk
-    error. The network of the host is not affected.
+    /var/lib/kvmnet/applied contains the applied bundle. Its file interfaces.json lists the interfaces that kvmnet has
+    created or adopted. A file in this folder is corrupt or missing, for example because it was edited or because of a
+    disk error. The network of the host is not affected.
 
     If the bundle is corrupt (nmstate.yml, bundle.json or a .link file), run `kvmnet apply` with the definition: it
     writes the bundle again. kvmnet cannot rebuild interfaces.json from the host. Copy its original text from

@@ -32,10 +32,11 @@ def guests_on_demand(case: Case) -> Iterator[Refusal]:
     The definition now has `attach: always`: VLAN device and macvtaps exist from boot. But running guests still use
     devices that were created on demand: libvirt created their macvtaps, and kvmnet's hook created the VLAN device
     below them. kvmnet cannot create its own macvtaps at the same time, because on one device the kernel allows only
-    one macvtap with a MAC address. In addition, the VLAN is down for a moment when NetworkManager starts to manage it.
+    one macvtap with a MAC address. In addition, the VLAN goes down for a moment when NetworkManager starts to manage
+    it.
 
-    Stop these guests, or migrate them to another host. Then run `kvmnet apply`, update the guests' XML (`kvmnet guest
-    xml`), and start them.
+    Stop these guests, or migrate them to another host. Then run `kvmnet apply`, update the guests' XML
+    (`kvmnet guest xml`), and start them.
     """
     for name, macvtaps in find_macvtaps_on_taken_vlans(case).items():
         users = case.describe_devices(macvtaps)

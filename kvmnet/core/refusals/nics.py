@@ -45,7 +45,9 @@ def not_managed(case: Case) -> Iterator[Refusal]:
     }
     own_names = {i["name"] for i in interfaces_of(case.bundle.state)}
     for nic, link in case.nics:
-        hint = f"let NetworkManager manage it: nmcli device set {link.name} managed yes, and a connection profile"
+        hint = (
+            f"let NetworkManager manage it: nmcli device set {link.name} managed yes, and create its connection profile"
+        )
         if link.name in case.live.surroundings.unmanaged and nic.name in own_names:
             yield Refusal("KVN531", f"NetworkManager does not manage NIC {link.name}", hint)
         elif link.name not in case.live.profiles and link.name in addressed:
@@ -57,8 +59,8 @@ def not_managed(case: Case) -> Iterator[Refusal]:
 def not_a_keyfile(case: Case) -> Iterator[Refusal]:
     """
     The snapshot contains NetworkManager's keyfiles (/etc/NetworkManager/system-connections). If a connection profile
-    is stored elsewhere, for example in an ifcfg file of EL 9, a rollback could not restore it exactly. `nmcli
-    connection migrate UUID` (NetworkManager 1.38 and later) converts it to a keyfile.
+    is stored elsewhere, for example in an ifcfg file of EL 9, a rollback could not restore it exactly.
+    `nmcli connection migrate UUID` (NetworkManager 1.38 and later) converts it to a keyfile.
     """
     for name, profile in _find_profiles(case).items():
         if not profile.file.startswith(_KEYFILE_FOLDERS):
@@ -122,7 +124,7 @@ def macvtap_under_port(case: Case) -> Iterator[Refusal]:
             yield Refusal(
                 "KVN534",
                 f"{name} would become a port of {controller}, but is the base interface of {', '.join(users)}",
-                "stop the guests that use it, or remove it: an interface cannot be both",
+                "stop the guests that use it, or remove it: a port cannot be a base interface too",
             )
 
 

@@ -42,10 +42,11 @@ register_page(
     "KVN503",
     "this is not the host of the definition",
     """
-    kvmnet identifies a host by the permanent MAC addresses of its NICs. There are three possible causes: the
-    definition, bundle or plan is for another host; this host lacks one of the NICs; or it has NICs of two hosts of the
-    definition. MAC addresses take precedence over hostnames. With `--host`, kvmnet also checks the NICs. If a NIC was
-    replaced, write its new MAC address into the definition: `ip -br link` lists the NICs of this host.
+    kvmnet identifies a host by the permanent MAC addresses of its NICs. This error has one of three causes: the
+    definition, bundle or plan is for another host; a NIC of the definition is missing on this host; or this host has
+    NICs of two hosts of the definition. MAC addresses take precedence over hostnames. With `--host`, kvmnet also
+    checks the NICs. If a NIC was replaced, write its new MAC address into the definition: `ip -br link` lists the NICs
+    of this host.
     """,
 )
 register_page(
@@ -68,10 +69,10 @@ register_page(
     "KVN508",
     "the host has changed since the plan was made",
     """
-    kvmnet applies a plan only to the host for which it was made, and only if this host has not changed since. This is
-    true for a plan that `plan -o FILE` saved, and for the plan that you see before the question "Apply?". The message
-    lists the changes. Only what the plan depends on is compared: not lifetimes, counters, interface indexes, or
-    addresses from DHCP. Make the plan again and review it.
+    kvmnet applies a plan only to the host for which it was made, and only if this host has not changed since. This
+    applies to a plan that `plan -o FILE` saved, and to the plan that you see before the question "Apply?". The message
+    lists the changes. kvmnet compares only what the plan depends on. It ignores lifetimes, counters, interface
+    indexes, and addresses from DHCP. Make the plan again and review it.
     """,
 )
 register_page(
@@ -190,8 +191,8 @@ def disk_full(case: Case) -> Iterator[Refusal]:
 @refusal("KVN511", "cluster software may fence this host", allow=True)
 def cluster_software(case: Case) -> Iterator[Refusal]:
     """
-    Corosync, Pacemaker, sanlock and similar software regards a node as failed when it receives nothing from it, and may
-    power it off. A change interrupts the network briefly, a rollback for longer. Put the cluster into maintenance mode
+    Corosync, Pacemaker, sanlock and similar software may power off a node when they receive no messages from it. A
+    change interrupts the network briefly; a rollback interrupts it for longer. Put the cluster into maintenance mode
     first (`pcs property set maintenance-mode=true`), or stop it on this host (`pcs cluster stop`). kvmnet looks for
     these active services: corosync, pacemaker, pacemaker_remote, sbd, sanlock, cman, ctdb.
     """

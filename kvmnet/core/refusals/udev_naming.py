@@ -138,8 +138,8 @@ def _rule_may_match(tokens: list[tuple[str, str, str]], nic: Nic, link: Link) ->
 @refusal("KVN543", "cloud-init configures the network", allow=True)
 def cloud_init(case: Case) -> Iterator[Refusal]:
     """
-    cloud-init is active and its network configuration is enabled. At boot it renames NICs and may write its own
-    connection profiles. Disable its network configuration; its other functions are not affected:
+    cloud-init is active, and its network configuration is enabled. At boot, cloud-init renames NICs and may write its
+    own connection profiles. Disable its network configuration; its other functions are not affected:
     `echo 'network: {config: disabled}' > /etc/cloud/cloud.cfg.d/99-network.cfg`.
     """
     if case.live.surroundings.cloud_init:
