@@ -21,7 +21,7 @@ NOT_WAITING, CANNOT_CONFIRM = "KVN560", "KVN561"
 _CONSOLE_HELP = "Confirm from the host's console instead of over SSH."
 _NEW_CONNECTION = "confirm over a new SSH connection: ssh -S none HOST kvmnet confirm"
 """`-S none` opens a connection of its own where ssh shares one (ControlMaster)."""
-_NOT_AFFECTED = "which the change does not affect: it cannot confirm the change"
+_NOT_AFFECTED = "which the change does not affect, so it cannot confirm the change"
 
 
 def register(app: typer.Typer) -> None:
@@ -95,7 +95,7 @@ def _read_waiting_since(state_dir: Path) -> float:
     if read_open_transaction(state_dir) is None:
         hint = "`kvmnet history` shows how the last change ended"
         raise Refused("no change is waiting for confirmation", hint, NOT_WAITING)
-    message = "the open change is not waiting for confirmation: not yet, or no longer"
+    message = "the open change is not waiting for confirmation: it is too early or too late"
     raise Refused(message, "`kvmnet status` shows its current step", NOT_WAITING)
 
 

@@ -222,7 +222,7 @@ def refuse_unreadable_host() -> Iterator[None]:
         hint = "kvmnet needs a running NetworkManager: systemctl status NetworkManager"
         raise Refused(str(error), hint, "KVN504") from error
     except (HostError, subprocess.SubprocessError, OSError) as error:
-        hint = "run the command that the message names, and fix what it reports"
+        hint = "run the command that the message names, and fix the error that it reports"
         raise Refused(f"this host could not be read: {error}", hint, "KVN512") from error
 
 

@@ -122,7 +122,7 @@ def stop_undo(host: Machine, when: str) -> None:
 @pytest.mark.make_test()
 @pytest.mark.guarantee("G22")
 def test_power_loss_in_the_trial(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """kvmnet does not exist any more after the boot: only the rescue program is needed."""
+    """kvmnet no longer exists after the boot: only the rescue program is needed."""
     with injection.nmstatectl(host, '$REAL "$@"; code=$?; touch /run/applied; sleep 600; exit $code'):
         injection.in_background(host, "exec kvmnet apply --yes /root/cluster.yaml", TRIAL)
         host.until("test -e /run/applied", timeout=60)

@@ -227,7 +227,7 @@ def test_a_plan_lists_the_affected_guests(machine: Machine) -> None:
         assert result.code == 5, result
         for guest, why in (
             (BRIDGED, "eth0: eth0 is removed"),
-            (TAGGED, "peth0.2: peth0.2 has no uplink any more (eth0 is taken down)"),
+            (TAGGED, "peth0.2: peth0.2 loses its last uplink (eth0 is taken down)"),
         ):
             lost = f"guest {guest} would be disconnected permanently ({taps[guest]} on {why})"
             assert f"KVN527: {lost}" in result.stderr and f"--allow-guest-loss {guest}\n" in result.stderr, result

@@ -131,7 +131,7 @@ def test_an_interface_removed_from_the_definition_is_deleted_and_one_of_another_
     hand = theirs(host)
     result = apply(host, HEAD + NIC)
     assert result.code == 0, result
-    assert "remove br-eth0.5: the linux-bridge left the definition" in result.stdout
+    assert "remove br-eth0.5: the linux-bridge is no longer in the definition" in result.stdout
     assert set(picture.all_addresses(host)) == {"lo", "eth0", "br-hand"}
     files = host.out("ls /etc/NetworkManager/system-connections /run/NetworkManager/system-connections")
     assert "eth0.5" not in files
@@ -261,6 +261,6 @@ def test_an_existing_bridge_with_the_same_settings_is_adopted(host: Machine, pee
     )
     with_bridge = picture.whole(host)
     refused = host.run("kvmnet remove --yes", check=False, timeout=120)
-    reason = "KVN562: eth0 is a port of br-eth0, which was created by another tool"
+    reason = "KVN562: eth0 is now a port of br-eth0, which was created by another tool"
     assert (refused.code, reason in refused.stderr) == (5, True), refused
     assert picture.whole(host) == with_bridge

@@ -102,7 +102,7 @@ def test_a_worker_that_systemd_does_not_start_leaves_no_open_transaction(
         raise HostError("systemd-run: no")
 
     monkeypatch.setattr(programs, "run", refuse)
-    with pytest.raises(Refused, match="does not start the worker"):
+    with pytest.raises(Refused, match="cannot start the worker"):
         launch.start(tmp_path, "T")
     assert not (tmp_path / "open").exists()
 
@@ -117,7 +117,7 @@ def test_a_host_that_can_start_no_process_leaves_no_open_transaction(
     assert opened(tmp_path) == []
     (tmp_path / "open").mkdir()
     monkeypatch.setattr(safeguards, "arm", lambda *_: None)
-    with pytest.raises(Refused, match="does not start the worker"):
+    with pytest.raises(Refused, match="cannot start the worker"):
         launch.start(tmp_path, "T")
     assert opened(tmp_path) == []
 

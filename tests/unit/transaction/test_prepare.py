@@ -55,7 +55,7 @@ def test_without_libvirts_reply_the_owner_of_a_device_is_unknown(make_bundle: An
     assert "vnet5 (guest unknown: libvirt is not available) would be disconnected" in error.value.message
     lines = "\n".join(error.value.also)
     assert "vnet5 (guest unknown: libvirt is not available) on br-eth0.5" in lines
-    assert "running guests are shown as devices" in lines and "not a device" not in lines
+    assert "running guests are listed by device name" in lines and "not a device" not in lines
 
 
 def with_gateway(gateway: str = "", address: str = "10.1.0.5", prefix: int = 16, name: str = "eth0") -> dict[str, Any]:

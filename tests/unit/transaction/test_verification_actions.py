@@ -57,7 +57,7 @@ def test_a_detached_tap_is_attached_again(context: Any, monkeypatch: pytest.Monk
 
 def test_a_tap_that_cannot_be_attached_fails_the_step(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel(monkeypatch, refuses=True)
-    with pytest.raises(StepFailed, match=r"guests vnet0: was a port of br0, is a port of no bridge$"):
+    with pytest.raises(StepFailed, match=r"guests vnet0: was a port of br0, is not a port of any bridge$"):
         verification_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
 
 

@@ -170,7 +170,7 @@ def test_interfaces_removed_from_the_definition_are_deleted_only_if_kvmnet_creat
         ]
     }
     assert plan.leaving == ("peth0.5", "br5")
-    assert "  - remove br5: the linux-bridge left the definition\n" in format_plan(plan)
+    assert "  - remove br5: the linux-bridge is no longer in the definition\n" in format_plan(plan)
     assert make_expectations(plan.state) == [{"name": "peth0.5", "absent": True}, {"name": "br5", "absent": True}]
     assert set(find_owned_after(bundle, with_leaving(bundle))) == {"peth0", "eth0"}
 
@@ -180,7 +180,7 @@ def test_only_the_profile_of_an_inactive_removed_interface_is_deleted(bundle: Bu
     live = with_inactive(with_leaving(bundle))
     plan = make_plan(bundle, live)
     assert (plan.down, plan.leaving, plan.state) == ({n: profile_uuid(bundle.host, n) for n in INACTIVE}, (), {})
-    words = "the connection profile of br5, which is inactive and left the definition"
+    words = "the connection profile of br5, which is inactive and no longer in the definition"
     assert f"  - remove {KEYFILES}/br5.nmconnection: {words}\n" in format_plan(plan)
     theirs = ConnectionProfile("u-theirs", "br5", "bridge", "br5", f"{KEYFILES}/theirs.nmconnection", "br5")
     links = {**live.links, "br5": Link("br5", None, "bridge")}

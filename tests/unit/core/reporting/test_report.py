@@ -21,7 +21,10 @@ BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 def test_a_plan_without_changes_is_one_line() -> None:
     plan = make_plan(BUNDLE, after(BUNDLE))
     assert format_plan(plan) == "vm-container-0-0: nothing to do: the host matches the definition\n"
-    assert format_plan(plan, ["note: x"]) == "vm-container-0-0: nothing to do, as far as kvmnet can see\nnote: x\n"
+    assert (
+        format_plan(plan, ["note: x"])
+        == "vm-container-0-0: nothing to do, but kvmnet could not check everything\nnote: x\n"
+    )
 
 
 def test_a_plan_as_markdown() -> None:
@@ -78,13 +81,13 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
             {"event": "lost", "devices": ["macvtap0", "macvtap1"]},
             "note: restart the guests that used these devices, because they were recreated: macvtap0, macvtap1",
         ),
-        ({"event": "verified"}, "ok   the host is verified to be as before the change"),
+        ({"event": "verified"}, "ok   verified: the host is as before the change"),
         (
             {"event": "not-verified", "differences": ["routes: missing x"], "mends": ["ip route add x"]},
             (
                 "FAIL the host is not as before the change:\n"
                 "       routes: missing x\n"
-                "     commands that may fix this:\n"
+                "     commands that may fix them:\n"
                 "       ip route add x\n"
                 f"     if the host is correct as it is: {report.ACCEPT_COMMAND}"
             ),
