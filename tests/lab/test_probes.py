@@ -108,7 +108,7 @@ def test_the_right_change_is_kept(host: Machine, peer: Machine) -> None:
     host.run("rm /root/commands")
     result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=180)
     assert result.code == 0, result
-    assert f"ok   ask {MUST} (" in result.stdout, result
+    assert f"ok   probe {MUST} (" in result.stdout, result
     assert host.out("cat /root/commands") == "asked\nasked"
     assert picture.addresses(host, "eth0")[0] == f"{HOST_ADDRESS}/16"
     assert "default via fe80::1 dev eth0" in host.out("ip -6 route")
