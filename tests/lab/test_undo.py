@@ -337,9 +337,10 @@ def test_a_bridge_created_by_an_old_profile_is_removed(host: Machine, peer: Mach
     try:
         before = picture.whole(host)
         result = apply(host)
-        assert (result.code, "eth0 is in zone drop, not trusted: a connection profile" in result.stdout) == (3, True), (
-            result
-        )
+        assert (result.code, "eth0 is in zone drop, not trusted: an older connection profile" in result.stdout) == (
+            3,
+            True,
+        ), result
         same(host, peer, before)
         host.run("nmcli connection modify earlier connection.zone trusted")
         before = picture.whole(host)
