@@ -1,1 +1,2 @@
-"""Figures, beside a peer or the change by hand, in one run: as ratios, since machines are noisy."""
+"""Measurements of kvmnet beside another tool or a change by hand, in one run and as ratios, because machines are
+noisy."""

@@ -1,9 +1,10 @@
-"""python -m benchmarks.core: how long the core takes, beside netplan, whole processes in one run, as ratios.
+"""python -m benchmarks.core: how long the core takes compared with netplan, complete processes in one run, as
+ratios.
 
-Hosts of a NIC and N VLANs, each VLAN with a bridge: by one `kvmnet render -o DIR`, which validates, and by netplan's
-own generator, one process a host, NetworkManager as renderer. netplan is unpacked from the distribution's packages
-into the user's cache directory and never installed. Prints the table of docs/benchmarks.md; exits with 1 when a goal
-is missed.
+The hosts have a NIC and N VLANs, each VLAN with a bridge. One `kvmnet render -o DIR`, which validates, is compared with
+netplan's own generator, one process for each host, with NetworkManager as renderer. netplan is unpacked from the
+distribution's packages into the user's cache directory and never installed. Prints the table of docs/benchmarks.md.
+Exits with 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ PACKAGES = ("netplan.io", "libnetplan0", "libnetplan1", "netplan-generator")
 
 
 class Run(NamedTuple):
-    """What a process, or several, took: seconds, and the largest one's memory in MB."""
+    """The seconds that one or more processes took, and the memory of the largest one in MB."""
 
     seconds: float
     megabytes: float
 
 
 class Row(NamedTuple):
-    """A line of the table. `goal` is the largest ratio (or MB) that is good enough."""
+    """A line of the table. `goal` is the largest accepted ratio (or MB)."""
 
     what: str
     ours: str
@@ -46,7 +47,7 @@ class Row(NamedTuple):
 
 
 def kvmnet(hosts: int, vlans: int, long: bool) -> str:
-    """A definition; `long`: without a group, every host written out."""
+    """Return a definition; `long`: without a group, with every host written out."""
     lines = ["kvmnet: 1", "cluster: bench", "profile: rocks", "networks:"]
     lines += ["  private: {subnets: [10.0.0.0/8], gateway: 10.0.0.1}"]
     lines += [f"  vlan-{tag}: {{vlan: {tag}}}" for tag in range(1, vlans + 1)]
@@ -66,7 +67,8 @@ def kvmnet(hosts: int, vlans: int, long: bool) -> str:
 
 
 def netplan(number: int, vlans: int) -> str:
-    """The same for one host; netplan does not rename a bridge's NIC, so the bridge has another name."""
+    """Return the netplan file of one host. netplan does not rename the NIC of a bridge, so the bridge has another
+    name."""
     lines = ["network:", "  version: 2", "  renderer: NetworkManager", "  ethernets:"]
     lines += [f"    eth0: {{match: {{macaddress: '00:14:4f:{mac(number)}'}}, accept-ra: false}}", "  vlans:"]
     lines += [f"    eth0.{tag}: {{id: {tag}, link: eth0}}" for tag in range(1, vlans + 1)]
@@ -103,7 +105,7 @@ def run(*commands: Sequence[object], env: Optional[dict[str, str]] = None) -> Ru
 
 
 def unpacked() -> Path:
-    """The folder of netplan's packages, fetched once."""
+    """Return the folder of netplan's packages, which are downloaded once."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvmnet-bench"
     folder = base / "netplan"
     if not folder.is_dir():
@@ -132,7 +134,7 @@ class Netplan:
         self.env = {**os.environ, "LD_LIBRARY_PATH": str(libraries[0])}
 
     def generate(self, work: Path, hosts: int, vlans: int) -> Callable[[], Run]:
-        """What runs one process for each host, each with a root of its own."""
+        """Return a function that runs one process for each host, each with its own root."""
         roots = [work / f"netplan-{hosts}x{vlans}" / str(number) for number in range(hosts)]
         for number, root in enumerate(roots):
             (root / "etc/netplan").mkdir(parents=True)
@@ -144,7 +146,7 @@ class Netplan:
 
 
 def render(work: Path, hosts: int, vlans: int, long: bool = False) -> Callable[[], Run]:
-    """What renders all hosts into a new folder."""
+    """Return a function that renders all hosts into a new folder."""
     file = work / f"{hosts}x{vlans}{'-long' if long else ''}.yaml"
     file.write_text(kvmnet(hosts, vlans, long), encoding="utf-8")
 
@@ -156,7 +158,7 @@ def render(work: Path, hosts: int, vlans: int, long: bool = False) -> Callable[[
 
 
 def medians(rounds: int, *ways: Callable[[], Run]) -> list[Run]:
-    """Each way's median over the rounds, the ways in turn, so that what disturbs one disturbs all."""
+    """Return the median of each measurement. They are made in turn, so a disturbance affects all of them."""
     rows: list[list[Run]] = [[] for _ in ways]
     for number in range(rounds):
         order = range(len(ways)) if number % 2 == 0 else range(len(ways) - 1, -1, -1)

@@ -1,11 +1,13 @@
-"""python3 -m benchmarks.lab: what kvmnet costs on a host of many VLAN bridges, beside bare nmstatectl.
+"""python3 -m benchmarks.lab: the time of kvmnet on a host of many VLAN bridges, compared with bare nmstatectl.
 
-In each lab machine, in turn and in one run, the same states by both: nothing to do beside `nmstatectl show`; the first
-apply of all bridges, with trial, probes and persistence, beside `nmstatectl apply`; one more bridge on a host that has
-the others, beside `nmstatectl apply` of the whole. Profile `plain`, which renames nothing, so that bare nmstatectl can
-do the same; firewalld runs. With --library kvmnet works by nmstate's library, as on EL, and not by its program, which
-reads the whole host once more for the difference that it prints. Times are taken inside the machine, where programs
-are several times slower than outside: what counts is the ratio. Exits with 1 when a goal is missed.
+In each lab machine, in turn and in one run, both apply the same states: no change, compared with `nmstatectl show`; the
+first apply of all bridges, with trial, probes and saving, compared with `nmstatectl apply`; one more bridge on a host
+that has the others, compared with `nmstatectl apply` of all. The naming policy is `plain`, which renames nothing, so
+that bare nmstatectl can do the same; firewalld runs.
+
+With --library, kvmnet uses nmstate's library, as on EL, and not its program, which reads the whole host once more for
+the difference that it prints. Times are measured inside the machine, where programs are several times slower than
+outside: only the ratio matters. Exits with 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -25,13 +27,13 @@ from tests.machines.wire import Wire
 DEFINITION, MORE, STATE, MORE_STATE, LESS_STATE = (
     f"/root/{name}" for name in ("cluster.yaml", "more.yaml", "state.json", "more.json", "less.json")
 )
-#: Of a host that is given back: all that either of the two made.
+#: Removes everything that either tool created.
 CLEAR = """
 nmcli -t -f UUID,TYPE connection show | grep -v :loopback | cut -d: -f1 | xargs -r nmcli --wait 60 connection delete
 rm -rf /var/lib/kvmnet /etc/systemd/network/00-kvmnet-* /etc/NetworkManager/conf.d/90-kvmnet-*
 """
-#: Until less than a tenth of the processor is used, so that neither of the two pays for what came before it:
-#: NetworkManager is at work for a minute after sixty interfaces were deleted, and answers nobody meanwhile.
+#: Waits until less than a tenth of the processor is used, so that the previous command does not affect the measurement:
+#: NetworkManager works for a minute after sixty interfaces were deleted, and does not answer meanwhile.
 QUIET = """
 busy() { awk '/^cpu / {print $2 + $3 + $4}' /proc/stat; }
 for _ in $(seq 60); do a=$(busy); sleep 2; test $(($(busy) - a)) -lt 20 && exit; done; exit 1
@@ -39,7 +41,7 @@ for _ in $(seq 60); do a=$(busy); sleep 2; test $(($(busy) - a)) -lt 20 && exit;
 
 
 class Row(NamedTuple):
-    """Seconds of each round, by kvmnet and by what stands beside it; `goal` is the largest ratio of the medians."""
+    """Seconds of each round, of kvmnet and of the other tool; `goal` is the largest accepted ratio of the medians."""
 
     what: str
     ours: list[float]
@@ -62,7 +64,7 @@ def definition(vlans: int) -> str:
 
 
 class Bench:
-    """A host, and the same work by kvmnet and by nmstatectl alone."""
+    """A host, and the same changes by kvmnet and by nmstatectl alone."""
 
     def __init__(self, host: Machine, vlans: int) -> None:
         self.host, self.vlans = host, vlans
@@ -80,7 +82,7 @@ class Bench:
         host.put(LESS_STATE, json.dumps({"interfaces": rows}))
 
     def _state(self, path: str) -> dict[str, list[dict[str, str]]]:
-        """The state that kvmnet renders, as JSON."""
+        """Return the state that kvmnet renders, as JSON."""
         self.host.run(f"rm -rf /root/states && kvmnet render {path} -o /root/states", timeout=120)
         state: dict[str, list[dict[str, str]]] = json.loads(
             self.host.out(
@@ -93,20 +95,20 @@ class Bench:
         return state
 
     def timed(self, command: str) -> float:
-        """Seconds that a command takes on the quiet machine, by its own clock."""
+        """Return the seconds that a command takes on the idle machine, by its own clock."""
         self.host.run(QUIET, timeout=240)
-        timed = f"b=$EPOCHREALTIME; {command} >/root/said 2>&1; c=$?; echo $b $EPOCHREALTIME $c"
+        timed = f"b=$EPOCHREALTIME; {command} >/root/output 2>&1; c=$?; echo $b $EPOCHREALTIME $c"
         begin, end, code = self.host.out(timed, timeout=1200).split()
-        assert code == "0", f"{command}: {self.host.out('tail -n 30 /root/said')}"
+        assert code == "0", f"{command}: {self.host.out('tail -n 30 /root/output')}"
         return float(end) - float(begin)
 
     def clear(self) -> None:
-        """The host as it was before both."""
-        for _ in range(2):  # nmcli gives up on a busy NetworkManager, which goes on deleting
+        """Restore the host as it was before both."""
+        for _ in range(2):  # nmcli stops waiting for a busy NetworkManager, which continues
             self.host.run(CLEAR, timeout=600)
             self.host.run(QUIET, timeout=240)
         self.host.put(PROFILE, self.profile, mode=0o600)
-        self.host.run("ip link set dev eth0 promisc off mtu 1500")  # NetworkManager does not take it back
+        self.host.run("ip link set dev eth0 promisc off mtu 1500")  # NetworkManager does not reset it
         self.host.run("nmcli connection reload && nmcli --wait 60 connection up eth0", timeout=120)
         self.host.until("test $(ls /sys/class/net | grep -c eth0) = 1", timeout=120)
         self.host.run("nm-online -s -q -t 60; udevadm settle; sync", timeout=120)
@@ -115,7 +117,7 @@ class Bench:
         assert [now[part] for part in parts] == [self.before[part] for part in parts], now
 
     def check(self, vlans: int) -> None:
-        """Both must have done the whole work."""
+        """Check that the complete change was made."""
         ports = {link["ifname"]: link.get("master") for link in json.loads(self.host.out("ip -j link show"))}
         wanted = {f"eth0.{tag}": f"br-eth0.{tag}" for tag in range(2, 2 + vlans)}
         assert {name: master for name, master in ports.items() if name.startswith("eth0.")} == wanted
@@ -123,7 +125,7 @@ class Bench:
         assert int(self.host.out(saved)) == 2 * vlans + 2, self.host.out("ls /etc/NetworkManager/system-connections")
 
     def first(self) -> tuple[float, float]:
-        """All bridges, from the host before both; it is left with those of kvmnet."""
+        """Measure the apply of all bridges to the host before both; at the end it has those of kvmnet."""
         self.clear()
         theirs = self.timed(f"nmstatectl apply --timeout 900 {STATE}")
         self.check(self.vlans)
@@ -134,13 +136,13 @@ class Bench:
         return ours, theirs
 
     def nothing(self) -> tuple[float, float]:
-        """On a host that is as defined."""
+        """Measure an apply to a host that is in the desired state."""
         ours = self.timed(f"kvmnet apply --yes --timeout 900 {DEFINITION}")
-        assert "nothing to do" in self.host.out("cat /root/said")
+        assert "nothing to do" in self.host.out("cat /root/output")
         return ours, self.timed("nmstatectl show")
 
     def one_more(self) -> tuple[float, float]:
-        """One bridge more, and away again."""
+        """Measure the apply of one more bridge, and remove it."""
         ours = self.timed(f"kvmnet apply --yes --timeout 900 {MORE}")
         self.longest = self.steps()[:6]
         self.check(self.vlans + 1)
@@ -153,7 +155,7 @@ class Bench:
         return ours, theirs
 
     def steps(self) -> list[tuple[float, str]]:
-        """What the steps of the last transaction took, the longest first."""
+        """Return how long the steps of the last transaction took, the longest first."""
         journal = self.host.out("cat $(ls -d /var/lib/kvmnet/history/* | tail -n 1)/journal.jsonl").splitlines()
         events = [json.loads(line) for line in journal]
         titles = next(e["steps"] for e in events if e["event"] == "begin")
@@ -161,7 +163,7 @@ class Bench:
 
 
 def measure(generation: str, rounds: int, vlans: int, by_library: bool, tell: Callable[[str], None]) -> list[Row]:
-    """The three rows of a generation."""
+    """Return the three rows of a generation."""
     with Wire() as wire, host_and_peer(generation, wire) as (host, _):
         bench = Bench(seed_host(host, zone="trusted", default_zone="drop"), vlans)
         if by_library:

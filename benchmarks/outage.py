@@ -1,8 +1,8 @@
-"""python3 -m benchmarks.outage: how long the management address is away during the seed's change.
+"""python3 -m benchmarks.outage: how long the management address is unreachable during the example's change.
 
-In each lab machine, in turn: the change by kvmnet, undone; the same change by the tools a person has
-(tests/machines/by_hand.sh), undone; and so on. A second machine on the wire pings at ten a second.
-Exits with 1 when the median of the pings lost is more than one above that of the change by hand.
+In each lab machine, in turn: the change by kvmnet, reverted; the same change with ordinary commands
+(tests/machines/by_hand.sh), reverted; and so on. A second machine on the wire sends ten pings a second. Exits with 1 if
+the median of lost pings is more than one above that of the change by hand.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def by_kvmnet(host: Machine) -> None:
 
 
 def undo_kvmnet(host: Machine) -> None:
-    """As if it had been cut off at its end: the rescue program gives everything back."""
+    """Roll back as after an interruption before the last event: the rescue program restores everything."""
     reopen_last(host)
     done = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz", timeout=120, check=False)
     assert done.code == 3, done
@@ -36,7 +36,7 @@ def undo_kvmnet(host: Machine) -> None:
 
 
 def measure(generation: str, rounds: int) -> tuple[list[Pings], list[Pings]]:
-    """The pings of each round, by kvmnet and by hand."""
+    """Return the lost pings of each round, by kvmnet and by hand."""
     with Wire() as wire, host_and_peer(generation, wire) as (host, peer):
         seed_host(host, zone="trusted", default_zone="drop")
         host.put("/root/cluster.yaml", DEFINITION.read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ def measure(generation: str, rounds: int) -> tuple[list[Pings], list[Pings]]:
 
 
 def _same(host: Machine, before: dict[str, object]) -> None:
-    """Each way must start from the same state."""
+    """Check that each change starts from the same state."""
     for _ in range(20):
         after = picture.whole(host)
         if after == before:

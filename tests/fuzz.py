@@ -1,7 +1,7 @@
-"""Generated definitions and what must hold for them; `python -m tests.fuzz --examples 10000` looks at many.
+"""Generated definitions and what must be true for them; `python -m tests.fuzz --examples 10000` checks many.
 
-Each example: a right definition has no problem and every state is what its view says; each changed state is noticed;
-each mistake is found, by its code, at its place.
+For each: a valid definition has no problem and every state matches its view; each changed state is found; each mistake
+is found, with its code and its place.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SCHEMA = resources.read_schema("cluster")
 
 
 def keys_in(data: Any, schema: dict[str, Any], name: str = "cluster") -> Iterator[str]:
-    """Every key of the schema that a definition uses, as "part key"."""
+    """Return every key of the schema that a definition uses, as "part key"."""
     while "$ref" in schema:
         name, schema = schema["$ref"].rsplit("/", 1)[1], resolve(schema["$ref"], SCHEMA)
     if isinstance(data, list):
@@ -46,7 +46,7 @@ def keys_in(data: Any, schema: dict[str, Any], name: str = "cluster") -> Iterato
 
 
 def all_keys(schema: dict[str, Any] = SCHEMA, name: str = "cluster") -> set[str]:
-    """Every key of the schema, by the same names."""
+    """Return every key of the schema, with the same names."""
     found: set[str] = set()
     waiting = [(name, schema)]
     while waiting:
@@ -68,7 +68,8 @@ def load(data: Any) -> pipeline.Definition:
 
 
 def right(data: Any, rng: Random) -> list[str]:
-    """What is wrong about a right definition: problems, states that are not what their views say, changes unseen."""
+    """Return what is wrong about a valid definition: problems, states that do not match their views, changes that
+    are not found."""
     definition = load(data)
     wrong = [problem.as_text(definition.problems, definition.sources)] if definition.problems else []
     for host in definition.hosts:
@@ -81,7 +82,7 @@ def right(data: Any, rng: Random) -> list[str]:
 
 
 def changed_state(bundle: Bundle, rng: Random) -> tuple[Optional[Bundle], str]:
-    """The bundle with one thing in one of its states changed, and what that is."""
+    """Return the bundle with one value in one of its states changed, and the path of that value."""
     mutant = copy.deepcopy(bundle)
     states = [state for state in (mutant.state, mutant.guests) if state and state.get("interfaces")]
     if not states:
@@ -104,7 +105,7 @@ def changed_state(bundle: Bundle, rng: Random) -> tuple[Optional[Bundle], str]:
 
 
 def _inside(part: Any) -> Iterator[tuple[Any, Any]]:
-    """Everything in a state that can be changed, but for lists and mappings that hold nothing."""
+    """Yield the path of everything in a state that can be changed, without empty lists and mappings."""
     for key, value in list(part.items() if isinstance(part, dict) else enumerate(part)):
         if value not in ({}, []):
             yield part, key
@@ -113,7 +114,8 @@ def _inside(part: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def mistaken(data: Any, number: int, rng: Random) -> Optional[str]:
-    """What is wrong about how one mistake is found; None: nothing, or there was no room for the mistake."""
+    """Return what is wrong about the problem that one mistake causes; None if nothing is, or if the definition has
+    no place for the mistake."""
     code, mutator = MUTATORS[number % len(MUTATORS)]
     data = copy.deepcopy(data)
     path = mutator(rng, data)
@@ -130,7 +132,7 @@ def mistaken(data: Any, number: int, rng: Random) -> Optional[str]:
 
 
 def run(examples: int, seed: int = 0) -> tuple[list[str], Counter[str], Counter[str]]:
-    """Look at that many: what is wrong, how many used each key, how often each mistake was made."""
+    """Check this many definitions. Return the failures, how many used each key, and how often each mistake was made."""
     wrong: list[str] = []
     used: Counter[str] = Counter()
     made: Counter[str] = Counter()
@@ -146,7 +148,7 @@ def run(examples: int, seed: int = 0) -> tuple[list[str], Counter[str], Counter[
 
 
 def rare(used: Counter[str], examples: int) -> list[str]:
-    """The keys that fewer than 5 percent of the examples have."""
+    """Return the keys that fewer than 5 percent of the definitions have."""
     return sorted(f"{key}: {used[key]}" for key in all_keys() if used[key] * 20 < examples)
 
 

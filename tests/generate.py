@@ -1,4 +1,5 @@
-"""Right definitions by chance: `cluster(rng)` is plain data without one problem, over every key of the schema."""
+"""Random valid definitions: `cluster(rng)` returns plain data without a problem; together they use every key of the
+schema."""
 
 from __future__ import annotations
 
@@ -40,12 +41,12 @@ ANY_MODE: dict[str, list[Any]] = {
 
 
 def cluster(rng: Random) -> Data:
-    """A definition that has no problem, not even a warning."""
+    """Return a definition that has no problem, not even a warning."""
     return _Cluster(rng).data
 
 
 class _Cluster:
-    """One definition, made part by part: each knows what those before it need."""
+    """A definition, made part by part: each part uses those before it."""
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
@@ -71,12 +72,13 @@ class _Cluster:
         return self.rng.random() < share
 
     def pick(self, data: Data, key: str, share: float, *values: Any) -> None:
-        """A key with one of the values, now and then."""
+        """Set a key to one of the values, with the probability `share`."""
         if self.now(share):
             data[key] = self.rng.choice(values)
 
     def mac(self, local: bool = False) -> str:
-        """A MAC that no other NIC has; the last six digits differ too, as macvtaps are named by them."""
+        """Return a MAC address that no other NIC has. Its last six digits are unique too, because they are in the
+        names of macvtaps."""
         self.macs += 1
         return ("02" if local else "00") + ":14:4f:" + ":".join(f"{self.macs:06x}"[i : i + 2] for i in (0, 2, 4))
 
@@ -132,7 +134,7 @@ class _Cluster:
     # ------------------------------------------------------------------ groups and hosts
 
     def groups(self) -> Data:
-        """One under the other; all their hosts run guests and have net-0."""
+        """Nested groups; all their hosts run guests and have net-0."""
         base: Data = {"kvm": True, "interfaces": {"eth0": {"network": "net-0"}}}
         self.pick(base, "hostname", 0.3, True, False)
         if self.now(0.3):
@@ -150,7 +152,7 @@ class _Cluster:
         return route
 
     def probes(self, everywhere: bool = False) -> list[Data]:
-        """Of names, or of machines on net-0, where not every host has an address."""
+        """Probes of host names, or of machines on net-0 if not every host has an address there."""
         found: list[Data] = [
             {"tcp": "storage.example.org:3260"},
             {"http": "https://storage.example.org:8443/health?full=1"},
@@ -198,7 +200,7 @@ class _Cluster:
         return host
 
     def addressed(self, interface: Data, net: int, number: int, always: bool = False) -> None:
-        """Addresses of both families; always static IPv4 where routes lead through the network."""
+        """Addresses of both families; always a static IPv4 address if routes lead through the network."""
         four, six = f"10.{net}.1.{number + 1}", f"2001:db8:{net}::1:{number + 1}"
         source = "static" if always else self.rng.choice(["static", "static", "dhcp"])
         addresses = [four] if source == "static" else []
@@ -248,7 +250,7 @@ class _Cluster:
         interfaces["bond0"] = {"ports": ["p0", "p1"], "mode": mode, "options": options}
 
     def others(self, interfaces: Data, number: int) -> None:
-        """What is there and is not to be used."""
+        """Parts that exist and are not used."""
         if self.now(0.2):
             interfaces["off"] = {**self.nic(), "state": "down"}
         if self.now(0.2):
@@ -259,7 +261,7 @@ class _Cluster:
     # ------------------------------------------------------------------ guests and silences
 
     def guests(self) -> Data:
-        """On hosts that have a bridge on net-0, and on the logical networks over it."""
+        """Guests on hosts that have a bridge on net-0, and on its logical networks."""
         logical = [name for name in self.data["networks"] if name.startswith("logical")]
         found: Data = {}
         for n in range(self.rng.randint(1, 3)):
@@ -285,7 +287,7 @@ class _Cluster:
         return found
 
     def silences(self) -> None:
-        """A warning for each place where one can be accepted, and the silence for it."""
+        """A warning for each place where one can be accepted, and the entry that suppresses it."""
         hosts = list(self.data["hosts"].values())
         local = [{"code": "KVN123", "reason": "a virtual machine"}]
         if self.now(0.2):

@@ -1,7 +1,7 @@
-"""A second independent reading: NetworkManager's keyfiles, made of a state by nmstate, against the host view.
+"""A second independent check: NetworkManager's keyfiles, generated from a state by nmstate, against the host view.
 
-tests.reading looks at the state as we wrote it, this at what nmstate and NetworkManager take it for: a key that one of
-them drops without a word is missing here, and one that nobody asked for is told.
+tests.reading checks the state as kvmnet writes it, this module what nmstate and NetworkManager read from it. A key that
+one of them ignores is missing here, and an unexpected one is reported.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from kvmnet.core.views.host_view import NO_IP, BondView, HostView, IpView
 
 Keyfile = dict[str, dict[str, str]]
 Facts = dict[str, Any]
-"""What is known of one interface: the same keys for every kind, None or False or empty where it has none."""
+"""The facts of one interface: the same keys for every kind; None, False or empty where it has none."""
 
 
 class Whole(NamedTuple):
-    """A host: its interfaces by name, and the name service, which is nobody's in particular."""
+    """A host: its interfaces by name, and the name service, which belongs to no interface."""
 
     interfaces: dict[str, Facts]
     servers: list[str]
@@ -31,12 +31,12 @@ TYPES = {
 }
 #: NM_SETTING_MACVLAN_MODE_* of libnm.
 MACVLAN_MODES = {"1": "vepa", "2": "bridge", "3": "private", "4": "passthru"}
-#: Where NetworkManager's word for a bond's option is not the kernel's.
+#: Bond options that NetworkManager spells differently than the kernel.
 SPELLED = {"balance-slb": "balance_slb"}
-#: The kernel's numbers for words of nmstate.
+#: The kernel's numbers for values of nmstate.
 NUMBERED = {"all_slaves_active": {"dropped": "0", "delivered": "1"}}
 
-#: What nmstate adds of its own, and what says nothing about the host's network.
+#: Keys that nmstate adds by itself, and keys without a meaning for the host's network.
 BESIDE = {
     "connection": {"id", "uuid", "autoconnect-slaves", "autoconnect-ports", "autoconnect-priority", "timestamp"},
     "bridge": {"vlan-filtering"},
@@ -51,7 +51,7 @@ BESIDE["ipv6"] |= {"dhcp-iaid"}
 
 
 def wanted(view: HostView, with_guests: bool) -> Whole:
-    """What the keyfiles of a host must say; `with_guests`: with what its guests bring when they run."""
+    """Return what the keyfiles of a host must contain; `with_guests`: also for its guests."""
     found: dict[str, Facts] = {}
     for nic in (n for n in view.nics if n.managed):
         found[nic.name] = _facts("ethernet", nic.ip, nic.mtu, up=nic.up, controller=nic.controller or nic.bond)
@@ -126,7 +126,7 @@ def _options(bond: BondView) -> Facts:
 
 
 def read(texts: Iterable[str]) -> Whole:
-    """What keyfiles say."""
+    """Return the content of keyfiles."""
     found: dict[str, Facts] = {}
     servers: list[str] = []
     search: list[str] = []
@@ -155,7 +155,8 @@ def _listed(text: str) -> list[str]:
 
 
 def _read(keyfile: Keyfile, names: dict[str, str]) -> Facts:
-    """The facts of one keyfile; everything that is read is taken out of it, so that what is left can be told."""
+    """Return the facts of one keyfile. Each value that is read is removed from it, so that the remaining ones can be
+    reported."""
     connection, link = keyfile["connection"], keyfile.get("ethernet", {})
     kind = TYPES[connection.pop("type")]
     facts = _facts(kind, NO_IP, None)
@@ -192,7 +193,7 @@ def _read(keyfile: Keyfile, names: dict[str, str]) -> Facts:
 
 
 def _numbered(part: dict[str, str], word: str) -> list[tuple[str, str]]:
-    """The keys address0, address1, … with their values, taken out."""
+    """Remove the keys address0, address1, … and return their values."""
     keys = [key for key in part if key.startswith(word) and key[len(word) :].isdigit()]
     return [(key, part.pop(key)) for key in sorted(keys, key=lambda key: int(key[len(word) :]))]
 
@@ -224,7 +225,7 @@ def _read_family(part: dict[str, str], family: str) -> Facts:
 
 
 def differences(want: Whole, have: Whole) -> list[str]:
-    """Everything in which the keyfiles are not what they must be; empty when they are."""
+    """Return how the keyfiles differ from what they must contain; empty if they do not."""
     wrong = []
     for name in sorted({*want.interfaces, *have.interfaces}):
         one, other = want.interfaces.get(name), have.interfaces.get(name)

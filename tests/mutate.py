@@ -1,7 +1,7 @@
-"""Mistakes put into a right definition: each mutator changes plain data in place and says what must be found.
+"""Mistakes in a valid definition: each mutator changes plain data in place.
 
-A mutator returns the path of keys and indexes that the problem must point at (a scalar's own place, else its key's),
-or None where the definition has nothing to make that mistake with.
+It returns the path of keys and indexes of the expected problem (the place of a scalar itself, otherwise of its key), or
+None if the definition has no place for the mistake.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def mistake(code: str) -> Callable[[Mutator], Mutator]:
 
 
 def written(data: Any) -> tuple[str, dict[Path, Mark]]:
-    """The data as YAML, one value a line, and the place of every path: a scalar's own, else its key's."""
+    """Return the data as YAML, one value a line, and the place of every path: that of a scalar itself, otherwise of
+    its key."""
     lines: list[str] = []
     places: dict[Path, Mark] = {}
 
@@ -39,7 +40,7 @@ def written(data: Any) -> tuple[str, dict[Path, Mark]]:
         return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
     def put(value: Any, path: Path, head: str, key_column: int) -> None:
-        """`head` is what stands on the line before the value."""
+        """Write a value; `head` is the text before it on its line."""
         line = len(lines) + 1
         if isinstance(value, (dict, list)) and value:
             lines.append(head)
@@ -69,18 +70,18 @@ def _interfaces(data: Data) -> Iterator[tuple[Path, Data]]:
 
 
 def _some(rng: Random, found: Any) -> Any:
-    """One of what was found, or None."""
+    """Return one of the values at random; None if there is none."""
     everything = list(found)
     return rng.choice(everything) if everything else None
 
 
 def _addressed(rng: Random, data: Data) -> Any:
-    """A NIC on its host's own net-0, with its static IPv4 address: the first."""
+    """Return the first NIC with a static IPv4 address on its host's own net-0."""
     return _some(rng, ((p, i) for p, i in _interfaces(data) if p[3] == "eth0" and p[1] != "far" and "addresses" in i))
 
 
 def _nics(data: Data) -> Iterator[tuple[Path, Data]]:
-    """NICs that are known by `mac` and are nobody's port."""
+    """Return the NICs that have `mac` and are not ports."""
     return ((p, i) for p, i in _interfaces(data) if "mac" in i and p[3] not in ("p0", "p1", "ib0", "off", "mine"))
 
 
@@ -374,7 +375,7 @@ def refused_name(rng: Random, data: Data) -> Optional[Path]:
 
 @mistake("KVN151")
 def name_twice(rng: Random, data: Data) -> Optional[Path]:
-    """Also one tag twice on one NIC, by its key and by `over`."""
+    """Also a VLAN ID twice on one NIC, by its key and by `over`."""
     if rng.random() < 0.5:
         data["networks"]["zz"] = {"vlan": 999}
         vlans: Data = {"eth0.999": {"network": "zz"}, "stor": {"over": "eth0", "network": "zz"}}

@@ -1,7 +1,7 @@
-"""An independent reading of a rendered bundle against the host view.
+"""An independent check of a rendered bundle against the host view.
 
-Written without looking at kvmnet.core.render: it goes from the view's facts to the state, and then over the
-state for what nobody asked for. Real nmstate accepts dangling ports, doubles and tag 5000; this does not.
+It is written without kvmnet.core.rendering: it looks for the view's facts in the state, and then for anything
+unexpected in the state. The real nmstate accepts dangling ports, duplicates and VLAN ID 5000; this module does not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kvmnet.core.views.host_view import HostView, IpView
 
 
 def differences(view: HostView, bundle: Bundle) -> list[str]:
-    """Everything in which the bundle is not what the view says; empty when it is."""
+    """Return how the bundle differs from the view; empty if it does not."""
     return [*_Reading(view, bundle).run()]
 
 
@@ -96,7 +96,7 @@ class _Reading:
             self.expect(f"{nic.name} controller", self.controller(nic.name), nic.controller or nic.bond)
 
     def controller(self, port: str) -> Any:
-        """The bridge or bond that has a port, from the state alone."""
+        """Return the bridge or bond that has a port, from the state alone."""
         holders = [name for name, entry in self.by_name.items() if port in _ports(entry)]
         return None if not holders else holders[0] if len(holders) == 1 else holders
 
@@ -143,7 +143,7 @@ class _Reading:
             self.addresses(entry, macvtap.name, IpView())
 
     def _whole(self) -> None:
-        """Routes, name service, and that nothing hangs in the air."""
+        """Check routes and name service, and that every reference leads to an interface."""
         view, state = self.view, self.bundle.state
         routes = [
             (r["destination"], r["next-hop-address"], r["next-hop-interface"], r["metric"], r["table-id"])
@@ -179,7 +179,7 @@ class _Reading:
                 self.wrong.append(f"a route through {route['next-hop-interface']}, which is not there")
 
     def _links(self) -> None:
-        """The .link files, read as udev reads them."""
+        """Check the .link files, read as udev reads them."""
         wanted = {nic.mac: nic.name for nic in self.view.nics if nic.has_link_file}
         there = {}
         for file, text in self.bundle.links.items():

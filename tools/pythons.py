@@ -32,15 +32,15 @@ def interpreters() -> dict[Version, Path]:
     folders = [Path(p) for p in os.environ.get("PATH", "").split(os.pathsep) if p]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     folders += sorted(pyenv.glob("*/bin"))
-    found: dict[Version, Path] = {}
+    pythons: dict[Version, Path] = {}
     for folder in folders:
         for path in sorted(folder.glob("python3*")):
             if not re.fullmatch(r"python3(\.\d+)?", path.name):
                 continue
             version = version_of(path)
             if version and version[:2] >= OLDEST:
-                found.setdefault((version[0], version[1]), path)
-    return found
+                pythons.setdefault((version[0], version[1]), path)
+    return pythons
 
 
 def environment(python: Path) -> Path:
@@ -75,17 +75,17 @@ def _names(versions: list[Version]) -> str:
 
 def main() -> int:
     """Return 0 if the tests pass on each Python that was found."""
-    found = interpreters()
+    pythons = interpreters()
     current = sys.version_info[:2]
-    chosen = sorted({min(found), max(found)} - {current})
-    if OLDEST not in found:
+    chosen = sorted({min(pythons), max(pythons)} - {current})
+    if OLDEST not in pythons:
         print("pythons: Python 3.9, the oldest supported, is not installed: the tests were NOT RUN on it")
     code = 0
     for version in chosen:
-        python = environment(found[version])
+        python = environment(pythons[version])
         print(f"pythons: unit and golden tests on Python {version[0]}.{version[1]} (about a minute)", flush=True)
         code |= subprocess.run([python, "-m", "pytest", "-p", "no:cacheprovider"], cwd=ROOT, check=False).returncode
-    skipped = sorted(set(found) - set(chosen) - {current})
+    skipped = sorted(set(pythons) - set(chosen) - {current})
     print(f"pythons: run on {_names(sorted({*chosen, current}))}; found but not used: {_names(skipped)}")
     return 1 if code else 0
 

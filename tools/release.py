@@ -28,7 +28,7 @@ DIST = ROOT / "dist"
 
 
 class ReleaseError(Exception):
-    """The release cannot be made; the message says why and what to do."""
+    """The release cannot be made; the message contains the cause and the resolution."""
 
 
 class Entry(NamedTuple):
@@ -153,15 +153,17 @@ def git(*arguments: str) -> str:
     return call(["git", "-C", str(ROOT), *arguments])
 
 
-def call(command: list[str], more: Optional[Mapping[str, str]] = None, folder: Path = ROOT) -> str:
-    """Run a command in the folder, with more environment variables; what it printed. Raises ReleaseError if it fails.
+def call(command: list[str], variables: Optional[Mapping[str, str]] = None, folder: Path = ROOT) -> str:
+    """Run a command in the folder, with additional environment variables, and return its output.
+
+    Raises ReleaseError if it fails.
 
     PYTHONPATH is left out of the environment: the installed kvmnet is to be tried, not that of the tree.
     """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     try:
         done = subprocess.run(
-            command, cwd=folder, env={**environment, **(more or {})}, capture_output=True, text=True, check=False
+            command, cwd=folder, env={**environment, **(variables or {})}, capture_output=True, text=True, check=False
         )
     except OSError as error:
         raise ReleaseError(f"cannot run {command[0]}: {error.strerror}; install it") from error

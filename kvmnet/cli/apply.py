@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kvmnet.core.reporting.saved_plan import SavedPlan
     from kvmnet.transaction.prepare import Prepared
 
-_PLAN_HELP = "Apply a plan that `kvmnet plan -o FILE` saved. Refused if the host has changed since."
+_PLAN_HELP = "Apply a plan that `kvmnet plan -o FILE` saved. It is refused if the host has changed since then."
 
 
 def register(app: typer.Typer) -> None:
@@ -60,8 +60,8 @@ def apply(
 ) -> None:
     """Make this host match the definition, as one transaction.
 
-    kvmnet verifies the result and probes the gateway. If anything fails, the host is rolled back. Ctrl-C rolls back
-    too. A systemd unit makes the change, so it continues if your session drops.
+    kvmnet verifies the result and probes the gateway. If anything fails or you press Ctrl-C, the host is rolled back.
+    The change runs in a systemd unit, so it continues if your SSH session drops.
     """
     from kvmnet.transaction.prepare import ChangeOptions, prepare
 

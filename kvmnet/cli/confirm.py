@@ -21,7 +21,7 @@ NOT_WAITING, CANNOT_CONFIRM = "KVN560", "KVN561"
 _CONSOLE_HELP = "Confirm from the host's console instead of over SSH."
 _NEW_CONNECTION = "confirm over a new SSH connection: ssh -S none HOST kvmnet confirm"
 """`-S none` opens a connection of its own where ssh shares one (ControlMaster)."""
-_NOT_AFFECTED = "which the change does not affect: it cannot confirm the change"
+_NOT_AFFECTED = "which the change does not affect, so it cannot confirm the change"
 
 
 def register(app: typer.Typer) -> None:
@@ -95,7 +95,7 @@ def _read_waiting_since(state_dir: Path) -> float:
     if read_open_transaction(state_dir) is None:
         hint = "`kvmnet history` shows how the last change ended"
         raise Refused("no change is waiting for confirmation", hint, NOT_WAITING)
-    message = "the open change is not waiting for confirmation: not yet, or no longer"
+    message = "the open change is not waiting for confirmation: it is too early or too late"
     raise Refused(message, "`kvmnet status` shows its current step", NOT_WAITING)
 
 
@@ -107,13 +107,15 @@ def _require_affected_path(connection: "SshConnection", proving: list[str]) -> N
     from kvmnet.host.operator_connection import find_reply_path
     from kvmnet.system import links
 
-    addresses = {name: [address.partition("/")[0] for address in held] for name, held in links.read_addresses().items()}
-    names = [name for name, held in addresses.items() if connection.address in held]
+    addresses = {
+        name: [address.partition("/")[0] for address in prefixed] for name, prefixed in links.read_addresses().items()
+    }
+    names = [name for name, own in addresses.items() if connection.address in own]
     if proving and not set(names) & set(proving):
         used = names[0] if names else connection.address
         hint = f"{_NEW_CONNECTION}, to an address of {' or '.join(_names_with_addresses(proving, addresses))}"
         raise Refused(f"this connection uses {used}, {_NOT_AFFECTED}", hint, CANNOT_CONFIRM)
-    if any(connection.peer in held for held in addresses.values()):
+    if any(connection.peer in own for own in addresses.values()):
         message = "this connection comes from this host itself and cannot confirm the change"
         raise Refused(message, f"{_NEW_CONNECTION}, from another host", CANNOT_CONFIRM)
     device, port = find_reply_path(connection.peer, connection.address)

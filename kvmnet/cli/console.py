@@ -81,7 +81,9 @@ def report_failures(console: Console) -> Iterator[None]:
         yield
     except KvmnetError as error:
         console.show_progress(None)
-        others = [{"code": e.code, "reason": e.message, "hint": e.hint} for e in getattr(error, "more", ())]
-        fields = {"code": error.code, "reason": error.message, "hint": error.hint, "more": others}
+        more_refusals = [
+            {"code": e.code, "reason": e.message, "hint": e.hint} for e in getattr(error, "additional", ())
+        ]
+        fields = {"code": error.code, "reason": error.message, "hint": error.hint, "more": more_refusals}
         console.print_event("failed", **fields, **getattr(error, "data", {}), exit=error.exit_code)
         raise

@@ -49,7 +49,7 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, cancel_on
             code = follow()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if code is None:
-            printer.print_line("the worker has ended without a result: rolling back from here")
+            printer.print_line("the worker has ended without a result: this command now rolls back the change")
             launch.run_rescue_program(state_dir)
             code = follow()
     with suppress(OSError):

@@ -33,7 +33,7 @@ _DOMAIN_HELP = (
 group = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
-    help="List guests, print their NICs as libvirt XML, or check whether they can move.",
+    help="List guests, print their NICs as libvirt XML, or check whether they can move to another host.",
 )
 
 
@@ -69,7 +69,7 @@ def print_xml(
         merged = _merge_into_domain(domain, ports)
         for mac in merged.unknown:
             nic = f"NIC {mac}" if mac else "NIC without a MAC address"
-            write_stderr(f"kvmnet: the domain's {nic} is not in the definition: left unchanged\n")
+            write_stderr(f"kvmnet: the domain's {nic} is not in the definition: its XML is not changed\n")
         write_stdout(merged.text.decode("utf-8"))
     elif as_json:
         elements = [

@@ -58,7 +58,7 @@ def format_ended(transaction: "EndedTransaction") -> str:
     """Return a line about a transaction: when, host, outcome, number of changes, how long the host was unreachable."""
     parts = [format_time(transaction.at), f"{transaction.host}:", transaction.outcome]
     if transaction.verified is False:
-        parts.append("(not verified)")
+        parts.append("(could not be verified)")
     if transaction.why:
         parts.append(f"({transaction.why})")
     parts.append(f"- {count_text(len(transaction.changes), 'change')}")

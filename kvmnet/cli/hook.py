@@ -26,7 +26,7 @@ group = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
     help="Manage libvirt's hook, which creates VLAN devices when guests need them.\n\n"
-    "A VLAN device is created when the first guest on it starts, and deleted when the last one has stopped.",
+    "The hook creates a VLAN device when the first guest that uses it starts, and deletes it when the last one stops.",
 )
 
 
@@ -55,7 +55,7 @@ def install(
 def remove() -> None:
     """Remove the hook, its udev rule and its unit.
 
-    Guests keep running. VLAN devices that exist are left as they are, and listed.
+    Guests keep running. Existing VLAN devices are kept and listed.
     """
     from kvmnet.host import hook_installation
 
@@ -65,7 +65,7 @@ def remove() -> None:
 
 
 def status(as_json: JsonOption = False) -> None:
-    """Show whether the hook works, its VLAN devices, and their guests.
+    """Show the state of the hook, its VLAN devices, and the guests that use them.
 
     The exit code is 1 if the hook is incomplete or its data is corrupt.
     """
@@ -111,7 +111,7 @@ def _print_installation(hook: "HookStatus") -> None:
     for path in hook.differing:
         _print_line(f"  differs from this version of kvmnet: {path}")
     if not hook.enabled:
-        _print_line("  its systemd unit is disabled: it does not run when libvirt starts")
+        _print_line("  the hook's systemd unit is disabled, so it does not run when libvirt starts")
 
 
 def _print_devices(data: dict[str, Any]) -> None:
@@ -119,12 +119,12 @@ def _print_devices(data: dict[str, Any]) -> None:
     if not data:
         return
     if data["host"] is not None:
-        _print_line(f"VLAN devices that it creates on demand: {', '.join(sorted(data['allowed'])) or 'none'}")
+        _print_line(f"VLAN devices that the hook creates on demand: {', '.join(sorted(data['allowed'])) or 'none'}")
     elif "damaged" in data:
-        effect = "until then, no guest that needs an on-demand VLAN device starts"
+        effect = "until then, guests that need an on-demand VLAN device cannot start"
         _print_line(f"{data['damaged']}: run `kvmnet apply` to write it again; {effect}")
     elif "unreadable" in data:  # only root can read the state folder
-        _print_line("run as root to see which VLAN devices it creates")
+        _print_line("run as root to see which VLAN devices the hook creates")
     else:
         _print_line("nothing is applied on this host: the hook ignores all guests")
     for device, state in data["devices"].items():

@@ -22,21 +22,22 @@ BundleOption = Annotated[Optional[str], typer.Option("--bundle", metavar="DIR", 
 
 _HOST_HELP = (
     "Name of this host in the definition. "
-    "Needed only if the MAC addresses of its NICs and its hostname do not identify it."
+    "Needed only if kvmnet cannot find it by the NICs' MAC addresses or the hostname."
 )
 HostOption = Annotated[Optional[str], typer.Option("--host", metavar="HOST", help=_HOST_HELP)]
 
-_ALLOW_HELP = "Override this refusal. `kvmnet explain CODE` shows whether it can be overridden. May be repeated."
+_ALLOW_HELP = "Override the refusal with this code. `kvmnet explain CODE` shows if this is possible. May be repeated."
 AllowOption = Annotated[Optional[list[str]], typer.Option("--allow", metavar="CODE", help=_ALLOW_HELP)]
 
-_GUEST_LOSS_HELP = "Proceed even if this running guest is disconnected permanently. May be repeated."
+_GUEST_LOSS_HELP = "Allow the change to disconnect this running guest permanently. May be repeated."
 GuestLossOption = Annotated[
     Optional[list[str]], typer.Option("--allow-guest-loss", metavar="GUEST", help=_GUEST_LOSS_HELP)
 ]
 
 _CONFIRM_HELP = (
-    "Roll back unless you run `kvmnet confirm` over a new SSH connection within this time after the change, "
-    "in seconds. Default: 120 if {condition}; otherwise no confirmation is needed."
+    "Seconds to wait for `kvmnet confirm` over a new SSH connection. "
+    "Without confirmation in time, the change is rolled back. "
+    "Default: 120 if {condition}; otherwise no confirmation is needed."
 )
 ConfirmOption = Annotated[
     Optional[int],
@@ -67,7 +68,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan and
 
 _TIMEOUT_HELP = (
     "Timeout of NetworkManager's checkpoint, in seconds. "
-    "When it expires, NetworkManager rolls back its part of the change by itself. Default: 120."
+    "When it expires, NetworkManager rolls back its part of the change, even without kvmnet. Default: 120."
 )
 TimeoutOption = Annotated[
     int, typer.Option("--timeout", metavar="SECONDS", min=20, max=3600, help=_TIMEOUT_HELP, show_default=False)

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 
 _FORMAT_HELP = "text for reading (the default), json for programs, markdown for a ticket or pull request."
-_OUTPUT_HELP = (
-    "Save the plan for `kvmnet apply --plan FILE`, which refuses it if the host has changed meanwhile. Needs root."
-)
+_OUTPUT_HELP = "Save the plan for `kvmnet apply --plan FILE`. Refused if the host has changed by then. Needs root."
 
 
 class Format(str, Enum):
@@ -57,7 +55,7 @@ def plan(
 ) -> None:
     """Show what would change on this host and which running guests are affected.
 
-    Changes nothing. Run it as root to see removals and probe targets too.
+    This command changes nothing. As root, it also shows removals and probe targets.
     """
     from kvmnet.transaction.prepare import ChangeOptions, prepare
 

@@ -41,7 +41,7 @@ def remove(
     allow_guest_loss: GuestLossOption = None,
     as_json: JsonEventsOption = False,
 ) -> None:
-    """Restore this host as it was before kvmnet, as one transaction.
+    """Restore this host to its state before kvmnet was used, as one transaction.
 
     NIC names, alternative names and connection profiles are restored. Everything that kvmnet created is removed.
     """

@@ -14,8 +14,8 @@ from kvmnet.cli.options import PathArgument
 _HOST_HELP = "Render only this host of the definition. May be repeated."
 _OUTPUT_HELP = "Write a folder for each host into DIR. Default: print the nmstate states on stdout."
 _CHECK_HELP = (
-    "Compare with the folder of -o and write nothing. "
-    "Lists missing, stale and surplus files, and exits with code 6 if there are any."
+    "Compare with the files in DIR of -o and write nothing. "
+    "Lists missing, stale (outdated) and surplus (unneeded) files. If there are any, the exit code is 6."
 )
 
 
@@ -31,9 +31,10 @@ def render(
     output: Annotated[Optional[Path], typer.Option("-o", "--output", metavar="DIR", help=_OUTPUT_HELP)] = None,
     check: Annotated[bool, typer.Option("--check", help=_CHECK_HELP)] = False,
 ) -> None:
-    """Render an nmstate state, .link files and a bundle for each host.
+    """Render a bundle for each host: an nmstate state, .link files and an index.
 
-    The files can be reviewed and committed. `kvmnet apply --bundle` applies them without the definition.
+    You can review the files and commit them to Git. `kvmnet apply --bundle` applies a bundle without the
+    definition.
     """
     from kvmnet import bundle_folders
     from kvmnet.core.base.errors import Usage

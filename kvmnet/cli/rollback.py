@@ -48,8 +48,8 @@ def rollback(
 ) -> None:
     """Roll back the open transaction, or return to what was applied before the last change.
 
-    An open transaction is rolled back at once, without a question. If none is open, the host returns to what was
-    applied before the last kept change, as a new transaction. If nothing was applied before it, this is the same as
+    An open transaction is rolled back immediately; kvmnet does not ask first. If none is open, a new transaction
+    applies again what was applied before the last kept change. If nothing was applied before it, this is the same as
     `kvmnet remove`.
     """
     from kvmnet.core.rendering.bundle_files import read_bundle

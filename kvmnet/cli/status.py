@@ -32,7 +32,7 @@ def status(
 ) -> None:
     """Show the open transaction or, if none is open, the drift of this host.
 
-    Drift is how the host differs from what was applied last. Changes nothing.
+    Drift means that the host differs from what was applied last. This command changes nothing.
     """
     from kvmnet.transaction.history import read_history, read_open_transaction
 
@@ -64,13 +64,16 @@ def format_open(transaction: "OpenTransaction") -> list[str]:
         lines.append(f"  waiting for `kvmnet confirm` over a new SSH connection: {seconds:.0f} s left")
     if transaction.left is not None:
         seconds = max(transaction.left, 0)
-        lines.append(f"  the watchdog rolls back in {seconds:.0f} s if the step has not ended by then")
+        lines.append(f"  the watchdog starts the rollback in {seconds:.0f} s if the current step has not ended by then")
     if not transaction.works:
-        lines.append("  no process works on it: run `kvmnet rollback`")
+        lines.append("  no process is working on it: run `kvmnet rollback`")
     if transaction.differences:
-        lines += ["  differences from before the change:", *(f"    {line}" for line in transaction.differences)]
+        lines += [
+            "  differences from the state before the change:",
+            *(f"    {line}" for line in transaction.differences),
+        ]
     if transaction.mends:
-        lines += ["  commands that may repair it:", *(f"    {line}" for line in transaction.mends)]
+        lines += ["  commands that may fix them:", *(f"    {line}" for line in transaction.mends)]
     if transaction.differences and not transaction.works:
         lines.append(f"  to accept the host as it is: {ACCEPT_COMMAND}")
     return lines

@@ -91,7 +91,9 @@ def _parse_arguments() -> argparse.Namespace:
         "--boot", action="store_true", help="used at boot before NetworkManager: restore files and names only"
     )
     parser.add_argument(
-        "--booted", action="store_true", help="used at boot after NetworkManager: ignore a transaction of this boot"
+        "--booted",
+        action="store_true",
+        help="used at boot after NetworkManager: ignore a transaction that was started after this boot",
     )
     parser.add_argument("--why", default="run by hand", help="the reason, for the journal (default: %(default)s)")
     return parser.parse_args()
@@ -120,7 +122,7 @@ def _act_under_lock(state_dir: Path, transaction: Json, options: argparse.Namesp
             _print_wait_notice(state_dir, transaction)
     with lock.hold_lock(state_dir):
         if files.read_json(state_dir / "open" / "transaction.json").get("id") != transaction.get("id"):
-            print("kvmnet: the transaction has ended in the meantime")
+            print("kvmnet: the transaction has already ended")
             return 0
         _ignore_signals()
         was_tried = any(e["event"] == "not-verified" for e in Journal(state_dir / "open").events())
@@ -169,9 +171,15 @@ def _print_result(state_dir: Path, code: int) -> None:
         print("\n".join("  " + line for line in comparison.find_differences(before)), file=sys.stderr)
         if commands := repair_commands.find_repair_commands(before, state_dir):
             print("\n".join(["Repair commands:", *("  " + line for line in commands)]), file=sys.stderr)
-        print("Fix the differences, then run this again. To keep the host as it is, use --accept.", file=sys.stderr)
+        print(
+            "Fix the differences, then run this command again. To keep the host as it is, add --accept.",
+            file=sys.stderr,
+        )
     else:
-        print("kvmnet: " + ("rolled back: the host is as it was before" if code == 3 else "nothing to roll back"))
+        print(
+            "kvmnet: "
+            + ("rolled back and verified: the host is as before the change" if code == 3 else "nothing to roll back")
+        )
 
 
 if __name__ == "__main__":

@@ -68,7 +68,9 @@ def accept_host_state(state_dir: Path, was_tried: bool) -> int:
     `was_tried`: a rollback was tried, and its verification failed.
     """
     if not was_tried:
-        print("kvmnet: the transaction is not rolled back yet: run this without --accept first", file=sys.stderr)
+        print(
+            "kvmnet: the transaction is not rolled back yet: run this command without --accept first", file=sys.stderr
+        )
         return 1
     close_transaction(state_dir, "rolled back", verified=False, accepted=True)
     print("kvmnet: transaction closed; the host is left as it is")

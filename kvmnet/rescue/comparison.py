@@ -67,7 +67,7 @@ def find_guest_differences(before: Json) -> list[str]:
         is_same = now.get("ifindex") == was["index"]
         if was["kind"] == "tap":
             if is_same and not now.get("master"):
-                differences.append(f"guests {name}: was a port of {was['of']}, is a port of no bridge")
+                differences.append(f"guests {name}: was a port of {was['of']}, is not a port of any bridge")
             continue
         is_recreated = now.get("link") == was["of"]  # its guest was restarted
         if not (is_same or is_recreated) and base.get("ifindex", was["of_index"]) != was["of_index"]:
@@ -93,7 +93,7 @@ def find_file_differences(before: Json) -> list[str]:
 
 def _describe_file_difference(was: Json, now: Json) -> str:
     if now.get("absent"):
-        return "does not exist any more"
+        return "no longer exists"
     if was.get("absent"):
         return "did not exist before"
     return "differs in " + ", ".join(k for k in ("data", "mode", "owner", "label", "link") if was.get(k) != now.get(k))

@@ -14,7 +14,7 @@ from kvmnet.system import files
 from kvmnet.system.errors import HostError
 from kvmnet.system.types import Json
 
-#: How `links.rename_nic` says that it took a NIC down for the rename (kernels before 6.2).
+#: The result of `links.rename_nic` if it took the NIC down for the rename (kernels before 6.2).
 DOWN_UP = "down-up"
 
 

@@ -47,13 +47,15 @@ def lock_state_folder(path: Path) -> Iterator[Path]:
             path.chmod(0o700)
             stack.enter_context(lock.hold_lock(path, wait_for=False))
         except BlockingIOError as error:
-            raise Refused("another kvmnet is running on this host", "wait until it has ended", "KVN501") from error
+            raise Refused(
+                "another kvmnet process is running on this host", "wait until it has ended", "KVN501"
+            ) from error
         except OSError as error:
             raise safeguards.not_written(path, error) from error
         if (path / "open").exists():
             raise Refused(
-                "a transaction is open and no process works on it: it was interrupted, or its rollback could not be "
-                "verified",
+                "a transaction is open, but no process is working on it: it was interrupted, or its rollback could not "
+                "be verified",
                 "see `kvmnet status`, then run `kvmnet rollback` (without kvmnet: "
                 f"`{shlex.join(state_folder.rescue_command(path))}`); both can be repeated",
                 "KVN502",
@@ -192,7 +194,7 @@ def start(state_dir: Path, identity: str) -> None:
             shutil.rmtree(state_dir / "open")
             with contextlib.suppress(OSError):  # without an open transaction the watchdog ends by itself
                 units.stop_watchdog(identity)
-        raise Refused(f"systemd does not start the worker: {error}", "see `journalctl -xe`", "KVN509") from error
+        raise Refused(f"systemd cannot start the worker: {error}", "see `journalctl -xe`", "KVN509") from error
 
 
 def _worker_path() -> str:

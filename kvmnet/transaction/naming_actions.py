@@ -93,5 +93,7 @@ def rename_nic(context: Context, step: Step) -> str:
     if step["active"]:
         name = step["to"]
         if not clock.wait_until(lambda: context.manager.activated(name), ACTIVATION_SECONDS, 0.02):
-            raise StepFailed(f"NetworkManager did not activate {name} within {ACTIVATION_SECONDS} s of its renaming")
+            raise StepFailed(
+                f"NetworkManager did not activate {name} within {ACTIVATION_SECONDS} s after it was renamed"
+            )
     return method

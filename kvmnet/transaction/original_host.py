@@ -72,8 +72,8 @@ def find_original(state_dir: Path) -> Original:
 
 @dataclass
 class _Collection:
-    """What the transactions so far tell of the host before kvmnet. The first snapshot of a part counts: in the later
-    ones it is as kvmnet left it.
+    """The state of the host before kvmnet, collected from the snapshots of its transactions. Of each part, the first
+    snapshot counts: the later ones contain what kvmnet made of it.
 
     `devices` has the profile (UUID) that was active on each device to be restored, `uuids` the profiles that are not
     kvmnet's, `keyfiles` their files as NetworkManager named them (a keyfile need not contain its UUID), and

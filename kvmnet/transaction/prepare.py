@@ -207,7 +207,7 @@ def _read_surroundings(live: Live, manager: NetworkManager, state_dir: Path, lin
 
 def _state_with_addresses(original: Original) -> State:
     """Return a state with the addresses from before kvmnet: gateways outside of their subnets need not reply then."""
-    addresses = [a.partition("/") for held in original.snapshot["addresses"].values() for a in held]
+    addresses = [a.partition("/") for on_interface in original.snapshot["addresses"].values() for a in on_interface]
     return {"interfaces": [{"ipv4": {"address": [{"ip": ip, "prefix-length": int(p)} for ip, _, p in addresses]}}]}
 
 
@@ -222,7 +222,7 @@ def refuse_unreadable_host() -> Iterator[None]:
         hint = "kvmnet needs a running NetworkManager: systemctl status NetworkManager"
         raise Refused(str(error), hint, "KVN504") from error
     except (HostError, subprocess.SubprocessError, OSError) as error:
-        hint = "run the command that the message names, and fix what it reports"
+        hint = "run the command that the message names, and fix the error that it reports"
         raise Refused(f"this host could not be read: {error}", hint, "KVN512") from error
 
 
@@ -267,7 +267,7 @@ def _probe(desired: State, live: Live, connection: Optional[SshConnection], own:
         _operators_host(connection),
         own,
     )
-    return dataclasses.replace(chosen, asked=is_root)
+    return dataclasses.replace(chosen, known=is_root)
 
 
 def _make_record(bundle: Bundle, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:

@@ -131,8 +131,8 @@ def find_wrong_zones(wanted: Mapping[str, str]) -> list[str]:
         return []
     zones = firewalld.read_zones()
     return [
-        f"{name} is in {f'zone {zones[name]}' if zones.get(name) else 'no zone'}, not {zone}: a connection profile of "
-        "its name existed before and sets it (delete the profile, or set its connection.zone)"
+        f"{name} is in {f'zone {zones[name]}' if zones.get(name) else 'no zone'}, not {zone}: an older connection "
+        "profile with this name sets the zone; delete the profile, or set its connection.zone"
         for name, zone in wanted.items()
         if zones.get(name) != zone
     ]

@@ -69,7 +69,7 @@ def compare_with_original(context: Context, step: Step) -> str:
 
     if not clock.wait_until(is_restored, restore.SETTLE_SECONDS, 0.5):
         differences = _find_differences(original, step["gone"])
-        raise StepFailed("the host is not as it was before kvmnet: " + "; ".join(differences))
+        raise StepFailed("the host differs from its state before kvmnet: " + "; ".join(differences))
     return f"{len(original['links'])} NICs, {len(original['files'])} files as before"
 
 

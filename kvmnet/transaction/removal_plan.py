@@ -52,7 +52,7 @@ def _renames_back(original: Original, live: Live) -> list[Rename]:
         if link is None:
             raise Refused(
                 f"the NIC {nic.mac} ({nic.name} before kvmnet) is missing",
-                "install it again; or restore the rest by hand from the snapshots in /var/lib/kvmnet/history",
+                "install the NIC again, or restore the host by hand from the snapshots in /var/lib/kvmnet/history",
                 "KVN562",
             )
         if link.name != nic.name:
@@ -74,9 +74,10 @@ def _require_no_foreign_controller(original: Original, created: Collection[str],
         old_link, link = original.snapshot["links"].get(nic.name, {}), live.nic(nic.mac)
         if link and link.master and link.master not in created and link.master != old_link.get("master"):
             raise Refused(
-                f"{link.name} is a port of {link.master}, which was created by another tool, and was not its port "
-                "before kvmnet",
-                f"give {link.name} a connection profile of its own again and remove {link.master}, then try again",
+                f"{link.name} is now a port of {link.master}, which was created by another tool; it was not a port "
+                "of it before kvmnet",
+                f"create a connection profile for {link.name} that does not make it a port, remove {link.master}, and "
+                "try again",
                 "KVN562",
             )
 

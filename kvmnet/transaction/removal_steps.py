@@ -231,7 +231,7 @@ def _activate_profiles(original: Original, live: Live, created: list[str]) -> St
 
 
 def _compare(plan: Plan, live: Live, created: list[str], created_profiles: list[str]) -> Step:
-    """The step that compares the host with the original. `gone` are the profiles that must not be left."""
-    gone = {uuid for name in created if (uuid := live.owned[name].uuid)} | {*plan.down.values(), *created_profiles}
+    """The step that compares the host with the original. `gone` lists the profiles that must not exist any more."""
+    removed = {uuid for name in created if (uuid := live.owned[name].uuid)} | {*plan.down.values(), *created_profiles}
     limit = STEP_LIMIT + restore.SETTLE_SECONDS
-    return step(operations.AS_BEFORE, "compare the host with the one before kvmnet", limit=limit, gone=sorted(gone))
+    return step(operations.AS_BEFORE, "compare the host with the one before kvmnet", limit=limit, gone=sorted(removed))

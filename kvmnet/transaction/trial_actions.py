@@ -29,7 +29,7 @@ def clear_names(context: Context, step: Step) -> str:
     apply_state(context, step)
     if not clock.wait_until(lambda: not find_kernel_differences(step["expect"]), REMOVAL_SECONDS):
         differences = find_kernel_differences(step["expect"])
-        raise StepFailed("interfaces in the way of the renaming were not removed: " + "; ".join(differences))
+        raise StepFailed("interfaces that use the new names of NICs could not be removed: " + "; ".join(differences))
     return commit_trial(context, step)
 
 
@@ -89,11 +89,11 @@ def apply_state(context: Context, step: Step) -> str:
     log = context.folder / step["log"]
     log.touch(mode=0o600)
     context.backend.apply(step["state"], step["timeout"], log, verify=step.get("verify", False))
-    with contextlib.suppress(HostError):  # a guest may stop in this moment; the read back tells
+    with contextlib.suppress(HostError):  # a guest may stop in this moment; the readback reports it
         restore.restore_guest_ports(read_guest_ports(context.folder))
     path = _find_checkpoint(context, log)
     if path is None:
-        raise StepFailed("NetworkManager does not have the trial's checkpoint")
+        raise StepFailed("NetworkManager has no checkpoint of the trial")
     note = {"path": path, "created": context.manager.created(path)}
     files.write_file(str(checkpoint.checkpoint_note_file(log)), json.dumps(note).encode(), 0o600)
     return path

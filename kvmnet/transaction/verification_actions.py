@@ -39,7 +39,7 @@ def read_back(context: Context, step: Step) -> str:
 
     if not clock.wait_until(is_complete, 10 + len(step["expect"]) / 2):
         problems = find_kernel_problems() or activation.find_problems() or find_other_problems()
-        raise StepFailed("the host is not as applied: " + "; ".join(problems))
+        raise StepFailed("the host is not in the desired state: " + "; ".join(problems))
     ports = f", {len(guests['guests'])} guests' ports as before" if guests["guests"] else ""
     return f"{len(step['expect'])} interfaces as defined{ports}"
 

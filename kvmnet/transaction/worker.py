@@ -82,8 +82,8 @@ def _run_steps(steps: list[Step], folder: Path, journal: Journal, backend: str) 
 
 
 def _progress_fields(step: Step, context: Context) -> dict[str, Any]:
-    """What the journal tells in advance about a step that waits: for how many `seconds`, and whether this is longer
-    because a link went down."""
+    """Return the journal's fields for the start of a step that waits: for how many `seconds`, and whether it waits
+    longer because a link went down."""
     operation = operations.find_operation(step["op"])
     if not operation.waits:
         return {}

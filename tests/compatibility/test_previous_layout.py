@@ -116,7 +116,7 @@ def comparable_events(folder: Path) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("rebooted", [False, True])
 @pytest.mark.parametrize("reader", ["previous", "present"])
 @pytest.mark.parametrize("writer", ["previous", "present"])
-def test_each_program_rolls_back_what_the_other_began(
+def test_each_program_rolls_back_a_transaction_of_the_other(
     host: SimulatedHost, rescues: dict[str, Rescue], tmp_path: Path, writer: str, reader: str, rebooted: bool
 ) -> None:
     state, before = tmp_path / "state", host.state()
@@ -158,7 +158,7 @@ def test_both_programs_act_in_the_same_order(
     assert len(results[0][1]) > 10
 
 
-def test_the_present_program_knows_every_undo_of_the_previous_one(previous: ModuleType) -> None:
+def test_the_current_program_has_every_undo_operation_of_the_previous_one(previous: ModuleType) -> None:
     assert set(undo.UNDO) >= set(previous.UNDO)
     assert set(undo.AT_BOOT) >= set(previous.AT_BOOT)
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.make_test("trixie")
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "good"
 EXAMPLES = 30
-#: Options that the NetworkManager of a generation ignores silently, as the schema's description of the key says.
+#: Options that the NetworkManager of a generation ignores silently; see the schema's description of the key.
 UNKNOWN = {"bookworm": {"arp_missed_max"}, "trixie": set[str]()}
 
 

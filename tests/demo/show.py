@@ -118,7 +118,7 @@ class Show:
 
     @property
     def failed(self) -> list[str]:
-        """The checks that failed, with generation and part."""
+        """Return the failed checks, with generation and part."""
         return [f"{self.generation}, {part}: {c}" for part, seen in self.seen.items() for c, true in seen if not true]
 
     def command(self, line: str, expect: int = 0, *, title: Optional[str] = None) -> str:

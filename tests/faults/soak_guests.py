@@ -22,7 +22,7 @@ AT_BOOT = ("guest-3", "guest-7")
 MOST = 8
 """Guests that run at once: the lab machine has little memory."""
 PATIENCE = 20.0
-"""Seconds until the machine must be at rest: 5 on a quiet one, and this one may be busy."""
+"""Seconds until the VLAN devices must be correct: 5 are enough on an idle machine, and this one may be busy."""
 
 
 def definition() -> str:
@@ -61,7 +61,7 @@ class Soak:
         return sorted(self.machine.out("virsh list --name", timeout=120).split())
 
     def rest(self, what: str) -> None:
-        """Wait until the devices are those that are needed; raises LabError when they never are."""
+        """Wait until the VLAN devices are those that are needed. Raises LabError if this does not happen in time."""
         self.events += 1
         began = time.monotonic()
         while True:
@@ -105,7 +105,7 @@ class Soak:
             self.rest(f"crash {name}")
 
     def kill_libvirt(self) -> None:
-        """While it starts one guest and another dies."""
+        """Kill libvirt while it starts one guest and another one ends."""
         running = self.running()
         off = [name for name in GUESTS if name not in running]
         job = self.machine.start(["virsh", "--quiet", "start", self.rng.choice(off)])

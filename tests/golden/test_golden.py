@@ -28,7 +28,7 @@ EXAMPLES = sorted(path.name for path in (ROOT / "examples").iterdir())
 
 
 def load_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pipeline.Definition:
-    """Load as a person does who stands in the folder: names in messages are then the same everywhere."""
+    """Load the definition from within its folder, so that file names in messages are the same everywhere."""
     monkeypatch.chdir(folder)
     return pipeline.load(None)
 
@@ -64,7 +64,7 @@ def test_bad(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_every_state_is_read_as_its_view_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_state_read_back_matches_its_view(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     definition = load_in(HERE / "good" / name, monkeypatch)
     for host, view in definition.views.items():
         assert differences(view, definition.bundle(host)) == []
@@ -80,7 +80,7 @@ def test_every_folder_reads_back_to_the_same_bundle(name: str, monkeypatch: pyte
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_are_golden(name: str) -> None:
-    """Every example is right, and one of the golden definitions, byte for byte."""
+    """Every example is valid and, byte for byte, one of the golden definitions."""
     example = ROOT / "examples" / name / "cluster.yaml"
     assert example.read_bytes() == (HERE / "good" / f"example-{name}" / "cluster.yaml").read_bytes()
 
@@ -98,12 +98,12 @@ def test_every_check_has_a_bad_pair() -> None:
 
 @pytest.mark.guarantee("G48")
 @pytest.mark.parametrize("other", ["same-by-inheritance", "same-in-a-folder", "same-with-anchors", "same-written-out"])
-def test_five_ways_to_write_it_give_the_same_bytes(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_five_ways_to_write_a_definition_give_the_same_bytes(other: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one = rendered(load_in(HERE / "good" / "same-by-template", monkeypatch))
     assert rendered(load_in(HERE / "good" / other, monkeypatch)) == one
 
 
-#: What Rocks did, or did not, about definitions and states; the pair that shows what kvmnet does.
+#: What Rocks did or did not do, and the golden pair that shows what kvmnet does.
 ROCKS = {
     "kvm=true or appliance frontend": "good/kvm-is-a-switch-of-a-host-or-its-group",
     "ethN becomes pethN, port of bridge ethN": "good/a-nic-is-renamed-and-its-bridge-has-ip-netmask-and-mtu",
@@ -128,5 +128,5 @@ ROCKS = {
 
 
 @pytest.mark.parametrize("row", ROCKS)
-def test_what_rocks_did_has_a_pair(row: str) -> None:
+def test_every_feature_of_rocks_has_a_golden_pair(row: str) -> None:
     assert (HERE / ROCKS[row]).is_dir()

@@ -1,7 +1,7 @@
-"""Lab machines for tests.
+"""Fixtures with lab machines.
 
-`generation` runs a test in both kinds of machine, `wire`, `peer` and `host` are shared by the tests of a module.
-KVMNET_LAB=required makes a lab that cannot run a failure; otherwise its tests are skipped, and the summary says why.
+`generation` runs a test in both kinds of machine; `wire`, `peer` and `host` are shared by the tests of a module. If the
+lab cannot run, its tests are skipped and the summary contains the reason; with KVMNET_LAB=required, this is a failure.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Pair(NamedTuple):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    with contextlib.suppress(ValueError):  # tests/contract has them too, and was read first
+    with contextlib.suppress(ValueError):  # tests/contract has the same options and may be read first
         words = "spread the modules over the generations (marker make_test), without the tests marked `long`"
         parser.addoption("--take-turns", action="store_true", help=words)
         parser.addoption("--generation", choices=roots.GENERATIONS, help="lab machines of this generation only")
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _its_turn(item: pytest.Item) -> bool:
     if item.get_closest_marker("long"):
         return False
-    mark = item.get_closest_marker("make_test")  # a test's own one goes before its module's
+    mark = item.get_closest_marker("make_test")  # the marker of the test comes before that of its module
     call = getattr(item, "callspec", None)
     return mark is None or call is None or call.params.get("generation") in mark.args
 
@@ -70,7 +70,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def lab(pytestconfig: pytest.Config) -> None:
-    """All that machines are made of, built when the cache lacks it."""
+    """Everything that machines are built from. What the cache lacks is built."""
     reason = build.why_not()
     required = os.environ.get("KVMNET_LAB") == "required"
     if reason is None:
@@ -96,7 +96,7 @@ def wire(lab: None) -> Iterator[Wire]:
 
 @pytest.fixture(scope="module")
 def pair(lab: None, generation: str, wire: Wire) -> Iterator[Pair]:
-    """A host without a profile yet and its gateway."""
+    """A host that has no connection profile yet, and its gateway."""
     with host_and_peer(generation, wire) as machines:
         yield Pair(*machines)
 
@@ -108,11 +108,11 @@ def peer(pair: Pair) -> Machine:
 
 @pytest.fixture(scope="module")
 def host(pair: Pair) -> Machine:
-    """The host before kvmnet, firewalld with default zone drop and the profile's zone trusted."""
+    """The host before kvmnet: firewalld with default zone drop, and its connection profile in zone trusted."""
     return seed_host(pair.host, zone="trusted", default_zone="drop")
 
 
 @pytest.fixture(scope="session")
 def definition() -> str:
-    """The seed's definition."""
+    """The example's definition."""
     return (Path(__file__).parents[2] / "examples" / "rocks" / "cluster.yaml").read_text(encoding="utf-8")

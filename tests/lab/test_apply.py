@@ -1,4 +1,4 @@
-"""The seed's picture, from the first apply to a power cut. The tests of this file go on from each other."""
+"""The example host, from the first apply to a power cut. Each test continues with the host of the previous one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.machines.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS
 
 
 def check_picture(host: Machine, peer: Machine) -> None:
-    """The manual's picture, from the kernel."""
+    """Check interfaces, addresses, zones and the reachability of the host."""
     nic, bridge = picture.link(host, "peth0"), picture.link(host, "eth0")
     assert nic["master"] == "eth0"
     assert "PROMISC" in nic["flags"]
@@ -36,11 +36,11 @@ def check_picture(host: Machine, peer: Machine) -> None:
 
 @pytest.mark.guarantee("G31")
 def test_first_apply(host: Machine, peer: Machine, definition: str) -> None:
-    """With a new connection from the wire answered before, during the trial and after, in default zone drop."""
+    """New connections from the peer are answered before, during and after the change. The default zone is drop."""
     host.put("/root/cluster.yaml", definition)
     host.run("sync")
     monitor = host.start(MONITOR)
-    # nmstate, which is not asked to verify, does not wait for the bridge to come up
+    # without verification, nmstate does not wait until the bridge is up
     there = (
         "for _ in {1..100}; do ip -br -4 address show dev eth0 | grep -q ' UP .*10.1.255.254' && break; sleep 0.1; done"
     )
@@ -61,8 +61,9 @@ def test_first_apply(host: Machine, peer: Machine, definition: str) -> None:
 
 
 @pytest.mark.guarantee("G41")
-def test_a_power_cut_behind_the_keep(host: Machine, peer: Machine) -> None:
-    """Cut within a second, long before a disk is written by itself: what was said to be kept is on it."""
+def test_a_power_cut_right_after_the_change_is_kept(host: Machine, peer: Machine) -> None:
+    """Within a second, before the kernel writes to the disk by itself: everything that the change saved is on the
+    disk."""
     host.power_cut()
     host.boot()
     host.run("nm-online -s -q -t 60")
@@ -71,20 +72,20 @@ def test_a_power_cut_behind_the_keep(host: Machine, peer: Machine) -> None:
 
 
 @pytest.mark.guarantee("G42")
-def test_second_apply_writes_nothing(host: Machine, peer: Machine) -> None:
+def test_a_second_apply_writes_nothing(host: Machine, peer: Machine) -> None:
     files = "stat -c '%n %i %Y %Z' /etc/NetworkManager/system-connections/* /etc/systemd/network/*"
     before = host.out(files)
     monitor = host.start(MONITOR)
     result = host.run("kvmnet apply /root/cluster.yaml", check=False)
     said = monitor.stop().stdout
     assert (result.code, result.stdout) == (0, "vm-container-0-0: nothing to do: the host matches the definition\n")
-    assert "member=" in said, "the monitor saw not even the reading"
+    assert "member=" in said, "the monitor must see at least the calls that read"
     assert seen_writes(said) == set()
     assert host.out(files) == before
 
 
-#: What the page of KVN563 says.
-CURE = """
+#: The commands of the page of KVN563.
+FIX = """
 import glob, json
 last = sorted(glob.glob("/var/lib/kvmnet/history/*/transaction.json"))[-1]
 for step in json.load(open(last))["steps"]:
@@ -95,8 +96,9 @@ for step in json.load(open(last))["steps"]:
 
 
 @pytest.mark.guarantee("G53")
-def test_what_it_noted_of_itself_is_damaged(host: Machine) -> None:
-    """Somebody edits what is applied: told by every verb that needs it, and the next apply writes it anew."""
+def test_a_corrupt_applied_record_is_refused_and_rewritten(host: Machine) -> None:
+    """The files in applied/ were edited: every command that needs them reports it, and the next apply writes them
+    again."""
     host.run("sed -i s/10.1.255.254/10.1.255.250/ /var/lib/kvmnet/applied/nmstate.yml")
     network = host.out("ip -br link; ip -br address; nmcli -t -f UUID,DEVICE connection show")
     for verb in ("status", "remove --yes"):
@@ -109,14 +111,14 @@ def test_what_it_noted_of_itself_is_damaged(host: Machine) -> None:
     for verb in ("status", "remove --yes", "plan /root/cluster.yaml", "apply --yes /root/cluster.yaml"):
         result = host.run(f"kvmnet {verb}", check=False)
         assert (result.code, "KVN563" in result.stderr) == (5, True), (verb, result)
-    host.put("/root/cure.py", CURE)
-    host.run("python3 /root/cure.py")
+    host.put("/root/fix.py", FIX)
+    host.run("python3 /root/fix.py")
     assert host.out("kvmnet status").splitlines()[0] == "vm-container-0-0: no drift from what was applied"
     assert host.out("ip -br link; ip -br address; nmcli -t -f UUID,DEVICE connection show") == network
 
 
-def test_the_committed_bundle_says_the_same(host: Machine) -> None:
-    """Without the definition; and one that was changed by hand is refused."""
+def test_a_bundle_folder_is_applied_like_its_definition(host: Machine) -> None:
+    """The definition is not needed. An edited bundle is refused."""
     host.run("kvmnet render /root/cluster.yaml -o /root/states")
     result = host.run("kvmnet apply --bundle /root/states/vm-container-0-0", check=False)
     assert (result.code, result.stdout) == (0, "vm-container-0-0: nothing to do: the host matches the definition\n"), (
@@ -127,7 +129,7 @@ def test_the_committed_bundle_says_the_same(host: Machine) -> None:
     assert (result.code, "digest" in result.stderr) == (1, True), result
 
 
-def test_one_profile_a_nic(host: Machine) -> None:
+def test_each_nic_has_one_connection_profile(host: Machine) -> None:
     saved = host.out("nmcli -t -f DEVICE,TYPE,AUTOCONNECT,FILENAME connection show").splitlines()
     ours = sorted(line for line in saved if not line.startswith("lo:"))
     assert [line.split(":")[:3] for line in ours] == [["eth0", "bridge", "yes"], ["peth0", "802-3-ethernet", "yes"]]
@@ -135,8 +137,8 @@ def test_one_profile_a_nic(host: Machine) -> None:
 
 
 @pytest.mark.guarantee("G30")
-def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definition: str) -> None:
-    """The terminal goes in the middle of the trial: the work goes on to its end."""
+def test_a_dropped_session_does_not_stop_the_change(host: Machine, peer: Machine, definition: str) -> None:
+    """The terminal is closed in the middle of the trial; the transaction continues to its end."""
     more = definition.replace("addresses: [10.1.255.254]", "addresses: [10.1.255.254, 10.1.255.253]")
     more = more.replace("gateway: 10.1.1.1", "gateway: 10.1.1.1\n    dns: {servers: [10.1.1.1], search: [local]}")
     host.put("/root/more.yaml", more)
@@ -155,8 +157,10 @@ def test_a_dropped_session_alters_nothing(host: Machine, peer: Machine, definiti
 
 
 @pytest.mark.guarantee("G25")
-def test_a_second_change_cut_off_at_its_very_end(host: Machine, peer: Machine, definition: str) -> None:
-    """Nothing is renamed or made; without a checkpoint the addresses come back by their profiles alone."""
+def test_a_second_change_interrupted_before_its_last_event_is_rolled_back(
+    host: Machine, peer: Machine, definition: str
+) -> None:
+    """It renames and creates nothing. Without a checkpoint, the connection profiles alone restore the addresses."""
     before = picture.whole(host)
     host.put("/root/more.yaml", definition.replace("addresses: [10.1.255.254]", "addresses: [10.1.255.252]"))
     assert host.run("kvmnet apply --yes /root/more.yaml", check=False, timeout=120).code == 0
@@ -169,13 +173,13 @@ def test_a_second_change_cut_off_at_its_very_end(host: Machine, peer: Machine, d
 
 
 @pytest.mark.guarantee("G01")
-def test_a_bad_change_of_a_host_that_is_ours_undoes_itself(host: Machine, peer: Machine, definition: str) -> None:
+def test_a_bad_change_of_a_managed_host_is_rolled_back(host: Machine, peer: Machine, definition: str) -> None:
     before = picture.whole(host)
     host.put("/root/bad.yaml", definition.replace("10.1.", "10.2."))
     on_a_terminal = "TERM=xterm script -qec 'kvmnet apply --yes /root/bad.yaml' /dev/null"
     result = host.run(on_a_terminal, check=False, timeout=120)
     assert result.code == 3, result
-    assert "\x1b[" in result.stdout, "on a terminal the step that is under way is shown"
+    assert "\x1b[" in result.stdout, "a terminal shows the current step"
     assert "rolled back and verified: the host is as before the change" in result.stdout
     assert picture.whole(host) == before
     check_picture(host, peer)

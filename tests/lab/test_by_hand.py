@@ -1,4 +1,4 @@
-"""The change done by hand works, lasts and can be undone: otherwise it would be no measure for kvmnet."""
+"""The same change with ordinary commands works, persists and can be reverted: kvmnet is compared with it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Each example's hosts, one after the other on the same machine without `remove` in between, in every order; then the
-machine is given back as it was before the first.
+"""The hosts of all examples, applied one after the other to the same machine, in every order and without `remove` in
+between. At the end the machine is restored.
 
-What a host is after a change is read from its kernel and judged by the rendered state: an interface for each of the
-definition's, with its kind, controller, MAC, MTU, addresses and routes, and none besides that kvmnet made.
+After each change the kernel must match the rendered state: each interface of the definition exists with its kind,
+controller, MAC, MTU, addresses and routes, and kvmnet has created no others.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ FIT = {
         "      eno1: {network": "      eno1: {match: {name: eth2}, network",
         "      ens1f0: {}": "      ens1f0: {match: {name: eth0}}",
         "      ens1f1: {}": "      ens1f1: {match: {name: eth1}}",
-        # the lab's NICs know no speed and no duplex, without which a bond by LACP has no carrier
+        # the lab's NICs have neither speed nor duplex, which a bond with LACP needs for its carrier
         "        mode: 802.3ad\n": "",
         "        options: {lacp_rate: fast, xmit_hash_policy: layer3+4}\n": "",
         "mtu: 9000": "mtu: 1496",
@@ -60,13 +60,13 @@ def definition(name: str) -> str:
 
 
 def all_hosts() -> list[tuple[str, str]]:
-    """(example, host) of each host of each example."""
+    """Return (example, host) for each host of each example."""
     names = sorted(path.parent.name for path in EXAMPLES.glob("*/cluster.yaml"))
     return [(name, host) for name in names for host in load(str(EXAMPLES / name / "cluster.yaml")).hosts]
 
 
 def in_every_order(things: list[Any]) -> list[Any]:
-    """A walk over them in which each comes right after each other one."""
+    """Return a sequence in which each host follows directly after each other host."""
     left = {(a, b) for a in things for b in things if a != b}
     walk = [things[0]]
     while left:
@@ -74,7 +74,7 @@ def in_every_order(things: list[Any]) -> list[Any]:
         steps = [b for a, b in sorted(left) if a == here]
         if not steps:
             walk.append(sorted(left)[0][0])
-        else:  # where most is left to go
+        else:  # to the one with the most steps left
             walk.append(max(steps, key=lambda b: sum(1 for a, _ in left if a == b)))
         left.discard((here, walk[-1]))
     return walk
@@ -82,7 +82,7 @@ def in_every_order(things: list[Any]) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def machines(lab: None, generation: str) -> Iterator[tuple[Machine, Machine]]:
-    """A host with three NICs: two on the wire with both gateways, one on a wire with a DHCP server."""
+    """A host with three NICs: two on the wire of both gateways, one on a wire with a DHCP server."""
     with ExitStack() as stack:
         wires = [stack.enter_context(Wire()) for _ in range(2)]
         nics = [Nic(mac, wires[number // 2]) for number, mac in enumerate(MACS)]
@@ -113,12 +113,12 @@ def before(machines: tuple[Machine, Machine]) -> dict[str, Any]:
 
 
 def whole(host: Machine) -> dict[str, Any]:
-    """The picture without what NetworkManager counts anew, and when it used a profile last."""
+    """Return the picture without NetworkManager's counters and the times at which profiles were last used."""
     return picture.without_metrics(picture.whole(host))
 
 
 def as_defined(host: Machine, bundle: Bundle) -> None:
-    """The kernel's links, addresses and routes are the state's."""
+    """Check that links, addresses and routes in the kernel match the state."""
     links = {link["ifname"]: link for link in json.loads(host.out("ip -d -j link show"))}
     addresses = picture.all_addresses(host)
     masters: dict[str, str] = {}
@@ -170,7 +170,7 @@ KINDS_OF_OURS = {"bridge", "bond", "vlan", "macvtap"}
 
 
 def address_of(bundle: Bundle) -> str:
-    """The host's own address in the network of its gateway."""
+    """Return the host's own address in the network of its gateway."""
     return next(
         str(a["ip"])
         for i in bundle.state["interfaces"]
@@ -183,17 +183,18 @@ def test_the_walk_has_every_pair() -> None:
     hosts = all_hosts()
     walk = in_every_order(hosts)
     assert {(a, b) for a in hosts for b in hosts if a != b} <= set(zip(walk, walk[1:]))
-    assert {name for name, _ in hosts} == set(FIT), "a new example: say here how the lab machine fits it"
+    assert {name for name, _ in hosts} == set(FIT), "a new example needs an entry in FIT"
 
 
-def undone(host: Machine, command: str) -> None:
-    """Room is made and the NIC renamed, then nmstate fails; then the power goes when half of it is on disk."""
+def check_failed_changes(host: Machine, command: str) -> None:
+    """Check that two failed changes are rolled back: nmstate fails after the NIC was renamed; the power is lost when
+    half of the change is on disk."""
     before = whole(host)
     second = 'test -e /run/once || { touch /run/once; exec $REAL "$@"; }; echo "NmstateError: not today" >&2; exit 1'
     with injection.nmstatectl(host, second):
         result = host.run(command, check=False, timeout=300)
     assert (result.code, "ok   rename peth0 to eth0" in result.stdout) == (3, True), result
-    assert told_apart(whole(host), before) == [], "after a fault"
+    assert picture_differences(whole(host), before) == [], "after a fault"
     steps = json.loads(host.out(command.replace("apply --yes", "plan --json")))["steps"]
     saving = next(number for number, title in enumerate(steps) if title.startswith("save the connection profiles"))
     injection.pause(host, saving, event="done")
@@ -202,19 +203,19 @@ def undone(host: Machine, command: str) -> None:
     host.boot()
     host.run("nm-online -s -q -t 60", timeout=90)
     host.until("! test -e /var/lib/kvmnet/open", timeout=90)
-    # NetworkManager notes in a profile's file when it was used last, and binds to the default zone what it activates
-    # once firewalld is there: at a boot that may be before
+    # NetworkManager records in a profile's file when it was last used. An interface that it activates before firewalld
+    # runs, as may happen at boot, is not a member of the default zone.
     now = {**bound(whole(host)), "files": before["files"]}
-    assert told_apart(now, bound(before)) == [], "after a power cut"
+    assert picture_differences(now, bound(before)) == [], "after a power cut"
 
 
 def bound(seen: dict[str, Any]) -> dict[str, Any]:
-    """A picture whose zones have only what is in another than the default one."""
+    """Return the picture with only those zone members that are not in the default zone."""
     return {**seen, "zones": {zone: names for zone, names in seen["zones"].items() if zone != "drop"}}
 
 
-def told_apart(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
-    """A line for each place in which two pictures differ."""
+def picture_differences(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
+    """Return one line for each difference of two pictures."""
     found = []
     for key, was in before.items():
         if isinstance(was, dict) and isinstance(now[key], dict):
@@ -226,7 +227,9 @@ def told_apart(now: dict[str, Any], before: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.guarantee("G44")
-def test_each_after_each_other_one(machines: tuple[Machine, Machine], before: dict[str, Any], tmp_path: Path) -> None:
+def test_each_definition_is_applied_after_each_other_one(
+    machines: tuple[Machine, Machine], before: dict[str, Any], tmp_path: Path
+) -> None:
     host, peer = machines
     assert before["links"].keys() >= {"eth0", "eth1", "eth2"}
     for name in FIT:
@@ -236,7 +239,7 @@ def test_each_after_each_other_one(machines: tuple[Machine, Machine], before: di
     for name, wanted in in_every_order(all_hosts()):
         bundle = load(str(tmp_path / f"{name}.yaml")).bundle(wanted)
         if (told, wanted) == ("vm-container-0-0", "hv1"):
-            undone(host, f"kvmnet apply --yes --host {wanted} /root/{name}.yaml")
+            check_failed_changes(host, f"kvmnet apply --yes --host {wanted} /root/{name}.yaml")
         result = host.run(f"kvmnet apply --yes --host {wanted} /root/{name}.yaml", check=False, timeout=300)
         assert result.code == 0, f"{wanted} after {told}: {result.stdout}\n{result.stderr}"
         try:
@@ -252,5 +255,5 @@ def test_each_after_each_other_one(machines: tuple[Machine, Machine], before: di
     result = host.run("kvmnet remove --yes", check=False, timeout=200)
     assert result.code == 0, result
     host.until("ip -4 route show default | grep -q 10.3.0.1", timeout=30)
-    assert told_apart(whole(host), before) == []
+    assert picture_differences(whole(host), before) == []
     assert reachable(peer)

@@ -57,7 +57,7 @@ def test_the_watchdog_rolls_back_without_worker_and_unit(host: Machine, peer: Ma
     assert picture.link(host, "peth0")
     status = host.out("kvmnet status")
     assert "is open" in status
-    assert "the watchdog rolls back in" in status
+    assert "the watchdog starts the rollback in" in status
     watchdog = "pgrep -f 'rescue.pyz.*--watchdog'"
     host.until(watchdog, timeout=30)
     old = host.out(watchdog)
@@ -122,7 +122,7 @@ def stop_undo(host: Machine, when: str) -> None:
 @pytest.mark.make_test()
 @pytest.mark.guarantee("G22")
 def test_power_loss_in_the_trial(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """kvmnet does not exist any more after the boot: only the rescue program is needed."""
+    """kvmnet no longer exists after the boot: only the rescue program is needed."""
     with injection.nmstatectl(host, '$REAL "$@"; code=$?; touch /run/applied; sleep 600; exit $code'):
         injection.in_background(host, "exec kvmnet apply --yes /root/cluster.yaml", TRIAL)
         host.until("test -e /run/applied", timeout=60)
@@ -260,7 +260,7 @@ def test_a_new_connection_confirms(host: Machine, peer: Machine, before: dict[st
     assert new.code == 0, new
     done = job.wait(60)
     assert done.code == 0, done
-    assert "open a new connection" in done.stdout
+    assert "run `kvmnet confirm` from a new SSH connection" in done.stdout
     peer.run(f"{ssh} -O exit", check=False)
     assert picture.link(host, "peth0")["master"] == "eth0"
     gone = host.run("kvmnet confirm", check=False)
@@ -271,7 +271,7 @@ def test_a_new_connection_confirms(host: Machine, peer: Machine, before: dict[st
 def test_no_confirm_skips_the_confirmation(host: Machine, peer: Machine, before: dict[str, Any], ssh: str) -> None:
     """`remove` requires it over SSH, whatever it changes, and not otherwise."""
     done = peer.run(f"{anew(ssh)} kvmnet apply --yes --no-confirm /root/cluster.yaml", check=False, timeout=120)
-    assert (done.code, "open a new connection" in done.stdout) == (0, False), done
+    assert (done.code, "run `kvmnet confirm` from a new SSH connection" in done.stdout) == (0, False), done
     dry = "kvmnet remove --dry-run"
     asked = [WORD in words for words in (peer.out(f"{anew(ssh)} {dry}"), host.out(dry))]
     assert asked == [True, False]
@@ -308,12 +308,12 @@ def test_the_operators_address_is_probed_after_the_change(
 def removed(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
     result = host.run("kvmnet remove --yes", check=False, timeout=120)
     assert result.code == 0, result
-    assert "given back" in result.stdout
+    assert "removed and verified: the host is as before kvmnet" in result.stdout
     nothing_left(host, peer, before)
 
 
 def removed_alone(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
-    """Remove kvmnet's changes in a session that ends in the middle, so that the command cannot complete anything."""
+    """Run `kvmnet remove` in a session that ends in the middle, so that the command cannot complete anything itself."""
     injection.pause(host, 3, event="done")
     job = host.start("exec script -qec 'kvmnet remove --yes' /dev/null")
     injection.wait_paused(host, job)

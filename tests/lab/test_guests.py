@@ -1,4 +1,5 @@
-"""Guests by real libvirt and qemu on a host that kvmnet has made. The tests of this file go on from each other."""
+"""Guests of real libvirt and qemu on a host that kvmnet has configured. Each test continues with the host of the
+previous one."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ guests:
 ALWAYS = "{vlan: 2, over: private, attach: always}"
 HOOK = "/etc/libvirt/hooks/qemu.d/kvmnet"
 
-#: A call of the hook for each thing that it does, beside the bare start of its Python, in turns.
+#: Measures a call of the hook for each operation, and the start of its Python, in turns.
 TIMES = f"""
 import json, subprocess, time
 calls = {{"bare": ["/usr/bin/python3", "-I", "-c", "import json, xml.etree.ElementTree"],
@@ -63,7 +64,7 @@ print(json.dumps({{name: min(all) for name, all in took.items()}}))
 """
 
 
-#: On the other machine: VLAN 2 and VLAN 3, each with a DHCP server of its own.
+#: On the other machine: VLAN 2 and VLAN 3, each with its own DHCP server.
 SERVERS = """
 for tag in 2 3; do
   ip link add link eth0 name eth0.$tag type vlan id $tag
@@ -76,7 +77,7 @@ done
 
 @pytest.fixture(scope="module")
 def machines(lab: None, generation: str, wire: Wire) -> Iterator[tuple[Machine, Machine]]:
-    """The seed's host with libvirt, before kvmnet, and its gateway, which is in VLAN 2 and VLAN 3 too."""
+    """The example host with libvirt, before kvmnet, and its gateway, which is also in VLAN 2 and VLAN 3."""
     with host_and_peer(generation, wire, memory="2G", variant="guests") as (host, peer):
         seed_host(host)
         guests.start_libvirt(host)
@@ -97,13 +98,13 @@ def vlans(machine: Machine) -> list[str]:
 
 
 def until_vlans(machine: Machine, *wanted: str) -> None:
-    """Soon (5 s on a quiet machine) the devices are those that running guests need, and those there from boot."""
+    """Wait until the VLAN devices are those of running guests and the permanent ones (5 s on an idle machine)."""
     test = f"[ \"$(ls /proc/net/vlan | grep -v config | sort | xargs)\" = '{' '.join(sorted(wanted))}' ]"
     machine.until(test, timeout=20, every=0.2)
 
 
 def macvtaps_over(machine: Machine, device: str) -> list[tuple[str, str, bool]]:
-    """Name, MAC and whether it is up, of each macvtap over a device."""
+    """Return name, MAC and whether it is up, for each macvtap on a device."""
     found = links(machine)
     return [
         (name, link["address"], "UP" in link["flags"])
@@ -113,14 +114,14 @@ def macvtaps_over(machine: Machine, device: str) -> list[tuple[str, str, bool]]:
 
 
 def managed(machine: Machine) -> dict[str, str]:
-    """What NetworkManager makes of each device: its state, in nmcli's word."""
+    """Return NetworkManager's state of each device, as nmcli prints it."""
     lines = machine.out("nmcli -t -f DEVICE,STATE device").splitlines()
     return {line.partition(":")[0].replace("\\", ""): line.partition(":")[2] for line in lines}
 
 
 @pytest.mark.make_test("trixie", "bookworm")
 def test_apply_and_the_hook(machine: Machine) -> None:
-    """The hook that was not told of a definition leaves everything alone; a second install changes nothing."""
+    """Without a definition, the hook does nothing. A second install changes nothing."""
     machine.put("/root/cluster.yaml", DEFINITION)
     said = machine.out("kvmnet apply --yes /root/cluster.yaml", timeout=180)
     assert "libvirt's hook is not installed: run `kvmnet hook install`\n" in said
@@ -134,7 +135,8 @@ def test_apply_and_the_hook(machine: Machine) -> None:
 
 @pytest.mark.make_test("trixie", "bookworm")
 def test_the_pictures_of_the_manual(machine: Machine) -> None:
-    """vnet0 is a port of eth0 for the untagged guest; the tagged one has macvtap0 on peth0.2, there while it runs."""
+    """vnet0 of the untagged guest is a port of eth0. The tagged guest has macvtap0 on peth0.2, which exists while it
+    runs."""
     with guests.running(machine, BRIDGED, TAGGED):
         found = links(machine)
         assert found["vnet0"]["master"] == "eth0" and "UP" in found["vnet0"]["flags"]
@@ -152,9 +154,9 @@ def test_the_pictures_of_the_manual(machine: Machine) -> None:
     assert macvtaps_over(machine, "peth0.2") == []
 
 
-def test_a_guest_hears_its_own_vlan_and_no_other(machines: tuple[Machine, Machine]) -> None:
-    """Across the wire, both ways, without a guest system: the boot ROM of a guest's first NIC (VLAN 2, on demand) has
-    an address from the other machine's VLAN 2, that of its second (VLAN 3, from boot) one from VLAN 3."""
+def test_a_guest_receives_frames_of_its_own_vlan_only(machines: tuple[Machine, Machine]) -> None:
+    """Over the wire and without an operating system in the guest: the boot ROM of its first NIC (VLAN 2, on demand)
+    gets an address from VLAN 2 of the other machine, that of its second (VLAN 3, permanent) one from VLAN 3."""
     host, peer = machines
     peer.run(SERVERS)
     guests.define(host, BOOTING, "/root/cluster.yaml", guests.booting(BOOTING, ON_2, ON_3))
@@ -169,8 +171,8 @@ def test_a_guest_hears_its_own_vlan_and_no_other(machines: tuple[Machine, Machin
 @pytest.mark.make_test("trixie", "bookworm")
 @pytest.mark.guarantee("G71")
 def test_two_guests_on_one_tag(machine: Machine) -> None:
-    """The device comes with the first, goes with the last; three NICs are there; neither an apply of nmstate nor a
-    restart of NetworkManager touches it."""
+    """The VLAN device is created for the first guest and removed after the last. Neither `nmstatectl apply` nor a
+    restart of NetworkManager changes it while its three guest NICs exist."""
     with guests.running(machine, SECOND):
         with guests.running(machine, TAGGED):
             index = links(machine)["peth0.2"]["ifindex"]
@@ -187,8 +189,8 @@ def test_two_guests_on_one_tag(machine: Machine) -> None:
     until_vlans(machine, "peth0.3")
 
 
-def test_a_device_that_a_guest_is_on_is_not_made_the_hosts_own(machine: Machine) -> None:
-    """Refused, with the guest's name; its macvtap and all else stay as they are."""
+def test_a_device_in_use_by_a_guest_does_not_become_a_permanent_vlan(machine: Machine) -> None:
+    """The refusal names the guest. Its macvtap and everything else are unchanged."""
     machine.put("/root/always.yaml", DEFINITION.replace("{vlan: 2, over: private}", ALWAYS))
     with guests.running(machine, TAGGED):
         ((tap, _, _),) = macvtaps_over(machine, "peth0.2")
@@ -206,8 +208,8 @@ def planned(machine: Machine, definition: str) -> dict[str, Any]:
     return found
 
 
-def test_a_plan_names_the_guests_that_it_touches(machine: Machine) -> None:
-    """Both by the names of their domains, also where libvirt hangs, which is not waited for."""
+def test_a_plan_lists_the_affected_guests(machine: Machine) -> None:
+    """By the names of their domains, also while libvirt hangs: kvmnet does not wait for it."""
     smaller = DEFINITION.replace("subnets: [10.1.0.0/16]", "subnets: [10.1.0.0/16], mtu: 1400")
     with guests.running(machine, BRIDGED, TAGGED):
         told = planned(machine, smaller)
@@ -225,7 +227,7 @@ def test_a_plan_names_the_guests_that_it_touches(machine: Machine) -> None:
         assert result.code == 5, result
         for guest, why in (
             (BRIDGED, "eth0: eth0 is removed"),
-            (TAGGED, "peth0.2: peth0.2 has no uplink any more (eth0 is taken down)"),
+            (TAGGED, "peth0.2: peth0.2 loses its last uplink (eth0 is taken down)"),
         ):
             lost = f"guest {guest} would be disconnected permanently ({taps[guest]} on {why})"
             assert f"KVN527: {lost}" in result.stderr and f"--allow-guest-loss {guest}\n" in result.stderr, result
@@ -235,13 +237,13 @@ def test_a_plan_names_the_guests_that_it_touches(machine: Machine) -> None:
         finally:
             machine.run("systemctl kill -s CONT libvirtd")
         assert told["guests_unknown"] == "no answer within 8 s"
-        assert {row["guest"]: row["device"] for row in told["guests"]} == taps, "by libvirt's own notes"
+        assert {row["guest"]: row["device"] for row in told["guests"]} == taps, "from libvirt's files"
     until_vlans(machine, "peth0.3")
 
 
 @pytest.mark.make_test("trixie", "bookworm")
 @pytest.mark.guarantee("G72")
-def test_what_the_definition_does_not_allow_is_said_by_virsh(machine: Machine) -> None:
+def test_virsh_reports_a_device_that_is_not_in_the_definition(machine: Machine) -> None:
     xml = machine.out(f"cat /root/{TAGGED}.merged.xml").replace("peth0.2", "peth0.7").replace(TAGGED, "stray")
     machine.put("/root/stray.xml", xml)
     machine.run("virsh --quiet define /root/stray.xml")
@@ -256,7 +258,8 @@ def test_what_the_definition_does_not_allow_is_said_by_virsh(machine: Machine) -
 
 @pytest.mark.guarantee("G71")
 def test_libvirt_killed(machine: Machine) -> None:
-    """A guest that dies while nobody looks takes its device with it when libvirt is back; one that lives keeps it."""
+    """If a guest ends while libvirt is stopped, its device is removed when libvirt starts again. A running guest
+    keeps its device."""
     with guests.running(machine, TAGGED):
         index = links(machine)["peth0.2"]["ifindex"]
         machine.run("systemctl kill -s KILL libvirtd; sleep 1")
@@ -270,7 +273,7 @@ def test_libvirt_killed(machine: Machine) -> None:
         until_vlans(machine, "peth0.3")
 
 
-def test_the_hook_takes_no_more_than_three_times_its_pythons_start(machine: Machine) -> None:
+def test_the_hook_takes_at_most_three_times_as_long_as_python_to_start(machine: Machine) -> None:
     machine.put("/root/times.py", TIMES)
     took: dict[str, float] = json.loads(machine.out("python3 /root/times.py", timeout=180))
     until_vlans(machine, "peth0.3")
@@ -280,8 +283,8 @@ def test_the_hook_takes_no_more_than_three_times_its_pythons_start(machine: Mach
 
 
 def test_from_boot(machine: Machine) -> None:
-    """attach: always: VLAN and macvtap are up from boot, a guest comes and goes, both stay. One that libvirt starts
-    by itself at boot has its device on demand."""
+    """attach: always: VLAN and macvtap are up from boot, and stay when a guest starts and stops. A guest with
+    autostart gets its device on demand at boot."""
     machine.run(f"virsh --quiet autostart {TAGGED}")
     machine.reboot()
     machine.run("nm-online -s -q -t 60", timeout=90)

@@ -1,7 +1,9 @@
-"""A host that gets all its addresses from others, and none of them by its MAC: it has the same ones throughout.
+"""A host that gets all its addresses from DHCP and router advertisements, none of them by its MAC, keeps them during
+a change.
 
-The DHCP server gives another address to whoever comes by another client id, DUID or IAID, the router's prefix another
-one to another profile (stable-privacy). NetworkManager's own DUID and IAID are in play, of which the profile is silent.
+The DHCP server gives another address to another client ID, DUID or IAID. The address from the router's prefix depends
+on the connection profile (stable-privacy). The profile sets none of them, so NetworkManager's default DUID and IAID are
+used.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ def host(lab: None, generation: str) -> Iterator[Machine]:
 
 
 def stays(host: Machine, wanted: list[str]) -> None:
-    """The addresses of eth0, whatever it is, once others have answered: these, and they stay."""
+    """Wait until eth0 has exactly these addresses, and check that it still has them after 3 s."""
     for _ in range(60):
         if sorted(picture.all_addresses(host).get("eth0", [])) == wanted:
             break
@@ -70,7 +72,7 @@ def stays(host: Machine, wanted: list[str]) -> None:
 
 
 def here(host: Machine) -> dict[str, Any]:
-    """What must be as before but for addresses, which may take their time."""
+    """Return the parts of a picture that must be unchanged, without addresses, which may take time."""
     seen = picture.whole(host)
     return {key: seen[key] for key in ("links", "files", "profiles", "zones", "checkpoints", "open")}
 

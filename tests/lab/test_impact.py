@@ -1,5 +1,8 @@
-"""Guests under a change: whose frames go on, what is refused, whose tap is put back. The tests go on from each other;
-a namespace behind a tap stands for the inside of a guest (test_guests.py has real domains)."""
+"""Guests during a change: traffic that continues, refusals, and taps that are added to their bridge again.
+
+Each test continues with the host of the previous one. A namespace behind a tap is used in place of a guest
+(test_guests.py has real domains).
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def plan(host: Machine, definition: str, *options: str) -> dict[str, Any]:
 
 
 def read_back(result: Result) -> str:
-    """What the step that reads the kernel back has noted."""
+    """Return the result of the step that reads the kernel state back."""
     events = [json.loads(line) for line in result.stdout.splitlines()]
     steps = next(e["steps"] for e in events if e["event"] == "begin")
     return str(
@@ -55,7 +58,7 @@ def read_back(result: Result) -> str:
 
 @pytest.fixture(scope="module")
 def guest(host: Machine) -> Iterator[Machine]:
-    """The host, bridged, with a guest on its bridge: vnet0."""
+    """The host with a bridge and a guest's tap on it: vnet0."""
     assert apply(host, DEFINITION).code == 0
     with tap_guest.guest(host, "vnet0", "br-eth0", f"{INSIDE}/16"):
         yield host
@@ -63,7 +66,7 @@ def guest(host: Machine) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def on_vlan(guest: Machine) -> Machine:
-    """Another one's tap, vnet5, on the VLAN's bridge, which keeps it from other guests."""
+    """The tap of another guest, vnet5, is an isolated port of the VLAN's bridge."""
     guest.run("ip tuntap add dev vnet5 mode tap && ip link set vnet5 master br-eth0.5 up")
     guest.run("ip link set vnet5 type bridge_slave isolated on")
     return guest
@@ -71,7 +74,7 @@ def on_vlan(guest: Machine) -> Machine:
 
 @pytest.mark.guarantee("G70")
 def test_no_frame_is_lost_by_an_unrelated_apply(guest: Machine, peer: Machine) -> None:
-    """A VLAN and its bridge come over the very NIC that the guest's frames go through."""
+    """A VLAN and its bridge are added on the NIC that transmits the guest's frames."""
     assert [(g["device"], g["how"]) for g in plan(guest, WITH_VLAN)["guests"]] == [("vnet0", "untouched")]
     lost, result = outage.lost_during(peer, lambda: apply(guest, WITH_VLAN, "--json"), INSIDE)
     assert result.code == 0, result
@@ -80,7 +83,7 @@ def test_no_frame_is_lost_by_an_unrelated_apply(guest: Machine, peer: Machine) -
 
 
 @pytest.mark.guarantee("G70")
-def test_what_would_cut_a_guest_for_good_is_refused(on_vlan: Machine, peer: Machine) -> None:
+def test_a_change_that_disconnects_a_guest_is_refused(on_vlan: Machine, peer: Machine) -> None:
     before, history = picture.whole(on_vlan), on_vlan.out("ls /var/lib/kvmnet/history")
     result = apply(on_vlan, DEFINITION)
     assert (result.code, result.stdout) == (5, ""), result
@@ -94,7 +97,7 @@ def test_what_would_cut_a_guest_for_good_is_refused(on_vlan: Machine, peer: Mach
 
 
 @pytest.mark.guarantee("G70")
-def test_a_forced_rollback_puts_back_the_tap_that_lost_its_bridge(on_vlan: Machine, peer: Machine) -> None:
+def test_a_rollback_adds_the_tap_to_its_recreated_bridge(on_vlan: Machine, peer: Machine) -> None:
     before = picture.whole(on_vlan)
     gone = "for _ in {1..100}; do ls -d /sys/class/net/br-eth0.5 || break; sleep 0.1; done"  # nmstate waits for nothing
     seen = f"{gone}; ip -d -o link show dev vnet5 > /root/seen; ls -d /sys/class/net/br-eth0.5 >> /root/seen 2>&1"
@@ -104,16 +107,16 @@ def test_a_forced_rollback_puts_back_the_tap_that_lost_its_bridge(on_vlan: Machi
         )
     assert result.code == 3, result
     told = on_vlan.out("cat /root/seen")
-    assert "master" not in told and "No such file" in told, "the bridge was gone, so its tap was a port of nothing"
+    assert "master" not in told and "No such file" in told, "the bridge was removed, so its tap had no controller"
     assert picture.whole(on_vlan) == before
     assert picture.link(on_vlan, "vnet5")["master"] == "br-eth0.5"
     isolated = picture.link(on_vlan, "vnet5")["linkinfo"]["info_slave_data"]["isolated"]
-    assert isolated is True, "put back by kvmnet: NetworkManager knows nothing of the bridge's settings for it"
-    assert lost == 0, "the other guest has seen nothing of it"
+    assert isolated is True, "set by kvmnet: NetworkManager does not have the bridge's settings of this port"
+    assert lost == 0, "the other guest is not affected"
 
 
-def test_what_a_person_allows_goes_through(on_vlan: Machine, peer: Machine) -> None:
-    """Also as a plan that was saved: it keeps what was allowed."""
+def test_a_change_with_allowed_guest_loss_is_applied(on_vlan: Machine, peer: Machine) -> None:
+    """Also from a saved plan, which contains what was allowed."""
     on_vlan.put("/root/cluster.yaml", DEFINITION)
     saved = on_vlan.out("kvmnet plan --allow-guest-loss vnet5 -o /root/plan.json /root/cluster.yaml")
     assert "vnet5 (not a device of a libvirt domain) on br-eth0.5: disconnected: br-eth0.5 is removed\n" in saved
@@ -126,8 +129,8 @@ def test_what_a_person_allows_goes_through(on_vlan: Machine, peer: Machine) -> N
 
 
 @pytest.mark.guarantee("G70")
-def test_a_tap_that_a_change_detaches_is_put_back_by_it(on_vlan: Machine, peer: Machine) -> None:
-    """Something took the guest's tap out of the bridge that stays: the transaction itself puts it back."""
+def test_a_tap_that_a_change_detaches_is_attached_again(on_vlan: Machine, peer: Machine) -> None:
+    """The guest's tap is removed from its bridge during the change. The transaction adds it again."""
     with injection.nmstatectl(on_vlan, '$REAL "$@" || exit; ip link set vnet0 nomaster'):
         result = apply(on_vlan, WITH_VLAN, "--json")
     assert result.code == 0, result
@@ -138,8 +141,8 @@ def test_a_tap_that_a_change_detaches_is_put_back_by_it(on_vlan: Machine, peer: 
     assert seen.received and not seen.lost
 
 
-def test_a_change_below_a_guest_is_said_to_cut_it_for_a_moment(guest: Machine, peer: Machine) -> None:
-    """Its bridge and NIC get another MTU: the tap stays where it is, and frames go on."""
+def test_a_change_of_the_bridge_interrupts_its_guest_briefly(guest: Machine, peer: Machine) -> None:
+    """Its bridge and NIC get another MTU. The tap stays a port, and traffic continues."""
     other = DEFINITION.replace("gateway: 10.1.1.1, mtu: 1496", "gateway: 10.1.1.1, mtu: 1400")
     told = plan(guest, other)["guests"]
     assert ("vnet0", "interrupted briefly") in [(g["device"], g["how"]) for g in told]

@@ -1,4 +1,4 @@
-"""The lab itself: what a test relies on is true of its machines, and its observations can fail."""
+"""The lab itself: the machines have the properties that tests rely on, and checks of them can fail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_default_zone_of_drop_is_seen(host: Machine, peer: Machine) -> None:
     assert reachable(peer)
 
 
-def test_an_outage_is_counted(host: Machine, peer: Machine) -> None:
+def test_lost_pings_are_counted(host: Machine, peer: Machine) -> None:
     lost, _ = lost_during(peer, lambda: time.sleep(2))
     assert lost <= 1
     with connections(peer) as tried, pings(peer) as seen:
@@ -57,7 +57,7 @@ def test_nmstate_sees_it(host: Machine) -> None:
     assert HOST_MAC.upper() in host.out("nmstatectl show eth0").upper()
 
 
-def test_kvmnet_is_there_and_a_test_may_break_it(host: Machine) -> None:
+def test_kvmnet_is_installed_and_a_test_can_change_it(host: Machine) -> None:
     assert host.out("kvmnet --version")
     host.run("systemd-run --wait --quiet kvmnet --version")
     host.run("mv /opt/kvmnet /opt/broken")
@@ -85,7 +85,7 @@ def test_a_command_can_fail_hang_and_be_watched(host: Machine) -> None:
     assert "sleep 60" not in host.out("ps -eo args")
 
 
-def test_bulk_and_bytes(host: Machine) -> None:
+def test_large_and_binary_data_is_transferred(host: Machine) -> None:
     blob = bytes(range(256)) * 4000
     host.put("/root/blob", blob, mode=0o600)
     assert host.get("/root/blob") == blob

@@ -1,4 +1,4 @@
-"""All that a host's network can be, on one host (language.yaml): each claim read from the kernel."""
+"""All features of the definition on one host (language.yaml), each checked in the kernel."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ NOTHING = "everything: nothing to do: the host matches the definition\n"
 @pytest.fixture(scope="module")
 def machines(lab: None, generation: str) -> Iterator[tuple[Machine, Machine]]:
     """A host with six NICs on three wires: one with its gateway, one with a DHCP server, one for bonds. The first
-    three NICs have profiles in zone trusted; the default zone is drop."""
+    three NICs have connection profiles in zone trusted; the default zone is drop."""
     with ExitStack() as stack:
         wires = [stack.enter_context(Wire()) for _ in range(3)]
         nics = [Nic(mac, wires[min(number, 2)]) for number, mac in enumerate(MACS)]
@@ -82,7 +82,7 @@ def before(machines: tuple[Machine, Machine]) -> dict[str, Any]:
 
 
 def whole(host: Machine) -> dict[str, Any]:
-    """The picture without what is counted anew by NetworkManager and the router, and at each boot."""
+    """Return the picture without values that NetworkManager, the router or a boot counts."""
     found = picture.whole(host)
     counted = r" (metric \d+|expires \d+sec|pref medium|mtu \d+|hoplimit \d+)"
     return {
@@ -114,11 +114,13 @@ def check(host: Machine, peer: Machine, lease: str) -> None:
     assert reachable(peer)
     assert reachable(peer, "10.6.0.7"), "the bridge over the bond did not take the zone of the NIC that had the address"
     assert reachable(peer, lease.partition("/")[0])
-    assert host.out("firewall-cmd --get-zone-of-interface=eth0.5", timeout=30) == "drop", "a new VLAN is nobody's heir"
+    assert host.out("firewall-cmd --get-zone-of-interface=eth0.5", timeout=30) == "drop", (
+        "a new VLAN gets no zone of another interface"
+    )
 
 
 def check_links(host: Machine, links: dict[str, Any]) -> None:
-    """Bridges, their ports, VLANs, the guest's macvtap."""
+    """Check bridges, their ports, VLANs, and the guest's macvtap."""
     ports = {port["ifname"]: port["master"] for port in json.loads(host.out("bridge -j link show"))}
     assert ports == {"peth0": "eth0", "peth1": "eth1", "peth0.5": "eth0.5", "bond0": "br-bond0"}
     for name, mac, mtu in (
@@ -195,7 +197,7 @@ def lease_of(host: Machine, interface: str) -> str:
 
 @pytest.mark.make_test()
 @pytest.mark.guarantee("G01")
-def test_a_mistyped_network_undoes_it_all(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
+def test_a_mistyped_network_is_rolled_back(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
     host, peer = machines
     assert reachable(peer, "10.6.0.7")
     text = host.get("/root/cluster.yaml").decode()
@@ -208,7 +210,7 @@ def test_a_mistyped_network_undoes_it_all(machines: tuple[Machine, Machine], bef
 
 
 @pytest.mark.guarantee("G40")
-def test_it_comes_up_as_defined(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
+def test_the_host_is_as_defined_after_the_apply(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
     host, peer = machines
     lease = lease_of(host, "eth1")
     result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=240)
@@ -222,7 +224,7 @@ def test_a_second_apply_has_nothing_to_do(machines: tuple[Machine, Machine]) -> 
 
 
 @pytest.mark.guarantee("G40")
-def test_it_is_the_same_after_a_power_cut(machines: tuple[Machine, Machine]) -> None:
+def test_the_host_is_as_defined_after_a_power_cut(machines: tuple[Machine, Machine]) -> None:
     host, peer = machines
     lease = lease_of(host, "eth1")
     host.power_cut()
@@ -233,8 +235,10 @@ def test_it_is_the_same_after_a_power_cut(machines: tuple[Machine, Machine]) -> 
 
 
 @pytest.mark.guarantee("G40")
-def test_it_can_be_undone_when_all_is_on_disk(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
-    """As if it had been cut off before the word that it is kept: NICs that had no profile have none again."""
+def test_a_change_that_is_saved_to_disk_can_be_rolled_back(
+    machines: tuple[Machine, Machine], before: dict[str, Any]
+) -> None:
+    """As after an interruption before the last event. NICs that had no connection profile have none afterwards."""
     host, peer = machines
     injection.reopen_last(host)
     result = host.run("/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz", check=False, timeout=180)
@@ -246,8 +250,8 @@ def test_it_can_be_undone_when_all_is_on_disk(machines: tuple[Machine, Machine],
 
 @dataclass(frozen=True)
 class Others:
-    """All but one VLAN and its bridge: their keyfiles (inode, time, length), the paths of their activations, and of
-    their links the index and how often the carrier changed."""
+    """All interfaces but one VLAN and its bridge: their keyfiles (inode, time, length), the paths of their
+    activations, and the index and the carrier changes of their links."""
 
     files: list[str]
     active: list[str]
@@ -269,7 +273,8 @@ ANNOUNCED = re.compile(r"\d+: (\S+): <(\S*)> mtu (\d+) .*?state (\S+)")
 
 
 def announced(line: str) -> tuple[str, ...]:
-    """What the kernel says of a link: name, flags, MTU, state, controller; all of a line that says something else."""
+    """Return the changes of links that the kernel has announced: name, flags, MTU, state, controller; other lines as
+    they are."""
     found, controller = ANNOUNCED.match(line), re.search(r" master (\S+)", line)
     return (*found.groups(), controller[1] if controller else "") if found else (line,)
 
@@ -279,12 +284,12 @@ ONE_MORE = "      eth0.11: {network: extra, bridge: true, addresses: [10.11.0.7]
 
 
 @pytest.mark.guarantee("G43")
-def test_a_difference_of_one_vlan_touches_one_vlan(machines: tuple[Machine, Machine]) -> None:
-    """Added, changed in MTU and address, gone again: of bridges, bonds, VLANs and leases beside it nothing is touched,
-    and what is persisted touches no device."""
+def test_a_change_of_one_vlan_affects_only_that_vlan(machines: tuple[Machine, Machine]) -> None:
+    """A VLAN is added, changed in MTU and address, and removed. Other bridges, bonds, VLANs and leases are not
+    touched, and saving the profiles to disk touches no device."""
     host, peer = machines
     host.run("kvmnet apply --yes /root/cluster.yaml", timeout=240)
-    host.until("! timeout 5 ip -o monitor link | grep .", timeout=90)  # a bond tells of itself for a while
+    host.until("! timeout 5 ip -o monitor link | grep .", timeout=90)  # a new bond announces changes for a while
     text = host.get("/root/cluster.yaml").decode()
     more = text.replace("  tenant-a:", EXTRA + "  tenant-a:").replace("      eth0.7:", ONE_MORE + "      eth0.7:")
     other = more.replace("vlan: 11, mtu: 1400", "vlan: 11, mtu: 1300").replace("10.11.0.7", "10.11.0.8")
@@ -301,7 +306,7 @@ def test_a_difference_of_one_vlan_touches_one_vlan(machines: tuple[Machine, Mach
         changed = {line for one, other in zip(astuple(before), astuple(after)) for line in set(one) ^ set(other)}
         assert changed == set()
         assert "eth0.11" in seen
-        # the kernel tells of what a VLAN is over, or beside, once more: unchanged
+        # the kernel announces the VLAN's base interface and other VLANs again, unchanged
         told = [announced(line) for line in seen.splitlines() if "eth0.11" not in line]
         assert [link for link in told if link not in known] == []
         kept = said.rindex("member=CheckpointDestroy\n")

@@ -1,6 +1,8 @@
-"""What left the definition leaves the host, and only what kvmnet made; what a person made is adopted or refused.
+"""Interfaces that are removed from the definition are deleted from the host if kvmnet created them; those of another
+tool are adopted or refused.
 
-The tests go on from each other: a VLAN and its bridge come by kvmnet beside a bridge that a person made, and go.
+Each test continues with the host of the previous one. kvmnet adds and deletes a VLAN and its bridge beside a bridge of
+another tool.
 """
 
 from __future__ import annotations
@@ -56,7 +58,8 @@ def plan(host: Machine, definition: str) -> dict[str, Any]:
 
 
 def theirs(host: Machine) -> list[str]:
-    """All of the bridge that a person made: its link, its addresses, its profile with the file's inode."""
+    """Return everything about the bridge of the other tool: its link, its addresses, and its profile with the file's
+    inode."""
     return [
         host.out(
             "ip -d -j link show dev br-hand | python3 -c 'import json,sys; print(json.load(sys.stdin)[0][\"ifindex\"])'"
@@ -71,7 +74,7 @@ BRIDGED = HEAD + NIC.replace("bridge: false, ", "")
 
 @pytest.fixture
 def by_hand(host: Machine) -> None:
-    """A person has bridged the NIC, by another tool and as the definition would have it."""
+    """The NIC is a port of a bridge that another tool created, with the settings of the definition."""
     host.put("/root/cluster.yaml", BRIDGED)
     host.run(
         "kvmnet render /root/cluster.yaml -o /root/states && nmstatectl apply /root/states/host/nmstate.yml", timeout=90
@@ -79,8 +82,8 @@ def by_hand(host: Machine) -> None:
 
 
 @pytest.mark.guarantee("G51")
-def test_a_bridge_that_was_there_before_kvmnet_is_as_it_was_after_it(host: Machine, request: Any) -> None:
-    """Adopted, changed, given back."""
+def test_a_bridge_from_before_kvmnet_is_unchanged(host: Machine, request: Any) -> None:
+    """It is adopted, changed, and restored."""
     keyfile = "/etc/NetworkManager/system-connections/eth0.nmconnection"
     host.run(f"cp -p {keyfile} /root/eth0.nmconnection")
     first = picture.whole(host)
@@ -100,7 +103,7 @@ def test_a_bridge_that_was_there_before_kvmnet_is_as_it_was_after_it(host: Machi
     assert not (found := picture.differences(picture.whole(host), first, ("links", "addresses", "routes"))), found
 
 
-def test_a_vlan_bridge_comes_beside_one_made_by_hand(host: Machine, peer: Machine) -> None:
+def test_a_vlan_bridge_is_added_beside_a_bridge_of_another_tool(host: Machine, peer: Machine) -> None:
     host.put("/root/hand.yml", HAND)
     host.run("nmstatectl apply /root/hand.yml", timeout=90)
     result = apply(host, HEAD + NIC + VLAN)
@@ -111,7 +114,7 @@ def test_a_vlan_bridge_comes_beside_one_made_by_hand(host: Machine, peer: Machin
 
 
 @pytest.mark.guarantee("G50")
-def test_nmstate_fails_and_both_are_there_again(host: Machine, peer: Machine) -> None:
+def test_removed_interfaces_are_restored_if_nmstate_fails(host: Machine, peer: Machine) -> None:
     before, hand = picture.whole(host), theirs(host)
     assert [c["what"] for c in plan(host, HEAD + NIC)["changes"]] == ["remove"] * 3
     with injection.nmstatectl(host, '$REAL "$@"; echo "NmstateError: Bug: after all was done" >&2; exit 1'):
@@ -122,11 +125,13 @@ def test_nmstate_fails_and_both_are_there_again(host: Machine, peer: Machine) ->
 
 
 @pytest.mark.guarantee("G50")
-def test_what_left_goes_and_the_other_stays(host: Machine, peer: Machine) -> None:
+def test_an_interface_removed_from_the_definition_is_deleted_and_one_of_another_tool_stays(
+    host: Machine, peer: Machine
+) -> None:
     hand = theirs(host)
     result = apply(host, HEAD + NIC)
     assert result.code == 0, result
-    assert "remove br-eth0.5: the linux-bridge left the definition" in result.stdout
+    assert "remove br-eth0.5: the linux-bridge is no longer in the definition" in result.stdout
     assert set(picture.all_addresses(host)) == {"lo", "eth0", "br-hand"}
     files = host.out("ls /etc/NetworkManager/system-connections /run/NetworkManager/system-connections")
     assert "eth0.5" not in files
@@ -136,8 +141,9 @@ def test_what_left_goes_and_the_other_stays(host: Machine, peer: Machine) -> Non
 
 
 @pytest.mark.guarantee("G25")
-def test_cut_off_at_its_very_end(host: Machine, peer: Machine) -> None:
-    """Their profiles are deleted already, only the word that it is kept is missing: both come back."""
+def test_a_removal_of_interfaces_interrupted_before_its_last_event_is_rolled_back(host: Machine, peer: Machine) -> None:
+    """Their profiles are deleted already; only the event that the change is kept is missing. Both interfaces are
+    restored."""
     assert apply(host, HEAD + NIC + VLAN).code == 0
     before = picture.whole(host)
     assert apply(host, HEAD + NIC).code == 0
@@ -145,13 +151,13 @@ def test_cut_off_at_its_very_end(host: Machine, peer: Machine) -> None:
     result = host.run(RESCUE, timeout=120, check=False)
     assert result.code == 3, result
     assert picture.whole(host) == before
-    assert plan(host, HEAD + NIC + VLAN)["empty"], "the note of what is applied is the earlier one too"
+    assert plan(host, HEAD + NIC + VLAN)["empty"], "the applied record is restored too"
     assert apply(host, HEAD + NIC).code == 0
 
 
 @pytest.mark.guarantee("G50")
-def test_what_somebody_took_down_goes_too(host: Machine, peer: Machine) -> None:
-    """Its profiles alone are there, and the next boot would bring it back."""
+def test_an_inactive_interface_removed_from_the_definition_is_deleted(host: Machine, peer: Machine) -> None:
+    """Only its connection profiles exist; the next boot would activate them."""
     assert apply(host, HEAD + NIC + VLAN).code == 0
     host.run("nmcli connection down br-eth0.5; nmcli connection down eth0.5; true", timeout=90)
     host.until("! ls -d /sys/class/net/*eth0.5 2>/dev/null", timeout=30)
@@ -162,12 +168,12 @@ def test_what_somebody_took_down_goes_too(host: Machine, peer: Machine) -> None:
     injection.reopen_last(host)
     result = host.run(RESCUE, timeout=120, check=False)
     assert result.code == 3, result
-    assert picture.whole(host) == before, "the undo brings the profiles back, and not up"
+    assert picture.whole(host) == before, "the rollback restores the profiles but does not activate them"
     assert apply(host, HEAD + NIC).code == 0
 
 
 @pytest.mark.guarantee("G50")
-def test_after_a_reboot_it_has_not_come_back(host: Machine, peer: Machine) -> None:
+def test_a_deleted_interface_stays_deleted_after_a_power_cut(host: Machine, peer: Machine) -> None:
     host.power_cut()
     host.boot()
     host.run("nm-online -s -q -t 60", timeout=90)
@@ -176,14 +182,14 @@ def test_after_a_reboot_it_has_not_come_back(host: Machine, peer: Machine) -> No
 
 
 def servers(host: Machine) -> dict[str, Any]:
-    """The name servers that the profiles have; this machine's resolv.conf is not NetworkManager's."""
+    """Return the name servers of the connection profiles; NetworkManager does not write resolv.conf on this machine."""
     found: dict[str, Any] = json.loads(host.out("nmstatectl show --json"))["dns-resolver"].get("config", {})
     return {key: found.get(key, []) for key in ("server", "search")}
 
 
 @pytest.mark.guarantee("G45")
-def test_a_key_that_left_goes_back_to_its_default(host: Machine, peer: Machine) -> None:
-    """What kvmnet set with the applied bundle and the new one does not say: MTU, name servers."""
+def test_a_key_removed_from_the_definition_returns_to_its_default(host: Machine, peer: Machine) -> None:
+    """Settings of the applied bundle that the new one does not contain: MTU, name servers."""
     more = HEAD.replace("gateway: 10.1.1.1,", "gateway: 10.1.1.1, dns: {servers: [10.1.1.1], search: [left.example]},")
     assert apply(host, more + NIC).code == 0
     assert picture.link(host, "eth0")["mtu"] == 1496
@@ -206,8 +212,8 @@ def test_a_key_that_left_goes_back_to_its_default(host: Machine, peer: Machine) 
 
 
 @pytest.mark.guarantee("G47")
-def test_routes_and_name_servers_alone_are_on_disk_too(host: Machine, peer: Machine) -> None:
-    """No interface is sent for them; nmstate puts them into a profile of its choice, in memory."""
+def test_a_change_of_only_routes_and_name_servers_is_saved_to_disk(host: Machine, peer: Machine) -> None:
+    """The state contains no interface for them. nmstate puts them into a profile of its choice, in memory."""
     named = HEAD.replace("gateway: 10.1.1.1,", "gateway: 10.1.1.1, dns: {servers: [10.1.1.1], search: [left.example]},")
     routed = named.replace("    kvm: true\n", "    kvm: true\n    routes: [{to: 10.9.0.0/16, via: 10.1.1.2}]\n")
     assert apply(host, HEAD + NIC).code == 0
@@ -225,7 +231,7 @@ def test_routes_and_name_servers_alone_are_on_disk_too(host: Machine, peer: Mach
     assert apply(host, HEAD + NIC).code == 0
 
 
-def test_a_bridge_over_the_nic_that_says_something_else_is_refused(host: Machine, peer: Machine, by_hand: None) -> None:
+def test_an_existing_bridge_with_other_settings_is_refused(host: Machine, peer: Machine, by_hand: None) -> None:
     before = picture.whole(host)
     result = apply(host, BRIDGED.replace("mtu: 1496}", "mtu: 1400}", 1))
     assert (result.code, "KVN524: the bridge br-eth0 was not created by kvmnet" in result.stderr) == (5, True), result
@@ -235,9 +241,10 @@ def test_a_bridge_over_the_nic_that_says_something_else_is_refused(host: Machine
     assert picture.whole(host) == before
 
 
-def test_one_that_says_the_same_is_adopted(host: Machine, peer: Machine) -> None:
+def test_an_existing_bridge_with_the_same_settings_is_adopted(host: Machine, peer: Machine) -> None:
     def seen() -> dict[str, Any]:
-        """Less the one file that comes: NetworkManager's leave to leave guests' devices alone."""
+        """Return the picture without the one file that is added: it keeps NetworkManager from managing guests'
+        devices."""
         found, file = picture.whole(host), "/etc/NetworkManager/conf.d/90-kvmnet-guests.conf"
         return {**found, **{k: {p: v for p, v in found[k].items() if p != file} for k in ("files", "settings")}}
 
@@ -249,9 +256,11 @@ def test_one_that_says_the_same_is_adopted(host: Machine, peer: Machine) -> None
     assert result.code == 0, result
     assert picture.link(host, "br-eth0")["mtu"] == 1400
     result = apply(host, HEAD + NIC)
-    assert (result.code, "KVN530" in result.stderr) == (5, True), "a person made it: it is not kvmnet's to delete"
+    assert (result.code, "KVN530" in result.stderr) == (5, True), (
+        "another tool created it, so kvmnet must not delete it"
+    )
     with_bridge = picture.whole(host)
     refused = host.run("kvmnet remove --yes", check=False, timeout=120)
-    reason = "KVN562: eth0 is a port of br-eth0, which was created by another tool"
+    reason = "KVN562: eth0 is now a port of br-eth0, which was created by another tool"
     assert (refused.code, reason in refused.stderr) == (5, True), refused
     assert picture.whole(host) == with_bridge

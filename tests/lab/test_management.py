@@ -1,7 +1,8 @@
-"""What the operator comes in through: each of tests/machines/host_kinds.py.
+"""Every kind of management interface (tests/machines/host_kinds.py).
 
-Each way: a change that ends at a silent gateway is undone; the right one is kept, a new connection is answered over
-it in default zone drop, and it has nothing left to do; undone after all was written, the machine is as before.
+A change with a silent gateway is rolled back. The correct one is kept: new connections over it are answered with
+default zone drop, and a second apply has nothing to do. Rolled back after everything was written, the host is as
+before.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def way(machines: tuple[Machine, Machine], request: pytest.FixtureRequest) -> Wa
 
 
 @pytest.mark.guarantee("G13", "G35")
-def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
+def test_a_change_of_the_management_path(machines: tuple[Machine, Machine], way: Way) -> None:
     host, peer = machines
     before = whole(host)
     told = neighbour.listen(peer, "eth0")
@@ -41,7 +42,8 @@ def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
     assert whole(host) == before
     assert reachable(peer, way.address)
     announced = [line.split()[1] for line in told.stop().stdout.splitlines() if line.startswith(f"{way.address} ")]
-    if "bond0" in way.profiles:  # NetworkManager makes it anew with a MAC of its own, and announces that
+    # NetworkManager recreates the bond with another MAC at first, and announces that one too
+    if "bond0" in way.profiles:
         assert announced[-1:] == [before["links"]["bond0"]["address"]], announced
 
     result = host.run(f"kvmnet apply --yes {way.allow} /root/cluster.yaml", check=False, timeout=240)
@@ -63,8 +65,8 @@ def test_way(machines: tuple[Machine, Machine], way: Way) -> None:
 
 
 @pytest.mark.guarantee("G13", "G35")
-def test_removed(machines: tuple[Machine, Machine]) -> None:
-    """Name servers that nmstate made NetworkManager's own, as no interface had addresses for them, go too."""
+def test_a_removal_deletes_global_name_servers(machines: tuple[Machine, Machine]) -> None:
+    """nmstate makes name servers global if no interface has addresses for them."""
     host, peer = machines
     way = host_kinds.lay_out(host, peer, WAYS["a bond becomes a port of a bridge"])
     before = whole(host)

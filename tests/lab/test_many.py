@@ -1,4 +1,4 @@
-"""A host of many VLAN bridges: what takes a moment for one interface must not take minutes for forty."""
+"""A host with many VLAN bridges: the time for forty interfaces is limited."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DEFINITION = "\n".join(
 
 @pytest.mark.guarantee("G51")
 @pytest.mark.long
-def test_a_removal_is_undone_and_done(host: Machine, peer: Machine) -> None:
+def test_a_removal_is_rolled_back_and_then_completed(host: Machine, peer: Machine) -> None:
     before = picture.whole(host)
     host.put("/root/cluster.yaml", DEFINITION)
     host.run("kvmnet apply --yes --timeout 600 /root/cluster.yaml", timeout=600)

@@ -1,4 +1,5 @@
-"""Saved plans: exactly what was read is applied, and only to the machine as it was. The tests go on from each other."""
+"""Saved plans: exactly the reviewed plan is applied, and only if the host has not changed. Each test continues with
+the host of the previous one."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ def apply(host: Machine) -> Result:
 
 
 @pytest.mark.guarantee("G62")
-def test_a_plan_is_told_in_three_forms_and_touches_nothing(host: Machine, definition: str) -> None:
+def test_a_plan_in_three_formats_changes_nothing(host: Machine, definition: str) -> None:
     host.put("/root/cluster.yaml", definition)
     before = picture.whole(host)
     text = save(host)
@@ -39,8 +40,8 @@ def test_a_plan_is_told_in_three_forms_and_touches_nothing(host: Machine, defini
 
 
 @pytest.mark.guarantee("G63")
-def test_a_machine_that_has_changed_is_refused(host: Machine) -> None:
-    """Somebody has given the NIC another address since."""
+def test_a_saved_plan_is_refused_if_the_host_has_changed(host: Machine) -> None:
+    """The NIC got another address since."""
     host.run("ip address add 10.1.9.9/16 dev eth0")
     before = picture.whole(host)
     result = apply(host)
@@ -52,7 +53,7 @@ def test_a_machine_that_has_changed_is_refused(host: Machine) -> None:
 
 
 @pytest.mark.guarantee("G63")
-def test_a_plan_that_was_edited_is_none(host: Machine) -> None:
+def test_an_edited_plan_is_refused(host: Machine) -> None:
     before = picture.whole(host)
     host.run(f"sed 's/10.1.255.254/10.1.255.250/' {PLAN} > /root/edited.json")
     result = host.run("kvmnet apply --yes --plan /root/edited.json", check=False)
@@ -65,7 +66,7 @@ def test_a_plan_that_was_edited_is_none(host: Machine) -> None:
 
 
 def at_the_question(host: Machine, meanwhile: str) -> Result:
-    """Somebody sees the plan on a terminal, thinks for a while, and says yes."""
+    """Run an apply on a terminal, do something while its question is open, then answer yes."""
     host.run("rm -f /root/yes")
     answer = "{ until [ -e /root/yes ]; do sleep 0.2; done; echo y; }"
     job = host.start(f"{answer} | TERM=xterm script -qec 'kvmnet apply /root/cluster.yaml' /dev/null")
@@ -80,7 +81,7 @@ def at_the_question(host: Machine, meanwhile: str) -> Result:
 
 
 @pytest.mark.guarantee("G63")
-def test_a_machine_that_changes_at_the_question_is_refused(host: Machine) -> None:
+def test_a_change_of_the_host_during_the_question_is_refused(host: Machine) -> None:
     before = picture.whole(host)
     result = at_the_question(host, "ip link add peth0 type dummy")
     assert picture.whole(host)["links"].keys() - before["links"].keys() == {"peth0"}
@@ -93,7 +94,7 @@ def test_a_machine_that_changes_at_the_question_is_refused(host: Machine) -> Non
 
 
 @pytest.mark.guarantee("G63")
-def test_what_was_read_is_applied(host: Machine, peer: Machine) -> None:
+def test_a_saved_plan_is_applied(host: Machine, peer: Machine) -> None:
     result = apply(host)
     assert result.code == 0, result
     assert "kept: the host matches the definition" in result.stdout
@@ -103,7 +104,7 @@ def test_what_was_read_is_applied(host: Machine, peer: Machine) -> None:
     assert (result.code, "KVN508" in result.stderr) == (5, True), "it was applied already"
 
 
-def test_after_a_while_at_the_question_it_goes_on(host: Machine, peer: Machine, definition: str) -> None:
+def test_an_unchanged_host_is_changed_after_a_late_answer(host: Machine, peer: Machine, definition: str) -> None:
     host.put(
         "/root/cluster.yaml", definition.replace("addresses: [10.1.255.254]", "addresses: [10.1.255.254, 10.1.255.253]")
     )

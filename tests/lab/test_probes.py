@@ -1,6 +1,7 @@
-"""Who answers before a change must answer after it: the definition's probes, name servers, an IPv6 link-local gateway.
+"""Targets that reply before a change must reply after it: probes of the definition, name servers, an IPv6 link-local
+gateway.
 
-The gateway ignores echo requests: ARP and NDP must do. The tests go on from each other.
+The gateway ignores echo requests, so ARP and NDP are used. Each test continues with the host of the previous one.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def host(pair: Pair) -> Machine:
 
 
 @pytest.mark.guarantee("G32")
-def test_who_will_be_asked_is_told_and_who_not(host: Machine) -> None:
+def test_a_plan_lists_the_targets_and_which_of_them_will_not_be_probed(host: Machine) -> None:
     host.put("/root/cluster.yaml", DEFINITION)
     before = picture.whole(host)
     told = host.out("kvmnet plan /root/cluster.yaml")
@@ -88,10 +89,10 @@ def test_who_will_be_asked_is_told_and_who_not(host: Machine) -> None:
     ],
     ids=["a mistyped route to what a probe asks", "a mistyped link-local gateway"],
 )
-def test_what_does_not_answer_any_more_undoes_the_change(
+def test_a_change_is_rolled_back_if_a_target_no_longer_replies(
     host: Machine, peer: Machine, right: str, wrong: str, silent: str
 ) -> None:
-    """Everything else answers."""
+    """All other targets reply."""
     host.put("/root/wrong.yaml", DEFINITION.replace(right, wrong))
     before = picture.whole(host)
     result = host.run("kvmnet apply --yes --json /root/wrong.yaml", check=False, timeout=240)
@@ -107,7 +108,7 @@ def test_the_right_change_is_kept(host: Machine, peer: Machine) -> None:
     host.run("rm /root/commands")
     result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=180)
     assert result.code == 0, result
-    assert f"ok   ask {MUST} (" in result.stdout, result
+    assert f"ok   probe {MUST} (" in result.stdout, result
     assert host.out("cat /root/commands") == "asked\nasked"
     assert picture.addresses(host, "eth0")[0] == f"{HOST_ADDRESS}/16"
     assert "default via fe80::1 dev eth0" in host.out("ip -6 route")
@@ -119,8 +120,8 @@ def test_the_right_change_is_kept(host: Machine, peer: Machine) -> None:
 def test_a_switch_that_is_silent_after_the_link_went_down(
     host: Machine, peer: Machine, generation: str, definition: str
 ) -> None:
-    """A port with spanning tree and no portfast passes nothing on for 30 s. Where the NIC has to be taken down to be
-    renamed (kernel 6.1) the gateway is waited for; where it stays up there is no reason to be silent for so long."""
+    """A port with spanning tree and without portfast forwards nothing for 30 s. If the NIC was taken down for its
+    rename (kernel 6.1), kvmnet waits for the gateway that long; if it stayed up (kernel 6.12), it does not."""
     if not host.out("kvmnet status").startswith("nothing is applied"):
         assert host.run("kvmnet remove --yes", check=False, timeout=200).code == 0
     before = picture.whole(host)
@@ -142,5 +143,5 @@ def test_a_switch_that_is_silent_after_the_link_went_down(
         peer.run("ip link set eth0 up")
         result = job.wait(120)
         assert result.code == 0, result
-        assert "asking for up to 60 s" in result.stdout
+        assert "probing for up to 60 s" in result.stdout
     assert reachable(peer)

@@ -1,4 +1,5 @@
-"""Each refusal on a real machine: exit 5, its code and cure told, nothing touched. One machine for all of them."""
+"""Each refusal on a real machine: exit code 5, its code and hint are printed, nothing is changed. All tests use one
+machine."""
 
 from __future__ import annotations
 
@@ -18,9 +19,12 @@ MANAGER = "org.freedesktop.NetworkManager /org/freedesktop/NetworkManager org.fr
 
 
 class Case(NamedTuple):
-    """How the machine becomes unfit, how it becomes fit again, and what is told; `prefix` is put before kvmnet, `edit`
-    (of sed) makes another definition of the seed's, `leaves` is what kvmnet has put into its folder by then (only
-    where the plan was told first: what speaks against it is met when the way back is made ready)."""
+    """A condition that is refused: the commands that create it and remove it, and the expected code and text.
+
+    `prefix` is put before kvmnet. `edit` (sed) changes the example's definition. `leaves` are the files that kvmnet has
+    written to its folder by then: only for refusals after the plan was printed, because the rollback cannot be
+    prepared.
+    """
 
     code: str
     words: str
@@ -36,7 +40,7 @@ def file(path: str, text: str) -> tuple[str, str]:
 
 
 def bound(path: str, text: str) -> tuple[str, str]:
-    """Another content for a file of /proc."""
+    """Return commands that give a file of /proc another content."""
     return f"printf '%b' '{text}' > /root/fake && mount --bind /root/fake {path}", f"umount {path}"
 
 
@@ -56,12 +60,13 @@ OLD_NMSTATE = (
 
 
 def seeing(mount: str) -> str:
-    """kvmnet alone sees this mount. What becomes another program keeps its number, and with it what /proc shows it."""
+    """Return a prefix with which only kvmnet sees this mount. A process that executes another program keeps its PID,
+    and with it its view of /proc."""
     return f'unshare -m bash -c \'{mount} && exec "$0" "$@"\' '
 
 
 def failing(program: str) -> str:
-    """This program fails for kvmnet alone."""
+    """Return a prefix with which this program fails for kvmnet only."""
     return seeing(f"mount --bind /bin/false $(command -v {program})")
 
 
@@ -76,8 +81,12 @@ LINK = "/etc/systemd/network"
 
 CASES = {
     "an open transaction": Case("KVN502", "rescue.pyz", "mkdir /var/lib/kvmnet/open", "rmdir /var/lib/kvmnet/open"),
-    "another machine's definition": Case(
-        "KVN503", "no host of the definition has a NIC of this machine", "true", "true", edit="s/80:de:00/80:de:99/"
+    "the definition of another host": Case(
+        "KVN503",
+        "this host is not in the definition: no host has one of its NICs",
+        "true",
+        "true",
+        edit="s/80:de:00/80:de:99/",
     ),
     "no nmstate": Case(
         "KVN505",
@@ -118,7 +127,7 @@ CASES = {
     "a broken nmcli": Case(
         "KVN512", "NetworkManager's profiles cannot be read: nmcli connection show: ", "true", "true", failing("nmcli")
     ),
-    "a systemctl that tells nothing": Case("KVN512", "systemctl", "true", "true", failing("systemctl")),
+    "a failing systemctl": Case("KVN512", "systemctl", "true", "true", failing("systemctl")),
     "a file that cannot be read": Case(
         "KVN512",
         "this host could not be read: [Errno 21]",
@@ -282,7 +291,9 @@ def test_another_kvmnet(host: Machine, fit: dict[str, Any]) -> None:
         ("rollback --yes", "KVN562", "nothing is applied on this host"),
     ],
 )
-def test_nothing_to_go_back_to(host: Machine, fit: dict[str, Any], verb: str, code: str, words: str) -> None:
+def test_commands_that_need_an_earlier_change_are_refused_without_one(
+    host: Machine, fit: dict[str, Any], verb: str, code: str, words: str
+) -> None:
     before = picture.whole(host)
     refused(host.run(f"kvmnet {verb}", check=False, timeout=60), code, words)
     assert picture.whole(host) == before
@@ -290,11 +301,11 @@ def test_nothing_to_go_back_to(host: Machine, fit: dict[str, Any], verb: str, co
 
 @pytest.mark.make_test("trixie")
 @pytest.mark.guarantee("G60")
-def test_networkmanager_does_not_run(host: Machine, fit: dict[str, Any]) -> None:
-    """It is not started for the asking, and nothing else is touched."""
+def test_a_stopped_networkmanager_is_refused_and_not_started(host: Machine, fit: dict[str, Any]) -> None:
+    """Nothing else is changed either."""
     before = picture.whole(host)
     same = ("links", "files", "checkpoints", "addresses", "profiles")
-    assert {k: before[k] for k in same} == {k: fit[k] for k in same}, "after all those cases it is as it was"
+    assert {k: before[k] for k in same} == {k: fit[k] for k in same}, "the cases before left the host unchanged"
     files = "cd /etc/NetworkManager/system-connections && sha256sum *; ip -br link; ls -A /etc/systemd/network"
     host.run("systemctl stop NetworkManager")
     try:
@@ -308,7 +319,7 @@ def test_networkmanager_does_not_run(host: Machine, fit: dict[str, Any]) -> None
 
 @pytest.mark.make_test("trixie")
 @pytest.mark.guarantee("G60")
-def test_all_reasons_at_once_and_what_is_allowed(host: Machine, fit: dict[str, Any]) -> None:
+def test_all_refusals_are_reported_at_once_and_can_be_overridden(host: Machine, fit: dict[str, Any]) -> None:
     before = picture.whole(host)
     with unfit(host, CASES["cluster software"]), unfit(host, CASES["cloud-init"]):
         result = apply(host)
@@ -321,8 +332,9 @@ def test_all_reasons_at_once_and_what_is_allowed(host: Machine, fit: dict[str, A
     assert picture.whole(host) == before
 
 
-def test_where_kvmnet_has_applied_something(host: Machine, fit: dict[str, Any]) -> None:
-    """A word that proves nothing leaves the change as it waits; what others have put on it is not given back under."""
+def test_refusals_on_a_host_with_an_open_or_kept_change(host: Machine, fit: dict[str, Any]) -> None:
+    """A confirmation that is not accepted does not end the wait. A removal is refused while an interface of another
+    tool uses the bridge."""
     job = host.start("exec kvmnet apply --yes --confirm-within 120 /root/cluster.yaml")
     host.until("kvmnet status | grep -q 'now: wait for `kvmnet confirm`'", timeout=90)
     waiting = picture.whole(host)

@@ -24,7 +24,7 @@ PAIR = "python3 -m tests.machines.pair"
 
 
 class Command(NamedTuple):
-    """A line of a ```sh block; `on_host` when the block's info string is `sh host`."""
+    """A line of a ```sh block; `on_host` if the block's info string is `sh host`."""
 
     section: str
     on_host: bool
@@ -32,7 +32,7 @@ class Command(NamedTuple):
 
 
 def commands(text: str) -> Iterator[Command]:
-    """The commands of a page in their order."""
+    """Return the commands of a page in their order."""
     section, block = "", None
     for line in text.splitlines():
         if line.startswith("```"):
@@ -53,7 +53,7 @@ class OfPair:
         return self.shell(f"{PAIR} run host {shlex.quote(command)}")
 
     def shell(self, line: str, typed: str = "") -> str:
-        """Runs a line in the repository with `typed` as its input. Raises AssertionError when it fails."""
+        """Run a line in the repository with `typed` as its input. Raises AssertionError if it fails."""
         done = subprocess.run(
             ["bash", "-c", line],
             input=typed,
@@ -92,7 +92,7 @@ def test_the_tutorial(host: OfPair, generation: str) -> None:
 
 
 def check_picture(host: OfPair) -> None:
-    """The picture at the top of the page, from the kernel."""
+    """Check the picture at the top of the page in the kernel."""
     kernel = cast(Machine, host)
     nic, bridge = picture.link(kernel, "peth0"), picture.link(kernel, "eth0")
     assert (nic["master"], "PROMISC" in nic["flags"]) == ("eth0", True)
@@ -103,13 +103,13 @@ def check_picture(host: OfPair) -> None:
 
 
 def check_restored(host: OfPair) -> None:
-    """The host as it was in the beginning."""
+    """Check that the host is as in the beginning."""
     nic = picture.link(cast(Machine, host), "eth0")
     assert (nic["address"], nic.get("linkinfo", {}).get("info_kind")) == (HOST_MAC, None)
     check_address(host)
 
 
 def check_address(host: OfPair) -> None:
-    """The host's address is on eth0, and no other link has one."""
+    """Check that the host's address is on eth0 and on no other link."""
     by_link = picture.all_addresses(cast(Machine, host))
     assert {name: addresses for name, addresses in by_link.items() if addresses} == {"eth0": [f"{HOST_ADDRESS}/16"]}

@@ -44,8 +44,8 @@ SWAPPED = (
 
 @pytest.fixture(scope="module")
 def pair(lab: None, generation: str, wire: Wire) -> Iterator[tuple[Machine, Machine]]:
-    """The seed's host with a second NIC, and its gateway."""
-    with Wire() as other:  # nobody else is on it
+    """The example host with a second NIC, and its gateway."""
+    with Wire() as other:  # no other machine is on it
         nics = [Nic(HOST_MAC, wire), Nic(SECOND_MAC, other)]
         with two_machines(generation, nics, [Nic(PEER_MAC, wire)]) as (host, peer):
             uuid = "5f8e1a0c-3f6e-4a53-9d1b-2f0c6a8f7e11"
@@ -80,7 +80,7 @@ OWN = "nmcli connection delete shared; for nic in eth0 eth1; do nmcli --wait 30 
     ],
 )
 def test_refused(pair: tuple[Machine, Machine], code: str, words: str, definition: str, unfit: str, fit: str) -> None:
-    """What only a host of two NICs is refused for (the others are in test_refusals.py); nothing is touched."""
+    """Refusals that need a host with two NICs (the others are in test_refusals.py). Nothing is changed."""
     host, peer = pair
     host.put("/root/refused.yaml", definition)
     host.run(unfit, timeout=90)
@@ -95,7 +95,7 @@ def test_refused(pair: tuple[Machine, Machine], code: str, words: str, definitio
 
 
 @pytest.mark.guarantee("G01")
-def test_a_bad_change_of_two_undoes_both(pair: tuple[Machine, Machine]) -> None:
+def test_a_bad_change_of_two_nics_is_rolled_back(pair: tuple[Machine, Machine]) -> None:
     host, peer = pair
     before = picture.without_metrics(picture.whole(host))
     host.put("/root/bad.yaml", DEFINITION.replace("10.1.", "10.2."))
@@ -106,8 +106,8 @@ def test_a_bad_change_of_two_undoes_both(pair: tuple[Machine, Machine]) -> None:
 
 
 @pytest.mark.guarantee("G46")
-def test_a_nic_that_is_to_be_down_is_so_after_a_power_cut_too(pair: tuple[Machine, Machine]) -> None:
-    """And comes up again when the definition, or a removal, has it so."""
+def test_a_nic_defined_as_down_stays_down_after_a_power_cut(pair: tuple[Machine, Machine]) -> None:
+    """It is up again if the definition changes, or after a removal."""
     host, peer = pair
     before = picture.without_metrics(picture.whole(host))
     down = DEFINITION.partition("      eth1:")[0].replace("    hostname: two.local\n", "")
@@ -148,7 +148,7 @@ def test_two_bridges_with_all_their_addresses_also_after_a_power_cut(pair: tuple
 
 
 @pytest.mark.guarantee("G37")
-def test_a_word_by_the_nic_that_does_not_change_proves_nothing(pair: tuple[Machine, Machine]) -> None:
+def test_a_connection_over_an_unaffected_nic_cannot_confirm(pair: tuple[Machine, Machine]) -> None:
     host, peer = pair
     ssh = way_in(host, peer)
     before = picture.without_metrics(picture.whole(host))
@@ -163,8 +163,8 @@ def test_a_word_by_the_nic_that_does_not_change_proves_nothing(pair: tuple[Machi
 
 
 @pytest.mark.guarantee("G44")
-def test_nics_that_take_each_others_names(pair: tuple[Machine, Machine]) -> None:
-    """By a temporary name; undone after a fault in the trial, kept the second time, also after a power cut."""
+def test_nics_swap_their_names(pair: tuple[Machine, Machine]) -> None:
+    """Through a temporary name: rolled back after a fault in the trial, then kept, also after a power cut."""
     host, peer = pair
     before = picture.without_metrics(picture.whole(host))
     host.put("/root/swapped.yaml", SWAPPED)
@@ -210,9 +210,9 @@ hosts:
 
 
 @pytest.mark.guarantee("G45")
-def test_options_that_left_a_bond(pair: tuple[Machine, Machine]) -> None:
-    """Also one that nmstate has no word to take away (primary), and one that excludes another (arp_interval). The
-    definition before it had the NICs by each other's names, under bridges: they get their own back."""
+def test_removed_bond_options_return_to_their_defaults(pair: tuple[Machine, Machine]) -> None:
+    """Also `primary`, which nmstate cannot remove, and arp_interval, which excludes another option. In the previous
+    definition the NICs have swapped names and are ports of bridges; here they get their own names."""
     host, peer = pair
 
     def options() -> list[str]:
@@ -246,7 +246,7 @@ def test_options_that_left_a_bond(pair: tuple[Machine, Machine]) -> None:
 
 
 def test_a_rollback_is_refused_while_a_nic_is_away(pair: tuple[Machine, Machine]) -> None:
-    """Of a definition it would be said to be another machine's."""
+    """A definition would be refused as that of another host."""
     host, peer = pair
     host.run("ip link set eth1 down")
     host.pull_out(1)

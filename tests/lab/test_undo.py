@@ -70,7 +70,7 @@ def test_nmstate_applies_another_state(host: Machine, peer: Machine, before: dic
     with injection.nmstatectl(host, injection.APPLIES_ANOTHER_STATE):
         result = apply(host)
     assert result.code == 3, result
-    assert "the host is not as applied: eth0: stp is 1, not 0" in result.stdout
+    assert "the host is not in the desired state: eth0: stp is 1, not 0" in result.stdout
     same(host, peer, before)
 
 
@@ -114,7 +114,7 @@ def test_a_rollback_that_cannot_be_verified_stays_open_until_it_can(
     assert reachable(peer), "everything else is restored"
     host.until("kvmnet status | grep -q 'to accept the host as it is: /usr/bin/python3 -I .* --accept'", timeout=60)
     said = host.out("kvmnet status").splitlines()
-    assert "  differences from before the change:" in said and "  commands that may repair it:" in said, said
+    assert "  differences from the state before the change:" in said and "  commands that may fix them:" in said, said
     assert any(keyfile in line for line in said), said
     now = json.loads(host.out("kvmnet status --json"))["open"]
     assert [keyfile in line for line in now["differences"]] == [True] and now["mends"], now
@@ -303,7 +303,9 @@ def test_source_routing_is_removed_as_planned_and_restored(host: Machine, peer: 
         assert "from 10.1.255.254 lookup 77" in routing and "10.9.0.0/16 via 10.1.1.1" in routing
         result = apply(host)
         assert (result.code, "77" in seen()) == (0, False), result
-        assert "so the routing rules of its connection profile go (priority 5 from 10.1.255.254" in result.stdout
+        assert (
+            "so the routing rules of its connection profile are removed (priority 5 from 10.1.255.254" in result.stdout
+        )
         assert "10.9.0.0/16" in result.stdout and "table 77" in result.stdout
         injection.reopen_last(host)
         result = host.run(RESCUE, timeout=120, check=False)
@@ -335,9 +337,10 @@ def test_a_bridge_created_by_an_old_profile_is_removed(host: Machine, peer: Mach
     try:
         before = picture.whole(host)
         result = apply(host)
-        assert (result.code, "eth0 is in zone drop, not trusted: a connection profile" in result.stdout) == (3, True), (
-            result
-        )
+        assert (result.code, "eth0 is in zone drop, not trusted: an older connection profile" in result.stdout) == (
+            3,
+            True,
+        ), result
         same(host, peer, before)
         host.run("nmcli connection modify earlier connection.zone trusted")
         before = picture.whole(host)

@@ -35,7 +35,7 @@ def before(host: Machine, definition: str) -> dict[str, Any]:
 
 
 def pause_in_keeping(host: Machine) -> Any:
-    """Begin an apply and pause its worker in the middle of keeping the change; the job of the command."""
+    """Start an apply and pause its worker while it saves the change to disk; return the command's job."""
     injection.pause(host, KEEPING, event="done")
     job = host.start(APPLY)
     injection.wait_paused(host, job)
@@ -53,7 +53,7 @@ def put_previous_layout(host: Machine) -> None:
 
 
 def layout(host: Machine) -> str:
-    """The rescue program in the state folder; both boot units are enabled and run it."""
+    """Return the name of the rescue program in the state folder. Both boot units must be enabled and run it."""
     program = host.out(f"cd {STATE} && ls rescue.*")
     for name in UNITS:
         assert host.out(f"systemctl is-enabled {name}") == "enabled"

@@ -1,4 +1,4 @@
-"""What tests of transactions share: apply, cut the power, look at the history, compare with the state before."""
+"""What tests of transactions share: apply, cut the power, read the history, compare with the state before."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRIAL = "as a trial"
 
 
 def apply(host: Machine, *options: str) -> Result:
-    """Apply /root/cluster.yaml; the result, whatever it is."""
+    """Apply /root/cluster.yaml and return the result, also of a failure."""
     return host.run(["kvmnet", "apply", "--yes", *options, "/root/cluster.yaml"], check=False, timeout=180)
 
 
@@ -29,7 +29,7 @@ def same(host: Machine, peer: Machine, before: dict[str, Any]) -> None:
 
 
 def cut_in(host: Machine, command: str, step: int) -> None:
-    """Cut the power after this step of a command's transaction; what is written by then is on disk."""
+    """Cut the power after this step of a command's transaction; everything written until then is on the disk."""
     injection.pause(host, step, event="done")
     job = host.start(command)
     injection.wait_paused(host, job)
@@ -43,11 +43,11 @@ def online(host: Machine) -> None:
 
 
 def history(host: Machine) -> str:
-    """The last line of `kvmnet history`."""
+    """Return the last line of `kvmnet history`."""
     return host.out("kvmnet history").splitlines()[-1]
 
 
 def last(host: Machine) -> dict[str, Any]:
-    """The last transaction of `kvmnet history --json`."""
+    """Return the last transaction of `kvmnet history --json`."""
     transaction: dict[str, Any] = json.loads(host.out("kvmnet history --json"))[-1]
     return transaction

@@ -1,4 +1,4 @@
-"""The outer half of the conversation with a machine's agent (inside/agent.py says how it works)."""
+"""The client of a machine's agent. inside/agent.py describes the protocol."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Request:
 
 
 class Desk:
-    """One boot's folder and serial line. A new boot has a new desk: nothing of the last one can be mistaken."""
+    """The folder and the serial line of one boot. Each boot has new ones, so no answer of an earlier boot is read."""
 
     def __init__(self, folder: Path, read_fd: int, write_fd: int, alive: Callable[[], bool]) -> None:
         self.folder = folder
@@ -41,7 +41,7 @@ class Desk:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def post(self, do: str, *, data: bytes | None = None, stdin: bytes | None = None, **fields: Any) -> Request:
-        """Asks for something; `result` waits for the answer."""
+        """Send a request; `result` waits for its answer."""
         request = Request(str(next(self._numbers)), threading.Event())
         if data is not None:
             self._file(request, "data").write_bytes(data)
@@ -59,7 +59,7 @@ class Desk:
         return request
 
     def result(self, request: Request, timeout: float) -> dict[str, Any]:
-        """The answer; Silent after `timeout` seconds, MachineGone at once when the machine ends."""
+        """Return the answer. Raises Silent after `timeout` seconds, and MachineGone as soon as the machine ends."""
         until = time.monotonic() + timeout
         while not request.answered.wait(min(0.5, max(0, until - time.monotonic()))):
             if not self._alive():
@@ -75,7 +75,7 @@ class Desk:
         return answer
 
     def ask(self, do: str, *, timeout: float = 30, **fields: Any) -> Request:
-        """A request that is answered at once."""
+        """Send a request that is answered at once, and return the answer."""
         request = self.post(do, **fields)
         self.result(request, timeout)
         return request
@@ -98,7 +98,7 @@ class Desk:
                     elif word in self._open:
                         with self._lock:
                             self._open.pop(word).answered.set()
-        with self._lock:  # the machine is gone: nobody need wait any longer
+        with self._lock:  # the machine has ended: all waits end
             for request in self._open.values():
                 request.answered.set()
 

@@ -1,7 +1,7 @@
-"""python3 -m tests.machines.build: build all that the lab needs.
+"""python3 -m tests.machines.build: build everything that the lab needs.
 
-It needs only the system's Python (3.11) and is quick when nothing is missing; every slow step prints what it does and
-how long that usually takes.
+It needs only the system's Python (3.11), and ends quickly if nothing is missing. Every slow step prints what it does
+and how long it usually takes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PROGRAMS = {"mmdebstrap": "mmdebstrap", "uml_switch": "uml-utilities", "mkfs.ext
 
 
 def why_not() -> Optional[str]:
-    """One line that says why this machine cannot be made to run the lab, or None."""
+    """Return the reason why the lab cannot run here, in one line; None if it can."""
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         return "it is made for Linux on x86_64"
     release = Path("/etc/os-release")
@@ -36,8 +36,8 @@ def why_not() -> Optional[str]:
 
 
 def prepare(generations: Sequence[str] = roots.GENERATIONS, variants: Sequence[str] = ("plain",)) -> None:
-    """Everything for these generations; kvmnet itself included, as the checkout is now. Other variants of the roots
-    are also made by the first machine that needs one."""
+    """Build everything for these generations, including kvmnet from the current checkout. Other variants of the
+    roots are built by the first machine that needs one."""
     reason = why_not()
     if reason:
         raise cache.LabError(f"the lab cannot run here: {reason}")

@@ -1,7 +1,7 @@
-"""Where the lab keeps what is slow to make: one folder a user, every entry named after what it is made from.
+"""The cache of what is slow to build: one folder for each user; every entry is named after what it is made from.
 
-An entry appears complete or not at all: it is made under a temporary name and renamed. Two runs that want the
-same entry wait for each other, so nothing is built twice. Old entries do no harm and may be deleted at will.
+An entry is complete or missing: it is made under a temporary name and renamed. Two processes that need the same entry
+wait for each other, so nothing is built twice. You can delete any entry.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Callable
 
 
 class LabError(Exception):
-    """The lab could not do what was asked; the text is for a person."""
+    """The lab failed; the message is for its user."""
 
 
 def folder() -> Path:
@@ -34,7 +34,7 @@ def key(*parts: str) -> str:
 
 
 def entry(name: str, make: Callable[[Path], None], *, says: str = "", expect: float = 0) -> Path:
-    """The folder `name` of the cache, made by `make(temporary folder)` when it is not there yet."""
+    """Return the folder `name` of the cache. If it is missing, `make(temporary folder)` fills it."""
     path = folder() / name
     if path.is_dir():
         os.utime(path)  # last used: see prune()
@@ -57,7 +57,7 @@ def entry(name: str, make: Callable[[Path], None], *, says: str = "", expect: fl
 
 
 def prune(prefix: str, older_than: float) -> None:
-    """Removes entries of this prefix that nobody asked for during the last `older_than` seconds."""
+    """Remove entries of this prefix that were not used during the last `older_than` seconds."""
     for path in folder().glob(f"{prefix}-*"):
         if path.is_dir() and time.time() - path.stat().st_mtime > older_than:
             remove(path)
@@ -71,7 +71,7 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def step(what: str, expect: float = 0) -> Iterator[None]:
-    """Says what is done and how long that usually takes, and afterwards how long it took."""
+    """Print what is done and how long it usually takes, and afterwards how long it took."""
     say(f"{what}{f' (about {_span(expect)})' if expect else ''} …")
     began = time.monotonic()
     yield

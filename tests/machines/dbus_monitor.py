@@ -1,4 +1,4 @@
-"""What is asked of NetworkManager while something goes on: every call, seen on the bus."""
+"""Recording of the calls to NetworkManager on the bus during a change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guests on a lab machine: real libvirt, real qemu (emulated), no guest system."""
+"""Guests on a lab machine: real libvirt and qemu (emulated), without an operating system in the guest."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ security_driver = "none"
 remember_owner = 0
 """
 
-#: Arm's "wait for an interrupt", and again: a guest that is on and costs nothing.
+#: A loop around Arm's "wait for interrupt": a guest that runs without load.
 _IDLE = bytes.fromhex("7f2003d5ffffff17")
 
-#: An Arm machine starts in seconds here: libvirt asks an x86 one for each of 460 CPU features, and qemu reads each
-#: question byte by byte (40 s on a busy machine).
+#: An Arm machine starts in seconds. For an x86 one libvirt queries each of 460 CPU features, and qemu reads each query
+#: byte by byte (40 s on a busy machine).
 _DOMAIN = """<domain type='qemu'>
   <!-- a guest of the lab -->
   <name>{name}</name>
@@ -35,11 +35,11 @@ _DOMAIN = """<domain type='qemu'>
 """
 
 
-#: libvirt asks every emulator that it finds what it can, for seconds each.
+#: Emulators that are removed: libvirt queries the capabilities of each, which takes seconds.
 _UNUSED = ("qemu-system-i386", "qemu-system-arm", "qemu-system-x86_64-microvm", "qemu-system-amd64")
 
 
-#: A machine whose NICs' boot ROMs ask for DHCP, one after the other: what they are plugged into is left to kvmnet.
+#: A machine whose NICs' boot ROMs use DHCP, one after the other. kvmnet adds the NICs.
 _BOOTING = """<domain type='qemu'>
   <name>{name}</name>
   <memory unit='MiB'>64</memory>
@@ -54,7 +54,7 @@ _BOOTING = """<domain type='qemu'>
 
 
 def start_libvirt(machine: Machine) -> None:
-    """libvirt as it runs where there are neither cgroups nor security labels; now and after each boot."""
+    """Start libvirt, without cgroups and security labels, which the machines do not have; now and after each boot."""
     machine.put("/etc/libvirt/qemu.conf", _QEMU_CONF)
     machine.put("/var/lib/lab-idle", _IDLE)
     machine.run(f"cd /usr/bin && rm -f {' '.join(_UNUSED)}")
@@ -63,18 +63,18 @@ def start_libvirt(machine: Machine) -> None:
 
 
 def domain(name: str) -> str:
-    """A domain without NICs."""
+    """Return the XML of a domain without NICs."""
     return _DOMAIN.format(name=name)
 
 
 def booting(name: str, *macs: str) -> str:
-    """A domain that boots from the network, by its first NIC, then by the next."""
+    """Return the XML of a domain that boots from the network, with its first NIC, then with the next."""
     nic = "    <interface type='user'><mac address='{}'/><boot order='{}'/></interface>"
     return _BOOTING.format(name=name, nics="\n".join(nic.format(mac, n) for n, mac in enumerate(macs, 1)))
 
 
 def define(machine: Machine, guest: str, definition: str, xml: Optional[str] = None) -> None:
-    """A guest of the definition as a domain, its NICs as kvmnet says."""
+    """Define the domain of a guest of the definition, with the NICs that `kvmnet guest xml` prints."""
     machine.put(f"/root/{guest}.xml", xml or domain(guest))
     merged = f"kvmnet guest xml {guest} {definition} --domain /root/{guest}.xml > /root/{guest}.merged.xml"
     machine.run(f"{merged} && virsh --quiet define /root/{guest}.merged.xml", timeout=120)
@@ -90,7 +90,7 @@ def destroy(machine: Machine, guest: str) -> None:
 
 @contextmanager
 def running(machine: Machine, *guests: str) -> Iterator[None]:
-    """With these guests on."""
+    """Run these guests during the block."""
     on = []
     try:
         for guest in guests:

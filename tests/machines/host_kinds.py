@@ -1,5 +1,5 @@
-"""Hosts whose way in is more than a NIC with an IPv4 address: a NIC that becomes a bond's port, a bond, a VLAN, an
-address from DHCP, IPv6 alone."""
+"""Hosts whose management interface is not just a NIC with an IPv4 address: a NIC that becomes a port of a bond, a
+bond, a VLAN, an address from DHCP, only IPv6."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ SIX = f'      eth0: {{network: six, mac: {HOST_MAC}, addresses: ["{ADDRESS6}"]}}
 
 @dataclass(frozen=True)
 class Way:
-    """`profiles` (name -> keyfile) is the machine before, `interfaces` the definition's, `top` what carries the
-    address afterwards, `mistake` (what, instead of it) makes a definition of it that cuts the machine off."""
+    """A kind of host. `profiles` (name -> keyfile) are its connection profiles before, `interfaces` those of the
+    definition, `top` is the interface that has the address afterwards. `mistake` (text, replacement) makes a
+    definition that disconnects the host."""
 
     profiles: dict[str, str]
     interfaces: str
@@ -68,9 +69,9 @@ def profile(kind: str, name: str, number: int, more: str, ip: str = "method=disa
     )
 
 
-# a definition without name servers has nmstate make those of a profile that loses its addresses global
+# without name servers in the definition, nmstate makes those of a profile that loses its addresses global
 STATIC = f"address1={HOST_ADDRESS}/16,{PEER_ADDRESS}\ndns={PEER_ADDRESS};\nmethod=manual"
-PORT = "master=bond0\nslave-type=bond\n[ethernet]\n"  # NetworkManager 1.42 knows no other words
+PORT = "master=bond0\nslave-type=bond\n[ethernet]\n"  # the only keys of NetworkManager 1.42
 DHCP = "an address from DHCP"
 WAYS = {
     "a NIC becomes a port of a bond": Way({"eth0": keyfile(zone="trusted")}, BOND, "br-bond0"),
@@ -126,13 +127,14 @@ WAYS = {
 
 @contextmanager
 def host_and_peer(generation: str) -> Iterator[tuple[Machine, Machine]]:
-    """A host with two NICs on one wire; its gateway is one also on VLAN 5 and for IPv6, and leases addresses."""
+    """Yield a host with two NICs on one wire, and its gateway, which is also on VLAN 5, has IPv6, and runs a DHCP
+    server."""
     with Wire() as wire:
         nics = [Nic(HOST_MAC, wire), Nic(SECOND_MAC, wire)]
         with two_machines(generation, nics, [Nic(PEER_MAC, wire)]) as (host, peer):
             neighbour.speak(peer, {"eth0": [f"{PEER6}/64"], "eth0.5": [f"{VLAN_PEER}/16"]})
             neighbour.serve_leases(peer, "eth0", "10.1.4.100", "10.1.4.200")
-            # As on EL: a bond without a stated MAC has its first port's, not one of udev's making
+            # As on EL: a bond without a configured MAC has that of its first port, not one that udev generates
             policy = "[Match]\nKind=bond\n[Link]\nMACAddressPolicy=none\n"
             host.put("/etc/systemd/network/98-default-mac-none.link", policy)
             host.run("udevadm control --reload")
@@ -141,9 +143,9 @@ def host_and_peer(generation: str) -> Iterator[tuple[Machine, Machine]]:
 
 
 def lay_out(host: Machine, peer: Machine, way: Way) -> Way:
-    """Make the machine what it is before this way: its profiles alone, up and reachable. The way with its address,
-    which may have come from DHCP."""
-    host.run("rm -rf /var/lib/kvmnet/open")  # what an earlier way could not undo is that way's failure
+    """Set the host up as this kind: only its connection profiles exist, it is up and reachable. Return the kind with
+    its address, which may come from DHCP."""
+    host.run("rm -rf /var/lib/kvmnet/open")  # an open transaction is a failure of the previous kind
     host.run(
         "nmcli -t -f UUID,TYPE connection show | grep -v :loopback | cut -d: -f1 |"
         " xargs -r nmcli --wait 30 connection delete",
@@ -164,5 +166,5 @@ def lay_out(host: Machine, peer: Machine, way: Way) -> Way:
 
 
 def whole(host: Machine) -> dict[str, Any]:
-    """The picture without the metrics, which NetworkManager counts anew."""
+    """Return the picture without route metrics, which NetworkManager chooses at each activation."""
     return picture.without_metrics(picture.whole(host))

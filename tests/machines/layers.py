@@ -1,4 +1,4 @@
-"""The read-only layers that lie over a machine's root, the upper one first."""
+"""The read-only layers above a machine's root, the uppermost first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running programs on the developer's machine, with an error that shows what they said."""
+"""Programs on this machine, with errors that contain their output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.machines.cache import LabError
 
 
 def call(argv: Sequence[str | Path], *, env: Optional[Mapping[str, str]] = None, cwd: Optional[Path] = None) -> str:
-    """Runs a program to its end and returns its stdout; a failure raises with the end of its output."""
+    """Run a program to its end and return its stdout. Raises with the end of its output if it fails."""
     done = subprocess.run(
         [str(word) for word in argv],
         env=env,
@@ -31,10 +31,10 @@ def call(argv: Sequence[str | Path], *, env: Optional[Mapping[str, str]] = None,
 
 
 def in_root(root: Path, script: str, *binds: tuple[Path, str]) -> str:
-    """Runs a shell script in the root by chroot, in a mount namespace of its own, its environment empty.
+    """Run a shell script in the root by chroot, in its own mount namespace and with an empty environment.
 
-    Each bind is (folder outside, path inside), seen writable by the script; it goes below /mnt or /opt, which are
-    throw-aways, as is /tmp.
+    Each bind is (folder outside, path inside), writable for the script; it goes below /mnt or /opt, which are
+    temporary, as is /tmp.
     """
     mounts = [f"mount -t tmpfs tmpfs {root}/{place}" for place in ("mnt", "opt", "tmp")]
     mounts += [f"mount -t proc proc {root}/proc", f"mount --rbind /dev {root}/dev"]
@@ -46,13 +46,13 @@ def in_root(root: Path, script: str, *binds: tuple[Path, str]) -> str:
 
 
 def apt_install(*packages: str) -> None:
-    """Installs Debian packages on this machine."""
+    """Install Debian packages on this machine."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     call(["apt-get", "update", "-q"], env=env)
     call(["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages], env=env)
 
 
 def c_compiler() -> None:
-    """See to it that this machine has `cc`."""
+    """Install `cc` on this machine if it is missing."""
     if not shutil.which("cc"):
         apt_install("gcc", "libc6-dev")

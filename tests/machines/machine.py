@@ -1,4 +1,4 @@
-"""A lab machine: a whole Linux in a process, with its own kernel, systemd, NetworkManager and disk."""
+"""A lab machine: a complete Linux system in a process, with its own kernel, systemd, NetworkManager and disk."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Job:
         return not self._request.answered.is_set()
 
     def wait(self, timeout: float = 60, *, check: bool = False) -> Result:
-        """The result at its end; CommandHangs when that does not come in time (the command is killed)."""
+        """Return the result at its end. Raises CommandHangs, and kills the command, if it does not end in time."""
         try:
             code = self._desk.result(self._request, timeout)["code"]
         except Silent:
@@ -87,14 +87,14 @@ class Job:
         return result
 
     def output(self) -> Result:
-        """What it has written so far (code -1 while it runs)."""
+        """Return what it has written so far (code -1 while it runs)."""
         if not self.running:
             return self.wait()
         self._desk.ask("show", job=self._request.number)
         return self._collected(-1)
 
     def stop(self, signum: int = signal.SIGTERM, *, timeout: float = 15) -> Result:
-        """A signal to all its processes; the result at its end."""
+        """Send a signal to all its processes, and return the result at its end."""
         if self.running:
             self._desk.ask("signal", job=self._request.number, signum=int(signum))
         return self._collected(self._desk.result(self._request, timeout)["code"])
@@ -105,10 +105,9 @@ class Job:
 
 
 class Machine:
-    """One machine. `boot` starts it, `run` works in it, `power_cut` is what it says; use it as a context manager.
-
-    With `disk` what it writes survives; without, every boot begins anew (and is a little quicker).
-    """
+    """One machine. `boot` starts it, `run` runs a command in it, `power_cut` ends it without a shutdown; use it as a
+    context manager. With `disk`, its files persist; without, every boot starts from the root, and is a little
+    quicker."""
 
     def __init__(
         self,
@@ -156,8 +155,8 @@ class Machine:
         return self._process is not None and self._process.poll() is None
 
     def boot(self, *, settle: bool = True, limit: float = BOOT_LIMIT, late: bool = False) -> Machine:
-        """Switches it on and waits for its agent; with `settle` also until systemd has nothing left to start. Where
-        its NICs are `late` the kernel finds none (see `plug_in`)."""
+        """Start it and wait for its agent; with `settle` also until systemd has nothing left to start. If its NICs
+        are `late`, the kernel finds none (see `plug_in`)."""
         if self.running:
             raise LabError(f"{self.name} is on already")
         began = time.monotonic()
@@ -196,7 +195,7 @@ class Machine:
         self._desk = Desk(desk, to_write[0], to_read[1], lambda: process.poll() is None)
 
     def power_off(self, *, timeout: float = 90) -> None:
-        """A clean shutdown; what does not end in time is cut, and that is an error."""
+        """Shut it down. If it does not end in time, it is killed, and that is an error."""
         if not self.running:
             return
         assert self._process is not None
@@ -209,22 +208,22 @@ class Machine:
             self.power_cut()
 
     def power_cut(self) -> None:
-        """As if the plug were pulled: SIGKILL to what holds the machine's pid namespace, so to all of it."""
+        """Cut the power: SIGKILL to the process of the machine's PID namespace, and so to all of it."""
         spawn.end(self._process)
         if self._desk is not None:
             self._desk.close()
             self._desk = None
 
     def plug_in(self, number: int = 0) -> None:
-        """One of its NICs comes that were late at its boot, as by a slow driver."""
+        """Add one of the NICs that were late at its boot, as a slow driver does."""
         self._ask_kernel("config", f"eth{number}=daemon,{self.nics[number].mac},unix,/mnt/wire{number}")
 
     def pull_out(self, number: int = 0) -> None:
-        """One of its NICs goes, of which nothing may be up."""
+        """Remove one of its NICs; it must be down."""
         self._ask_kernel("remove", f"eth{number}")
 
     def _ask_kernel(self, *words: str) -> None:
-        """By the kernel's own console, whose socket is in its root (see `enter`)."""
+        """Run a command of the kernel's own console; its socket is in the machine's root (see `enter`)."""
         assert self._process is not None
         pid = self._process.pid
         [kernel] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -246,7 +245,7 @@ class Machine:
     def start(
         self, command: Command, *, env: Optional[Mapping[str, str]] = None, stdin: Union[str, bytes, None] = None
     ) -> Job:
-        """Starts a command in the background."""
+        """Start a command in the background."""
         argv = ["/bin/bash", "-c", command] if isinstance(command, str) else list(command)
         given = stdin.encode() if isinstance(stdin, str) else stdin
         desk = self._on()
@@ -261,11 +260,11 @@ class Machine:
         env: Optional[Mapping[str, str]] = None,
         stdin: Union[str, bytes, None] = None,
     ) -> Result:
-        """Runs a command to its end. With `check` a failure raises; a hang always does."""
+        """Run a command to its end. With `check`, a failure raises; a hang always does."""
         return self.start(command, env=env, stdin=stdin).wait(timeout, check=check)
 
     def out(self, command: Command, *, timeout: float = 60) -> str:
-        """What a command prints, without the last line's end."""
+        """Return what a command prints, without the last line's end."""
         return self.run(command, timeout=timeout).stdout.rstrip("\n")
 
     def put(self, path: str, content: Union[str, bytes], mode: int = 0o644) -> None:
@@ -277,7 +276,7 @@ class Machine:
         return desk.read(desk.ask("get", path=path), "data")
 
     def until(self, command: Command, *, timeout: float = 30, every: float = 0.5) -> Result:
-        """Runs a command again and again until it succeeds."""
+        """Run a command again and again until it succeeds."""
         limit = time.monotonic() + timeout
         while not (result := self.run(command, check=False)):
             if time.monotonic() > limit:

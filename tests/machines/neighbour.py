@@ -1,4 +1,4 @@
-"""The peer as more than a gateway: the other end of VLANs, a DHCP server, a router that advertises itself."""
+"""The peer in other roles than a gateway: other end of VLANs, DHCP server, router that sends advertisements."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tests.machines.machine import Job, Machine
 
-#: Who says unasked which MAC an address has (gratuitous ARP, RFC 5944 4.6): a line of both each.
+#: Prints each address that is announced by gratuitous ARP (RFC 5944 4.6), with its MAC, a line each.
 _LISTEN = """import socket, sys
 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as wire:
     wire.bind((sys.argv[1], 0))
@@ -18,7 +18,7 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as w
 
 
 def speak(peer: Machine, addresses: Mapping[str, list[str]]) -> None:
-    """Give the peer addresses on its NICs and on VLANs over them (`eth0.5`), which are made."""
+    """Give the peer addresses on its NICs and on VLANs on them (`eth0.5`), which are created."""
     lines = []
     for name, given in addresses.items():
         base, _, tag = name.partition(".")
@@ -31,17 +31,17 @@ def speak(peer: Machine, addresses: Mapping[str, list[str]]) -> None:
 
 
 def listen(peer: Machine, interface: str) -> Job:
-    """Note what is announced by ARP on the wire of a NIC of the peer's, until it is stopped."""
+    """Record the ARP announcements on the wire of a NIC of the peer, until it is stopped."""
     return peer.start(["python3", "-I", "-c", _LISTEN, interface])
 
 
 def serve_leases(
     peer: Machine, interface: str, start: str, end: str, *, prefix: str = "", leases6: tuple[str, str] = ("", "")
 ) -> None:
-    """DHCP on an interface of the peer's, which is the router; with an IPv6 `prefix` (of 64 bits) it advertises that,
-    with `leases6` (first, last) it has addresses of its prefix for DHCPv6 as well.
+    """Run a DHCP server on an interface of the peer, which is the router.
 
-    A lease goes by the client's identity alone, so the same client gets the same address.
+    With an IPv6 `prefix` (64 bits) it advertises it; with `leases6` (first, last) it also has addresses of the prefix
+    for DHCPv6. A lease depends only on the client's identity, so the same client gets the same address.
     """
     options = [
         f"--interface={interface}",

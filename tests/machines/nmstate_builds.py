@@ -1,4 +1,5 @@
-"""nmstate, which Debian does not carry: its program, a layer of the machines' root, and its C library, by cargo."""
+"""nmstate, which Debian does not package: its program as a layer of the machines' root, and its C library, built
+with cargo."""
 
 from __future__ import annotations
 
@@ -13,27 +14,27 @@ from tests.machines import cache, local_programs
 
 NMSTATE = "2.2.62"
 EARLY = "2.2.24"
-"""That of EL 9.3, for what needs no running machine: the first that wants NetworkManager 1.40, as kvmnet does."""
+"""The version of EL 9.3, for tests without a machine: the first that needs NetworkManager 1.40, as kvmnet does."""
 OLDER = ("2.2.33", "2.2.54")
-"""Those of EL 9.4 and of EL 10: what `make contract-versions` asks besides."""
+"""The versions of EL 9.4 and EL 10, for `make contract-versions`."""
 CARGO = (1, 88)
 """The oldest cargo that builds this nmstate."""
 
 
 def layer() -> Path:
-    """A folder with usr/local/bin/nmstatectl in it."""
+    """Return a folder with usr/local/bin/nmstatectl in it."""
     return _built(NMSTATE, expect=280)
 
 
 def offline(version: str) -> Path:
-    """The program nmstatectl of a version, at least with what `gc` needs."""
+    """Return the program nmstatectl of a version; it has at least the command `gc`."""
     if version != EARLY:
         return program(version)
     return _built(version, 90, "--no-default-features", "--features", "gen_conf") / "usr/local/bin/nmstatectl"
 
 
 def program(version: str) -> Path:
-    """The whole program nmstatectl of a version."""
+    """Return the complete program nmstatectl of a version."""
     return _built(version, expect=280) / "usr/local/bin/nmstatectl"
 
 
@@ -49,7 +50,7 @@ nmstate-clib = "={NMSTATE}"
 
 
 def library() -> Path:
-    """nmstate's C library, under the name that the Python binding looks for."""
+    """Return nmstate's C library, with the name that the Python binding looks for."""
 
     def make(path: Path) -> None:
         project = path / "build"
@@ -77,19 +78,19 @@ def _built(version: str, expect: float, *features: str) -> Path:
 
 
 def _cargo(folder: Path, *words: str | Path) -> None:
-    """cargo in a folder, building into its subfolder `target`."""
+    """Run cargo in a folder; it builds into the subfolder `target`."""
     cargo = find_cargo() or _install_cargo()
     local_programs.c_compiler()
     env = {
         **os.environ,
-        "PATH": f"{cargo.parent}:{os.environ['PATH']}",  # so that cargo calls the rustc that lies beside it
+        "PATH": f"{cargo.parent}:{os.environ['PATH']}",  # so that cargo calls the rustc in its own folder
         "CARGO_TARGET_DIR": str(folder / "target"),
     }
     local_programs.call([cargo, *words], env=env, cwd=folder)
 
 
 def find_cargo() -> Optional[Path]:
-    """A cargo that is new enough: the one on the PATH, rustup's, or the one of Debian's package cargo-web."""
+    """Return a cargo that is new enough: the one on the PATH, that of rustup, or that of Debian's package cargo-web."""
     for place in (shutil.which("cargo"), Path.home() / ".cargo/bin/cargo", "/usr/bin/cargo"):
         if place and Path(place).exists():
             said = subprocess.run([place, "--version"], capture_output=True, text=True, check=False).stdout

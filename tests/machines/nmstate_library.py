@@ -1,4 +1,4 @@
-"""nmstate's library on a lab machine, so that kvmnet there works in its own process, as on EL."""
+"""nmstate's library on a lab machine, so that kvmnet works without its program there, as on EL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STAND_IN = Path(__file__).parent.parent / "contract/libnmstate_stand_in.py"
 
 
 def install(host: Machine) -> None:
-    """The binding where the system has it; else the library and the stand-in for the binding alone."""
+    """Install the library and the stand-in for its Python binding, unless the system has the binding."""
     if host.run(["/opt/kvmnet/bin/python", "-c", "import libnmstate"], check=False).code == 0:
         return
     host.put(LIBRARY, nmstate_builds.library().read_bytes(), mode=0o755)
@@ -21,10 +21,10 @@ def install(host: Machine) -> None:
 
 
 def remove(host: Machine) -> None:
-    """What `install` put there."""
+    """Remove what `install` has installed."""
     host.run(f"rm -f {LIBRARY} {packages(host)}/libnmstate.py")
 
 
 def packages(host: Machine) -> str:
-    """Where kvmnet's Python has its packages."""
+    """Return the folder of the packages of kvmnet's Python."""
     return host.out("echo /opt/kvmnet/lib/python3*/site-packages")

@@ -1,4 +1,4 @@
-"""How long a machine is away, as its peer sees it: pings at ten a second, and new TCP connections at five a second."""
+"""How long a machine is unreachable for its peer: ten pings a second, and five new TCP connections a second."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ while True:
 
 @dataclass
 class Pings:
-    """What a ping in the background saw; complete when its block has ended."""
+    """The result of a ping in the background; complete when its block has ended."""
 
     sent: int = 0
     answered: set[int] = field(default_factory=set)
@@ -52,14 +52,14 @@ class Pings:
 
     @property
     def longest(self) -> float:
-        """The longest time without an answer, in seconds: to a tenth, as the pings go."""
+        """The longest time without a reply, in seconds, to a tenth: the interval of the pings."""
         there = sorted({0, *self.answered, self.sent + 1})
         return max(after - before - 1 for before, after in zip(there, there[1:])) * PING_EVERY
 
 
 @dataclass
 class Connections:
-    """Attempts of new inbound connections, each with its time, whether it was answered, and why not."""
+    """Attempts of new inbound connections: the time of each, whether it was answered, and why not."""
 
     attempts: list[dict[str, object]] = field(default_factory=list)
 
@@ -70,7 +70,7 @@ class Connections:
 
 @contextmanager
 def pings(peer: Machine, address: str = HOST_ADDRESS, *, lead: float = 1.0) -> Iterator[Pings]:
-    """Pings during the block, `lead` seconds before it and after it."""
+    """Ping during the block, `lead` seconds before it and after it."""
     seen = Pings()
     job = peer.start(["ping", "-n", "-i", str(PING_EVERY), "-W", "1", address])
     time.sleep(lead)
@@ -90,7 +90,7 @@ def pings(peer: Machine, address: str = HOST_ADDRESS, *, lead: float = 1.0) -> I
 def connections(
     peer: Machine, address: str = HOST_ADDRESS, port: int = ECHO_PORT, *, every: float = 0.2
 ) -> Iterator[Connections]:
-    """New connections from the peer during the block: only these prove that a machine can be reached."""
+    """Open new connections from the peer during the block: only these show that a machine can be reached."""
     seen = Connections()
     job = peer.start(["/usr/bin/python3", "-c", _PROBE, address, str(port), str(every)])
     _first_line(job)
@@ -102,7 +102,7 @@ def connections(
 
 
 def lost_during(peer: Machine, action: Callable[[], T], address: str = HOST_ADDRESS) -> tuple[int, T]:
-    """How many of ten pings a second were lost while the action ran, and what it returned."""
+    """Return how many of ten pings a second were lost while the action ran, and its result."""
     with pings(peer, address) as seen:
         result = action()
     assert seen.received, f"no ping at all was answered: {seen}"
@@ -110,13 +110,13 @@ def lost_during(peer: Machine, action: Callable[[], T], address: str = HOST_ADDR
 
 
 def reachable(peer: Machine, address: str = HOST_ADDRESS, port: int = ECHO_PORT, *, timeout: float = 2) -> bool:
-    """Whether one new connection is answered now."""
+    """Return whether one new connection is answered now."""
     script = f"import socket; assert socket.create_connection(({address!r}, {port}), {timeout}).recv(1)"
     return peer.run(["/usr/bin/python3", "-c", script], check=False).code == 0
 
 
 def by_hand(host: Machine, verb: str) -> None:
-    """The seed's whole change with the tools a person has (`do`), or its undo (`undo`): what kvmnet is measured by."""
+    """Run the example's change with ordinary commands (`do`), or revert it (`undo`): kvmnet is compared with it."""
     host.put("/root/by_hand.sh", BY_HAND.read_bytes(), mode=0o755)
     host.run(["/root/by_hand.sh", verb], timeout=180)
 

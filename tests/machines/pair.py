@@ -1,7 +1,7 @@
-"""A host and its peer that stay on: python3 -m tests.machines.pair up GENERATION, then run, cut, boot, down.
+"""A host and its peer that keep running: python3 -m tests.machines.pair up GENERATION, then run, cut, boot, down.
 
-A background process holds the machines and listens on a Unix socket in --dir; every other verb is a call to it, so
-that each can come from another shell. `--dir` names the pair (default: KVMNET_PAIR_DIR): two pairs need two folders.
+A background process has the machines and listens on a Unix socket in --dir. Every other command calls it, so each can
+come from another shell. `--dir` (default: KVMNET_PAIR_DIR) selects the pair: two pairs need two folders.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ IDLE_LIMIT = 4 * 3600
 
 
 class Pair:
-    """What the background process does, one method a verb."""
+    """The background process; each command is a method."""
 
     def __init__(self, generation: str, firewall: bool, bare: bool, guests: bool) -> None:
         self.wire = Wire()
@@ -85,7 +85,8 @@ class Pair:
 
 
 def _layers(generation: str) -> list[Path]:
-    """A checkout in the middle of an edit may not build: the machines come up all the same, `install` follows later."""
+    """Return the layers of the machines. If the checkout cannot be built now, they start without kvmnet; run
+    `install` later."""
     try:
         return layers.all_of(generation)
     except LabError as error:
@@ -138,7 +139,7 @@ def ask(folder: Path, verb: str, **fields: Any) -> int:
 
 
 def shell(folder: Path, machine: str) -> int:
-    """Runs each line of the standard input on a machine, in /root; the exit code of the last one."""
+    """Run each line of the standard input on a machine, in /root; return the exit code of the last one."""
     code = 0
     while True:
         try:
@@ -149,7 +150,7 @@ def shell(folder: Path, machine: str) -> int:
 
 
 def up(folder: Path, words: list[str]) -> int:
-    """Starts the background process and waits until both machines run."""
+    """Start the background process and wait until both machines run."""
     if (folder / "socket").exists():
         raise LabError(f"a pair is up in {folder} (or its socket is left from a killed one: remove it)")
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a machine is, read from its kernel and its files by other means than kvmnet's own."""
+"""The state of a machine (its picture), read from its kernel and its files without kvmnet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.machines.machine import Machine
 
 _WHOLE = r"""
 import glob, hashlib, json, os, re, stat, subprocess
-def said(*argv):
+def stdout_of(*argv):
     return subprocess.run(argv, capture_output=True, text=True).stdout
 def label(path):
     try:
@@ -35,31 +35,32 @@ manager = ["org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager", 
 dns = ["busctl", "--json=short", "get-property", "org.freedesktop.NetworkManager",
        "/org/freedesktop/NetworkManager/DnsManager", "org.freedesktop.NetworkManager.DnsManager", "Configuration"]
 print(json.dumps({
-    "links": json.loads(said("ip", "-d", "-j", "link", "show")),
+    "links": json.loads(stdout_of("ip", "-d", "-j", "link", "show")),
     "addresses": {e["ifname"]: sorted(a["local"] + "/" + str(a["prefixlen"])
                                       for a in e["addr_info"] if a.get("scope") == "global")
-                  for e in json.loads(said("ip", "-j", "address", "show")) if "ifname" in e},
-    "routes": sorted(line.strip() for line in (said("ip", "route", "show") + said("ip", "-6", "route")).splitlines()),
-    "zones": {zone: sorted(held["interfaces"]) for zone, held in json.loads(said(*firewall))["data"][0].items()}
-             if "\nactive" in "\n" + said("systemctl", "is-active", "firewalld") else None,
-    "dns": json.loads(said(*dns) or '{"data": null}')["data"],
+                  for e in json.loads(stdout_of("ip", "-j", "address", "show")) if "ifname" in e},
+    "routes": sorted(line.strip() for family in ("-4", "-6")
+                     for line in stdout_of("ip", family, "route", "show").splitlines()),
+    "zones": {zone: sorted(held["interfaces"]) for zone, held in json.loads(stdout_of(*firewall))["data"][0].items()}
+             if "\nactive" in "\n" + stdout_of("systemctl", "is-active", "firewalld") else None,
+    "dns": json.loads(stdout_of(*dns) or '{"data": null}')["data"],
     "resolv.conf": [line for line in open("/etc/resolv.conf").read().splitlines() if line and line[0] not in "#;"]
                    if os.path.exists("/etc/resolv.conf") else None,
     "files": files,
-    "settings": settings,  # the same without NetworkManager's note of when a profile was used last
-    # lo's is made anew at each boot
-    "profiles": sorted(line for line in said("nmcli", "-t", "-f", "UUID,NAME,DEVICE,FILENAME", "connection",
+    "settings": settings,  # the same without the time at which NetworkManager last used a profile
+    # the profile of lo is recreated at each boot
+    "profiles": sorted(line for line in stdout_of("nmcli", "-t", "-f", "UUID,NAME,DEVICE,FILENAME", "connection",
                                              "show").splitlines() if ":lo:lo:" not in line),
-    "checkpoints": said("busctl", "get-property", *manager, "Checkpoints"),
+    "checkpoints": stdout_of("busctl", "get-property", *manager, "Checkpoints"),
     "hostname": [os.uname().nodename, open("/etc/hostname").read() if os.path.exists("/etc/hostname") else None],
     "open": os.path.exists("/var/lib/kvmnet/open"),
 }))
 """
 
 
-#: Of a link, what it is set to: all of it that a person or a program sets by purpose.
+#: The settings of a link: what an administrator or a program sets.
 SET = ("link", "master", "address", "mtu", "txqlen", "promiscuity", "allmulti", "group", "inet6_addr_gen_mode")
-#: What a bond, a bridge or a port does or counts, or makes up by itself (its number, its neighbours' views).
+#: The state and counters of a bond, a bridge or a port, and values that they choose (numbers, what neighbours report).
 DOINGS = {
     "bond": ("active_slave", "ad_info"),
     "bridge": (
@@ -79,7 +80,7 @@ DOINGS = {
 
 
 def links(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What `ip -d -j link` shows, by name, less counters, indices and what changes by itself."""
+    """Return what `ip -d -j link` shows, by name, without counters, indices and values that change by themselves."""
     found = {}
     for row in rows:
         about = row.get("linkinfo", {})
@@ -88,7 +89,7 @@ def links(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             "kind": kind or row["link_type"],
             "altnames": sorted(row.get("altnames", [])),
             "flags": sorted(f for f in row["flags"] if f in ("UP", "PROMISC", "ALLMULTI", "NOARP")),
-            # of a bond's ports the active one is as promiscuous as the bond
+            # the active port of a bond is as promiscuous as the bond
             **{key: row.get(key) for key in SET if not (port_of == "bond" and key in ("promiscuity", "allmulti"))},
             "options": _less(about.get("info_data", {}), (*DOINGS.get(str(kind), ()), *_idle(about))),
             "port of": port_of,
@@ -98,7 +99,8 @@ def links(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _idle(about: dict[str, Any]) -> tuple[str, ...]:
-    """A bond's ARP targets mean nothing without an interval: NetworkManager's rollback leaves them."""
+    """Return the settings of a bond that have no effect: ARP targets without an interval, which NetworkManager's
+    rollback leaves."""
     return () if about.get("info_data", {}).get("arp_interval") else ("arp_ip_target",)
 
 
@@ -107,7 +109,7 @@ def _less(held: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def name_servers(rows: Optional[list[dict[str, Any]]]) -> Optional[list[dict[str, Any]]]:
-    """What NetworkManager's DnsManager has from each interface; None when it does not answer."""
+    """Return what NetworkManager's DnsManager has from each interface; None if it does not answer."""
     if rows is None:
         return None
     plain = [{key: held["data"] for key, held in row.items()} for row in rows]
@@ -115,7 +117,7 @@ def name_servers(rows: Optional[list[dict[str, Any]]]) -> Optional[list[dict[str
 
 
 def differences(now: dict[str, Any], wanted: dict[str, Any], parts: Iterable[str]) -> list[str]:
-    """How one picture differs from another, a line a part, or a line an entry of one that has names."""
+    """Return how one picture differs from another: one line for a part, or for an entry of a part with names."""
     found = []
     for part in parts:
         is_now, was = now[part], wanted[part]
@@ -131,18 +133,18 @@ def differences(now: dict[str, Any], wanted: dict[str, Any], parts: Iterable[str
 
 
 def link(machine: Machine, name: str) -> dict[str, Any]:
-    """One link with all that the kernel says of it."""
+    """Return one link with everything that the kernel shows of it."""
     found: dict[str, Any] = json.loads(machine.out(f"ip -d -j link show dev {name}"))[0]
     return found
 
 
 def addresses(machine: Machine, name: str) -> list[str]:
-    """The global addresses of a link, with their prefix lengths."""
+    """Return the global addresses of a link, with their prefix lengths."""
     return all_addresses(machine)[name]
 
 
 def all_addresses(machine: Machine) -> dict[str, list[str]]:
-    """The same for every link."""
+    """Return the global addresses of every link."""
     return {
         entry["ifname"]: [f"{a['local']}/{a['prefixlen']}" for a in entry["addr_info"] if a.get("scope") == "global"]
         for entry in json.loads(machine.out("ip -j address show"))
@@ -151,28 +153,29 @@ def all_addresses(machine: Machine) -> dict[str, list[str]]:
 
 
 def default_routes(machine: Machine) -> list[tuple[str, str, int]]:
-    """(gateway, device, metric) of each IPv4 default route."""
+    """Return (gateway, device, metric) of each IPv4 default route."""
     return [(r["gateway"], r["dev"], r.get("metric", 0)) for r in json.loads(machine.out("ip -j route show default"))]
 
 
 def whole(machine: Machine) -> dict[str, Any]:
-    """All that must be the same again after an undo: links with what they are set to, addresses, routes, zones, name
-    servers, profiles and .link files with mode, owner, label and bytes, checkpoints, open transactions."""
+    """Return everything that must be the same after a rollback: links with their settings, addresses, routes, zones,
+    name servers, connection profiles and .link files with mode, owner, label and bytes, checkpoints, open
+    transactions."""
     found = made_of(json.loads(machine.out(["/usr/bin/python3", "-I", "-c", _WHOLE])))
     assert found["links"] and found["profiles"] and found["files"], found
     return found
 
 
 def made_of(reading: dict[str, Any]) -> dict[str, Any]:
-    """A picture, of what was read on the machine."""
+    """Return the picture of what was read on the machine."""
     dns = name_servers(reading["dns"])
     servers = sorted({server for row in dns or () for server in row.get("nameservers", ())})
     return {**reading, "links": links(reading["links"]), "dns": dns, "servers": servers}
 
 
 def without_metrics(seen: dict[str, Any]) -> dict[str, Any]:
-    """A picture less the routes' metrics: NetworkManager counts them up in the order in which devices come up, where no
-    profile states one."""
+    """Return a picture without the routes' metrics: if the profile sets none, NetworkManager chooses them in the
+    order in which devices are activated."""
     return {**seen, "routes": sorted(re.sub(r" metric \d+", "", route) for route in seen["routes"])}
 
 

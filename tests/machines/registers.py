@@ -1,4 +1,4 @@
-"""What lets the machines' kernels run on a processor that is newer than they are (see registers.c)."""
+"""A library with which the machines' kernels run on a processor that is newer than they are (see registers.c)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SOURCE = Path(__file__).with_suffix(".c")
 
 
 def library() -> Path:
-    """A shared library to load before the kernel, which is a program like others."""
+    """Return the shared library to load before the kernel, which is an ordinary program here."""
 
     def make(path: Path) -> None:
         local_programs.c_compiler()

@@ -1,4 +1,4 @@
-"""The roots that lab machines boot from: whole Debian systems in folders, kernel included, made by mmdebstrap."""
+"""The roots that lab machines boot from: complete Debian systems in folders, with a kernel, made by mmdebstrap."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ rm -rf /var/cache/apt/* /var/lib/apt/lists/* /usr/share/doc/* /usr/share/man/* /
 
 
 def root(suite: str, variant: str = "plain") -> Path:
-    """The root of a generation, built when the cache does not have it."""
+    """Return the root of a generation; it is built if the cache does not have it."""
     packages = BASE + VARIANTS[variant]
     name = f"root-{suite}-{variant}-{cache.key(suite, *sorted(packages), RECIPE)}"
 
@@ -61,7 +61,7 @@ def root(suite: str, variant: str = "plain") -> Path:
 
 
 def mirror(apt: Path = Path("/etc/apt")) -> str:
-    """Where this machine's own apt gets Debian from, so that proxies and local mirrors keep working."""
+    """Return the Debian mirror of this machine's own apt, so that proxies and local mirrors keep working."""
     for uri, suite in _sources(apt):
         if not re.search(r"security|updates|backports", f"{suite} {uri}"):
             return uri
@@ -69,7 +69,7 @@ def mirror(apt: Path = Path("/etc/apt")) -> str:
 
 
 def _sources(apt: Path) -> list[tuple[str, str]]:
-    """Every (address, suite) of the apt sources, in both of their formats."""
+    """Yield every (address, suite) of the apt sources, in both of their formats."""
     found = []
     single = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*.list"))]
     for file in filter(Path.is_file, single):

@@ -1,4 +1,4 @@
-"""Temporary folders that hold a machine or a wire, and the removal of those whose owner was killed."""
+"""Temporary folders of machines and wires, and the removal of those whose process was killed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _locks: dict[Path, int] = {}
 
 
 def make(kind: str) -> Path:
-    """A new folder, ours as long as this process lives: its lock says so to others, whatever pid they see us by."""
+    """Create a folder that belongs to this process as long as it lives. A lock shows this to other processes, also
+    to those in another PID namespace."""
     _sweep()
     path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-"))
     _locks[path] = os.open(path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""The machines of the manual section the project began with: a host before kvmnet, and its gateway as the peer."""
+"""The example host before kvmnet, and its gateway as the peer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PEER_MAC, PEER_ADDRESS = "00:14:4f:80:ee:01", "10.1.1.1"
 PROFILE = "/etc/NetworkManager/system-connections/eth0.nmconnection"
 UUID = "5f8e1a0c-3f6e-4a53-9d1b-2f0c6a8f7e10"
 ECHO_PORT = 7007
-"""What the peer opens new connections to: a small TCP service of the host, started at boot."""
+"""The port of a small TCP service of the host, started at boot, to which the peer opens new connections."""
 
 _KEYFILE = """[connection]
 id={name}
@@ -74,7 +74,7 @@ def keyfile(
     uuid: str = UUID,
     ipv6: str = "auto",
 ) -> str:
-    """A profile as an installer leaves it: bound to the NIC's name."""
+    """Return a connection profile as an installer leaves it: bound to the NIC's name."""
     return _KEYFILE.format(
         name=name,
         uuid=uuid,
@@ -94,10 +94,8 @@ def seed_host(
     sshd: bool = False,
     profile: Optional[str] = None,
 ) -> Machine:
-    """Puts a machine that runs into the state before kvmnet and waits until its address is there.
-
-    With `default_zone`, firewalld runs (now and after each boot) with that default; `zone` is the profile's own.
-    """
+    """Put a running machine into the state before kvmnet and wait until its address exists. With `default_zone`,
+    firewalld runs (now and after each boot) with that default; `zone` is that of the connection profile."""
     units = ["lab-answer.service"]
     machine.put("/usr/local/lib/lab-answer.py", _ANSWER)
     machine.put("/etc/systemd/system/lab-answer.service", _SERVICE)
@@ -115,12 +113,12 @@ def seed_host(
 
 
 def peer_machine(generation: str, wire: Wire) -> Machine:
-    """A machine that will be the host's gateway; it is quick and forgets all at power off. See `seed_peer`."""
+    """Return a machine for the host's gateway; it boots quickly and keeps no files. See `seed_peer`."""
     return Machine(generation, "peer", [Nic(PEER_MAC, wire)], disk=False)
 
 
 def seed_peer(machine: Machine) -> Machine:
-    """Plain addresses, without NetworkManager: nothing here may depend on what is tested."""
+    """Set the addresses of the peer without NetworkManager: it must not depend on what is tested."""
     machine.run("systemctl disable --now NetworkManager", check=False)
     machine.run(f"ip address add {PEER_ADDRESS}/16 dev eth0 && ip link set eth0 up")
     return machine
@@ -130,9 +128,12 @@ def seed_peer(machine: Machine) -> Machine:
 def two_machines(
     generation: str, nics: Sequence[Nic], doors: Sequence[Nic], **options: Any
 ) -> Iterator[tuple[Machine, Machine]]:
-    """A host with these NICs, without a profile yet (see `seed_host`), and its gateway with the NICs `doors`, booted at
-    the same time. A host of several NICs answers ARP for an address by the NIC that has it alone: they may be on one
-    wire. `options` are the host's (see Machine)."""
+    """Yield a host with these NICs, without a connection profile (see `seed_host`), and its gateway with the NICs
+    `doors`, booted at the same time.
+
+    Each NIC of the host answers ARP only for its own addresses, so several may be on one wire. `options` are the host's
+    (see Machine).
+    """
     host = Machine(generation, "host", nics, layers=layers.all_of(generation), **options)
     peer = Machine(generation, "peer", doors, disk=False)
     try:
@@ -150,6 +151,6 @@ def two_machines(
 
 @contextmanager
 def host_and_peer(generation: str, wire: Wire, **options: Any) -> Iterator[tuple[Machine, Machine]]:
-    """The same with one NIC each, on one wire."""
+    """Yield a host and its gateway with one NIC each, on one wire."""
     with two_machines(generation, [Nic(HOST_MAC, wire)], [Nic(PEER_MAC, wire)], **options) as machines:
         yield machines

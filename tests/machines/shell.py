@@ -1,4 +1,5 @@
-"""python3 -m tests.machines.shell GENERATION [-- COMMAND…]: one machine for one command, or for a session typed in."""
+"""python3 -m tests.machines.shell GENERATION [-- COMMAND…]: a machine for one command, or for an interactive
+session."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Run lab tests on both generations at once, a pytest for each: python -m tests.machines.side_by_side PATH...
+"""Run lab tests on both generations at once, with a pytest for each: python -m tests.machines.side_by_side PATH...
 
-A generation's machines wait for each other most of the time, so two of them on two cores take little longer than one.
-Each line is told as it comes, with its generation before it.
+Machines wait most of the time, so two generations on two cores take little longer than one. Each line is printed at
+once, with its generation before it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PASSED = 0
 
 
 def run(generation: str, arguments: list[str]) -> int:
-    """One generation's tests; the exit code of its pytest."""
+    """Run the tests of one generation; return the exit code of its pytest."""
     command = [sys.executable, "-u", "-m", "pytest", "-vv", "--no-header", "--generation", generation, *arguments]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)

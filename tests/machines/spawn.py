@@ -37,7 +37,7 @@ def spawn(
 
 
 def end(process: Optional[subprocess.Popen[bytes]]) -> None:
-    """SIGKILL, and wait until it is gone."""
+    """Send SIGKILL, and wait until the process has ended."""
     if process is not None and process.poll() is None:
         process.kill()
         process.wait()

@@ -1,4 +1,4 @@
-"""Root on the peer comes to the host by SSH, as the operator does."""
+"""SSH connections of root from the peer to the host, like those of an operator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ OPTIONS = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLev
 
 
 def way_in(host: Machine, peer: Machine, address: str = HOST_ADDRESS) -> str:
-    """The command by which root on the peer comes to the host; its connections may be shared (-M, -O exit)."""
+    """Return the command with which root on the peer connects to the host; its connections may be shared (-M, -O
+    exit)."""
     host.run("systemctl start ssh")
     peer.run("test -e /root/.ssh/id_ed25519 || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519")
     host.run("mkdir -p -m 700 /root/.ssh")
@@ -18,5 +19,5 @@ def way_in(host: Machine, peer: Machine, address: str = HOST_ADDRESS) -> str:
 
 
 def anew(command: str) -> str:
-    """The same over a connection of its own."""
+    """Return the same command with a new connection."""
     return command.replace("-S /run/shared", "-S none")

@@ -1,4 +1,4 @@
-"""What stands for a guest without libvirt: a network namespace behind a tap, as a qemu process would hold it."""
+"""A replacement for a guest without libvirt: a network namespace behind a tap, which a process holds like qemu."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ while True:
 
 @contextmanager
 def guest(machine: Machine, tap: str, bridge: str, address: str) -> Iterator[None]:
-    """A guest with this address (and prefix length) on a bridge, until the block ends: then its tap goes."""
+    """Run a guest with this address (and prefix length) on a bridge during the block; at its end the tap is removed."""
     job = machine.start(["/usr/bin/python3", "-c", _WIRE, tap, bridge, address])
     try:
         machine.until(f"ip -n {tap} -o address show | grep -q {address}", timeout=20, every=0.2)

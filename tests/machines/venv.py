@@ -1,6 +1,8 @@
-"""kvmnet in /opt/kvmnet, as an administrator would install it: its wheel in a virtual environment, by the machine's
-own Python. Made outside, where it is quick, and kept as a read-only layer of the root, so that a test may delete or
-break it without changing anything for the next one. Machines have no internet; what pip needs is fetched outside.
+"""kvmnet in /opt/kvmnet, as an administrator would install it: its wheel in a virtual environment of the machine's
+own Python.
+
+It is made outside, where it is quick, and is a read-only layer of the root, so a test may delete or change it without
+an effect on the next one. Machines have no internet; pip downloads outside.
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ WEEK = 7 * 24 * 3600
 
 
 def layer(generation: str) -> Path:
-    """A folder with opt/kvmnet and usr/local/bin/kvmnet, of the checkout as it is now."""
+    """Return a folder with opt/kvmnet and usr/local/bin/kvmnet, of the current checkout."""
     below, wheel = dependencies(generation), build_wheel()
     name = f"kvmnet-{generation}-{cache.key(below.name, wheel.parent.name)}"
 
     def make(path: Path) -> None:
-        # Hard links: nobody writes to a file of a layer, and pip only adds
+        # Hard links: files of a layer are never changed, and pip only adds some
         local_programs.call(["cp", "-al", f"{below}/.", path])
         binds = [(path / "opt/kvmnet", "/opt/kvmnet"), (wheel.parent, "/mnt/wheel"), (_pip(), "/mnt/pip")]
         local_programs.in_root(roots.root(generation), f"{PIP} --no-deps /mnt/wheel/{wheel.name}", *binds)
@@ -41,7 +43,7 @@ PIP = "PYTHONPATH=/mnt/pip /opt/kvmnet/bin/python -m pip install --quiet --no-in
 
 
 def dependencies(generation: str) -> Path:
-    """A folder with opt/kvmnet: the virtual environment with what kvmnet depends on, not kvmnet itself."""
+    """Return a folder with opt/kvmnet: the virtual environment with kvmnet's dependencies, without kvmnet."""
     wanted: list[str] = _project()["project"]["dependencies"]
     root = roots.root(generation)
     name = f"dependencies-{generation}-{cache.key(root.parent.name, *sorted(wanted))}"
@@ -58,7 +60,7 @@ def dependencies(generation: str) -> Path:
 
 
 def build_wheel() -> Path:
-    """The wheel of the checkout, built again only when something in it changed."""
+    """Return the wheel of the checkout; it is built only if something in it has changed."""
     sums = hashlib.sha256()
     for file in _sources():
         sums.update(f"{file.relative_to(CHECKOUT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
@@ -74,7 +76,7 @@ def build_wheel() -> Path:
 
 
 def refresh(machine: Machine) -> None:
-    """Puts the checkout's kvmnet over the one in a machine that runs."""
+    """Install the checkout's kvmnet over the one in a running machine."""
     tree = layer(machine.generation)
     archive = machine.folder / "kvmnet.tar"
     local_programs.call(["tar", "-C", tree, "-cf", archive, "opt/kvmnet", "usr/local/bin/kvmnet"])
@@ -99,7 +101,7 @@ def _sources() -> Iterator[Path]:
 
 
 def _builder() -> Path:
-    """A virtual environment of this machine with a pip of today and what builds the wheel."""
+    """Return a virtual environment of this machine with a current pip and the tools that build the wheel."""
     requires: list[str] = _project()["build-system"]["requires"]
 
     def make(path: Path) -> None:
@@ -116,13 +118,13 @@ def _builder() -> Path:
 
 
 def _pip() -> Path:
-    """The folder with the package pip (pure Python: any version runs it)."""
+    """Return the folder of the package pip (pure Python: any version runs it)."""
     return next(_builder().glob("lib/python3*/site-packages"))
 
 
 def _root_pip(root: Path, *words: str) -> None:
-    """pip by the root's Python but in this machine's file system, with its pip settings, certificates and network:
-    only that Python knows which wheels fit. Its own loader starts it, since its C library may be newer than ours."""
+    """Run pip with the root's Python in this machine's file system, with its pip settings, certificates and network:
+    only that Python selects the right wheels. Its own loader starts it, because its C library may be newer."""
     library = next((root / "usr/lib").glob("*-linux-gnu"))
     loader = next(library.glob("ld-linux-*.so.*"))
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

@@ -1,4 +1,4 @@
-"""A wire: an Ethernet switch in a process, that the NICs of several machines are plugged into."""
+"""A wire: an Ethernet switch in a process, to which NICs of several machines are connected."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.machines.cache import LabError
 
 
 class Wire:
-    """Machines on the same wire see each other. It drops frames over 1514 bytes: a tagged interface needs an MTU of
-    1496 or less here."""
+    """Machines on the same wire can communicate. It drops frames over 1514 bytes: a tagged interface needs an MTU of
+    1496 or less."""
 
     def __init__(self) -> None:
         self.folder = scratch.make("wire")

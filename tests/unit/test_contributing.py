@@ -37,7 +37,7 @@ def test_the_example_of_a_check_works(tmp_path: Path) -> None:
         "                                                  ^\n",
         encoding="utf-8",
     )
-    tests = ["tests/golden", "tests/unit/test_generated.py", "-k", "reserved or mutator or mistake"]
+    tests = ["tests/golden", "tests/unit/helpers/test_generated.py", "-k", "reserved or mutator or mistake"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-vv", *tests],
         cwd=tmp_path,

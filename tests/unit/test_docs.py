@@ -100,7 +100,7 @@ def written_by_hand(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name)
-def test_words_are_plain(path: Path) -> None:
+def test_documents_are_in_plain_words(path: Path) -> None:
     lines = prose(written_by_hand(path)).splitlines()
     findings = [
         f"{name(path)}:{number}: {finding.match!r}, write: {finding.instead}"

@@ -288,7 +288,7 @@ def test_the_hook_never_fails_for_a_running_guest(
     assert call("release", "<domain/>", monkeypatch) == 0
 
 
-def test_a_device_that_left_the_definition_is_kept_for_guests_that_use_it(
+def test_a_device_removed_from_the_definition_is_kept_for_guests_that_use_it(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     call("prepare", domain("one", "peth0.2"), monkeypatch)
@@ -334,7 +334,7 @@ def test_reconcile_keeps_the_device_of_a_guest_that_is_starting(
     assert reconcile() == ["removed peth0.2"]
 
 
-def test_reconcile_forgets_a_guest_whose_libvirt_ended_during_the_start(
+def test_reconcile_forgets_a_guest_if_libvirt_ended_during_its_start(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "getppid", lambda: 2**22 + 1)  # no such process

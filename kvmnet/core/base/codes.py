@@ -53,10 +53,10 @@ register(
     "KVN002",
     "not valid YAML",
     """
-    The file is not UTF-8 text, is not YAML, or uses a YAML feature that definitions do not support: several documents
-    in one file, tags such as !!python/object, or keys that are lists. The position shown is where the parser stopped.
-    The error is at this position or shortly before it. Common causes are a tab, a colon without a space after it, an
-    unclosed quote or bracket, and a list item with wrong indentation.
+    The file is not UTF-8 text or not YAML, or it uses a YAML feature that definitions do not support. These are
+    several documents in one file, tags such as !!python/object, and keys that are lists. The position shown is where
+    the parser stopped. The error is at this position or shortly before it. Common causes are a tab, a colon without a
+    space after it, an unclosed quote or bracket, and a list item with wrong indentation.
     """,
 )
 register(
@@ -72,17 +72,17 @@ register(
     "nesting, size or aliases exceed the limits",
     """
     The file is nested too deeply, has too many values, or its aliases expand to too many values. An alias must not be
-    inside the value that it refers to. A usual definition is about seven levels deep and has some thousand values;
-    one with ten thousand hosts has some hundred thousand. Reduce the nesting, or use groups instead of copies.
+    inside the value that it refers to. A typical definition has about seven levels and a few thousand values. The
+    limits allow definitions with ten thousand hosts. Reduce the nesting, or use groups instead of copies.
     """,
 )
 register(
     "KVN005",
     "value defined in two files",
     """
-    kvmnet merges the files of a folder: mappings are combined, so networks may be in one file and hosts in another.
-    A value or list can be defined in one file only, because no file has precedence over another. Remove one of the
-    two.
+    kvmnet merges the files of a folder: mappings are combined, so networks may be in one file and hosts in another. A
+    value or list can be defined in one file only, because no file has precedence over another. Remove one of the two
+    definitions.
     """,
 )
 register(
@@ -105,9 +105,9 @@ register(
     "KVN012",
     "value of the wrong type",
     """
-    The value has another type than the schema requires: a list instead of a string, a string instead of a number, or
-    no value at all. Numbers are decimal digits and booleans are true or false, both without quotes. yes, no, on, off,
-    0x10 and 1_000 are strings.
+    The value does not have the type that the schema requires. It is, for example, a list instead of a string, a string
+    instead of a number, or empty. Numbers are decimal digits and booleans are true or false, both without quotes. yes,
+    no, on, off, 0x10 and 1_000 are strings.
     """,
 )
 register(
@@ -123,17 +123,17 @@ register(
     "KVN190",
     "silence entry without a warning",
     """
-    An entry in `silence` suppresses warnings about the network, group, host, interface, guest or route that contains
-    it, or about the whole definition. There is no warning with this code here. Remove the entry, or it may hide a
-    future warning. A warning about a setting that hosts inherit from a group is reported in the group: put its entry
-    there.
+    An entry in `silence` suppresses warnings about the part of the definition that contains it: a network, group,
+    host, interface, guest or route, or the whole definition. This part has no warning with this code. Remove the
+    entry, or it may hide a future warning. A warning about a setting that hosts inherit from a group is reported for
+    the group: put the entry into the group.
     """,
 )
 register(
     "KVN191",
     "silence entry for something that is not a warning",
     """
-    `silence` can suppress warnings only. An error means that the definition would not work on some host: fix it and
-    remove the entry. `kvmnet explain` lists all codes.
+    `silence` can suppress warnings only. An error must be fixed, because the definition would not work on some host.
+    Fix the error and remove the entry. `kvmnet explain` lists all codes.
     """,
 )

@@ -38,10 +38,10 @@ class Refused(KvmnetError):
         code: Optional[str] = None,
         *,
         allow: bool = False,
-        more: tuple[Refused, ...] = (),
+        additional: tuple[Refused, ...] = (),
     ) -> None:
         super().__init__(message, hint, code)
-        self.allow, self.more = allow, more
+        self.allow, self.additional = allow, additional
         self.also: list[str] = []
         self.data: dict[str, Any] = {}
 
@@ -50,7 +50,7 @@ class Refused(KvmnetError):
         lines = super().lines()
         if self.allow:
             lines[-1] += f"; to override: --allow {self.code}"
-        return lines + [line for other in self.more for line in other.lines()] + self.also
+        return lines + [line for other in self.additional for line in other.lines()] + self.also
 
 
 class Usage(KvmnetError):

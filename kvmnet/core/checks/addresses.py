@@ -105,7 +105,7 @@ def _find_reserved(placed: Placed, subnet: Optional[Subnet], role: str) -> Itera
 @check("KVN112", "duplicate address")
 def find_duplicate_addresses(context: Context) -> Iterator[Problem]:
     """
-    The same address is assigned twice in the cluster. Traffic to it would reach one interface or the other at
+    The same address is assigned twice in the cluster. Traffic to this address would reach one of the two interfaces at
     random. Give each interface its own address.
     """
     first: dict[str, tuple[str, Mark]] = {}
@@ -145,10 +145,10 @@ def _destination_and_metric(route: RouteView) -> tuple[str, int, int]:
 @check("KVN114", "two default routes with the same metric")
 def find_duplicate_default_routes(context: Context) -> Iterator[Problem]:
     """
-    A host gets two default routes of the same family (IPv4 or IPv6) with the same metric, so it is undefined which one
-    is used. The host has addresses on two networks with a gateway, two interfaces on one such network, or a static
-    route to 0.0.0.0/0 or ::/0 in addition. Set `default_route: false` on the network that must not provide the default
-    route, or set a different `metric` on one of them.
+    A host gets two default routes of the same family (IPv4 or IPv6) with the same metric. It is undefined which one is
+    used. Common causes: addresses on two networks that have a gateway, two interfaces on one such network, or an
+    additional static route to 0.0.0.0/0 or ::/0. Set `default_route: false` on the network that must not provide the
+    default route, or set a different `metric` on one of them.
     """
     reported = set()
     gateways = {gateway.mark for network in context.cluster.networks.values() for gateway in network.gateways}
@@ -191,8 +191,8 @@ def find_duplicate_gateways(context: Context) -> Iterator[Problem]:
 @check("KVN116", "networks overlap")
 def find_overlapping_subnets(context: Context) -> Iterator[Problem]:
     """
-    Two subnets have addresses in common. A host on both could not decide which interface to use for them. Correct
-    the prefix length or the subnet.
+    Two subnets have addresses in common. A host that is connected to both cannot decide which interface to use for
+    these addresses. Correct the prefix length or the subnet.
     """
     subnets = [(n.name, s) for n in context.cluster.networks.values() for s in n.subnets]
     subnets.sort(key=lambda pair: (pair[1].net.version, int(pair[1].net.network_address), pair[1].net.prefixlen))
@@ -217,7 +217,7 @@ def _contains(outer: Subnet, inner: Subnet) -> bool:
 def find_subnets_with_host_bits(context: Context) -> Iterator[Problem]:
     """
     10.1.0.5/16 is an address with a prefix length, not a subnet: the subnet is 10.1.0.0/16. kvmnet does not correct
-    it, because the prefix length may be wrong instead.
+    it, because the prefix length may be wrong instead. Write the subnet, or correct the prefix length.
     """
     for network in context.cluster.networks.values():
         for subnet in network.subnets:
@@ -229,7 +229,7 @@ def find_subnets_with_host_bits(context: Context) -> Iterator[Problem]:
 def find_different_prefixes(context: Context) -> Iterator[Problem]:
     """
     An address has a prefix length that differs from the subnet of its network. Remove the prefix length from the
-    address: kvmnet uses that of the subnet.
+    address: kvmnet then uses the prefix length of the subnet.
     """
     for _, _, placed, network in _addresses_on_networks(context):
         subnet = network.subnet_of(placed.ip)

@@ -58,7 +58,8 @@ def _ports(context: Context) -> Iterator[tuple[Host, Interface, Interface]]:
 def find_ports_that_are_not_nics(context: Context) -> Iterator[Problem]:
     """
     `ports` lists the keys of NICs of the same host. A bond or a VLAN cannot be a port. InfiniBand interfaces and BMCs
-    (ib0, ipmi) cannot either, because kvmnet never configures them.
+    (ib0, ipmi) cannot be ports either, because kvmnet never configures them. Remove the key from `ports`, or correct
+    it.
     """
     for host, bond in _bonds(context):
         for number, name in enumerate(bond.ports):
@@ -93,7 +94,7 @@ def find_duplicate_ports(context: Context) -> Iterator[Problem]:
 @check("KVN172", "bond port with settings of its own")
 def find_configured_ports(context: Context) -> Iterator[Problem]:
     """
-    A bond port cannot have a network, addresses, a bridge or a VLAN. Move these settings to the bond.
+    A NIC that is a bond port cannot have a network, addresses, a bridge or a VLAN. Move these settings to the bond.
     """
     for host, port, bond in _ports(context):
         bond_ports = (Related(bond.place.at("ports"), f"the ports of {bond.name}"),)
@@ -122,7 +123,8 @@ def find_bonds_with_one_port(context: Context) -> Iterator[Problem]:
 @check("KVN174", "bond options that conflict")
 def find_conflicting_options(context: Context) -> Iterator[Problem]:
     """
-    Bond options conflict with each other, with the bond's mode, or have a value that the kernel rejects:
+    Bond options conflict with each other or with the bond's mode, or an option has a value that the kernel rejects.
+    Remove or correct one of the options. The rules are:
 
     A bond monitors its links with miimon or with ARP, not with both. ARP monitoring needs arp_interval and
     arp_ip_target, with at most 16 IPv4 addresses. updelay and downdelay need miimon.
@@ -226,9 +228,9 @@ def find_port_mtus_below_bond(context: Context) -> Iterator[Problem]:
 @check("KVN178", "base interface or port that kvmnet does not configure")
 def find_unusable_base_interfaces(context: Context) -> Iterator[Problem]:
     """
-    The base interface of a VLAN and the ports of a bond must be up and managed by kvmnet: without `state: down` and
-    `manage: false`. InfiniBand interfaces and BMCs (ib0, ipmi) are never managed, so they get no VLAN and no bridge
-    either.
+    The base interface of a VLAN and the ports of a bond must be up and managed by kvmnet. Remove `state: down` or
+    `manage: false` from them. kvmnet never manages InfiniBand interfaces and BMCs (ib0, ipmi), so they cannot have a
+    VLAN or a bridge.
     """
     for host, interface in _interfaces(context):
         below = [interface.parent] if interface.parent else list(interface.ports)

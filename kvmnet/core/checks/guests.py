@@ -14,10 +14,10 @@ from kvmnet.core.guests.guest_migration import find_device_mtus
 @check("KVN160", "host cannot connect a guest to its network")
 def find_unconnected_guest_nics(context: Context) -> Iterator[Problem]:
     """
-    A guest's NIC is on a network that a host of this guest cannot connect it to. The guest would not start on that
-    host. The host needs a bridge on the network. For a logical VLAN, it needs a NIC on the network that the VLAN is
-    `over`. A host with `kvm: true` has a bridge for every NIC with a network. Add the missing interface to the host,
-    or move the guest to another host or group.
+    One of the guest's hosts cannot connect a NIC of the guest to its network. The guest would not start on that host.
+    The host needs a bridge on the network. For a logical VLAN, it needs a NIC on the network that `over` names. A host
+    with `kvm: true` has a bridge for every NIC with a network. Add the missing interface to the host, or move the
+    guest to another host or group.
     """
     reported = set()
     for view in context.views.values():
@@ -48,19 +48,23 @@ def find_guests_without_host(context: Context) -> Iterator[Problem]:
 
 @check("KVN162", "guest in a group without hosts")
 def find_guests_of_empty_groups(context: Context) -> Iterator[Problem]:
-    """The guest's group has no hosts, so the guest can run on no host. Add a host to the group or change the group."""
+    """
+    The guest's group has no hosts, so there is no host on which the guest can run. Add a host to the group or change
+    the group.
+    """
     for guest in context.cluster.guests.values():
         if guest.group in context.cluster.groups and not context.cluster.hosts_of(guest) and guest.host is None:
-            message = f"guest {guest.name} can run on no host: group {guest.group} has no hosts"
+            message = f"guest {guest.name} has no host to run on: group {guest.group} has no hosts"
             yield Problem("KVN162", message, guest.place.at("group"), severity=WARNING)
 
 
 @check("KVN163", "attach for a network with a bridge")
 def find_attach_on_bridged_networks(context: Context) -> Iterator[Problem]:
     """
-    `attach` sets when the macvtap of a guest's NIC exists. But a host of this guest has a bridge on that network: on
-    its NIC, or on the VLAN with `bridge: true`. The kernel does not create a macvtap on a port of a bridge (EBUSY), so
-    the guest would be connected to the bridge instead. Remove `attach`, or set `bridge: false` on the interface.
+    `attach` is for guests that are connected by a macvtap. It defines when the macvtap exists: always, or only while
+    the guest runs. But a host of this guest has a bridge on that network: on its NIC, or on the VLAN with
+    `bridge: true`. The kernel does not create a macvtap on a port of a bridge (EBUSY), so the guest would be connected
+    to the bridge instead. Remove `attach`, or set `bridge: false` on the interface.
     """
     reported: set[Mark] = set()
     for guest, nic, network in _nics_with_attach(context):
@@ -78,7 +82,7 @@ def find_attach_on_bridged_networks(context: Context) -> Iterator[Problem]:
 @check("KVN164", "hosts of a guest have different MTUs")
 def find_guests_with_different_mtus(context: Context) -> Iterator[Problem]:
     """
-    A guest may run on any host of its group, but the bridge or VLAN of its NIC has a smaller MTU on one host than on
+    A guest can run on all hosts of its group. But the bridge or VLAN of its NIC has a smaller MTU on one host than on
     another. After a migration to that host, the guest still sends large frames, and the host drops them without an
     error. Set `mtu` on the network, or remove `mtu` from the interface. `kvmnet guest can-move` checks one guest and
     one host.

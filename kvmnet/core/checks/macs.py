@@ -23,9 +23,9 @@ def _macs(context: Context) -> Iterator[tuple[str, str, Mark, bool]]:
 @check("KVN120", "NIC to be renamed has no MAC address")
 def find_renamed_nics_without_mac(context: Context) -> Iterator[Problem]:
     """
-    The naming policy renames this NIC. The .link file that does it must match the NIC by its permanent MAC address:
-    the NIC's name cannot be used, because the bridge gets this name. Add `mac`. `ip -details link` shows the permanent
-    MAC address as permaddr if it differs from the current one.
+    The naming policy renames this NIC by a .link file. This file must match the NIC by its permanent MAC address. It
+    cannot match the NIC by its name, because the bridge gets this name. Add `mac`. `ip -details link` shows the
+    permanent MAC address as permaddr if it differs from the current one.
     """
     for view in context.views.values():
         for nic in view.nics:
@@ -61,8 +61,8 @@ def find_duplicate_macs(context: Context) -> Iterator[Problem]:
 @check("KVN122", "not a valid MAC address for a NIC")
 def find_invalid_macs(context: Context) -> Iterator[Problem]:
     """
-    A MAC address with an odd first byte is a multicast address (IEEE 802, the I/G bit). The kernel rejects it for an
-    interface, as it does 00:00:00:00:00:00. Correct the MAC address.
+    A MAC address with an odd first byte is a multicast address (IEEE 802, the I/G bit). The kernel does not accept it
+    for an interface. It does not accept 00:00:00:00:00:00 either. Correct the MAC address.
     """
     for mac, owner, mark, _ in _macs(context):
         if int(mac[:2], 16) & 1:

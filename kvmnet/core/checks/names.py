@@ -35,12 +35,12 @@ def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
 @check("KVN150", "invalid interface name")
 def find_invalid_names(context: Context) -> Iterator[Problem]:
     """
-    An interface name has at most 15 characters (IFNAMSIZ). The naming policy counts too: rocks adds the prefix p to a
-    NIC, and a dot with the VLAN ID to a VLAN.
+    An interface name has at most 15 characters (IFNAMSIZ). What the naming policy adds also counts: rocks adds the
+    prefix p to a NIC, and a dot with the VLAN ID to a VLAN.
 
     The names all, default, lo and bonding_masters are reserved. udev rejects a name of digits only, because programs
-    read it as an interface index. Names that begin with vnet or macvtap are reserved for libvirt on hosts with bridges
-    or macvtaps: there NetworkManager does not manage these interfaces.
+    read it as an interface index. On hosts with bridges or macvtaps, names that begin with vnet or macvtap are
+    reserved for libvirt: NetworkManager does not manage interfaces with these names.
 
     Choose another key for the interface, or another naming policy.
     """

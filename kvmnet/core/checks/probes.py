@@ -22,9 +22,10 @@ def _probes_of_addresses(context: Context) -> Iterator[tuple[str, PlacedProbe, s
 @check("KVN186", "probe target is not the address of one machine")
 def find_invalid_targets(context: Context) -> Iterator[Problem]:
     """
-    The target of a probe must be the address of one machine. Multicast addresses, 0.0.0.0 and :: are not valid.
-    An IPv6 link-local address is not valid either, because it needs an interface. Gateways need no probe in the
-    definition: kvmnet probes them anyway, also link-local ones, on the interface that leads to them.
+    The target of a probe must be the address of one machine. Multicast addresses, 0.0.0.0 and :: are not valid. An
+    IPv6 link-local address is not valid either, because it needs an interface. Gateways need no probe in the
+    definition, because kvmnet always probes them. This includes link-local gateways: kvmnet probes them on the
+    interface that leads to them.
     """
     reported: set[Mark] = set()
     for _, placed, address in _probes_of_addresses(context):
@@ -43,9 +44,9 @@ def find_invalid_targets(context: Context) -> Iterator[Problem]:
 @check("KVN187", "host has no route to a probe target")
 def find_unreachable_targets(context: Context) -> Iterator[Problem]:
     """
-    The target of a probe is on none of the networks in which the host has an address, and no route leads to it. kvmnet
-    repeats after a change only the probes that got a reply before it, so this probe has no effect. Correct the target,
-    or add the missing route or address.
+    The host cannot send packets to a probe target: it has no address on the target's network, and no route to it.
+    After a change, kvmnet repeats only the probes that got a reply before the change. This probe therefore has no
+    effect. Correct the target, or add the missing route or address.
     """
     reported: set[Mark] = set()
     for name, placed, address in _probes_of_addresses(context):

@@ -55,8 +55,8 @@ def find_unknown_groups(context: Context) -> Iterator[Problem]:
 @check("KVN106", "group inherits from itself")
 def find_group_loops(context: Context) -> Iterator[Problem]:
     """
-    A group inherits from the group in its `group` key, which may inherit from another one. This chain leads back to
-    the group itself. Remove `group` from one of these groups.
+    A group inherits from the group in its `group` key. That group may inherit from another one, and so on. Here, this
+    chain leads back to the first group. Remove `group` from one of these groups.
     """
     groups = context.cluster.groups
     for group in groups.values():
@@ -80,9 +80,10 @@ def find_unknown_hosts(context: Context) -> Iterator[Problem]:
 @check("KVN104", "unknown naming policy")
 def find_unknown_naming_policies(context: Context) -> Iterator[Problem]:
     """
-    The `profile` of the cluster, a group or a host, or the `extends` of a naming policy, names a naming policy that is
-    not defined. Two policies are part of kvmnet: `rocks` (NIC eth0 is renamed peth0, its bridge is eth0) and `plain`
-    (the NIC stays eth0, its bridge is br-eth0). Define others under `profiles`; each extends an existing one.
+    The definition uses a naming policy that does not exist. The name is in `profile` of the cluster, a group or a
+    host, or in `extends` of another naming policy. Two policies are part of kvmnet: `rocks` (NIC eth0 is renamed
+    peth0, its bridge is eth0) and `plain` (the NIC stays eth0, its bridge is br-eth0). Define others under `profiles`;
+    each extends an existing one.
     """
     cluster = context.cluster
     known = [*cluster.policies, *(name for name in cluster.own_policies if name not in cluster.policies)]

@@ -24,8 +24,8 @@ def _distinct_routes(context: Context) -> Iterator[Route]:
 @check("KVN181", "host cannot reach the next hop of a route")
 def find_unreachable_next_hops(context: Context) -> Iterator[Problem]:
     """
-    The next hop (`via`) of a static route is on none of the networks in which the host has an address. The host does
-    not get the route. Correct `via`, or move the route to the hosts and groups that need it.
+    The host has no address on the network of a route's next hop (`via`), so it cannot reach the next hop. kvmnet does
+    not configure the route on this host. Correct `via`, or move the route to the hosts and groups that need it.
     """
     reported: set[Mark] = set()
     for view in context.views.values():
@@ -39,7 +39,7 @@ def find_unreachable_next_hops(context: Context) -> Iterator[Problem]:
 
 @check("KVN182", "destination and next hop of different families")
 def find_mixed_families(context: Context) -> Iterator[Problem]:
-    """The destination of a route and its next hop must be both IPv4 or both IPv6."""
+    """The destination of a route and its next hop must be both IPv4 or both IPv6. Correct one of the two addresses."""
     for route in _distinct_routes(context):
         if route.to.version != route.via.version:
             families = f"an IPv{route.via.version} address, but the destination is IPv{route.to.version}"
@@ -48,7 +48,10 @@ def find_mixed_families(context: Context) -> Iterator[Problem]:
 
 @check("KVN183", "route destination with host bits set")
 def find_destinations_with_host_bits(context: Context) -> Iterator[Problem]:
-    """10.9.0.5/16 is an address with a prefix length, not a subnet: the subnet is 10.9.0.0/16."""
+    """
+    10.9.0.5/16 is an address with a prefix length, not a subnet: the subnet is 10.9.0.0/16. Write the subnet, or
+    correct the prefix length.
+    """
     for route in _distinct_routes(context):
         if route.stray_bits:
             yield Problem("KVN183", f"route destination has host bits set: write {route.to}", route.mark)
@@ -57,9 +60,9 @@ def find_destinations_with_host_bits(context: Context) -> Iterator[Problem]:
 @check("KVN184", "host cannot reach a name server")
 def find_unreachable_name_servers(context: Context) -> Iterator[Problem]:
     """
-    A name server is on none of the networks in which the host has an address, and neither a static route nor a default
-    route of its family leads to it. Name resolution on the host would wait for this server. Correct the address, or
-    add the missing route.
+    The host cannot send packets to a name server. It has no address on the name server's network, and no static route
+    or default route to it. Name resolution on the host would wait for this server until its timeout. Correct the
+    address, or add the missing route.
     """
     reported: set[Mark] = set()
     for view in context.views.values():

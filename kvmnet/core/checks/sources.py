@@ -15,10 +15,10 @@ from kvmnet.core.views.host_view import HostView, IpView
 @check("KVN180", "ipv4 or ipv6 contradicts the static addresses")
 def find_contradicting_sources(context: Context) -> Iterator[Problem]:
     """
-    An interface has static `addresses` and also `ipv4: dhcp`, `ipv6: auto` or another method that does not use them:
-    remove one of the two. Or it has `static` but no address of this family: add an address.
+    Either an interface has static `addresses`, and also a method that does not use them, such as `ipv4: dhcp` or
+    `ipv6: auto`: remove one of the two. Or it has the method `static`, but no address of this family: add an address.
 
-    A host overrides its groups: if the host has addresses, the group's `ipv4: dhcp` does not apply; if the host has
+    A host overrides its groups. If the host has addresses, the group's `ipv4: dhcp` does not apply. If the host has
     `ipv4: dhcp`, the group's addresses do not apply.
     """
     for host in context.cluster.hosts.values():
@@ -53,9 +53,9 @@ class _DefaultRoute(NamedTuple):
 def find_possible_default_routes(context: Context) -> Iterator[Problem]:
     """
     A host can get two default routes of the same family with the same metric. At least one of them comes from DHCP or
-    router advertisements, so it is undefined whether it exists and which of the two is used. Set
-    `default_route: false` on the network that must not provide the default route, or set a different `metric` on one
-    of them.
+    router advertisements, so kvmnet cannot know whether it will exist. If both exist, it is undefined which one is
+    used. Set `default_route: false` on the network that must not provide the default route, or set a different
+    `metric` on one of them.
     """
     reported: set[tuple[Mark, Mark]] = set()
     for view in context.views.values():

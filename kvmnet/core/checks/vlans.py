@@ -20,8 +20,8 @@ def _vlans(context: Context) -> Iterator[tuple[Host, Interface]]:
 @check("KVN130", "VLAN ID out of range")
 def find_ids_out_of_range(context: Context) -> Iterator[Problem]:
     """
-    A VLAN ID is 1 to 4094. It has 12 bits; 0 and 4095 are reserved (IEEE 802.1Q). An untagged network has no `vlan`
-    key.
+    A VLAN ID is a number from 1 to 4094. 0 and 4095 are reserved (IEEE 802.1Q). Correct the VLAN ID. For an untagged
+    network, remove the `vlan` key.
     """
     for host, interface in _vlans(context):
         if interface.tag is not None and not 1 <= interface.tag <= 4094:
@@ -52,9 +52,9 @@ def find_invalid_logical_vlans(context: Context) -> Iterator[Problem]:
 @check("KVN132", "VLAN ID used twice on the same NIC")
 def find_duplicate_ids(context: Context) -> Iterator[Problem]:
     """
-    Two VLANs on the same NIC have the same VLAN ID, but the kernel allows one device only. Either two logical VLANs
-    over the same network have the same ID, or a VLAN interface (eth0.2) has the ID of a logical VLAN. Change one of
-    the IDs.
+    Two VLANs on the same NIC have the same VLAN ID, but the kernel allows only one VLAN device with this ID on a NIC.
+    Either two logical VLANs over the same network have the same ID, or a VLAN interface (eth0.2) has the ID of a
+    logical VLAN. Change one of the IDs.
     """
     first: dict[tuple[str, int], tuple[str, Mark]] = {}
     for network in context.cluster.networks.values():
@@ -84,6 +84,7 @@ def find_mismatched_ids(context: Context) -> Iterator[Problem]:
     """
     The key of a VLAN ends in its VLAN ID (eth0.5). Its network must have the same ID (`vlan: 5`). A NIC or bond (eth0)
     must be on an untagged network. A logical VLAN (`over`) is for guests only: no interface of a host can be on it.
+    Correct the key or the `network` of the interface.
     """
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
@@ -112,6 +113,7 @@ def find_mismatched_ids(context: Context) -> Iterator[Problem]:
 def find_vlans_without_base(context: Context) -> Iterator[Problem]:
     """
     eth0.5 is a VLAN on base interface eth0. The host must have an interface eth0, and it must be a NIC or a bond.
+    Correct the key of the VLAN, or define the base interface.
     """
     for host, interface in _vlans(context):
         parent = host.interfaces.get(interface.parent or "")
@@ -178,7 +180,7 @@ def _find_mtus_below_logical_vlans(context: Context, host: Host, interface: Inte
 def find_mtus_too_small_for_ipv6(context: Context) -> Iterator[Problem]:
     """
     IPv6 needs an MTU of at least 1280 bytes (RFC 8200, section 5). The kernel disables IPv6 on an interface with a
-    smaller MTU.
+    smaller MTU. Increase `mtu`, or remove the IPv6 subnets from the network.
     """
     for network in context.cluster.networks.values():
         if network.mtu is not None and network.mtu < 1280 and any(s.net.version == 6 for s in network.subnets):

@@ -152,11 +152,11 @@ def _find_effect(topologies: Topologies, end: _End, over: str) -> _Effect:
     old_paths, new_paths = before.paths(start), after.paths(start)
     if old_paths and not new_paths:
         reason = _find_reason(topologies, before.devices(start))
-        return _Effect(DISCONNECTED, f"{over} has no uplink any more{reason}")
+        return _Effect(DISCONNECTED, f"{over} loses its last uplink{reason}")
     old_tags, new_tags = ({tags for _, tags in paths} for paths in (old_paths, new_paths))
     if old_paths and not old_tags & new_tags:
         networks = f"{_networks_text(new_tags)} instead of {_networks_text(old_tags)}"
-        return _Effect(DISCONNECTED, f"{over} will lead to {networks}")
+        return _Effect(DISCONNECTED, f"{over} will be connected to {networks}")
     return _find_interruption(topologies, start, device=end.device)
 
 
@@ -187,7 +187,7 @@ def _find_macvtap_loss(topologies: Topologies, device: str, start: str) -> Optio
         reason = f"{plain(start)} becomes a port of {controller}, and a port cannot carry macvtaps"
         return _Effect(DISCONNECTED, reason, "KVN534")
     if start in topologies.lent:
-        return _Effect(DISCONNECTED, f"{plain(start)} becomes a device of the host", "KVN526")
+        return _Effect(DISCONNECTED, f"{plain(start)} becomes a permanent VLAN", "KVN526")
     return None
 
 
@@ -198,7 +198,7 @@ def _find_routed_effect(topologies: Topologies, end: _End, over: str, start: str
     if device is None or device in topologies.after.down:
         return _Effect(DISCONNECTED, f"{network}, which is removed")
     if not topologies.after.paths(device):
-        return _Effect(DISCONNECTED, f"{network}, which has no uplink any more")
+        return _Effect(DISCONNECTED, f"{network}, which loses its last uplink")
     interruption = _find_interruption(topologies, start, with_addresses=True)
     if interruption.how == UNTOUCHED and device != start:
         interruption = _find_interruption(topologies, device, with_addresses=True)

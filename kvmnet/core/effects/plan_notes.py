@@ -10,10 +10,10 @@ from kvmnet.core.live.live_host import UNREADABLE, Live
 from kvmnet.core.planning.dhcp_identity import AtRisk, Identity, LeaseAtRisk
 from kvmnet.core.planning.plan import Plan
 
-_KEEP_ADDRESS = "reserve it for the MAC address on the DHCP server first, or write it into the definition"
+_KEEP_ADDRESS = "reserve it for this MAC address on the DHCP server first, or define it as a static address"
 _KEEP_RULES = (
     "a definition cannot contain routing rules; to keep them, first move them to the connection profile of an "
-    "interface that stays, or to a script in /etc/NetworkManager/dispatcher.d"
+    "interface that is not removed, or to a script in /etc/NetworkManager/dispatcher.d"
 )
 
 
@@ -31,7 +31,7 @@ def _note_unreadable(live: Live) -> list[str]:
     """Only root can read the applied bundle, which shows what left the definition and what belongs to kvmnet."""
     if live.applied != UNREADABLE:
         return []
-    return ["this plan leaves out what left the definition: only root can read the applied bundle; run as root"]
+    return ["this plan does not show interfaces that are no longer in the definition: run as root to see them"]
 
 
 def _note_identities(plan: Plan) -> Iterator[str]:
@@ -59,11 +59,12 @@ def _at_risk_text(at_risk: AtRisk) -> str:
         settings = at_risk.settings or "a DUID and an IAID that NetworkManager chose"
         return (
             f"the {at_risk.protocol} address of {at_risk.interface} may change: {at_risk.interface} identifies itself "
-            f"by {settings}, {at_risk.successor} will use its MAC address; to keep the address, {_KEEP_ADDRESS}"
+            f"by {settings}; after the change, {at_risk.successor} will identify itself by its MAC address; "
+            f"to keep the address, {_KEEP_ADDRESS}"
         )
     return (
         f"the address {at_risk.address} of {at_risk.interface} may change: it was generated with "
-        f"addr-gen-mode={at_risk.mode}, the next one will be generated from the MAC address"
+        f"addr-gen-mode={at_risk.mode}, but the new one will be generated from the MAC address"
     )
 
 
@@ -76,7 +77,9 @@ def _note_routing_rules(plan: Plan, live: Live) -> Iterator[str]:
         becomes_port = name in plan.touched and plan.new_names.get(name, name) in ports
         if rules and (becomes_port or name in plan.leaving):
             event = "becomes a port" if becomes_port else "is removed"
-            note = f"{name} {event}, so the routing rules of its connection profile go ({rules}): {_KEEP_RULES}"
+            note = (
+                f"{name} {event}, so the routing rules of its connection profile are removed ({rules}): {_KEEP_RULES}"
+            )
             yield f"{note}; or leave the NIC out of the definition" if becomes_port else note
 
 
@@ -91,6 +94,8 @@ def _note_equal_rivals(plan: Plan, rivals: Sequence[Rival]) -> Iterator[str]:
         profile = rival.profile
         effect = "once it has been activated, NetworkManager prefers it at the next boot"
         if profile.device:
-            effect = f"it is active on {profile.device}, and at boot NetworkManager may use it for either"
+            effect = (
+                f"it is active on {profile.device}, and at boot NetworkManager may use it for any of these interfaces"
+            )
         name = f"the connection profile {profile.id} ({profile.uuid}) also matches {', '.join(rival.names)}"
         yield f"{name}: {effect}; to prevent this: {rival.commands}"

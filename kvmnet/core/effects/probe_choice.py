@@ -27,13 +27,13 @@ class Probes:
     must: targets that must reply after the change.
     silent: targets of the definition that do not reply before the change, so they are not probed after it.
     watch: the address of a gateway that replies; used to measure for how long it is out of reach.
-    asked: whether targets could be probed (only root can).
+    known: whether targets could be probed (only root can).
     """
 
     must: tuple[Probe, ...] = ()
     silent: tuple[Probe, ...] = ()
     watch: Optional[str] = None
-    asked: bool = True
+    known: bool = True
 
 
 def choose_probes(

@@ -223,8 +223,8 @@ class _Comparison:
                 changed[nic] = f"the connection profile of {change.name} is restored"
         for device in self.sent:
             if differences := self._differences(device):
-                others = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
-                changed[device] = f"{plain(device)}: {differences[0].text}{others}"
+                rest = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
+                changed[device] = f"{plain(device)}: {differences[0].text}{rest}"
         for device, old in self.before.controller.items():
             new = self.after.controller.get(device)
             if device in self.after.kinds and new != old:

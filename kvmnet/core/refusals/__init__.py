@@ -144,8 +144,8 @@ def require_allowed(refusals: Sequence[Refusal], allow: Collection[str] = (), lo
     """
     errors = [_to_error(r) for r in refusals if r.code not in allow and r.guest not in lose]
     if errors:
-        first, *others = errors
-        raise Refused(first.message, first.hint, first.code, allow=first.allow, more=tuple(others))
+        first, *additional = errors
+        raise Refused(first.message, first.hint, first.code, allow=first.allow, additional=tuple(additional))
 
 
 def _to_error(reason: Refusal) -> Refused:

@@ -14,24 +14,26 @@ _STATE_FOLDER_MOUNTS = ("/var", "/var/lib", "/var/lib/kvmnet")
 @refusal("KVN550", "the initramfs configures the network", allow=True)
 def initramfs(case: Case) -> Iterator[Refusal]:
     """
-    The initramfs brings up a NIC: for a root file system on the network, for disks that a server unlocks, or as a
-    leftover of the installer. The NIC is then up before udev reads kvmnet's .link file, and kernels before 6.2 cannot
-    rename a NIC that is up. The connection profile of the initramfs also competes with that of kvmnet.
+    The initramfs brings up a NIC. It may need the NIC for a root file system on the network, or for encrypted disks
+    that a server unlocks. The configuration may also be a leftover of the installer. The NIC is then up before udev
+    reads kvmnet's .link file, and kernels before 6.2 cannot rename a NIC that is up. The connection profile of the
+    initramfs also competes with that of kvmnet.
 
-    kvmnet checks the kernel command line (ip=, rd.neednet, rd.route=, bond=, bridge=, team=, vlan=, netroot=, nfsroot=,
-    BOOTIF=, rd.iscsi…, a root file system on the network), the same options in kernel_cmdline= of dracut's
-    configuration, and files that an initramfs leaves behind: /run/net-*.conf, /run/initramfs/net.*, and profiles of
-    nm-initrd-generator. An ip= option for a NIC that is not in the definition is no problem.
+    kvmnet checks the kernel command line for these options: ip=, rd.neednet, rd.route=, bond=, bridge=, team=, vlan=,
+    netroot=, nfsroot=, BOOTIF=, rd.iscsi…, and a root file system on the network. It checks kernel_cmdline= of
+    dracut's configuration for the same options. It also checks for files of an initramfs: /run/net-*.conf,
+    /run/initramfs/net.*, and profiles of nm-initrd-generator. kvmnet accepts an ip= option for a NIC that is not in
+    the definition.
 
-    Remove the options. Or override this refusal, rebuild the initramfs after the apply so that it contains kvmnet's
-    .link files (`dracut -f --regenerate-all`), and check that the host boots.
+    Remove the options. Or override this refusal. Then, after the apply, rebuild the initramfs so that it contains
+    kvmnet's .link files (`dracut -f --regenerate-all`), and check that the host boots.
     """
-    ours = {link.name for _, link in case.nics} | {nic.name for nic, _ in case.nics}
-    ours |= {nic.interface for nic, _ in case.nics} | {link.mac for _, link in case.nics if link.mac}
-    others = {link.name for link in case.live.links.values()} - ours
+    managed = {link.name for _, link in case.nics} | {nic.name for nic, _ in case.nics}
+    managed |= {nic.interface for nic, _ in case.nics} | {link.mac for _, link in case.nics if link.mac}
+    unmanaged = {link.name for link in case.live.links.values()} - managed
     for source in case.live.surroundings.boot_network:
         parts = set(source.partition(" ")[0].partition("=")[2].split(":"))
-        if source.startswith("ip=") and parts & others and not parts & ours:
+        if source.startswith("ip=") and parts & unmanaged and not parts & managed:
             continue
         yield Refusal(
             "KVN550",
@@ -46,16 +48,16 @@ def network_disk(case: Case) -> Iterator[Refusal]:
     The root file system, /usr, /var, /etc or the swap space is on the network (NFS, iSCSI, NBD, NVMe over Fabrics,
     FCoE, Ceph, …). While the NIC is down, the program that must bring it up again is not available.
 
-    It is no problem if the server is reached through an interface that is not in the definition. The file system of
-    /var/lib/kvmnet is an exception: after a power failure, the change is rolled back from there before NetworkManager
-    starts, so it must not need the network.
+    kvmnet does not refuse the change if the server is reached through an interface that is not in the definition. But
+    /var/lib/kvmnet must always be on a local file system. After a power failure, the change is rolled back from there
+    before NetworkManager starts.
 
     Boot the host from a local image to make the change, or override this refusal if you have access to the console.
     """
-    ours = {i["name"] for i in interfaces_of(case.bundle.state)} | {nic.name for nic, _ in case.nics}
-    ours |= {link.name for _, link in case.nics}
+    managed = {i["name"] for i in interfaces_of(case.bundle.state)} | {nic.name for nic, _ in case.nics}
+    managed |= {link.name for _, link in case.nics}
     for disk in case.live.surroundings.network_disks:
-        uses_other_interface = disk.interface is not None and disk.interface not in ours
+        uses_other_interface = disk.interface is not None and disk.interface not in managed
         if uses_other_interface and disk.use not in _STATE_FOLDER_MOUNTS:
             continue
         server = f" from {disk.server}" if disk.server else ""

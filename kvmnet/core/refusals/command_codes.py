@@ -8,19 +8,20 @@ register_page(
     "KVN560",
     "no change is waiting for a confirmation",
     """
-    `kvmnet confirm` was called, but no transaction is waiting for it: none is open, the open one has not reached this
-    step, or its time is over and it is being rolled back. `kvmnet status` shows the open transaction, `kvmnet history`
-    how the last one ended.
+    You ran `kvmnet confirm`, but no transaction is waiting for it. Either no transaction is open, or the open one has
+    not reached this step, or the time for confirmation is over and it is being rolled back. `kvmnet status` shows the
+    open transaction. `kvmnet history` shows how the last one ended.
     """,
 )
 register_page(
     "KVN561",
     "this connection cannot confirm the change",
     """
-    A confirmation must come over a connection that shows that the host can still be reached: an SSH connection from
-    another machine, opened after the change, to an address of an interface that the change touches, or of a bridge or
-    VLAN on it. If no such interface has an address, any address is accepted. A local shell is no such connection, and
-    neither is an older SSH connection: firewalls and routers may keep it working.
+    A confirmation must show that the host can still be reached. It must come over an SSH connection from another
+    machine that was opened after the change. The connection must use an address of an interface that the change
+    affects, or of a bridge or VLAN on it. If no such interface has an address, kvmnet accepts any address. A local
+    shell cannot confirm the change. An SSH connection that was opened before the change cannot confirm it either,
+    because firewalls and routers may treat existing connections differently from new ones.
 
     Open a new connection: `ssh HOST kvmnet confirm`, with `-S none` if your SSH client shares connections. At the
     console of the host, use `kvmnet confirm --at-the-console`.
@@ -30,23 +31,22 @@ register_page(
     "KVN562",
     "there is nothing to restore",
     """
-    `kvmnet remove` and `kvmnet rollback` use what kvmnet saved before it changed the host's NICs. This error means that
-    kvmnet has applied nothing on this host, or has removed everything already. Or a NIC of that time is no longer in
-    the host, or is a port of a bridge or bond that was created later by another tool. The snapshots are in
-    /var/lib/kvmnet/history.
+    `kvmnet remove` and `kvmnet rollback` use the snapshots that kvmnet saved before its changes. This error has one of
+    these causes: kvmnet has applied nothing on this host; everything is already removed; a NIC that existed before
+    kvmnet is missing; or another tool has made such a NIC a port of a bridge or bond. The message names it. The
+    snapshots are in /var/lib/kvmnet/history.
     """,
 )
 register_page(
     "KVN563",
     "kvmnet's state is corrupt",
     """
-    /var/lib/kvmnet/applied contains the applied bundle, and in interfaces.json the interfaces that kvmnet has created
-    or adopted. A file there is corrupt or missing: it was edited, or the disk has lost it. The network of the host is
-    not affected.
+    /var/lib/kvmnet/applied contains the applied bundle. Its file interfaces.json lists the interfaces that kvmnet has
+    created or adopted. A file in this folder is corrupt or missing, for example because it was edited or because of a
+    disk error. The network of the host is not affected.
 
     If the bundle is corrupt (nmstate.yml, bundle.json or a .link file), run `kvmnet apply` with the definition: it
-    writes the bundle again. kvmnet cannot rebuild interfaces.json from the host. Its original text is in
-    transaction.json of the last kept change in /var/lib/kvmnet/history (`kvmnet history` lists the changes): copy it
-    from there.
+    writes the bundle again. kvmnet cannot rebuild interfaces.json from the host. Copy its original text from
+    transaction.json of the last kept change in /var/lib/kvmnet/history. `kvmnet history` lists the changes.
     """,
 )

@@ -29,12 +29,14 @@ def find_macvtaps_on_taken_vlans(case: Case) -> dict[str, list[str]]:
 @refusal("KVN526", "running guests use a VLAN that would become permanent")
 def guests_on_demand(case: Case) -> Iterator[Refusal]:
     """
-    The definition now attaches guests from boot (`attach: always`), but running guests are attached on demand: libvirt
-    and its hook created their macvtaps and the VLAN device below them. kvmnet cannot create its macvtaps beside them,
-    because the kernel allows one macvtap with the same MAC address on a device. In addition, the VLAN is down for a
-    moment when NetworkManager starts to manage it.
+    The definition now has `attach: always`: VLAN device and macvtaps exist from boot. But running guests still use
+    devices that were created on demand: libvirt created their macvtaps, and kvmnet's hook created the VLAN device
+    below them. kvmnet cannot create its own macvtaps at the same time, because on one device the kernel allows only
+    one macvtap with a MAC address. In addition, the VLAN goes down for a moment when NetworkManager starts to manage
+    it.
 
-    Stop these guests or migrate them. Then run apply, give them their new XML (`kvmnet guest xml`), and start them.
+    Stop these guests, or migrate them to another host. Then run `kvmnet apply`, update the guests' XML
+    (`kvmnet guest xml`), and start them.
     """
     for name, macvtaps in find_macvtaps_on_taken_vlans(case).items():
         users = case.describe_devices(macvtaps)
@@ -48,13 +50,13 @@ def guests_on_demand(case: Case) -> Iterator[Refusal]:
 @refusal("KVN527", "a running guest would be disconnected", option="--allow-guest-loss GUEST")
 def guest_loss(case: Case) -> Iterator[Refusal]:
     """
-    The change would permanently disconnect a NIC of a running guest: its bridge or VLAN is removed, is taken down, is
-    recreated below its macvtap, gets another VLAN ID, or loses its last uplink. Stop the guest, or migrate it to
-    another host first (`kvmnet guest can-move` checks whether that host can run it). `kvmnet plan` shows the effect on
-    each guest.
+    The change would permanently disconnect a NIC of a running guest. Its bridge or VLAN is removed or taken down, gets
+    another VLAN ID, or loses its last uplink. Or the base interface of its macvtap is recreated, which removes the
+    macvtap. Stop the guest, or migrate it to another host first (`kvmnet guest can-move` checks whether that host can
+    run it). `kvmnet plan` shows the effect on each guest.
 
-    A tap or macvtap that does not belong to a libvirt domain is listed by its device name. If libvirt is not available,
-    all of them are.
+    A tap or macvtap that does not belong to a libvirt domain is listed by its device name. If libvirt is not
+    available, kvmnet may list all of them by device name.
     """
     lost: dict[str, list[Impact]] = {}
     for impact in case.impacts:

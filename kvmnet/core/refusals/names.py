@@ -55,7 +55,7 @@ def other_name(case: Case) -> Iterator[Refusal]:
 def taken_name(case: Case) -> Iterator[Refusal]:
     """
     An interface of the definition needs a name that another interface has, as its name or as an alternative name. The
-    kernel accepts each name only once. (A NIC's own alternative names are no problem.) Rename or remove the other
+    kernel accepts each name only once. (A NIC may get one of its own alternative names.) Rename or remove the other
     interface, remove its alternative name (`ip link property del dev DEV altname NAME`), or choose another name.
     """
     released_names = {r.old for r in case.plan.renames} | case.plan.removed_first
@@ -82,9 +82,9 @@ def taken_name(case: Case) -> Iterator[Refusal]:
 @refusal("KVN523", "nmstate would confuse two interfaces")
 def name_trap(case: Case) -> Iterator[Refusal]:
     """
-    nmstate 2.2.10 and later takes an interface of the state for a NIC if the NIC's connection profile is bound to a MAC
-    address and its ID is the name of that interface. kvmnet changes the IDs of the profiles of the definition's NICs,
-    but not those of other NICs. Change the ID: `nmcli connection modify UUID connection.id OTHER`.
+    A NIC's connection profile is bound to a MAC address, and its ID is the name of another interface of the
+    definition. nmstate 2.2.10 and later then confuses that interface with the NIC. kvmnet changes such IDs for the
+    NICs of the definition, but not for other NICs. Change the ID: `nmcli connection modify UUID connection.id OTHER`.
     """
     own_nics = {link.name for _, link in case.nics} | {nic.name for nic in case.bundle.nics}
     names = {i["name"] for i in interfaces_of(case.bundle.state)}
@@ -103,9 +103,9 @@ def name_trap(case: Case) -> Iterator[Refusal]:
 def made_by_hand(case: Case) -> Iterator[Refusal]:
     """
     A bridge, bond, VLAN or macvtap of the definition already exists, and kvmnet did not create it. If it matches the
-    definition, kvmnet adopts it: from then on changes of the definition apply to it, but kvmnet does not remove it when
-    it leaves the definition. If it differs, either the interface or the definition may be wrong. Make them equal, or
-    override this refusal so that kvmnet changes the interface.
+    definition, kvmnet adopts it: later changes of the definition apply to it. kvmnet does not remove an adopted
+    interface that you delete from the definition. If it differs, either the interface or the definition may be wrong.
+    Make them equal, or override this refusal: kvmnet then changes the interface.
     """
     live_interfaces = {i["name"]: i for i in interfaces_of(case.view_after_renames)}
     used_by_guests = find_macvtaps_on_taken_vlans(case)  # KVN526 reports these
@@ -132,12 +132,13 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
 @refusal("KVN525", "an interface that would be removed or changed is in use", allow=True)
 def in_use(case: Case) -> Iterator[Refusal]:
     """
-    kvmnet would remove an interface that it has created: it left the definition, or `kvmnet remove` was called. But an
-    interface that kvmnet does not know uses it: a port, a VLAN, a link of a container, or a bridge that it is a port
-    of. This other interface would lose its network.
+    kvmnet would remove an interface that it has created, because the definition no longer contains it or because you
+    ran `kvmnet remove`. But an interface that kvmnet does not know uses it. This other interface can be a port, a
+    VLAN, a container's link, or a bridge that has the removed interface as a port. The other interface would lose its
+    network.
 
-    The same is true if a bridge or bond would be changed, and a connection profile adds a port to it that is not in the
-    definition: nmstate removes such ports.
+    kvmnet also reports this code if it would change a bridge or bond that has an unknown port: a port with a
+    connection profile that is not in the definition. nmstate would remove this port.
 
     Remove the other interface first, or add it to the definition. For guests' taps and macvtaps see KVN527.
     """
@@ -172,10 +173,10 @@ def stands_on_renamed(case: Case) -> Iterator[Refusal]:
     A VLAN (or a macvlan with a connection profile) that is not in the definition is on a NIC that would be renamed. Its
     connection profile refers to the NIC's old name. At the next boot this name belongs to a bridge, or to nothing.
 
-    Add the VLAN to the definition and delete it (`nmcli connection delete NAME`). Before `kvmnet remove`, which
-    restores the NIC's old name, change the profile to that name (`nmcli connection modify NAME vlan.parent eth0`) and
-    override this refusal. A VLAN that kvmnet's hook has created disappears when its guests are stopped. It does not
-    prevent `kvmnet remove`.
+    Add the VLAN to the definition, and delete the existing VLAN (`nmcli connection delete NAME`). `kvmnet remove`
+    restores the NIC's old name. Before you run it, change the VLAN's profile to that name
+    (`nmcli connection modify NAME vlan.parent eth0`), and override this refusal. A VLAN that kvmnet's hook has created
+    disappears when its guests are stopped. Such a VLAN does not prevent `kvmnet remove`.
     """
     known = {i["name"] for i in interfaces_of(case.bundle.state)} | set(case.plan.leaving)
     for rename in case.plan.renames:
@@ -199,9 +200,10 @@ def stands_on_renamed(case: Case) -> Iterator[Refusal]:
 @refusal("KVN529", "a VLAN with this VLAN ID exists under another name")
 def taken_tag(case: Case) -> Iterator[Refusal]:
     """
-    The kernel allows one VLAN device for each VLAN ID on an interface. A VLAN that kvmnet did not create has the VLAN
-    ID of a VLAN of the definition, but another name. Delete it (`nmcli connection delete NAME`) shortly before you
-    apply. Or select a naming policy that gives the VLAN of the definition this name: then kvmnet adopts it.
+    The kernel allows one VLAN device for each VLAN ID on an interface. An existing VLAN that kvmnet did not create has
+    the same VLAN ID as a VLAN of the definition, but another name. Delete it (`nmcli connection delete NAME`) shortly
+    before you apply. Or select a naming policy that gives the name of the existing VLAN to the VLAN of the definition:
+    kvmnet then adopts the existing VLAN.
     """
     leaving = set(case.plan.leaving)
     live_vlans = {

@@ -17,8 +17,9 @@ _RECEIVE_HANDLER_KINDS = ("macvtap", "macvlan", "ipvlan", "ipvtap")
 @refusal("KVN530", "a NIC is a port of an interface that is not in the definition")
 def strange_controller(case: Case) -> Iterator[Refusal]:
     """
-    A NIC of the definition is a port of a bridge or bond that is not in the definition, and that kvmnet did not create.
-    Add the bridge or bond to the definition as it is (kvmnet then adopts it), remove the NIC from it, or delete it.
+    A NIC of the definition is a port of a bridge or bond that is not in the definition and was not created by kvmnet.
+    There are three ways to fix this: add the bridge or bond to the definition as it is (kvmnet then adopts it), remove
+    the NIC from it, or delete it.
     """
     known = {i["name"] for i in interfaces_of(case.bundle.state)} | set(case.plan.leaving)
     for _, link in case.nics:
@@ -34,8 +35,8 @@ def strange_controller(case: Case) -> Iterator[Refusal]:
 def not_managed(case: Case) -> Iterator[Refusal]:
     """
     NetworkManager does not manage a NIC of the definition (`unmanaged-devices`, `NM_CONTROLLED=no`, a udev rule), or
-    the NIC has addresses that NetworkManager did not set. kvmnet could not restore it. Let NetworkManager manage the
-    NIC: `nmcli device set NIC managed yes`, and a connection profile with its addresses.
+    the NIC has addresses that NetworkManager did not set. kvmnet could not restore such a NIC in a rollback. Let
+    NetworkManager manage the NIC: `nmcli device set NIC managed yes`, and a connection profile with its addresses.
     """
     addressed = {
         i["name"]
@@ -44,7 +45,9 @@ def not_managed(case: Case) -> Iterator[Refusal]:
     }
     own_names = {i["name"] for i in interfaces_of(case.bundle.state)}
     for nic, link in case.nics:
-        hint = f"let NetworkManager manage it: nmcli device set {link.name} managed yes, and a connection profile"
+        hint = (
+            f"let NetworkManager manage it: nmcli device set {link.name} managed yes, and create its connection profile"
+        )
         if link.name in case.live.surroundings.unmanaged and nic.name in own_names:
             yield Refusal("KVN531", f"NetworkManager does not manage NIC {link.name}", hint)
         elif link.name not in case.live.profiles and link.name in addressed:
@@ -55,9 +58,9 @@ def not_managed(case: Case) -> Iterator[Refusal]:
 @refusal("KVN532", "a connection profile is not a keyfile")
 def not_a_keyfile(case: Case) -> Iterator[Refusal]:
     """
-    The snapshot contains NetworkManager's keyfiles (/etc/NetworkManager/system-connections). A connection profile that
-    is stored elsewhere, for example in an ifcfg file of EL 9, could not be restored byte for byte. `nmcli connection
-    migrate UUID` (NetworkManager 1.38 and later) converts it to a keyfile.
+    The snapshot contains NetworkManager's keyfiles (/etc/NetworkManager/system-connections). If a connection profile
+    is stored elsewhere, for example in an ifcfg file of EL 9, a rollback could not restore it exactly.
+    `nmcli connection migrate UUID` (NetworkManager 1.38 and later) converts it to a keyfile.
     """
     for name, profile in _find_profiles(case).items():
         if not profile.file.startswith(_KEYFILE_FOLDERS):
@@ -87,8 +90,8 @@ def _find_profiles(case: Case) -> dict[str, ConnectionProfile]:
 @refusal("KVN533", "two NICs share a connection profile")
 def shared_profile(case: Case) -> Iterator[Refusal]:
     """
-    One connection profile is active on two NICs of the definition. kvmnet binds a NIC's profile to its MAC address, so
-    it can be for one NIC only. Create a profile for each NIC: `nmcli connection clone`.
+    One connection profile is active on two NICs of the definition. kvmnet binds a connection profile to the MAC
+    address of one NIC, so two NICs cannot share it. Create a profile for each NIC: `nmcli connection clone`.
     """
     devices: dict[str, str] = {}
     for _, link in case.nics:
@@ -104,9 +107,9 @@ def shared_profile(case: Case) -> Iterator[Refusal]:
 @refusal("KVN534", "an interface with a macvtap would become a port")
 def macvtap_under_port(case: Case) -> Iterator[Refusal]:
     """
-    A device has one receive handler. Therefore the base interface of a macvtap, macvlan or ipvlan cannot become a port
-    of a bridge or bond (EBUSY). Stop the guest that uses the macvtap, or connect the guest to the bridge instead. Then
-    run `kvmnet plan` again.
+    The kernel allows only one receive handler on a device. Therefore the base interface of a macvtap, macvlan or
+    ipvlan cannot become a port of a bridge or bond (EBUSY). Stop the guest that uses the macvtap, or connect the guest
+    to the bridge instead. Then run `kvmnet plan` again.
     """
     ports = {port: i["name"] for i in interfaces_of(case.bundle.state) for port in port_names(i)}
     for port, controller in ports.items():
@@ -121,30 +124,31 @@ def macvtap_under_port(case: Case) -> Iterator[Refusal]:
             yield Refusal(
                 "KVN534",
                 f"{name} would become a port of {controller}, but is the base interface of {', '.join(users)}",
-                "stop the guests that use it, or remove it: an interface cannot be both",
+                "stop the guests that use it, or remove it: a port cannot be a base interface too",
             )
 
 
 @refusal("KVN535", "the next boot would activate another connection profile", allow=True)
 def rival_profile(case: Case) -> Iterator[Refusal]:
     """
-    A second connection profile matches an interface of the definition, autoconnects, and has a higher
-    autoconnect-priority than the active one. At the next boot, NetworkManager would activate it instead. A bridge or
-    bond that comes up later activates its ports again, which corrects this. But a NIC that appears after its bridge (a
-    slow driver, a card that is plugged in) keeps the other profile, and so does a NIC that is not a port
-    (NetworkManager 1.42).
+    A second connection profile matches an interface of the definition. It autoconnects, and its autoconnect-priority
+    is higher than that of the active profile. At the next boot, NetworkManager would activate it instead. If the NIC
+    is a port of a bridge or bond that comes up later, the bridge or bond activates its ports again, with the right
+    profiles. But a NIC that is not a port keeps the wrong profile (NetworkManager 1.42). The same is true for a NIC
+    that appears after its bridge, for example because its driver is slow.
 
-    A profile matches a NIC if its type is 802-3-ethernet and it is bound to the NIC's MAC address, to the name that the
-    NIC has at the next boot, or to nothing. It matches a bridge, bond or VLAN of its type and name. Profiles that make
-    the NIC a port of the same bridge or bond, or of one that does not exist, are no problem. Neither are profiles that
-    are only in memory. kvmnet evaluates `match.interface-name` if it is a plain pattern. It does not evaluate other
-    conditions (match.driver, match.path, denied MAC addresses), and assumes that the profile matches.
+    A profile of type 802-3-ethernet matches a NIC if it is bound to the NIC's MAC address, to the NIC's name at the
+    next boot, or to nothing. A profile of a bridge, bond or VLAN matches the interface of its type and name. kvmnet
+    ignores profiles that make the NIC a port of the same bridge or bond, or of one that does not exist. It also
+    ignores profiles that are only in memory. kvmnet evaluates `match.interface-name` if it is a plain pattern. It does
+    not evaluate other conditions (match.driver, match.path, denied MAC addresses), and assumes that the profile
+    matches.
 
     Disable autoconnect of the other profile (`nmcli connection modify UUID connection.autoconnect no`), or delete it.
 
-    At equal priority, NetworkManager prefers the profile that was active last: the current one. kvmnet does not
-    refuse this, but `plan` and `apply` print a note: the other profile is used at boot after someone has activated it.
-    A profile with a lower priority is used only if the first one fails.
+    If both profiles have the same priority, NetworkManager prefers the profile that was active last, which is the
+    current one. kvmnet does not refuse this. But `plan` and `apply` print a note, because the other profile would be
+    used at boot once someone has activated it. A profile with a lower priority is used only if the first one fails.
     """
     for rival in case.rivals:
         if rival.wins:

@@ -13,8 +13,9 @@ register_page(
     "KVN500",
     "root privileges are required",
     """
-    Commands that change the host, and `plan -o`, must run as root: use sudo. `plan` alone works for every user. It then
-    omits what only root can read (the applied bundle, and therefore what has left the definition), and prints a note.
+    Commands that change the host, and `plan -o`, must run as root: use sudo. `plan` without `-o` works for every user.
+    But only root can read the applied bundle. Without it, `plan` does not show which interfaces would be removed
+    because the definition no longer contains them. It prints a note about this.
     """,
 )
 register_page(
@@ -22,7 +23,7 @@ register_page(
     "another kvmnet process is running",
     """
     Only one transaction can run at a time, and another process holds the lock of /var/lib/kvmnet. Wait until it has
-    finished. The lock ends with the process that holds it, so there is never a stale lock to delete.
+    finished. The lock ends with the process that holds it, so you never need to delete a stale lock.
     """,
 )
 register_page(
@@ -32,18 +33,20 @@ register_page(
     An earlier transaction was interrupted, or its rollback could not be verified: /var/lib/kvmnet/open exists.
     `/usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz` rolls it back and prints the remaining differences.
 
-    If the host cannot be restored completely (the DHCP server no longer offers the old lease, a NIC has failed) and its
-    present state is correct, the same command with --accept closes the transaction.
+    Sometimes the host cannot be restored completely. For example, a NIC has failed, or the DHCP server no longer
+    offers the old lease. If the current state of the host is correct, run the same command with --accept: it closes
+    the transaction and changes nothing else.
     """,
 )
 register_page(
     "KVN503",
     "this is not the host of the definition",
     """
-    kvmnet identifies a host by the permanent MAC addresses of its NICs. The definition, bundle or plan is for another
-    host, or this host lacks one of the NICs, or it has NICs of two hosts of the definition. MAC addresses take
-    precedence over hostnames. `--host` selects a host, but its NICs are checked too. If a NIC was replaced, write its
-    new MAC address into the definition: `ip -br link` lists the NICs of this host.
+    kvmnet identifies a host by the permanent MAC addresses of its NICs. This error has one of three causes: the
+    definition, bundle or plan is for another host; a NIC of the definition is missing on this host; or this host has
+    NICs of two hosts of the definition. MAC addresses take precedence over hostnames. With `--host`, kvmnet also
+    checks the NICs. If a NIC was replaced, write its new MAC address into the definition: `ip -br link` lists the NICs
+    of this host.
     """,
 )
 register_page(
@@ -66,31 +69,31 @@ register_page(
     "KVN508",
     "the host has changed since the plan was made",
     """
-    A plan that was saved with `plan -o FILE`, or that was shown before the question "Apply?", is applied only to the
-    host for which it was made, and only if that host is unchanged. The message lists the changes. Only what the plan
-    depends on is compared: not lifetimes, counters, interface indexes, or addresses from DHCP. Make the plan again and
-    review it.
+    kvmnet applies a plan only to the host for which it was made, and only if this host has not changed since. This
+    applies to a plan that `plan -o FILE` saved, and to the plan that you see before the question "Apply?". The message
+    lists the changes. kvmnet compares only what the plan depends on. It ignores lifetimes, counters, interface
+    indexes, and addresses from DHCP. Make the plan again and review it.
     """,
 )
 register_page(
     "KVN509",
     "rollback cannot be prepared on this host",
     """
-    Before kvmnet changes anything, it installs rescue.pyz in /var/lib/kvmnet and runs it once with the system's Python,
-    installs the boot services in /etc/systemd/system, saves the transaction with its snapshot, and lets systemd start
-    the worker. One of these steps failed; the message names it. Common causes: /usr/bin/python3 is missing or too
-    old, systemd is not PID 1, or a file system is read-only. What is already installed stays for the next attempt: the
-    boot services do nothing while no transaction is open.
+    Before kvmnet changes the network, it prepares the rollback. It installs rescue.pyz in /var/lib/kvmnet and runs it
+    once with the system's Python. It installs the boot services in /etc/systemd/system. It saves the transaction with
+    its snapshot, and systemd starts the worker. One of these steps failed; the message names it. Common causes:
+    /usr/bin/python3 is missing or too old, systemd is not PID 1, or a file system is read-only. kvmnet keeps what it
+    has already installed for the next attempt. The boot services do nothing while no transaction is open.
     """,
 )
 register_page(
     "KVN512",
     "the state of the host could not be read",
     """
-    A program that kvmnet needs to read the state of the host (ip, systemctl, udevadm, busctl, nmcli) is missing or has
-    failed, or a file could not be read. The message names it. kvmnet makes no plan from incomplete data. Run the
-    program yourself (for example `nmcli connection show` or `systemctl is-system-running`), fix the error, and try
-    again.
+    kvmnet reads the state of the host with the programs ip, systemctl, udevadm, busctl and nmcli. One of them is
+    missing or has failed, or a file could not be read. The message names it. kvmnet makes no plan from incomplete
+    data. Run the program yourself (for example `nmcli connection show` or `systemctl is-system-running`), fix the
+    error, and try again.
     """,
 )
 
@@ -188,8 +191,8 @@ def disk_full(case: Case) -> Iterator[Refusal]:
 @refusal("KVN511", "cluster software may fence this host", allow=True)
 def cluster_software(case: Case) -> Iterator[Refusal]:
     """
-    Corosync, Pacemaker, sanlock and similar software regards a node as failed when it receives nothing from it, and may
-    power it off. A change interrupts the network briefly, a rollback for longer. Put the cluster into maintenance mode
+    Corosync, Pacemaker, sanlock and similar software may power off a node when they receive no messages from it. A
+    change interrupts the network briefly; a rollback interrupts it for longer. Put the cluster into maintenance mode
     first (`pcs property set maintenance-mode=true`), or stop it on this host (`pcs cluster stop`). kvmnet looks for
     these active services: corosync, pacemaker, pacemaker_remote, sbd, sanlock, cman, ctdb.
     """

@@ -23,10 +23,10 @@ _TOKEN = re.compile(r'([A-Z_]+(?:\{[^}]*\})?)\s*(==|!=|\+=|-=|:=|=)\s*"((?:[^"\\
 @refusal("KVN540", "another .link file would name a NIC")
 def foreign_link_file(case: Case) -> Iterator[Refusal]:
     """
-    For each NIC, udev uses the first matching .link file in lexical order (systemd.link(5)). Those of kvmnet are called
-    00-kvmnet-NAME.link. Another file matches a NIC of the definition and sorts before them, or has such a name although
-    kvmnet did not write it. Rename or remove this file. If kvmnet cannot evaluate a condition of the file (Driver=,
-    Path=, Property=, …), it assumes that the file matches.
+    For each NIC, udev uses the first matching .link file in lexical order (systemd.link(5)). Those of kvmnet are
+    called 00-kvmnet-NAME.link. Another file matches a NIC of the definition and sorts before them, or it has a name of
+    this form but was not written by kvmnet. Rename or remove this file. If kvmnet cannot evaluate a condition of the
+    file (Driver=, Path=, Property=, …), it assumes that the file matches.
     """
     nics = [(nic, link) for nic, link in case.nics if nic.link_file]
     for file in case.live.surroundings.link_files:
@@ -44,10 +44,10 @@ def foreign_link_file(case: Case) -> Iterator[Refusal]:
 @refusal("KVN541", "settings of another .link file would be lost", allow=True)
 def hidden_settings(case: Case) -> Iterator[Refusal]:
     """
-    udev uses one .link file for each NIC. The file that matches now sets more than names (offloads, ring sizes, Wake on
-    LAN, MTU, MAC address). From the next boot on, kvmnet's file takes its place, without these settings. Move the
-    settings to /etc/systemd/network/00-kvmnet-NAME.link.d/*.conf, which udev reads together with kvmnet's file. Or
-    override this refusal if you do not need them.
+    udev uses one .link file for each NIC. The file that currently matches the NIC sets more than its name: offloads,
+    ring sizes, Wake on LAN, MTU or MAC address. From the next boot on, udev uses kvmnet's file instead, which does not
+    have these settings. Move the settings to /etc/systemd/network/00-kvmnet-NAME.link.d/*.conf, which udev reads
+    together with kvmnet's file. Or override this refusal if you do not need them.
     """
     for nic, link in case.nics:
         if nic.link_file not in case.plan.link_files or nic.link_file in case.live.link_files:
@@ -90,11 +90,11 @@ def _matches_name(pattern: str, nic: Nic, link: Link) -> bool:
 @refusal("KVN542", "a udev rule would name a NIC")
 def naming_rule(case: Case) -> Iterator[Refusal]:
     """
-    A udev rule that assigns NAME= takes precedence over all .link files. Such rules are in 70-persistent-net.rules of
-    old systems, in 60-net.rules (it uses ifcfg files with HWADDR=), or were written for your site. This one names a NIC
-    of the definition, or gives another NIC the name of an interface of the definition. Remove the rule, and rebuild the
-    initramfs if it contains the rule. kvmnet checks /etc/udev/rules.d and /run/udev/rules.d, and 60-net.rules of the
-    initscripts if ifcfg files have HWADDR=.
+    A udev rule that assigns NAME= takes precedence over all .link files. Old systems have such rules in
+    70-persistent-net.rules. 60-net.rules of the initscripts names NICs by ifcfg files with HWADDR=. Other rules were
+    written for your site. The rule in the message names a NIC of the definition, or gives another NIC the name of an
+    interface of the definition. Remove the rule, and rebuild the initramfs if it contains the rule. kvmnet checks
+    /etc/udev/rules.d and /run/udev/rules.d, and 60-net.rules of the initscripts if ifcfg files have HWADDR=.
     """
     nics = [(nic, link) for nic, link in case.nics if nic.link_file]
     own_names = {i["name"] for i in interfaces_of(case.bundle.state)} | {nic.name for nic, _ in nics}
@@ -138,8 +138,8 @@ def _rule_may_match(tokens: list[tuple[str, str, str]], nic: Nic, link: Link) ->
 @refusal("KVN543", "cloud-init configures the network", allow=True)
 def cloud_init(case: Case) -> Iterator[Refusal]:
     """
-    cloud-init is active and its network configuration is enabled. At boot it renames NICs and may write its own
-    connection profiles. Disable its network configuration; its other functions are not affected:
+    cloud-init is active, and its network configuration is enabled. At boot, cloud-init renames NICs and may write its
+    own connection profiles. Disable its network configuration; its other functions are not affected:
     `echo 'network: {config: disabled}' > /etc/cloud/cloud.cfg.d/99-network.cfg`.
     """
     if case.live.surroundings.cloud_init:
@@ -153,10 +153,11 @@ def cloud_init(case: Case) -> Iterator[Refusal]:
 @refusal("KVN545", "an initramfs contains a .link file that would change", allow=True)
 def initramfs_names(case: Case) -> Iterator[Refusal]:
     """
-    An initramfs that was built since the last change (for example for a new kernel) contains a copy of kvmnet's .link
-    file: initramfs-tools and dracut copy those of /etc/systemd/network. This change removes the file or changes it. If
-    the initramfs also contains the NIC's driver, it gives the NIC the old name at the next boot. udev does not rename a
-    NIC again (NamePolicy=keep, systemd.link(5)), so the connection profile would not match.
+    initramfs-tools and dracut copy the .link files of /etc/systemd/network into the initramfs. An initramfs that was
+    built after the last change (for example for a new kernel) therefore contains kvmnet's .link file. This change
+    removes the file or changes it. If the initramfs also contains the NIC's driver, the NIC gets the old name at the
+    next boot. udev does not rename a NIC again (NamePolicy=keep, systemd.link(5)). The connection profile would then
+    not match the NIC.
 
     Override this refusal, and rebuild the initramfs before the next boot: `update-initramfs -u -k all`, or
     `dracut -f --regenerate-all`. kvmnet checks /boot/initrd.img-* and /boot/initramfs-*.img with lsinitramfs or
@@ -173,11 +174,12 @@ def initramfs_names(case: Case) -> Iterator[Refusal]:
 @refusal("KVN544", "a NIC would get the name that the kernel gives to another NIC")
 def kernels_name(case: Case) -> Iterator[Refusal]:
     """
-    At boot the kernel names NICs eth0, eth1, … in the order in which it finds them, and udev renames each NIC as it
-    appears. udev cannot give a NIC the name eth1 while the kernel uses it for another NIC, even if that one also gets a
-    new name: udev (252 to 257) stops with "File exists" and leaves the NIC without its configuration. The change would
-    work until the next boot, and then the NIC would be lost. Use the name that the kernel gives to this NIC, or a name
-    that the kernel does not use (`lan0`). Names of bridges, and of NICs below bridges (peth0), are no problem.
+    At boot the kernel names NICs eth0, eth1, … in the order in which it finds them. udev renames each NIC as it
+    appears. It cannot give a NIC the name eth1 while the kernel uses this name for another NIC, even if that NIC also
+    gets a new name. udev (252 to 257) then stops with "File exists" and leaves the NIC without its configuration. So
+    the change would work until the next boot; then the NIC would have no network. Use the name that the kernel gives
+    to this NIC, or a name that the kernel does not use (`lan0`). Names of bridges are not affected, and names such as
+    peth0 (a NIC below its bridge) are not affected either.
     """
     boot_names = {
         link.mac: case.live.first_names.get(link.mac, link.name) for link in case.live.links.values() if link.mac

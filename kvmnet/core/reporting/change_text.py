@@ -23,7 +23,7 @@ _REASONS = {
     Reason.LINK_FILE_NEEDED: "names the NIC at boot",
     Reason.LINK_FILE_UNUSED: "no longer names a NIC",
     Reason.TAKES_OVER_ADDRESSES: "keeps the addresses of the interface that is removed",
-    Reason.NIC_RELEASED: "left the definition: port of no controller, no addresses",
+    Reason.NIC_RELEASED: "no longer in the definition: removed from its controller, no addresses",
     Reason.ONLY_IN_MEMORY: "its connection profile is only in memory",
     Reason.GUEST_DEVICES: "NetworkManager does not manage guests' devices",
     Reason.NO_GUESTS: "no guest can run on this host any more",
@@ -46,12 +46,12 @@ def detail_text(detail: Detail) -> str:
     if isinstance(detail, OptionReset):
         return f"{detail.option}: {value_text(detail.live)} -> its default"
     if isinstance(detail, LeftDefinition):
-        return f"the {detail.type} left the definition"
+        return f"the {detail.type} is no longer in the definition"
     if isinstance(detail, InactiveProfile):
-        reason = "left the definition" if detail.left_definition else "was created by kvmnet"
+        reason = "no longer in the definition" if detail.left_definition else "was created by kvmnet"
         return f"the connection profile of {detail.interface}, which is inactive and {reason}"
     if isinstance(detail, FileRestored):
-        return f"it is restored as it was on {detail.day}" if detail.existed else f"it did not exist on {detail.day}"
+        return f"restored to its content of {detail.day}" if detail.existed else f"did not exist on {detail.day}"
     return route_text(detail.route)
 
 

@@ -70,7 +70,7 @@ def _join_lines(lines: Sequence[str]) -> str:
 
 def _describe_empty_plan(plan: Plan, notes: Sequence[str]) -> str:
     """Return the line for a plan without changes. Notes on such a plan are about what kvmnet could not check."""
-    reason = ", as far as kvmnet can see" if notes else ": the host matches the definition"
+    reason = ", but kvmnet could not check everything" if notes else ": the host matches the definition"
     return f"{plan.bundle.host}: nothing to do{reason}"
 
 
@@ -93,7 +93,7 @@ def format_guests(impacts: Sequence[Impact], unknown: str = "") -> list[str]:
     if names := [name for name in dict.fromkeys(i.name for i in impacts) if name not in affected]:
         lines.append(f"untouched guests: {', '.join(names)}")
     if unknown:
-        source = "known from its records in /run/libvirt/qemu" if any(i.guest for i in impacts) else "shown as devices"
+        source = "read from /run/libvirt/qemu" if any(i.guest for i in impacts) else "listed by device name"
         lines.append(f"note: libvirt is not available ({unknown}): running guests are {source}")
     return lines
 
@@ -110,7 +110,7 @@ def format_probes(probes: Probes) -> str:
 
 def list_probes(probes: Probes) -> list[str]:
     """Return which targets must reply after the change, and which need not because they do not reply now."""
-    if not probes.asked:
+    if not probes.known:
         return ["note: run as root to see which targets will be probed"]
     if probes.must:
         lines = [f"targets that must reply after the change: {', '.join(probe.text for probe in probes.must)}"]
@@ -144,7 +144,7 @@ def format_event(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
     if kind == "lost":
         return f"note: restart the guests that used these devices, because they were recreated: {_join_devices(event)}"
     if kind == "verified":
-        return "ok   the host is verified to be as before the change"
+        return "ok   verified: the host is as before the change"
     if kind == "not-verified":
         return _format_differences(event)
     return None
@@ -158,7 +158,7 @@ def _format_differences(event: Mapping[str, Any]) -> str:
     """Return the text of a rollback that could not be verified: the differences and the commands that may fix them."""
     lines = ["FAIL the host is not as before the change:", *(f"       {d}" for d in event["differences"])]
     if event.get("mends"):
-        lines += ["     commands that may fix this:", *(f"       {command}" for command in event["mends"])]
+        lines += ["     commands that may fix them:", *(f"       {command}" for command in event["mends"])]
     return "\n".join([*lines, f"     if the host is correct as it is: {ACCEPT_COMMAND}"])
 
 
@@ -172,7 +172,7 @@ def format_confirmation_request(seconds: int) -> str:
 
 def format_long_probing(seconds: int) -> str:
     """Return why the probes may take long."""
-    return f"     a link went down, and a switch may forward nothing for 30 s after that: probing for up to {seconds} s"
+    return f"     a link went down; the switch may need 30 s to forward frames again: probing for up to {seconds} s"
 
 
 def format_outcome(

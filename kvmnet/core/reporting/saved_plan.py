@@ -85,9 +85,9 @@ def require_unchanged(plan: dict[str, Any], basis: Basis, current: Assessment) -
     changes = compare_bases(basis, current.basis)
     changes = changes or compare_bases(plan, json.loads(json.dumps(plan_to_json(current.plan))))
     if changes:
-        others = f" and {len(changes) - _MAX_LISTED} more" if len(changes) > _MAX_LISTED else ""
+        rest = f" and {len(changes) - _MAX_LISTED} more" if len(changes) > _MAX_LISTED else ""
         raise Refused(
-            "the host has changed since the plan was made: " + "; ".join(changes[:_MAX_LISTED]) + others,
+            "the host has changed since the plan was made: " + "; ".join(changes[:_MAX_LISTED]) + rest,
             "check the host, make the plan again, and review it",
             "KVN508",
         )

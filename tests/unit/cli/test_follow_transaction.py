@@ -15,7 +15,7 @@ from kvmnet.transaction import launch
 
 @pytest.mark.guarantee("G09")
 @pytest.mark.parametrize("first", [KeyboardInterrupt, None])
-def test_the_change_is_rolled_back_also_when_nobody_reads_the_output(
+def test_the_change_is_rolled_back_also_if_its_output_is_not_read(
     open_transaction: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, first: Optional[type[BaseException]]
 ) -> None:
     """In `apply | tee log`, Ctrl-C ends tee too."""

@@ -93,7 +93,7 @@ def test_nics_are_merged_into_a_domain(run: Any, tmp_path: Path) -> None:
     nic = "<interface type='user'><mac address='52:54:00:00:00:01'/></interface>"
     (tmp_path / "d.xml").write_text(f"<domain><!-- mine --><devices>{nic}</devices></domain>\n")
     code, out, err = run("xml", "untagged", "PATH", "--domain", str(tmp_path / "d.xml"))
-    assert code == 0 and "52:54:00:00:00:01 is not in the definition: left unchanged" in err
+    assert code == 0 and "52:54:00:00:00:01 is not in the definition: its XML is not changed" in err
     assert f"<domain><!-- mine --><devices>{nic}" in out and "<source bridge='eth0'/>" in out
     assert run("xml", "untagged", "PATH", "--domain", str(tmp_path / "none"))[0] == 1
     assert run("xml", "untagged", "PATH", "--domain", str(tmp_path / "d.xml"), "--json")[0] == 2

@@ -62,7 +62,7 @@ def test_a_warning_is_printed_if_selinux_blocks_the_hook(
 
 def test_status_prints_why_there_are_no_allowed_devices(system: System, capfdbinary: Any, monkeypatch: Any) -> None:
     hook_installation.install(lambda _: None)
-    assert "VLAN devices that it creates on demand: peth0.2\n" in hook_cli(capfdbinary, "status")[1]
+    assert "VLAN devices that the hook creates on demand: peth0.2\n" in hook_cli(capfdbinary, "status")[1]
     system.host = None
     assert "nothing is applied on this host" in hook_cli(capfdbinary, "status")[1]
     system.more = {"unreadable": True}
@@ -84,7 +84,7 @@ def test_a_hook_that_cannot_run_does_not_count_as_installed(system: System, capf
     assert hook_cli(capfdbinary, "status")[0] == 0
     system.enabled = False
     code, out, _ = hook_cli(capfdbinary, "status")
-    assert code == 1 and "its systemd unit is disabled: it does not run when libvirt starts" in out
+    assert code == 1 and "the hook's systemd unit is disabled, so it does not run when libvirt starts" in out
     assert f"enabled {hook_installation.UNIT}\n" in hook_cli(capfdbinary, "install")[1]
     assert hook_cli(capfdbinary, "status")[0] == 0
 

@@ -11,8 +11,8 @@ from kvmnet import applied_record
 from kvmnet.cli import remove
 from kvmnet.core.base.errors import Refused
 from kvmnet.transaction.prepare import ChangeOptions
-from tests.unit.bundles import example_bundle
 from tests.unit.cli.samples import run
+from tests.unit.core.rendering.samples import example_bundle
 
 
 def test_the_options_reach_the_preparation(wishes: list[Any]) -> None:

@@ -47,7 +47,7 @@ def test_a_refusal_is_one_event(monkeypatch: pytest.MonkeyPatch, command: str, c
 
 
 @pytest.mark.guarantee("G09")
-def test_an_open_transaction_is_rolled_back_also_when_nobody_reads_the_output(
+def test_an_open_transaction_is_rolled_back_also_if_the_output_is_not_read(
     open_transaction: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, calls = open_transaction

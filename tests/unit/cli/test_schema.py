@@ -13,4 +13,4 @@ from tests.unit.cli.samples import ROOT, run
 def test_the_file_is_printed(name: str, capfdbinary: Any) -> None:
     assert run("schema", name) == 0
     assert capfdbinary.readouterr()[0] == (ROOT / f"schemas/{name}.schema.json").read_bytes()
-    assert run("schema", "clutser") == 2
+    assert run("schema", "clutser") == 2  # codespell:ignore clutser

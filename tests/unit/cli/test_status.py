@@ -20,10 +20,10 @@ def test_a_rollback_that_could_not_be_verified_is_shown_with_what_to_do() -> Non
     )
     assert lines[1:] == [
         "  rolling back: x",
-        "  no process works on it: run `kvmnet rollback`",
-        "  differences from before the change:",
+        "  no process is working on it: run `kvmnet rollback`",
+        "  differences from the state before the change:",
         "    routes: gone x",
-        "  commands that may repair it:",
+        "  commands that may fix them:",
         "    ip route add x",
         "  to accept the host as it is: /usr/bin/python3 -I /var/lib/kvmnet/rescue.pyz --accept",
     ]
@@ -31,7 +31,10 @@ def test_a_rollback_that_could_not_be_verified_is_shown_with_what_to_do() -> Non
 
 def test_a_running_step_is_shown_with_its_deadline() -> None:
     lines = format_open(OpenTransaction("T", "h", 0.0, "x", 12.4, True, False, ()))
-    assert lines[1:] == ["  now: x", "  the watchdog rolls back in 12 s if the step has not ended by then"]
+    assert lines[1:] == [
+        "  now: x",
+        "  the watchdog starts the rollback in 12 s if the current step has not ended by then",
+    ]
 
 
 def test_the_time_left_for_the_confirmation_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

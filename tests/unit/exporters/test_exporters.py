@@ -64,5 +64,5 @@ def test_an_option_that_the_exporter_does_not_know_is_an_error() -> None:
     exporter = Exporter("x", "An exporter.", lambda bundles, options: {}, {"format": "The format."})
     assert exporter.export([], {"format": "a"}) == {}
     with pytest.raises(Usage, match="the exporter x has no option 'fromat'") as error:
-        exporter.export([], {"fromat": "a"})
+        exporter.export([], {"fromat": "a"})  # codespell:ignore fromat
     assert "format" in str(error.value.hint)

@@ -49,7 +49,7 @@ class Source:
         (None, STATIC, [False]),
     ],
 )
-def test_nmstate_is_asked_only_for_the_kernel_if_that_is_enough(
+def test_nmstate_reads_only_the_kernel_if_that_is_enough(
     state: Optional[State], device: ManagedDevice, kernel_only: list[bool]
 ) -> None:
     backend = Source()

@@ -125,7 +125,7 @@ def test_without_options_the_open_transaction_is_rolled_back(
     program: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert program.run() == 3 and program.calls == [("run by hand", False)]
-    assert capsys.readouterr().out == "kvmnet: rolled back: the host is as it was before\n"
+    assert capsys.readouterr().out == "kvmnet: rolled back and verified: the host is as before the change\n"
     program.code = 0
     assert program.run("--why", "test") == 0 and program.calls[1:] == [("test", False)]
     assert capsys.readouterr().out == "kvmnet: nothing to roll back\n"
@@ -203,7 +203,7 @@ def test_a_failed_verification_is_reported_with_differences_and_repair_commands(
         "  eth0 has no address",
         "Repair commands:",
         "  ip addr add x",
-        "Fix the differences, then run this again. To keep the host as it is, use --accept.",
+        "Fix the differences, then run this command again. To keep the host as it is, add --accept.",
     ]
     (program.state / "open" / "snapshot.json").unlink()
     assert program.run() == 4

@@ -116,7 +116,7 @@ def test_status_and_accept_work_from_the_archive_and_from_the_extracted_folder(
 
     code, out, err = run(python, started, "--state", str(state), "--status")
     assert (code, [json.loads(line)["event"] for line in out.splitlines()], err) == (0, ["begin"], "")
-    message = "kvmnet: the transaction is not rolled back yet: run this without --accept first\n"
+    message = "kvmnet: the transaction is not rolled back yet: run this command without --accept first\n"
     assert run_as_root("--accept") == (1, "", message)
     journal.append("not-verified", differences=["x"])
     assert run_as_root("--accept") == (0, "kvmnet: transaction closed; the host is left as it is\n", "")

@@ -174,7 +174,7 @@ def test_a_tap_that_lost_its_bridge_is_attached_again_with_the_bridges_settings(
         [],
     )
     ports.detach("vnet0")
-    assert comparison.find_guest_differences(before) == ["guests vnet0: was a port of br0, is a port of no bridge"]
+    assert comparison.find_guest_differences(before) == ["guests vnet0: was a port of br0, is not a port of any bridge"]
     bridge = ports.rows.pop("br0")
     assert restore.restore_guest_ports(before) == [], "the bridge does not exist yet"
     ports.rows["br0"] = {**bridge, "ifindex": 99}
@@ -228,5 +228,5 @@ def test_the_port_of_a_container_is_restored_too(ports: GuestPorts) -> None:
     ports.rows["veth1"]["linkinfo"] = {**ports.rows["vnet0"]["linkinfo"], "info_kind": "veth"}
     before = {"guests": links.read_guest_ports()}
     ports.detach("veth1")
-    assert comparison.find_guest_differences(before) == ["guests veth1: was a port of br0, is a port of no bridge"]
+    assert comparison.find_guest_differences(before) == ["guests veth1: was a port of br0, is not a port of any bridge"]
     assert restore.restore_guest_ports(before) == ["veth1"]

@@ -29,7 +29,7 @@ def test_after_a_boot_state_that_was_only_in_memory_is_not_expected(monkeypatch:
     monkeypatch.setattr(
         comparison,
         "find_file_differences",
-        lambda _: ["file /run/c: did not exist before", "file /etc/a: does not exist any more"],
+        lambda _: ["file /run/c: did not exist before", "file /etc/a: no longer exists"],
     )
     monkeypatch.setattr(
         snapshot, "read_host_state", lambda *_: {**dict.fromkeys(("addresses", "routes", "zones", "dns")), **seen}
@@ -37,7 +37,7 @@ def test_after_a_boot_state_that_was_only_in_memory_is_not_expected(monkeypatch:
     asked: dict[str, Any] = {"names": [], "macs": [], "uuids": [], "global dns": None}
     monkeypatch.setattr(networkmanager, "read_global_dns", lambda: None)
     seen["global dns"] = None
-    assert comparison.find_differences({**now, **asked}) == ["file /etc/a: does not exist any more"]
+    assert comparison.find_differences({**now, **asked}) == ["file /etc/a: no longer exists"]
     assert [(p["uuid"], p["device"]) for p in now["profiles"]] == [("a", "eth0"), ("b", "br5")]
     assert now["files"] == [{"path": "/etc/a"}]
     assert [link["altnames"] for link in now["links"].values()] == [["now"], ["was"]]

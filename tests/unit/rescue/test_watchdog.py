@@ -58,7 +58,7 @@ def test_the_watchdog_runs_no_program_while_the_lock_is_held(
 
 
 @pytest.mark.guarantee("G20")
-def test_the_watchdog_kills_a_worker_whose_step_exceeds_its_time_limit(opened: Path, watched: list[str]) -> None:
+def test_the_watchdog_kills_a_worker_if_a_step_exceeds_its_time_limit(opened: Path, watched: list[str]) -> None:
     journal = Journal(opened / "open")
     journal.append("begin", until=90.0)
     journal.append("do", step=0, until=99.0)

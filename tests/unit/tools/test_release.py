@@ -97,7 +97,7 @@ def test_the_installed_kvmnet_is_tried_not_that_of_the_tree(monkeypatch: pytest.
     assert release.call([sys.executable, "-c", code], {"A": "b"}, tmp_path) == f"None b {tmp_path}\n"
 
 
-def test_a_build_that_wrote_something_else_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_build_with_unexpected_files_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(release, "call", lambda *_, **__: "")
     (tmp_path / "kvmnet-0.1.0.tar.gz").touch()
     with pytest.raises(ReleaseError, match=r"the build did not write kvmnet-0\.1\.0-py3-none-any\.whl; see"):

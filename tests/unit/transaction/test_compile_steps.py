@@ -74,7 +74,7 @@ def test_a_host_in_the_desired_state_needs_only_the_record() -> None:
     assert [s["op"] for s in compiled] == ["read back", "write files"]
 
 
-def test_interfaces_that_left_the_definition_are_removed_in_the_trial_and_their_profiles_last() -> None:
+def test_interfaces_removed_from_the_definition_are_deleted_in_the_trial_and_their_profiles_last() -> None:
     live = with_leaving(BUNDLE)
     compiled = compile_steps(make_plan(BUNDLE, live), live, {}, Terms(120))
     assert [s["op"] for s in compiled] == ["apply", "read back", "commit", "forget", "write files"]
@@ -87,7 +87,7 @@ def test_interfaces_that_left_the_definition_are_removed_in_the_trial_and_their_
     assert set(uuids) <= set(trial["undo"][-1]["uuids"])
 
 
-def test_the_fault_matrix_knows_the_titles_of_the_steps() -> None:
+def test_the_fault_matrix_has_the_titles_of_the_steps() -> None:
     """Its points are numbered by steps."""
     from tests.faults.hosts import STEPS
 

@@ -121,7 +121,7 @@ def test_every_event_of_a_journal_has_both_times(tmp_path: Path) -> None:
     assert Journal(tmp_path).events()[-1]["up"] == 7.0
 
 
-def test_the_open_transaction_tells_how_long_a_confirmation_is_accepted(
+def test_the_open_transaction_contains_how_long_a_confirmation_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This is shorter than the watchdog's time limit."""

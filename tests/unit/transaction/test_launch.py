@@ -39,14 +39,14 @@ def test_following_ends_with_the_transaction() -> None:
     assert follow({"event": "undo"}, {"event": "not-verified", "differences": []})[0] == 4
 
 
-def test_following_notices_that_the_worker_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_following_notices_that_the_worker_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(units, "is_unit_alive", lambda unit: False)
     clock = iter(float(n) for n in range(0, 1000, 3))
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     assert follow({"event": "do"}, state=tmp_path) == (None, ["do"])
 
 
-def test_systemd_is_asked_only_when_no_process_has_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systemctl_runs_only_if_no_process_holds_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking starts a process, and NetworkManager needs the processor."""
     taken = iter([True, True, False])
     asked: list[str] = []
@@ -102,7 +102,7 @@ def test_a_worker_that_systemd_does_not_start_leaves_no_open_transaction(
         raise HostError("systemd-run: no")
 
     monkeypatch.setattr(programs, "run", refuse)
-    with pytest.raises(Refused, match="does not start the worker"):
+    with pytest.raises(Refused, match="cannot start the worker"):
         launch.start(tmp_path, "T")
     assert not (tmp_path / "open").exists()
 
@@ -117,7 +117,7 @@ def test_a_host_that_can_start_no_process_leaves_no_open_transaction(
     assert opened(tmp_path) == []
     (tmp_path / "open").mkdir()
     monkeypatch.setattr(safeguards, "arm", lambda *_: None)
-    with pytest.raises(Refused, match="does not start the worker"):
+    with pytest.raises(Refused, match="cannot start the worker"):
         launch.start(tmp_path, "T")
     assert opened(tmp_path) == []
 

@@ -17,7 +17,9 @@ from kvmnet.core.live.running_guests import GuestNic, Running, RunningGuest
 from kvmnet.core.planning.changes import Change
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.host.networkmanager_dbus import NMError
 from kvmnet.host.operator_connection import SshConnection
+from kvmnet.system.errors import HostError
 from kvmnet.transaction import prepare
 from kvmnet.transaction.prepare import ChangeOptions, check_refusals
 from tests.unit.core.samples import (
@@ -53,7 +55,7 @@ def test_without_libvirts_reply_the_owner_of_a_device_is_unknown(make_bundle: An
     assert "vnet5 (guest unknown: libvirt is not available) would be disconnected" in error.value.message
     lines = "\n".join(error.value.also)
     assert "vnet5 (guest unknown: libvirt is not available) on br-eth0.5" in lines
-    assert "running guests are shown as devices" in lines and "not a device" not in lines
+    assert "running guests are listed by device name" in lines and "not a device" not in lines
 
 
 def with_gateway(gateway: str = "", address: str = "10.1.0.5", prefix: int = 16, name: str = "eth0") -> dict[str, Any]:
@@ -122,3 +124,33 @@ def test_an_unknown_connection_needs_a_confirmation_when_an_interface_changes() 
     assert prepare._operators_host(unknown) == []
     recorded = Plan(changed.bundle, record=True)
     assert prepare._seconds_to_confirm(ChangeOptions(), recorded, here, unknown) == 0, "no interface changes"
+
+
+class Manager:
+    """NetworkManager, which stops after it has replied `replies` times."""
+
+    def __init__(self, replies: int) -> None:
+        self.replies = replies
+
+    def version(self) -> str:
+        self.replies -= 1
+        if self.replies < 0:
+            raise NMError("NetworkManager does not answer")
+        return "1.52"
+
+
+@pytest.mark.parametrize(
+    ("replies", "code", "message"), [(9, "KVN512", "nmcli: not found"), (1, "KVN504", "NetworkManager")]
+)
+def test_a_host_that_cannot_be_read_is_refused_with_the_cause(
+    monkeypatch: pytest.MonkeyPatch, replies: int, code: str, message: str
+) -> None:
+    """A missing program is KVN512; NetworkManager that stops while the host is read is KVN504."""
+
+    def fail() -> None:
+        raise HostError("NetworkManager's profiles: nmcli: not found")
+
+    monkeypatch.setattr(prepare, "read_manager_state", fail)
+    with pytest.raises(Refused, match=message) as refused, prepare.refuse_unreadable_host():
+        prepare._read(None, Manager(replies), Path("/nowhere"))  # type: ignore[arg-type]
+    assert refused.value.code == code

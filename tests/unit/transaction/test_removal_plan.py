@@ -49,9 +49,9 @@ def test_the_plan_lists_what_the_administrator_has_changed_since(state: Path) ->
     plan = plan_removal(BUNDLE, original, host, current)
     assert format_plan(plan).splitlines()[5:] == [
         "  ~ change hostname: new -> old",
-        f"  + add {gone}: it is restored as it was on {day}",
-        f"  ~ change {other}: it is restored as it was on {day}",
-        f"  - remove {added}: it did not exist on {day}",
+        f"  + add {gone}: restored to its content of {day}",
+        f"  ~ change {other}: restored to its content of {day}",
+        f"  - remove {added}: did not exist on {day}",
     ]
     host = replace(live(), state={"hostname": {"config": "old"}})
     current = {name: {**current[name], "mode": 420, "data": ""}}
@@ -94,7 +94,7 @@ def test_a_nic_that_was_bridged_by_another_tool_is_refused(state: Path) -> None:
     host = live()
     changed = replace(host.links["peth0"], master="br-hand")
     host = replace(host, links={**host.links, "peth0": changed, "br-hand": Link("br-hand", None, "bridge")})
-    with pytest.raises(Refused, match="peth0 is a port of br-hand, which was created by another tool") as refused:
+    with pytest.raises(Refused, match="peth0 is now a port of br-hand, which was created by another tool") as refused:
         plan_removal(BUNDLE, find_original(state), host)
     assert refused.value.code == "KVN562"
 

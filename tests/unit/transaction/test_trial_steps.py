@@ -106,7 +106,7 @@ def bond_without_options(tmp_path: Path, **options: str) -> list[Step]:
     return compile_steps(plan, live, {("bond0", "bond"): ["u-b"]}, Terms(120))
 
 
-def test_options_that_left_the_definition_are_removed_from_the_bonds_profile(tmp_path: Path) -> None:
+def test_options_removed_from_the_definition_are_removed_from_the_bonds_profile(tmp_path: Path) -> None:
     compiled = bond_without_options(tmp_path, primary="eth0")
     assert_steps_match_the_table(compiled)
     step = compiled[index_of("drop options", compiled)]

@@ -57,11 +57,11 @@ def test_a_detached_tap_is_attached_again(context: Any, monkeypatch: pytest.Monk
 
 def test_a_tap_that_cannot_be_attached_fails_the_step(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel(monkeypatch, refuses=True)
-    with pytest.raises(StepFailed, match=r"guests vnet0: was a port of br0, is a port of no bridge$"):
+    with pytest.raises(StepFailed, match=r"guests vnet0: was a port of br0, is not a port of any bridge$"):
         verification_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
 
 
-def test_networkmanager_is_asked_few_questions_while_it_activates_devices(
+def test_networkmanager_gets_few_calls_while_it_activates_devices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It answers slowly while it activates sixty devices, and every answer takes it time."""

@@ -97,6 +97,8 @@ def test_a_unit_that_cannot_be_removed_does_not_keep_the_others(
         ("of a later version", True, {}),
     ],
 )
-def test_the_journal_tells_in_advance_how_long_a_step_waits(op: str, lost_link: bool, fields: dict[str, Any]) -> None:
+def test_the_journal_contains_in_advance_how_long_a_step_waits(
+    op: str, lost_link: bool, fields: dict[str, Any]
+) -> None:
     context: Any = SimpleNamespace(has_lost_link=lambda: lost_link)
     assert worker._progress_fields({"op": op, "seconds": 15, "patience": 60}, context) == fields

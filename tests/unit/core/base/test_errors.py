@@ -28,7 +28,7 @@ def test_an_error_is_printed_with_its_code_and_hint(error: KvmnetError, lines: l
 
 
 def test_a_refusal_is_printed_with_all_others_and_the_additional_lines() -> None:
-    refused = Refused("one", code="KVN520", more=(Refused("two", "hint", "KVN521"), Refused("three")))
+    refused = Refused("one", code="KVN520", additional=(Refused("two", "hint", "KVN521"), Refused("three")))
     refused.also = ["  guests: web1"]
     assert refused.lines() == [
         "KVN520: one",

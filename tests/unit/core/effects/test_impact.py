@@ -46,7 +46,7 @@ def refused_codes(plan: Plan, live: Live, lose: tuple[str, ...] = ()) -> list[st
     try:
         judge(plan, live, among=("KVN525", "KVN526", "KVN527", "KVN534"), lose=lose)
     except Refused as error:
-        return [str(e.code) for e in (error, *error.more)]
+        return [str(e.code) for e in (error, *error.additional)]
     return []
 
 
@@ -141,7 +141,7 @@ def test_another_vlan_id_disconnects_guests(make_bundle: Any) -> None:
     """The VLAN device is recreated below a bridge that stays; a macvtap is removed with the device."""
     live = other_tag(live_of(make_bundle(), VNET5, running=running_guest(device="vnet5")), 6)
     assert outcomes(make_plan(make_bundle(), live), live) == [
-        ("g", DISCONNECTED, "br-eth0.5 will lead to VLAN 5 instead of VLAN 6"),
+        ("g", DISCONNECTED, "br-eth0.5 will be connected to VLAN 5 instead of VLAN 6"),
     ]
     free = make_bundle(NIC_LINE + VLAN_LINE.replace("bridge: true", "bridge: false"))
     tap = Link("macvtap0", None, "macvtap", base="eth0.5")

@@ -141,7 +141,9 @@ def plan_of(
         (plan_of(leaving=("gone",)), "198.51.100.1", ()),  # nobody can come in by it any more
     ],
 )
-def test_a_confirmation_must_come_through_what_changes(plan: Plan, address: str, expected: tuple[str, ...]) -> None:
+def test_a_confirmation_must_come_through_an_affected_interface(
+    plan: Plan, address: str, expected: tuple[str, ...]
+) -> None:
     gone = {"name": "gone", "ipv4": {"enabled": True, "address": [{"ip": "198.51.100.1"}]}}
     live = state({**BRIDGE, "name": "old", "bridge": {}}, {**VLAN, "ipv6": {"address": [{"ip": "fd00::1"}]}}, BOND)
     live["interfaces"] += [FREE, LOCAL, gone]

@@ -56,14 +56,14 @@ def test_an_address_that_is_not_from_the_mac_may_change(
     live = replace(live, state=state)
     live = replace(live, nmstate="2.2.9")  # a later one gets a token
     found = notes_of(make_plan(replace(BUNDLE, state=desired), live), live)
-    words = f"the address 2001:db8::7a31 of eth0 may change: it was generated with addr-gen-mode={mode}, the next one"
-    assert found == ([f"{words} will be generated from the MAC address"] if told else [])
+    words = f"the address 2001:db8::7a31 of eth0 may change: it was generated with addr-gen-mode={mode}, but the new"
+    assert found == ([f"{words} one will be generated from the MAC address"] if told else [])
 
 
 LEASE = {"ip": "2001:db8::5", "prefix-length": 128, "valid-life-time": "3600sec"}
 
 
-KEEP = "to keep the address, reserve it for the MAC address on the DHCP server first, or write it into the definition"
+KEEP = "to keep the address, reserve it for this MAC address on the DHCP server first, or define it as a static address"
 
 
 def by_dhcp(profile: dict[str, Any], address: dict[str, Any], now: str, to_be: str, place: str = "eth0") -> list[str]:
@@ -99,7 +99,8 @@ def by_dhcp(profile: dict[str, Any], address: dict[str, Any], now: str, to_be: s
 )
 def test_a_dhcp_lease_that_is_not_by_the_mac_may_change(profile: dict[str, Any], how: str) -> None:
     words = (
-        f"the DHCP address of eth0 may change: eth0 identifies itself by {how}, eth0 will use its MAC address; {KEEP}"
+        f"the DHCP address of eth0 may change: eth0 identifies itself by {how}; "
+        f"after the change, eth0 will identify itself by its MAC address; {KEEP}"
     )
     assert by_dhcp(profile, FIXED, "4", "4") == ([words] if how else [])
     assert by_dhcp(profile, FIXED, "", "4") == by_dhcp(profile, FIXED, "4", "") == [], "before and afterwards"
@@ -124,7 +125,8 @@ def test_a_dhcpv6_lease_that_is_not_by_the_mac_may_change(
     profile: dict[str, Any], address: dict[str, Any], how: str
 ) -> None:
     words = (
-        f"the DHCPv6 address of eth0 may change: eth0 identifies itself by {how}, eth0 will use its MAC address; {KEEP}"
+        f"the DHCPv6 address of eth0 may change: eth0 identifies itself by {how}; "
+        f"after the change, eth0 will identify itself by its MAC address; {KEEP}"
     )
     assert by_dhcp(profile, address, "6", "6") == ([words] if how else [])
     assert by_dhcp(profile, address, "", "6") == by_dhcp(profile, address, "6", "") == []
@@ -148,7 +150,10 @@ def test_another_profile_of_the_same_priority_that_matches_is_noted() -> None:
     assert notes_of(make_plan(BUNDLE, live), live) == [words]
     active = replace(before(), profiles={**before().profiles, "eth9": replace(second, device="eth9")})
     told = notes_of(make_plan(BUNDLE, active), active)
-    assert [": it is active on eth9, and at boot NetworkManager may use it for either; to" in t for t in told] == [True]
+    assert [
+        ": it is active on eth9, and at boot NetworkManager may use it for any of these interfaces; to" in t
+        for t in told
+    ] == [True]
     for other in (replace(second, priority=-1), replace(second, priority=1), replace(second, autoconnect=False)):
         live = replace(before(), idle=(other,))
         assert notes_of(make_plan(BUNDLE, live), live) == [], "chosen last, refused, never activated"
@@ -161,7 +166,7 @@ RULE4, RULE6 = "priority 100 from 10.1.255.254 table 100", "priority 100 from 20
 
 ELSEWHERE = (
     "a definition cannot contain routing rules; to keep them, first move them to the connection profile of an "
-    "interface that stays, or to a script in /etc/NetworkManager/dispatcher.d"
+    "interface that is not removed, or to a script in /etc/NetworkManager/dispatcher.d"
 )
 
 
@@ -172,7 +177,7 @@ ELSEWHERE = (
 def test_routing_rules_of_a_nic_that_becomes_a_port_are_noted(profile: dict[str, Any], rules: str) -> None:
     live = before()
     live = replace(live, profiles={"eth0": replace(live.profiles["eth0"], **profile)})
-    words = f"eth0 becomes a port, so the routing rules of its connection profile go ({rules}): {ELSEWHERE}"
+    words = f"eth0 becomes a port, so the routing rules of its connection profile are removed ({rules}): {ELSEWHERE}"
     told = f"{words}; or leave the NIC out of the definition"
     assert notes_of(make_plan(BUNDLE, live), live) == ([told] if rules else [])
 
@@ -182,7 +187,7 @@ def test_routing_rules_of_a_removed_interface_are_noted_and_of_one_that_stays_no
     ruled = {name: replace(profile, rules4=f"of {name}") for name, profile in live.profiles.items()}
     live = replace(live, profiles={**ruled, "peth0": live.profiles["peth0"]})
     assert notes_of(make_plan(BUNDLE, live), live) == [
-        f"{name} is removed, so the routing rules of its connection profile go (of {name}): {ELSEWHERE}"
+        f"{name} is removed, so the routing rules of its connection profile are removed (of {name}): {ELSEWHERE}"
         for name in ("peth0.5", "br5")
     ]
     nic = replace(before(), profiles={"eth0": replace(before().profiles["eth0"], rules4=RULE4)})
@@ -193,12 +198,15 @@ def test_routing_rules_of_a_removed_interface_are_noted_and_of_one_that_stays_no
 def test_a_plan_of_another_user_than_root_is_noted_as_incomplete() -> None:
     live = replace(after(BUNDLE), applied=UNREADABLE)
     plan = make_plan(BUNDLE, live)
-    words = "this plan leaves out what left the definition: only root can read the applied bundle; run as root"
+    words = "this plan does not show interfaces that are no longer in the definition: run as root to see them"
     assert plan.empty and notes_of(plan, live) == [words]
     told = [f"note: {words}"]
-    assert format_plan(plan, told) == f"vm-container-0-0: nothing to do, as far as kvmnet can see\nnote: {words}\n"
+    assert (
+        format_plan(plan, told)
+        == f"vm-container-0-0: nothing to do, but kvmnet could not check everything\nnote: {words}\n"
+    )
     assert format_plan_markdown(plan, notes=told) == (
-        f"### vm-container-0-0: nothing to do, as far as kvmnet can see\n\n- note: {words}\n"
+        f"### vm-container-0-0: nothing to do, but kvmnet could not check everything\n\n- note: {words}\n"
     )
     first = replace(before(), applied=UNREADABLE)
     assert notes_of(make_plan(BUNDLE, first), first) == [words]

@@ -54,6 +54,13 @@ def test_a_silent_gateway_is_listed_and_not_probed_afterwards() -> None:
     assert ask(state("10.1.1.1"), state("10.1.1.1"), set()) == Probes((), (gateway("10.1.1.1"),), None)
 
 
+def test_a_silent_gateway_and_a_target_of_the_definition_that_replies() -> None:
+    server = Probe("tcp", "10.1.0.9:22")
+    probes = ask(state("10.1.1.1"), state("10.1.1.1"), {server.text}, own=[server])
+    assert probes.must == (server,)
+    assert probes.silent == (gateway("10.1.1.1"),)
+
+
 @pytest.mark.guarantee("G33")
 def test_todays_gateway_counts_while_the_host_stays_in_its_subnet() -> None:
     assert texts(ask(state(), state("10.1.1.1"), {"10.1.1.1"}).must) == ["10.1.1.1"]

@@ -67,7 +67,7 @@ def test_the_mtu_of_the_network_is_needed_too() -> None:
     assert nic.problem == "its MTU would be 1400 (peth0.2 on b), but it is 1450 on small"
 
 
-def test_a_note_says_how_to_prepare_the_host() -> None:
+def test_a_note_describes_how_to_prepare_the_host() -> None:
     notes = migration("tagged", "b").notes
     assert notes == ("prepare b first: place tagged on it in the definition, and run kvmnet apply there",)
 
@@ -76,7 +76,7 @@ def test_a_host_with_the_bridge_needs_no_preparation() -> None:
     assert migration("private", "b").notes == ()
 
 
-def test_a_note_says_which_xml_to_migrate_with_if_devices_have_other_names() -> None:
+def test_a_note_names_the_xml_to_migrate_with_if_devices_have_other_names() -> None:
     [note] = migration("private", "plain").notes
     assert note == (
         "its devices have other names on plain than on a: migrate it with the XML of "

@@ -31,7 +31,7 @@ def test_only_networks_that_the_host_routes_are_read() -> None:
     assert network_of("no") is None
 
 
-def test_what_runs_is_written_to_json_and_read_back() -> None:
+def test_running_guests_are_written_to_json_and_read_back() -> None:
     guest = guest_of(DOMAIN)
     assert guest is not None
     one = Running((guest,), (RoutedNetwork("n", ("eth1",)),), {"0000:03:00.0": "eth0"}, {"v": "eth0"}, ("m",), "why")

@@ -16,7 +16,7 @@ from tests.unit.core.samples import PLAIN, applied, bare, bundle_of
 
 
 @pytest.mark.guarantee("G45")
-def test_a_key_that_left_the_definition_returns_to_its_default() -> None:
+def test_a_key_removed_from_a_definition_returns_to_its_default() -> None:
     def state(**more: Any) -> dict[str, Any]:
         nic = {"name": "eth0", "type": "ethernet", "state": "up", "ipv4": {"enabled": True, "dhcp": True}}
         return {
@@ -51,7 +51,7 @@ def test_a_key_that_left_the_definition_returns_to_its_default() -> None:
     assert complete_with_defaults(off, said)["interfaces"][0]["ipv4"] == {"enabled": False}
 
 
-def test_options_that_left_a_bond_are_found() -> None:
+def test_options_removed_from_a_bond_are_found() -> None:
     def state(mode: str, **options: Any) -> dict[str, Any]:
         bond = {"mode": mode, "options": options, "port": ["eth0"]}
         return {"interfaces": [{"name": "bond0", "type": "bond", "state": "up", "link-aggregation": bond}]}
@@ -67,7 +67,7 @@ def test_options_that_left_a_bond_are_found() -> None:
     assert find_dropped_options(said, said) == {}
 
 
-def test_an_mtu_that_left_is_in_the_plan_and_in_the_readback(tmp_path: Path) -> None:
+def test_a_removed_mtu_is_in_the_plan_and_in_the_readback(tmp_path: Path) -> None:
     small = PLAIN.replace("gateway: 10.1.1.1}", "gateway: 10.1.1.1, mtu: 1400}").replace(
         "vlan: 5}", "vlan: 5, mtu: 1400}"
     )

@@ -22,7 +22,7 @@ from tests.unit.core.samples import MAC, after, bare, before, with_leaving
 
 
 @pytest.mark.guarantee("G50")
-def test_an_interface_that_has_only_the_name_of_ours_stays(bundle: Bundle) -> None:
+def test_an_interface_that_only_has_the_name_of_a_created_one_stays(bundle: Bundle) -> None:
     """Another tool deleted the bridge and created one of the same name, or a link of another kind."""
     live = with_leaving(bundle)
     theirs = {**live.profiles, "br5": replace(live.profiles["br5"], uuid="u-theirs")}

@@ -161,7 +161,7 @@ def test_the_profile_of_a_nic_that_is_only_renamed_is_saved(bundle: Bundle) -> N
 
 
 @pytest.mark.guarantee("G50")
-def test_interfaces_that_left_the_definition_are_removed_only_when_kvmnet_created_them(bundle: Bundle) -> None:
+def test_interfaces_removed_from_the_definition_are_deleted_only_if_kvmnet_created_them(bundle: Bundle) -> None:
     plan = make_plan(bundle, with_leaving(bundle))
     assert plan.state == {
         "interfaces": [
@@ -170,17 +170,17 @@ def test_interfaces_that_left_the_definition_are_removed_only_when_kvmnet_create
         ]
     }
     assert plan.leaving == ("peth0.5", "br5")
-    assert "  - remove br5: the linux-bridge left the definition\n" in format_plan(plan)
+    assert "  - remove br5: the linux-bridge is no longer in the definition\n" in format_plan(plan)
     assert make_expectations(plan.state) == [{"name": "peth0.5", "absent": True}, {"name": "br5", "absent": True}]
     assert set(find_owned_after(bundle, with_leaving(bundle))) == {"peth0", "eth0"}
 
 
-def test_of_an_inactive_interface_that_left_only_the_profile_is_removed(bundle: Bundle) -> None:
+def test_only_the_profile_of_an_inactive_removed_interface_is_deleted(bundle: Bundle) -> None:
     """A bridge that was deactivated, with the VLAN that was its port; another tool created one of its name since."""
     live = with_inactive(with_leaving(bundle))
     plan = make_plan(bundle, live)
     assert (plan.down, plan.leaving, plan.state) == ({n: profile_uuid(bundle.host, n) for n in INACTIVE}, (), {})
-    words = "the connection profile of br5, which is inactive and left the definition"
+    words = "the connection profile of br5, which is inactive and no longer in the definition"
     assert f"  - remove {KEYFILES}/br5.nmconnection: {words}\n" in format_plan(plan)
     theirs = ConnectionProfile("u-theirs", "br5", "bridge", "br5", f"{KEYFILES}/theirs.nmconnection", "br5")
     links = {**live.links, "br5": Link("br5", None, "bridge")}
@@ -193,7 +193,7 @@ def test_of_an_inactive_interface_that_left_only_the_profile_is_removed(bundle: 
     assert make_plan(bundle, replace(live, owned=named, idle=(wanted,))).down == {}, "the definition contains it"
 
 
-def test_a_nic_that_left_with_its_bridge_is_released_and_keeps_its_name(bundle: Bundle) -> None:
+def test_a_nic_removed_from_the_definition_with_its_bridge_is_released_and_keeps_its_name(bundle: Bundle) -> None:
     live = with_leaving(bundle)
     nic = Link("peth1", "00:00:00:00:00:09", None, (), "br5")
     text = "# Written by kvmnet: interface eth1 is the NIC x.\n[Match]\nPermanentMACAddress=00:00:00:00:00:09\n"

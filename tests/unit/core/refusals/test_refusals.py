@@ -47,7 +47,7 @@ def test_all_refusals_are_reported_together_and_some_can_be_overridden() -> None
     assert "  more: kvmnet explain KVN531" in lines
     with pytest.raises(Refused) as error:
         judge(plan, live, refusals.parse_allowed_codes(["kvn511", "KVN543"]))
-    assert (error.value.code, error.value.more) == ("KVN531", ())
+    assert (error.value.code, error.value.additional) == ("KVN531", ())
 
 
 @pytest.mark.parametrize("code", ["KVN500", "KVN501", "KVN502", "KVN503", "KVN531", "KVN101", "KVN999", "x"])
@@ -56,7 +56,7 @@ def test_other_codes_cannot_be_overridden(code: str) -> None:
         refusals.parse_allowed_codes([code])
 
 
-def test_every_page_says_whether_it_can_be_overridden() -> None:
+def test_every_page_states_whether_the_refusal_can_be_overridden() -> None:
     pages = {entry.code: entry.page for entry in catalogue.all_codes() if entry.code.startswith("KVN5")}
     assert len(pages) >= 25
     for code, page in pages.items():

@@ -12,7 +12,7 @@ from kvmnet.core.base.probe import Probe
 from kvmnet.core.rendering import bundle_files
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.rendering.render import compute_digest
-from tests.unit.bundles import example_bundle, read_bundle
+from tests.unit.core.rendering.samples import example_bundle, read_bundle
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from kvmnet.core.definition.document import Source
 from kvmnet.core.rendering import bundle_files, render
 from tests.generate import cluster
 from tests.mutate import written
-from tests.unit.bundles import EXAMPLE, HOST
+from tests.unit.core.rendering.samples import EXAMPLE, HOST
 
 
 def test_the_digest_changes_only_with_the_hosts_own_view(tmp_path: Path) -> None:

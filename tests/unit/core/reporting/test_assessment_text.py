@@ -27,10 +27,7 @@ def test_guests_are_listed_below_the_changes(make_bundle: Any) -> None:
     assert lines == [
         "guest a, vnet5 on br-eth0.5: disconnected: br-eth0.5 is removed",
         "untouched guests: b",
-        (
-            "note: libvirt is not available (no answer within 8 s): "
-            "running guests are known from its records in /run/libvirt/qemu"
-        ),
+        ("note: libvirt is not available (no answer within 8 s): running guests are read from /run/libvirt/qemu"),
     ]
     assert format_plan(plan, lines).endswith("".join(f"{line}\n" for line in lines))
     assert f"\n- {lines[0]}\n" in format_plan_markdown(plan, notes=lines)

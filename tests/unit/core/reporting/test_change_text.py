@@ -42,11 +42,14 @@ ROUTE = {"destination": "10.9.0.0/16", "next-hop-address": "10.1.1.2", "next-hop
         (JoinsController("br0"), "becomes a port of br0"),
         (OptionReset("primary", "eth0"), "primary: eth0 -> its default"),
         (RouteDetail(ROUTE), "10.9.0.0/16 via 10.1.1.2 dev eth0"),
-        (LeftDefinition("vlan"), "the vlan left the definition"),
-        (InactiveProfile("br5", True), "the connection profile of br5, which is inactive and left the definition"),
+        (LeftDefinition("vlan"), "the vlan is no longer in the definition"),
+        (
+            InactiveProfile("br5", True),
+            "the connection profile of br5, which is inactive and no longer in the definition",
+        ),
         (InactiveProfile("br5", False), "the connection profile of br5, which is inactive and was created by kvmnet"),
-        (FileRestored("2026-11-30"), "it is restored as it was on 2026-11-30"),
-        (FileRestored("2026-11-30", existed=False), "it did not exist on 2026-11-30"),
+        (FileRestored("2026-11-30"), "restored to its content of 2026-11-30"),
+        (FileRestored("2026-11-30", existed=False), "did not exist on 2026-11-30"),
     ],
 )
 def test_each_detail_has_a_text(detail: Detail, text: str) -> None:

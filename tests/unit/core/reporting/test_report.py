@@ -21,7 +21,10 @@ BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 def test_a_plan_without_changes_is_one_line() -> None:
     plan = make_plan(BUNDLE, after(BUNDLE))
     assert format_plan(plan) == "vm-container-0-0: nothing to do: the host matches the definition\n"
-    assert format_plan(plan, ["note: x"]) == "vm-container-0-0: nothing to do, as far as kvmnet can see\nnote: x\n"
+    assert (
+        format_plan(plan, ["note: x"])
+        == "vm-container-0-0: nothing to do, but kvmnet could not check everything\nnote: x\n"
+    )
 
 
 def test_a_plan_as_markdown() -> None:
@@ -54,7 +57,12 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
         "note: no target replies now, so none will be probed after the change",
         "note: the gateway 10.1.1.1 does not reply now, so it will not be probed after the change",
     ]
-    assert list_probes(Probes(asked=False)) == ["note: run as root to see which targets will be probed"]
+    assert list_probes(Probes(must=(server,), silent=(gateway,))) == [
+        "targets that must reply after the change: tcp 10.1.0.9:22",
+        "note: the gateway 10.1.1.1 does not reply now, so it will not be probed after the change",
+    ]
+    assert list_probes(Probes()) == ["note: no target replies now, so none will be probed after the change"]
+    assert list_probes(Probes(known=False)) == ["note: run as root to see which targets will be probed"]
 
 
 @pytest.mark.parametrize(
@@ -73,13 +81,13 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
             {"event": "lost", "devices": ["macvtap0", "macvtap1"]},
             "note: restart the guests that used these devices, because they were recreated: macvtap0, macvtap1",
         ),
-        ({"event": "verified"}, "ok   the host is verified to be as before the change"),
+        ({"event": "verified"}, "ok   verified: the host is as before the change"),
         (
             {"event": "not-verified", "differences": ["routes: missing x"], "mends": ["ip route add x"]},
             (
                 "FAIL the host is not as before the change:\n"
                 "       routes: missing x\n"
-                "     commands that may fix this:\n"
+                "     commands that may fix them:\n"
                 "       ip route add x\n"
                 f"     if the host is correct as it is: {report.ACCEPT_COMMAND}"
             ),
@@ -90,7 +98,7 @@ def test_an_event_has_a_text_if_the_user_must_see_it(event: dict[str, Any], text
     assert format_event(event, ["rename"]) == text
 
 
-def test_the_operator_is_asked_to_confirm_from_a_new_connection() -> None:
+def test_the_operator_must_confirm_from_a_new_connection() -> None:
     assert report.format_confirmation_request(120).splitlines() == [
         "     run `kvmnet confirm` from a new SSH connection within 120 s, or the change is rolled back",
         "     (this session was opened before the change and cannot confirm it)",
@@ -107,11 +115,11 @@ def test_the_operator_is_asked_to_confirm_from_a_new_connection() -> None:
         (4, False, "rolled back, but verification failed: manual action required (see `kvmnet status`)"),
     ],
 )
-def test_the_last_line_says_how_the_transaction_ended(code: int, removed: bool, text: str) -> None:
+def test_the_last_line_contains_the_outcome_of_the_transaction(code: int, removed: bool, text: str) -> None:
     assert format_outcome(code, None, None, removed) == text
 
 
-def test_the_last_line_says_how_long_the_host_could_not_be_reached() -> None:
+def test_the_last_line_contains_the_time_without_connectivity() -> None:
     assert format_outcome(3, None, None, at_most=9.1).endswith("(the host's addresses were missing for at most 9.1 s)")
     assert format_outcome(3, 0.4, "10.1.1.1", at_most=9.1).endswith(
         "(10.1.1.1 did not reply for 0.4 s before the rollback; the host's addresses were missing for at most 9.1 s)"

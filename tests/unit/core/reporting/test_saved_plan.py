@@ -164,7 +164,7 @@ SAME: dict[str, Live] = {
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_what_the_plan_does_not_depend_on_is_no_change(name: str) -> None:
+def test_a_change_that_the_plan_does_not_depend_on_is_ignored(name: str) -> None:
     plan = from_text(save(before()), SCHEMA)
     require_unchanged(plan.plan, plan.basis, assess(BUNDLE, SAME[name]))
 

@@ -14,7 +14,7 @@ from kvmnet import pipeline
 from kvmnet.core.rendering import bundle_files
 from tests.reading import differences
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def changes(value: Any) -> Iterator[Callable[[Any], None]]:

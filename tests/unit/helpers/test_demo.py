@@ -47,7 +47,7 @@ def shows_what_needs_no_machine(output: str) -> bool:
     )
 
 
-def test_without_machines_it_shows_what_needs_none_and_fails(
+def test_without_machines_the_demo_shows_the_parts_without_one_and_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It prints what it could not show, and why."""
@@ -59,7 +59,7 @@ def test_without_machines_it_shows_what_needs_none_and_fails(
     assert "\x1b" not in output
 
 
-def test_a_machine_that_does_not_boot_is_the_same(
+def test_a_machine_that_does_not_boot_fails_like_a_missing_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(*_: object) -> None:

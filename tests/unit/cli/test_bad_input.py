@@ -101,4 +101,4 @@ def test_an_invalid_file_is_reported_in_one_line(tmp_path: Path, make: Callable[
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}

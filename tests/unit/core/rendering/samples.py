@@ -9,7 +9,7 @@ from kvmnet import pipeline
 from kvmnet.core.rendering import bundle_files
 from kvmnet.core.rendering.bundle import Bundle
 
-EXAMPLE = Path(__file__).parents[2] / "examples/rocks/cluster.yaml"
+EXAMPLE = Path(__file__).parents[4] / "examples/rocks/cluster.yaml"
 HOST = "vm-container-0-0"
 
 

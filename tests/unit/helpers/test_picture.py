@@ -13,7 +13,7 @@ import pytest
 from tests.machines import picture
 
 #: Read by the lab from a host with a bond under a bridge and a VLAN.
-READING: dict[str, Any] = json.loads((Path(__file__).parents[1] / "recorded/picture-trixie.json").read_text())
+READING: dict[str, Any] = json.loads((Path(__file__).parents[2] / "recorded/picture-trixie.json").read_text())
 
 
 def link(reading: dict[str, Any], name: str) -> dict[str, Any]:
@@ -79,13 +79,13 @@ def resolv_conf(reading: dict[str, Any]) -> None:
         (resolv_conf, "resolv.conf"),
     ],
 )
-def test_what_an_undo_left_is_seen(change: Callable[[dict[str, Any]], None], told: str) -> None:
+def test_a_remainder_of_a_rollback_is_a_difference(change: Callable[[dict[str, Any]], None], told: str) -> None:
     found = seen(change)
     assert len(found) == 1 and found[0].startswith(f"{told}: is "), found
 
 
 @pytest.mark.parametrize("change", [further_server, no_servers])
-def test_so_are_name_servers_by_interface_and_all_together(change: Callable[[dict[str, Any]], None]) -> None:
+def test_name_servers_are_compared_by_interface_and_all_together(change: Callable[[dict[str, Any]], None]) -> None:
     assert [line.partition(":")[0] for line in seen(change)] == ["dns", "servers"]
 
 
@@ -103,5 +103,5 @@ def test_so_are_name_servers_by_interface_and_all_together(change: Callable[[dic
         set_link("eth1", "promiscuity", 1),  # with which of a bond's ports is the active one
     ],
 )
-def test_what_changes_by_nature_is_not(change: Callable[[dict[str, Any]], None]) -> None:
+def test_values_that_change_by_themselves_are_no_difference(change: Callable[[dict[str, Any]], None]) -> None:
     assert not seen(change)
