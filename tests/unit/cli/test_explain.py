@@ -23,4 +23,4 @@ def test_every_code_is_used_in_the_sources() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "kvmnet").rglob("*.py"))
     sources += (ROOT / "schemas/cluster.schema.json").read_text()
     for entry in catalogue.all_codes():
-        assert sources.count(f'"{entry.code}"') >= 2, entry.code  # registered, and told somewhere
+        assert sources.count(f'"{entry.code}"') >= 2, entry.code  # registered, and reported somewhere

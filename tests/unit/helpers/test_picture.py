@@ -1,4 +1,4 @@
-"""The lab's picture of a machine: what an undo left behind must be seen, what changes by nature must not."""
+"""The lab's picture of a machine: remainders of a rollback are found, values that change by themselves are ignored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def link(reading: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def seen(change: Callable[[dict[str, Any]], None]) -> list[str]:
-    """What the comparison says of a machine that this happened to."""
+    """Return the differences that the comparison finds after this change."""
     before = picture.made_of(READING)
     reading = copy.deepcopy(READING)
     change(reading)

@@ -129,7 +129,7 @@ def test_a_guest_that_started_during_the_change_and_lost_its_network_is_recorded
             del ports.rows[name]
 
     monkeypatch.setattr(rollback, "_undo_steps", undo_steps)
-    assert rollback.roll_back(opened, "nobody confirmed") == 3
+    assert rollback.roll_back(opened, "not confirmed") == 3
     (event,) = [e for e in Journal(opened / "history" / "T").events() if e["event"] == "lost"]
     assert event["devices"] == ["vnet1", "macvtap1"]
 

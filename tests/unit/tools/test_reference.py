@@ -1,4 +1,4 @@
-"""Everything that a user can write or meet is documented: commands, exit codes, keys, problems, guarantees."""
+"""Everything that users write or read is documented: commands, exit codes, keys, problems, guarantees."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_exit_code_is_documented() -> None:
 
 
 def keys(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every key of a schema with what the schema says about it."""
+    """Yield every key of a schema with its definition."""
     for word, part in schema.items():
         if word == "properties":
             yield from part.items()

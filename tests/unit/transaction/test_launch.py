@@ -192,11 +192,11 @@ def test_a_file_that_cannot_be_written_is_a_refusal_that_leaves_nothing(
 
     def refuse(path: str, *rest: Any) -> None:
         if Path(path).name == file:
-            raise OSError(number, "the disk says no")
+            raise OSError(number, "the disk is broken")
         write(path, *rest)
 
     monkeypatch.setattr(files, "write_file", refuse)
-    with pytest.raises(Refused, match="the disk says no") as refused:
+    with pytest.raises(Refused, match="the disk is broken") as refused:
         launch.open_transaction(tmp_path, prepared, PROGRAM)
     assert refused.value.code == code
     assert opened(tmp_path) == []
