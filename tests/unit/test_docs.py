@@ -137,7 +137,6 @@ def test_every_command_in_a_shell_block_exists() -> None:
         assert {argument for argument in arguments if re.match("--?[a-z]", argument)} - known == set(), place
 
 
-@pytest.mark.skipif(not (ROOT / "kvmnet/system").is_dir(), reason="the page describes the layout with kvmnet/system")
 def test_every_file_in_the_table_of_changes_exists() -> None:
     _, _, table = text_of(ROOT / "docs/architecture.md").partition("## Where does a change go?")
     files = re.findall(r"`((?:kvmnet|tests|schemas|profiles|docs|tools)/[^`]*)`", table.partition("\n## ")[0])
