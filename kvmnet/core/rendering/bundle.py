@@ -6,8 +6,9 @@ applied in the same way.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.base.probe import Probe
@@ -39,7 +40,10 @@ class Bundle:
     """The bundle of one host.
 
     `profile` is the name of its naming policy. `state` is its nmstate state, `guests` that of the devices that exist
-    only while a guest runs. `links` are the .link files, name to text. `probes` are those of the definition. `digest`
+    only while a guest runs. `links` are the .link files, name to text. `probes` are those of the definition.
+    `profile_settings` is what nmstate has no key for: the settings of NetworkManager's connection profiles that kvmnet
+    sets itself, by interface, named as in nmcli (`bridge.vlan-filtering`). `stated_macs` are the interfaces whose MAC
+    address the definition states; another MAC address in the state is only the default for a new interface. `digest`
     is "sha256:<hex>" of all this. Equal views give equal digests, with every version of kvmnet and Python.
     """
 
@@ -52,3 +56,5 @@ class Bundle:
     links: dict[str, str] = field(default_factory=dict)
     digest: str = ""
     probes: tuple[Probe, ...] = ()
+    profile_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    stated_macs: tuple[str, ...] = ()

@@ -63,6 +63,10 @@ def _index(bundle: Bundle) -> dict[str, Any]:
     }
     if bundle.probes:
         index["probes"] = [probe.to_json() for probe in bundle.probes]
+    if bundle.profile_settings:
+        index["profile-settings"] = bundle.profile_settings
+    if bundle.stated_macs:
+        index["stated-macs"] = list(bundle.stated_macs)
     return index
 
 
@@ -123,6 +127,11 @@ def read_bundle(files: Mapping[str, str], state_schema: Schema) -> Bundle:
             links={name: files[name] for name in links},
             digest=str(index["digest"]),
             probes=tuple(Probe.from_json(row, OWN_KINDS) for row in index.get("probes", [])),
+            profile_settings={
+                str(name): {str(key): value for key, value in settings.items()}
+                for name, settings in index.get("profile-settings", {}).items()
+            },
+            stated_macs=tuple(str(name) for name in index.get("stated-macs", [])),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(f"{BUNDLE_FILE} cannot be read: {type(error).__name__}: {error}") from None

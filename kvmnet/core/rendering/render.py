@@ -73,10 +73,11 @@ def compute_digest(bundle: Bundle) -> str:
     """Return "sha256:<hex>" of everything in a bundle except its digest, as JSON with sorted keys."""
     content = {**vars(bundle), "nics": [vars(nic) for nic in bundle.nics]}
     del content["digest"]
+    content["probes"] = [probe.to_json() for probe in bundle.probes]
     # Omitted if empty, so that the digests of older bundles stay the same.
-    probes = [probe.to_json() for probe in content.pop("probes")]
-    if probes:
-        content["probes"] = probes
+    for key in ("probes", "profile_settings", "stated_macs"):
+        if not content[key]:
+            del content[key]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()
 
