@@ -20,6 +20,7 @@ COMMANDS = {
     "validate": "kvmnet.cli.validate",
     "explain": "kvmnet.cli.explain",
     "schema": "kvmnet.cli.schema",
+    "import": "kvmnet.cli.import_",
     "render": "kvmnet.cli.render",
     "plan": "kvmnet.cli.plan",
     "apply": "kvmnet.cli.apply",
