@@ -105,7 +105,7 @@ def _find_verb(words: list[str]) -> tuple[Optional[Verb], list[str]]:
 
 def _make_record(verb: Verb, arguments: list[str], origin: Origin) -> Record:
     values: dict[str, str] = {}
-    positional = []
+    positional: list[str] = []
     for word in arguments:
         key, equals, value = word.partition("=")
         is_parameter = bool(equals) and key.replace("-", "").isalnum() and len(positional) < 3

@@ -28,14 +28,12 @@ def read_lines(text: str) -> Iterator[Line]:
     pending, first = "", 0
     for number, raw in enumerate(re.split(r"\r\n|\n|\r", text), 1):
         line = _CONTROL.sub("", raw).expandtabs().rstrip()
-        if pending:
-            line, number = pending + line.strip(), first
+        line = pending + line.strip() if pending else line
+        first = first if pending else number
         command = find_command(line)
-        if command and line.endswith("\\"):
-            pending, first = line[:-1], number
-            continue
-        pending = ""
-        yield Line(number, line, command)
+        pending = line[:-1] if command and line.endswith("\\") else ""
+        if not pending:
+            yield Line(first, line, command)
     if pending:
         yield Line(first, pending, find_command(pending))
 
