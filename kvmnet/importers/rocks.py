@@ -38,9 +38,7 @@ def _read_source(source: Source, report: Report) -> Iterator[Record]:
     for line in read_lines(source.text):
         if line.command:
             tables.begin_command(line.command)
-            record = read_command(line.command, Origin(source.name, line.number), report)
-            if record is not None:
-                yield record
+            yield from read_command(line.command, Origin(source.name, line.number), report)
         else:
             yield from tables.read(line)
 

@@ -12,7 +12,7 @@ from kvmnet.importers._rocks.inventory import Inventory, Item
 from kvmnet.importers._rocks.records import Report
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
-ALIAS = re.compile(r"(.+):[0-9]+\Z")
+ALIAS = re.compile(r"([^:]+):[0-9]+\Z")
 TAGGED = re.compile(r"(.+)\.([0-9]{1,4})\Z")
 LOGICAL = re.compile(r"vlan([0-9]*)\Z")
 
@@ -31,6 +31,13 @@ class Context:
     subnets: dict[str, ipaddress.IPv4Network] = field(default_factory=dict)
     logical: dict[tuple[str, int], str] = field(default_factory=dict)
     tags: dict[str, int] = field(default_factory=dict)
+    strays: set[tuple[str, str]] = field(default_factory=set)
+    """VLAN devices (host, device) whose VLAN ID is not their network's."""
+
+    def hosts_of_appliance(self, appliance: str) -> list[str]:
+        """Return the hosts of an appliance: `vm-container` is the membership `VM Container`."""
+        wanted = as_name(appliance)
+        return [n for n, i in self.inventory.hosts.items() if as_name(i.get("membership") or "") == wanted]
 
     def read_subnet(
         self, address: Optional[str], mask: Optional[str], what: str, origin: Origin
@@ -46,6 +53,11 @@ class Context:
         except ValueError:
             self.report.lose(f"{address} {mask} is not a subnet ({what})", origin)
             return None
+
+
+def as_name(text: str) -> str:
+    """Return a membership such as `VM Container` as the name of an appliance or a group."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def find_tag(device: str, item: Item) -> Optional[int]:

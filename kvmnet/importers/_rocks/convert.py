@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
 from kvmnet.importers._draft import Draft, HostPart, Origin, Part
-from kvmnet.importers._rocks.context import ALIAS, LOGICAL, NAME, Context, find_tag
+from kvmnet.importers._rocks.context import ALIAS, LOGICAL, NAME, TAGGED, Context, as_name, find_tag
 from kvmnet.importers._rocks.guests import add_guest, find_guests
 from kvmnet.importers._rocks.interfaces import add_alias, add_interface
 from kvmnet.importers._rocks.inventory import Inventory, Item
 from kvmnet.importers._rocks.records import Report
 from kvmnet.importers._rocks.routes import add_name_servers, add_route, report_attributes
 
-#: Memberships of hosts that run guests.
-_CONTAINERS = ("vm container", "vm-container")
+#: The appliance of hosts that run guests.
+_CONTAINER = "vm-container"
 _TRUE = ("true", "yes", "1", "on")
 
 _TITLE = """Imported from Rocks Clusters. The comments name the file and line of each part.
@@ -66,9 +66,8 @@ def _add_network(context: Context, name: str, item: Item) -> None:
             values["mtu"] = int(mtu)
         else:
             context.report.lose(f"{mtu!r} is not an MTU (network {name})", item.place)
-    for key, noun in (("dnszone", "DNS zone"), ("servedns", "servedns")):
-        if item.get(key) is not None:
-            context.report.skip(f"the {noun} of network {name} is for the DNS server of the frontend", item.place)
+    if item.get("dnszone") is not None or item.get("servedns") is not None:
+        context.report.skip(f"DNSZONE and SERVEDNS of network {name} are for the frontend's DNS server", item.place)
     context.draft.networks[name] = Part(values, item.origin)
 
 
@@ -89,14 +88,48 @@ def _add_missing_networks(context: Context, hosts: Iterable[str]) -> None:
                 if subnet is not None:
                     context.subnets[name] = subnet
                     networks[name].values["subnets"] = [str(subnet)]
-            tag = find_tag(device, item)
-            if tag is None or LOGICAL.match(device) or not device.endswith(f".{tag}"):
-                continue
-            if context.tags.setdefault(name, tag) != tag:
-                message = f"network {name} has VLAN ID {context.tags[name]}, and {tag} on {device} of {host}"
-                report.lose(message, item.place)
-            else:
-                networks[name].values["vlan"] = tag
+    _find_tags(context, hosts)
+    _separate_subnets(context)
+
+
+def _find_tags(context: Context, hosts: Iterable[str]) -> None:
+    """Set the VLAN IDs of networks that are only on VLAN devices. A network that is also untagged has none here: its
+    VLAN devices are reported, and are here without a network."""
+    rows = [(h, d, i) for h in hosts for d, i in context.inventory.interfaces.get(h, {}).items() if i.get("network")]
+    untagged = {i.values["network"] for _, d, i in rows if not TAGGED.match(d) and not LOGICAL.match(d)}
+    for host, device, item in rows:
+        name, tag = item.values["network"], find_tag(device, item)
+        if tag is None or not TAGGED.match(device) or name not in context.draft.networks:
+            continue
+        other = "is untagged elsewhere" if name in untagged else ""
+        if not other and context.tags.setdefault(name, tag) != tag:
+            other = f"has VLAN ID {context.tags[name]} elsewhere"
+        if other:
+            message = (
+                f"{device} of {host} has VLAN ID {tag}, but its network {name} {other}: it is here without a network"
+            )
+            context.report.lose(message, item.place)
+            context.strays.add((host, device))
+        else:
+            context.draft.networks[name].values["vlan"] = tag
+
+
+def _separate_subnets(context: Context) -> None:
+    """Take the subnet from a network that overlaps another: kvmnet could not tell whose an address is. A network that
+    interfaces use comes first."""
+    used = {i.get("network") for devices in context.inventory.interfaces.values() for i in devices.values()}
+    kept: dict[str, ipaddress.IPv4Network] = {}
+    for name in sorted(context.subnets, key=lambda name: name not in used):
+        subnet = context.subnets[name]
+        other = next((n for n, s in kept.items() if s.overlaps(subnet)), None)
+        if other is None:
+            kept[name] = subnet
+            continue
+        part = context.draft.networks[name]
+        part.values.pop("subnets", None)
+        message = f"{subnet} of network {name} overlaps {kept[other]} of network {other}: {name} has no subnet here"
+        context.report.lose(message, part.origin or Origin("", 0))
+    context.subnets = kept
 
 
 def _add_host(context: Context, name: str, has_guests: bool) -> None:
@@ -109,9 +142,8 @@ def _add_host(context: Context, name: str, has_guests: bool) -> None:
     attribute = (inventory.attribute("kvm", name) or "").lower()
     devices = inventory.interfaces.get(name, {})
     has_logical_vlan = any(LOGICAL.match(device) for device in devices)  # these are for guests alone
-    runs_guests = membership.lower() in _CONTAINERS or has_guests or has_logical_vlan or attribute in _TRUE
-    kind = re.sub(r"[^a-z0-9]+", "-", membership.lower()).strip("-")
-    host = HostPart({"kvm": True} if runs_guests else {}, kind=kind, origin=item.origin)
+    runs_guests = as_name(membership) == _CONTAINER or has_guests or has_logical_vlan or attribute in _TRUE
+    host = HostPart({"kvm": True} if runs_guests else {}, kind=as_name(membership), origin=item.origin)
     for device, interface in devices.items():
         if not ALIAS.match(device):
             add_interface(context, name, host, device, interface)

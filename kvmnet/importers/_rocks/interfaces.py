@@ -6,6 +6,7 @@ guests, bondN a bond, ethN:M one more address, ipmi a BMC, ib… InfiniBand; eve
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import re
 from typing import Any, Optional
@@ -57,7 +58,9 @@ def _read_values(context: Context, name: str, device: str, item: Item) -> dict[s
     """Return the keys that all kinds of interfaces have: network, MAC address, addresses, options."""
     values: dict[str, Any] = {}
     network, mac = item.get("network"), item.get("mac")
-    if network in context.draft.networks:
+    if (name, device) in context.strays:
+        item = dataclasses.replace(item, values={k: v for k, v in item.values.items() if k != "network"})
+    elif network in context.draft.networks:
         values["network"] = network
     elif network is not None:
         context.report.lose(f"{network!r} is not a name of a network ({device} of {name})", item.place)
@@ -70,7 +73,25 @@ def _read_values(context: Context, name: str, device: str, item: Item) -> dict[s
         values["addresses"] = [address]
     if not _BOND.match(device):
         _read_options(context, name, device, item, values)
+    if item.get("gateway") is not None:
+        _set_gateway(context, name, device, item)
     return values
+
+
+def _set_gateway(context: Context, name: str, device: str, item: Item) -> None:
+    """Set the gateway of a network from the GATEWAY of an interface (Rocks 4.3 to 5.1)."""
+    text, network = item.values["gateway"], item.get("network") or ""
+    try:
+        is_inside = ipaddress.IPv4Address(text) in context.subnets[network]
+    except (ValueError, KeyError):
+        is_inside = False
+    if not is_inside:
+        context.report.lose(f"the gateway {text} is not in the network of {device} of {name}", item.place)
+        return
+    values = context.draft.networks[network].values
+    if values.setdefault("gateway", text) != text:
+        message = f"{device} of {name} has the gateway {text}, but network {network} has {values['gateway']} here"
+        context.report.lose(message, item.place)
 
 
 def read_address(context: Context, name: str, device: str, item: Item) -> Optional[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -66,12 +67,17 @@ class Inventory:
             scope = "host" if record.get("host") else "appliance" if record.get("appliance") else "cluster"
             matches = {
                 "host": record.get("host") == host,
-                "appliance": bool(appliance) and (record.get("appliance") or "").lower() == appliance.lower(),
+                "appliance": bool(appliance) and _as_appliance(record.get("appliance")) == _as_appliance(appliance),
                 "cluster": True,
             }
             if matches[scope]:
                 values[scope] = record.values["value"]
         return next((values[scope] for scope in ("host", "appliance", "cluster") if scope in values), None)
+
+
+def _as_appliance(text: Optional[str]) -> str:
+    """Return the name of an appliance: `VM Container` is the membership of the appliance `vm-container`."""
+    return "-".join((text or "").lower().split())
 
 
 def sort_records(records: Iterable[Record], report: Report) -> Inventory:
@@ -97,7 +103,24 @@ def sort_records(records: Iterable[Record], report: Report) -> Inventory:
             inventory.routes.append(record)
         elif record.kind == ATTRIBUTE:
             inventory.attributes.append(record)
+    _name_localhost(inventory, report)
     return inventory
+
+
+def _name_localhost(inventory: Inventory, report: Report) -> None:
+    """Give the frontend, which `rocks dump` calls localhost, the NAME of its interface on network private."""
+    devices = inventory.interfaces.get("localhost", {})
+    names = [i.values["name"] for i in devices.values() if i.get("name") and i.get("network") == "private"]
+    if not names or names[0] in inventory.interfaces:
+        return
+    message = f"localhost is the frontend: it is called {names[0]}, as its interface on network private"
+    report.note(message, next(iter(devices.values())).place)
+    inventory.interfaces = {names[0] if n == "localhost" else n: d for n, d in inventory.interfaces.items()}
+    for records in (inventory.routes, inventory.attributes):
+        records[:] = [
+            dataclasses.replace(r, values={**r.values, "host": names[0]}) if r.get("host") == "localhost" else r
+            for r in records
+        ]
 
 
 def _name_hosts(records: list[Record], report: Report) -> dict[str, str]:

@@ -39,9 +39,12 @@ def add_route(context: Context, record: Record, guests: Collection[str]) -> None
     elif is_for_all or (record.get("source") or "").upper() in ("G", "O"):
         _add_once(draft.routes, part)
     elif appliance is not None:
-        for name, item in context.inventory.hosts.items():
-            if (item.get("membership") or "").lower() == appliance.lower() and name in draft.hosts:
-                _add_once(draft.hosts[name].settings.setdefault("routes", []), part)
+        hosts = [name for name in context.hosts_of_appliance(appliance) if name in draft.hosts]
+        for name in hosts:
+            _add_once(draft.hosts[name].settings.setdefault("routes", []), part)
+        if not hosts:
+            message = f"the route to {subnet} is for appliance {appliance}, of which no host is known"
+            report.lose(message, record.origin)
     elif host is not None and host in draft.hosts:
         _add_once(draft.hosts[host].settings.setdefault("routes", []), part)
     else:

@@ -125,6 +125,8 @@ def _values(header: Header, cells: Sequence[str]) -> dict[str, str]:
 
 
 def _is_plausible(values: Mapping[str, str]) -> bool:
+    if any(_BLANK.fullmatch(word) for value in values.values() if " " in value for word in value.split()):
+        return False  # the dashes of an empty cell are never a part of another
     return bool(values) and all(pattern.match(values[key]) for key, pattern in _PLAUSIBLE.items() if key in values)
 
 
