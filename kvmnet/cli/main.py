@@ -20,7 +20,6 @@ COMMANDS = {
     "validate": "kvmnet.cli.validate",
     "explain": "kvmnet.cli.explain",
     "schema": "kvmnet.cli.schema",
-    "import": "kvmnet.cli.import_",
     "render": "kvmnet.cli.render",
     "plan": "kvmnet.cli.plan",
     "apply": "kvmnet.cli.apply",
@@ -29,6 +28,7 @@ COMMANDS = {
     "remove": "kvmnet.cli.remove",
     "status": "kvmnet.cli.status",
     "history": "kvmnet.cli.history",
+    "import": "kvmnet.cli.import_",
     "guest": "kvmnet.cli.guest",
     "hook": "kvmnet.cli.hook",
 }

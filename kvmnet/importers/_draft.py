@@ -1,4 +1,4 @@
-"""A definition that an importer puts together, and its text: with comments that say where each part came from, and
+"""A definition that an importer puts together, and its text: with comments that show where each part came from, and
 with groups for what hosts have in common."""
 
 from __future__ import annotations

@@ -74,18 +74,18 @@ VERBS = {
     "set host attr": Verb(ATTRIBUTE, ("host", "attribute", "value"), {"attr": "attribute"}),
 }
 _BONDED = Verb(INTERFACE, ("host",), {**_INTERFACE_PARAMETERS, "channel": "device", "network": "network"})
-#: Commands on hosts that say nothing about the network.
+#: Commands on hosts that are not about the network.
 _SKIPPED = {
     f"add host {noun}" for noun in ("alias", "firewall", "key", "message", "partition", "sec_attr", "bootflags")
 }
-#: Commands that print, or act on the running machines: they say nothing about the network's definition.
+#: Commands that print, or act on the running machines: they do not define the network.
 _WITHOUT_DATA = ("list", "sync", "run", "dump", "report", "help", "create", "start", "stop", "enable", "open", "update")
 #: Words in a command that is not supported and that would change the network.
 _NETWORK_WORDS = {"network", "interface", "route", "vlan", "bond", "bonded", "subnet", "interfaces"}
 
 
 def read_command(command: str, origin: Origin, report: Report) -> list[Record]:
-    """Return the records of a command (without `rocks`): none if it says nothing about the network."""
+    """Return the records of a command (without `rocks`): none if it is not about the network."""
     try:
         words = shlex.split(command, comments=True)
     except ValueError:

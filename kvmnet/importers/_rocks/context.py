@@ -39,6 +39,16 @@ class Context:
         wanted = as_name(appliance)
         return [n for n, i in self.inventory.hosts.items() if as_name(i.get("membership") or "") == wanted]
 
+    owners: dict[str, str] = field(default_factory=dict)
+    """Who has each MAC address and each IP address, in words."""
+
+    def is_first_owner(self, value: str, owner: str, origin: Origin) -> bool:
+        """Whether nobody else has this MAC address or IP address; otherwise that is reported."""
+        other = self.owners.setdefault(value, owner)
+        if other != owner:
+            self.report.lose(f"{owner} has {value}, which {other} has already: it is left out", origin)
+        return other == owner
+
     def read_subnet(
         self, address: Optional[str], mask: Optional[str], what: str, origin: Origin
     ) -> Optional[ipaddress.IPv4Network]:

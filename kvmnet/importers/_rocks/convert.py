@@ -9,7 +9,7 @@ from typing import Any
 from kvmnet.importers._draft import Draft, HostPart, Origin, Part
 from kvmnet.importers._rocks.context import ALIAS, LOGICAL, NAME, TAGGED, Context, as_name, find_tag
 from kvmnet.importers._rocks.guests import add_guest, find_guests
-from kvmnet.importers._rocks.interfaces import add_alias, add_interface
+from kvmnet.importers._rocks.interfaces import add_alias, add_interface, leave_vlans_of_unmanaged
 from kvmnet.importers._rocks.inventory import Inventory, Item
 from kvmnet.importers._rocks.records import Report
 from kvmnet.importers._rocks.routes import add_name_servers, add_route, report_attributes
@@ -75,7 +75,7 @@ def _add_missing_networks(context: Context, hosts: Iterable[str]) -> None:
     """Add the networks that only interfaces name, with the subnet of their addresses; and the VLAN IDs of networks."""
     report, networks = context.report, context.draft.networks
     for host in hosts:
-        for device, item in context.inventory.interfaces.get(host, {}).items():
+        for item in context.inventory.interfaces.get(host, {}).values():
             name = item.get("network")
             if name is None or not NAME.match(name):
                 continue
@@ -150,6 +150,7 @@ def _add_host(context: Context, name: str, has_guests: bool) -> None:
     for device, interface in devices.items():
         if (alias := ALIAS.match(device)) is not None:
             add_alias(context, name, host, alias[1], device, interface)
+    leave_vlans_of_unmanaged(context, name, host)
     if not devices and item.origin is not None:
         report.note(f"no interface of host {name} is listed", item.origin)
     context.draft.hosts[name] = host

@@ -6,6 +6,7 @@ from typing import Optional
 
 from kvmnet.importers._draft import Part
 from kvmnet.importers._rocks.context import LOGICAL, Context, find_tag
+from kvmnet.importers._rocks.interfaces import LEFT_ALONE
 from kvmnet.importers._rocks.inventory import MAC, Inventory, Item
 
 
@@ -25,10 +26,12 @@ def add_guest(context: Context, name: str) -> None:
         if mac is None or not MAC.match(mac):
             report.lose(f"{device} of guest {name} has no MAC address", row.place)
             continue
+        if not context.is_first_owner(mac.lower(), f"{device} of guest {name}", row.place):
+            continue
         network = _find_network(context, row, host)
-        if network is None:
+        if network is None or (host in context.draft.hosts and not _has_network(context, host or "", network)):
             wanted = f"VLAN ID {row.get('vlan')}" if row.get("vlan") else f"network {row.get('network')}"
-            report.lose(f"{device} of guest {name} ({mac}): no host has its {wanted}", row.place)
+            report.lose(f"{device} of guest {name} ({mac}): {host or 'no host'} has no NIC for its {wanted}", row.place)
             context.draft.remarks.append(Part({}, row.origin, f"guest {name} has a NIC {mac} on {wanted}"))
             continue
         nics.append({"network": network, "mac": mac.lower()})
@@ -42,6 +45,17 @@ def add_guest(context: Context, name: str) -> None:
         report.lose(f"the host of guest {name} is unknown: import `rocks list host vm` too", item.place)
     elif nics:
         context.draft.guests[name] = Part({"host": host, "nics": nics}, item.origin)
+
+
+def _has_network(context: Context, host: str, network: str) -> bool:
+    """Whether a host has a managed interface on a network, or on the network that a logical VLAN is over."""
+    base = context.draft.networks[network].values.get("over", network)
+    return any(
+        part.values.get("network") in (network, base)
+        and part.values.get("manage") is not False
+        and not LEFT_ALONE.match(device)
+        for device, part in context.draft.hosts[host].interfaces.items()
+    )
 
 
 def _find_network(context: Context, row: Item, host: Optional[str]) -> Optional[str]:

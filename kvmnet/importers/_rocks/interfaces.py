@@ -1,6 +1,6 @@
 """Turns the interfaces of a host in Rocks into interfaces of the definition.
 
-The name of a device says what it is (rocks add host interface): ethN.V is a VLAN of the host, vlanN a logical VLAN for
+The name of a device shows what it is (rocks add host interface): ethN.V is a VLAN of the host, vlanN a logical VLAN for
 guests, bondN a bond, ethN:M one more address, ipmi a BMC, ib… InfiniBand; everything else is a NIC.
 """
 
@@ -15,9 +15,9 @@ from kvmnet.importers._draft import HostPart, Part
 from kvmnet.importers._rocks.context import LOGICAL, TAGGED, Context, find_tag
 from kvmnet.importers._rocks.inventory import MAC, Item
 
-_DEVICE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}\Z")
+_DEVICE = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,62}\Z")
 _BOND = re.compile(r"bond[0-9]+\Z")
-_LEFT_ALONE = re.compile(r"ib[0-9]|ipmi")
+LEFT_ALONE = re.compile(r"ib[0-9]|ipmi")
 #: Modes of a bond by number, as the kernel's documentation lists them (bonding.rst).
 _MODES = {
     str(number): mode
@@ -42,14 +42,13 @@ def add_interface(context: Context, name: str, host: HostPart, device: str, item
         _read_bond(context, name, device, item, part.values)
         host.interfaces[device] = part
     elif (tagged := TAGGED.match(device)) is not None:
-        part.values.pop("mac", None)  # that of its NIC
         if tagged[1] in context.inventory.interfaces[name]:
             host.interfaces[device] = part
             return
         context.report.lose(f"{device} of {name} is on {tagged[1]}, of which nothing is known", item.place)
         context.draft.remarks.append(Part({}, item.origin, f"host {name} has {device}: {part.values}"))
     else:
-        if not _LEFT_ALONE.match(device):
+        if not LEFT_ALONE.match(device):
             _check_nic(context, name, host, device, item, part.values)
         host.interfaces[device] = part
 
@@ -65,7 +64,10 @@ def _read_values(context: Context, name: str, device: str, item: Item) -> dict[s
     elif network is not None:
         context.report.lose(f"{network!r} is not a name of a network ({device} of {name})", item.place)
     if mac is not None and MAC.match(mac):
-        values["mac"] = ":".join(byte.zfill(2) for byte in mac.lower().split(":"))
+        text = ":".join(byte.zfill(2) for byte in mac.lower().split(":"))
+        is_of_nic = not TAGGED.match(device) and not _BOND.match(device)  # others have that of a NIC
+        if is_of_nic and context.is_first_owner(text, f"{device} of {name}", item.place):
+            values["mac"] = text
     elif mac is not None:
         context.report.lose(f"{mac!r} is not a MAC address ({device} of {name})", item.place)
     address = read_address(context, name, device, item)
@@ -103,6 +105,8 @@ def read_address(context: Context, name: str, device: str, item: Item) -> Option
         address = ipaddress.IPv4Address(text)
     except ValueError:
         report.lose(f"{text!r} is not an IP address ({device} of {name})", item.place)
+        return None
+    if not context.is_first_owner(text, f"{device} of {name}", item.place):
         return None
     subnet = context.subnets.get(item.get("network") or "")
     if mask is None:
@@ -171,7 +175,6 @@ def _check_nic(context: Context, name: str, host: HostPart, device: str, item: I
 
 def _read_bond(context: Context, name: str, device: str, item: Item, values: dict[str, Any]) -> None:
     """Take over the ports of a bond (the interfaces with its name as CHANNEL), its mode and its options."""
-    values.pop("mac", None)  # that of its first port
     devices = context.inventory.interfaces[name]
     ports = [port for port, i in devices.items() if i.get("channel") == device and not MAC.match(port)]
     if not ports:
@@ -203,6 +206,16 @@ def add_alias(context: Context, name: str, host: HostPart, base: str, device: st
             address = f"{address}/{context.subnets[item.get('network') or ''].prefixlen}"
         part.values.setdefault("addresses", []).append(address)
         context.report.note(f"{device} of {name} is one more address of {base}", item.place)
+
+
+def leave_vlans_of_unmanaged(context: Context, name: str, host: HostPart) -> None:
+    """Do not let kvmnet manage a VLAN whose base interface it does not manage."""
+    for device, part in host.interfaces.items():
+        tagged = TAGGED.match(device)
+        if tagged is not None and host.interfaces[tagged[1]].values.get("manage") is False:
+            part.values["manage"] = False
+            message = f"{device} of {name} is not managed: {tagged[1]} is not managed"
+            context.report.lose(message, context.inventory.interfaces[name][device].place)
 
 
 def _add_logical_vlan(context: Context, name: str, device: str, item: Item) -> None:

@@ -22,7 +22,7 @@ from kvmnet.importers._rocks.records import (
 )
 
 MAC = re.compile(r"[0-9A-Fa-f]{1,2}(:[0-9A-Fa-f]{1,2}){5}(?:(:[0-9A-Fa-f]{1,2}){14})?\Z")
-#: Columns that say nothing about the network.
+#: Columns that are not about the network.
 _IGNORED = {"module", "table", "command", "status", "disk", "slice", "memory", "cpus", "virt-type", "mem", "virt_type"}
 
 

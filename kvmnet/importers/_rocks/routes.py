@@ -17,7 +17,7 @@ _NAME_SERVERS = {"private": "Kickstart_PrivateDNSServers", "public": "Kickstart_
 
 
 def add_route(context: Context, record: Record, guests: Collection[str]) -> None:
-    """Add a route to the cluster, to the hosts of an appliance, or to one host, as its source says."""
+    """Add a route to the cluster, to the hosts of an appliance, or to one host, after its source."""
     report, draft = context.report, context.draft
     mask = record.get("netmask") or "255.255.255.255"
     subnet = context.read_subnet(record.get("subnet"), mask, "a route", record.origin)
@@ -66,7 +66,7 @@ def add_name_servers(context: Context) -> None:
 
 
 def report_attributes(context: Context) -> None:
-    """Report the attributes that say nothing about the network."""
+    """Report the attributes that are not about the network."""
     for record in context.inventory.attributes:
         if record.get("attribute") not in ("kvm", *_NAME_SERVERS.values()):
             context.report.skip(f"the attribute {record.get('attribute')} is not about the network", record.origin)

@@ -18,6 +18,7 @@ from kvmnet.importers._rocks.records import (
     CLUSTER_MEMBER,
     GUEST,
     INTERFACE,
+    ROUTE,
     TABLE_KINDS,
     Column,
     Record,
@@ -186,11 +187,13 @@ class TableReader:
             values = {**values, "frontend": self._above.get("frontend", "")}
         if kind == INTERFACE and "host" not in values:
             values = {**values, "table": f"{self.file}:{self._tables}", "command": self._named_host()}
+        if kind == ROUTE and "host" not in values and values.get("source", "").upper() == "H":
+            values = {**values, "host": self._named_host()}
         self._above = values
         return Record(kind, values, origin)
 
     def _named_host(self) -> str:
         """Return the only host that the command above the table names, otherwise an empty string."""
-        words = [w for w in self.command.split() if "=" not in w]
-        hosts = words[3:] if words[:3] == ["list", "host", "interface"] else []
+        words = [word for word in self.command.split() if "=" not in word]
+        hosts = words[3:] if words[:2] == ["list", "host"] and words[2:3] in (["interface"], ["route"]) else []
         return hosts[0] if len(hosts) == 1 else ""
