@@ -115,7 +115,7 @@ def _find_tags(context: Context, hosts: Iterable[str]) -> None:
 
 
 def _separate_subnets(context: Context) -> None:
-    """Take the subnet from a network that overlaps another: kvmnet could not tell whose an address is. A network that
+    """Take the subnet from a network that overlaps another: kvmnet could not know whose an address is. A network that
     interfaces use comes first."""
     used = {i.get("network") for devices in context.inventory.interfaces.values() for i in devices.values()}
     kept: dict[str, ipaddress.IPv4Network] = {}
