@@ -28,6 +28,7 @@ COMMANDS = {
     "remove": "kvmnet.cli.remove",
     "status": "kvmnet.cli.status",
     "history": "kvmnet.cli.history",
+    "import": "kvmnet.cli.import_",
     "guest": "kvmnet.cli.guest",
     "hook": "kvmnet.cli.hook",
 }
