@@ -29,6 +29,7 @@ COMMANDS = {
     "status": "kvmnet.cli.status",
     "history": "kvmnet.cli.history",
     "import": "kvmnet.cli.import_",
+    "allocate": "kvmnet.cli.allocate",
     "guest": "kvmnet.cli.guest",
     "hook": "kvmnet.cli.hook",
 }
