@@ -21,6 +21,7 @@ COMMANDS = {
     "explain": "kvmnet.cli.explain",
     "schema": "kvmnet.cli.schema",
     "render": "kvmnet.cli.render",
+    "export": "kvmnet.cli.export",
     "plan": "kvmnet.cli.plan",
     "apply": "kvmnet.cli.apply",
     "confirm": "kvmnet.cli.confirm",
