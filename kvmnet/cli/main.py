@@ -17,6 +17,7 @@ from kvmnet.core.base.errors import KvmnetError
 #: The module of each command, in the order of --help. A module has `register(app)`. It imports typer and nothing heavy:
 #: what a command needs is imported when it runs.
 COMMANDS = {
+    "init": "kvmnet.cli.init",
     "validate": "kvmnet.cli.validate",
     "explain": "kvmnet.cli.explain",
     "schema": "kvmnet.cli.schema",
