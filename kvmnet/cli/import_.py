@@ -44,6 +44,8 @@ def register(app: typer.Typer) -> None:
         "kvmnet import rocks dump.txt -o cluster.yaml", "rocks list host interface | kvmnet import rocks - networks.txt"
     )
     group.command("rocks", epilog=end)(import_rocks)
+    end = examples("nmstatectl show > kvm1.yml", "kvmnet import nmstate kvm1.yml kvm2.yml -o cluster.yaml")
+    group.command("nmstate", epilog=end)(import_nmstate)
     app.add_typer(group, rich_help_panel=DEFINITION)
 
 
@@ -65,6 +67,22 @@ def import_rocks(
     The exit code is 1 if a setting of the network is not in the definition.
     """
     _run("rocks", files, output, verbose, as_json)
+
+
+def import_nmstate(
+    files: FilesArgument,
+    output: OutputOption = None,
+    verbose: VerboseOption = False,
+    as_json: JsonReportOption = False,
+) -> None:
+    """Import hosts from nmstate: one host for each file.
+
+    A file is the output of `nmstatectl show` (YAML or JSON), a state that was written by hand, or a
+    NodeNetworkConfigurationPolicy. The names of networks are chosen by kvmnet.
+
+    The exit code is 1 if a setting of the network is not in the definition.
+    """
+    _run("nmstate", files, output, verbose, as_json)
 
 
 def _run(name: str, files: list[str], output: Optional[Path], verbose: bool, as_json: bool) -> None:
