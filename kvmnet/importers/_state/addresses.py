@@ -12,7 +12,7 @@ from kvmnet.importers._report import Report
 
 IpInterface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 _VERSIONS = {"ipv4": 4, "ipv6": 6}
-#: Keys of a family that are read here, or that say how NetworkManager does what kvmnet does in its own way.
+#: Keys of a family that are read here, or that tune how NetworkManager does what kvmnet does in its own way.
 _READ = {
     *("enabled", "dhcp", "autoconf", "address", "auto-gateway", "auto-routes", "auto-route-metric", "auto-dns"),
     *("dhcp-client-id", "dhcp-duid", "dhcp-send-hostname", "dhcp-custom-hostname", "addr-gen-mode", "wait-ip"),
