@@ -44,6 +44,11 @@ def _add_state(draft: Draft, values: Values, report: Report) -> None:
             continue
         report.lose(f"the definition has no key for {key}", values.origin(*path, key))
     origins = {key: values.origin(*path, key) for key in ("interfaces", "routes", "route-rules", "dns-resolver")}
+    for key in ("routes", "route-rules"):
+        section = data.get(key)
+        rows = section.get("config") if isinstance(section, Mapping) else None
+        for number in range(len(rows) if isinstance(rows, list) else 0):
+            origins[f"{key}/{number}"] = values.origin(*path, key, "config", number)
     for number, row in enumerate(data["interfaces"]):
         if isinstance(row, Mapping):
             origins[str(row.get("name"))] = values.origin(*path, "interfaces", number)

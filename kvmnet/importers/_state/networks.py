@@ -36,55 +36,57 @@ class Carrier:
 
 @dataclass
 class Routing:
-    """The configured routes, routing rules and name servers of a state."""
+    """The configured routes, routing rules and name servers of a state; routes and rules with their places."""
 
-    routes: Sequence[Any] = ()
-    rules: Sequence[Any] = ()
+    routes: Sequence[tuple[Mapping[str, Any], Origin]] = ()
+    rules: Sequence[tuple[Any, Origin]] = ()
     servers: Sequence[Any] = ()
     search: Sequence[Any] = ()
-    origins: Mapping[str, Origin] = field(default_factory=dict)
-
-    def origin(self, key: str) -> Origin:
-        """Return the place of `routes`, `route-rules` or `dns-resolver`."""
-        return self.origins.get(key, Origin("", 0))
+    dns_origin: Origin = Origin("", 0)
 
 
 def read_routing(state: Mapping[str, Any], origins: Mapping[str, Origin]) -> Routing:
-    """Return the routing of a state."""
+    """Return the routing of a state. `origins` has the places of `routes/0`, `route-rules/0` and so on."""
+
+    def list_of(value: Any) -> list[Any]:
+        return value if isinstance(value, list) else []
 
     def config_of(key: str) -> Any:
         section = state.get(key)
         return section.get("config") if isinstance(section, Mapping) else None
 
-    def as_list(value: Any) -> list[Any]:
-        return value if isinstance(value, list) else []
+    def placed(key: str) -> list[tuple[Any, Origin]]:
+        rows = enumerate(list_of(config_of(key)))
+        return [(row, origins.get(f"{key}/{number}", origins.get(key, Origin("", 0)))) for number, row in rows]
 
     dns = config_of("dns-resolver")
     dns = dns if isinstance(dns, Mapping) else {}
-    routes = [route for route in as_list(config_of("routes")) if isinstance(route, Mapping)]
-    rules = as_list(config_of("route-rules"))
-    return Routing(routes, rules, as_list(dns.get("server")), as_list(dns.get("search")), origins)
+    return Routing(
+        [(route, origin) for route, origin in placed("routes") if isinstance(route, Mapping)],
+        placed("route-rules"),
+        list_of(dns.get("server")),
+        list_of(dns.get("search")),
+        origins.get("dns-resolver", Origin("", 0)),
+    )
 
 
 def add_networks(draft: Draft, carriers: Sequence[Carrier], routing: Routing, report: Report) -> list[Part]:
     """Add a network for each carrier, with gateways and name servers, and set `carrier.network`. Returns the static
     routes of the host."""
-    defaults = [r for r in routing.routes if r.get("destination") in _DEFAULT_DESTINATIONS]
-    outgoing = {str(r.get("next-hop-interface")) for r in defaults}
+    defaults = [(r, origin) for r, origin in routing.routes if r.get("destination") in _DEFAULT_DESTINATIONS]
+    others = [(r, origin) for r, origin in routing.routes if r.get("destination") not in _DEFAULT_DESTINATIONS]
+    outgoing = {str(r.get("next-hop-interface")) for r, _ in defaults}
     for carrier in carriers:
         carrier.network = _free_name(_choose_name(carrier, outgoing), draft)
         draft.networks[carrier.network] = Part(_describe(carrier), carrier.origin)
     by_name = {carrier.name: carrier for carrier in carriers}
-    for route in defaults:
-        _add_gateway(draft, by_name.get(str(route.get("next-hop-interface"))), route, routing, report)
+    for route, origin in defaults:
+        _add_gateway(draft, by_name.get(str(route.get("next-hop-interface"))), route, origin, report)
     _add_name_servers(draft, carriers, outgoing, routing, report)
-    for rule in routing.rules:
-        report.lose(f"the routing rule {rule} is not in the definition", routing.origin("route-rules"))
-    return [
-        part
-        for route in routing.routes
-        if route not in defaults and (part := _read_route(route, carriers, routing, report)) is not None
-    ]
+    for rule, origin in routing.rules:
+        report.lose(f"the routing rule {rule} is not in the definition", origin)
+    parts = [_read_route(route, carriers, origin, report) for route, origin in others]
+    return [part for part in parts if part is not None]
 
 
 def _choose_name(carrier: Carrier, outgoing: set[str]) -> str:
@@ -114,12 +116,11 @@ def _describe(carrier: Carrier) -> dict[str, Any]:
 
 
 def _add_gateway(
-    draft: Draft, carrier: Optional[Carrier], route: Mapping[str, Any], routing: Routing, report: Report
+    draft: Draft, carrier: Optional[Carrier], route: Mapping[str, Any], origin: Origin, report: Report
 ) -> None:
     """Make a default route the gateway of a network, if the definition can state it."""
     via, metric = str(route.get("next-hop-address") or ""), route.get("metric")
     text = f"the default route via {via or 'no gateway'} on {route.get('next-hop-interface')}"
-    origin = routing.origin("routes")
     if carrier is None or not via:
         report.lose(f"{text} is not in the definition: it has no gateway in a network of this host", origin)
         return
@@ -145,10 +146,9 @@ def _is_inside(address: str, carrier: Carrier) -> bool:
 
 
 def _read_route(
-    route: Mapping[str, Any], carriers: Sequence[Carrier], routing: Routing, report: Report
+    route: Mapping[str, Any], carriers: Sequence[Carrier], origin: Origin, report: Report
 ) -> Optional[Part]:
     """Return a static route of the host, or None when the definition cannot state it."""
-    origin = routing.origin("routes")
     destination, via = str(route.get("destination")), str(route.get("next-hop-address") or "")
     text = f"the route to {destination} via {via or route.get('next-hop-interface')}"
     try:
@@ -164,7 +164,7 @@ def _read_route(
         values["metric"] = route["metric"]
     if route.get("table-id") not in _MAIN_TABLES:
         values["table"] = route["table-id"]
-    return Part(values)
+    return Part(values, origin)
 
 
 def _add_name_servers(
@@ -180,6 +180,4 @@ def _add_name_servers(
     if candidates:
         draft.networks[candidates[0].network].values["dns"] = config
     else:
-        report.lose(
-            "the name servers are not in the definition: no interface has an address", routing.origin("dns-resolver")
-        )
+        report.lose("the name servers are not in the definition: no interface has an address", routing.dns_origin)
