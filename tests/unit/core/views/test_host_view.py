@@ -43,7 +43,7 @@ def test_vlans_and_bridges_are_in_layers_from_below() -> None:
         "eth0: {}",
     )
     assert [layer.name for layer in view.layers()] == ["eth0.5", "br1", "br0", "br1.7", "br7", "br7.8"]
-    assert {layer.name for layer in view.layers()} == {item.name for item in (*view.vlans, *view.bridges)}
+    assert len(list(view.layers())) == len(view.vlans) + len(view.bridges)
 
 
 def test_layers_end_if_two_interfaces_have_the_same_name() -> None:
