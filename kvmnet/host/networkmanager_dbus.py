@@ -7,7 +7,7 @@ are sent together and not one after the other. The source is NetworkManager's D-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional, TypeVar
 
 from jeepney import DBusAddress, HeaderFields, Message, new_method_call
@@ -153,6 +153,14 @@ class NetworkManager:
         settings: Settings = self._all([_settings_of(path)])[0]
         return settings
 
+    def plain_settings(self, uuids: Mapping[str, str]) -> dict[str, dict[str, dict[str, list[Any]]]]:
+        """Return the settings of profiles as plain data: setting -> key -> [signature, value], by the keys of `uuids`.
+        Profiles that do not exist, or that the user may not read, are left out."""
+        paths = dict(zip(uuids, self._each([_path_of(uuid) for uuid in uuids.values()])))
+        known = {name: str(path) for name, path in paths.items() if not isinstance(path, NMError)}
+        replies = zip(known, self._each([_settings_of(path) for path in known.values()]))
+        return {name: _as_plain_settings(reply) for name, reply in replies if not isinstance(reply, NMError)}
+
     def profile_path(self, uuid: str) -> str:
         """Return the object path of a profile, saved or in memory. Raises NMError if it does not exist."""
         return str(self._all([_path_of(uuid)])[0])
@@ -293,6 +301,26 @@ def _read_all(read: Callable[[networkmanager_objects.Objects], _Value]) -> _Valu
         return read(networkmanager_objects.read_objects())
     except (HostError, LookupError, ValueError) as error:
         raise NMError(f"no reply from NetworkManager: {error!r}") from error
+
+
+def _as_plain_settings(settings: Settings) -> dict[str, dict[str, list[Any]]]:
+    return {
+        setting: {key: [signature, _as_plain(value)] for key, (signature, value) in keys.items()}
+        for setting, keys in settings.items()
+    }
+
+
+def _as_plain(value: Any) -> Any:
+    """Return a D-Bus value as JSON can have it: bytes as hexadecimal digits, variants in it without their types."""
+    if isinstance(value, bytes):
+        return value.hex(":")
+    if isinstance(value, dict):
+        return {str(key): _as_plain(item) for key, item in value.items()}
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):  # a variant
+        return _as_plain(value[1])
+    if isinstance(value, (list, tuple)):
+        return [_as_plain(item) for item in value]
+    return value
 
 
 def _message(call: Call) -> Message:

@@ -19,7 +19,7 @@ from kvmnet.core.base.probe import Probe
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.plan import Plan
-from kvmnet.transaction import naming_steps, saving_steps, trial_steps, verification_steps
+from kvmnet.transaction import adoption_steps, naming_steps, saving_steps, trial_steps, verification_steps
 from kvmnet.transaction.step import Step
 from kvmnet.transaction.trial_steps import KnownProfiles
 from kvmnet.transaction.zone_choice import choose_zone
@@ -49,7 +49,9 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
         *trial_steps.prepare_profiles(plan, live, known),
         *trial_steps.drop_bond_options(plan, live),
         *trial_steps.apply_state(plan, live, known, terms.timeout, terms.confirm),
+        *adoption_steps.hand_over_ports(plan),
         *trial_steps.keep_dhcp_iaids(plan, live),
+        *adoption_steps.keep_settings(plan, live),
         *trial_steps.clear_primary_ports(plan, live),
     ]
     read_back = _read_back(plan, live, known)

@@ -130,6 +130,8 @@ def _transaction_data(state_dir: Path, prepared: Prepared, identity: str, lost: 
         "adopts": sorted(macs - {""} - find_adopted_macs(state_dir)),
         "changes": changes_to_json(plan.changes),
         "lost": lost,
+        **({"adopted": list(plan.adopted)} if plan.adopted else {}),
+        **({"replaced": dict(plan.replaced)} if plan.replaced else {}),
         "proving": prepared.proving,
         "steps": prepared.steps,
     }

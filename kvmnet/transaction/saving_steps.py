@@ -115,7 +115,8 @@ def _save_order(plan: Plan, perhaps: Sequence[str]) -> list[list[str]]:
 
 
 def _delete_profiles(plan: Plan, live: Live) -> list[Step]:
-    uuids = sorted({*(live.profiles[n].uuid for n in plan.leaving if n in live.profiles), *plan.down.values()})
+    idle = [p.uuid for p in live.idle if p.type == "bridge" and p.interface_name in plan.replaced]
+    uuids = sorted({*(live.profiles[n].uuid for n in plan.leaving if n in live.profiles), *plan.down.values(), *idle})
     if not uuids:
         return []
     title = "delete the connection profiles of " + ", ".join([*plan.leaving, *plan.down])

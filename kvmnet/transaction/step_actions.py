@@ -7,6 +7,7 @@ from collections.abc import Callable
 from kvmnet.system import operations
 from kvmnet.system.operations import Operation
 from kvmnet.transaction import (
+    adoption_actions,
     naming_actions,
     removal_actions,
     saving_actions,
@@ -31,6 +32,8 @@ ACTIONS: dict[Operation, Action] = {
     operations.SEED: trial_actions.create_profiles,
     operations.DROP_OPTIONS: trial_actions.drop_bond_options,
     operations.APPLY: trial_actions.apply_state,
+    operations.HAND_OVER: adoption_actions.hand_over,
+    operations.KEEP_SETTINGS: adoption_actions.keep_settings,
     operations.ASSOCIATIONS: trial_actions.keep_dhcp_iaids,
     operations.BOND_OPTION: trial_actions.set_bond_option,
     operations.READ_BACK: verification_actions.read_back,

@@ -13,6 +13,7 @@ from kvmnet.rescue import checkpoint, restore
 from kvmnet.system import clock, files, links
 from kvmnet.system.errors import HostError
 from kvmnet.transaction.action_context import Context, StepFailed, read_guest_ports
+from kvmnet.transaction.adoption_actions import moving_ports
 from kvmnet.transaction.readback import find_kernel_differences
 from kvmnet.transaction.step import Step
 
@@ -69,6 +70,8 @@ def _profile_settings(row: Step) -> Settings:
         settings["macvlan"] = {"parent": ("s", parent), "mode": ("u", mode), "tap": ("b", True)}
     if row["type"] in (NM_ETHERNET, "bond"):
         settings[row["type"]] = {}
+    for setting, keys in row.get("carried", {}).items():
+        settings.setdefault(setting, {}).update({key: (value[0], value[1]) for key, value in keys.items()})
     return settings
 
 
@@ -88,7 +91,8 @@ def apply_state(context: Context, step: Step) -> str:
     nobody commits it. Returns the checkpoint's path."""
     log = context.folder / step["log"]
     log.touch(mode=0o600)
-    context.backend.apply(step["state"], step["timeout"], log, verify=step.get("verify", False))
+    with moving_ports(context, step):
+        context.backend.apply(step["state"], step["timeout"], log, verify=step.get("verify", False))
     with contextlib.suppress(HostError):  # a guest may stop in this moment; the readback reports it
         restore.restore_guest_ports(read_guest_ports(context.folder))
     path = _find_checkpoint(context, log)

@@ -7,10 +7,12 @@ from typing import Any
 
 from kvmnet.core.base.nmstate import ETHERNET, NM_TYPES, interfaces_of
 from kvmnet.core.live.live_host import Live, version_of
+from kvmnet.core.planning.carried_settings import carried_settings
 from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.ownership import choose_profile_uuid
 from kvmnet.core.planning.plan import Plan
 from kvmnet.system import operations
+from kvmnet.transaction.adoption_steps import find_hand_overs, undo_hand_over
 from kvmnet.transaction.step import STEP_LIMIT, Step, step, undo_spec
 from kvmnet.transaction.zone_choice import choose_zone
 
@@ -100,6 +102,7 @@ def prepare_profiles(plan: Plan, live: Live, known: KnownProfiles) -> list[Step]
                 "type": kind,
                 "zone": choose_zone(name, plan, live),
                 "over": interface.get(interface["type"]) if interface["type"] in ("vlan", "mac-vtap") else None,
+                "carried": carried_settings(name, plan, live),
             }
         )
     if not rows:
@@ -148,6 +151,7 @@ def apply_state(plan: Plan, live: Live, known: KnownProfiles, timeout: int, conf
             f"apply {names} as a trial",
             [
                 undo_spec(operations.UNDO_CHECKPOINT, log=TRIAL_LOG),
+                *undo_hand_over(plan),
                 undo_spec(operations.UNDO_GLOBAL_DNS),
                 *([undo_spec(operations.UNDO_LINKS, names=activated)] if activated else []),
                 undo_spec(operations.UNDO_PORTS),
@@ -157,6 +161,7 @@ def apply_state(plan: Plan, live: Live, known: KnownProfiles, timeout: int, conf
             state=plan.state,
             timeout=timeout + confirm,
             log=TRIAL_LOG,
+            **({"hand_over": hand_overs} if (hand_overs := find_hand_overs(plan, live)) else {}),
         )
     ]
 

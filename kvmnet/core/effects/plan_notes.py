@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from kvmnet.core.base.nmstate import interfaces_of, port_names
 from kvmnet.core.effects.boot_rivals import Rival
+from kvmnet.core.effects.profile_notes import note_profiles
 from kvmnet.core.live.live_host import UNREADABLE, Live
 from kvmnet.core.planning.dhcp_identity import AtRisk, Identity, LeaseAtRisk
 from kvmnet.core.planning.plan import Plan
 
+#: Kinds of ports that belong to guests and containers.
+PORT_KINDS = ("tun", "veth")
 _KEEP_ADDRESS = "reserve it for this MAC address on the DHCP server first, or define it as a static address"
 _KEEP_RULES = (
     "a definition cannot contain routing rules; to keep them, first move them to the connection profile of an "
@@ -22,7 +25,9 @@ def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival]) -> list[str]:
     return [
         *_note_unreadable(live),
         *_note_identities(plan),
+        *note_profiles(plan, live),
         *_note_routing_rules(plan, live),
+        *_note_domains(plan, live),
         *_note_equal_rivals(plan, rivals),
     ]
 
@@ -81,6 +86,20 @@ def _note_routing_rules(plan: Plan, live: Live) -> Iterator[str]:
                 f"{name} {event}, so the routing rules of its connection profile are removed ({rules}): {_KEEP_RULES}"
             )
             yield f"{note}; or leave the NIC out of the definition" if becomes_port else note
+
+
+def _note_domains(plan: Plan, live: Live) -> Iterator[str]:
+    """Name the guests whose domain XML names a bridge that is replaced: libvirt does not start them without it."""
+    for old, new in plan.replaced.items():
+        guests = sorted({g.name for g in live.surroundings.running.guests if any(n.source == old for n in g.nics)})
+        ports = sorted(link.name for link in live.links.values() if link.master == old and link.kind in PORT_KINDS)
+        if ports:
+            yield f"{new} takes over the guests' ports of {old}: {', '.join(ports)}"
+        if guests:
+            yield (
+                f"the domain XML of {', '.join(guests)} names {old}: change it to {new} before the next start "
+                "(`virsh dumpxml --inactive GUEST | kvmnet guest xml GUEST --domain - > FILE; virsh define FILE`)"
+            )
 
 
 def _note_equal_rivals(plan: Plan, rivals: Sequence[Rival]) -> Iterator[str]:

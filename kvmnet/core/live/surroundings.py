@@ -62,6 +62,8 @@ class Surroundings:
     cluster: active services that may fence this node.
     room: free space.
     running: the running guests.
+    profile_settings: connection profiles by interface, as NetworkManager's D-Bus API has them without defaults: setting
+        -> key -> [signature, value]. Only those that core/planning/carried_settings needs.
     """
 
     unmanaged: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ class Surroundings:
     cluster: tuple[str, ...] = ()
     room: tuple[Room, ...] = field(default_factory=tuple)
     running: Running = field(default_factory=Running)
+    profile_settings: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Surroundings:
@@ -91,6 +94,7 @@ class Surroundings:
             cluster=tuple(data.get("cluster", ())),
             room=tuple(Room(**r) for r in data.get("room", ())),
             running=Running.from_json(data.get("running", {})),
+            profile_settings=dict(data.get("profile_settings", {})),
         )
 
     def to_json(self) -> dict[str, Any]:

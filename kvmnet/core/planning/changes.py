@@ -25,6 +25,7 @@ class Reason(Enum):
     NOT_RECORDED = auto()
     CREATED_BY_KVMNET = auto()
     PROFILE_RESTORED = auto()
+    PROFILE_COMPLETED = auto()
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,21 @@ class InactiveProfile:
 
 
 @dataclass(frozen=True)
+class Adopted:
+    """The interface was created by another tool. It stays, and kvmnet changes its connection profile of this ID (empty:
+    it has none)."""
+
+    profile: str
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """The bridge is removed, because a new bridge has its uplinks; the new bridge takes over its guests' ports."""
+
+    successor: str
+
+
+@dataclass(frozen=True)
 class FileRestored:
     """A file gets the content of that day back; with `existed` false it did not exist then."""
 
@@ -90,6 +106,8 @@ Detail = Union[
     RouteDetail,
     LeftDefinition,
     InactiveProfile,
+    Adopted,
+    Replaced,
     FileRestored,
 ]
 

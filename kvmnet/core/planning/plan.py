@@ -33,9 +33,14 @@ class Plan:
     settings: kvmnet's files among NetworkManager's settings, text by path; None: the file is removed.
     record: whether kvmnet's record of the applied bundle is to be written.
     changes: what changes, for people.
-    leaving: interfaces that are removed; down: inactive ones, of which only the profiles are removed (UUID by name).
+    leaving: interfaces that are removed, with the bridges that are replaced; down: inactive ones, of which only the
+        profiles are removed (UUID by name).
     dropped: options that left a bond, by the bond's name.
     identities: how interfaces identify themselves to DHCP servers and routers, whether they are in `state` or not.
+    adopted: existing interfaces of another tool that the definition takes over.
+    replaced: bridges whose uplinks, addresses and guests' ports go to a new bridge (its name by theirs).
+    moves: the live interface from which an interface of the definition takes its addresses over, by the name of the
+        latter.
     """
 
     bundle: Bundle
@@ -54,6 +59,9 @@ class Plan:
     down: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     identities: Mapping[str, Identity] = field(default_factory=dict)
+    adopted: tuple[str, ...] = ()
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    moves: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def new_names(self) -> Mapping[str, str]:
@@ -127,6 +135,9 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         down={name: profile.uuid for name, profile in inactive.items()},
         dropped=compared.dropped,
         identities=compared.identities,
+        adopted=compared.adopted,
+        replaced=compared.replaced,
+        moves=compared.moves,
     )
 
 

@@ -17,9 +17,13 @@ _RECEIVE_HANDLER_KINDS = ("macvtap", "macvlan", "ipvlan", "ipvtap")
 @refusal("KVN530", "a NIC is a port of an interface that is not in the definition")
 def strange_controller(case: Case) -> Iterator[Refusal]:
     """
-    A NIC of the definition is a port of a bridge or bond that is not in the definition and was not created by kvmnet.
-    There are three ways to fix this: add the bridge or bond to the definition as it is (kvmnet then adopts it), remove
-    the NIC from it, or delete it.
+    A NIC of the definition is a port of a bridge or bond that is not in the definition and was not created by kvmnet,
+    and no new bridge can replace it. A bridge can be replaced only if it has a saved connection profile, all its
+    uplinks become ports of one new bridge, nothing is based on it (a VLAN, a macvlan), and it does not filter VLANs.
+
+    To keep the bridge, name it in the definition: `bridge: NAME` on its port, or `type: bridge` with `ports:` for
+    several. To keep a bond, define it under its name. kvmnet then adopts it (KVN536). Otherwise remove the NIC from the
+    bridge or bond, or delete that.
     """
     known = {i["name"] for i in interfaces_of(case.bundle.state)} | set(case.plan.leaving)
     for _, link in case.nics:
@@ -27,7 +31,7 @@ def strange_controller(case: Case) -> Iterator[Refusal]:
             yield Refusal(
                 "KVN530",
                 f"NIC {link.name} is a port of {link.master}, which the definition does not contain",
-                f"remove it from {link.master} (nmcli connection modify … controller ''), or delete {link.master}",
+                f"to keep {link.master}, define it: `bridge: {link.master}` on its port, or a bond of this name",
             )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from kvmnet.core.assessment import Assessment
-from kvmnet.core.base.nmstate import KERNEL_KINDS
+from kvmnet.core.base.nmstate import KERNEL_KINDS, interfaces_of
 from kvmnet.core.effects.impact import Impact
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.live.running_guests import Running
@@ -85,6 +85,10 @@ def after(bundle: Bundle) -> Live:
         applied=bundle.digest,
         nmstate="2.2.62",
         settings=guest_settings(bundle),
+        owned={
+            i["name"]: Owned(i["type"], i["type"] in KERNEL_KINDS, f"u-{i['name']}")
+            for i in interfaces_of(bundle.state)
+        },
     )
 
 

@@ -37,11 +37,12 @@ def test_the_record_after_a_first_apply_and_after_an_adoption(bundle: Bundle) ->
     uuid = profile_uuid(bundle.host, "eth0")
     assert find_owned_after(bundle, before())["eth0"] == Owned("linux-bridge", True, uuid)
     assert find_owned_after(bundle, before())["peth0"].made is False
-    assert find_owned_after(bundle, after(bundle))["eth0"].made is False, "it existed before"
+    existing = replace(after(bundle), owned={})
+    assert find_owned_after(bundle, existing)["eth0"].made is False, "it existed before"
     again = replace(after(bundle), owned={"eth0": Owned("linux-bridge", True, uuid)})
     assert find_owned_after(bundle, again)["eth0"].made is True
     profile = replace(after(bundle).profiles["eth0"], uuid=uuid)
-    lost = replace(after(bundle), profiles={"eth0": profile})
+    lost = replace(existing, profiles={"eth0": profile})
     assert find_owned_after(bundle, lost)["eth0"].made is True, "its profile shows it, although the record is lost"
     note = make_ownership_record(bundle, before())
     assert (note.owned["eth0"].uuid, note.state, note.first_names) == (uuid, bundle.state, {MAC: "eth0"})
