@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from kvmnet.system import bridge_ports, links
+from kvmnet.system import bridge_ports, links, programs
 from kvmnet.system.errors import HostError
 from kvmnet.system.types import Json
 
@@ -38,6 +38,20 @@ def move_guest_ports(bridges: dict[str, str], ports: Json) -> list[str]:
             bridge_ports.attach_port(name, new, port)
             moved.append(name)
     return moved
+
+
+def detach_guest_ports(bridges: dict[str, str], ports: Json) -> list[str]:
+    """Detach the saved ports of bridges that another bridge has now (that one -> the saved one), and return their
+    names. Raises HostError."""
+    detached = []
+    for name, row in {row["ifname"]: row for row in links.read_ip_links()}.items():
+        port = ports.get(name, {})
+        is_saved = port.get("kind") == "tap" and port.get("index") == row["ifindex"]
+        if is_saved and row.get("master") in bridges and port["of"] == bridges[row["master"]]:
+            with contextlib.suppress(HostError):  # its guest has just stopped
+                programs.run("ip", "link", "set", "dev", name, "nomaster")
+                detached.append(name)
+    return detached
 
 
 def rename_bridges(ports: Json, bridges: dict[str, str]) -> Json:

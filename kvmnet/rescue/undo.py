@@ -218,10 +218,13 @@ def undo_ports(folder: Path, spec: Json) -> str:
 def undo_hand_over(folder: Path, spec: Json) -> str:
     """Move the ports of guests back to their bridges (`bridges`: from bridge -> to bridge).
 
-    A bridge that does not exist gets its ports when it is restored.
+    A bridge that does not exist gets its ports when it is restored: with `detach` they are detached until then.
     """
     ports = files.read_json(folder / "snapshot.json").get("guests", {})
-    return ", ".join(handover.move_guest_ports(spec["bridges"], ports)) or "no port was moved"
+    moved = handover.move_guest_ports(spec["bridges"], ports)
+    if spec.get("detach"):
+        moved += handover.detach_guest_ports(spec["bridges"], ports)
+    return ", ".join(moved) or "no port was moved"
 
 
 UNDO: dict[str, Callable[[Path, Json], str]] = {

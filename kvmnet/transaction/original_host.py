@@ -37,13 +37,15 @@ class OldNic:
 class Original:
     """The host before kvmnet: its NICs, the profile (UUID) that was active on each device, and a snapshot of them in
     the format of `rescue.snapshot`. `seeded` are the profiles (UUIDs) that kvmnet created for NICs that had none.
-    `since` is the date of the snapshot that each file (path) is from."""
+    `since` is the date of the snapshot that each file (path) is from. `replaced` has the bridge that has
+    replaced each bridge from before kvmnet."""
 
     nics: tuple[OldNic, ...]
     active: Mapping[str, str]
     snapshot: Json
     seeded: tuple[str, ...] = ()
     since: Mapping[str, str] = field(default_factory=dict)
+    replaced: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hostname(self) -> Optional[str]:
@@ -91,15 +93,23 @@ class _Collection:
     keyfiles: set[str] = field(default_factory=set)
     created_uuids: set[str] = field(default_factory=set)
     seeded: set[str] = field(default_factory=set)
+    replaced: dict[str, str] = field(default_factory=dict)
 
     def add(self, transaction: EndedTransaction, data: Json, snapshot: Json, applied_folder: Path) -> None:
         """Add what this kept transaction was the first to see. `data` is its transaction.json."""
         self.dns = self.dns or {key: snapshot[key] for key in _DNS_KEYS if key in snapshot}
         self._add_files(snapshot, transaction.at, applied_folder)
         self._add_created_profiles(transaction.host, data, snapshot)
+        self._add_replaced(data.get("replaced", {}))
         adopted_macs = data.get("adopts", ())
         self._add_profiles(snapshot, adopted_macs)
         self._add_nics(snapshot, adopted_macs)
+
+    def _add_replaced(self, replaced: Mapping[str, str]) -> None:
+        """Add bridges that were replaced (old -> new). One that replaced another one may be replaced itself."""
+        self.replaced = {old: replaced.get(new, new) for old, new in self.replaced.items()}
+        followed = set(self.replaced.values())
+        self.replaced.update({old: new for old, new in replaced.items() if new not in followed})
 
     def _add_files(self, snapshot: Json, begun: float, applied_folder: Path) -> None:
         date = time.strftime("%Y-%m-%d", time.localtime(begun))
@@ -177,6 +187,7 @@ class _Collection:
             },
             tuple(sorted(self.seeded - self.uuids)),
             self.since,
+            {old: new for old, new in self.replaced.items() if old in self.links and old != new},
         )
 
 

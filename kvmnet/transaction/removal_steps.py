@@ -16,6 +16,7 @@ from kvmnet.core.planning.rename_order import order_renames
 from kvmnet.rescue import restore
 from kvmnet.system import networkmanager, operations
 from kvmnet.transaction import verification_steps
+from kvmnet.transaction.adoption_steps import hand_over_ports
 from kvmnet.transaction.naming_steps import undo_rename
 from kvmnet.transaction.original_host import HOSTNAME_FILE, OldNic, Original
 from kvmnet.transaction.removal_plan import static_hostname
@@ -40,6 +41,7 @@ def compile_removal(
         *_restore_global_dns(original),
         *_restore_hostname(original, live),
         _activate_profiles(original, live, created),
+        *hand_over_ports(plan, is_removal=True),
         _compare(plan, live, created, created_profiles),
         *verification_steps.probe(probes),
         *verification_steps.wait_for_confirmation(confirm),

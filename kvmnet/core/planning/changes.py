@@ -90,6 +90,13 @@ class Replaced:
 
 
 @dataclass(frozen=True)
+class Restored:
+    """A bridge from before kvmnet is restored, and takes back the guests' ports of the bridge that has replaced it."""
+
+    successor: str
+
+
+@dataclass(frozen=True)
 class FileRestored:
     """A file gets the content of that day back; with `existed` false it did not exist then."""
 
@@ -108,6 +115,7 @@ Detail = Union[
     InactiveProfile,
     Adopted,
     Replaced,
+    Restored,
     FileRestored,
 ]
 

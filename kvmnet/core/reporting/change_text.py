@@ -17,6 +17,7 @@ from kvmnet.core.planning.changes import (
     OptionReset,
     Reason,
     Replaced,
+    Restored,
 )
 from kvmnet.core.planning.difference import Difference, route_text, value_text
 from kvmnet.core.planning.plan import Plan
@@ -58,6 +59,8 @@ def detail_text(detail: Detail) -> str:
         return f"adopted: it was created by another tool and stays; {profile} will state all that the definition states"
     if isinstance(detail, Replaced):
         return f"replaced by {detail.successor}, which takes over its uplinks, addresses and guests' ports"
+    if isinstance(detail, Restored):
+        return f"restored; it takes back the guests' ports of {detail.successor}"
     if isinstance(detail, FileRestored):
         return f"restored to its content of {detail.day}" if detail.existed else f"did not exist on {detail.day}"
     return route_text(detail.route)
