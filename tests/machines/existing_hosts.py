@@ -90,6 +90,7 @@ nmcli connection add type bridge-slave con-name br0-slave-eth0 ifname eth0 maste
 nmcli --wait 30 connection up br0-slave-eth0
 nmcli --wait 60 connection up br0
 """
+_LEASED = f"      eth0: {{mac: {HOST_MAC}, network: lan, ipv4: dhcp, bridge: br0}}\n"
 _RICH_PROFILE = f"""[connection]
 id=uplink
 uuid=5f8e1a0c-3f6e-4a53-9d1b-2f0c6a8f7e77
@@ -162,14 +163,7 @@ HOSTS = {
         MANAGEMENT_ADDRESS,
         (("vnet0", "br200", "10.200.0.50/16"), ("vnet77", "br0", "10.100.0.77/16")),
     ),
-    "dhcp": ExistingHost(
-        _DHCP,
-        _definition(
-            f"      eth0: {{mac: {HOST_MAC}, network: lan, ipv4: dhcp, bridge: br0}}\n", "networks: {lan: {}}\n"
-        ),
-        "",
-        _TAPS[:1],
-    ),
+    "dhcp": ExistingHost(_DHCP, _definition(_LEASED, "networks: {lan: {}}\n"), "", _TAPS[:1]),
     "rich": ExistingHost(
         _RICH,
         _definition(f"{_NIC}, ipv6: auto}}\n", _RICH_NETWORK),

@@ -36,7 +36,7 @@ def moves(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def context_of(folder: Path, manager: Any = None) -> Context:
-    return Context(folder, SimpleNamespace(), manager)  # type: ignore[arg-type]
+    return Context(folder, SimpleNamespace(), manager)
 
 
 def wait_for(condition: Any) -> None:
