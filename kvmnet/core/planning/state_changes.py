@@ -21,6 +21,7 @@ from kvmnet.core.planning.defaults import complete_with_defaults, find_dropped_o
 from kvmnet.core.planning.dhcp_identity import Identity, find_identities, with_identity
 from kvmnet.core.planning.difference import Difference, interface_differences, rename_interfaces, route_key
 from kvmnet.core.planning.ownership import find_leaving
+from kvmnet.core.planning.profile_changes import NO_DIFFERENCES, ProfileComparison
 from kvmnet.core.planning.rename_order import apply_first_state, make_first_state
 from kvmnet.core.rendering.bundle import Bundle
 
@@ -43,8 +44,13 @@ class StateComparison:
     routing_changes: list[Change]
 
 
-def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> StateComparison:
-    """Compare the bundle's state with the live one as it will read after the renames (old name to new)."""
+def compare_state(
+    bundle: Bundle, live: Live, new_names: Mapping[str, str], profiles: ProfileComparison = NO_DIFFERENCES
+) -> StateComparison:
+    """Compare the bundle's state with the live one as it will read after the renames (old name to new).
+
+    Interfaces of which settings of `profiles` differ from the kernel are sent too: nmstate activates their profiles.
+    """
     leaving = find_leaving(bundle, live)
     first = make_first_state(bundle, new_names, leaving, live)
     desired = complete_with_defaults(bundle.state, live.applied_state)
@@ -55,7 +61,7 @@ def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> S
     live_interfaces = {i["name"]: i for i in interfaces_of(view)}
     differences = {i["name"]: interface_differences(i, live_interfaces.get(i["name"])) for i in interfaces_of(desired)}
     always_sent = _find_always_sent(desired, differences, first, leaving, new_names, live)
-    interfaces, changes = _compare_interfaces(desired, live_interfaces, differences, dropped, always_sent)
+    interfaces, changes = _compare_interfaces(desired, live_interfaces, differences, dropped, always_sent, profiles)
     interfaces = [with_identity(i, identities.get(i["name"], Identity())) for i in interfaces]
     released = _find_released_nics(bundle, live, leaving)
     interfaces += [_released_entry(name) for name in released]
@@ -96,12 +102,13 @@ def _compare_interfaces(
     differences: Mapping[str, Sequence[Difference]],
     dropped: Mapping[str, tuple[str, ...]],
     always: Mapping[str, Detail],
+    profiles: ProfileComparison,
 ) -> tuple[list[dict[str, Any]], list[Change]]:
     """Return the interfaces to send to nmstate, and the changes.
 
     All arguments are by the interface's name: `live_interfaces` as they read after the renames, their `differences`,
     the options that left each bond (`dropped`). Interfaces in `always` are sent even without a difference, for the
-    reason that is given there.
+    reason that is given there. Of `profiles`, differences of the profile alone are no reason to send an interface.
     """
     to_send, changes = [], []
     for interface in interfaces_of(desired):
@@ -111,9 +118,12 @@ def _compare_interfaces(
         if live is not None:
             options = live.get("link-aggregation", {}).get("options", {})
             details += [OptionReset(option, options.get(option)) for option in dropped.get(name, ())]
+            details += profiles.live.get(name, ())
         if not details and name in always:
             details = [always[name]]
         if details:
+            if live is not None:
+                details += profiles.stored.get(name, ())
             to_send.append(interface)
             changes.append(Change("change" if live else "add", name, tuple(details)))
     return to_send, changes
