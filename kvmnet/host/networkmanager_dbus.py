@@ -201,6 +201,12 @@ class NetworkManager:
         """Return the value of a profile's key, or None if it has its default."""
         return self.settings(self.profile_path(uuid)).get(setting, {}).get(key, ("", None))[1]
 
+    def applied_value(self, interface: str, setting: str, key: str) -> Any:
+        """Return the value of a key with which a device was activated, or None if it was the default."""
+        device = self._call(ROOT, BUS, "GetDeviceByIpIface", "s", (interface,))
+        settings: Settings = self._call(device, f"{BUS}.Device", "GetAppliedConnection", "u", (0,))[0]
+        return settings.get(setting, {}).get(key, ("", None))[1]
+
     def reapply(self, interface: str) -> None:
         """Apply the changed profile of a device without deactivating the device."""
         device = self._call(ROOT, BUS, "GetDeviceByIpIface", "s", (interface,))

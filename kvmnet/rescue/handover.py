@@ -57,7 +57,7 @@ def detach_guest_ports(bridges: dict[str, str], ports: Json) -> list[str]:
 def rename_bridges(ports: Json, bridges: dict[str, str]) -> Json:
     """Return saved ports as they are after a hand-over (old bridge -> new one)."""
     return {
-        name: {**port, "of": bridges.get(port["of"], port["of"])} if port["kind"] == "tap" else port
+        name: {**port, "of": bridges.get(port["of"], port["of"])} if port.get("kind") == "tap" else port
         for name, port in ports.items()
     }
 

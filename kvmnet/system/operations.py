@@ -77,12 +77,14 @@ CLEAR = Operation(
 BIND_NAME = Operation("bind name", (UNDO_UNBIND_NAME, UNDO_FILES))
 SEED = Operation("seed", (UNDO_PROFILES,))
 DROP_OPTIONS = Operation("drop options", (UNDO_FILES,))
+SET_SETTINGS = Operation("set settings", (UNDO_FILES,))
 APPLY = Operation(
     "apply",
     (UNDO_CHECKPOINT, UNDO_HAND_OVER, UNDO_GLOBAL_DNS, UNDO_LINKS, UNDO_PORTS, UNDO_FILES),
     interrupts_traffic=True,
     opens_checkpoint=True,
 )
+CHECK_SETTINGS = Operation("check settings", undone_with="apply", interrupts_traffic=True)
 ASSOCIATIONS = Operation("associations", undone_with="apply", interrupts_traffic=True)
 HAND_OVER = Operation("hand over", (UNDO_HAND_OVER,))
 KEEP_SETTINGS = Operation("keep settings", undone_with="apply", interrupts_traffic=True)

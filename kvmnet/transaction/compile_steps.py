@@ -47,9 +47,11 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
         *naming_steps.rename_nics(plan, live),
         *trial_steps.bind_names(plan, live),
         *trial_steps.prepare_profiles(plan, live, known),
+        *trial_steps.set_profile_settings(plan, live, known),
         *trial_steps.drop_bond_options(plan, live),
         *trial_steps.apply_state(plan, live, known, terms.timeout, terms.confirm),
         *adoption_steps.hand_over_ports(plan),
+        *trial_steps.check_profile_settings(plan),
         *trial_steps.keep_dhcp_iaids(plan, live),
         *adoption_steps.keep_settings(plan, live),
         *trial_steps.clear_primary_ports(plan, live),
@@ -70,7 +72,7 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
 
 def _read_back(plan: Plan, live: Live, known: KnownProfiles) -> Step:
     defined_names = {i["name"] for i in interfaces_of(plan.bundle.state)}
-    expect = make_expectations(plan.desired)
+    expect = make_expectations(plan.desired, plan.profile_settings)
     expect += [e for e in make_expectations(plan.state) if e["name"] not in defined_names]  # what left the definition
     sent = [i["name"] for i in interfaces_of(plan.state) if i["state"] == "up"]
     activated = trial_steps.activated_by_old_profiles(plan, live, known)

@@ -135,7 +135,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Call
             connection = find_ssh_connection()
             probes = _probe(bundle.state, live, connection, bundle.probes)
             confirm = _seconds_to_confirm(wishes, plan, live, connection)
-            record = _make_record(bundle, live, state_dir)
+            record = _make_record(plan, live, state_dir)
             terms = Terms(wishes.timeout, probes.must, *record, confirm)
             return Prepared(
                 assessment=assessment,
@@ -275,13 +275,13 @@ def _probe(desired: State, live: Live, connection: Optional[SshConnection], own:
     return dataclasses.replace(chosen, known=is_root)
 
 
-def _make_record(bundle: Bundle, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
+def _make_record(plan: Plan, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """Return the files that record the bundle as applied (text by path), and the files of an earlier one to remove."""
     folder = state_dir / "applied"
-    texts = {str(folder / name): text for name, text in bundle_files.format_bundle(bundle).items()}
-    texts[str(folder / HOOK_FILE)] = format_hook_record(bundle)
+    texts = {str(folder / name): text for name, text in bundle_files.format_bundle(plan.rendered).items()}
+    texts[str(folder / HOOK_FILE)] = format_hook_record(plan.bundle)
     texts[str(folder / OWNERSHIP_FILE)] = (
-        json.dumps(ownership_record_to_json(make_ownership_record(bundle, live)), indent=1) + "\n"
+        json.dumps(ownership_record_to_json(make_ownership_record(plan.bundle, live)), indent=1) + "\n"
     )
     existing: list[str] = []
     with contextlib.suppress(OSError):  # the folder does not exist yet, or the user may not read it

@@ -17,7 +17,8 @@ UNREADABLE = "unreadable"
 @dataclass(frozen=True)
 class Link:
     """A link of the kernel. `mac` is the permanent MAC address of a NIC (lower case), None for virtual links; `kind` is
-    rtnetlink's (bridge, vlan, macvtap …), None for a NIC; `master` is its controller, `base` its base interface."""
+    rtnetlink's (bridge, vlan, macvtap …), None for a NIC; `master` is its controller, `base` its base interface;
+    `options` are those settings of its kind that kvmnet compares, as `ip -d -j link` shows them."""
 
     name: str
     mac: Optional[str]
@@ -25,6 +26,7 @@ class Link:
     altnames: tuple[str, ...] = ()
     master: Optional[str] = None
     base: Optional[str] = None
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class ConnectionProfile:
     controller: the name or profile UUID of the controller of which it makes its interface a port.
     dhcp4_…, dhcp6_…: its settings for DHCP identifiers; empty where NetworkManager chooses.
     rules4, rules6: its routing rules, as nmcli prints them.
+    settings: the values of base/profile_settings, as nmcli prints them; those that were not read are missing.
     client_id (DHCPv4), duid, iaid (DHCPv6): the identifiers in use, as bytes (`ff:2b:…`); empty when NetworkManager
         does not report them, as long as no server has replied.
     """
@@ -65,6 +68,7 @@ class ConnectionProfile:
     client_id: str = ""
     duid: str = ""
     iaid: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def saved(self) -> bool:
@@ -97,7 +101,8 @@ class Live:
     checkpoints: NetworkManager's checkpoints.
     nmstate, networkmanager: their versions.
     settings: kvmnet's files among NetworkManager's settings, text by path.
-    owned: the interfaces of the applied bundle by name; applied_state: its state.
+    owned: the interfaces of the applied bundle by name; applied_state: its state, with the MAC addresses that were
+        chosen on this host; applied_settings: its settings of connection profiles.
     first_names: the kernel names that NICs had before kvmnet, by permanent MAC address.
     surroundings: what else matters; read only when a plan has changes.
     temporary: the temporary IPv6 addresses (RFC 8981).
@@ -121,6 +126,7 @@ class Live:
     surroundings: Surroundings = field(default_factory=Surroundings)
     idle: tuple[ConnectionProfile, ...] = ()
     temporary: tuple[str, ...] = ()
+    applied_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def nic(self, mac: str) -> Optional[Link]:
         """Return the NIC with this permanent MAC address."""
@@ -146,7 +152,9 @@ class Live:
     def from_json(cls, data: Mapping[str, Any]) -> Live:
         """Return the reading from its JSON form, to make plans away from the host."""
         links = {
-            n["name"]: Link(n["name"], n["mac"], n["kind"], tuple(n["altnames"]), n["master"], n.get("base"))
+            n["name"]: Link(
+                n["name"], n["mac"], n["kind"], tuple(n["altnames"]), n["master"], n.get("base"), n.get("options", {})
+            )
             for n in data["links"]
         }
         return cls(
@@ -168,6 +176,7 @@ class Live:
             surroundings=Surroundings.from_json(data.get("surroundings", {})),
             idle=tuple(ConnectionProfile(**p) for p in data.get("idle", ())),
             temporary=tuple(data.get("temporary", ())),
+            applied_settings=data.get("applied_settings", {}),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -183,6 +192,7 @@ class Live:
                     "altnames": list(n.altnames),
                     "master": n.master,
                     "base": n.base,
+                    "options": dict(n.options),
                 }
                 for n in self.links.values()
             ],
@@ -199,6 +209,7 @@ class Live:
             "settings": dict(self.settings),
             "owned": {name: asdict(owned) for name, owned in self.owned.items()},
             "applied_state": self.applied_state,
+            "applied_settings": {name: dict(settings) for name, settings in self.applied_settings.items()},
             "first_names": dict(self.first_names),
             "surroundings": self.surroundings.to_json(),
         }

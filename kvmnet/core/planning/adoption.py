@@ -13,6 +13,7 @@ from typing import Any
 
 from kvmnet.core.base.nmstate import ETHERNET, KERNEL_KINDS, interfaces_of, port_names
 from kvmnet.core.live.live_host import UNREADABLE, Link, Live
+from kvmnet.core.planning.complete_bundle import ChosenMac, MacSource
 from kvmnet.core.planning.ownership import belongs_to_kvmnet
 from kvmnet.core.rendering.bundle import Bundle
 
@@ -91,8 +92,8 @@ def find_replaced(
     controllers = {port: i["name"] for i in wanted.values() for port in port_names(i)}
     replaced: dict[str, str] = {}
     for link in live.links.values():
-        if link.kind != "bridge" or link.name in removed_first:
-            continue
+        if link.kind != "bridge" or link.name in removed_first or link.options.get("vlan_filtering"):
+            continue  # the new bridge would not filter: guests would get into other VLANs
         if wanted.get(link.name, {}).get("type") == "linux-bridge" or not _can_be_restored(link.name, live):
             continue
         uplinks = find_uplinks(link.name, live)
@@ -103,6 +104,17 @@ def find_replaced(
         if not any(other.base == link.name for other in live.links.values()):
             replaced[link.name] = name
     return replaced
+
+
+def find_replaced_macs(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> dict[str, ChosenMac]:
+    """Return the MAC address of each bridge that replaces another one: it has the other's, so that DHCP leases and the
+    neighbours' caches stay valid, unless the definition states one."""
+    macs = {i["name"]: str(i.get("mac-address", "")).lower() for i in interfaces_of(live.state)}
+    return {
+        new: ChosenMac(macs[old], MacSource.REPLACED)
+        for old, new in find_replaced(bundle, live, new_names).items()
+        if macs.get(old) and new not in bundle.stated_macs
+    }
 
 
 def _can_be_restored(name: str, live: Live) -> bool:
@@ -148,22 +160,6 @@ def _with_bridge_options(section: Interface, live_options: Interface) -> dict[st
     if stp or "stp" in stated:
         merged["stp"] = {**stp, **stated.get("stp", {})}
     return {**section, "options": merged}
-
-
-def without_unchanged_ports(interface: Interface, live: Live, new_names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the entry of a bridge without its ports, if it exists and has these uplinks. nmstate then leaves the ports
-    alone, those of guests included; when it is given ports, it also sets VLAN filtering, to what it derives from
-    them (2.2)."""
-    name = interface["name"]
-    link = live.links.get(name)
-    if interface["type"] != "linux-bridge" or link is None or link.kind != "bridge" or "bridge" not in interface:
-        return dict(interface)
-    section = interface["bridge"]
-    if {_name_after(uplink, new_names) for uplink in find_uplinks(name, live)} != set(port_names(interface)):
-        return dict(interface)
-    if any(set(port) != {"name"} for port in section.get("port", [])):  # settings of the port
-        return dict(interface)
-    return {**interface, "bridge": {key: value for key, value in section.items() if key != "port"}}
 
 
 def find_completed(bundle: Bundle, adopted: Collection[str]) -> set[str]:

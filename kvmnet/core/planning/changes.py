@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Any, Literal, Optional, Union
 
 from kvmnet.core.planning.difference import Difference
+from kvmnet.core.planning.profile_changes import SettingDifference
 
 Kind = Literal["add", "change", "remove", "rename", "file", "save", "record"]
 
@@ -117,6 +118,7 @@ Detail = Union[
     Replaced,
     Restored,
     FileRestored,
+    SettingDifference,
 ]
 
 

@@ -8,11 +8,15 @@ from functools import cached_property
 from typing import Optional
 
 from kvmnet.core.base.nmstate import State, interfaces_of
+from kvmnet.core.base.profile_settings import CLONED_MAC
 from kvmnet.core.live.live_host import UNREADABLE, Live
+from kvmnet.core.planning.adoption import find_replaced_macs
 from kvmnet.core.planning.changes import Change, InactiveProfile, NewName, Reason, hostname_change
+from kvmnet.core.planning.complete_bundle import ChosenMac, choose_macs, complete_bundle
 from kvmnet.core.planning.dhcp_identity import Identity
 from kvmnet.core.planning.file_changes import compare_link_files, compare_settings
 from kvmnet.core.planning.ownership import find_inactive_leaving
+from kvmnet.core.planning.profile_changes import ProfileComparison, Settings, compare_profiles
 from kvmnet.core.planning.rename_order import Rename, find_renames, new_names_of
 from kvmnet.core.planning.state_changes import compare_state
 from kvmnet.core.rendering.bundle import Bundle
@@ -41,6 +45,10 @@ class Plan:
     replaced: bridges whose uplinks, addresses and guests' ports go to a new bridge (its name by theirs).
     moves: the live interface from which an interface of the definition takes its addresses over, by the name of the
         latter.
+    profile_settings: the settings of connection profiles that kvmnet sets itself, by the interface's name: of the
+        interfaces in `state`, and of those of which only the profile differs.
+    macs: the MAC addresses of the bundle's bridges and bonds.
+    as_rendered: the bundle without what this host adds to it (`complete_bundle`).
     """
 
     bundle: Bundle
@@ -62,6 +70,14 @@ class Plan:
     adopted: tuple[str, ...] = ()
     replaced: Mapping[str, str] = field(default_factory=dict)
     moves: Mapping[str, str] = field(default_factory=dict)
+    profile_settings: Mapping[str, Settings] = field(default_factory=dict)
+    macs: Mapping[str, ChosenMac] = field(default_factory=dict)
+    as_rendered: Optional[Bundle] = None
+
+    @property
+    def rendered(self) -> Bundle:
+        """The bundle whose files and digest are recorded and saved."""
+        return self.as_rendered or self.bundle
 
     @cached_property
     def new_names(self) -> Mapping[str, str]:
@@ -102,15 +118,20 @@ class Plan:
 
 def make_plan(bundle: Bundle, live: Live) -> Plan:
     """Compare a bundle with the live host. Whether the host can take the change is judged by core/refusals."""
-    renames, inactive = find_renames(bundle, live), find_inactive_leaving(bundle, live)
-    compared = compare_state(bundle, live, new_names_of(renames))
+    rendered, renames = bundle, find_renames(bundle, live)
+    macs = {**choose_macs(rendered, live), **find_replaced_macs(rendered, live, new_names_of(renames))}
+    bundle, inactive = complete_bundle(rendered, macs), find_inactive_leaving(rendered, live)
+    profiles = compare_profiles(bundle, live, {rename.new: rename.old for rename in renames})
+    compared = compare_state(bundle, live, new_names_of(renames), profiles)
     link_files, stale_files, link_file_changes = compare_link_files(bundle, live)
     settings, setting_changes = compare_settings(bundle, live)
-    unsaved = _find_unsaved(bundle, compared.sent, live)
+    stored = {name: found for name, found in profiles.stored.items() if name not in compared.sent}
+    unsaved = [name for name in _find_unsaved(bundle, compared.sent, live) if name not in stored]
     hostname, hostname_changes = _compare_hostname(bundle.state, live.state)
 
     changes = [Change("rename", r.old, (NewName(r.new, r.mac),)) for r in renames]
     changes += [*link_file_changes, *compared.interface_changes]
+    changes += [Change("change", name, details) for name, details in stored.items()]
     changes += [Change("remove", p.file, (InactiveProfile(name, True),)) for name, p in inactive.items()]
     changes += [*compared.routing_changes]
     changes += [Change("save", name, (Reason.ONLY_IN_MEMORY,)) for name in unsaved]
@@ -126,7 +147,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         state=compared.state,
         first=compared.first,
         desired=compared.desired,
-        unsaved=(*unsaved, *_find_rebound(renames, {*compared.sent, *unsaved}, live)),
+        unsaved=(*unsaved, *stored, *_find_rebound(renames, {*compared.sent, *unsaved, *stored}, live)),
         hostname=hostname,
         settings=settings,
         record=record,
@@ -138,7 +159,21 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         adopted=compared.adopted,
         replaced=compared.replaced,
         moves=compared.moves,
+        profile_settings=_find_set_settings(profiles, set(compared.sent)),
+        macs=macs,
+        as_rendered=rendered,
     )
+
+
+def _find_set_settings(profiles: ProfileComparison, sent: set[str]) -> dict[str, Settings]:
+    """Return the settings of the interfaces that are sent, which nmstate may overwrite, and of those of which only the
+    profile differs."""
+    settings = {name: profiles.desired[name] for name in profiles.desired if name in sent}
+    for name in sent & set(profiles.adopted_macs):
+        settings[name] = {**settings.get(name, {}), CLONED_MAC.name: profiles.adopted_macs[name]}
+    for name, differences in profiles.stored.items():
+        settings[name] = {**settings.get(name, {}), **{d.name: d.desired for d in differences}}
+    return settings
 
 
 def _find_unsaved(bundle: Bundle, sent: Collection[str], live: Live) -> list[str]:

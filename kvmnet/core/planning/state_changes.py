@@ -13,7 +13,6 @@ from kvmnet.core.planning.adoption import (
     find_completed,
     find_replaced,
     with_live_options,
-    without_unchanged_ports,
 )
 from kvmnet.core.planning.changes import (
     Adopted,
@@ -30,6 +29,7 @@ from kvmnet.core.planning.defaults import complete_with_defaults, find_dropped_o
 from kvmnet.core.planning.dhcp_identity import Identity, find_identities, find_moves, with_identity
 from kvmnet.core.planning.difference import Difference, interface_differences, rename_interfaces, route_key
 from kvmnet.core.planning.ownership import find_leaving
+from kvmnet.core.planning.profile_changes import NO_DIFFERENCES, ProfileComparison
 from kvmnet.core.planning.rename_order import apply_first_state, make_first_state
 from kvmnet.core.rendering.bundle import Bundle
 
@@ -55,14 +55,19 @@ class StateComparison:
     routing_changes: list[Change]
 
 
-def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> StateComparison:
-    """Compare the bundle's state with the live one as it will read after the renames (old name to new)."""
+def compare_state(
+    bundle: Bundle, live: Live, new_names: Mapping[str, str], profiles: ProfileComparison = NO_DIFFERENCES
+) -> StateComparison:
+    """Compare the bundle's state with the live one as it will read after the renames (old name to new).
+
+    Interfaces of which settings of `profiles` differ from the kernel are sent too: nmstate activates their profiles.
+    """
     leaving = find_leaving(bundle, live)
     first = make_first_state(bundle, new_names, leaving, live)
     gone_first = leaving if first else {}
     adopted = find_adopted(bundle, live)
     replaced = find_replaced(bundle, live, new_names, gone_first)
-    desired = _with_replaced_macs(complete_with_defaults(bundle.state, live.applied_state), bundle, replaced, live)
+    desired = complete_with_defaults(bundle.state, live.applied_state)
     dropped = find_dropped_options(bundle.state, live.applied_state)
     view = rename_interfaces(apply_first_state(live.state, first), new_names)
     going = {**leaving, **dict.fromkeys(replaced, "linux-bridge")}  # with bridges that another tool created
@@ -73,13 +78,8 @@ def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> S
     always_sent = _find_always_sent(desired, differences, first, going, new_names, live)
     completed = find_completed(bundle, adopted)
     always_sent.update(_find_completion(completed, adopted, live, new_names))
-    interfaces, changes = _compare_interfaces(desired, live_interfaces, differences, dropped, always_sent)
-    interfaces = [
-        without_unchanged_ports(
-            with_live_options(i, live_interfaces.get(i["name"], {})) if i["name"] in completed else i, live, new_names
-        )
-        for i in interfaces
-    ]
+    interfaces, changes = _compare_interfaces(desired, live_interfaces, differences, dropped, always_sent, profiles)
+    interfaces = [_with_live_options(i, completed, replaced, live_interfaces) for i in interfaces]
     interfaces = [with_identity(i, identities.get(i["name"], Identity())) for i in interfaces]
     released = _find_released_nics(bundle, live, leaving)
     interfaces += [_released_entry(name) for name in released]
@@ -107,17 +107,17 @@ def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> S
     )
 
 
-def _with_replaced_macs(desired: State, bundle: Bundle, replaced: Mapping[str, str], live: Live) -> State:
-    """Return the desired state in which a bridge that replaces another one has the other's MAC address, unless the
-    definition states one: its DHCP lease and its neighbours' caches stay valid."""
-    macs = {i["name"]: i.get("mac-address") for i in interfaces_of(live.state)}
-    kept = {new: macs[old] for old, new in replaced.items() if macs.get(old) and new not in bundle.stated_macs}
-    if not kept:
-        return desired
-    interfaces = [
-        {**i, "mac-address": str(kept[i["name"]]).upper()} if i["name"] in kept else i for i in interfaces_of(desired)
-    ]
-    return {**desired, "interfaces": interfaces}
+def _with_live_options(
+    interface: Mapping[str, Any],
+    completed: Collection[str],
+    replaced: Mapping[str, str],
+    live_interfaces: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return the interface with the options that it has now, or that the bridge which it replaces has, and that the
+    definition does not state."""
+    name = interface["name"]
+    source = next((old for old, new in replaced.items() if new == name), name if name in completed else None)
+    return with_live_options(interface, live_interfaces.get(source, {})) if source else dict(interface)
 
 
 def _find_completion(
@@ -151,12 +151,13 @@ def _compare_interfaces(
     differences: Mapping[str, Sequence[Difference]],
     dropped: Mapping[str, tuple[str, ...]],
     always: Mapping[str, Detail],
+    profiles: ProfileComparison,
 ) -> tuple[list[dict[str, Any]], list[Change]]:
     """Return the interfaces to send to nmstate, and the changes.
 
     All arguments are by the interface's name: `live_interfaces` as they read after the renames, their `differences`,
     the options that left each bond (`dropped`). Interfaces in `always` are sent even without a difference, for the
-    reason that is given there.
+    reason that is given there. Of `profiles`, differences of the profile alone are no reason to send an interface.
     """
     to_send, changes = [], []
     for interface in interfaces_of(desired):
@@ -166,10 +167,13 @@ def _compare_interfaces(
         if live is not None:
             options = live.get("link-aggregation", {}).get("options", {})
             details += [OptionReset(option, options.get(option)) for option in dropped.get(name, ())]
+            details += profiles.live.get(name, ())
         reason = always.get(name)
         if reason is not None and (not details or isinstance(reason, Adopted)):
             details.insert(0, reason)
         if details:
+            if live is not None:
+                details += profiles.stored.get(name, ())
             to_send.append(interface)
             changes.append(Change("change" if live else "add", name, tuple(details)))
     return to_send, changes

@@ -21,6 +21,7 @@ from kvmnet.core.planning.changes import (
 )
 from kvmnet.core.planning.difference import Difference, route_text, value_text
 from kvmnet.core.planning.plan import Plan
+from kvmnet.core.planning.profile_changes import SettingDifference
 
 _REASONS = {
     Reason.LINK_FILE_NEEDED: "names the NIC at boot",
@@ -63,6 +64,9 @@ def detail_text(detail: Detail) -> str:
         return f"restored; it takes back the guests' ports of {detail.successor}"
     if isinstance(detail, FileRestored):
         return f"restored to its content of {detail.day}" if detail.existed else f"did not exist on {detail.day}"
+    if isinstance(detail, SettingDifference):
+        place = "in its connection profile, " if detail.stored else ""
+        return f"{place}{detail.name}: {value_text(detail.live or False)} -> {value_text(detail.desired)}"
     return route_text(detail.route)
 
 

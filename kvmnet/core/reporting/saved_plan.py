@@ -47,7 +47,7 @@ def to_text(assessment: Assessment, allowed: Collection[str], lose: Collection[s
     The effects on guests are in it for the reader only. They are not compared when the plan is applied, because guests
     start and stop. A guest that would be disconnected is refused then too.
     """
-    bundle = assessment.bundle
+    bundle = assessment.plan.rendered
     content = {
         "kvmnet-plan": FORMAT,
         "host": bundle.host,

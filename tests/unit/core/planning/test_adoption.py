@@ -10,7 +10,7 @@ import pytest
 
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.live.live_host import UNREADABLE, Link, Live, Owned
-from kvmnet.core.planning.adoption import find_adopted, find_replaced, with_live_options, without_unchanged_ports
+from kvmnet.core.planning.adoption import find_adopted, find_replaced, with_live_options
 from kvmnet.core.planning.changes import Adopted, LeftDefinition, Reason, Replaced, RouteDetail
 from kvmnet.core.planning.ownership import find_owned_after
 from kvmnet.core.planning.plan import Plan, make_plan
@@ -60,7 +60,6 @@ def test_the_profiles_of_an_adopted_bridge_and_its_port_state_everything(tmp_pat
         "stp": {"enabled": False},
     }
     assert sent(plan)["br0"]["mac-address"] == "00:14:4F:80:DE:00"
-    assert "port" not in sent(plan)["br0"]["bridge"], "nmstate leaves the guests' ports and VLAN filtering alone"
     assert sent(plan)["eth0"]["type"] == "ethernet", "its profile may state less than it runs with"
     [nic] = [c for c in plan.changes if c.name == "eth0"]
     assert nic.details == (Reason.PROFILE_COMPLETED,)
@@ -92,18 +91,6 @@ def test_options_that_are_defaults_or_out_of_range_are_not_stated() -> None:
         "max-age": 6,
         "priority": 1,
     }
-
-
-def test_ports_that_change_are_sent(tmp_path: Path) -> None:
-    bundle = load_site(tmp_path)
-    live = bridged_host(bundle)
-    bridge = next(i for i in interfaces_of(bundle.state) if i["name"] == "br0")
-    assert "port" not in without_unchanged_ports(bridge, live, {})["bridge"]
-    two = {**bridge, "bridge": {**bridge["bridge"], "port": [{"name": "eth0"}, {"name": "eth1"}]}}
-    assert without_unchanged_ports(two, live, {}) == two
-    with_settings = {**bridge, "bridge": {**bridge["bridge"], "port": [{"name": "eth0", "stp-priority": 1}]}}
-    assert without_unchanged_ports(with_settings, live, {}) == with_settings
-    assert without_unchanged_ports({**bridge, "name": "br9"}, live, {})["bridge"]["port"] == [{"name": "eth0"}]
 
 
 def test_a_bridge_over_the_same_uplink_is_replaced(tmp_path: Path) -> None:
@@ -152,6 +139,9 @@ NOT_REPLACED: dict[str, Any] = {
     ),
     "a bridge without a profile": lambda live: replace(live, profiles={"eth0": live.profiles["eth0"]}),
     "a successor that exists": lambda live: with_links(live, Link("br-eth0", None, "bridge")),
+    "a bridge that filters VLANs": lambda live: with_links(
+        live, replace(live.links["br0"], options={"vlan_filtering": 1})
+    ),
     "a bridge without an uplink": lambda live: with_links(live, Link("eth0", "00:14:4f:80:de:00", None)),
 }
 
