@@ -98,43 +98,6 @@ class BondedNics:
         return ""
 
 
-class GuestPorts:
-    """A kernel with a bridge and guests' devices, as far as `ip` shows and changes them."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, dict[str, Any]] = {}
-        self.commands: list[str] = []
-        self.add("br0", 3, "bridge")
-        self.add("vnet0", 7, "tun", master="br0", isolated=True, learning=False)
-        self.add("bond0.2", 4, "vlan")
-        self.add("macvtap0", 8, "macvtap", link="bond0.2")
-
-    def add(self, name: str, index: int, kind: str, *, master: str = "", link: str = "", **settings: Any) -> None:
-        row: dict[str, Any] = {"ifname": name, "ifindex": index, "linkinfo": {"info_kind": kind}}
-        self.rows[name] = {**row, **({"link": link} if link else {})}
-        if master:
-            self.attach(name, master, settings)
-
-    def attach(self, name: str, master: str, settings: dict[str, Any]) -> None:
-        port = {"isolated": False, "learning": True, "flood": True, "state": "forwarding", **settings}
-        link_info = {"info_slave_kind": "bridge", "info_slave_data": port}
-        self.rows[name].update({"master": master, "linkinfo": {**self.rows[name]["linkinfo"], **link_info}})
-
-    def detach(self, name: str) -> None:
-        del self.rows[name]["master"]
-        self.rows[name]["linkinfo"] = {"info_kind": "tun"}
-
-    def run_json(self, *argv: str) -> Any:
-        return [row for row in self.rows.values() if "dev" not in argv or row["ifname"] == argv[-1]]
-
-    def run(self, *argv: str) -> str:
-        assert argv[:4] == ("ip", "link", "set", "dev")
-        if argv[5] == "master":
-            self.attach(argv[4], argv[6], {})
-        self.commands.append(" ".join(argv[4:]))
-        return ""
-
-
 class ProfilesAndLinks:
     """Profiles and links of a host. While NetworkManager runs, a virtual link is deleted with its profile."""
 
