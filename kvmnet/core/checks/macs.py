@@ -30,7 +30,7 @@ def find_renamed_nics_without_mac(context: Context) -> Iterator[Problem]:
     for view in context.views.values():
         for nic in view.nics:
             interface = context.cluster.hosts[view.host].interfaces[nic.interface]
-            if nic.controller is None or nic.mac is not None or not view.policy.renames:
+            if nic.mac is not None or not nic.is_renamed:
                 continue
             if not interface.place.has("mac", "match"):
                 rename = f"naming policy {view.policy.name} renames it to {nic.name}"

@@ -25,7 +25,8 @@ def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
     for vlan in view.vlans:
         yield vlan.name, "the VLAN", vlan.mark
     for bridge in view.bridges:
-        yield bridge.name, f"the bridge on {bridge.port}", bridge.mark
+        ports = ", ".join(bridge.ports)
+        yield bridge.name, f"the bridge on {ports}" if ports else "the bridge", bridge.mark
     for logical in view.guest_vlans:
         yield logical.name, "the logical VLAN", logical.mark
     for macvtap in view.macvtaps:
