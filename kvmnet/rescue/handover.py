@@ -1,10 +1,14 @@
-"""Moves the ports of guests and containers from one bridge to another, with all their attributes."""
+"""Moves the ports of guests and containers from one bridge to another, with all their attributes.
+
+A saved port (links.read_guest_ports) has its bridge as `of`. A transaction that replaces a bridge also notes the other
+one, as `from`: there a rollback finds the port (restore.restore_guest_ports).
+"""
 
 from __future__ import annotations
 
 import contextlib
 
-from kvmnet.system import bridge_ports, links, programs
+from kvmnet.system import bridge_ports, links
 from kvmnet.system.errors import HostError
 from kvmnet.system.types import Json
 
@@ -12,11 +16,30 @@ from kvmnet.system.types import Json
 PORT_KINDS = ("tun", "veth")
 
 
+def note_successors(ports: Json, bridges: dict[str, str]) -> Json:
+    """Return saved ports with the bridges that take them over (old bridge -> new one) as `from`."""
+    return {
+        name: {**port, "from": bridges[port["of"]]} if _is_moved(port, bridges) else port
+        for name, port in ports.items()
+    }
+
+
+def after_hand_over(ports: Json, bridges: dict[str, str]) -> Json:
+    """Return saved ports as they must be after a hand-over (old bridge -> new one)."""
+    return {
+        name: {**port, "of": bridges[port["of"]], "from": port["of"]} if _is_moved(port, bridges) else port
+        for name, port in ports.items()
+    }
+
+
+def _is_moved(port: Json, bridges: dict[str, str]) -> bool:
+    return port.get("kind") != "macvtap" and port.get("of") in bridges
+
+
 def move_guest_ports(bridges: dict[str, str], ports: Json) -> list[str]:
     """Move the guests' ports of bridges (old bridge -> new one), and return the names of those that were moved.
 
-    `ports` are saved ports (links.read_guest_ports), in which a port is of the old bridge or already of the new one. A
-    saved port that has no bridge any more is moved too. One that is not among them, because its guest has just started,
+    A saved port that has no bridge any more is moved too. One that was not saved, because its guest has just started,
     is moved if it is a port of the old bridge. A port that another tool has moved elsewhere is left alone, and so are
     all ports of a bridge whose successor does not exist. Raises HostError.
     """
@@ -24,12 +47,10 @@ def move_guest_ports(bridges: dict[str, str], ports: Json) -> list[str]:
     current: Json = {}
     moved = []
     for name, row in rows.items():
-        kind = row.get("linkinfo", {}).get("info_kind")
         port = ports.get(name, {})
-        is_saved = port.get("kind") == "tap" and port.get("index") == row["ifindex"]
-        old = row.get("master") or (port["of"] if is_saved else None)
-        new = bridges.get(str(old))
-        if kind not in PORT_KINDS or new is None or new not in rows:
+        is_saved = _is_moved(port, bridges) and port.get("index") == row["ifindex"]
+        new = bridges.get(str(row.get("master") or (port["of"] if is_saved else "")))
+        if row.get("linkinfo", {}).get("info_kind") not in PORT_KINDS or new is None or new not in rows:
             continue
         if not is_saved:
             current = current or links.read_guest_ports()
@@ -38,28 +59,6 @@ def move_guest_ports(bridges: dict[str, str], ports: Json) -> list[str]:
             bridge_ports.attach_port(name, new, port)
             moved.append(name)
     return moved
-
-
-def detach_guest_ports(bridges: dict[str, str], ports: Json) -> list[str]:
-    """Detach the saved ports of bridges that another bridge has now (that one -> the saved one), and return their
-    names. Raises HostError."""
-    detached = []
-    for name, row in {row["ifname"]: row for row in links.read_ip_links()}.items():
-        port = ports.get(name, {})
-        is_saved = port.get("kind") == "tap" and port.get("index") == row["ifindex"]
-        if is_saved and row.get("master") in bridges and port["of"] == bridges[row["master"]]:
-            with contextlib.suppress(HostError):  # its guest has just stopped
-                programs.run("ip", "link", "set", "dev", name, "nomaster")
-                detached.append(name)
-    return detached
-
-
-def rename_bridges(ports: Json, bridges: dict[str, str]) -> Json:
-    """Return saved ports as they are after a hand-over (old bridge -> new one)."""
-    return {
-        name: {**port, "of": bridges.get(port["of"], port["of"])} if port.get("kind") == "tap" else port
-        for name, port in ports.items()
-    }
 
 
 def find_left_ports(bridges: dict[str, str]) -> list[str]:

@@ -12,7 +12,7 @@ import errno
 from pathlib import Path
 from typing import Callable
 
-from kvmnet.rescue import checkpoint, handover, restore, snapshot
+from kvmnet.rescue import checkpoint, restore, snapshot
 from kvmnet.system import clock, errors, files, firewalld, links, networkmanager, operations, programs
 from kvmnet.system.errors import HostError
 from kvmnet.system.types import Json
@@ -215,21 +215,8 @@ def undo_ports(folder: Path, spec: Json) -> str:
     return ", ".join(restore.restore_guest_ports(files.read_json(folder / "snapshot.json"))) or "no port was missing"
 
 
-def undo_hand_over(folder: Path, spec: Json) -> str:
-    """Move the ports of guests back to their bridges (`bridges`: from bridge -> to bridge).
-
-    A bridge that does not exist gets its ports when it is restored: with `detach` they are detached until then.
-    """
-    ports = files.read_json(folder / "snapshot.json").get("guests", {})
-    moved = handover.move_guest_ports(spec["bridges"], ports)
-    if spec.get("detach"):
-        moved += handover.detach_guest_ports(spec["bridges"], ports)
-    return ", ".join(moved) or "no port was moved"
-
-
 UNDO: dict[str, Callable[[Path, Json], str]] = {
     operations.UNDO_PORTS.name: undo_ports,
-    operations.UNDO_HAND_OVER.name: undo_hand_over,
     operations.UNDO_CHECKPOINT.name: checkpoint.undo_checkpoint,
     operations.UNDO_PROFILE.name: undo_profile,
     operations.UNDO_PROFILES.name: undo_profiles,

@@ -48,7 +48,6 @@ UNDO_BOND_OPTION = UndoKind("bond option")
 UNDO_CHECKPOINT = UndoKind("checkpoint")
 UNDO_FILES = UndoKind("files", runs_before_networkmanager=True)
 UNDO_GLOBAL_DNS = UndoKind("global dns", runs_before_networkmanager=True)
-UNDO_HAND_OVER = UndoKind("hand over")
 UNDO_HOSTNAME = UndoKind("hostname", runs_before_networkmanager=True)
 UNDO_LINKS = UndoKind("links")
 UNDO_PORTS = UndoKind("ports")
@@ -80,13 +79,13 @@ DROP_OPTIONS = Operation("drop options", (UNDO_FILES,))
 SET_SETTINGS = Operation("set settings", (UNDO_FILES,))
 APPLY = Operation(
     "apply",
-    (UNDO_CHECKPOINT, UNDO_HAND_OVER, UNDO_GLOBAL_DNS, UNDO_LINKS, UNDO_PORTS, UNDO_FILES),
+    (UNDO_CHECKPOINT, UNDO_GLOBAL_DNS, UNDO_LINKS, UNDO_PORTS, UNDO_FILES),
     interrupts_traffic=True,
     opens_checkpoint=True,
 )
 CHECK_SETTINGS = Operation("check settings", undone_with="apply", interrupts_traffic=True)
 ASSOCIATIONS = Operation("associations", undone_with="apply", interrupts_traffic=True)
-HAND_OVER = Operation("hand over", (UNDO_HAND_OVER,))
+HAND_OVER = Operation("hand over", (UNDO_PORTS,))
 KEEP_SETTINGS = Operation("keep settings", undone_with="apply", interrupts_traffic=True)
 BOND_OPTION = Operation("bond option", (UNDO_BOND_OPTION,), interrupts_traffic=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError
-from kvmnet.rescue.handover import rename_bridges
+from kvmnet.rescue.handover import after_hand_over
 from kvmnet.system import files
 from kvmnet.system.errors import HostError
 from kvmnet.system.types import Json
@@ -62,4 +62,4 @@ def read_guest_ports(folder: Path) -> Json:
     transaction = files.read_json(folder / "transaction.json")
     lost, replaced = transaction.get("lost", []), transaction.get("replaced", {})
     ports = files.read_json(folder / "snapshot.json").get("guests", {})
-    return {"guests": rename_bridges({name: p for name, p in ports.items() if name not in lost}, replaced)}
+    return {"guests": after_hand_over({name: p for name, p in ports.items() if name not in lost}, replaced)}

@@ -24,22 +24,13 @@ def find_hand_overs(plan: Plan, live: Live) -> list[dict[str, Any]]:
     ]
 
 
-def undo_hand_over(plan: Plan, is_removal: bool = False) -> list[Step]:
-    """The undo that moves guests' ports back to their bridges; none when no bridge is replaced. In a removal those
-    bridges do not exist any more when it is done: the ports are detached then, and attached when they are restored."""
-    if not plan.replaced:
-        return []
-    bridges = {new: old for old, new in plan.replaced.items()}
-    return [undo_spec(operations.UNDO_HAND_OVER, bridges=bridges, detach=is_removal)]
-
-
-def hand_over_ports(plan: Plan, is_removal: bool = False) -> list[Step]:
+def hand_over_ports(plan: Plan) -> list[Step]:
     """The step that moves what guests' ports the replaced bridges still have, or had until they were removed. In a
     trial the step before has moved them already, as soon as the new bridge had an uplink."""
     if not plan.replaced:
         return []
     title = "; ".join(f"hand over the guests' ports of {old} to {new}" for old, new in plan.replaced.items())
-    return [step(operations.HAND_OVER, title, undo_hand_over(plan, is_removal), bridges=dict(plan.replaced))]
+    return [step(operations.HAND_OVER, title, [undo_spec(operations.UNDO_PORTS)], bridges=dict(plan.replaced))]
 
 
 def keep_settings(plan: Plan, live: Live) -> list[Step]:

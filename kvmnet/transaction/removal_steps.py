@@ -41,7 +41,7 @@ def compile_removal(
         *_restore_global_dns(original),
         *_restore_hostname(original, live),
         _activate_profiles(original, live, created),
-        *hand_over_ports(plan, is_removal=True),
+        *hand_over_ports(plan),
         _compare(plan, live, created, created_profiles),
         *verification_steps.probe(probes),
         *verification_steps.wait_for_confirmation(confirm),

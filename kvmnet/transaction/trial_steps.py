@@ -14,7 +14,7 @@ from kvmnet.core.planning.ownership import choose_profile_uuid
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.planning.sent_state import make_sent_state
 from kvmnet.system import operations
-from kvmnet.transaction.adoption_steps import find_hand_overs, undo_hand_over
+from kvmnet.transaction.adoption_steps import find_hand_overs
 from kvmnet.transaction.step import STEP_LIMIT, Step, step, undo_spec
 from kvmnet.transaction.zone_choice import choose_zone
 
@@ -206,7 +206,6 @@ def apply_state(plan: Plan, live: Live, known: KnownProfiles, timeout: int, conf
             f"apply {names} as a trial",
             [
                 undo_spec(operations.UNDO_CHECKPOINT, log=TRIAL_LOG),
-                *undo_hand_over(plan),
                 undo_spec(operations.UNDO_GLOBAL_DNS),
                 *([undo_spec(operations.UNDO_LINKS, names=activated)] if activated else []),
                 undo_spec(operations.UNDO_PORTS),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kvmnet.rescue import handover
-from kvmnet.system import bridge_ports, links, programs
+from kvmnet.system import bridge_ports, links
 from kvmnet.system.errors import HostError
 
 
@@ -30,14 +30,12 @@ class Kernel:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *rows: dict[str, Any]) -> None:
         self.rows = list(rows)
         self.attached: list[tuple[str, str, Any]] = []
-        self.commands: list[tuple[str, ...]] = []
         self.gone: set[str] = set()
         monkeypatch.setattr(links, "read_ip_links", lambda: self.rows)
         monkeypatch.setattr(
             links, "read_guest_ports", lambda: {r["ifname"]: {"of": r.get("master")} for r in self.rows}
         )
         monkeypatch.setattr(bridge_ports, "attach_port", self.attach)
-        monkeypatch.setattr(programs, "run", lambda *words, **_: self.commands.append(words) or "")
 
     def attach(self, name: str, bridge: str, port: Any) -> None:
         if name in self.gone:
@@ -90,27 +88,16 @@ def test_a_guest_that_stops_does_not_keep_the_others_from_moving(monkeypatch: py
     assert handover.move_guest_ports({"br0": "new"}, PORTS) == ["vnet1"]
 
 
-def test_ports_that_cannot_move_back_yet_are_detached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are ports of the restored bridge, and the one that they belong to is restored later."""
-    ports = {"vnet0": saved(10, "new"), "vnet1": saved(11, "new")}
-    kernel = Kernel(
-        monkeypatch, row("br0", 3, kind="bridge"), row("vnet0", 10, "br0"), row("vnet1", 99, "br0"), row("vnet2", 12)
-    )
-    assert handover.detach_guest_ports({"br0": "new"}, ports) == ["vnet0"]
-    assert kernel.commands == [("ip", "link", "set", "dev", "vnet0", "nomaster")]
-
-
 def test_what_is_left_on_the_old_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
     Kernel(monkeypatch, row("vnet0", 10, "br0"), row("vnet1", 11, "new"), row("eth0", 2, "br0", kind=""))
     assert handover.find_left_ports({"br0": "new"}) == ["vnet0"]
 
 
-def test_saved_ports_by_their_new_bridge() -> None:
-    after = handover.rename_bridges(PORTS, {"br0": "new"})
-    assert {name: port["of"] for name, port in after.items()} == {
-        "vnet0": "new",
-        "vnet1": "new",
-        "vnet2": "br9",
-        "eth0": "br0",
-    }
+def test_saved_ports_before_and_after_the_hand_over() -> None:
+    noted = handover.note_successors(PORTS, {"br0": "new"})
+    assert (noted["vnet0"]["of"], noted["vnet0"]["from"]) == ("br0", "new"), "a rollback finds it there"
+    after = handover.after_hand_over(noted, {"br0": "new"})
+    assert (after["vnet0"]["of"], after["vnet0"]["from"]) == ("new", "br0"), "it must not be left there"
     assert after["vnet0"]["settings"] == {"isolated": True}
+    tap = {"macvtap0": saved(13, "br0", "macvtap")}
+    assert noted["vnet2"] == after["vnet2"] == PORTS["vnet2"] and handover.after_hand_over(tap, {"br0": "new"}) == tap

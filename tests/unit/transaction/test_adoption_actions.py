@@ -86,7 +86,8 @@ def test_the_rest_is_moved_and_nothing_may_be_left(
 
 
 def test_guests_are_verified_on_the_bridge_that_replaces_theirs(folder: Path) -> None:
-    assert read_guest_ports(folder) == {"guests": {"vnet0": {"kind": "tap", "index": 5, "of": "br-eth0"}}}
+    port = {"kind": "tap", "index": 5, "of": "br-eth0", "from": "br0"}
+    assert read_guest_ports(folder) == {"guests": {"vnet0": port}}
 
 
 class Manager:
