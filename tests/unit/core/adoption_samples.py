@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,37 +11,31 @@ from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
 from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.rendering.bundle import Bundle
-from kvmnet.core.rendering.render import compute_digest
 from kvmnet.pipeline import load
 from tests.unit.core.samples import KEYFILES, MAC
 
 DEFINITION = """\
 kvmnet: 1
 cluster: site
-profile: plain
+profile: {profile}
 networks:
-  lan: {subnets: [10.1.0.0/16], gateway: 10.1.1.1}
+  lan: {{subnets: [10.1.0.0/16], gateway: 10.1.1.1}}
 hosts:
   kvm1:
     kvm: true
     interfaces:
-      eth0: {mac: "00:14:4f:80:de:00", network: lan, addresses: [10.1.255.254]}
+      eth0: {{mac: "00:14:4f:80:de:00", network: lan, addresses: [10.1.255.254]{bridge}}}
 """
-#: The name that the naming policy gives to the bridge.
+#: The name that the naming policy `plain` gives to the bridge.
 POLICY_NAME = "br-eth0"
 TAPS = ("vnet0", "vnet77")
 
 
 def load_site(tmp_path: Path, bridge: str = "br0", profile: str = "plain") -> Bundle:
-    """The bundle of the host, with its bridge under another name than the naming policy's."""
-    (tmp_path / "cluster.yaml").write_text(DEFINITION.replace("plain", profile), encoding="utf-8")
-    bundle = load(str(tmp_path / "cluster.yaml")).bundle("kvm1")
-    if profile != "plain":
-        return bundle
-    state = json.loads(json.dumps(bundle.state).replace(POLICY_NAME, bridge))
-    nics = tuple(replace(nic, bridge=bridge) for nic in bundle.nics)
-    renamed = replace(bundle, state=state, nics=nics)
-    return replace(renamed, digest=compute_digest(renamed))
+    """The bundle of the host with this bridge; a naming policy gives its own name to the bridge, if it is that."""
+    key = "" if profile != "plain" or bridge == POLICY_NAME else f", bridge: {bridge}"
+    (tmp_path / "cluster.yaml").write_text(DEFINITION.format(profile=profile, bridge=key), encoding="utf-8")
+    return load(str(tmp_path / "cluster.yaml")).bundle("kvm1")
 
 
 def bridged_host(bundle: Bundle, **options: Any) -> Live:
