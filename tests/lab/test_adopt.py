@@ -8,8 +8,10 @@ before.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,6 +92,7 @@ def adopt_with_guests(host: Machine, peer: Machine, kind: ExistingHost, allowed:
     return look(host)
 
 
+@pytest.mark.guarantee("G54", "G55")
 @pytest.mark.parametrize("name", HOSTS)
 def test_a_host_is_adopted_and_given_back(machines: tuple[Machine, Machine], generation: str, name: str) -> None:
     host, peer = machines
@@ -152,6 +155,37 @@ def assert_guests_as_before(now: dict[str, Any], before: dict[str, Any], kind: E
         assert now["vlans"].get(tap) == before["vlans"].get(tap)
 
 
+@pytest.mark.parametrize("name", ["br0", "bond", "dhcp"])
+def test_the_commands_of_the_page(machines: tuple[Machine, Machine], name: str) -> None:
+    """docs/howto/adopt.md: each definition, and the commands for it in their order."""
+    host, peer = machines
+    kind = HOSTS[name]
+    address = existing_hosts.lay_out(host, kind)
+    page = Path("docs/howto/adopt.md").read_text(encoding="utf-8")
+    [definition] = [text for info, text in blocks(page) if info == f"yaml {name}"]
+    host.put("/root/cluster.yaml", definition)
+    printed = []
+    with guests(host, kind):
+        before = look(host)
+        for info, text in blocks(page):
+            if info.split()[:1] == ["sh"] and name in info.split():
+                for line in text.splitlines():
+                    result = host.run(f"cd /root && {line}", check=False, timeout=240)
+                    assert result.code == 0, (line, result)
+                    printed.append(result.stdout)
+        assert_same(look(host), before)
+    assert any("adopted" in text for text in printed)
+    assert any("nothing to do" in text for text in printed)
+    assert reachable(peer, address)
+
+
+def blocks(page: str) -> Iterator[tuple[str, str]]:
+    """Return the fenced blocks of a page: info string and text."""
+    for block in re.finditer(r"^```(.*?)\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        yield block[1], block[2]
+
+
+@pytest.mark.guarantee("G54")
 def test_the_options_of_an_adopted_bridge_stay(machines: tuple[Machine, Machine]) -> None:
     """Also those that nmstate has no key for, and those that are not in the profile: it states them afterwards."""
     host, _ = machines
