@@ -153,3 +153,42 @@ def test_an_error_of_busctl_is_an_error_of_networkmanager(bus: Bus, monkeypatch:
     monkeypatch.setattr(programs, "run", run)
     with pytest.raises(NMError, match=r"no reply from NetworkManager: .*busctl: no reply"):
         NetworkManager().states([f"v{number}" for number in range(networkmanager_dbus.MANY + 1)])
+
+
+class Profiles:
+    """A bus with one profile, and one that the user may not read."""
+
+    def __init__(self, settings: Any) -> None:
+        self.outgoing_serial, self.waiting, self.settings = count(1), list[Message](), settings
+
+    def send(self, message: Message, serial: int) -> None:
+        message.header.serial = serial
+        self.waiting.append(message)
+
+    def receive(self, timeout: float) -> Message:
+        call = self.waiting.pop(0)
+        if call.header.fields[HeaderFields.member] == "GetSettings":
+            answer = new_method_return(call, "a{sa{sv}}", (self.settings,))
+        elif call.body[0] == "u-1":
+            answer = new_method_return(call, "o", ("/profile/1",))
+        else:
+            answer = new_error(call, "org.x.No", "s", ("no such profile",))
+        answer.header.fields[HeaderFields.reply_serial] = call.header.serial
+        return answer
+
+
+def test_settings_are_read_as_plain_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {
+        "connection": {"llmnr": ("i", 0), "permissions": ("as", [])},
+        "802-3-ethernet": {"mac-address": ("ay", b"\x00\x14\x4f")},
+        "ipv4": {"address-data": ("aa{sv}", [{"address": ("s", "10.0.0.1"), "prefix": ("u", 8)}])},
+    }
+    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: Profiles(settings))
+    assert NetworkManager().plain_settings({"eth0": "u-1", "eth1": "u-2"}) == {
+        "eth0": {
+            "connection": {"llmnr": ["i", 0], "permissions": ["as", []]},
+            "802-3-ethernet": {"mac-address": ["ay", "00:14:4f"]},
+            "ipv4": {"address-data": ["aa{sv}", [{"address": "10.0.0.1", "prefix": 8}]]},
+        }
+    }
+    assert NetworkManager().plain_settings({}) == {}

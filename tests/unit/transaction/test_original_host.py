@@ -58,3 +58,24 @@ def test_transactions_before_a_removal_do_not_count(state: Path) -> None:
     write_history(state, "3", snapshot={}, removes=True)
     with pytest.raises(Refused, match="manages no NIC"):
         find_original(state)
+
+
+def replaced_bridge(state: Path, *replacements: dict[str, str]) -> dict[str, str]:
+    """What replaces bridges from before kvmnet, after transactions that replaced bridges."""
+    bridge: dict[str, Any] = {"name": "br0", "mac": None, "kind": "bridge", "address": MAC, "altnames": []}
+    first = {
+        "links": {"eth0": link("eth0", master="br0"), "br0": bridge},
+        "profiles": [{"uuid": u, "device": d, "file": "", "id": d} for u, d in (("u-1", "eth0"), ("u-br0", "br0"))],
+    }
+    for number, replaced in enumerate(replacements):
+        write_history(state, str(number), snapshot=first if not number else {}, adopts=[MAC], replaced=replaced)
+    original = find_original(state)
+    assert original.active["br0"] == "u-br0"
+    return dict(original.replaced)
+
+
+def test_a_replaced_bridge_is_restored_with_the_ports_of_the_last_one(tmp_path: Path) -> None:
+    assert replaced_bridge(tmp_path / "a", {"br0": "br-eth0"}) == {"br0": "br-eth0"}
+    assert replaced_bridge(tmp_path / "b", {"br0": "br-eth0"}, {"br-eth0": "br1"}) == {"br0": "br1"}
+    assert replaced_bridge(tmp_path / "c", {"br0": "br-eth0"}, {"br-eth0": "br0"}) == {}, "the ports are there already"
+    assert replaced_bridge(tmp_path / "d", {"br0": "br-eth0"}, {}) == {"br0": "br-eth0"}
