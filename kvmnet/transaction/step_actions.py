@@ -32,6 +32,7 @@ ACTIONS: dict[Operation, Action] = {
     operations.DROP_OPTIONS: trial_actions.drop_bond_options,
     operations.SET_SETTINGS: trial_actions.set_profile_settings,
     operations.APPLY: trial_actions.apply_state,
+    operations.SET_MACS: trial_actions.set_macs,
     operations.CHECK_SETTINGS: trial_actions.check_profile_settings,
     operations.ASSOCIATIONS: trial_actions.keep_dhcp_iaids,
     operations.BOND_OPTION: trial_actions.set_bond_option,
