@@ -45,9 +45,9 @@ def _note_macs(plan: Plan) -> Iterator[str]:
             continue
         mac, source = plan.macs[name].mac, plan.macs[name].source
         if source is MacSource.GENERATED:
-            yield f"{name} has no port: its MAC address {mac} is generated from the host's name and stays the same"
+            yield f"{name} has no port: its MAC address {mac} is generated from the host's and the bridge's name"
         elif source in (MacSource.RECORDED, MacSource.LIVE) and rendered.get(name) not in (None, "", mac):
-            yield f"{name} keeps its MAC address {mac}: a new {interface['type']} would get {rendered[name]}"
+            yield f"{name} keeps its MAC address {mac}: a new one would get {rendered[name]}"
 
 
 def _note_identities(plan: Plan) -> Iterator[str]:

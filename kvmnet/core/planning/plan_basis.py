@@ -65,9 +65,11 @@ def _names(plan: Plan) -> set[str]:
 
 
 def _profile_settings(profile: ConnectionProfile) -> dict[str, Any]:
-    """Return the profile without the identifiers that are in use, which change with its leases."""
+    """Return the profile without the identifiers that are in use, which change with its leases, and without settings
+    that have their default."""
     plain = {key: value for key, value in asdict(profile).items() if key not in ("client_id", "duid", "iaid")}
-    settings = {name: value for name, value in plain.pop("settings").items() if value}
+    values = {name: PROFILE_SETTINGS[name].from_nmcli(text) for name, text in plain.pop("settings").items()}
+    settings = {name: value for name, value in values.items() if value != PROFILE_SETTINGS[name].default}
     return {**plain, **({"settings": settings} if settings else {})}
 
 
