@@ -44,7 +44,7 @@ def test_the_naming_policy_names_a_bridged_nic_and_its_bridge(
     view = view_of(f"eth0: {{network: servers, mac: '{MAC}', addresses: [10.1.0.7]}}", profile=profile)
     (port,), (controller,) = view.nics, view.bridges
     assert (port.name, port.controller, port.promiscuous, port.ip) == (nic, bridge, promiscuous, NO_IP)
-    assert (controller.name, controller.port, controller.mac) == (bridge, nic, MAC)
+    assert (controller.name, controller.ports, controller.mac) == (bridge, (nic,), MAC)
     assert controller.ip.addresses == (Address("10.1.0.7", 16, 4),)
 
 

@@ -1,0 +1,104 @@
+"""The MTUs of a host's interfaces, in bytes; None: the default of the kernel.
+
+The kernel rejects a VLAN with a larger MTU than its base interface (ERANGE), and a bridge drops frames that a port
+cannot send. So an interface without `mtu` gets the largest MTU of what it carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Callable, Optional
+
+from kvmnet.core.definition.model import Interface
+from kvmnet.core.views.host_view import VlanView
+from kvmnet.core.views.stack import Stack
+
+#: Default MTU in bytes (IEEE 802.3). It is rendered only where a related interface has another MTU.
+ETHERNET_MTU = 1500
+
+
+class Mtus:
+    """The MTUs of a host. `network_mtu` returns that of an interface's network; `guest_vlans` are those of guests."""
+
+    def __init__(
+        self, stack: Stack, network_mtu: Callable[[Interface], Optional[int]], guest_vlans: Sequence[VlanView]
+    ) -> None:
+        self.stack, self.network_mtu = stack, network_mtu
+        self._bridges = {stack.top(i): i for i in [*stack.bridged, *stack.bridges]}
+        self._vlans: dict[str, list[Interface]] = {}
+        for vlan in stack.vlans:
+            self._vlans.setdefault(stack.base(vlan), []).append(vlan)
+        self._guest_mtus: dict[str, list[Optional[int]]] = {}
+        for guest_vlan in guest_vlans:
+            self._guest_mtus.setdefault(guest_vlan.base, []).append(guest_vlan.mtu)
+        self._bases = {stack.device(i): self.of_nic_or_bond(i) for i in [*stack.nics, *stack.bonds]}
+
+    def of_device(self, name: str) -> Optional[int]:
+        """Return the MTU of the NIC, bond or bridge with this kernel name."""
+        return self.of_bridge(self._bridges[name]) if name in self._bridges else self._bases.get(name)
+
+    def of_nic_or_bond(self, interface: Interface) -> Optional[int]:
+        """Return the MTU of a NIC or bond: the one set on it, else that of its bond, else the largest that it needs."""
+        if interface.mtu is not None:
+            return interface.mtu
+        if interface.name in self.stack.bond_of:
+            return self.of_nic_or_bond(self.stack.bond_of[interface.name])
+        own = self.network_mtu(interface) or self._of_explicit_bridge(interface)
+        return _largest([own, *self._above(self.stack.device(interface)), *self._carried(interface)], own)
+
+    def of_vlan(self, vlan: Interface) -> Optional[int]:
+        """Return the MTU of a VLAN: the one set on it, else the largest that it needs, else the default."""
+        needed = [mtu for mtu in (self.network_mtu(vlan), *self._carried(vlan)) if mtu is not None]
+        return self.on(self.stack.base(vlan), vlan.mtu or max(needed, default=None))
+
+    def of_bridge(self, interface: Interface) -> Optional[int]:
+        """Return the MTU of an interface that is a bridge, or of the bridge of a NIC, bond or VLAN.
+
+        The `mtu` of a NIC or bond is not that of its bridge: it may be larger, for VLANs.
+        """
+        if interface.mtu is not None and (interface.is_vlan or interface.is_bridge):
+            return interface.mtu
+        own, above = self.network_mtu(interface), list(self._above(self.stack.top(interface)))
+        defined = _largest([own, *above], own)
+        if interface.is_bridge:
+            return defined if defined is not None else self._smallest_of_ports(interface)
+        base = self.stack.base(interface) if interface.is_vlan else self.stack.device(interface)
+        return self.on(base, defined)
+
+    def on(self, base: str, defined: Optional[int]) -> Optional[int]:
+        """Return the MTU of a device on the NIC, bond or bridge `base`: the defined one, else the default.
+
+        Without one, a VLAN would inherit the larger MTU of its base interface, and a bridge that of its port.
+        """
+        base_mtu = self.of_device(base) if defined is None else None
+        return defined if base_mtu is None else min(base_mtu, ETHERNET_MTU)
+
+    def _smallest_of_ports(self, bridge: Interface) -> Optional[int]:
+        mtus = [self.of_vlan(p) if p.is_vlan else self.of_nic_or_bond(p) for p in self.stack.ports(bridge)]
+        defined = [mtu for mtu in mtus if mtu is not None]
+        return min([*defined, ETHERNET_MTU]) if defined else None
+
+    def _above(self, device: str) -> Iterator[Optional[int]]:
+        """Yield the MTUs that the VLANs on a device need, and what they carry."""
+        for vlan in self._vlans.get(device, ()):
+            yield from (self.network_mtu(vlan), vlan.mtu)
+            yield from self._carried(vlan)
+        yield from self._guest_mtus.get(device, ())
+
+    def _carried(self, interface: Interface) -> Iterator[Optional[int]]:
+        """Yield the MTUs that the bridge of an interface and the VLANs on the bridge need."""
+        bridge = self.stack.controller(interface)
+        if bridge is not None:
+            yield self._of_explicit_bridge(interface)
+            yield from self._above(bridge)
+
+    def _of_explicit_bridge(self, port: Interface) -> Optional[int]:
+        """Return the MTU that is set for the bridge (`type: bridge`) of a port, on it or on its network."""
+        bridge = self.stack.bridge_of.get(port.name)
+        return (bridge.mtu or self.network_mtu(bridge)) if bridge is not None else None
+
+
+def _largest(mtus: list[Optional[int]], own: Optional[int]) -> Optional[int]:
+    """Return the largest of the MTUs that are set, at least the interface's own or the default; None if none is set."""
+    defined = [mtu for mtu in mtus if mtu is not None]
+    return max([*defined, own or ETHERNET_MTU]) if defined else None
