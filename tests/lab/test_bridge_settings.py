@@ -1,5 +1,5 @@
-"""What nmstate has no key for stays in the connection profile: VLAN filtering of a bridge, through later changes, drift,
-a reboot, a rollback and a removal.
+"""VLAN filtering of a bridge, which nmstate has no key for, stays: through later changes, drift, a reboot, a rollback
+and a removal.
 
 Each test continues with the host of the previous one.
 """

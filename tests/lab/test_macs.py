@@ -108,7 +108,7 @@ def test_a_bridge_over_a_nic_by_name_has_its_mac_and_one_without_ports_a_generat
 
 
 def by_nmcli(host: Machine, method: str) -> str:
-    """Give the host a bridge br0 as nmcli creates it, and return its MAC address, which its profile does not contain."""
+    """Create br0 as an administrator does, and return its MAC address, which its profile does not contain."""
     host.run(BY_NMCLI.replace("METHOD", method), timeout=120)
     host.until("ip -4 -o address show dev br0 | grep -q inet", timeout=60)
     assert mac(host, "br0") != HOST_MAC
