@@ -83,6 +83,7 @@ APPLY = Operation(
     interrupts_traffic=True,
     opens_checkpoint=True,
 )
+SET_MACS = Operation("set macs", undone_with="apply", interrupts_traffic=True)
 CHECK_SETTINGS = Operation("check settings", undone_with="apply", interrupts_traffic=True)
 ASSOCIATIONS = Operation("associations", undone_with="apply", interrupts_traffic=True)
 HAND_OVER = Operation("hand over", (UNDO_PORTS,))

@@ -35,6 +35,7 @@ ACTIONS: dict[Operation, Action] = {
     operations.APPLY: trial_actions.apply_state,
     operations.HAND_OVER: adoption_actions.hand_over,
     operations.KEEP_SETTINGS: adoption_actions.keep_settings,
+    operations.SET_MACS: trial_actions.set_macs,
     operations.CHECK_SETTINGS: trial_actions.check_profile_settings,
     operations.ASSOCIATIONS: trial_actions.keep_dhcp_iaids,
     operations.BOND_OPTION: trial_actions.set_bond_option,

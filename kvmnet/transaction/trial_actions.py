@@ -112,6 +112,15 @@ def check_profile_settings(context: Context, step: Step) -> str:
     return f"set again for {', '.join(changed)}" if changed else "no change needed"
 
 
+def set_macs(context: Context, step: Step) -> str:
+    """Set the MAC addresses of bridges and bonds that nmstate has not set."""
+    current = links.read_links()
+    wrong = [name for name, mac in step["macs"].items() if name in current and current[name]["address"] != mac]
+    for name in wrong:
+        restore.change_mac(name, step["macs"][name])
+    return f"set for {', '.join(wrong)}" if wrong else "no change needed"
+
+
 def _change_settings(context: Context, uuid: str, wanted: Mapping[str, Any]) -> bool:
     """Change those settings of a profile that differ, in memory; return whether any did."""
     changes: dict[str, dict[str, Any]] = {}

@@ -166,6 +166,25 @@ def check_profile_settings(plan: Plan) -> list[Step]:
     return [step(operations.CHECK_SETTINGS, title, limit=STEP_LIMIT + len(settings), interfaces=settings)]
 
 
+def set_macs(plan: Plan, live: Live) -> list[Step]:
+    """The step that sets the MAC address of bridges and bonds that have another one, in case nmstate does not:
+    NetworkManager (1.42 to 1.54) sets the MAC address of a device only when it activates it, and it reapplies a profile
+    that already contains the MAC address. The trial's checkpoint undoes this step too."""
+    live_macs = {i["name"]: str(i.get("mac-address", "")).lower() for i in interfaces_of(live.state)}
+    macs = {
+        name: plan.macs[name].mac
+        for name in (i["name"] for i in interfaces_of(plan.state) if i["state"] == "up" and i["name"] in plan.macs)
+        if live_macs.get(name) not in (None, "", plan.macs[name].mac) and _is_controller(name, live)
+    }
+    if not macs:
+        return []
+    return [step(operations.SET_MACS, f"set the MAC address of {', '.join(macs)}", macs=macs)]
+
+
+def _is_controller(name: str, live: Live) -> bool:
+    return name in live.links and live.links[name].kind in ("bridge", "bond")
+
+
 def _settings_text(plan: Plan) -> str:
     return ", ".join(dict.fromkeys(key for settings in plan.profile_settings.values() for key in settings))
 

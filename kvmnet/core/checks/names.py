@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Optional
 
 from kvmnet.core.base.problem import Mark, Problem, Related
 from kvmnet.core.checks import Context, check
+from kvmnet.core.definition.model import Host
 from kvmnet.core.rendering.guest_settings import PREFIXES
 from kvmnet.core.views.host_view import HostView
 
@@ -66,11 +68,18 @@ def find_invalid_names(context: Context) -> Iterator[Problem]:
 @check("KVN151", "two interfaces with the same name")
 def find_duplicate_names(context: Context) -> Iterator[Problem]:
     """
-    Two interfaces of a host get the same kernel name, from their keys or from the naming policy. Example: the policy
-    rocks renames NIC eth0 to peth0, so there cannot be another interface peth0. Choose another key for one of them.
+    Two interfaces of a host get the same kernel name, from their keys, from `bridge` or from the naming policy.
+    Example: the policy rocks renames NIC eth0 to peth0, so there cannot be another interface peth0. Choose another key
+    for one of them.
+
+    The name of a bridge (`bridge: br0`) cannot be the key of another interface either. Either give the NIC
+    `bridge: br0` and all settings of the bridge, or define the bridge as an interface of its own: `br0` with
+    `type: bridge` and the NIC in `ports`.
     """
     for view in context.views.values():
+        host = context.cluster.hosts[view.host]
         first: dict[str, tuple[str, Mark]] = {}
+        named = {bridge.name: bridge.interface for bridge in view.bridges if _has_own_name(host, bridge.interface)}
         for name, interface, mark in _names(view):
             if name in first:
                 other, place = first[name]
@@ -79,9 +88,32 @@ def find_duplicate_names(context: Context) -> Iterator[Problem]:
                     f"host {view.host}: {interface} and {other} would both be named {name}",
                     mark,
                     related=(Related(place, "first used here"),),
+                    hint=_explain_two_ways(host, name, named[name]) if name in named else None,
                 )
             else:
                 first[name] = interface, mark
+        devices = {nic.interface: nic.name for nic in view.nics}
+        for name, owner in named.items():
+            if name in host.interfaces and name != owner and devices.get(name) != name:
+                mark = host.interfaces[owner].place.at("bridge", "name")
+                message = (
+                    f"host {view.host}: the bridge of {owner} cannot be named {name}: another interface has this key"
+                )
+                related = (Related(host.interfaces[name].place.mark, f"{name} is defined here"),)
+                yield Problem("KVN151", message, mark, related=related, hint=_explain_two_ways(host, name, owner))
+
+
+def _has_own_name(host: Host, interface: str) -> bool:
+    """Whether the definition names the bridge of an interface (`bridge: br0`)."""
+    return host.interfaces[interface].bridge_settings.name is not None
+
+
+def _explain_two_ways(host: Host, bridge: str, port: str) -> Optional[str]:
+    """Return how to define a bridge that is written twice: as the bridge of its port and as an interface; else None."""
+    if bridge not in host.interfaces or not host.interfaces[bridge].is_nic or bridge == port:
+        return None
+    settings = f"{{type: bridge, ports: [{port}]}}"
+    return f"if they are one bridge, write {bridge}: {settings} and remove bridge from {port}"
 
 
 @check("KVN152", "two interfaces match the same NIC")

@@ -8,6 +8,7 @@ from kvmnet.core.base.nmstate import interfaces_of, port_names
 from kvmnet.core.effects.boot_rivals import Rival
 from kvmnet.core.effects.profile_notes import note_profiles
 from kvmnet.core.live.live_host import UNREADABLE, Live
+from kvmnet.core.planning.complete_bundle import MacSource
 from kvmnet.core.planning.dhcp_identity import AtRisk, Identity, LeaseAtRisk
 from kvmnet.core.planning.plan import Plan
 
@@ -24,6 +25,7 @@ def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival]) -> list[str]:
     """Return the notes, a line each."""
     return [
         *_note_unreadable(live),
+        *_note_macs(plan),
         *_note_identities(plan),
         *note_profiles(plan, live),
         *_note_routing_rules(plan, live),
@@ -37,6 +39,20 @@ def _note_unreadable(live: Live) -> list[str]:
     if live.applied != UNREADABLE:
         return []
     return ["this plan does not show interfaces that are no longer in the definition: run as root to see them"]
+
+
+def _note_macs(plan: Plan) -> Iterator[str]:
+    """Name the MAC addresses that are not those of the definition or of a port's NIC."""
+    rendered = {i["name"]: str(i.get("mac-address", "")).lower() for i in interfaces_of(plan.rendered.state)}
+    for interface in interfaces_of(plan.state):
+        name = interface["name"]
+        if name not in plan.macs or interface["state"] != "up":
+            continue
+        mac, source = plan.macs[name].mac, plan.macs[name].source
+        if source is MacSource.GENERATED:
+            yield f"{name} has no port: its MAC address {mac} is generated from the host's and the bridge's name"
+        elif source in (MacSource.RECORDED, MacSource.LIVE) and rendered.get(name) not in (None, "", mac):
+            yield f"{name} keeps its MAC address {mac}: a new one would get {rendered[name]}"
 
 
 def _note_identities(plan: Plan) -> Iterator[str]:

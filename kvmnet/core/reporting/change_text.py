@@ -66,7 +66,8 @@ def detail_text(detail: Detail) -> str:
         return f"restored to its content of {detail.day}" if detail.existed else f"did not exist on {detail.day}"
     if isinstance(detail, SettingDifference):
         place = "in its connection profile, " if detail.stored else ""
-        return f"{place}{detail.name}: {value_text(detail.live or False)} -> {value_text(detail.desired)}"
+        live, desired = (value_text(None if value == "" else value) for value in (detail.live, detail.desired))
+        return f"{place}{detail.name}: {live} -> {desired}"
     return route_text(detail.route)
 
 

@@ -177,8 +177,11 @@ class _Layout:
         with a MAC address.
         """
         if interface.is_vlan:
-            base = self.host.interfaces.get(interface.parent or "")
-            return self._mac(base) if base else self._bridge_mac(self.stack.bridge_owner(interface.parent or ""))
+            parent = interface.parent or ""
+            if parent in self.host.interfaces:
+                return self._mac(self.host.interfaces[parent])
+            owner = self.stack.find_bridge_owner(parent)
+            return self._bridge_mac(owner) if owner is not None else None
         if interface.is_bridge:
             return self._bridge_mac(interface)
         if interface.is_bond:

@@ -9,6 +9,14 @@ from kvmnet.core.definition.model import Host, Interface
 from kvmnet.core.definition.naming_policy import NamingPolicy
 
 
+def possible_bridge_names(interface: Interface, policy: NamingPolicy) -> set[str]:
+    """Return the names that the bridge of a NIC, bond or VLAN may get: the one in the definition, else the policy's."""
+    if interface.bridge_settings.name is not None:
+        return {interface.bridge_settings.name}
+    name = policy.bridge_name(interface.name, "")
+    return {name, policy.bridge_name(interface.name, name)}
+
+
 class Stack:
     """The interfaces of a host that get a device, without the wrong parts of the definition, which the checks report.
 
@@ -76,9 +84,9 @@ class Stack:
             return self.device(base) if base is not None and not base.is_vlan else None
         return parent if parent in self._by_bridge_name else None
 
-    def bridge_owner(self, name: str) -> Interface:
-        """Return the NIC, bond or VLAN whose bridge has this name. Raises KeyError if there is none."""
-        return self._by_bridge_name[name]
+    def find_bridge_owner(self, name: str) -> Optional[Interface]:
+        """Return the NIC, bond or VLAN whose bridge has this name, or None."""
+        return self._by_bridge_name.get(name)
 
     def is_bridged(self, interface: Interface) -> bool:
         """Whether an interface gets a bridge of its own."""

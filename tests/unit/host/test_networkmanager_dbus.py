@@ -192,3 +192,20 @@ def test_settings_are_read_as_plain_data(monkeypatch: pytest.MonkeyPatch) -> Non
         }
     }
     assert NetworkManager().plain_settings({}) == {}
+
+
+def test_the_value_of_an_activated_device_is_read_from_its_applied_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    applied = {"802-3-ethernet": {"cloned-mac-address": ("ay", b"\x02")}}
+    replies = {"GetDeviceByIpIface": "/Devices/7", "GetAppliedConnection": (applied, 12)}
+    seen: list[tuple[Any, ...]] = []
+
+    def call(_: NetworkManager, path: str, interface: str, method: str, *arguments: Any) -> Any:
+        seen.append((path, interface, method, *arguments))
+        return replies[method]
+
+    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: None)
+    monkeypatch.setattr(NetworkManager, "_call", call)
+    manager = NetworkManager()
+    assert manager.applied_value("br0", "802-3-ethernet", "cloned-mac-address") == b"\x02"
+    assert manager.applied_value("br0", "bridge", "stp") is None
+    assert seen[1] == ("/Devices/7", f"{BUS}.Device", "GetAppliedConnection", "u", (0,))

@@ -54,6 +54,17 @@ def test_the_record_after_a_first_apply_and_after_an_adoption(bundle: Bundle) ->
     assert make_ownership_record(bundle, later).first_names == {MAC: "eth0"}
 
 
+def test_the_record_has_the_settings_of_profiles_and_older_records_have_none(bundle: Bundle) -> None:
+    settings = {"eth0": {"bridge.vlan-filtering": True}}
+    note = make_ownership_record(replace(bundle, profile_settings=settings), before())
+    data = json.loads(json.dumps(ownership_record_to_json(note)))
+    assert data["profile-settings"] == settings
+    assert ownership_record_from_json(data) == note
+    del data["profile-settings"]
+    assert ownership_record_from_json(data) == replace(note, settings={})
+    assert "profile-settings" not in ownership_record_to_json(make_ownership_record(bundle, before()))
+
+
 def test_a_new_profile_has_another_uuid_than_a_removed_one_of_its_name() -> None:
     live = replace(bare(), owned={"eth0.5": Owned("linux-bridge", True, profile_uuid("host", "eth0.5"))})
     assert choose_profile_uuid("host", "eth0.5", "vlan", live) != profile_uuid("host", "eth0.5")
