@@ -77,6 +77,7 @@ class Prepared:
         in, empty for any.
     allowed: the refusals that were overridden.
     original: what a removal of kvmnet restores.
+    operation: the command: "apply", "rollback" or "remove".
     """
 
     assessment: Assessment
@@ -87,6 +88,7 @@ class Prepared:
     proving: tuple[str, ...] = ()
     allowed: tuple[Refusal, ...] = ()
     original: Optional[Original] = None
+    operation: str = "apply"
 
     @property
     def plan(self) -> Plan:
@@ -113,9 +115,15 @@ class Prepared:
         }
 
 
-def prepare(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Callable[[str], None]) -> Prepared:
-    """Prepare the change that makes this host match a bundle. `report` shows progress. Raises Refused when this host
-    cannot take the change."""
+def prepare(
+    bundle: Bundle,
+    state_dir: Path,
+    wishes: ChangeOptions,
+    report: Callable[[str], None],
+    operation: str = "apply",
+) -> Prepared:
+    """Prepare the change that makes this host match a bundle. `report` shows progress, `operation` is the command.
+    Raises Refused when this host cannot take the change."""
     with refuse_unreadable_host():
         backend = find_backend()
         with NetworkManager() as manager:
@@ -143,6 +151,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Call
                 confirm=confirm,
                 proving=find_confirming_interfaces(plan, live.state, *_ends(connection)),
                 allowed=allowed,
+                operation=operation,
             )
 
 
@@ -161,9 +170,9 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
             assessment = assess_removal(plan, live).with_surroundings(surroundings)
             live = assessment.live
             allowed = check_refusals(assessment, wishes)
-            report("probing the gateways")
+            report("probing gateways and name servers")
             connection = find_ssh_connection()
-            probes = _probe(_state_with_addresses(original), live, connection)
+            probes = _probe(original.to_state(), live, connection)
             confirm = wishes.confirm if wishes.confirm is not None else CONFIRM_WITHIN if connection else 0
             record = sorted(str(path) for path in (state_dir / "applied").iterdir())
             address, peer = _ends(connection)
@@ -178,6 +187,7 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
                 ),
                 allowed=allowed,
                 original=original,
+                operation="remove",
             )
 
 
@@ -203,12 +213,6 @@ def find_drift(bundle: Bundle, state_dir: Path, report: Callable[[str], None]) -
 def _read_surroundings(live: Live, manager: NetworkManager, state_dir: Path, link_files_change: bool) -> Surroundings:
     surroundings = read_surroundings(manager, live.links, state_dir, link_files_change)
     return dataclasses.replace(surroundings, running=read_running(live.links))
-
-
-def _state_with_addresses(original: Original) -> State:
-    """Return a state with the addresses from before kvmnet: gateways outside of their subnets need not reply then."""
-    addresses = [a.partition("/") for on_interface in original.snapshot["addresses"].values() for a in on_interface]
-    return {"interfaces": [{"ipv4": {"address": [{"ip": ip, "prefix-length": int(p)} for ip, _, p in addresses]}}]}
 
 
 @contextlib.contextmanager
