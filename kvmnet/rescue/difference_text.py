@@ -62,7 +62,7 @@ def _describe_link_change(name: str, key: str, was: Any, now: Any) -> list[str]:
     if key == "options":
         now = now or {}
         return [
-            f"the option {option} of {name} is {_plain(now.get(option))}, not {_plain(was.get(option))}"
+            _describe_value(f"the option {option} of {name}", was.get(option), now.get(option))
             for option in sorted({*was, *now})
             if was.get(option) != now.get(option)
         ]
@@ -74,10 +74,10 @@ def _describe_link_change(name: str, key: str, was: Any, now: Any) -> list[str]:
         "kind": f"{name} is a {now or 'NIC'}, not a {was or 'NIC'}",
         "mtu": f"the MTU of {name} is {now}, not {was}",
         "up": f"{name} is down" if was else f"{name} is up, although it was down",
-        "promiscuous": f"the promiscuous mode of {name} is {_plain(now)}, not {_plain(was)}",
+        "promiscuous": _describe_value(f"the promiscuous mode of {name}", was, now),
         "over": f"{name} is based on {now or 'nothing'}, not on {was or 'nothing'}",
     }
-    return [sentences.get(key, f"{key} of {name} is {_plain(now)}, not {_plain(was)}")]
+    return [sentences.get(key, _describe_value(f"{key} of {name}", was, now))]
 
 
 def _describe_port_change(name: str, was: Optional[str], now: Optional[str]) -> str:
@@ -91,7 +91,7 @@ def compare_port(name: str, was: Json, now: Json) -> list[str]:
     returned. Attributes that kvmnet does not know are left out (`compare_unknown_attributes`)."""
     label = f"the port {name}" if "of" in now else f"the bridge {name}"
     lines = [
-        f"{d.name} of {label} is {_plain(d.now)}, not {_plain(d.was)}"
+        _describe_value(f"{d.name} of {label}", d.was, d.now)
         for d in bridge_ports.compare_settings(was.get("settings", {}), now.get("settings", {}))
         if d.is_known
     ]
@@ -111,7 +111,7 @@ def compare_unknown_attributes(name: str, was: Json, now: Json) -> list[str]:
     """Return the attributes of a port that changed and that kvmnet does not know: iproute2 is newer than kvmnet. They
     may be state, which changes by itself."""
     return [
-        f"{d.name} of the port {name} is {_plain(d.now)}, not {_plain(d.was)}; kvmnet does not know this attribute"
+        _describe_value(f"{d.name} of the port {name}", d.was, d.now) + "; kvmnet does not know this attribute"
         for d in bridge_ports.compare_settings(was.get("settings", {}), now.get("settings", {}))
         if not d.is_known
     ]
@@ -224,7 +224,16 @@ def _join(values: Optional[list[Any]]) -> str:
     return ", ".join(str(value) for value in values or ()) or "none"
 
 
+def _describe_value(subject: str, was: Any, now: Any) -> str:
+    """Return the sentence about a value that has changed; None and an empty text are no value."""
+    if was in (None, ""):
+        return f"{subject} is {_plain(now)}, although it was not set"
+    if now in (None, ""):
+        return f"{subject} is not set, but was {_plain(was)}"
+    return f"{subject} is {_plain(now)}, not {_plain(was)}"
+
+
 def _plain(value: Any) -> str:
-    if value is None or value == "" or isinstance(value, bool):
-        return {True: "on", False: "off"}.get(value, "not set")
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return value if isinstance(value, str) else json.dumps(value)

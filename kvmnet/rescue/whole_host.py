@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kvmnet.rescue import difference_text
 from kvmnet.system import bridge_ports, files, links, networkmanager
+from kvmnet.system.errors import EXPECTED_ERRORS
 from kvmnet.system.links import Kernel
 from kvmnet.system.types import Json
 
@@ -49,10 +50,10 @@ def find_own_differences(before: Json, kernel: Kernel) -> list[str]:
         return []
     missing_rules, new_rules = find_own_rules(before)
     return [
-        *_compare_own_ports(before, kernel),
+        *compare_own_ports(before, kernel),
         *(f"the routing rule {rule} is missing" for _, rule in missing_rules),
         *(f"the routing rule {rule} is new" for _, rule in new_rules),
-        *_compare_dependents(before, kernel),
+        *compare_dependents(before, kernel),
         *(f"file {path}: did not exist before" for path in find_new_keyfiles(before)),
     ]
 
@@ -64,7 +65,7 @@ def own_ports(before: Json) -> Json:
     return {name: port for name, port in ports.items() if name in before["names"]}
 
 
-def _compare_own_ports(before: Json, kernel: Kernel) -> list[str]:
+def compare_own_ports(before: Json, kernel: Kernel) -> list[str]:
     saved = own_ports(before)
     current = bridge_ports.read_ports(kernel.links, saved) if saved else {}
     # a port of no bridge, or of another one, is a difference of the part `links`
@@ -109,6 +110,15 @@ def find_new_keyfiles(before: Json) -> dict[str, str]:
     return new
 
 
+def find_traces(before: Json) -> Json:
+    """Return what a kept transaction has left beside its interfaces, for a later removal: `keyfiles` that are new (path
+    to UUID), and routing `rules` that are `missing` or `new`, each with its family. Empty if it cannot be read."""
+    with contextlib.suppress(*EXPECTED_ERRORS):
+        missing, new = find_own_rules(before)
+        return {"keyfiles": find_new_keyfiles(before), "rules": {"missing": missing, "new": new}}
+    return {}
+
+
 def move_new_keyfiles_aside(folder: Path, before: Json) -> list[str]:
     """Move the keyfiles that `find_new_keyfiles` returns into the transaction's folder; return their paths. Raises
     OSError."""
@@ -137,7 +147,7 @@ def _find_dependents(before: Json) -> set[str]:
     return found
 
 
-def _compare_dependents(before: Json, kernel: Kernel) -> list[str]:
+def compare_dependents(before: Json, kernel: Kernel) -> list[str]:
     """Return how dependent interfaces differ; those that exist, because a tool may remove its interface at any time,
     and those that were removed together with what they are based on."""
     names = _find_dependents(before)
@@ -146,6 +156,11 @@ def _compare_dependents(before: Json, kernel: Kernel) -> list[str]:
     host, current = before["host"], links.read_links(kernel.links)
     indices = {row["ifname"]: row["ifindex"] for row in kernel.links}
     kept = {n for n in names if n in current or indices.get(_base(host, n)) != host["indices"].get(_base(host, n))}
+    for link in current.values():  # a removal gives the lower interface another name
+        for key in ("over", "master"):
+            former = host["links"].get(link["name"], {}).get(key)
+            if link[key] and former and indices.get(link[key]) == host["indices"].get(former):
+                link[key] = former
     addresses = links.read_addresses(kernel.addresses)
     still_there = {n: [a for a in addresses.get(n, []) if a in host["addresses"].get(n, [])] for n in kept}
     return [

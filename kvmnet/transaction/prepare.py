@@ -80,6 +80,7 @@ class Prepared:
         in, empty for any.
     allowed: the refusals that were overridden; adopt: whether the user permits adopting interfaces.
     original: what a removal of kvmnet restores.
+    operation: the command: "apply", "rollback" or "remove".
     """
 
     assessment: Assessment
@@ -91,6 +92,7 @@ class Prepared:
     allowed: tuple[Refusal, ...] = ()
     adopt: bool = False
     original: Optional[Original] = None
+    operation: str = "apply"
 
     @property
     def plan(self) -> Plan:
@@ -117,9 +119,15 @@ class Prepared:
         }
 
 
-def prepare(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Callable[[str], None]) -> Prepared:
-    """Prepare the change that makes this host match a bundle. `report` shows progress. Raises Refused when this host
-    cannot take the change."""
+def prepare(
+    bundle: Bundle,
+    state_dir: Path,
+    wishes: ChangeOptions,
+    report: Callable[[str], None],
+    operation: str = "apply",
+) -> Prepared:
+    """Prepare the change that makes this host match a bundle. `report` shows progress, `operation` is the command.
+    Raises Refused when this host cannot take the change."""
     with refuse_unreadable_host():
         backend = find_backend()
         with NetworkManager() as manager:
@@ -146,6 +154,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Call
                 proving=find_confirming_interfaces(plan, live.state, *_ends(connection)),
                 allowed=allowed,
                 adopt=wishes.adopt,
+                operation=operation,
             )
 
 
@@ -164,9 +173,9 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
             assessment = assessment.with_surroundings(_read_surroundings(assessment, manager, state_dir))
             live = assessment.live
             allowed = check_refusals(assessment, wishes)
-            report("probing the gateways")
+            report("probing gateways and name servers")
             connection = find_ssh_connection()
-            probes = _probe(_state_with_addresses(original), live, connection)
+            probes = _probe(original.to_state(), live, connection)
             confirm = wishes.confirm if wishes.confirm is not None else CONFIRM_WITHIN if connection else 0
             record = sorted(str(path) for path in (state_dir / "applied").iterdir())
             address, peer = _ends(connection)
@@ -181,6 +190,7 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
                 ),
                 allowed=allowed,
                 original=original,
+                operation="remove",
             )
 
 
@@ -208,12 +218,6 @@ def _read_surroundings(assessment: Assessment, manager: NetworkManager, state_di
     surroundings = read_surroundings(manager, live.links, state_dir, plan.changes_link_files(live))
     settings = manager.plain_settings(profiles_to_read(plan, live))
     return dataclasses.replace(surroundings, running=read_running(live.links), profile_settings=settings)
-
-
-def _state_with_addresses(original: Original) -> State:
-    """Return a state with the addresses from before kvmnet: gateways outside of their subnets need not reply then."""
-    addresses = [a.partition("/") for on_interface in original.snapshot["addresses"].values() for a in on_interface]
-    return {"interfaces": [{"ipv4": {"address": [{"ip": ip, "prefix-length": int(p)} for ip, _, p in addresses]}}]}
 
 
 @contextlib.contextmanager

@@ -70,7 +70,7 @@ class GuestPorts:
 
     def add(self, name: str, index: int, kind: str, *, master: str = "", link: str = "", **settings: Any) -> None:
         data = {"stp_state": self.spanning_tree} if kind == "bridge" else {}
-        row: dict[str, Any] = {"ifname": name, "ifindex": index, "flags": ["UP", "LOWER_UP"]}
+        row: dict[str, Any] = {"ifname": name, "ifindex": index, "mtu": 1500, "flags": ["UP", "LOWER_UP"]}
         row["linkinfo"] = {"info_kind": kind, "info_data": data}
         self.rows[name] = {**row, **({"link": link} if link else {})}
         if master:
