@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kvmnet.core.base.problem import WARNING, Mark, Problem, Related, did_you_mean, quoted
 from kvmnet.core.checks import Context, check
+from kvmnet.core.definition.build import is_like_bridge
 from kvmnet.core.definition.model import Host, Interface
 
 #: BOND_MAX_ARP_TARGETS of the kernel's bonding.h.
@@ -119,9 +120,10 @@ def find_bonds_with_one_port(context: Context) -> Iterator[Problem]:
     meant a bridge, write `type: bridge`: without `type`, an interface with `ports` is a bond.
     """
     for host, bond in _bonds(context):
-        if len(bond.ports) == 1:
+        is_stated = bond.place.has("type")
+        is_reported_elsewhere = not is_stated and is_like_bridge(bond.name)  # KVN200
+        if len(bond.ports) == 1 and not is_reported_elsewhere:
             message = f"{bond.name} on host {host.name} is a bond with only one port"
-            is_stated = bond.place.has("type")
             hint = None if is_stated else "ports without type make a bond: for a bridge write type: bridge"
             yield Problem("KVN173", message, bond.place.at("ports"), severity=WARNING, hint=hint)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Optional
 
 from kvmnet.core.base.problem import Mark, Problem, Related
@@ -77,9 +77,8 @@ def find_duplicate_names(context: Context) -> Iterator[Problem]:
     `type: bridge` and the NIC in `ports`.
     """
     for view in context.views.values():
-        host = context.cluster.hosts[view.host]
+        owners = _find_owners_of_named_bridges(context.cluster.hosts[view.host], view)
         first: dict[str, tuple[str, Mark]] = {}
-        named = {bridge.name: bridge.interface for bridge in view.bridges if _has_own_name(host, bridge.interface)}
         for name, interface, mark in _names(view):
             if name in first:
                 other, place = first[name]
@@ -88,32 +87,43 @@ def find_duplicate_names(context: Context) -> Iterator[Problem]:
                     f"host {view.host}: {interface} and {other} would both be named {name}",
                     mark,
                     related=(Related(place, "first used here"),),
-                    hint=_explain_two_ways(host, name, named[name]) if name in named else None,
+                    hint=_explain_bridge(context.cluster.hosts[view.host], name, owners.get(name, [])),
                 )
             else:
                 first[name] = interface, mark
-        devices = {nic.interface: nic.name for nic in view.nics}
-        for name, owner in named.items():
-            if name in host.interfaces and name != owner and devices.get(name) != name:
-                mark = host.interfaces[owner].place.at("bridge", "name")
-                message = (
-                    f"host {view.host}: the bridge of {owner} cannot be named {name}: another interface has this key"
-                )
-                related = (Related(host.interfaces[name].place.mark, f"{name} is defined here"),)
-                yield Problem("KVN151", message, mark, related=related, hint=_explain_two_ways(host, name, owner))
+        yield from _find_bridges_named_like_keys(context.cluster.hosts[view.host], view, owners)
 
 
-def _has_own_name(host: Host, interface: str) -> bool:
-    """Whether the definition names the bridge of an interface (`bridge: br0`)."""
-    return host.interfaces[interface].bridge_settings.name is not None
+def _find_owners_of_named_bridges(host: Host, view: HostView) -> dict[str, list[str]]:
+    """Return the keys of the interfaces whose bridge the definition names (`bridge: br0`), by the bridge's name."""
+    owners: dict[str, list[str]] = {}
+    for bridge in view.bridges:
+        if host.interfaces[bridge.interface].bridge_settings.name is not None:
+            owners.setdefault(bridge.name, []).append(bridge.interface)
+    return owners
 
 
-def _explain_two_ways(host: Host, bridge: str, port: str) -> Optional[str]:
-    """Return how to define a bridge that is written twice: as the bridge of its port and as an interface; else None."""
-    if bridge not in host.interfaces or not host.interfaces[bridge].is_nic or bridge == port:
-        return None
-    settings = f"{{type: bridge, ports: [{port}]}}"
-    return f"if they are one bridge, write {bridge}: {settings} and remove bridge from {port}"
+def _find_bridges_named_like_keys(host: Host, view: HostView, owners: Mapping[str, list[str]]) -> Iterator[Problem]:
+    """Yield a problem for each bridge that has the key of another interface as its name, but not its kernel name."""
+    nic_names = {nic.interface: nic.name for nic in view.nics}
+    for name, keys in owners.items():
+        if name in host.interfaces and name not in keys and nic_names.get(name) != name:
+            mark = host.interfaces[keys[0]].place.at("bridge", "name")
+            message = (
+                f"host {host.name}: the bridge of {keys[0]} cannot be named {name}: another interface has this key"
+            )
+            related = (Related(host.interfaces[name].place.mark, f"{name} is defined here"),)
+            yield Problem("KVN151", message, mark, related=related)
+
+
+def _explain_bridge(host: Host, name: str, owners: list[str]) -> Optional[str]:
+    """Return how to write a bridge that the definition has twice, or None if it does not look like that."""
+    settings = f"write {name}: {{type: bridge, ports: [{', '.join(owners)}]}} and remove bridge from the ports"
+    if len(owners) > 1:
+        return f"for one bridge with several ports {settings}"
+    nic = host.interfaces.get(name)
+    is_bridge_itself = nic is not None and nic.is_nic and not nic.place.has("mac", "match")
+    return f"if they are one bridge, {settings}" if owners and owners != [name] and is_bridge_itself else None
 
 
 @check("KVN152", "two interfaces match the same NIC")

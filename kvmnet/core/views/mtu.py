@@ -24,7 +24,6 @@ class Mtus:
         self, stack: Stack, network_mtu: Callable[[Interface], Optional[int]], guest_vlans: Sequence[VlanView]
     ) -> None:
         self.stack, self.network_mtu = stack, network_mtu
-        self._bridges = {stack.top(i): i for i in [*stack.bridged, *stack.bridges]}
         self._vlans: dict[str, list[Interface]] = {}
         for vlan in stack.vlans:
             self._vlans.setdefault(stack.base(vlan), []).append(vlan)
@@ -35,7 +34,10 @@ class Mtus:
 
     def of_device(self, name: str) -> Optional[int]:
         """Return the MTU of the NIC, bond or bridge with this kernel name."""
-        return self.of_bridge(self._bridges[name]) if name in self._bridges else self._bases.get(name)
+        if name in self._bases:
+            return self._bases[name]
+        bridge = next((i for i in self.stack.bridges if i.name == name), None) or self.stack.find_bridge_owner(name)
+        return self.of_bridge(bridge) if bridge is not None else None
 
     def of_nic_or_bond(self, interface: Interface) -> Optional[int]:
         """Return the MTU of a NIC or bond: the one set on it, else that of its bond, else the largest that it needs."""
