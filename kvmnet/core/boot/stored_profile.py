@@ -114,9 +114,8 @@ class StoredProfile:
     def autoconnect(self) -> bool:
         """Whether NetworkManager activates it by itself. A profile that only some users may use is not: at boot none
         has logged in."""
-        return parse_boolean(self._raw("connection", "autoconnect"), True) and not self._raw(
-            "connection", "permissions"
-        )
+        is_restricted = bool(self._raw("connection", "permissions"))
+        return parse_boolean(self._raw("connection", "autoconnect"), True) and not is_restricted
 
     @cached_property
     def priority(self) -> int:
