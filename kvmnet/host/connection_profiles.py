@@ -30,7 +30,7 @@ TRIES = 3
 #: and later versions still know it.
 _FIELDS = (
     *(f"connection.{key}" for key in ("uuid", "id", "type", "interface-name", "zone")),
-    *(f"connection.{key}" for key in ("autoconnect", "autoconnect-priority", "master")),
+    *(f"connection.{key}" for key in ("autoconnect", "autoconnect-priority", "master", "multi-connect")),
     "802-3-ethernet.mac-address",
     "match.interface-name",
     "ipv4.method",
@@ -154,6 +154,7 @@ def _build_profile(settings: dict[str, str], device: str, file: str, identifiers
         client_id=identifiers.get("client_id", ""),
         duid=identifiers.get("duid", ""),
         iaid=identifiers.get("iaid", ""),
+        multi_connect=int(settings.get("connection.multi-connect", "").partition(" ")[0] or 0),  # `3 (multiple)`
     )
 
 

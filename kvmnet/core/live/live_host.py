@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import State
+from kvmnet.core.base.nmstate import NM_ETHERNET, State
 from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.rendering.bundle import Nic
 
+#: Values of connection.multi-connect: the profile may be active on several devices, the first only by hand.
+MANUAL_MULTIPLE, MULTIPLE = 2, 3
 #: Stands for what the user may not read.
 UNREADABLE = "unreadable"
 
@@ -37,6 +39,8 @@ class ConnectionProfile:
     interface_name, mac, match: the interface name, the permanent MAC address or the name patterns
         (match.interface-name) that it is bound to; empty where it is not.
     autoconnect, priority: whether it is activated at boot, and its autoconnect-priority (the highest wins).
+    multi_connect: on how many devices it may be active at the same time (NMConnectionMultiConnect: 2 and 3 are more
+        than one; 2 only if somebody activates it there).
     controller: the name or profile UUID of the controller of which it makes its interface a port.
     dhcp4_…, dhcp6_…: its settings for DHCP identifiers; empty where NetworkManager chooses.
     rules4, rules6: its routing rules, as nmcli prints them.
@@ -65,6 +69,17 @@ class ConnectionProfile:
     client_id: str = ""
     duid: str = ""
     iaid: str = ""
+    multi_connect: int = 0
+
+    @property
+    def finds_nic_by_pattern(self) -> bool:
+        """Whether it is bound to no single NIC: another NIC, or the same one under another name, may decide whether it
+        fits. netplan writes its profiles again at each boot, so a binding that kvmnet adds to them would be lost."""
+        if self.type != NM_ETHERNET:
+            return False
+        is_bound = bool(self.interface_name or self.mac)
+        is_netplans = self.file.startswith("/run/NetworkManager/system-connections/netplan-")
+        return not is_bound or bool(self.match) or self.multi_connect in (MANUAL_MULTIPLE, MULTIPLE) or is_netplans
 
     @property
     def saved(self) -> bool:

@@ -13,6 +13,7 @@ from kvmnet.core.planning.changes import Change, InactiveProfile, NewName, Reaso
 from kvmnet.core.planning.dhcp_identity import Identity
 from kvmnet.core.planning.file_changes import compare_link_files, compare_settings
 from kvmnet.core.planning.ownership import find_inactive_leaving
+from kvmnet.core.planning.profile_copies import ProfileCopy, find_profile_copies
 from kvmnet.core.planning.rename_order import Rename, find_renames, new_names_of
 from kvmnet.core.planning.state_changes import compare_state
 from kvmnet.core.rendering.bundle import Bundle
@@ -35,6 +36,7 @@ class Plan:
     changes: what changes, for people.
     leaving: interfaces that are removed; down: inactive ones, of which only the profiles are removed (UUID by name).
     dropped: options that left a bond, by the bond's name.
+    copies: the NICs that get a copy of their connection profile, by their names after the change.
     identities: how interfaces identify themselves to DHCP servers and routers, whether they are in `state` or not.
     """
 
@@ -54,6 +56,7 @@ class Plan:
     down: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     identities: Mapping[str, Identity] = field(default_factory=dict)
+    copies: Mapping[str, ProfileCopy] = field(default_factory=dict)
 
     @cached_property
     def new_names(self) -> Mapping[str, str]:
@@ -108,6 +111,8 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     changes += [Change("save", name, (Reason.ONLY_IN_MEMORY,)) for name in unsaved]
     changes += [*hostname_changes, *setting_changes]
     record = _must_record(bundle, live)
+    copies = find_profile_copies(bundle, compared.state, renames, live)
+    rebound = _find_rebound(renames, copies, {*compared.sent, *unsaved}, live)
     if record and not changes:
         changes.append(Change("record", bundle.host, (Reason.NOT_RECORDED,)))
     return Plan(
@@ -118,7 +123,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         state=compared.state,
         first=compared.first,
         desired=compared.desired,
-        unsaved=(*unsaved, *_find_rebound(renames, {*compared.sent, *unsaved}, live)),
+        unsaved=(*unsaved, *rebound),
         hostname=hostname,
         settings=settings,
         record=record,
@@ -127,6 +132,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         down={name: profile.uuid for name, profile in inactive.items()},
         dropped=compared.dropped,
         identities=compared.identities,
+        copies=copies,
     )
 
 
@@ -139,10 +145,13 @@ def _find_unsaved(bundle: Bundle, sent: Collection[str], live: Live) -> list[str
     ]
 
 
-def _find_rebound(renames: Collection[Rename], known: Collection[str], live: Live) -> list[str]:
-    """Return the NICs that are only renamed: their profiles were bound to the MAC address in memory, so these are to
-    be saved too."""
-    return [r.new for r in renames if r.new not in known and r.old in live.profiles]
+def _find_rebound(
+    renames: Collection[Rename], copies: Collection[str], known: Collection[str], live: Live
+) -> list[str]:
+    """Return the NICs that are only renamed, or only get a copy of their profile: the profile was bound to the MAC
+    address in memory, so it is to be saved too."""
+    renamed = [r.new for r in renames if r.old in live.profiles]
+    return [name for name in dict.fromkeys([*renamed, *copies]) if name not in known]
 
 
 def _compare_hostname(desired: State, live: State) -> tuple[Optional[str], list[Change]]:

@@ -37,7 +37,18 @@ def test_the_operations_that_interrupt_verify_and_open_checkpoints() -> None:
     """The time that the host was away and the search for the checkpoint depend on them."""
     table = operations.OPERATIONS.values()
     assert {o.name for o in table if o.interrupts_traffic} == {
-        *("zone", "unbind zone", "rename", "clear", "bond option", "apply", "associations", "give back", "activate"),
+        *(
+            "use copy",
+            "zone",
+            "unbind zone",
+            "rename",
+            "clear",
+            "bond option",
+            "apply",
+            "associations",
+            "give back",
+            "activate",
+        ),
     }
     assert {o.name for o in table if o.verifies} == {"read back", "as before", "probe", "confirm"}
     assert {o.name for o in table if o.opens_checkpoint} == {"apply", "clear"}
