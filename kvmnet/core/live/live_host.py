@@ -73,13 +73,18 @@ class ConnectionProfile:
 
     @property
     def finds_nic_by_pattern(self) -> bool:
-        """Whether it is bound to no single NIC: another NIC, or the same one under another name, may decide whether it
-        fits. netplan writes its profiles again at each boot, so a binding that kvmnet adds to them would be lost."""
+        """Whether the profile of a NIC is not bound to one NIC permanently: it fits several, or it may not fit its NIC
+        under another name, or netplan writes it again at each boot, without a binding that kvmnet has added."""
         if self.type != NM_ETHERNET:
             return False
         is_bound = bool(self.interface_name or self.mac)
-        is_netplans = self.file.startswith("/run/NetworkManager/system-connections/netplan-")
-        return not is_bound or bool(self.match) or self.multi_connect in (MANUAL_MULTIPLE, MULTIPLE) or is_netplans
+        is_shared = self.multi_connect in (MANUAL_MULTIPLE, MULTIPLE)
+        return not is_bound or bool(self.match) or is_shared or self.is_netplans
+
+    @property
+    def is_netplans(self) -> bool:
+        """Whether netplan writes the profile at each boot."""
+        return self.file.startswith("/run/NetworkManager/system-connections/netplan-")
 
     @property
     def saved(self) -> bool:

@@ -53,12 +53,21 @@ def find_profile_copies(
     copies = {}
     for name, link in _find_changed_nics(bundle, state, renames, live):
         profile = live.profiles.get(link.name)
-        if profile is None or not profile.finds_nic_by_pattern or find_next_nic(profile, live) is not None:
+        if profile is None or not is_shared(profile, live) or find_next_nic(profile, live) is not None:
             continue
         priority = min(profile.priority + 1, MAX_PRIORITY)
         identity = find_present_identity(link.name, live)
         copies[name] = ProfileCopy(link.name, str(link.mac), profile, owned[name].uuid, priority, identity)
     return copies
+
+
+def is_shared(profile: ConnectionProfile, live: Live) -> bool:
+    """Whether the profile of a NIC serves another NIC too, or finds its NIC by a pattern."""
+    return profile.finds_nic_by_pattern or len(_find_devices(profile, live)) > 1
+
+
+def _find_devices(profile: ConnectionProfile, live: Live) -> list[str]:
+    return [p.device for p in live.profiles.values() if p.uuid == profile.uuid]
 
 
 def _find_changed_nics(
@@ -78,8 +87,7 @@ def _find_changed_nics(
 def find_next_nic(profile: ConnectionProfile, live: Live) -> str | None:
     """Return the NIC on which NetworkManager would activate a profile once it is active on no NIC; None if there is
     none. A condition on the driver or the path of a NIC counts as fulfilled."""
-    devices = [p.device for p in live.profiles.values() if p.uuid == profile.uuid]
-    if profile.multi_connect == MULTIPLE or not profile.autoconnect or len(devices) > 1:
+    if profile.multi_connect == MULTIPLE or not profile.autoconnect or len(_find_devices(profile, live)) > 1:
         return None
     patterns = profile.match.replace(",", " ").split()
     for link in live.links.values():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Optional
+from types import SimpleNamespace
+from typing import Any, Optional
 
 import pytest
 
@@ -40,3 +42,26 @@ def test_an_incomplete_answer_of_systemd_is_an_error(
     answering(monkeypatch, text)
     with pytest.raises(HostError, match=reason):
         read_surroundings.find_active_services(["corosync", "pacemaker"])
+
+
+def test_read_only_and_immutable_folders_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that does not exist counts as its parent."""
+    for name in ("ro", "rw", "immutable"):
+        (tmp_path / name).mkdir()
+    statvfs = os.statvfs
+
+    def mounted(path: Path) -> Any:
+        flags = os.ST_RDONLY if Path(path).name == "ro" else 0
+        return SimpleNamespace(f_flag=statvfs(path).f_flag & ~os.ST_RDONLY | flags)
+
+    monkeypatch.setattr(os, "statvfs", mounted)
+    monkeypatch.setattr(read_surroundings, "_is_immutable", lambda path: path.name == "immutable")
+    folders = [str(tmp_path / name) for name in ("ro", "rw", "immutable", "ro/new", "rw/new")]
+    found = list(read_surroundings.find_read_only_folders(folders))
+    assert [Path(folder).relative_to(tmp_path).as_posix() for folder in found] == ["ro", "immutable", "ro/new"]
+
+
+def test_the_attributes_of_a_folder_are_read(tmp_path: Path) -> None:
+    """Not every file system has attributes; a folder that cannot be opened counts as writable."""
+    assert read_surroundings._is_immutable(tmp_path) is False
+    assert read_surroundings._is_immutable(tmp_path / "none") is False
