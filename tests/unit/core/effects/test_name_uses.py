@@ -17,8 +17,8 @@ BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 NIC = "      eth0: {network: private, mac: 00:14:4f:80:de:00, addresses: [10.1.255.254]}\n"
 
 
-def naming(*uses: NameUse, **running: tuple[RunningGuest, ...]) -> Live:
-    return replace(before(), surroundings=Surroundings(name_uses=uses, running=Running(**running)))
+def naming(*uses: NameUse, stopped: tuple[RunningGuest, ...] = ()) -> Live:
+    return replace(before(), surroundings=Surroundings(name_uses=uses, running=Running(stopped=stopped)))
 
 
 def test_what_becomes_of_each_name(tmp_path: Path) -> None:
