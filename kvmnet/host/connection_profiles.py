@@ -31,7 +31,7 @@ TRIES = 3
 #: and later versions still know it.
 _FIELDS = (
     *(f"connection.{key}" for key in ("uuid", "id", "type", "interface-name", "zone")),
-    *(f"connection.{key}" for key in ("autoconnect", "autoconnect-priority", "master")),
+    *(f"connection.{key}" for key in ("autoconnect", "autoconnect-priority", "master", "multi-connect")),
     "802-3-ethernet.mac-address",
     "match.interface-name",
     "ipv4.method",
@@ -157,6 +157,7 @@ def _build_profile(settings: dict[str, str], device: str, file: str, identifiers
         duid=identifiers.get("duid", ""),
         iaid=identifiers.get("iaid", ""),
         settings={name: settings.get(name, "") for name in PROFILE_SETTINGS},
+        multi_connect=int(settings.get("connection.multi-connect", "").partition(" ")[0] or 0),  # `3 (multiple)`
     )
 
 

@@ -27,6 +27,8 @@ ACTIVATED = 100
 _Value = TypeVar("_Value")
 Settings = dict[str, dict[str, tuple[str, Any]]]
 """A connection profile as D-Bus has it: setting -> key -> (signature, value)."""
+Changes = Mapping[str, Mapping[str, Optional[tuple[str, Any]]]]
+"""Keys of a connection profile that get another value; None removes a key."""
 
 
 #: Calls that wait for a reply at the same time. The system bus allows 128 for a connection (dbus-daemon(1)).
@@ -177,10 +179,25 @@ class NetworkManager:
             return False
         return True
 
-    def change_in_memory(self, uuid: str, changes: dict[str, dict[str, Optional[tuple[str, Any]]]]) -> None:
+    def change_in_memory(self, uuid: str, changes: Changes) -> None:
         """Change keys of a profile in memory; None removes a key. Its file and its device are not changed, so a reboot
         finds the old profile. Secrets are read first, since an update without them would delete them."""
         path = self.profile_path(uuid)
+        self._update_in_memory(path, _changed(self._settings_with_secrets(path), changes))
+
+    def copy_in_memory(self, source: str, uuid: str, changes: Changes) -> None:
+        """Create a copy of a profile (UUID `source`) with another UUID and changed keys, in memory. If a profile of
+        this UUID exists, it gets the settings of the copy. No device is changed."""
+        settings = _changed(self._settings_with_secrets(self.profile_path(source)), changes)
+        settings["connection"].pop("timestamp", None)
+        settings["connection"]["uuid"] = ("s", uuid)
+        if self.has_profile(uuid):
+            self._update_in_memory(self.profile_path(uuid), settings)
+        else:
+            target = (f"{ROOT}/Settings", f"{BUS}.Settings", "AddConnection2")
+            self._call(*target, "a{sa{sv}}ua{sv}", (settings, IN_MEMORY, {}))
+
+    def _settings_with_secrets(self, path: str) -> Settings:
         settings = self.settings(path)
         for setting in ("802-1x",):
             if setting in settings:
@@ -188,14 +205,15 @@ class NetworkManager:
                     path, f"{BUS}.Settings.Connection", "GetSecrets", "s", (setting,)
                 ).items():
                     settings.setdefault(name, {}).update(secrets)
-        for setting, keys in changes.items():
-            target = settings.setdefault(setting, {})
-            for key, value in keys.items():
-                if value is None:
-                    target.pop(key, None)
-                else:
-                    target[key] = value
+        return settings
+
+    def _update_in_memory(self, path: str, settings: Settings) -> None:
         self._call(path, f"{BUS}.Settings.Connection", "Update2", "a{sa{sv}}ua{sv}", (settings, IN_MEMORY, {}))
+
+    def activate(self, uuid: str, interface: str) -> None:
+        """Start to activate a profile on a device. It replaces the profile that is active on the device."""
+        device = self._call(ROOT, BUS, "GetDeviceByIpIface", "s", (interface,))
+        self._call(ROOT, BUS, "ActivateConnection", "ooo", (self.profile_path(uuid), device, "/"))
 
     def value(self, uuid: str, setting: str, key: str) -> Any:
         """Return the value of a profile's key, or None if it has its default."""
@@ -327,6 +345,18 @@ def _as_plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_as_plain(item) for item in value]
     return value
+
+
+def _changed(settings: Settings, changes: Changes) -> Settings:
+    """Return the settings with the changes, which are made in place."""
+    for setting, keys in changes.items():
+        target = settings.setdefault(setting, {})
+        for key, value in keys.items():
+            if value is None:
+                target.pop(key, None)
+            else:
+                target[key] = value
+    return settings
 
 
 def _message(call: Call) -> Message:

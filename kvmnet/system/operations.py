@@ -46,6 +46,7 @@ class Operation(NamedTuple):
 
 UNDO_BOND_OPTION = UndoKind("bond option")
 UNDO_CHECKPOINT = UndoKind("checkpoint")
+UNDO_COPY = UndoKind("profile copy")
 UNDO_FILES = UndoKind("files", runs_before_networkmanager=True)
 UNDO_GLOBAL_DNS = UndoKind("global dns", runs_before_networkmanager=True)
 UNDO_HOSTNAME = UndoKind("hostname", runs_before_networkmanager=True)
@@ -65,6 +66,8 @@ UNDO_KINDS = {value.name: value for value in tuple(globals().values()) if isinst
 WRITE_FILES = Operation("write files", (UNDO_FILES, UNDO_RENAME))
 CHECK_LINKS = Operation("check links")
 REBIND = Operation("rebind", (UNDO_FILES,))
+COPY_PROFILE = Operation("copy profile", (UNDO_COPY, UNDO_FILES))
+USE_COPY = Operation("use copy", undone_with="copy profile", interrupts_traffic=True)
 ZONE = Operation("zone", (UNDO_ZONE,), interrupts_traffic=True)
 UNBIND_ZONE = Operation("unbind zone", (UNDO_ZONE,), interrupts_traffic=True)
 RENAME = Operation("rename", (UNDO_ZONE, UNDO_RENAME), interrupts_traffic=True)

@@ -19,7 +19,14 @@ from kvmnet.core.base.probe import Probe
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.plan import Plan
-from kvmnet.transaction import adoption_steps, naming_steps, saving_steps, trial_steps, verification_steps
+from kvmnet.transaction import (
+    adoption_steps,
+    copy_steps,
+    naming_steps,
+    saving_steps,
+    trial_steps,
+    verification_steps,
+)
 from kvmnet.transaction.step import Step
 from kvmnet.transaction.trial_steps import KnownProfiles
 from kvmnet.transaction.zone_choice import choose_zone
@@ -44,7 +51,9 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
     steps = [
         *naming_steps.write_runtime_link_files(plan, live),
         *trial_steps.clear_names(plan, live, known, terms.timeout),
+        *copy_steps.create_copies(plan),
         *naming_steps.rename_nics(plan, live),
+        *copy_steps.use_copies(plan),
         *trial_steps.bind_names(plan, live),
         *trial_steps.prepare_profiles(plan, live, known),
         *trial_steps.set_profile_settings(plan, live, known),

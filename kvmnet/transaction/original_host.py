@@ -105,7 +105,8 @@ class _Collection:
     """The state of the host before kvmnet, collected from the snapshots of its transactions. Of each part, the first
     snapshot counts: the later ones contain what kvmnet made of it.
 
-    `devices` has the profile (UUID) that was active on each device to be restored, `uuids` the profiles that are not
+    `devices` has the profile (UUID) that was active on each device to be restored (several may share one), `uuids` the
+    profiles that are not
     kvmnet's, `keyfiles` their files as NetworkManager named them (a keyfile need not contain its UUID), and
     `created_uuids` the profiles that kvmnet has created."""
 
@@ -179,23 +180,28 @@ class _Collection:
 
     def _add_profiles(self, snapshot: Json, adopted_macs: Collection[str]) -> None:
         """Add the profiles that are not kvmnet's, active or not: also of what was adopted in this transaction."""
+        known_uuids = frozenset(self.uuids)
         for profile in snapshot["profiles"]:
             uuid, device = profile["uuid"], profile["device"]
-            if uuid in self.created_uuids or uuid in self.uuids:
+            link = snapshot["links"].get(device, {})
+            # a known profile that also serves a NIC that is adopted later is restored there too
+            if uuid in self.created_uuids or (uuid in known_uuids and not link.get("mac")):
                 continue
             self.uuids.add(uuid)
             self.keyfiles.add(profile["file"])
-            if device and device not in self.devices.values() and self._is_restorable(device, snapshot, adopted_macs):
-                self.devices[uuid] = device
-                if device in snapshot["links"] and device not in self.links:
-                    self.links[device] = snapshot["links"][device]
+            if device and device not in self.devices and self._is_restorable(device, snapshot, adopted_macs):
+                self.devices[device] = uuid
+                if link and device not in self.links:  # virtual devices; a NIC's link is added with the NIC
+                    self.links[device] = link
                     self._add_settings(device, snapshot)
 
     def _is_restorable(self, device: str, snapshot: Json, adopted_macs: Collection[str]) -> bool:
         """Whether a device that this snapshot is the first to show with a profile that is not kvmnet's can be restored:
         a NIC that this transaction adopted (for others an earlier snapshot counts), or a virtual device that is neither
         a port of an interface that kvmnet created nor based on one or on a NIC that kvmnet renamed."""
-        link = snapshot["links"].get(device, {})
+        link = snapshot["links"].get(device)
+        if link is None:  # a device that the transaction does not touch, whose profile also serves one that it does
+            return False
         if link.get("mac"):
             return link["mac"] in adopted_macs
         active_profiles = {profile["device"]: profile["uuid"] for profile in snapshot["profiles"]}
@@ -240,14 +246,14 @@ class _Collection:
         records += [{"path": path, "absent": True} for path in leftovers]
         return Original(
             tuple(self.nics[mac] for mac in sorted(self.nics)),
-            {device: uuid for uuid, device in self.devices.items()},
+            dict(self.devices),
             {
                 "files": records,
                 "links": self.links,
                 "addresses": self.addresses,
                 "zones": self.zones,
                 "uuids": uuids,
-                "profiles": [{"uuid": uuid, "device": device} for uuid, device in self.devices.items()],
+                "profiles": [{"uuid": uuid, "device": device} for device, uuid in self.devices.items()],
                 "names": sorted(self.links),
                 "routes": self.routes,
                 "dns": self.servers,

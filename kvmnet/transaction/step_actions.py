@@ -8,6 +8,7 @@ from kvmnet.system import operations
 from kvmnet.system.operations import Operation
 from kvmnet.transaction import (
     adoption_actions,
+    copy_actions,
     naming_actions,
     removal_actions,
     saving_actions,
@@ -24,6 +25,8 @@ ACTIONS: dict[Operation, Action] = {
     operations.WRITE_FILES: naming_actions.write_files,
     operations.CHECK_LINKS: naming_actions.check_link_files,
     operations.REBIND: naming_actions.rebind_profile,
+    operations.COPY_PROFILE: copy_actions.copy_profile,
+    operations.USE_COPY: copy_actions.use_copy,
     operations.ZONE: naming_actions.bind_zone,
     operations.UNBIND_ZONE: naming_actions.unbind_zone,
     operations.RENAME: naming_actions.rename_nic,

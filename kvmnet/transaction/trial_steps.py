@@ -76,14 +76,15 @@ def bind_names(plan: Plan, live: Live) -> list[Step]:
         profile = live.profiles.get(plan.old_names.get(name, name))
         if interface["type"] != ETHERNET or interface["state"] != "up" or profile is None:
             continue
-        if name not in plan.old_names and profile.interface_name == name:
+        uuid = plan.copies[name].uuid if name in plan.copies else profile.uuid
+        if name not in plan.old_names and uuid == profile.uuid and profile.interface_name == name:
             continue
-        if name in plan.old_names:
-            undo = undo_spec(operations.UNDO_UNBIND_NAME, uuid=profile.uuid)
+        if name in plan.old_names or uuid != profile.uuid:
+            undo = undo_spec(operations.UNDO_UNBIND_NAME, uuid=uuid)
         else:  # no earlier step restores this profile
-            undo = undo_spec(operations.UNDO_FILES, uuids=[profile.uuid])
+            undo = undo_spec(operations.UNDO_FILES, uuids=[uuid])
         title = f"bind the connection profile of {name} to its name too"
-        steps.append(step(operations.BIND_NAME, title, [undo], uuid=profile.uuid, interface=name))
+        steps.append(step(operations.BIND_NAME, title, [undo], uuid=uuid, interface=name))
     return steps
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from kvmnet.core.base.nmstate import interfaces_of, port_names
 from kvmnet.core.effects.boot_rivals import Rival
+from kvmnet.core.effects.name_uses import note_name_uses, note_stopped_guests
 from kvmnet.core.effects.profile_notes import note_profiles
 from kvmnet.core.live.live_host import UNREADABLE, Live
 from kvmnet.core.planning.complete_bundle import MacSource
@@ -31,6 +32,9 @@ def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival]) -> list[str]:
         *_note_routing_rules(plan, live),
         *_note_domains(plan, live),
         *_note_equal_rivals(plan, rivals),
+        *_note_copies(plan, live),
+        *note_name_uses(plan, live),
+        *note_stopped_guests(plan, live),
     ]
 
 
@@ -134,3 +138,14 @@ def _note_equal_rivals(plan: Plan, rivals: Sequence[Rival]) -> Iterator[str]:
             )
         name = f"the connection profile {profile.id} ({profile.uuid}) also matches {', '.join(rival.names)}"
         yield f"{name}: {effect}; to prevent this: {rival.commands}"
+
+
+def _note_copies(plan: Plan, live: Live) -> Iterator[str]:
+    """Name the NICs that get a connection profile of their own."""
+    for copy in plan.copies.values():
+        others = [p.device for p in live.profiles.values() if p.uuid == copy.source.uuid and p.device != copy.nic]
+        reason = f"also serves {', '.join(sorted(others))}" if others else "is not bound to this NIC"
+        yield (
+            f"the connection profile {copy.source.id} of {copy.nic} {reason}: {copy.nic} gets a copy of it, and "
+            f"{copy.source.id} is not changed"
+        )

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import State
+from kvmnet.core.base.nmstate import NM_ETHERNET, State
 from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.rendering.bundle import Nic
 
+#: Values of connection.multi-connect: the profile may be active on several devices, the first only by hand.
+MANUAL_MULTIPLE, MULTIPLE = 2, 3
 #: Stands for what the user may not read.
 UNREADABLE = "unreadable"
 
@@ -39,6 +41,8 @@ class ConnectionProfile:
     interface_name, mac, match: the interface name, the permanent MAC address or the name patterns
         (match.interface-name) that it is bound to; empty where it is not.
     autoconnect, priority: whether it is activated at boot, and its autoconnect-priority (the highest wins).
+    multi_connect: on how many devices it may be active at the same time (NMConnectionMultiConnect: 2 and 3 are more
+        than one; 2 only if somebody activates it there).
     controller: the name or profile UUID of the controller of which it makes its interface a port.
     dhcp4_…, dhcp6_…: its settings for DHCP identifiers; empty where NetworkManager chooses.
     rules4, rules6: its routing rules, as nmcli prints them.
@@ -69,6 +73,22 @@ class ConnectionProfile:
     duid: str = ""
     iaid: str = ""
     settings: Mapping[str, str] = field(default_factory=dict, hash=False)
+    multi_connect: int = 0
+
+    @property
+    def finds_nic_by_pattern(self) -> bool:
+        """Whether the profile of a NIC is not bound to one NIC permanently: it fits several, or it may not fit its NIC
+        under another name, or netplan writes it again at each boot, without a binding that kvmnet has added."""
+        if self.type != NM_ETHERNET:
+            return False
+        is_bound = bool(self.interface_name or self.mac)
+        is_shared = self.multi_connect in (MANUAL_MULTIPLE, MULTIPLE)
+        return not is_bound or bool(self.match) or is_shared or self.is_netplans
+
+    @property
+    def is_netplans(self) -> bool:
+        """Whether netplan writes the profile at each boot."""
+        return self.file.startswith("/run/NetworkManager/system-connections/netplan-")
 
     @property
     def saved(self) -> bool:

@@ -111,6 +111,12 @@ def _has_ip(interface: Interface) -> bool:
     return any(interface.get(family, {}).get("enabled") for family in FAMILIES)
 
 
+def find_present_identity(name: str, live: Live) -> Identity:
+    """Return how an interface identifies itself now, if it uses DHCP or a router's prefix."""
+    interface: Interface = next((i for i in interfaces_of(live.state) if i["name"] == name), {})
+    return _find_identity(interface, [interface], live) if name in live.profiles and interface else Identity()
+
+
 def with_identity(interface: Interface, identity: Identity) -> dict[str, Any]:
     """Return the interface's entry for nmstate with the identity in it."""
     result = dict(interface)

@@ -17,6 +17,7 @@ from kvmnet.core.planning.dhcp_identity import Identity
 from kvmnet.core.planning.file_changes import compare_link_files, compare_settings
 from kvmnet.core.planning.ownership import find_inactive_leaving
 from kvmnet.core.planning.profile_changes import ProfileComparison, Settings, compare_profiles
+from kvmnet.core.planning.profile_copies import ProfileCopy, find_profile_copies
 from kvmnet.core.planning.rename_order import Rename, find_renames, new_names_of
 from kvmnet.core.planning.state_changes import compare_state
 from kvmnet.core.rendering.bundle import Bundle
@@ -40,6 +41,7 @@ class Plan:
     leaving: interfaces that are removed, with the bridges that are replaced; down: inactive ones, of which only the
         profiles are removed (UUID by name).
     dropped: options that left a bond, by the bond's name.
+    copies: the NICs that get a copy of their connection profile, by their names after the change.
     identities: how interfaces identify themselves to DHCP servers and routers, whether they are in `state` or not.
     adopted: existing interfaces of another tool that the definition takes over.
     replaced: bridges whose uplinks, addresses and guests' ports go to a new bridge (its name by theirs).
@@ -78,6 +80,8 @@ class Plan:
     def rendered(self) -> Bundle:
         """The bundle whose files and digest are recorded and saved."""
         return self.as_rendered or self.bundle
+
+    copies: Mapping[str, ProfileCopy] = field(default_factory=dict)
 
     @cached_property
     def new_names(self) -> Mapping[str, str]:
@@ -137,6 +141,8 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     changes += [Change("save", name, (Reason.ONLY_IN_MEMORY,)) for name in unsaved]
     changes += [*hostname_changes, *setting_changes]
     record = _must_record(bundle, live)
+    copies = find_profile_copies(bundle, compared.state, renames, live)
+    rebound = _find_rebound(renames, copies, {*compared.sent, *unsaved, *stored}, live)
     if record and not changes:
         changes.append(Change("record", bundle.host, (Reason.NOT_RECORDED,)))
     return Plan(
@@ -147,7 +153,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         state=compared.state,
         first=compared.first,
         desired=compared.desired,
-        unsaved=(*unsaved, *stored, *_find_rebound(renames, {*compared.sent, *unsaved, *stored}, live)),
+        unsaved=(*unsaved, *stored, *rebound),
         hostname=hostname,
         settings=settings,
         record=record,
@@ -162,6 +168,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         profile_settings=_find_set_settings(profiles, set(compared.sent)),
         macs=macs,
         as_rendered=rendered,
+        copies=copies,
     )
 
 
@@ -185,10 +192,13 @@ def _find_unsaved(bundle: Bundle, sent: Collection[str], live: Live) -> list[str
     ]
 
 
-def _find_rebound(renames: Collection[Rename], known: Collection[str], live: Live) -> list[str]:
-    """Return the NICs that are only renamed: their profiles were bound to the MAC address in memory, so these are to
-    be saved too."""
-    return [r.new for r in renames if r.new not in known and r.old in live.profiles]
+def _find_rebound(
+    renames: Collection[Rename], copies: Collection[str], known: Collection[str], live: Live
+) -> list[str]:
+    """Return the NICs that are only renamed, or only get a copy of their profile: the profile was bound to the MAC
+    address in memory, so it is to be saved too."""
+    renamed = [r.new for r in renames if r.old in live.profiles]
+    return [name for name in dict.fromkeys([*renamed, *copies]) if name not in known]
 
 
 def _compare_hostname(desired: State, live: State) -> tuple[Optional[str], list[Change]]:

@@ -24,10 +24,12 @@ from kvmnet.core.planning.difference import rename_interfaces
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.rendering.bundle import Bundle, Nic
 
-_MODULES = ("program", "names", "adoption", "udev_naming", "nics", "boot", "guests", "command_codes")
+_MODULES = (
+    *("program", "names", "adoption", "udev_naming", "nics", "managers", "others", "boot", "guests", "command_codes"),
+)
 
 #: The refusals that apply to `kvmnet remove`: those that are about the host and not about the definition.
-REMOVAL_CODES = ("KVN507", "KVN510", "KVN511", "KVN525", "KVN527", "KVN528", "KVN545", "KVN550", "KVN551")
+REMOVAL_CODES = ("KVN507", "KVN510", "KVN511", "KVN513", "KVN525", "KVN527", "KVN528", "KVN545", "KVN550", "KVN551")
 #: The option that permits adopting interfaces of other tools.
 ADOPT_OPTION = "--adopt"
 #: When a refusal applies: always; if the plan is not empty; if the plan changes more than kvmnet's record of it.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from kvmnet.core.base.nmstate import GUEST_KINDS, KERNEL_KINDS, NM_ETHERNET, interfaces_of, port_names
+from kvmnet.core.effects.topology import compare_topologies, plain
 from kvmnet.core.planning.adoption import find_uplinks
 from kvmnet.core.refusals import ALWAYS, Case, Refusal, refusal
 
@@ -106,7 +107,8 @@ def in_use(case: Case) -> Iterator[Refusal]:
     network.
 
     kvmnet also reports this code if it would change a bridge or bond that has an unknown port: a port with a
-    connection profile that is not in the definition. nmstate would remove this port.
+    connection profile that is not in the definition. nmstate would remove this port. The same is true for an interface
+    that has to be recreated, for example a bond that gets another mode: the unknown VLANs on it would be removed.
 
     Remove the other interface first, or add it to the definition. For guests' taps and macvtaps see KVN527.
     """
@@ -134,6 +136,22 @@ def in_use(case: Case) -> Iterator[Refusal]:
                 "KVN525",
                 f"{name} would be changed, but its port {', '.join(unknown)} is not in the definition",
                 f"add the port to the definition, or remove it from {name}",
+            )
+    yield from _find_users_of_recreated(case, known)
+
+
+def _find_users_of_recreated(case: Case, known: Collection[str]) -> Iterator[Refusal]:
+    """Yield the interfaces that would be recreated below one that kvmnet does not know: it would be removed. KVN530
+    reports the controllers of their own."""
+    topologies = compare_topologies(case.plan, case.live, case.view_after_renames)
+    for device, reason in topologies.recreated.items():
+        name = plain(device)
+        users = [n.name for n in case.live.links.values() if n.base == name and n.kind not in GUEST_KINDS]
+        if name not in case.plan.leaving and (unknown := sorted(set(users) - set(known))):
+            yield Refusal(
+                "KVN525",
+                f"{reason}, but is in use by {', '.join(unknown)}",
+                f"remove what uses {name}, or add it to the definition",
             )
 
 

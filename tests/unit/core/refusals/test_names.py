@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.unit.core.refusals.samples import (
     find_messages,
     links_with,
 )
-from tests.unit.core.samples import KEYFILES, MAC, after, before, judge, refusals_of
+from tests.unit.core.samples import KEYFILES, MAC, after, before, bundle_with, judge, live_of, refusals_of
 
 CASES: list[tuple[str, Live, str]] = [
     ("KVN522", replace(before(), links=links_with(Link("peth0", None, "dummy"))), "peth0 is already used by a dummy"),
@@ -118,3 +119,14 @@ def test_a_port_that_nmstate_would_remove_from_a_changed_bridge_is_refused() -> 
     assert "KVN525" not in [code for code, _ in find_messages(alone)], (
         "nmstate does not remove a port without a connection profile"
     )
+
+
+def test_a_vlan_on_a_bond_that_is_recreated_is_refused(tmp_path: Path) -> None:
+    """A bond that gets another mode is recreated (link-aggregation.mode)."""
+    nic, bond = f"      eth0: {{mac: '{MAC}'}}\n", "      bond0: {network: private, ports: [eth0], mode: MODE}\n"
+    old, new = (bundle_with(tmp_path, nic + bond.replace("MODE", mode)) for mode in ("active-backup", "802.3ad"))
+    live = live_of(old, Link("bond0.7", None, "vlan", base="bond0"))
+    messages = [r.message for r in refusals_of(make_plan(new, live), live) if r.code == "KVN525"]
+    assert len(messages) == 1
+    assert messages[0].startswith("bond0 is recreated (") and messages[0].endswith("), but is in use by bond0.7")
+    assert "KVN525" not in [r.code for r in refusals_of(make_plan(new, live_of(old)), live_of(old))]
