@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from kvmnet.core.base.nmstate import KERNEL_KINDS, interfaces_of
 from kvmnet.core.live.live_host import UNREADABLE
+from kvmnet.core.planning.adoption import find_uplinks
 from kvmnet.core.planning.difference import interface_differences
 from kvmnet.core.planning.ownership import belongs_to_kvmnet, find_created
 from kvmnet.core.refusals import ADOPT_OPTION, Case, Refusal, refusal
 from kvmnet.core.refusals.guests import find_macvtaps_on_taken_vlans
+from kvmnet.core.refusals.others import describe_controller
 
 _HINT = "run the command again with --adopt; `kvmnet plan --adopt` shows what would change"
 
@@ -75,10 +77,12 @@ def needs_permission(case: Case) -> Iterator[Refusal]:
     created = find_created(live)
     for old, new in plan.replaced.items():
         if old not in created:
+            uplinks = [link.name for link in find_uplinks(old, live)]
+            facts = ", ".join(describe_controller(case, old, uplinks))
             yield Refusal(
                 "KVN536",
                 f"another tool created the bridge {old}: {new} would replace it and take over its addresses and "
-                f"guests' ports",
+                f"guests' ports ({facts})",
                 f"{_HINT}; to keep {old}, write `bridge: {old}` in the definition",
                 adopt=True,
             )

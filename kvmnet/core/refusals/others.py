@@ -37,7 +37,7 @@ def foreign_controller(case: Case) -> Iterator[Refusal]:
         if link.master is not None and link.master not in known:
             taken.setdefault(link.master, []).append(link.name)
     for controller, ports in taken.items():
-        facts = ", ".join(_describe_controller(case, controller, ports))
+        facts = ", ".join(describe_controller(case, controller, ports))
         one_of_several = f"{' and '.join(ports)} {'is a port' if len(ports) == 1 else 'are ports'} of {controller}"
         yield Refusal(
             "KVN530",
@@ -55,7 +55,7 @@ def _find_ports(case: Case) -> Iterator[Link]:
             yield link
 
 
-def _describe_controller(case: Case, controller: str, taken: Sequence[str]) -> Iterator[str]:
+def describe_controller(case: Case, controller: str, taken: Sequence[str]) -> Iterator[str]:
     """Yield what the controller has: uplinks, addresses, guests."""
     if not set(_find_uplinks(case, controller)) - set(taken):
         yield f"{controller} would lose its last uplink"

@@ -172,6 +172,12 @@ def test_a_bridge_over_a_vlan_is_refused_too(tmp_path: Path) -> None:
     """The case of a host whose bridges are over VLANs of a bond; the definition gives the VLANs other bridges."""
     stopped = RunningGuest("db1", (GuestNic("bridge", source="br200"),))
     live = bonded(stopped=(stopped,))
+    replacements = refusals_of(make_plan(bundle_of(tmp_path, BONDED), live), live)
+    needed = [r.message for r in replacements if r.code == "KVN536"]
+    assert len(needed) == 3, "the bond and the VLANs, and both bridges"
+    assert "its stopped guests: db1" in needed[2]
+    aware = {name: replace(live.links[name], options={"vlan_filtering": 1}) for name in ("br0", "br200")}
+    live = replace(live, links={**live.links, **aware})
     refusals = refusals_of(make_plan(bundle_of(tmp_path, BONDED), live), live)
     assert [r.message for r in refusals if r.code == "KVN530"] == [
         (
