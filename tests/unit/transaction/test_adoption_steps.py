@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,16 @@ def test_the_old_bridge_is_deleted_when_the_change_is_saved(tmp_path: Path) -> N
     assert forget["uuids"] == ["u-br0"]
     assert index_of("save", steps) < index_of("forget", steps)
     assert "u-br0" in touched_profiles(steps), "a rollback and `kvmnet remove` restore it"
+
+
+def test_an_inactive_profile_of_the_old_bridge_is_deleted_too(tmp_path: Path) -> None:
+    """The next boot would create the bridge again."""
+    bundle = load_site(tmp_path, "br-eth0")
+    live = bridged_host(bundle)
+    idle = replace(live.profiles["br0"], uuid="u-old", device="", interface_name="br0")
+    live = replace(live, idle=(idle, replace(idle, uuid="u-other", interface_name="br1")))
+    steps = compile_steps(make_plan(bundle, live), live, KNOWN, Terms(120))
+    assert steps[index_of("forget", steps)]["uuids"] == ["u-br0", "u-old"]
 
 
 def test_the_uplinks_of_a_renamed_nic_have_their_new_name(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.live.live_host import UNREADABLE, Link, Live, Owned
-from kvmnet.core.planning.adoption import find_adopted, find_replaced, with_live_options
+from kvmnet.core.planning.adoption import find_adopted, find_replaced, find_uplinks, with_live_options
 from kvmnet.core.planning.changes import Adopted, LeftDefinition, Reason, Replaced, RouteDetail
 from kvmnet.core.planning.ownership import find_owned_after
 from kvmnet.core.planning.plan import Plan, make_plan
@@ -162,3 +162,12 @@ def test_a_bridge_of_kvmnet_that_gets_another_name_is_replaced_too(tmp_path: Pat
     assert plan.replaced == {"br0": "br-eth0"}
     assert [c.details for c in plan.changes if c.name == "br0"] == [(LeftDefinition("linux-bridge"),)]
     assert [i["name"] for i in interfaces_of(plan.state) if i["state"] == "absent"] == ["br0"]
+
+
+def test_a_veth_with_a_saved_profile_is_an_uplink(tmp_path: Path) -> None:
+    """Without one it belongs to a container."""
+    live = bridged_host(load_site(tmp_path))
+    assert [link.name for link in find_uplinks("br0", live)] == ["eth0"]
+    saved = replace(live.profiles["veth0"], file="/etc/NetworkManager/system-connections/veth0.nmconnection")
+    live = replace(live, profiles={**live.profiles, "veth0": saved})
+    assert [link.name for link in find_uplinks("br0", live)] == ["eth0", "veth0"]
