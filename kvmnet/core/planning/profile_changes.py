@@ -9,7 +9,7 @@ from typing import Any, Optional
 from kvmnet.core.base.nmstate import KERNEL_KINDS, NM_TYPES, interfaces_of
 from kvmnet.core.base.profile_settings import CLONED_MAC, PROFILE_SETTINGS
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
-from kvmnet.core.planning.ownership import find_created
+from kvmnet.core.planning.ownership import belongs_to_kvmnet, find_created
 from kvmnet.core.rendering.bundle import Bundle
 
 Settings = Mapping[str, Any]
@@ -74,7 +74,7 @@ def compare_profiles(bundle: Bundle, live: Live, old_names: Mapping[str, str]) -
 
 def find_desired_settings(bundle: Bundle, live: Live) -> dict[str, Settings]:
     """Return the settings that the bundle states, by the interface's name, with the default for each setting that only
-    the applied bundle has."""
+    the applied bundle has, and the live value of what an adopted interface runs with."""
     desired: dict[str, Settings] = {}
     for interface in interfaces_of(bundle.state):
         name = interface["name"]
@@ -83,10 +83,22 @@ def find_desired_settings(bundle: Bundle, live: Live) -> dict[str, Settings]:
             for key in live.applied_settings.get(name, {})
             if key in PROFILE_SETTINGS  # recorded by another version of kvmnet
         }
-        settings = {**dropped, **bundle.profile_settings.get(name, {})}
+        settings = {**_find_kept(interface, bundle, live), **dropped, **bundle.profile_settings.get(name, {})}
         if settings and interface.get("state") == "up":
             desired[name] = settings
     return desired
+
+
+def _find_kept(interface: Mapping[str, Any], bundle: Bundle, live: Live) -> Settings:
+    """Return the live values, where they are no defaults, of an existing interface that kvmnet adopts. Its profile may
+    lack them: they would be gone after the next boot."""
+    link = live.links.get(interface["name"])
+    if link is None or link.kind is None or link.kind != KERNEL_KINDS.get(interface["type"]):
+        return {}
+    if belongs_to_kvmnet(bundle.host, link.name, live):
+        return {}
+    values = {name: row.from_kernel(link.options) for name, row in PROFILE_SETTINGS.items()}
+    return {name: value for name, value in values.items() if value not in (None, PROFILE_SETTINGS[name].default)}
 
 
 def _compare_kernel(key: str, desired: Any, link: Link) -> Optional[SettingDifference]:

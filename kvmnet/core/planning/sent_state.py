@@ -39,7 +39,7 @@ def make_sent_state(plan: Plan, live: Live) -> State:
 
 def _find_filtering(state: State, settings: Mapping[str, Settings], live: Live) -> list[str]:
     """Return the bridges of a state whose VLAN filtering nmstate must not change: those that shall filter, and those
-    that do and of which the definition does not say. Where a port has VLANs in the state, nmstate turns it on."""
+    that filter although the definition has no such key. Where a port has VLANs in the state, nmstate turns it on."""
     bridges = []
     for interface in interfaces_of(state):
         name, bridge = interface["name"], interface.get("bridge", {})

@@ -105,3 +105,15 @@ def test_the_mac_of_an_adopted_bridge_that_is_sent_is_set_apart(tmp_path: Path, 
     assert sent(plan) == ["br-eth0"]
     mac = plan.macs["br-eth0"].mac
     assert plan.profile_settings == ({} if made else {"br-eth0": {PIN: mac}})
+
+
+@pytest.mark.parametrize("stored", ["no", "yes"])
+def test_what_an_adopted_bridge_runs_with_is_written_into_its_profile(tmp_path: Path, stored: str) -> None:
+    """VLAN filtering that was turned on by hand would be gone after the next boot."""
+    bundle = filtering(tmp_path, None)
+    live = replace(host(bundle, kernel=1, stored=stored, made=False), owned={})
+    profile = replace(live.profiles["br-eth0"], uuid="u-of-another-tool")
+    plan = make_plan(bundle, replace(live, profiles={**live.profiles, "br-eth0": profile}))
+    details = ["in its connection profile, bridge.vlan-filtering: false -> true"] if stored == "no" else []
+    assert changes_of(plan).get("br-eth0", []) == details
+    assert plan.profile_settings.get("br-eth0", {}) == ({FILTERING: True} if stored == "no" else {})
