@@ -60,7 +60,7 @@ def check(host: Host) -> RemovalCheck:
     return RemovalCheck(original, before, {"guests": before["guests"]}, step)
 
 
-def test_a_restored_host_has_no_difference(check: RemovalCheck) -> None:
+def test_a_restored_host_has_no_difference(host: Host, check: RemovalCheck) -> None:
     """What no profile states is not required but listed: an address that keepalived or a person had added."""
     assert check.find_differences() == []
     path = f"{host.keyfiles}/br0.nmconnection"
