@@ -151,7 +151,11 @@ def test_a_rollback_restores_every_attribute_and_only_notes_what_others_changed(
         assert result.code == 3, result
         check_ports(bridged, before)
         assert "other tools changed this meanwhile:" in result.stdout
-        for line in ("interface theirs is missing", "interface later exists", "900: from 192.0.2.9 lookup 9 is new"):
+        for line in (
+            "interface theirs is missing",
+            "interface later exists",
+            "the routing rule 900: from 192.0.2.9 lookup 9",
+        ):
             assert line in result.stdout, result.stdout
         after = picture.whole(bridged)
         for seen in (whole, after):
