@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.live.kernel_only import add_networkmanager, has_no_lifetimes, is_all_static, needs_only_kernel
@@ -25,14 +25,15 @@ NET = Path("/sys/class/net")
 @dataclass(frozen=True)
 class AppliedRecord:
     """What the last apply recorded on this host: the digest of its bundle, the text of the hook's record, the
-    interfaces that belong to kvmnet by name, the state, and the kernel names that NICs had before kvmnet by permanent
-    MAC. See `Live` for the values of the first two."""
+    interfaces that belong to kvmnet by name, the state, the kernel names that NICs had before kvmnet by permanent MAC,
+    and the settings of connection profiles. See `Live` for the values of the first two."""
 
     digest: Optional[str] = None
     hook: Optional[str] = None
     owned: Mapping[str, Owned] = field(default_factory=dict)
     state: State = field(default_factory=dict)
     first_names: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read_hostname() -> str:
@@ -50,6 +51,7 @@ def read_links() -> dict[str, Link]:
             tuple(link["altnames"]),
             link["master"],
             _find_base(name) if link["kind"] else None,
+            link["options"],
         )
         for name, link in links.read_links().items()
     }
@@ -99,6 +101,7 @@ def read_live_host(
         first_names=record.first_names,
         idle=networkmanager.idle,
         temporary=_read_temporary_addresses(networkmanager),
+        applied_settings=record.settings,
     )
 
 

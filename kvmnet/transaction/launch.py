@@ -20,7 +20,7 @@ from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.effects.impact import DISCONNECTED
 from kvmnet.core.reporting.change_text import changes_to_json
-from kvmnet.rescue import snapshot
+from kvmnet.rescue import handover, snapshot
 from kvmnet.system import clock, files, lock, programs, state_folder, units
 from kvmnet.system.errors import HostError
 from kvmnet.system.journal import Journal
@@ -93,6 +93,7 @@ def _write_transaction(state_dir: Path, prepared: Prepared) -> str:
     lost = [impact.device for impact in prepared.impacts if impact.how == DISCONNECTED]
     with refuse_unreadable_host():
         before = snapshot.take_snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost))
+    before["guests"] = handover.note_successors(before.get("guests", {}), dict(plan.replaced))
     new = state_dir / "open.new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
@@ -126,10 +127,13 @@ def _transaction_data(state_dir: Path, prepared: Prepared, identity: str, lost: 
         "watch": prepared.probes.watch,
         "unit": unit_name(identity),
         "boot": clock.boot_id(),
+        "operation": prepared.operation,
         "removes": prepared.original is not None,
         "adopts": sorted(macs - {""} - find_adopted_macs(state_dir)),
         "changes": changes_to_json(plan.changes),
         "lost": lost,
+        **({"adopted": list(plan.adopted)} if plan.adopted else {}),
+        **({"replaced": dict(plan.replaced)} if plan.replaced else {}),
         "proving": prepared.proving,
         "steps": prepared.steps,
     }

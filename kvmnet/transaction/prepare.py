@@ -22,6 +22,7 @@ from kvmnet.core.effects.operator_path import affects_operator, find_confirming_
 from kvmnet.core.effects.probe_choice import Probes, choose_probes
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.live.surroundings import Surroundings
+from kvmnet.core.planning.carried_settings import profiles_to_read
 from kvmnet.core.planning.ownership import OWNERSHIP_FILE, make_ownership_record, ownership_record_to_json
 from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.refusals import Refusal, require_allowed
@@ -59,12 +60,14 @@ class ChangeOptions:
     confirm: seconds to wait for `kvmnet confirm` afterwards; 0: do not wait; None: wait when the change affects the
         interface of the user's SSH connection.
     allow: codes of refusals that are overridden; lose: guests that may be disconnected.
+    adopt: whether interfaces of other tools may be adopted, and their bridges replaced.
     """
 
     timeout: int = 120
     confirm: Optional[int] = None
     allow: Collection[str] = frozenset()
     lose: Collection[str] = frozenset()
+    adopt: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,9 @@ class Prepared:
     backend: the access to nmstate.
     confirm: seconds to wait for a confirmation, 0: none is needed; proving: the interfaces through which it must come
         in, empty for any.
-    allowed: the refusals that were overridden.
+    allowed: the refusals that were overridden; adopt: whether the user permits adopting interfaces.
     original: what a removal of kvmnet restores.
+    operation: the command: "apply", "rollback" or "remove".
     """
 
     assessment: Assessment
@@ -86,7 +90,9 @@ class Prepared:
     confirm: int = 0
     proving: tuple[str, ...] = ()
     allowed: tuple[Refusal, ...] = ()
+    adopt: bool = False
     original: Optional[Original] = None
+    operation: str = "apply"
 
     @property
     def plan(self) -> Plan:
@@ -113,9 +119,15 @@ class Prepared:
         }
 
 
-def prepare(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Callable[[str], None]) -> Prepared:
-    """Prepare the change that makes this host match a bundle. `report` shows progress. Raises Refused when this host
-    cannot take the change."""
+def prepare(
+    bundle: Bundle,
+    state_dir: Path,
+    wishes: ChangeOptions,
+    report: Callable[[str], None],
+    operation: str = "apply",
+) -> Prepared:
+    """Prepare the change that makes this host match a bundle. `report` shows progress, `operation` is the command.
+    Raises Refused when this host cannot take the change."""
     with refuse_unreadable_host():
         backend = find_backend()
         with NetworkManager() as manager:
@@ -124,16 +136,14 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Call
             assessment = assess(bundle, live)
             if assessment.plan.empty:
                 return Prepared(assessment, backend.name, allowed=check_refusals(assessment, wishes))
-            assessment = assessment.with_surroundings(
-                _read_surroundings(live, manager, state_dir, assessment.plan.changes_link_files(live))
-            )
+            assessment = assessment.with_surroundings(_read_surroundings(assessment, manager, state_dir))
             allowed = check_refusals(assessment, wishes)
             plan, live = assessment.plan, assessment.live
             report("probing gateways, name servers and the definition's targets")
             connection = find_ssh_connection()
             probes = _probe(bundle.state, live, connection, bundle.probes)
             confirm = _seconds_to_confirm(wishes, plan, live, connection)
-            record = _make_record(bundle, live, state_dir)
+            record = _make_record(plan, live, state_dir)
             terms = Terms(wishes.timeout, probes.must, *record, confirm)
             return Prepared(
                 assessment=assessment,
@@ -143,6 +153,8 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Call
                 confirm=confirm,
                 proving=find_confirming_interfaces(plan, live.state, *_ends(connection)),
                 allowed=allowed,
+                adopt=wishes.adopt,
+                operation=operation,
             )
 
 
@@ -157,13 +169,13 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
             original = find_original(state_dir)
             records = {r["path"]: files.record_file(r["path"]) for r in original.snapshot["files"]}
             plan = plan_removal(bundle, original, live, records)
-            surroundings = _read_surroundings(live, manager, state_dir, plan.changes_link_files(live))
-            assessment = assess_removal(plan, live).with_surroundings(surroundings)
+            assessment = assess_removal(plan, live)
+            assessment = assessment.with_surroundings(_read_surroundings(assessment, manager, state_dir))
             live = assessment.live
             allowed = check_refusals(assessment, wishes)
-            report("probing the gateways")
+            report("probing gateways and name servers")
             connection = find_ssh_connection()
-            probes = _probe(_state_with_addresses(original), live, connection)
+            probes = _probe(original.to_state(), live, connection)
             confirm = wishes.confirm if wishes.confirm is not None else CONFIRM_WITHIN if connection else 0
             record = sorted(str(path) for path in (state_dir / "applied").iterdir())
             address, peer = _ends(connection)
@@ -178,19 +190,20 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
                 ),
                 allowed=allowed,
                 original=original,
+                operation="remove",
             )
 
 
 def check_refusals(assessment: Assessment, wishes: ChangeOptions) -> tuple[Refusal, ...]:
-    """Return the refusals that the user overrides. Raises Refused when others remain; the error also reports what the
-    plan would do to guests."""
+    """Return the refusals that the user overrides, without those that the permission to adopt covers: the plan shows
+    the adoption. Raises Refused when others remain; the error also reports what the plan would do to guests."""
     try:
-        require_allowed(assessment.refusals, wishes.allow, wishes.lose)
+        require_allowed(assessment.refusals, wishes.allow, wishes.lose, wishes.adopt)
     except Refused as error:
         error.also = format_guests(assessment.impacts, assessment.guests_unknown)
         error.data = assessment.guests_to_json()
         raise
-    return assessment.refusals
+    return tuple(reason for reason in assessment.refusals if not (reason.adopt and wishes.adopt))
 
 
 def find_drift(bundle: Bundle, state_dir: Path, report: Callable[[str], None]) -> Plan:
@@ -200,15 +213,11 @@ def find_drift(bundle: Bundle, state_dir: Path, report: Callable[[str], None]) -
         return make_plan(bundle, _read(find_backend(), manager, state_dir, bundle.state)[1])
 
 
-def _read_surroundings(live: Live, manager: NetworkManager, state_dir: Path, link_files_change: bool) -> Surroundings:
-    surroundings = read_surroundings(manager, live.links, state_dir, link_files_change)
-    return dataclasses.replace(surroundings, running=read_running(live.links))
-
-
-def _state_with_addresses(original: Original) -> State:
-    """Return a state with the addresses from before kvmnet: gateways outside of their subnets need not reply then."""
-    addresses = [a.partition("/") for on_interface in original.snapshot["addresses"].values() for a in on_interface]
-    return {"interfaces": [{"ipv4": {"address": [{"ip": ip, "prefix-length": int(p)} for ip, _, p in addresses]}}]}
+def _read_surroundings(assessment: Assessment, manager: NetworkManager, state_dir: Path) -> Surroundings:
+    plan, live = assessment.plan, assessment.live
+    surroundings = read_surroundings(manager, live.links, state_dir, plan.changes_link_files(live))
+    settings = manager.plain_settings(profiles_to_read(plan, live))
+    return dataclasses.replace(surroundings, running=read_running(live.links), profile_settings=settings)
 
 
 @contextlib.contextmanager
@@ -270,13 +279,13 @@ def _probe(desired: State, live: Live, connection: Optional[SshConnection], own:
     return dataclasses.replace(chosen, known=is_root)
 
 
-def _make_record(bundle: Bundle, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
+def _make_record(plan: Plan, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """Return the files that record the bundle as applied (text by path), and the files of an earlier one to remove."""
     folder = state_dir / "applied"
-    texts = {str(folder / name): text for name, text in bundle_files.format_bundle(bundle).items()}
-    texts[str(folder / HOOK_FILE)] = format_hook_record(bundle)
+    texts = {str(folder / name): text for name, text in bundle_files.format_bundle(plan.rendered).items()}
+    texts[str(folder / HOOK_FILE)] = format_hook_record(plan.bundle)
     texts[str(folder / OWNERSHIP_FILE)] = (
-        json.dumps(ownership_record_to_json(make_ownership_record(bundle, live)), indent=1) + "\n"
+        json.dumps(ownership_record_to_json(make_ownership_record(plan.bundle, live)), indent=1) + "\n"
     )
     existing: list[str] = []
     with contextlib.suppress(OSError):  # the folder does not exist yet, or the user may not read it

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from kvmnet.system import operations
 from kvmnet.system.operations import Operation
 from kvmnet.transaction import (
+    adoption_actions,
+    copy_actions,
     naming_actions,
     removal_actions,
     saving_actions,
@@ -23,6 +25,8 @@ ACTIONS: dict[Operation, Action] = {
     operations.WRITE_FILES: naming_actions.write_files,
     operations.CHECK_LINKS: naming_actions.check_link_files,
     operations.REBIND: naming_actions.rebind_profile,
+    operations.COPY_PROFILE: copy_actions.copy_profile,
+    operations.USE_COPY: copy_actions.use_copy,
     operations.ZONE: naming_actions.bind_zone,
     operations.UNBIND_ZONE: naming_actions.unbind_zone,
     operations.RENAME: naming_actions.rename_nic,
@@ -30,7 +34,12 @@ ACTIONS: dict[Operation, Action] = {
     operations.BIND_NAME: trial_actions.bind_name,
     operations.SEED: trial_actions.create_profiles,
     operations.DROP_OPTIONS: trial_actions.drop_bond_options,
+    operations.SET_SETTINGS: trial_actions.set_profile_settings,
     operations.APPLY: trial_actions.apply_state,
+    operations.HAND_OVER: adoption_actions.hand_over,
+    operations.KEEP_SETTINGS: adoption_actions.keep_settings,
+    operations.SET_MACS: trial_actions.set_macs,
+    operations.CHECK_SETTINGS: trial_actions.check_profile_settings,
     operations.ASSOCIATIONS: trial_actions.keep_dhcp_iaids,
     operations.BOND_OPTION: trial_actions.set_bond_option,
     operations.READ_BACK: verification_actions.read_back,

@@ -18,6 +18,9 @@ import yaml
 
 from kvmnet import pipeline
 from kvmnet.core.definition.document import Source
+from kvmnet.core.live.live_host import Link, Live
+from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.planning.sent_state import make_sent_state
 from kvmnet.core.views.host_view import HostView
 from tests import keyfiles
 from tests.generate import cluster
@@ -125,6 +128,35 @@ def test_generated_states_become_the_keyfiles_of_their_views(
     lab: None, generation: str, version: str, tmp_path: Path
 ) -> None:
     assert differences(list(generated()), nmstate_builds.offline(version), generation, tmp_path) == []
+
+
+FILTERING = """kvmnet: 1
+cluster: filtering
+profile: plain
+networks: {lan: {subnets: [10.1.0.0/16]}}
+hosts:
+  host:
+    kvm: true
+    interfaces: {eth0: {network: lan, addresses: [10.1.0.2], bridge: {name: br0, vlan_filtering: true}}}
+"""
+
+
+def test_nmstate_leaves_vlan_filtering_alone_if_it_is_not_given_the_ports(
+    lab: None, version: str, tmp_path: Path
+) -> None:
+    """That is what planning/sent_state relies on: the profile has it, and the port names its bridge."""
+    bundle = next(iter(pipeline.check([Source("f", FILTERING)]).bundles()))
+    live = Live("host", {"interfaces": []}, {"eth0": Link("eth0", "52:54:00:00:00:01", None)}, {})
+    plan = make_plan(bundle, live)
+    program, read = nmstate_builds.offline(version), dict[str, dict[str, str]]()
+    for name, state in (("listed", plan.state), ("named", make_sent_state(plan, live))):
+        keyfiles_of(program, state, tmp_path / name)
+        read[name] = {file.stem: file.read_text(encoding="utf-8") for file in (tmp_path / name).glob("*.nmconnection")}
+        uuid = next(line.partition("=")[2] for line in read[name]["br0"].splitlines() if line.startswith("uuid="))
+        controller = next(line for line in read[name]["eth0"].splitlines() if line.startswith("master="))
+        assert controller.partition("=")[2] in ("br0", uuid)
+    assert "vlan-filtering=false" in read["listed"]["br0"].splitlines()
+    assert "vlan-filtering" not in read["named"]["br0"]
 
 
 #: A golden state, a text in its file, and the text that replaces it.

@@ -11,7 +11,7 @@ from a rival, but only when the bridge comes up. It does not help a NIC that app
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Optional
 
@@ -52,7 +52,7 @@ def find_rivals(plan: Plan, live: Live) -> list[Rival]:
     """Return all rivals, those that win apart from those that are equal. A removal has none: it restores what was
     there before."""
     targets = list(_find_targets(plan, live))
-    own_profiles = {target.name: _find_own_profile(target, live) for target in targets}
+    own_profiles = {target.name: _find_own_profile(target, plan, live) for target in targets}
     own_uuids = {profile.uuid for profile in own_profiles.values() if profile}
     own_uuids |= {live.profiles[name].uuid for name in plan.leaving if name in live.profiles}
     all_profiles = {p.uuid: p for p in (*live.profiles.values(), *live.idle)}
@@ -80,9 +80,13 @@ def _find_targets(plan: Plan, live: Live) -> Iterator[_Target]:
         yield _Target(name, link.name if link else name, kind, link.mac if link else None, controllers.get(name))
 
 
-def _find_own_profile(target: _Target, live: Live) -> Optional[ConnectionProfile]:
-    """Return the profile that the interface will have: the active one; otherwise nmstate takes one that is bound to the
-    name. Which of several it takes is unknown, so the one of the lowest priority counts. None: a new one is made."""
+def _find_own_profile(target: _Target, plan: Plan, live: Live) -> Optional[ConnectionProfile]:
+    """Return the profile that the interface will have: a copy of the active one, or this itself; otherwise nmstate
+    takes one that is bound to the name. Which of several it takes is unknown, so the one of the lowest priority counts.
+    None: a new one is made."""
+    copy = plan.copies.get(target.name)
+    if copy is not None:
+        return replace(copy.source, uuid=copy.uuid, priority=copy.priority)
     active = live.profiles.get(target.now)
     if active is not None and target.type in (active.type, NM_ETHERNET):
         return active

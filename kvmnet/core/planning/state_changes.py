@@ -8,19 +8,28 @@ from typing import Any
 
 from kvmnet.core.base.nmstate import ETHERNET, FAMILIES, State, dns_of, interfaces_of, port_names, routes_of
 from kvmnet.core.live.live_host import Live
+from kvmnet.core.planning.adoption import (
+    find_adopted,
+    find_completed,
+    find_replaced,
+    with_live_options,
+)
 from kvmnet.core.planning.changes import (
+    Adopted,
     Change,
     Detail,
     JoinsController,
     LeftDefinition,
     OptionReset,
     Reason,
+    Replaced,
     RouteDetail,
 )
 from kvmnet.core.planning.defaults import complete_with_defaults, find_dropped_options
-from kvmnet.core.planning.dhcp_identity import Identity, find_identities, with_identity
+from kvmnet.core.planning.dhcp_identity import Identity, find_identities, find_moves, with_identity
 from kvmnet.core.planning.difference import Difference, interface_differences, rename_interfaces, route_key
 from kvmnet.core.planning.ownership import find_leaving
+from kvmnet.core.planning.profile_changes import NO_DIFFERENCES, ProfileComparison
 from kvmnet.core.planning.rename_order import apply_first_state, make_first_state
 from kvmnet.core.rendering.bundle import Bundle
 
@@ -39,43 +48,89 @@ class StateComparison:
     leaving: Mapping[str, str]
     dropped: Mapping[str, tuple[str, ...]]
     identities: Mapping[str, Identity]
+    adopted: tuple[str, ...]
+    replaced: Mapping[str, str]
+    moves: Mapping[str, str]
     interface_changes: list[Change]
     routing_changes: list[Change]
 
 
-def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> StateComparison:
-    """Compare the bundle's state with the live one as it will read after the renames (old name to new)."""
+def compare_state(
+    bundle: Bundle, live: Live, new_names: Mapping[str, str], profiles: ProfileComparison = NO_DIFFERENCES
+) -> StateComparison:
+    """Compare the bundle's state with the live one as it will read after the renames (old name to new).
+
+    Interfaces of which settings of `profiles` differ from the kernel are sent too: nmstate activates their profiles.
+    """
     leaving = find_leaving(bundle, live)
     first = make_first_state(bundle, new_names, leaving, live)
+    gone_first = leaving if first else {}
+    adopted = find_adopted(bundle, live)
+    replaced = find_replaced(bundle, live, new_names, gone_first)
     desired = complete_with_defaults(bundle.state, live.applied_state)
     dropped = find_dropped_options(bundle.state, live.applied_state)
     view = rename_interfaces(apply_first_state(live.state, first), new_names)
-    identities = find_identities(desired, new_names, leaving, live)
+    going = {**leaving, **dict.fromkeys(replaced, "linux-bridge")}  # with bridges that another tool created
+    identities = find_identities(desired, new_names, going, live)
 
     live_interfaces = {i["name"]: i for i in interfaces_of(view)}
     differences = {i["name"]: interface_differences(i, live_interfaces.get(i["name"])) for i in interfaces_of(desired)}
-    always_sent = _find_always_sent(desired, differences, first, leaving, new_names, live)
-    interfaces, changes = _compare_interfaces(desired, live_interfaces, differences, dropped, always_sent)
+    always_sent = _find_always_sent(desired, differences, first, going, new_names, live)
+    completed = find_completed(bundle, adopted)
+    always_sent.update(_find_completion(completed, adopted, live, new_names))
+    interfaces, changes = _compare_interfaces(desired, live_interfaces, differences, dropped, always_sent, profiles)
+    interfaces = [_with_live_options(i, completed, replaced, live_interfaces) for i in interfaces]
     interfaces = [with_identity(i, identities.get(i["name"], Identity())) for i in interfaces]
     released = _find_released_nics(bundle, live, leaving)
     interfaces += [_released_entry(name) for name in released]
-    if not first:
-        interfaces += [{"name": name, "type": kind, "state": "absent"} for name, kind in leaving.items()]
+    interfaces += [
+        {"name": name, "type": kind, "state": "absent"} for name, kind in going.items() if name not in gone_first
+    ]
     changes += [Change("change", name, (Reason.NIC_RELEASED,)) for name in released]
     changes += [Change("remove", name, (LeftDefinition(kind),)) for name, kind in leaving.items()]
-    routes, route_changes = _compare_routes(bundle.state, view)
+    changes += [Change("remove", old, (Replaced(new),)) for old, new in replaced.items() if old not in leaving]
+    routes, route_changes = _compare_routes(bundle.state, view, replaced)
     dns, dns_changes = _compare_dns(desired, view)
     return StateComparison(
         state=_make_state(interfaces, routes, dns),
         sent={i["name"] for i in interfaces},
         first=first,
         desired=desired,
-        leaving=leaving,
+        leaving=going,
         dropped=dropped,
         identities=identities,
+        adopted=adopted,
+        replaced=replaced,
+        moves=find_moves(desired, new_names, going, live),
         interface_changes=changes,
         routing_changes=[*route_changes, *dns_changes],
     )
+
+
+def _with_live_options(
+    interface: Mapping[str, Any],
+    completed: Collection[str],
+    replaced: Mapping[str, str],
+    live_interfaces: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return the interface with the options that it has now, or that the bridge which it replaces has, and that the
+    definition does not state."""
+    name = interface["name"]
+    source = next((old for old, new in replaced.items() if new == name), name if name in completed else None)
+    return with_live_options(interface, live_interfaces.get(source, {})) if source else dict(interface)
+
+
+def _find_completion(
+    completed: Collection[str], adopted: Collection[str], live: Live, new_names: Mapping[str, str]
+) -> dict[str, Detail]:
+    """Return why each interface is sent whose connection profile is to state everything after an adoption."""
+    old_names = {new: old for old, new in new_names.items()}
+    reasons: dict[str, Detail] = {}
+    for name in completed:
+        profile = live.profiles.get(old_names.get(name, name))
+        is_adopted = name in adopted
+        reasons[name] = Adopted(profile.id if profile else "") if is_adopted else Reason.PROFILE_COMPLETED
+    return reasons
 
 
 def _make_state(interfaces: list[dict[str, Any]], routes: list[dict[str, Any]], dns: dict[str, Any]) -> State:
@@ -96,12 +151,13 @@ def _compare_interfaces(
     differences: Mapping[str, Sequence[Difference]],
     dropped: Mapping[str, tuple[str, ...]],
     always: Mapping[str, Detail],
+    profiles: ProfileComparison,
 ) -> tuple[list[dict[str, Any]], list[Change]]:
     """Return the interfaces to send to nmstate, and the changes.
 
     All arguments are by the interface's name: `live_interfaces` as they read after the renames, their `differences`,
     the options that left each bond (`dropped`). Interfaces in `always` are sent even without a difference, for the
-    reason that is given there.
+    reason that is given there. Of `profiles`, differences of the profile alone are no reason to send an interface.
     """
     to_send, changes = [], []
     for interface in interfaces_of(desired):
@@ -111,9 +167,13 @@ def _compare_interfaces(
         if live is not None:
             options = live.get("link-aggregation", {}).get("options", {})
             details += [OptionReset(option, options.get(option)) for option in dropped.get(name, ())]
-        if not details and name in always:
-            details = [always[name]]
+            details += profiles.live.get(name, ())
+        reason = always.get(name)
+        if reason is not None and (not details or isinstance(reason, Adopted)):
+            details.insert(0, reason)
         if details:
+            if live is not None:
+                details += profiles.stored.get(name, ())
             to_send.append(interface)
             changes.append(Change("change" if live else "add", name, tuple(details)))
     return to_send, changes
@@ -170,10 +230,13 @@ def _released_entry(name: str) -> dict[str, Any]:
     }
 
 
-def _compare_routes(desired: State, view: State) -> tuple[list[dict[str, Any]], list[Change]]:
+def _compare_routes(
+    desired: State, view: State, replaced: Collection[str]
+) -> tuple[list[dict[str, Any]], list[Change]]:
     """Return the routes to send to nmstate, and the changes: routes to add, and static routes on the definition's
-    interfaces that the definition lacks. nmstate only adds routes, so the others must be removed explicitly."""
-    own_names = {i["name"] for i in interfaces_of(desired)}
+    interfaces, or on bridges that are replaced, that the definition lacks. nmstate only adds routes, so the others must
+    be removed explicitly."""
+    own_names = {*(i["name"] for i in interfaces_of(desired)), *replaced}
     wanted = {route_key(r): r for r in routes_of(desired)}
     live_routes = {route_key(r): r for r in routes_of(view)}
     to_send: list[dict[str, Any]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from kvmnet.core.planning.plan_basis import compare_bases
 from kvmnet.core.reporting.change_text import plan_to_json
 from kvmnet.core.reporting.saved_plan import require_unchanged
 from kvmnet.pipeline import load
+from tests.unit.core.profile_samples import filtering, host
 from tests.unit.core.samples import after
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
@@ -45,6 +47,16 @@ def test_dhcp_addresses_and_guests_ports_do_not_change_the_basis() -> None:
     with pytest.raises(Refused, match=r"addresses eth0: "):
         now = with_state(live, **bridge)
         require_unchanged(plan_to_json(made.plan), made.basis, assess(BUNDLE, now))
+
+
+def test_settings_of_profiles_and_their_live_values_are_in_the_basis(tmp_path: Path) -> None:
+    bundle = filtering(tmp_path)
+    made = assess(bundle, host(bundle))
+    for now, place in (
+        (host(bundle, stored="yes"), "profiles br-eth0 settings bridge.vlan-filtering: nothing -> true"),
+        (host(bundle, kernel=1), "links br-eth0 bridge.vlan-filtering: nothing -> true"),
+    ):
+        assert compare_bases(made.basis, assess(bundle, now).basis) == [place]
 
 
 def test_every_changed_place_is_named() -> None:
