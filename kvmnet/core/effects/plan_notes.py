@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Optional
 
 from kvmnet.core.base.nmstate import interfaces_of, port_names
 from kvmnet.core.effects.boot_rivals import Rival
+from kvmnet.core.effects.next_boot import NextBoot, find_present_differences
 from kvmnet.core.live.live_host import UNREADABLE, Live
 from kvmnet.core.planning.dhcp_identity import AtRisk, Identity, LeaseAtRisk
 from kvmnet.core.planning.plan import Plan
@@ -17,13 +19,14 @@ _KEEP_RULES = (
 )
 
 
-def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival]) -> list[str]:
+def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival], next_boot: Optional[NextBoot] = None) -> list[str]:
     """Return the notes, a line each."""
     return [
         *_note_unreadable(live),
         *_note_identities(plan),
         *_note_routing_rules(plan, live),
         *_note_equal_rivals(plan, rivals),
+        *_note_present_differences(plan, live, next_boot),
     ]
 
 
@@ -99,3 +102,15 @@ def _note_equal_rivals(plan: Plan, rivals: Sequence[Rival]) -> Iterator[str]:
             )
         name = f"the connection profile {profile.id} ({profile.uuid}) also matches {', '.join(rival.names)}"
         yield f"{name}: {effect}; to prevent this: {rival.commands}"
+
+
+def _note_present_differences(plan: Plan, live: Live, next_boot: Optional[NextBoot]) -> Iterator[str]:
+    """Name the interfaces that lose at the next boot what they have now, with or without the change."""
+    if next_boot is None or not plan.changes_host:
+        return
+    foreign = {name: next_boot.before[name] for name in next_boot.foreign}
+    for profile, outcome in find_present_differences(live, foreign):
+        yield (
+            f"{outcome.interface} has the connection profile {profile} now, but gets {outcome.text} at the next boot; "
+            "the change does not alter this"
+        )
