@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kvmnet.core.boot.stored_profile import read_stored_profile
 from tests import boot_cases
 from tests.boot_cases import CASES, MACS, NAMES, BootCase, uuid_of
 from tests.machines import layers
@@ -117,6 +118,10 @@ def test_networkmanager_does_what_is_computed(machine: Machine, name: str) -> No
     install(machine, CASES[name])
     machine.run("systemctl start NetworkManager", timeout=90)
     assert_as_expected(machine, CASES[name])
+    if name == "values that NetworkManager does not understand":
+        file = f"{boot_cases.ETC}/b"
+        uuid = read_stored_profile(file, CASES[name].profiles["b"]).uuid
+        assert machine.out("nmcli -g connection.uuid connection show no-uuid").strip() == uuid, "derived from the path"
 
 
 def test_a_boot_does_what_a_start_does(machine: Machine) -> None:
