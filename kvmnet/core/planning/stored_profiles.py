@@ -108,11 +108,10 @@ class _Comparison:
         if not stored.autoconnect:
             yield StoredDifference("autoconnect", False, True)
         if profile_fits(stored, device) is False:
-            binding = stored.interface_name or stored.mac or stored.match.get("interface-name", ())
-            yield StoredDifference("bound to", str(binding) if binding else "another device", device.name)
+            yield StoredDifference("bound to", _binding_of(stored, device), device.name)
         yield from self._compare("controller", self._name_of(stored.controller), self.controller)
         yield from self._compare_base()
-        if not self.controller:
+        if not self.controller and not stored.controller:
             for family in FAMILIES:
                 yield from self._compare_family(family)
             yield from self._compare_routes()
@@ -171,6 +170,15 @@ class _Comparison:
         if wanted is None or (stored in ("", "0") and self.interface["type"] not in (ETHERNET, "bond")):
             return
         yield from self._compare("mtu", str(ETHERNET_MTU) if stored in ("", "0") else stored, str(wanted))
+
+
+def _binding_of(stored: StoredProfile, device: BootDevice) -> str:
+    """Return what a profile is bound to that is not this device."""
+    if stored.interface_name not in ("", device.name):
+        return stored.interface_name
+    if stored.mac not in ("", device.mac):
+        return stored.mac
+    return ", ".join(stored.match.get("interface-name", ())) or "other NICs"
 
 
 def _wanted_method(family: str, settings: Mapping[str, Any]) -> Optional[str]:
