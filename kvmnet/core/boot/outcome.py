@@ -50,7 +50,12 @@ class BootOutcome:
 
     @property
     def text(self) -> str:
-        """The outcome in words."""
+        """The outcome in words, with the reasons why it is not certain."""
+        doubts = f", which is not certain: {'; '.join(self.uncertain)}" if self.uncertain else ""
+        return self._certain_text + doubts
+
+    @property
+    def _certain_text(self) -> str:
         if self.kind != PROFILE:
             return {
                 CREATED: "a connection profile that NetworkManager creates (DHCP)",
