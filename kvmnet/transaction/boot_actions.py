@@ -41,7 +41,7 @@ def find_boot_problems(files: BootFiles, step: Step, active: Mapping[str, str]) 
     for row in step["own"]:
         name = row["interface"]
         outcome = outcomes.get(name, BootOutcome(name, NOTHING))
-        is_own = outcome.kind == PROFILE and outcome.uuid == active.get(name)
+        is_own = outcome.kind == PROFILE and outcome.uuid == active.get(name, row["uuid"])
         if not is_own or outcome.controller != row["controller"]:
             port = f" as a port of {row['controller']}" if row["controller"] else ""
             yield f"{name} would not get its own connection profile{port}, but {outcome.text}"

@@ -28,7 +28,11 @@ def verify_boot(plan: Plan, live: Live) -> list[Step]:
     next_boot = foresee_next_boot(plan, live) if plan.changes_host else None
     if next_boot is None or live.boot is None:
         return []
-    own = [{"interface": name, "controller": own.controller} for name, own in next_boot.own.items() if own.is_right]
+    own = [
+        {"interface": name, "uuid": own.uuid, "controller": own.controller}
+        for name, own in next_boot.own.items()
+        if own.is_right
+    ]
     return [_verify(live.boot, _expect_foreign(next_boot), own, next_boot.foreign)]
 
 
@@ -41,7 +45,8 @@ def _expect_foreign(next_boot: NextBoot) -> list[BootOutcome]:
 def _verify(
     boot: BootFiles, expect: Collection[BootOutcome], own: list[dict[str, str]], foreign: Collection[str]
 ) -> Step:
-    """`expect`: outcomes; `own`: interfaces that must get the profile that is active on them. `regenerated`: the
+    """`expect`: outcomes; `own`: interfaces that must get the profile that is active on them, and inactive ones (a NIC
+    without a carrier) that with this UUID. `regenerated`: the
     profiles that another program writes again at boot, as they were before the change. `active`: what other interfaces
     had before the change, because it counts at boot and may change at any time."""
     return step(

@@ -100,8 +100,8 @@ def _find_foreign(plan: Plan, live: Live, outcomes: Mapping[str, BootOutcome]) -
 def find_own_profiles(plan: Plan, live: Live) -> dict[str, StoredProfile]:
     """Return the profile that each interface of the definition that is up will have on disk, by the interface's name.
 
-    A profile that is not written stays as it is. Of the others, the settings are known that decide where it is
-    activated."""
+    A profile that is not written stays as it is; an interface that is inactive and not changed (a NIC without a
+    carrier) may have none that is known. Of the others, the settings are known that decide where it is activated."""
     boot = live.boot or BootFiles()
     written = {i["name"] for i in interfaces_of(plan.state) if i["state"] == "up"} | set(plan.unsaved)
     controllers = _controllers_of(plan)
@@ -111,6 +111,9 @@ def find_own_profiles(plan: Plan, live: Live) -> dict[str, StoredProfile]:
         if interface["state"] != "up" or interface["type"] not in NM_TYPES:
             continue
         stored = _find_stored(interface, plan, live, boot)
+        if stored is None and name not in written:
+            continue
+        stored = stored or _new_profile(interface, plan, live, boot)
         is_written = name in written or stored.uuid not in boot.effective
         own[name] = _as_written(stored, interface, controllers.get(name), plan, live) if is_written else stored
     return own
@@ -121,17 +124,25 @@ def _controllers_of(plan: Plan) -> dict[str, Interface]:
     return {port: i for i in interfaces_of(plan.desired) for port in port_names(i)}
 
 
-def _find_stored(interface: Interface, plan: Plan, live: Live, boot: BootFiles) -> StoredProfile:
-    """Return the stored profile that nmstate will use for an interface; a new one when there is none."""
+def _find_stored(interface: Interface, plan: Plan, live: Live, boot: BootFiles) -> Optional[StoredProfile]:
+    """Return the profile that nmstate will use for an interface: the active one, or an inactive one that is bound to
+    the interface; None when there is none."""
     name, kind = interface["name"], NM_TYPES[interface["type"]]
-    active = live.profiles.get(plan.old_names.get(name, name) if interface["type"] == ETHERNET else name)
+    current_name = plan.old_names.get(name, name) if interface["type"] == ETHERNET else name
+    active, link = live.profiles.get(current_name), live.links.get(current_name)
     if active is None or active.type != kind:
-        bound = [p for p in live.idle if p.type == kind and p.interface_name == name]
+        idle = [profile for profile in live.idle if profile.type == kind]
+        bound = [profile for profile in idle if profile.interface_name == name]
+        bound += [profile for profile in idle if link is not None and link.mac and profile.mac == link.mac]
         active = bound[0] if bound else None
-    if active is not None:
-        return boot.effective.get(active.uuid) or _from_live(active, boot)
+    return (boot.effective.get(active.uuid) or _from_live(active, boot)) if active is not None else None
+
+
+def _new_profile(interface: Interface, plan: Plan, live: Live, boot: BootFiles) -> StoredProfile:
+    """Return the profile that kvmnet creates for an interface."""
+    name = interface["name"]
     uuid = choose_profile_uuid(plan.bundle.host, name, interface["type"], live)
-    connection = {"id": name, "uuid": uuid, "type": kind, "interface-name": name}
+    connection = {"id": name, "uuid": uuid, "type": NM_TYPES[interface["type"]], "interface-name": name}
     return StoredProfile(f"{ETC_FOLDER}/{name}.nmconnection", {"connection": connection}, 0, False, _knows(boot))
 
 

@@ -28,7 +28,10 @@ def step_for(files: BootFiles, **parts: Any) -> dict[str, Any]:
     outcomes = compute_outcomes(files)
     return {
         "expect": [outcomes["eth1"].to_json()],
-        "own": [{"interface": "eth0", "controller": "br0"}, {"interface": "br0", "controller": ""}],
+        "own": [
+            {"interface": "eth0", "uuid": "u-1", "controller": "br0"},
+            {"interface": "br0", "uuid": "u-2", "controller": ""},
+        ],
         "regenerated": [],
         "active": {"eth1": "u-3"},
         **parts,
@@ -71,6 +74,13 @@ def test_an_own_interface_without_its_profile_or_controller() -> None:
 def test_the_profile_that_is_active_now_must_be_the_stored_one() -> None:
     [problem] = problems(PORT, BRIDGE, OTHER, active={**ACTIVE, "eth0": "u-7"})
     assert problem.startswith("eth0 would not get its own connection profile")
+
+
+def test_an_inactive_interface_must_get_the_profile_that_was_foreseen() -> None:
+    """Its NIC has no carrier."""
+    unplugged = {name: uuid for name, uuid in ACTIVE.items() if name != "eth0"}
+    assert problems(PORT, BRIDGE, OTHER, active=unplugged) == []
+    assert problems(PORT.changed({"connection": {"uuid": "u-8"}}), BRIDGE, OTHER, active=unplugged) != []
 
 
 def test_what_is_written_at_boot_counts_as_it_was_before_the_change() -> None:

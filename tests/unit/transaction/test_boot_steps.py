@@ -11,6 +11,7 @@ from kvmnet.core.boot.boot_files import RUN_FOLDER, BootFiles
 from kvmnet.core.boot.outcome import CREATED, PROFILE, BootOutcome
 from kvmnet.core.boot.stored_profile import StoredProfile
 from kvmnet.core.live.live_host import Link, Live
+from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.transaction.boot_steps import files_after_removal, verify_boot, verify_boot_after_removal
 from kvmnet.transaction.compile_steps import Terms, compile_steps
@@ -40,7 +41,10 @@ def test_other_interfaces_keep_what_they_get_and_own_ones_get_their_profile() ->
     [step] = verify_boot(make_plan(BUNDLE, host(ETH0, ETH1)), host(ETH0, ETH1))
     assert_steps_match_the_table([step])
     assert expected(step) == {"eth1": (PROFILE, "u-2")}
-    assert step["own"] == [{"interface": "peth0", "controller": "eth0"}, {"interface": "eth0", "controller": ""}]
+    assert step["own"] == [
+        {"interface": "peth0", "uuid": "u-1", "controller": "eth0"},
+        {"interface": "eth0", "uuid": profile_uuid(BUNDLE.host, "eth0"), "controller": ""},
+    ]
     assert (step["regenerated"], step["active"]) == ([], {"eth1": "u-2"})
 
 

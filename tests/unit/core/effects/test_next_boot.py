@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kvmnet.core.boot.boot_files import RUN_FOLDER, BootFiles
+from kvmnet.core.boot.boot_files import RUN_FOLDER
 from kvmnet.core.boot.outcome import CREATED, NOTHING, PROFILE
 from kvmnet.core.boot.stored_profile import StoredProfile
 from kvmnet.core.effects.next_boot import NextBoot, foresee_next_boot
@@ -138,21 +138,34 @@ def test_a_profile_that_is_only_in_memory_is_saved_by_the_change(bundle: Bundle)
     assert own.is_right and own.outcome.file.startswith("/etc/")
 
 
+def test_an_inactive_nic_that_is_not_changed(bundle: Bundle) -> None:
+    """It has no carrier. Its profile is known only by its binding to the NIC."""
+    live = kept(bundle)
+    without = {name: profile for name, profile in live.profiles.items() if name != "peth0"}
+    unplugged = replace(live, profiles=without)
+    assert set(foreseen(bundle, unplugged).own) == {"eth0"}
+    assert unplugged.boot is not None
+    bound = replace(live_profile(unplugged.boot.effective["u-peth0"], ""), interface_name="", mac=NICS[0])
+    found = foreseen(bundle, replace(unplugged, idle=(bound,)))
+    assert found.own["peth0"].is_right and found.own["peth0"].uuid == "u-peth0"
+
+
 def test_an_interface_without_a_change_keeps_what_its_file_says(bundle: Bundle) -> None:
-    live = replace(after(bundle), boot=files_of(bundle))
+    live = kept(bundle)
     found = foreseen(bundle, live)
     assert {name: own.is_right for name, own in found.own.items()} == {"peth0": True, "eth0": True}
 
 
-def files_of(bundle: Bundle) -> BootFiles:
-    """Return the files of the host after the change, where the profiles have the UUIDs of `samples.after`."""
+def kept(bundle: Bundle) -> Live:
+    """Return the host after the change."""
     port = ("interface-name=peth0", "controller=eth0", "port-type=bridge")
     profiles = (
         stored("peth0", "u-peth0", *port, groups=f"[ethernet]\nmac-address={NICS[0]}\n"),
         stored("eth0", "u-eth0", "interface-name=eth0", type="bridge"),
     )
     files = boot_files(*profiles, active={"peth0": "u-peth0", "eth0": "u-eth0"})
-    return replace(files, nics=(replace(files.nics[0], name="peth0"),))
+    files = replace(files, nics=(replace(files.nics[0], name="peth0"),))
+    return replace(after(bundle), profiles={p.id: live_profile(p, p.id) for p in profiles}, boot=files)
 
 
 def test_what_the_next_boot_takes_away_anyway_is_a_note(bundle: Bundle) -> None:
