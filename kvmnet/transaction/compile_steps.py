@@ -19,7 +19,7 @@ from kvmnet.core.base.probe import Probe
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.plan import Plan
-from kvmnet.transaction import copy_steps, naming_steps, saving_steps, trial_steps, verification_steps
+from kvmnet.transaction import boot_steps, copy_steps, naming_steps, saving_steps, trial_steps, verification_steps
 from kvmnet.transaction.step import Step
 from kvmnet.transaction.trial_steps import KnownProfiles
 from kvmnet.transaction.zone_choice import choose_zone
@@ -64,6 +64,7 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
         *saving_steps.keep_change(plan, live),
         *naming_steps.unbind_old_zones(plan, live),
         *saving_steps.write_guest_settings(plan),
+        *boot_steps.verify_boot(plan, live),
         saving_steps.record_applied(terms.record, terms.stale),
     ]
 

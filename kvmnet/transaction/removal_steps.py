@@ -15,7 +15,7 @@ from kvmnet.core.planning.plan import Plan
 from kvmnet.core.planning.rename_order import order_renames
 from kvmnet.rescue import restore
 from kvmnet.system import networkmanager, operations
-from kvmnet.transaction import verification_steps
+from kvmnet.transaction import boot_steps, verification_steps
 from kvmnet.transaction.naming_steps import undo_rename
 from kvmnet.transaction.original_host import HOSTNAME_FILE, OldNic, Original
 from kvmnet.transaction.removal_plan import static_hostname
@@ -40,9 +40,10 @@ def compile_removal(
         *_restore_global_dns(original),
         *_restore_hostname(original, live),
         _activate_profiles(original, live, created),
-        _compare(plan, live, created, created_profiles),
+        _compare(plan, live, created_profiles),
         *verification_steps.probe(probes),
         *verification_steps.wait_for_confirmation(confirm),
+        *boot_steps.verify_boot_after_removal(plan, original, live, _removed_profiles(plan, live, created_profiles)),
         step(
             operations.WRITE_FILES,
             "delete the record of the applied bundle",
@@ -230,8 +231,15 @@ def _activate_profiles(original: Original, live: Live, created: list[str]) -> St
     )
 
 
-def _compare(plan: Plan, live: Live, created: list[str], created_profiles: list[str]) -> Step:
+def _removed_profiles(plan: Plan, live: Live, created_profiles: list[str]) -> set[str]:
+    """The UUIDs of the profiles that must not exist any more: of the interfaces that are removed, and of NICs that had
+    none before kvmnet."""
+    created = {i["name"] for i in plan.state["interfaces"]}
+    return {uuid for name in created if (uuid := live.owned[name].uuid)} | {*plan.down.values(), *created_profiles}
+
+
+def _compare(plan: Plan, live: Live, created_profiles: list[str]) -> Step:
     """The step that compares the host with the original. `gone` lists the profiles that must not exist any more."""
-    removed = {uuid for name in created if (uuid := live.owned[name].uuid)} | {*plan.down.values(), *created_profiles}
+    removed = _removed_profiles(plan, live, created_profiles)
     limit = STEP_LIMIT + restore.SETTLE_SECONDS
     return step(operations.AS_BEFORE, "compare the host with the one before kvmnet", limit=limit, gone=sorted(removed))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import NM_ETHERNET, State
+from kvmnet.core.boot.boot_files import BootFiles
 from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.rendering.bundle import Nic
 
@@ -121,6 +122,7 @@ class Live:
     first_names: the kernel names that NICs had before kvmnet, by permanent MAC address.
     surroundings: what else matters; read only when a plan has changes.
     temporary: the temporary IPv6 addresses (RFC 8981).
+    boot: the files that the next boot reads; None for other users than root, who may not read connection profiles.
     """
 
     hostname: str
@@ -141,6 +143,7 @@ class Live:
     surroundings: Surroundings = field(default_factory=Surroundings)
     idle: tuple[ConnectionProfile, ...] = ()
     temporary: tuple[str, ...] = ()
+    boot: Optional[BootFiles] = None
 
     def nic(self, mac: str) -> Optional[Link]:
         """Return the NIC with this permanent MAC address."""
@@ -188,6 +191,7 @@ class Live:
             surroundings=Surroundings.from_json(data.get("surroundings", {})),
             idle=tuple(ConnectionProfile(**p) for p in data.get("idle", ())),
             temporary=tuple(data.get("temporary", ())),
+            boot=BootFiles.from_json(data["boot"]) if data.get("boot") else None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -209,6 +213,7 @@ class Live:
             "profiles": [asdict(p) for p in self.profiles.values()],
             "idle": [asdict(p) for p in self.idle],
             "temporary": list(self.temporary),
+            "boot": self.boot.to_json() if self.boot is not None else None,
             "link_files": dict(self.link_files),
             "zones": dict(self.zones) if self.zones is not None else None,
             "applied": self.applied,

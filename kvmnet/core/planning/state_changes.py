@@ -22,6 +22,7 @@ from kvmnet.core.planning.dhcp_identity import Identity, find_identities, with_i
 from kvmnet.core.planning.difference import Difference, interface_differences, rename_interfaces, route_key
 from kvmnet.core.planning.ownership import find_leaving
 from kvmnet.core.planning.rename_order import apply_first_state, make_first_state
+from kvmnet.core.planning.stored_profiles import ROUTES, StoredDifference, find_stored_differences
 from kvmnet.core.rendering.bundle import Bundle
 
 _ROUTE_KEYS = ("destination", "next-hop-address", "next-hop-interface", "table-id", "metric")
@@ -54,8 +55,9 @@ def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> S
 
     live_interfaces = {i["name"]: i for i in interfaces_of(view)}
     differences = {i["name"]: interface_differences(i, live_interfaces.get(i["name"])) for i in interfaces_of(desired)}
+    stored = find_stored_differences(desired, live, new_names)
     always_sent = _find_always_sent(desired, differences, first, leaving, new_names, live)
-    interfaces, changes = _compare_interfaces(desired, live_interfaces, differences, dropped, always_sent)
+    interfaces, changes = _compare_interfaces(desired, live_interfaces, differences, stored, dropped, always_sent)
     interfaces = [with_identity(i, identities.get(i["name"], Identity())) for i in interfaces]
     released = _find_released_nics(bundle, live, leaving)
     interfaces += [_released_entry(name) for name in released]
@@ -63,7 +65,7 @@ def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> S
         interfaces += [{"name": name, "type": kind, "state": "absent"} for name, kind in leaving.items()]
     changes += [Change("change", name, (Reason.NIC_RELEASED,)) for name in released]
     changes += [Change("remove", name, (LeftDefinition(kind),)) for name, kind in leaving.items()]
-    routes, route_changes = _compare_routes(bundle.state, view)
+    routes, route_changes = _compare_routes(bundle.state, view, _find_stored_routes(stored))
     dns, dns_changes = _compare_dns(desired, view)
     return StateComparison(
         state=_make_state(interfaces, routes, dns),
@@ -94,14 +96,15 @@ def _compare_interfaces(
     desired: State,
     live_interfaces: Mapping[str, Mapping[str, Any]],
     differences: Mapping[str, Sequence[Difference]],
+    stored: Mapping[str, Sequence[StoredDifference]],
     dropped: Mapping[str, tuple[str, ...]],
     always: Mapping[str, Detail],
 ) -> tuple[list[dict[str, Any]], list[Change]]:
     """Return the interfaces to send to nmstate, and the changes.
 
     All arguments are by the interface's name: `live_interfaces` as they read after the renames, their `differences`,
-    the options that left each bond (`dropped`). Interfaces in `always` are sent even without a difference, for the
-    reason that is given there.
+    those of the profiles on disk (`stored`), the options that left each bond (`dropped`). Interfaces in `always` are
+    sent even without a difference, for the reason that is given there.
     """
     to_send, changes = [], []
     for interface in interfaces_of(desired):
@@ -111,8 +114,8 @@ def _compare_interfaces(
         if live is not None:
             options = live.get("link-aggregation", {}).get("options", {})
             details += [OptionReset(option, options.get(option)) for option in dropped.get(name, ())]
-        if not details and name in always:
-            details = [always[name]]
+        if not details:
+            details = [always[name]] if name in always else list(stored.get(name, ()))
         if details:
             to_send.append(interface)
             changes.append(Change("change" if live else "add", name, tuple(details)))
@@ -170,9 +173,17 @@ def _released_entry(name: str) -> dict[str, Any]:
     }
 
 
-def _compare_routes(desired: State, view: State) -> tuple[list[dict[str, Any]], list[Change]]:
+def _find_stored_routes(stored: Mapping[str, Sequence[StoredDifference]]) -> set[str]:
+    """Return the interfaces whose profiles on disk have other routes than the definition."""
+    return {name for name, found in stored.items() if any(difference.path == ROUTES for difference in found)}
+
+
+def _compare_routes(
+    desired: State, view: State, sent_again: Collection[str]
+) -> tuple[list[dict[str, Any]], list[Change]]:
     """Return the routes to send to nmstate, and the changes: routes to add, and static routes on the definition's
-    interfaces that the definition lacks. nmstate only adds routes, so the others must be removed explicitly."""
+    interfaces that the definition lacks. nmstate only adds routes, so the others must be removed explicitly. Those of
+    the interfaces `sent_again` are sent although they are there: their profiles on disk lack them."""
     own_names = {i["name"] for i in interfaces_of(desired)}
     wanted = {route_key(r): r for r in routes_of(desired)}
     live_routes = {route_key(r): r for r in routes_of(view)}
@@ -189,7 +200,9 @@ def _compare_routes(desired: State, view: State) -> tuple[list[dict[str, Any]], 
             continue  # a route to the same destination in the same table moves with the address
         changes.append(Change("remove", "route", (RouteDetail(route),)))
     for key, route in wanted.items():
-        if key not in live_routes:
+        if key in live_routes and route.get("next-hop-interface") in sent_again:
+            to_send.append(route)
+        elif key not in live_routes:
             to_send.append(route)
             changes.append(Change("add", "route", (RouteDetail(route),)))
     return to_send, changes
