@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from kvmnet.core.boot.boot_files import RUN_FOLDER
 from kvmnet.core.boot.outcome import CREATED, NOTHING, PROFILE
 from kvmnet.core.boot.stored_profile import StoredProfile
@@ -75,6 +77,7 @@ def test_without_the_files_nothing_is_foreseen(bundle: Bundle) -> None:
     assert messages_of(bundle, live, "KVN552") == []
 
 
+@pytest.mark.guarantee("G66")
 def test_a_profile_for_several_nics_is_copied_and_stays_for_the_others(bundle: Bundle) -> None:
     live = host(SHARED, active={"eth1": "u-1"})
     found = foreseen(bundle, live)

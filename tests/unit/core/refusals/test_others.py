@@ -42,7 +42,7 @@ def codes_of(refusals: list[Refusal]) -> list[str]:
     return [refusal.code for refusal in refusals]
 
 
-@pytest.mark.guarantee("G61")
+@pytest.mark.guarantee("G61", "G64")
 def test_a_nic_that_is_a_port_of_a_foreign_bridge_is_refused_with_what_the_bridge_carries(tmp_path: Path) -> None:
     guests = Running(
         guests=(RunningGuest("web1", (GuestNic("bridge", "vnet0", "br0"),)),),
@@ -168,6 +168,7 @@ def bonded(**running: Any) -> Live:
     return addressed(live, {"br0": "10.1.255.254/16"})
 
 
+@pytest.mark.guarantee("G64")
 def test_a_bridge_over_a_vlan_is_refused_too(tmp_path: Path) -> None:
     """The case of a host whose bridges are over VLANs of a bond; the definition gives the VLANs other bridges."""
     stopped = RunningGuest("db1", (GuestNic("bridge", source="br200"),))
@@ -216,6 +217,7 @@ def with_vlan_on_bridge(address: str) -> Live:
     return addressed(replace(before(), links=links_with(*other)), {"br0.50": address}, **{"br0.50": "vlan"})
 
 
+@pytest.mark.guarantee("G64")
 def test_an_address_that_another_interface_keeps_is_refused(tmp_path: Path) -> None:
     bundle = bundle_with(tmp_path, NIC + VLAN)
     live = with_vlan_on_bridge("10.5.0.7/24")
