@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from kvmnet.importers._draft import Draft, Origin, Part
@@ -19,6 +19,7 @@ from kvmnet.importers._state.addresses import IpSettings
 _DEFAULT_METRICS = (None, 0, -1, 100)
 _MAIN_TABLES = (None, 0, 254)
 _DEFAULT_DESTINATIONS = ("0.0.0.0/0", "::/0")
+_NOWHERE = Origin("", 0)
 IpNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
@@ -42,7 +43,7 @@ class Routing:
     rules: Sequence[tuple[Any, Origin]] = ()
     servers: Sequence[Any] = ()
     search: Sequence[Any] = ()
-    dns_origin: Origin = Origin("", 0)
+    dns_origin: Origin = _NOWHERE
 
 
 def read_routing(state: Mapping[str, Any], origins: Mapping[str, Origin]) -> Routing:
@@ -57,7 +58,7 @@ def read_routing(state: Mapping[str, Any], origins: Mapping[str, Origin]) -> Rou
 
     def placed(key: str) -> list[tuple[Any, Origin]]:
         rows = enumerate(list_of(config_of(key)))
-        return [(row, origins.get(f"{key}/{number}", origins.get(key, Origin("", 0)))) for number, row in rows]
+        return [(row, origins.get(f"{key}/{number}", origins.get(key, _NOWHERE))) for number, row in rows]
 
     dns = config_of("dns-resolver")
     dns = dns if isinstance(dns, Mapping) else {}
@@ -66,7 +67,7 @@ def read_routing(state: Mapping[str, Any], origins: Mapping[str, Origin]) -> Rou
         placed("route-rules"),
         list_of(dns.get("server")),
         list_of(dns.get("search")),
-        origins.get("dns-resolver", Origin("", 0)),
+        origins.get("dns-resolver", _NOWHERE),
     )
 
 
