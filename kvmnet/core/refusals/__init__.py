@@ -107,10 +107,16 @@ def refusal(
     return register
 
 
-def register_page(code: str, title: str, page: str, *, allow: bool = False, option: str = "") -> None:
-    """Register the page of a code. Codes without a function here are raised elsewhere (for example by the lock)."""
+def register_page(
+    code: str, title: str, page: str, *, allow: bool = False, option: str = "", commands: str = ""
+) -> None:
+    """Register the page of a code. Codes without a function here are raised elsewhere (for example by the lock).
+
+    `commands` are those that have the option which overrides the refusal, if they are not the usual ones.
+    """
     option = f"--allow {code}" if allow else option
-    commands = "plan, apply, rollback and remove" if code in REMOVAL_CODES else "plan, apply and rollback"
+    usual_commands = "plan, apply, rollback and remove" if code in REMOVAL_CODES else "plan, apply and rollback"
+    commands = commands or usual_commands
     override = (
         f"To override this refusal, use `{option}` with {commands}." if option else "This refusal cannot be overridden."
     )
@@ -142,6 +148,7 @@ def require_allowed(refusals: Sequence[Refusal], allow: Collection[str] = (), lo
 
     `allow` are the codes that are overridden, `lose` the guests that may be disconnected.
     """
+    load()  # registers which refusals can be overridden
     errors = [_to_error(r) for r in refusals if r.code not in allow and r.guest not in lose]
     if errors:
         first, *additional = errors
