@@ -65,6 +65,7 @@ def render(view: HostView) -> Bundle:
         guests={"interfaces": on_demand} if on_demand else None,
         links={_link_name(nic): _link_text(nic) for nic in view.nics if nic.has_link_file},
         probes=view.probes,
+        trusting=tuple(m.mac for m in view.macvtaps if m.trusts_guest),
     )
     return dataclasses.replace(bundle, digest=compute_digest(bundle))
 
@@ -75,7 +76,7 @@ def compute_digest(bundle: Bundle) -> str:
     del content["digest"]
     content["probes"] = [probe.to_json() for probe in bundle.probes]
     # Omitted if empty, so that the digests of older bundles stay the same.
-    for key in ("probes", "profile_settings", "stated_macs"):
+    for key in ("probes", "profile_settings", "stated_macs", "trusting"):
         if not content[key]:
             del content[key]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
