@@ -34,6 +34,7 @@ def take_snapshot(
         },
         "intern": files.record_file(networkmanager.INTERN_FILE),
         "above": links.read_upper_devices(names),
+        "macvtaps": links.read_macvtaps(),
         **state,
     }
 

@@ -17,7 +17,8 @@ UNREADABLE = "unreadable"
 @dataclass(frozen=True)
 class Link:
     """A link of the kernel. `mac` is the permanent MAC address of a NIC (lower case), None for virtual links; `kind` is
-    rtnetlink's (bridge, vlan, macvtap …), None for a NIC; `master` is its controller, `base` its base interface."""
+    rtnetlink's (bridge, vlan, macvtap …), None for a NIC; `master` is its controller, `base` its base interface.
+    `address` is the MAC address in use; `allmulticast`: it receives all multicast frames."""
 
     name: str
     mac: Optional[str]
@@ -25,6 +26,8 @@ class Link:
     altnames: tuple[str, ...] = ()
     master: Optional[str] = None
     base: Optional[str] = None
+    address: str = ""
+    allmulticast: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Live:
     hook: the text of the file that lists what libvirt's hook may create; None and UNREADABLE as above.
     checkpoints: NetworkManager's checkpoints.
     nmstate, networkmanager: their versions.
-    settings: kvmnet's files among NetworkManager's settings, text by path.
+    settings: kvmnet's files about guests' devices among the settings of NetworkManager and udev, text by path.
     owned: the interfaces of the applied bundle by name; applied_state: its state.
     first_names: the kernel names that NICs had before kvmnet, by permanent MAC address.
     surroundings: what else matters; read only when a plan has changes.
@@ -146,7 +149,16 @@ class Live:
     def from_json(cls, data: Mapping[str, Any]) -> Live:
         """Return the reading from its JSON form, to make plans away from the host."""
         links = {
-            n["name"]: Link(n["name"], n["mac"], n["kind"], tuple(n["altnames"]), n["master"], n.get("base"))
+            n["name"]: Link(
+                n["name"],
+                n["mac"],
+                n["kind"],
+                tuple(n["altnames"]),
+                n["master"],
+                n.get("base"),
+                n.get("address", ""),
+                n.get("allmulticast", False),
+            )
             for n in data["links"]
         }
         return cls(
@@ -183,6 +195,8 @@ class Live:
                     "altnames": list(n.altnames),
                     "master": n.master,
                     "base": n.base,
+                    "address": n.address,
+                    "allmulticast": n.allmulticast,
                 }
                 for n in self.links.values()
             ],
