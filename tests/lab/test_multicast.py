@@ -221,6 +221,59 @@ def test_multicast_reaches_a_nic_that_is_attached_to_a_running_guest(machines: t
             host.until(f"! ip -o link show type macvtap | grep -q {mac}", timeout=20)
 
 
+#: Sends a broadcast as the guest would: into the file that qemu has open (see READ).
+SPEAK = (
+    READ[: READ.index("print(")]
+    + """
+import fcntl, struct
+flags = struct.unpack("16xH22x", fcntl.ioctl(handle, 0x800454D2, bytes(40)))[0]  # TUNGETIFF
+length = struct.unpack("i", fcntl.ioctl(handle, 0x800454D7, bytes(4)))[0] if flags & 0x4000 else 0  # TUNGETVNETHDRSZ
+mac = bytes.fromhex(open(f"/sys/class/net/{macvtap}/address").read().strip().replace(":", ""))
+for _ in range(5):
+    os.write(handle, bytes(length) + b"\\xff" * 6 + mac + b"\\x88\\xb5" + b"<guest>".ljust(50))
+    time.sleep(0.1)
+"""
+)
+#: Prints how many such frames a device receives, and not those that it sends.
+LISTEN = """
+import socket, sys, time
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88b5)) as listener:
+    listener.bind((sys.argv[1], 0x88b5))
+    print("listening", flush=True)
+    count, until = 0, time.monotonic() + 6
+    while (left := until - time.monotonic()) > 0:
+        listener.settimeout(left)
+        try:
+            data, where = listener.recvfrom(2000)
+        except TimeoutError:
+            break
+        count += b"<guest>" in data and where[2] != 4  # PACKET_OUTGOING
+print(count)
+"""
+
+
+def test_a_guest_on_a_macvtap_reaches_everybody_but_its_own_host(machines: tuple[Machine, Machine]) -> None:
+    """The other machine in its VLAN and the other guest of its host."""
+    host, peer = machines
+    host.put("/root/speak.py", SPEAK)
+    for machine in machines:
+        machine.put("/root/listen.py", LISTEN)
+    with guests.running(host, VIRTIO, EMULATED):
+        pids = {guest: host.out(f"cat /run/libvirt/qemu/{guest}.pid") for guest in (VIRTIO, EMULATED)}
+        taps = {guest: macvtap_of(host, MACS[guest]) for guest in (VIRTIO, EMULATED)}
+        listening = [
+            peer.start(["/usr/bin/python3", "-u", "/root/listen.py", "eth0.2"]),
+            host.start(["/usr/bin/python3", "-u", "/root/listen.py", "peth0.2"]),
+            host.start(["/usr/bin/python3", "-u", "/root/read.py", pids[EMULATED], taps[EMULATED], "6"]),
+        ]
+        host.until("pgrep -f /root/read.py && sleep 2", timeout=20)
+        host.run(["/usr/bin/python3", "/root/speak.py", pids[VIRTIO], taps[VIRTIO], "1"], timeout=30)
+        there, here, guest = (job.wait(30, check=True).stdout.splitlines()[-1] for job in listening)
+        assert (int(there) > 0, int(here), json.loads(guest)) == (True, 0, ["guest"])
+    busy = host.run("ip link add link peth0 name macvtap79 type macvtap mode bridge", check=False)
+    assert busy.code != 0 and "busy" in busy.stderr, "peth0 is a port of the bridge"
+
+
 def test_macvtaps_over_other_devices_are_left_alone(host: Machine) -> None:
     """Over an interface of the definition every macvtap receives multicast, whoever has created it."""
     host.run("ip link add other0 type dummy && ip link set other0 up")
