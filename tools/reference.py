@@ -120,7 +120,7 @@ The last column names the function of libvirt (9.0 and 11.3) that refuses or ign
 
 
 def _fate(setting: Setting, target: str) -> str:
-    if target not in setting.lost_on:
+    if target not in setting.lost_on or setting.stays:
         return "kept"
     return "refused" if setting.protects else "removed"
 

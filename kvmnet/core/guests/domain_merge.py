@@ -163,8 +163,8 @@ def _report_lost(interface: Element, port: GuestPortView, lost: Sequence[Setting
     """Note each lost setting once, and that the definition trusts the guest without effect."""
     mac = port.mac.lower()
     for setting in dict.fromkeys(lost):
-        line = f"NIC {mac}: {setting.name} is removed: {setting.reason}"
-        report.notes.append(line)
+        fate = "stays, but" if setting.stays else "is removed:"
+        report.notes.append(f"NIC {mac}: {setting.name} {fate} {setting.reason}")
         if setting.protects:
             report.losses.append(f"NIC {mac} would lose {setting.name}: {setting.reason}")
     if port.trusts_guest and not (connection_type(port) == DIRECT and is_virtio(interface)):

@@ -52,6 +52,7 @@ class Setting:
     protects: it protects other guests or the network from this guest; it is lost only if the user allows it.
     of_connection: it belongs to what the NIC was connected to, so it is lost only if that changes.
     exception: when it is kept nevertheless, for the documentation.
+    stays: it is not lost, and only noted.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Setting:
     protects: bool = False
     of_connection: bool = False
     exception: str = ""
+    stays: bool = False
 
 
 def find_lost_settings(
@@ -121,6 +123,14 @@ def _has_floor(element: Element, interface: Element, port: GuestPortView) -> boo
     return "floor" in _inbound_of(element).attributes
 
 
+def _has_different_rates(element: Element, interface: Element, port: GuestPortView) -> bool:
+    inbound, outbound = (
+        {key: value for key, value in child.attributes.items() if key != "floor"} if child is not None else {}
+        for child in (element.child("inbound"), element.child("outbound"))
+    )
+    return inbound != outbound
+
+
 def _has_portgroup(element: Element, interface: Element, port: GuestPortView) -> bool:
     return "portgroup" in element.attributes
 
@@ -168,7 +178,7 @@ def _remove_trust(text: bytes, interface: Element) -> Sequence[Change]:
 
 
 def _leave(text: bytes, element: Element) -> Sequence[Change]:
-    """It goes with the <source>, which is replaced."""
+    """It stays, or goes with the <source>, which is replaced."""
     return []
 
 
@@ -214,6 +224,17 @@ SETTINGS = (
         "netdev_bandwidth_conf.c virNetDevBandwidthParseRate (refused when defined)",
         has_it=_has_floor,
         remove=_remove_floor,
+    ),
+    Setting(
+        "<bandwidth>",
+        "bandwidth",
+        (ETHERNET,),
+        "libvirt 9.0 exchanges inbound and outbound of a macvtap that exists from boot (11.3 does not)",
+        "domain_conf.c virDomainNetTypeSharesHostView",
+        has_it=_has_different_rates,
+        remove=_leave,
+        of_connection=True,
+        stays=True,
     ),
     Setting(
         "<backend tap>",

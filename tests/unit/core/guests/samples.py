@@ -60,7 +60,7 @@ KEPT = [
     "<address type='pci' domain='0x0000' bus='0x00' slot='0x03' function='0x0'/>",
     "<tune><sndbuf>1600</sndbuf></tune>",
     "<driver name='vhost' queues='4' rx_queue_size='256' iommu='on'><host csum='off'/></driver>",
-    "<bandwidth><inbound average='1000' peak='5000'/><outbound average='128'/></bandwidth>",
+    "<bandwidth><inbound average='1000' peak='5000'/><outbound average='1000' peak='5000'/></bandwidth>",
     "<teaming type='persistent'/>",
     "<guest dev='eth0'/>",
     "<backend vhost='/dev/vhost-net'/>",

@@ -66,7 +66,8 @@ def test_every_setting_of_the_table_has_a_case() -> None:
 @pytest.mark.parametrize("target", PORTS)
 def test_what_is_left_of_an_element_stays(target: str) -> None:
     merged = connect("network", "<bandwidth><inbound average='9' floor='7'/></bandwidth>", PORTS[target])
-    assert b"<bandwidth><inbound average='9'/></bandwidth>" in merged.text and len(merged.notes) == 1
+    assert b"<bandwidth><inbound average='9'/></bandwidth>" in merged.text
+    assert len(merged.notes) == 1 + (target == "ethernet")
     merged = connect("network", "<bandwidth><inbound floor='7'/><outbound average='9'/></bandwidth>", PORTS[target])
     assert b"<bandwidth><outbound average='9'/></bandwidth>" in merged.text
     merged = connect("bridge", "<backend tap='/dev/net/tun' vhost='/dev/vhost-net'/>", PORTS[target])
@@ -106,3 +107,15 @@ def test_a_script_of_a_connection_that_stays_is_kept(target: str) -> None:
 def test_two_elements_of_a_setting_are_noted_once() -> None:
     merged = connect("user", "<portForward proto='tcp'/><portForward proto='udp'/>", BRIDGE)
     assert len(merged.notes) == 1 and b"portForward" not in merged.text
+
+
+@pytest.mark.parametrize("target", PORTS)
+@pytest.mark.parametrize("rates", ["<inbound average='9'/>", "<inbound average='9'/><outbound average='8'/>"])
+def test_rates_that_an_old_libvirt_exchanges_are_noted(target: str, rates: str) -> None:
+    setting = f"<bandwidth>{rates}</bandwidth>"
+    merged = connect("bridge", setting, PORTS[target])
+    assert setting.encode() in merged.text
+    assert ["<bandwidth> stays, but libvirt 9.0 exchanges" in note for note in merged.notes] == [True] * (
+        target == "ethernet"
+    )
+    assert merge(merged.text, [PORTS[target]]).notes == ()
