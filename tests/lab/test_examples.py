@@ -65,7 +65,7 @@ def all_hosts() -> list[tuple[str, str]]:
     `takeover` describes a host that has its VLANs before kvmnet: on this one they would be new, and so in the default
     zone, which is `drop`. `start` has nothing that the others lack.
     """
-    return [(name, host) for name in FIT for host in load(str(EXAMPLES / name / "cluster.yaml")).hosts]
+    return [(name, host) for name in sorted(FIT) for host in load(str(EXAMPLES / name / "cluster.yaml")).hosts]
 
 
 def in_every_order(things: list[Any]) -> list[Any]:
