@@ -72,7 +72,7 @@ def validate(host: Machine, path: str) -> Result:
     return host.run(["virt-xml-validate", path, "domain"], check=False, timeout=60)
 
 
-@pytest.mark.guarantee("G74")
+@pytest.mark.guarantee("G76")
 @pytest.mark.parametrize("target", NETWORKS)
 def test_the_result_is_defined_and_started(host: Machine, target: str) -> None:
     """A lost protection is refused first. The settings that are kept are in libvirt's own XML."""

@@ -164,7 +164,7 @@ def test_before_kvmnet_no_multicast_reaches_a_guest_on_a_macvtap(machines: tuple
     host.run("ip link delete eth0.2")
 
 
-@pytest.mark.guarantee("G75")
+@pytest.mark.guarantee("G77")
 def test_multicast_reaches_guests_on_macvtaps_on_demand(machines: tuple[Machine, Machine]) -> None:
     """With each model of a NIC. Without all-multicast it would not."""
     host = machines[0]
@@ -184,7 +184,7 @@ def test_multicast_reaches_guests_on_macvtaps_on_demand(machines: tuple[Machine,
         host.until("! ip link show dev peth0.2", timeout=20)
 
 
-@pytest.mark.guarantee("G75")
+@pytest.mark.guarantee("G77")
 def test_multicast_reaches_guests_on_macvtaps_from_boot(machines: tuple[Machine, Machine]) -> None:
     """After the apply and after a reboot."""
     host, guest = machines[0], FROM_BOOT
@@ -200,7 +200,7 @@ def test_multicast_reaches_guests_on_macvtaps_from_boot(machines: tuple[Machine,
         host.until("virsh list", timeout=120)
 
 
-@pytest.mark.guarantee("G75")
+@pytest.mark.guarantee("G77")
 def test_multicast_reaches_a_nic_that_is_attached_to_a_running_guest(machines: tuple[Machine, Machine]) -> None:
     """libvirt calls no hook for it. Attached and detached several times: libvirt sets the macvtap up at the same time
     as the rule."""
