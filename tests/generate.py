@@ -336,6 +336,8 @@ class _Cluster:
                 nic = {"network": network, "mac": self.mac(local=True)}
                 if network != "net-0":
                     self.pick(nic, "attach", 0.4, "always", "on-demand")
+                    if nic.get("attach") == "on-demand":
+                        self.pick(nic, "trust_guest_rx_filters", 0.5, True, False)
                 guest["nics"].append(nic)
             found[f"guest-{n}"] = guest
         return found

@@ -449,6 +449,17 @@ def no_way_to_its_host(rng: Random, data: Data) -> Optional[Path]:
     return "guests", "new", "nics", 0, "network"
 
 
+@mistake("KVN166")
+def trust_on_a_bridge(rng: Random, data: Data) -> Optional[Path]:
+    _guest_host(data)
+    nic: Data = {"network": "net-0", "mac": "36:77:6e:c0:ff:01", "trust_guest_rx_filters": True}
+    data["guests"]["new"]["nics"] = [nic]
+    if rng.random() < 0.5:
+        data["networks"]["zz"] = {"vlan": 999, "over": "net-0", "attach": "always"}
+        nic["network"] = "zz"
+    return "guests", "new", "nics", 0, "trust_guest_rx_filters"
+
+
 @mistake("KVN170")
 def port_not_a_nic(rng: Random, data: Data) -> Optional[Path]:
     found = _some(rng, (pair for pair in _bonds(data) if len(pair[1]["ports"]) == 2))

@@ -153,6 +153,8 @@ class _Reading:
             self.expect(f"{macvtap.name} mode", there.get("mode"), macvtap.mode)
             self.expect(f"{macvtap.name} mac", entry.get("mac-address"), macvtap.mac.upper())
             self.addresses(entry, macvtap.name, IpView())
+        trusting = [m.mac for m in self.view.macvtaps if m.trusts_guest and not m.always]
+        self.expect("macvtaps that trust their guests", list(self.bundle.trusting), trusting)
 
     def _whole(self) -> None:
         """Check routes and name service, and that every reference leads to an interface."""

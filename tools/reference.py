@@ -21,6 +21,8 @@ from kvmnet.cli import main
 from kvmnet.core import catalogue
 from kvmnet.core.base.codes import Code
 from kvmnet.core.definition.schema import resolve
+from kvmnet.core.guests.interface_settings import ALL as ALL_CONNECTIONS
+from kvmnet.core.guests.interface_settings import SETTINGS, Setting
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs/reference"
@@ -41,6 +43,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "naming-policies.md": naming_policies_page(),
         FOLDER / "states.md": states_page(),
         FOLDER / "guarantees.md": guarantees_page(),
+        FOLDER / "nic-settings.md": nic_settings_page(),
     }
 
 
@@ -92,6 +95,34 @@ def states_page() -> str:
 `kvmnet render` writes nmstate states. They use exactly these keys of nmstate (`kvmnet schema state`).
 """
     return "\n".join([head, *_Keys("state").sections()])
+
+
+def nic_settings_page() -> str:
+    head = f"""# Settings of guests' NICs
+{GENERATED}
+What [`kvmnet guest xml --domain`](../howto/guests.md#libvirt-xml-for-a-guest) does with the settings of a NIC whose \
+connection changes. "direct" is a macvtap on demand, "ethernet" one that exists from boot. A removed setting is \
+printed on stderr. "refused": the NIC would lose a protection, so it is removed only with `--allow KVN564`. All other \
+settings are kept.
+
+The last column names the function of libvirt (9.0 and 11.3) that refuses or ignores the setting there.
+"""
+    rows = [
+        _row(
+            f"`{setting.name}`" if setting.name.startswith(("<", "trust")) else setting.name,
+            *(_fate(setting, target) for target in ALL_CONNECTIONS),
+            "; it ".join(filter(None, [setting.reason, setting.exception])),
+            setting.source,
+        )
+        for setting in SETTINGS
+    ]
+    return "\n".join([head, *_table("setting", *ALL_CONNECTIONS, "reason", "libvirt"), *rows, ""])
+
+
+def _fate(setting: Setting, target: str) -> str:
+    if target not in setting.lost_on or setting.stays:
+        return "kept"
+    return "refused" if setting.protects else "removed"
 
 
 def _code(entry: Code) -> str:

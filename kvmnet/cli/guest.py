@@ -12,11 +12,11 @@ from kvmnet.cli import exit_codes
 from kvmnet.cli.console import write_stderr, write_stdout
 from kvmnet.cli.definition import get_guest, get_host, load_definition
 from kvmnet.cli.help import GUESTS, CommandGroup, examples
-from kvmnet.cli.options import JsonOption, PathArgument
+from kvmnet.cli.options import AllowOption, JsonOption, PathArgument, read_allowed_codes
 
 if TYPE_CHECKING:
     from kvmnet.core.definition.model import Guest
-    from kvmnet.core.guests.guest_xml import Merged
+    from kvmnet.core.guests.domain_merge import Merged
     from kvmnet.core.views.host_view import GuestPortView
     from kvmnet.pipeline import Definition
 
@@ -28,6 +28,12 @@ _TARGET_HELP = "Name of the host that the guest would move to."
 _DOMAIN_HELP = (
     "Merge the NICs into the domain XML in FILE (from `virsh dumpxml --inactive GUEST`) and print the result. "
     "Use - for stdin."
+)
+
+#: The code of the refusal to write XML in which a NIC has lost what protected others from its guest.
+LOST_PROTECTION = "KVN564"
+_LOSS_HINT = (
+    "connect the NIC to a bridge (bridge: true on the VLAN), or protect the network in another way and accept the loss"
 )
 
 group = typer.Typer(
@@ -54,9 +60,13 @@ def print_xml(
     path: PathArgument = None,
     host: Annotated[Optional[str], typer.Option("--host", metavar="HOST", help=_XML_HOST_HELP)] = None,
     domain: Annotated[Optional[str], typer.Option("--domain", metavar="FILE", help=_DOMAIN_HELP)] = None,
+    allow: AllowOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a guest's NICs as libvirt <interface> elements, or merged into its domain XML."""
+    """Print a guest's NICs as libvirt <interface> elements, or merged into its domain XML.
+
+    Settings of a NIC that libvirt does not have on its new connection are removed, and printed on stderr.
+    """
     from kvmnet.core.base.errors import Usage
     from kvmnet.core.guests import guest_xml
 
@@ -66,11 +76,7 @@ def print_xml(
     chosen = get_guest(definition, guest)
     ports = definition.views[_choose_host(definition, chosen, host)].ports_of(guest)
     if domain is not None:
-        merged = _merge_into_domain(domain, ports)
-        for mac in merged.unknown:
-            nic = f"NIC {mac}" if mac else "NIC without a MAC address"
-            write_stderr(f"kvmnet: the domain's {nic} is not in the definition: its XML is not changed\n")
-        write_stdout(merged.text.decode("utf-8"))
+        _print_merged(_merge_into_domain(domain, ports), allow)
     elif as_json:
         elements = [
             {"mac": p.mac, "network": p.network, "device": p.device, "xml": guest_xml.format_interface(p)}
@@ -79,6 +85,21 @@ def print_xml(
         write_stdout(json.dumps({"guest": guest, "interfaces": elements}, indent=2) + "\n")
     else:
         write_stdout(guest_xml.format_interfaces(ports))
+
+
+def _print_merged(merged: "Merged", allow: Optional[list[str]]) -> None:
+    """Print a domain's new XML, and on stderr what was removed from it. Raises Refused for a lost protection that is
+    not allowed."""
+    from kvmnet.core.refusals import Refusal, require_allowed
+
+    losses = [Refusal(LOST_PROTECTION, loss, _LOSS_HINT) for loss in merged.losses]
+    require_allowed(losses, read_allowed_codes(allow))
+    for note in merged.notes:
+        write_stderr(f"kvmnet: {note}\n")
+    for mac in merged.unknown:
+        nic = f"NIC {mac}" if mac else "NIC without a MAC address"
+        write_stderr(f"kvmnet: the domain's {nic} is not in the definition: its XML is not changed\n")
+    write_stdout(merged.text.decode("utf-8"))
 
 
 def list_guests(path: PathArgument = None, as_json: JsonOption = False) -> None:
@@ -205,7 +226,8 @@ def _choose_host(definition: "Definition", guest: "Guest", host: Optional[str]) 
 
 def _merge_into_domain(name: str, ports: Sequence["GuestPortView"]) -> "Merged":
     """Return the domain XML of a file (- is stdin) with these NICs. Raises DomainError, which names the file."""
-    from kvmnet.core.guests.guest_xml import DomainError, merge
+    from kvmnet.core.guests.domain_merge import merge
+    from kvmnet.core.guests.domain_text import DomainError
     from kvmnet.definition_files import read_file
 
     domain = sys.stdin.buffer.read() if name == "-" else read_file(Path(name))

@@ -12,7 +12,7 @@ from typing import Any, Optional
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.live.kernel_only import add_networkmanager, has_no_lifetimes, is_all_static, needs_only_kernel
 from kvmnet.core.live.live_host import Link, Live, Owned
-from kvmnet.core.rendering.guest_settings import SETTINGS_FILE
+from kvmnet.core.rendering.guest_settings import FILES
 from kvmnet.host.connection_profiles import ManagerState
 from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import Backend
@@ -45,6 +45,8 @@ def read_hostname() -> str:
 
 def read_links() -> dict[str, Link]:
     """Return all links of the kernel by name. Fast; needs neither nmstate nor NetworkManager."""
+    rows = links.read_ip_links()
+    all_multicast = {row["ifname"] for row in rows if links.receives_all_multicast(row)}
     return {
         name: Link(
             name,
@@ -54,8 +56,10 @@ def read_links() -> dict[str, Link]:
             link["master"],
             _find_base(name) if link["kind"] else None,
             link["options"],
+            link["address"],
+            name in all_multicast,
         )
-        for name, link in links.read_links().items()
+        for name, link in links.read_links(rows).items()
     }
 
 
@@ -84,7 +88,6 @@ def read_live_host(
     zones = None
     if firewalld.is_running():
         zones = {name: zone for name, zone in firewalld.read_zones().items() if name in links}
-    settings = Path(SETTINGS_FILE)
     version = manager.version()
     active = {name: profile.uuid for name, profile in networkmanager.active.items()}
     return Live(
@@ -99,7 +102,7 @@ def read_live_host(
         checkpoints=tuple(manager.checkpoints()),
         nmstate=backend.version(),
         networkmanager=version,
-        settings={SETTINGS_FILE: _read_text(settings)} if settings.is_file() else {},
+        settings={path: _read_text(Path(path)) for path in FILES if Path(path).is_file()},
         owned=record.owned,
         applied_state=record.state,
         first_names=record.first_names,

@@ -36,6 +36,7 @@ def take_snapshot(
         "intern": files.record_file(networkmanager.INTERN_FILE),
         "above": links.read_upper_devices(names, kernel.links),
         "host": whole_host.read_whole_host(kernel),
+        "macvtaps": links.read_macvtaps(kernel.links),
         **state,
     }
 

@@ -158,8 +158,8 @@ def _reload(changed: list[str], keyfiles: bool, failures: list[str]) -> None:
     if keyfiles and networkmanager.is_running():  # otherwise it reads them when it starts
         with errors.collect_failure(failures, "keyfiles"):
             programs.run("nmcli", "connection", "reload")
-    if any("/systemd/network/" in path for path in changed):
-        with errors.collect_failure(failures, ".link files"):
+    if any("/systemd/network/" in path or path.startswith(files.RULES_FOLDER) for path in changed):
+        with errors.collect_failure(failures, "udev's files"):
             programs.run("udevadm", "control", "--reload")
     if any("/NetworkManager/conf.d/" in path for path in changed) and networkmanager.is_running():
         with errors.collect_failure(failures, "NetworkManager's configuration"):
@@ -225,6 +225,32 @@ def undo_global_dns(folder: Path, spec: Json) -> str:
     return restore.restore_global_dns(files.read_json(folder / "snapshot.json"))
 
 
+def undo_multicast(folder: Path, spec: Json) -> str:
+    """Let the macvtaps over the base interfaces (`bases`) receive all multicast frames only if they did so before.
+
+    Macvtaps that were created since, and those with the MAC addresses in `exempt`, are left alone.
+    """
+    before = files.read_json(folder / "snapshot.json").get("macvtaps", {})
+
+    def find_changed() -> dict[str, bool]:
+        return {
+            name: before[name]["allmulticast"]
+            for name, now in links.read_macvtaps().items()
+            if now["over"] in spec["bases"]
+            and now["address"] not in spec["exempt"]
+            and before.get(name, {}).get("index") == now["index"]
+            and before[name]["allmulticast"] != now["allmulticast"]
+        }
+
+    changed = find_changed()
+    for name, was_on in changed.items():
+        with contextlib.suppress(HostError):  # its guest has just stopped
+            links.set_all_multicast(name, was_on)
+    if remaining := find_changed():
+        raise HostError(f"all-multicast not restored: {', '.join(remaining)}")
+    return f"{len(changed)} restored"
+
+
 def undo_ports(folder: Path, spec: Json) -> str:
     """Attach the taps of guests that lost their bridge in the trial."""
     return ", ".join(restore.restore_guest_ports(files.read_json(folder / "snapshot.json"))) or "no port was missing"
@@ -245,6 +271,7 @@ UNDO: dict[str, Callable[[Path, Json], str]] = {
     operations.UNDO_BOND_OPTION.name: undo_bond_option,
     operations.UNDO_HOSTNAME.name: undo_hostname,
     operations.UNDO_GLOBAL_DNS.name: undo_global_dns,
+    operations.UNDO_MULTICAST.name: undo_multicast,
 }
 
 #: The kinds of undo that also run at boot, before NetworkManager starts.

@@ -17,6 +17,8 @@ SELINUX_LABEL = "security.selinux"
 
 #: The folder beside the journal for files that a rollback moves away because another tool may have created them.
 ASIDE_FOLDER = "aside"
+#: The folder of udev's rules that are not a package's.
+RULES_FOLDER = "/etc/udev/rules.d/"
 
 
 def sync_folder(path: Path) -> None:

@@ -47,6 +47,46 @@ def read_links(rows: Optional[list[Json]] = None) -> dict[str, Json]:
     return links
 
 
+def receives_all_multicast(row: Json) -> bool:
+    """Whether a link receives all multicast frames, from its row of `read_ip_links`."""
+    return "ALLMULTI" in row.get("flags", [])
+
+
+def read_macvtaps(rows: Optional[list[Json]] = None) -> dict[str, Json]:
+    """Return the macvtaps by name, in kvmnet's form. `rows` are those of `read_ip_links`; without them they are read.
+    Raises HostError.
+
+    Each has its interface index, because another guest may get the same name a moment later.
+    """
+    return {
+        row["ifname"]: {
+            "index": row["ifindex"],
+            "over": row.get("link"),
+            "address": str(row.get("address", "")).lower(),
+            "allmulticast": receives_all_multicast(row),
+        }
+        for row in (read_ip_links() if rows is None else rows)
+        if row.get("linkinfo", {}).get("info_kind") == "macvtap"
+    }
+
+
+def select_filtered_macvtaps(macvtaps: dict[str, Json], bases: list[str], exempt: list[str]) -> list[str]:
+    """Return the names of those macvtaps over the base interfaces that do not receive all multicast frames.
+
+    `exempt` are the MAC addresses of macvtaps that libvirt filters as their guests want.
+    """
+    return [
+        name
+        for name, macvtap in macvtaps.items()
+        if macvtap["over"] in bases and macvtap["address"] not in exempt and not macvtap["allmulticast"]
+    ]
+
+
+def set_all_multicast(name: str, is_on: bool) -> None:
+    """Let a link receive all multicast frames, or only those of groups that it has joined. Raises HostError."""
+    programs.run("ip", "link", "set", "dev", name, "allmulticast", "on" if is_on else "off")
+
+
 #: The options of a link that are settings and not state, by its kind, among all that `ip -d -j link` shows. Of a bond
 #: all count but BOND_STATE_KEYS.
 COMPARED_OPTIONS = {

@@ -77,6 +77,7 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
         *saving_steps.keep_change(plan, live),
         *naming_steps.unbind_old_zones(plan, live),
         *saving_steps.write_guest_settings(plan),
+        *saving_steps.let_multicast_through(plan, live),
         *boot_steps.verify_boot(plan, live),
         saving_steps.record_applied(terms.record, terms.stale),
     ]

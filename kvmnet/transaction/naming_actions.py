@@ -19,11 +19,15 @@ def write_files(context: Context, step: Step) -> str:
         files.write_file(path, text.encode())
     for path in step.get("remove", []):
         files.remove_file(path)
-    if step.get("reload") == "udev":
+    if step.get("reload") == "udev" or any(path.startswith(files.RULES_FOLDER) for path in _paths(step)):
         programs.run("udevadm", "control", "--reload")
     if step.get("reload") == "NetworkManager":
         networkmanager.reload_settings()
     return f"{len(step['files'])} written"
+
+
+def _paths(step: Step) -> list[str]:
+    return [*step["files"], *step.get("remove", [])]
 
 
 def check_link_files(context: Context, step: Step) -> str:

@@ -20,6 +20,8 @@ from kvmnet.transaction.history import EndedTransaction, read_history
 
 #: The keys of a snapshot that hold NetworkManager's global name servers.
 _DNS_KEYS = ("global dns", "intern")
+#: The key of a snapshot that holds the macvtaps of guests; an older kvmnet did not record them.
+_MACVTAP_KEYS = ("macvtaps",)
 HOSTNAME_FILE = "/etc/hostname"
 
 
@@ -121,6 +123,7 @@ class _Collection:
     uuids: set[str] = field(default_factory=set)
     keyfiles: set[str] = field(default_factory=set)
     created_uuids: set[str] = field(default_factory=set)
+    macvtaps: Json = field(default_factory=dict)
     seeded: set[str] = field(default_factory=set)
     replaced: dict[str, str] = field(default_factory=dict)
     routes: list[Json] = field(default_factory=list)
@@ -134,6 +137,7 @@ class _Collection:
     def add(self, transaction: EndedTransaction, data: Json, snapshot: Json, applied_folder: Path) -> None:
         """Add what this kept transaction was the first to see. `data` is its transaction.json."""
         self.dns = self.dns or {key: snapshot[key] for key in _DNS_KEYS if key in snapshot}
+        self.macvtaps = self.macvtaps or {key: snapshot[key] for key in _MACVTAP_KEYS if key in snapshot}
         self._add_files(snapshot, transaction.at, applied_folder)
         self._add_created_profiles(transaction.host, data, snapshot)
         self._add_replaced(data.get("replaced", {}))
@@ -259,6 +263,7 @@ class _Collection:
                 "dns": self.servers,
                 "host": {"addresses": self.static_addresses, "ports": self.ports},
                 **self.dns,
+                **self.macvtaps,
             },
             tuple(sorted(self.seeded - self.uuids)),
             self.since,

@@ -13,6 +13,7 @@ from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.planning.rename_order import order_renames
+from kvmnet.core.rendering.macvtap_rule import macvtap_bases
 from kvmnet.rescue import restore
 from kvmnet.system import networkmanager, operations
 from kvmnet.transaction import boot_steps, verification_steps
@@ -34,6 +35,7 @@ def compile_removal(
     comparison = _compare(plan, original, live, created, created_profiles)
     return [
         *_restore_files(original),
+        *_restore_multicast(plan, original),
         *_delete_profiles_of_down_interfaces(plan, live),
         *_remove_interfaces(created, live),
         *_restore_names(plan, original, live),
@@ -75,6 +77,14 @@ def _restore_files(original: Original) -> list[Step]:
         return []
     files = undo_spec(operations.UNDO_FILES, paths=paths)
     return [_give_back("restore the .link files and settings from before kvmnet", [files], [files])]
+
+
+def _restore_multicast(plan: Plan, original: Original) -> list[Step]:
+    """Only macvtaps that have existed since before kvmnet: their guests have been running all the time."""
+    if not original.snapshot.get("macvtaps"):
+        return []
+    spec = undo_spec(operations.UNDO_MULTICAST, bases=macvtap_bases(plan.bundle), exempt=list(plan.bundle.trusting))
+    return [_give_back("restore which multicast frames the macvtaps from before kvmnet receive", [spec], [spec])]
 
 
 def _delete_profiles_of_down_interfaces(plan: Plan, live: Live) -> list[Step]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
-from kvmnet.system import files, networkmanager, programs, state_folder
+from kvmnet.system import clock, files, links, networkmanager, programs, state_folder
+from kvmnet.system.errors import HostError
 from kvmnet.transaction.action_context import Context, StepFailed
 from kvmnet.transaction.step import Step
+
+#: Seconds that macvtaps have until all of them receive all multicast frames.
+MULTICAST_SECONDS = 5
 
 
 def write_rebound_profile(context: Context, step: Step) -> str:
@@ -79,3 +84,19 @@ def delete_profiles(context: Context, step: Step) -> str:
         if file:
             files.sync_folder(Path(file).parent)
     return f"{len(step['uuids'])} deleted"
+
+
+def let_multicast_through(context: Context, step: Step) -> str:
+    """Let the macvtaps over the host's interfaces receive all multicast frames, and read that back."""
+    bases, exempt = step["bases"], step["exempt"]
+
+    def is_complete() -> bool:
+        for name in links.select_filtered_macvtaps(links.read_macvtaps(), bases, exempt):
+            with contextlib.suppress(HostError):  # its guest has just stopped
+                links.set_all_multicast(name, True)
+        return not links.select_filtered_macvtaps(links.read_macvtaps(), bases, exempt)
+
+    if not clock.wait_until(is_complete, MULTICAST_SECONDS):
+        filtered = links.select_filtered_macvtaps(links.read_macvtaps(), bases, exempt)
+        raise StepFailed(f"{', '.join(filtered)}: the kernel does not let all multicast frames through")
+    return ", ".join(name for name, m in links.read_macvtaps().items() if m["over"] in bases) or "no macvtap"

@@ -8,6 +8,7 @@ from kvmnet.core.base.nmstate import ETHERNET, interfaces_of
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.ownership import choose_profile_uuid
 from kvmnet.core.planning.plan import Plan
+from kvmnet.core.rendering.macvtap_rule import RULES_FILE, macvtap_bases
 from kvmnet.system import operations
 from kvmnet.transaction import copy_steps
 from kvmnet.transaction.naming_steps import write_permanent_link_files
@@ -136,18 +137,41 @@ def undo_activation(plan: Plan, live: Live) -> list[Step]:
 
 
 def write_guest_settings(plan: Plan) -> list[Step]:
-    """The step that writes NetworkManager's settings that leave guests' devices unmanaged; none when they are
-    unchanged."""
+    """The step that writes the files about guests' devices: NetworkManager leaves these unmanaged, and udev lets
+    multicast through to macvtaps; none when they are unchanged."""
     if not plan.settings:
         return []
     return [
         step(
             operations.WRITE_FILES,
-            "write NetworkManager's settings for guests' devices",
+            "write the settings for guests' devices",
             [undo_spec(operations.UNDO_FILES, paths=sorted(plan.settings))],
             files={path: text for path, text in plan.settings.items() if text is not None},
             remove=[path for path, text in plan.settings.items() if text is None],
             reload="NetworkManager",
+        )
+    ]
+
+
+def let_multicast_through(plan: Plan, live: Live) -> list[Step]:
+    """The step that lets the existing macvtaps receive all multicast frames; none when they do, or there are none.
+
+    It comes after the rule for those that are created from now on, so that none is left out.
+    """
+    bases = macvtap_bases(plan.bundle)
+    created = [i for i in interfaces_of(plan.state) if i["type"] == "mac-vtap" and i["state"] == "up"]
+    has_new_rule = plan.settings.get(RULES_FILE) is not None
+    existing = [link for link in live.links.values() if link.kind == "macvtap"]
+    if not (plan.filtered_macvtaps or created or (has_new_rule and existing)):
+        return []
+    exempt = list(plan.bundle.trusting)
+    return [
+        step(
+            operations.MULTICAST,
+            "let multicast through to the guests on macvtaps",
+            [undo_spec(operations.UNDO_MULTICAST, bases=bases, exempt=exempt)],
+            bases=bases,
+            exempt=exempt,
         )
     ]
 

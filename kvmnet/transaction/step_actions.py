@@ -53,6 +53,7 @@ ACTIONS: dict[Operation, Action] = {
     operations.SAVE: saving_actions.save_profiles,
     operations.FORGET: saving_actions.delete_profiles,
     operations.VERIFY_BOOT: boot_actions.verify_boot,
+    operations.MULTICAST: saving_actions.let_multicast_through,
     operations.GIVE_BACK: removal_actions.restore_original,
     operations.ACTIVATE: removal_actions.activate_profiles,
     operations.AS_BEFORE: removal_actions.compare_with_original,

@@ -32,7 +32,7 @@ STEPS = (
     "write the .link files to /etc (permanent)",
     "check again which .link files udev uses",
     "save the connection profiles to disk: eth0, peth0",
-    "write NetworkManager's settings for guests' devices",
+    "write the settings for guests' devices",
     "record the applied bundle",
 )
 #: The critical places of a change: after the last step with this op or title.

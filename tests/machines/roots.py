@@ -26,6 +26,7 @@ VARIANTS: dict[str, list[str]] = {
         "qemu-system-x86",
         "ipxe-qemu",
         "seabios",
+        "libxml2-utils",
     ],
     "supplicant": ["wpasupplicant"],
 }

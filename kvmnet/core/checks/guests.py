@@ -139,6 +139,27 @@ def find_guests_cut_off_from_host(context: Context) -> Iterator[Problem]:
             yield Problem("KVN165", message, mark, severity=WARNING, related=(base,))
 
 
+@check("KVN166", "trust_guest_rx_filters has no effect")
+def find_trust_without_effect(context: Context) -> Iterator[Problem]:
+    """
+    `trust_guest_rx_filters: true` lets a guest change the MAC address and the filters of its macvtap. libvirt does this
+    only for a macvtap that it creates itself (`attach: on-demand`). On one of its hosts, this NIC is connected to a
+    bridge or to a macvtap that exists from boot (`attach: always`). On a bridge the guest can use any MAC address
+    anyway. Remove the key, or set `attach: on-demand`.
+    """
+    nics = {(g.name, nic.mac): nic for g in context.cluster.guests.values() for nic in g.nics}
+    reported: set[Mark] = set()
+    for view in context.views.values():
+        for port in view.guest_ports:
+            mark = nics[port.guest, port.mac].place.at("trust_guest_rx_filters")
+            if not port.trusts_guest or (port.macvtap is not None and not port.always) or mark in reported:
+                continue
+            reported.add(mark)
+            device = f"bridge {port.device}" if port.macvtap is None else f"{port.macvtap}, which exists from boot"
+            message = f"guest {port.guest} cannot change the filters of its NIC on host {view.host}: it is on {device}"
+            yield Problem("KVN166", message, mark, severity=WARNING, hint="remove trust_guest_rx_filters")
+
+
 def _nics_with_attach(context: Context) -> Iterator[tuple[Guest, GuestNic, Network]]:
     """Every guest NIC that has `attach`, or whose network has it."""
     for guest in context.cluster.guests.values():

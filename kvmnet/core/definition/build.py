@@ -379,7 +379,13 @@ def _guest(name: str, place: Place) -> Guest:
         host=_text(place.tree, "host"),
         group=_text(place.tree, "group"),
         nics=tuple(
-            GuestNic(network, mac.lower(), _text(item, "attach"), Place(item.mark, item))
+            GuestNic(
+                network,
+                mac.lower(),
+                _text(item, "attach"),
+                _boolean(item, "trust_guest_rx_filters"),
+                Place(item.mark, item),
+            )
             for item in (nics.items if isinstance(nics, Seq) else ())
             if isinstance(item, Map)
             for network, mac in [(_text(item, "network"), _text(item, "mac"))]

@@ -225,11 +225,13 @@ class Host:
 
 @dataclass(frozen=True)
 class GuestNic:
-    """A NIC of a guest."""
+    """A NIC of a guest. `trusts_guest`: the guest may change the MAC address and filters of its macvtap (None: not
+    stated)."""
 
     network: str
     mac: str
     attach: Optional[str]
+    trusts_guest: Optional[bool]
     place: Place = field(compare=False, repr=False)
 
 

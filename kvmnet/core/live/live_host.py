@@ -21,7 +21,8 @@ UNREADABLE = "unreadable"
 class Link:
     """A link of the kernel. `mac` is the permanent MAC address of a NIC (lower case), None for virtual links; `kind` is
     rtnetlink's (bridge, vlan, macvtap …), None for a NIC; `master` is its controller, `base` its base interface;
-    `options` are those settings of its kind that kvmnet compares, as `ip -d -j link` shows them."""
+    `options` are those settings of its kind that kvmnet compares, as `ip -d -j link` shows them.
+    `address` is the MAC address in use; `allmulticast`: it receives all multicast frames."""
 
     name: str
     mac: Optional[str]
@@ -30,6 +31,8 @@ class Link:
     master: Optional[str] = None
     base: Optional[str] = None
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    address: str = ""
+    allmulticast: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class Live:
     hook: the text of the file that lists what libvirt's hook may create; None and UNREADABLE as above.
     checkpoints: NetworkManager's checkpoints.
     nmstate, networkmanager: their versions.
-    settings: kvmnet's files among NetworkManager's settings, text by path.
+    settings: kvmnet's files about guests' devices among the settings of NetworkManager and udev, text by path.
     owned: the interfaces of the applied bundle by name; applied_state: its state, with the MAC addresses that were
         chosen on this host; applied_settings: its settings of connection profiles.
     first_names: the kernel names that NICs had before kvmnet, by permanent MAC address.
@@ -176,7 +179,15 @@ class Live:
         """Return the reading from its JSON form, to make plans away from the host."""
         links = {
             n["name"]: Link(
-                n["name"], n["mac"], n["kind"], tuple(n["altnames"]), n["master"], n.get("base"), n.get("options", {})
+                n["name"],
+                n["mac"],
+                n["kind"],
+                tuple(n["altnames"]),
+                n["master"],
+                n.get("base"),
+                n.get("options", {}),
+                n.get("address", ""),
+                n.get("allmulticast", False),
             )
             for n in data["links"]
         }
@@ -217,6 +228,8 @@ class Live:
                     "master": n.master,
                     "base": n.base,
                     "options": dict(n.options),
+                    "address": n.address,
+                    "allmulticast": n.allmulticast,
                 }
                 for n in self.links.values()
             ],

@@ -23,6 +23,8 @@ class Reason(Enum):
     ONLY_IN_MEMORY = auto()
     GUEST_DEVICES = auto()
     NO_GUESTS = auto()
+    MACVTAP_RULE = auto()
+    ALL_MULTICAST = auto()
     NOT_RECORDED = auto()
     CREATED_BY_KVMNET = auto()
     PROFILE_RESTORED = auto()

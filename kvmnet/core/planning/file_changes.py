@@ -1,4 +1,5 @@
-"""The part of a plan that is files: `.link` files of systemd, and kvmnet's file among NetworkManager's settings."""
+"""The part of a plan that is files: `.link` files of systemd, and the settings of NetworkManager and udev for guests'
+devices."""
 
 from __future__ import annotations
 
@@ -8,9 +9,12 @@ from typing import Optional
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.changes import Change, Reason
 from kvmnet.core.rendering.bundle import Bundle
-from kvmnet.core.rendering.guest_settings import guest_settings
+from kvmnet.core.rendering.guest_settings import SETTINGS_FILE, guest_settings
+from kvmnet.core.rendering.macvtap_rule import RULES_FILE
 
 LINK_FOLDER = "/etc/systemd/network"
+#: Why each file for guests' devices is written.
+_REASONS = {SETTINGS_FILE: Reason.GUEST_DEVICES, RULES_FILE: Reason.MACVTAP_RULE}
 _LINK_MAC = re.compile(r"^# Written by kvmnet.*^PermanentMACAddress=([0-9A-Fa-f:]{17})$", re.MULTILINE | re.DOTALL)
 
 
@@ -37,11 +41,10 @@ def _find_stale_link_files(bundle: Bundle, live: Live) -> list[str]:
 
 
 def compare_settings(bundle: Bundle, live: Live) -> tuple[dict[str, Optional[str]], list[Change]]:
-    """Return kvmnet's files among NetworkManager's settings (text by path; None: the file is removed), and the
-    changes."""
+    """Return kvmnet's files about guests' devices (text by path; None: the file is removed), and the changes."""
     wanted = guest_settings(bundle)
     to_write: dict[str, Optional[str]] = {p: text for p, text in wanted.items() if live.settings.get(p) != text}
     to_remove: dict[str, Optional[str]] = {p: None for p in live.settings if p not in wanted}
-    changes = [Change("file", path, (Reason.GUEST_DEVICES,)) for path in to_write]
+    changes = [Change("file", path, (_REASONS[path],)) for path in to_write]
     changes += [Change("remove", path, (Reason.NO_GUESTS,)) for path in to_remove]
     return {**to_write, **to_remove}, changes

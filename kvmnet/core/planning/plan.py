@@ -15,6 +15,7 @@ from kvmnet.core.planning.changes import Change, InactiveProfile, NewName, Reaso
 from kvmnet.core.planning.complete_bundle import ChosenMac, choose_macs, complete_bundle
 from kvmnet.core.planning.dhcp_identity import Identity
 from kvmnet.core.planning.file_changes import compare_link_files, compare_settings
+from kvmnet.core.planning.macvtap_multicast import find_filtered_macvtaps
 from kvmnet.core.planning.ownership import find_inactive_leaving
 from kvmnet.core.planning.profile_changes import ProfileComparison, Settings, compare_profiles
 from kvmnet.core.planning.profile_copies import ProfileCopy, find_profile_copies
@@ -35,7 +36,8 @@ class Plan:
     desired: the bundle's state with the defaults of the keys that left it; empty for a removal of kvmnet.
     unsaved: interfaces whose connection profiles are to be saved besides those in `state`.
     hostname: the static hostname to set; None: it stays.
-    settings: kvmnet's files among NetworkManager's settings, text by path; None: the file is removed.
+    settings: kvmnet's files about guests' devices, text by path; None: the file is removed.
+    filtered_macvtaps: guests' macvtaps that exist and must receive all multicast frames, but do not.
     record: whether kvmnet's record of the applied bundle is to be written.
     changes: what changes, for people.
     leaving: interfaces that are removed, with the bridges that are replaced; down: inactive ones, of which only the
@@ -63,6 +65,7 @@ class Plan:
     unsaved: tuple[str, ...] = ()
     hostname: Optional[str] = None
     settings: Mapping[str, Optional[str]] = field(default_factory=dict)
+    filtered_macvtaps: tuple[str, ...] = ()
     record: bool = False
     changes: tuple[Change, ...] = ()
     leaving: tuple[str, ...] = ()
@@ -140,6 +143,8 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     changes += [*compared.routing_changes]
     changes += [Change("save", name, (Reason.ONLY_IN_MEMORY,)) for name in unsaved]
     changes += [*hostname_changes, *setting_changes]
+    filtered = find_filtered_macvtaps(bundle, live)
+    changes += [Change("change", name, (Reason.ALL_MULTICAST,)) for name in filtered]
     record = _must_record(bundle, live)
     copies = find_profile_copies(bundle, compared.state, renames, live)
     rebound = _find_rebound(renames, copies, {*compared.sent, *unsaved, *stored}, live)
@@ -156,6 +161,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         unsaved=(*unsaved, *stored, *rebound),
         hostname=hostname,
         settings=settings,
+        filtered_macvtaps=tuple(filtered),
         record=record,
         changes=tuple(changes),
         leaving=tuple(compared.leaving),

@@ -119,12 +119,18 @@ def refusal(
     return register
 
 
-def register_page(code: str, title: str, page: str, *, allow: bool = False, option: str = "") -> None:
-    """Register the page of a code. Codes without a function here are raised elsewhere (for example by the lock)."""
+def register_page(
+    code: str, title: str, page: str, *, allow: bool = False, option: str = "", commands: str = ""
+) -> None:
+    """Register the page of a code. Codes without a function here are raised elsewhere (for example by the lock).
+
+    `commands` are those that have the option which overrides the refusal, if they are not the usual ones.
+    """
     option = f"--allow {code}" if allow else option
-    commands = "plan, apply, rollback and remove" if code in REMOVAL_CODES else "plan, apply and rollback"
+    usual_commands = "plan, apply, rollback and remove" if code in REMOVAL_CODES else "plan, apply and rollback"
     if option == ADOPT_OPTION:  # a rollback has the permission: it goes back to what was adopted
-        commands = "plan and apply"
+        usual_commands = "plan and apply"
+    commands = commands or usual_commands
     override = (
         f"To override this refusal, use `{option}` with {commands}." if option else "This refusal cannot be overridden."
     )
@@ -159,6 +165,7 @@ def require_allowed(
     `allow` are the codes that are overridden, `lose` the guests that may be disconnected; `adopt`: whether interfaces
     of other tools may be adopted.
     """
+    load()  # registers which refusals can be overridden
     errors = [_to_error(r) for r in refusals if r.code not in allow and r.guest not in lose and not (r.adopt and adopt)]
     if errors:
         first, *additional = errors

@@ -1,4 +1,4 @@
-"""Pages of refusals that single commands raise: confirm, remove, rollback, and reading kvmnet's state."""
+"""Pages of refusals that single commands raise: confirm, remove, rollback, guest xml, and reading kvmnet's state."""
 
 from __future__ import annotations
 
@@ -49,4 +49,20 @@ register_page(
     writes the bundle again. kvmnet cannot rebuild interfaces.json from the host. Copy its original text from
     transaction.json of the last kept change in /var/lib/kvmnet/history. `kvmnet history` lists the changes.
     """,
+)
+register_page(
+    "KVN564",
+    "a guest's NIC would lose a protection",
+    """
+    `kvmnet guest xml --domain` would connect a NIC of the guest to a macvtap. The NIC has a setting that protects other
+    guests or the network from this guest, and that works only on a port of a bridge: `<filterref>`, for example against
+    forged addresses (no-ip-spoofing, clean-traffic), or `<port isolated='yes'>`. On a macvtap, libvirt refuses or
+    ignores it, so the guest would run without it.
+
+    Give the VLAN a bridge on the host (`eth0.2: {network: ..., bridge: true}`): its guests are then connected to the
+    bridge and keep these settings. Or filter in the network, for example on the switch, and override this refusal: the
+    setting is then removed from the XML.
+    """,
+    allow=True,
+    commands="guest xml",
 )

@@ -210,7 +210,8 @@ def read_only_folder(case: Case) -> Iterator[Refusal]:
     """
     A folder is on a file system that is mounted read-only, or it is immutable (`chattr +i`). kvmnet could make the
     change, but could not save it: connection profiles in /etc/NetworkManager/system-connections, .link files in
-    /etc/systemd/network, settings in /etc/NetworkManager/conf.d, the hostname in /etc. The change would be rolled back.
+    /etc/systemd/network, settings in /etc/NetworkManager/conf.d, a udev rule in /etc/udev/rules.d, the hostname in
+    /etc. The change would be rolled back.
 
     Make the folder writable: `findmnt --target FOLDER` shows the mount, `mount -o remount,rw MOUNTPOINT` changes it,
     `lsattr -d FOLDER` shows the attribute. If /etc is read-only on purpose, apply the change to the image of the host.

@@ -1,11 +1,15 @@
-"""NetworkManager's configuration on hosts that can run guests: it must not manage libvirt's devices."""
+"""The settings of hosts that can run guests: NetworkManager must not manage libvirt's devices, and guests on macvtaps
+receive multicast."""
 
 from __future__ import annotations
 
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.rendering.macvtap_rule import RULES_FILE, macvtap_rule
 
 SETTINGS_FILE = "/etc/NetworkManager/conf.d/90-kvmnet-guests.conf"
+#: All files that `guest_settings` may return.
+FILES = (SETTINGS_FILE, RULES_FILE)
 
 #: Prefixes of the names of devices that libvirt creates. libvirt reserves them.
 PREFIXES = ("vnet", "macvtap")
@@ -22,4 +26,5 @@ managed=0
 def guest_settings(bundle: Bundle) -> dict[str, str]:
     """Return the files that a host needs if it can run guests, path to text; none for other hosts."""
     kinds = {i["type"] for i in interfaces_of(bundle.state)}
-    return {SETTINGS_FILE: _TEXT} if bundle.guests or kinds & {"linux-bridge", "mac-vtap"} else {}
+    can_run_guests = bool(bundle.guests or kinds & {"linux-bridge", "mac-vtap"})
+    return {SETTINGS_FILE: _TEXT, RULES_FILE: macvtap_rule(bundle)} if can_run_guests else {}

@@ -31,6 +31,8 @@ _REASONS = {
     Reason.ONLY_IN_MEMORY: "its connection profile is only in memory",
     Reason.GUEST_DEVICES: "NetworkManager does not manage guests' devices",
     Reason.NO_GUESTS: "no guest can run on this host any more",
+    Reason.MACVTAP_RULE: "guests on macvtaps receive multicast (IPv6 neighbour discovery, VRRP, mDNS)",
+    Reason.ALL_MULTICAST: "the guest on this macvtap receives multicast",
     Reason.NOT_RECORDED: "the host matches the definition; only kvmnet's record is written",
     Reason.CREATED_BY_KVMNET: "created by kvmnet",
     Reason.PROFILE_COMPLETED: "its connection profile is completed, because its controller is adopted",

@@ -125,7 +125,8 @@ class VlanView:
 
 @dataclass(frozen=True)
 class MacvtapView:
-    """The macvtap of a guest's NIC on `base`. `always`: it exists from boot."""
+    """The macvtap of a guest's NIC on `base`. `always`: it exists from boot. `trusts_guest`: the guest may change its
+    MAC address and filters."""
 
     name: str
     base: str
@@ -133,6 +134,7 @@ class MacvtapView:
     mode: str
     guest: str
     always: bool
+    trusts_guest: bool
     mark: Mark = field(compare=False, repr=False)
 
 
@@ -142,7 +144,8 @@ class GuestPortView:
 
     `device` is the bridge, or the base interface of the macvtap. `tag` is the VLAN ID of the network. `macvtap` is the
     name that the naming policy gives the macvtap, None for a bridge. (If libvirt creates the macvtap, libvirt chooses
-    the name.) `mode` and `always` are as in MacvtapView.
+    the name.) `mode` and `always` are as in MacvtapView. `trusts_guest`: whether the guest may change the MAC address
+    and filters of its macvtap (None: the definition does not state it).
     """
 
     guest: str
@@ -153,6 +156,7 @@ class GuestPortView:
     macvtap: Optional[str] = None
     mode: str = ""
     always: bool = False
+    trusts_guest: Optional[bool] = None
 
 
 @dataclass(frozen=True)

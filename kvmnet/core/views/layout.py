@@ -247,9 +247,11 @@ class _Layout:
                 if network is None:
                     continue
                 bridged = next((i for i in bridges if i.network == network.name), None)
+                trusts = nic.trusts_guest
                 if bridged is not None:
                     bridge = self.stack.top(bridged)
-                    ports.append(GuestPortView(guest.name, nic.mac, network.name, bridge, network.vlan))
+                    port = GuestPortView(guest.name, nic.mac, network.name, bridge, network.vlan, trusts_guest=trusts)
+                    ports.append(port)
                     continue
                 always = (nic.attach or network.attach or self.policy.attach) == "always"
                 vlan = self._vlan_for_guests(network, always)
@@ -259,8 +261,12 @@ class _Layout:
                 if vlan.name not in own_vlans and (always or vlan.name not in vlans):
                     vlans[vlan.name] = vlan
                 name, mode = self.policy.macvtap_name(nic.mac), self.policy.macvtap_mode
-                macvtaps.append(MacvtapView(name, vlan.name, nic.mac, mode, guest.name, always, nic.place.mark))
-                ports.append(GuestPortView(guest.name, nic.mac, network.name, vlan.name, vlan.tag, name, mode, always))
+                is_trusted = bool(trusts) and not always
+                macvtaps.append(
+                    MacvtapView(name, vlan.name, nic.mac, mode, guest.name, always, is_trusted, nic.place.mark)
+                )
+                port = GuestPortView(guest.name, nic.mac, network.name, vlan.name, vlan.tag, name, mode, always, trusts)
+                ports.append(port)
         return list(vlans.values()), macvtaps, ports, unattached
 
     def _vlan_for_guests(self, network: Network, always: bool) -> Optional[VlanView]:

@@ -14,7 +14,7 @@ def test_links_that_cannot_be_read_are_a_refusal(monkeypatch: pytest.MonkeyPatch
     def fails() -> None:
         raise HostError("ip -d -j link show: no such program")
 
-    monkeypatch.setattr(links, "read_links", fails)
+    monkeypatch.setattr(links, "read_ip_links", fails)
     with pytest.raises(Refused, match=r"this host could not be read: ip -d") as refused:
         match_this_host([], None)
     assert (refused.value.code, refused.value.exit_code) == ("KVN512", 5)

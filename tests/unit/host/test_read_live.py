@@ -73,7 +73,7 @@ def test_the_live_host_has_every_fact(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(read_live, "read_boot_files", lambda *facts: facts)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(read_live, "LINK_DIR", tmp_path)
-    monkeypatch.setattr(read_live, "SETTINGS_FILE", str(tmp_path / "settings"))
+    monkeypatch.setattr(read_live, "FILES", (str(tmp_path / "settings"), str(tmp_path / "missing")))
     source: Any = Source()
     record = AppliedRecord(
         "sha256:1", "{}", {"eth0": Owned("ethernet", False)}, {"interfaces": []}, {"m": "eth0"}, {"b": {}}

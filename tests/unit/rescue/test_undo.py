@@ -357,3 +357,57 @@ def test_a_copied_profile_is_replaced_by_its_source(
     (tmp_path / "snapshot.json").write_text(json.dumps({"profiles": [{"uuid": uuid} for uuid in before]}))
     assert undo.UNDO["profile copy"](tmp_path, COPY) == result
     assert manager.commands == commands
+
+
+@pytest.mark.parametrize("is_stubborn", [False, True])
+def test_macvtaps_receive_the_multicast_frames_that_they_did_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_stubborn: bool
+) -> None:
+    """Left alone are macvtaps over other interfaces, new ones, and those that trust their guests."""
+    rows: dict[str, Any] = {
+        name: {"index": n, "over": over, "address": f"m{n}", "allmulticast": on}
+        for n, (name, over, on) in enumerate(
+            (("was-off", "eth0.2", True), ("was-on", "eth0.2", False), ("other", "eth9", True), ("new", "eth0.2", True),
+             ("trusting", "eth0.2", True))
+        )
+    }  # fmt: skip
+    before = {name: {**row, "allmulticast": not row["allmulticast"]} for name, row in rows.items()}
+    before["new"]["index"] = 99
+    (tmp_path / "snapshot.json").write_text(json.dumps({"macvtaps": before}))
+    monkeypatch.setattr(links, "read_macvtaps", lambda: {n: dict(r) for n, r in rows.items()})
+    done = []
+
+    def set_all(name: str, is_on: bool) -> None:
+        done.append((name, is_on))
+        rows[name]["allmulticast"] = rows[name]["allmulticast"] if is_stubborn else is_on
+
+    monkeypatch.setattr(links, "set_all_multicast", set_all)
+    spec = {"bases": ["eth0.2"], "exempt": ["m4"]}
+    if is_stubborn:
+        with pytest.raises(HostError, match=r"^all-multicast not restored: was-off, was-on$"):
+            undo.UNDO["multicast"](tmp_path, spec)
+    else:
+        assert undo.UNDO["multicast"](tmp_path, spec) == "2 restored"
+        assert undo.UNDO["multicast"](tmp_path, spec) == "0 restored"
+    assert done == [("was-off", False), ("was-on", True)]
+
+
+def test_a_snapshot_of_an_earlier_kvmnet_has_no_macvtaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "snapshot.json").write_text("{}")
+    row = {"index": 1, "over": "eth0.2", "address": "m", "allmulticast": True}
+    monkeypatch.setattr(links, "read_macvtaps", lambda: {"macvtap0": row})
+    assert undo.UNDO["multicast"](tmp_path, {"bases": ["eth0.2"], "exempt": []}) == "0 restored"
+
+
+def test_udev_reads_its_rules_again_after_they_were_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "RULES_FOLDER", f"{tmp_path}/rules.d/")
+    done: list[Any] = []
+    monkeypatch.setattr(programs, "run", lambda *words, **_: done.append(words) or "")
+    rule = tmp_path / "rules.d" / "86-kvmnet-macvtaps.rules"
+    record = files.record_file(str(rule))
+    rule.parent.mkdir()
+    rule.write_text("new")
+    (tmp_path / "snapshot.json").write_text(json.dumps({"files": [record], "uuids": []}))
+    monkeypatch.setattr(networkmanager, "find_keyfiles", lambda uuids: [])
+    assert undo.UNDO["files"](tmp_path, {"paths": [str(rule)]}) == "1 restored"
+    assert not rule.exists() and done == [("udevadm", "control", "--reload")]

@@ -71,3 +71,25 @@ def test_the_options_of_a_link_are_its_settings_and_not_its_state() -> None:
         data = {"arp_interval": interval, "arp_ip_target": ["10.0.0.1"]}
         bond = {"ifname": "bond1", "linkinfo": {"info_kind": "bond", "info_data": data}}
         assert links.read_links([bond])["bond1"]["options"] == {"arp_interval": interval, **targets}
+
+
+def test_macvtaps_and_whether_they_receive_all_multicast_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"ifname": "eth0", "flags": ["UP", "ALLMULTI"]},
+        {"ifname": "macvtap0", "ifindex": 7, "link": "eth0.2", "address": "AA:bb", "flags": ["UP", "ALLMULTI"],
+         "linkinfo": {"info_kind": "macvtap"}},
+        {"ifname": "macvtap1", "ifindex": 8, "link": "eth0.2", "address": "cc", "flags": ["UP"],
+         "linkinfo": {"info_kind": "macvtap"}},
+    ]  # fmt: skip
+    monkeypatch.setattr(links, "read_ip_links", lambda: rows)
+    found = links.read_macvtaps()
+    assert found["macvtap0"] == {"index": 7, "over": "eth0.2", "address": "aa:bb", "allmulticast": True}
+    assert [name for name, macvtap in found.items() if not macvtap["allmulticast"]] == ["macvtap1"]
+    assert links.select_filtered_macvtaps(found, ["eth0.2"], []) == ["macvtap1"]
+    assert links.select_filtered_macvtaps(found, ["eth0.2"], ["cc"]) == []
+    assert links.select_filtered_macvtaps(found, ["eth0"], []) == []
+    done = []
+    monkeypatch.setattr(programs, "run", lambda *words: done.append(" ".join(words)))
+    links.set_all_multicast("macvtap1", True)
+    links.set_all_multicast("macvtap1", False)
+    assert done == [f"ip link set dev macvtap1 allmulticast {state}" for state in ("on", "off")]

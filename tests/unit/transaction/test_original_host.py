@@ -171,3 +171,18 @@ def test_two_nics_that_shared_a_profile_both_get_it_back(tmp_path: Path) -> None
     snapshot = {"links": nics, "profiles": shared_by("eth0", "eth1")}
     write_history(tmp_path, "1", snapshot=snapshot, adopts=[MAC, SECOND_MAC], host="h")
     assert find_original(tmp_path).active == {"eth0": "u-1", "eth1": "u-1"}
+
+
+def test_the_macvtaps_of_the_first_snapshot_that_has_them_count(tmp_path: Path) -> None:
+    """An older kvmnet recorded none."""
+    nic = {"links": {"eth0": link("eth0")}}
+    first, second = ({"macvtap0": {"index": 7, "allmulticast": is_on}} for is_on in (False, True))
+    write_history(tmp_path, "1", snapshot=nic, adopts=[MAC])
+    assert "macvtaps" not in find_original(tmp_path).snapshot
+    write_history(tmp_path, "2", snapshot={**nic, "macvtaps": first})
+    write_history(tmp_path, "3", snapshot={**nic, "macvtaps": second})
+    assert find_original(tmp_path).snapshot["macvtaps"] == first
+    write_history(tmp_path, "4", snapshot={}, removes=True)
+    write_history(tmp_path, "5", snapshot={**nic, "macvtaps": {}}, adopts=[MAC])
+    write_history(tmp_path, "6", snapshot={**nic, "macvtaps": second})
+    assert find_original(tmp_path).snapshot["macvtaps"] == {}, "there was none"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Owned
+from kvmnet.core.rendering.macvtap_rule import macvtap_bases
 from kvmnet.core.reporting.report import format_plan
 from kvmnet.transaction.original_host import find_original
 from kvmnet.transaction.removal_plan import plan_removal
@@ -114,3 +115,16 @@ def test_interfaces_with_the_hosts_addresses_are_removed_last(state: Path) -> No
     assert gone[0]["specs"][0]["profiles"] == {"u-peth0.2": "peth0.2", "u-br2": "br2", "u-2": "eth0"}
     assert set(gone[0]["undo"][0]["uuids"]) == {"u-peth0.2", "u-br2", "u-2"}
     assert gone[0]["limit"] > gone[1]["limit"]
+
+
+def test_macvtaps_from_before_kvmnet_receive_the_multicast_frames_of_then(state: Path) -> None:
+    original = find_original(state)
+    plan = plan_removal(BUNDLE, original, live())
+    titles = [s["title"] for s in compile_removal(plan, original, live(), (), [], 0)]
+    assert not any("multicast" in title for title in titles)
+    snapshot = {**original.snapshot, "macvtaps": {"macvtap0": {"index": 7, "allmulticast": False}}}
+    steps = compile_removal(plan, replace(original, snapshot=snapshot), live(), (), [], 0)
+    (step,) = (s for s in steps if "multicast" in s["title"])
+    spec = {"op": "multicast", "bases": macvtap_bases(BUNDLE), "exempt": []}
+    assert (step["specs"], step["undo"]) == ([spec], [spec])
+    assert_steps_match_the_table(steps)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kvmnet.system import files, networkmanager
+from kvmnet.system import files, links, networkmanager
+from kvmnet.system.errors import HostError
 from kvmnet.transaction import (
     saving_actions,
 )
@@ -58,3 +59,49 @@ def test_of_profiles_that_may_have_changed_only_those_in_memory_are_saved(
         saving_actions.save_profiles(context, step)  # type: ignore[arg-type]
     with pytest.raises(StepFailed, match="br2: no active connection profile"):
         saving_actions.save_profiles(context, {**step, "perhaps": []})  # type: ignore[arg-type]
+
+
+class Macvtaps:
+    """The kernel's macvtaps. Those in `stubborn` keep their filter; those in `ending` go when they are changed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, stubborn: str = "", ending: str = "") -> None:
+        self.macvtaps: dict[str, Any] = {
+            name: {"index": n, "over": over, "address": f"m{n}", "allmulticast": False}
+            for n, (name, over) in enumerate((("macvtap0", "eth0.2"), ("macvtap1", "eth0.3"), ("macvtap2", "eth9")))
+        }
+        self.stubborn, self.ending = stubborn, ending
+        monkeypatch.setattr(links, "read_macvtaps", lambda: {n: dict(m) for n, m in self.macvtaps.items()})
+        monkeypatch.setattr(links, "set_all_multicast", self.set)
+
+    def set(self, name: str, is_on: bool) -> None:
+        if name == self.ending:
+            del self.macvtaps[name]
+            raise HostError("no such device")
+        self.macvtaps[name]["allmulticast"] = is_on and name != self.stubborn
+
+    def on(self) -> list[str]:
+        return [name for name, macvtap in self.macvtaps.items() if macvtap["allmulticast"]]
+
+
+STEP = {"bases": ["eth0.2", "eth0.3"], "exempt": []}
+
+
+def test_only_macvtaps_over_the_hosts_interfaces_receive_all_multicast(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Macvtaps(monkeypatch)
+    assert saving_actions.let_multicast_through(None, STEP) == "macvtap0, macvtap1"  # type: ignore[arg-type]
+    assert kernel.on() == ["macvtap0", "macvtap1"]
+    kernel = Macvtaps(monkeypatch)
+    saving_actions.let_multicast_through(None, {**STEP, "exempt": ["m0"]})  # type: ignore[arg-type]
+    assert kernel.on() == ["macvtap1"]
+
+
+def test_multicast_is_verified_in_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving_actions, "MULTICAST_SECONDS", 0.1)
+    Macvtaps(monkeypatch, stubborn="macvtap1")
+    with pytest.raises(StepFailed, match=r"^macvtap1: the kernel does not let all multicast frames through$"):
+        saving_actions.let_multicast_through(None, STEP)  # type: ignore[arg-type]
+    kernel = Macvtaps(monkeypatch, ending="macvtap0")
+    assert saving_actions.let_multicast_through(None, STEP) == "macvtap1"  # type: ignore[arg-type]
+    assert kernel.on() == ["macvtap1"], "the guest of the other one has just stopped"
+    kernel.macvtaps.clear()
+    assert saving_actions.let_multicast_through(None, STEP) == "no macvtap"  # type: ignore[arg-type]

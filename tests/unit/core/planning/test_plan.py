@@ -16,6 +16,7 @@ from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.rendering.guest_settings import SETTINGS_FILE, guest_settings
 from kvmnet.core.rendering.hook_record import format_hook_record
+from kvmnet.core.rendering.macvtap_rule import RULES_FILE
 from kvmnet.core.reporting.change_text import detail_texts
 from kvmnet.core.reporting.report import format_plan
 from kvmnet.transaction.compile_steps import Terms, compile_steps
@@ -44,7 +45,7 @@ def test_the_first_plan_of_a_host_renames_its_nic_and_adds_the_bridge(bundle: Bu
     assert [i["name"] for i in plan.state["interfaces"]] == ["peth0", "eth0"]
     assert [r["next-hop-interface"] for r in plan.state["routes"]["config"]] == ["eth0"]
     assert format_plan(plan) == (
-        "vm-container-0-0: 6 changes to make\n"
+        "vm-container-0-0: 7 changes to make\n"
         "  > rename eth0: to peth0, the NIC with MAC 00:14:4f:80:de:00\n"
         "  + file /etc/systemd/network/00-kvmnet-peth0.link: names the NIC at boot\n"
         "  ~ change peth0\n"
@@ -53,6 +54,8 @@ def test_the_first_plan_of_a_host_renames_its_nic_and_adds_the_bridge(bundle: Bu
         "  + add eth0: absent -> linux-bridge\n"
         "  + add route: 0.0.0.0/0 via 10.1.1.1 dev eth0 metric 100\n"
         "  + file /etc/NetworkManager/conf.d/90-kvmnet-guests.conf: NetworkManager does not manage guests' devices\n"
+        "  + file /etc/udev/rules.d/86-kvmnet-macvtaps.rules: guests on macvtaps receive multicast (IPv6 neighbour "
+        "discovery, VRRP, mDNS)\n"
     )
 
 
@@ -105,14 +108,19 @@ def test_a_missing_link_file_is_a_change(bundle: Bundle) -> None:
 
 
 def test_the_settings_for_guests_devices_are_written_only_where_guests_can_run(bundle: Bundle) -> None:
-    plan = make_plan(bundle, replace(after(bundle), settings={SETTINGS_FILE: "another version's"}))
-    assert [(c.kind, c.name) for c in plan.changes] == [("file", SETTINGS_FILE)]
+    settings = guest_settings(bundle)
+    for path in (SETTINGS_FILE, RULES_FILE):
+        changed = make_plan(bundle, replace(after(bundle), settings={**settings, path: "another version's"}))
+        assert [(c.kind, c.name) for c in changed.changes] == [("file", path)]
+        assert changed.settings == {path: settings[path]}
+    plan = make_plan(bundle, replace(after(bundle), settings={}))
+    assert [(c.kind, c.name) for c in plan.changes] == [("file", SETTINGS_FILE), ("file", RULES_FILE)]
     assert "interface-name:vnet*,interface-name:macvtap*\nmanaged=0\n" in str(plan.settings[SETTINGS_FILE])
     state = {"interfaces": [i for i in bundle.state["interfaces"] if i["type"] == "ethernet"]}
     without = replace(bundle, state=state, guests=None)
     assert guest_settings(without) == {}
     gone = make_plan(without, after(bundle))
-    assert gone.settings == {SETTINGS_FILE: None}
+    assert gone.settings == {SETTINGS_FILE: None, RULES_FILE: None}
     assert ("remove", SETTINGS_FILE) in [(c.kind, c.name) for c in gone.changes]
 
 

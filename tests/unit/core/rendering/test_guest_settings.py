@@ -8,7 +8,7 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet.core.rendering.bundle import Bundle
-from kvmnet.core.rendering.guest_settings import SETTINGS_FILE, guest_settings
+from kvmnet.core.rendering.guest_settings import FILES, SETTINGS_FILE, guest_settings
 
 
 def bundle_of(*kinds: str, guests: Optional[dict[str, Any]] = None) -> Bundle:
@@ -27,7 +27,7 @@ def bundle_of(*kinds: str, guests: Optional[dict[str, Any]] = None) -> Bundle:
     ],
 )
 def test_only_a_host_that_can_run_guests_has_the_settings(bundle: Bundle, needed: bool) -> None:
-    assert list(guest_settings(bundle)) == ([SETTINGS_FILE] if needed else [])
+    assert list(guest_settings(bundle)) == (list(FILES) if needed else [])
 
 
 def test_networkmanager_leaves_libvirts_devices_alone() -> None:

@@ -32,7 +32,7 @@ def test_a_plan_as_markdown() -> None:
     plan = make_plan(BUNDLE, live)
     text = format_plan_markdown(plan, [Refusal("KVN511", "corosync is active", "x")])
     lines = text.splitlines()
-    assert lines[0] == "### vm-container-0-0: 6 changes to make"
+    assert lines[0] == "### vm-container-0-0: 7 changes to make"
     assert "| `+` | add | eth0 | absent -> linux-bridge |" in lines
     assert "| `>` | rename | eth0 | to peth0, the NIC with MAC 00:14:4f:80:de:00 |" in lines
     assert "- overridden: KVN511 corosync is active" in lines
