@@ -10,7 +10,7 @@ from kvmnet.core.checks import Context, check
 
 
 class _Mac(NamedTuple):
-    """A MAC address of the definition, whose it is, and its place. `host` is the name of its host, None for a guest."""
+    """A MAC address of the definition with its owner and place. `host` is the name of its host, None for a guest."""
 
     mac: str
     owner: str

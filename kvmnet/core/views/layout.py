@@ -57,7 +57,7 @@ class _Layout:
         """Return the view."""
         guest_vlans, macvtaps, ports, unattached = self._guest_devices()
         self.mtus = Mtus(self.stack, self._network_mtu, guest_vlans)
-        guest_vlans = [dataclasses.replace(v, mtu=self.mtus.on(v.base, v.mtu)) for v in guest_vlans]
+        guest_vlans = [dataclasses.replace(v, mtu=self.mtus.of_guest_vlan(v)) for v in guest_vlans]
         routes, unrouted = routing.build_routes(self.cluster, self.host, self.policy, self._carriers())
         servers, search = self._dns()
         return HostView(
@@ -129,7 +129,7 @@ class _Layout:
     def _nic(self, interface: Interface) -> NicView:
         stack, bond = self.stack, self.stack.bond_of.get(interface.name)
         device, controller = stack.device(interface), stack.controller(interface)
-        has_vlan = any(stack.base(vlan) == device for vlan in stack.vlans)
+        has_vlan = any(stack.base_name(vlan) == device for vlan in stack.vlans)
         is_used = controller is not None or has_vlan or bond is not None or interface.network is not None
         has_ip = interface.ipv4 != "none" or interface.ipv6 != "none"
         return NicView(
@@ -177,11 +177,8 @@ class _Layout:
         with a MAC address.
         """
         if interface.is_vlan:
-            parent = interface.parent or ""
-            if parent in self.host.interfaces:
-                return self._mac(self.host.interfaces[parent])
-            owner = self.stack.find_bridge_owner(parent)
-            return self._bridge_mac(owner) if owner is not None else None
+            base = self.stack.base(interface)
+            return self._bridge_mac(base.interface) if base.is_its_bridge else self._mac(base.interface)
         if interface.is_bridge:
             return self._bridge_mac(interface)
         if interface.is_bond:
@@ -198,7 +195,7 @@ class _Layout:
     def _vlan(self, interface: Interface) -> VlanView:
         return VlanView(
             name=self.stack.device(interface),
-            base=self.stack.base(interface),
+            base=self.stack.base_name(interface),
             tag=interface.tag or 0,
             mtu=self.mtus.of_vlan(interface),
             controller=self.stack.controller(interface),

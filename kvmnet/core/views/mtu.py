@@ -24,34 +24,31 @@ class Mtus:
         self, stack: Stack, network_mtu: Callable[[Interface], Optional[int]], guest_vlans: Sequence[VlanView]
     ) -> None:
         self.stack, self.network_mtu = stack, network_mtu
-        self._vlans: dict[str, list[Interface]] = {}
+        self._vlans: dict[tuple[str, bool], list[Interface]] = {}
         for vlan in stack.vlans:
-            self._vlans.setdefault(stack.base(vlan), []).append(vlan)
+            base = stack.base(vlan)
+            self._vlans.setdefault((base.interface.name, base.is_its_bridge), []).append(vlan)
         self._guest_mtus: dict[str, list[Optional[int]]] = {}
         for guest_vlan in guest_vlans:
             self._guest_mtus.setdefault(guest_vlan.base, []).append(guest_vlan.mtu)
-        self._bases = {stack.device(i): self.of_nic_or_bond(i) for i in [*stack.nics, *stack.bonds]}
-
-    def of_device(self, name: str) -> Optional[int]:
-        """Return the MTU of the NIC, bond or bridge with this kernel name."""
-        if name in self._bases:
-            return self._bases[name]
-        bridge = next((i for i in self.stack.bridges if i.name == name), None) or self.stack.find_bridge_owner(name)
-        return self.of_bridge(bridge) if bridge is not None else None
+        self._nics_and_bonds = {i.name: self._of_nic_or_bond(i) for i in [*stack.nics, *stack.bonds]}
 
     def of_nic_or_bond(self, interface: Interface) -> Optional[int]:
         """Return the MTU of a NIC or bond: the one set on it, else that of its bond, else the largest that it needs."""
+        return self._nics_and_bonds[interface.name]
+
+    def _of_nic_or_bond(self, interface: Interface) -> Optional[int]:
         if interface.mtu is not None:
             return interface.mtu
         if interface.name in self.stack.bond_of:
-            return self.of_nic_or_bond(self.stack.bond_of[interface.name])
+            return self._of_nic_or_bond(self.stack.bond_of[interface.name])
         own = self.network_mtu(interface) or self._of_explicit_bridge(interface)
-        return _largest([own, *self._above(self.stack.device(interface)), *self._carried(interface)], own)
+        return _largest([own, *self._above(interface), *self._carried(interface)], own)
 
     def of_vlan(self, vlan: Interface) -> Optional[int]:
         """Return the MTU of a VLAN: the one set on it, else the largest that it needs, else the default."""
         needed = [mtu for mtu in (self.network_mtu(vlan), *self._carried(vlan)) if mtu is not None]
-        return self.on(self.stack.base(vlan), vlan.mtu or max(needed, default=None))
+        return vlan.mtu or max(needed, default=None) or self._default_on_base(vlan)
 
     def of_bridge(self, interface: Interface) -> Optional[int]:
         """Return the MTU of an interface that is a bridge, or of the bridge of a NIC, bond or VLAN.
@@ -60,39 +57,49 @@ class Mtus:
         """
         if interface.mtu is not None and (interface.is_vlan or interface.is_bridge):
             return interface.mtu
-        own, above = self.network_mtu(interface), list(self._above(self.stack.top(interface)))
+        own, above = self.network_mtu(interface), self._above(interface, its_bridge=not interface.is_bridge)
         defined = _largest([own, *above], own)
+        if defined is not None:
+            return defined
         if interface.is_bridge:
-            return defined if defined is not None else self._smallest_of_ports(interface)
-        base = self.stack.base(interface) if interface.is_vlan else self.stack.device(interface)
-        return self.on(base, defined)
+            return self._smallest_of_ports(interface)
+        return self._default_on_base(interface) if interface.is_vlan else _default_on(self.of_nic_or_bond(interface))
 
-    def on(self, base: str, defined: Optional[int]) -> Optional[int]:
-        """Return the MTU of a device on the NIC, bond or bridge `base`: the defined one, else the default.
+    def of_guest_vlan(self, vlan: VlanView) -> Optional[int]:
+        """Return the MTU of a VLAN of guests: the one set on its network, else the default."""
+        if vlan.mtu is not None:
+            return vlan.mtu
+        interfaces = [*self.stack.nics, *self.stack.bonds, *self.stack.bridges]
+        base = next(interface for interface in interfaces if self.stack.device(interface) == vlan.base)
+        return _default_on(self.of_bridge(base) if base.is_bridge else self.of_nic_or_bond(base))
 
-        Without one, a VLAN would inherit the larger MTU of its base interface, and a bridge that of its port.
-        """
-        base_mtu = self.of_device(base) if defined is None else None
-        return defined if base_mtu is None else min(base_mtu, ETHERNET_MTU)
+    def _default_on_base(self, vlan: Interface) -> Optional[int]:
+        """Return the MTU of a VLAN, or of its bridge, that has none of its own."""
+        base = self.stack.base(vlan)
+        is_bridge = base.is_its_bridge or base.interface.is_bridge
+        return _default_on(self.of_bridge(base.interface) if is_bridge else self.of_nic_or_bond(base.interface))
 
     def _smallest_of_ports(self, bridge: Interface) -> Optional[int]:
         mtus = [self.of_vlan(p) if p.is_vlan else self.of_nic_or_bond(p) for p in self.stack.ports(bridge)]
         defined = [mtu for mtu in mtus if mtu is not None]
         return min([*defined, ETHERNET_MTU]) if defined else None
 
-    def _above(self, device: str) -> Iterator[Optional[int]]:
-        """Yield the MTUs that the VLANs on a device need, and what they carry."""
-        for vlan in self._vlans.get(device, ()):
+    def _above(self, interface: Interface, its_bridge: bool = False) -> Iterator[Optional[int]]:
+        """Yield the MTUs that the VLANs on an interface, or on its bridge, need, and what they carry."""
+        for vlan in self._vlans.get((interface.name, its_bridge), ()):
             yield from (self.network_mtu(vlan), vlan.mtu)
             yield from self._carried(vlan)
-        yield from self._guest_mtus.get(device, ())
+        if not its_bridge:
+            yield from self._guest_mtus.get(self.stack.device(interface), ())
 
     def _carried(self, interface: Interface) -> Iterator[Optional[int]]:
         """Yield the MTUs that the bridge of an interface and the VLANs on the bridge need."""
-        bridge = self.stack.controller(interface)
+        bridge = self.stack.bridge_of.get(interface.name)
         if bridge is not None:
             yield self._of_explicit_bridge(interface)
             yield from self._above(bridge)
+        elif self.stack.is_bridged(interface):
+            yield from self._above(interface, its_bridge=True)
 
     def _of_explicit_bridge(self, port: Interface) -> Optional[int]:
         """Return the MTU that is set for the bridge (`type: bridge`) of a port, on it or on its network."""
@@ -104,3 +111,11 @@ def _largest(mtus: list[Optional[int]], own: Optional[int]) -> Optional[int]:
     """Return the largest of the MTUs that are set, at least the interface's own or the default; None if none is set."""
     defined = [mtu for mtu in mtus if mtu is not None]
     return max([*defined, own or ETHERNET_MTU]) if defined else None
+
+
+def _default_on(base_mtu: Optional[int]) -> Optional[int]:
+    """Return the default MTU of a device on one with this MTU.
+
+    Without one, a VLAN would inherit the larger MTU of its base interface, and a bridge that of its port.
+    """
+    return None if base_mtu is None else min(base_mtu, ETHERNET_MTU)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from kvmnet.core.definition.model import Host, Interface
 from kvmnet.core.definition.naming_policy import NamingPolicy
+
+
+class Base(NamedTuple):
+    """The base interface of a VLAN: an interface, or the bridge of a NIC, bond or VLAN (`is_its_bridge`)."""
+
+    interface: Interface
+    is_its_bridge: bool
 
 
 def possible_bridge_names(interface: Interface, policy: NamingPolicy) -> set[str]:
@@ -34,7 +41,7 @@ class Stack:
         self.bridge_of: dict[str, Interface] = {}
         """The bridge (`type: bridge`) that has an interface as a port, by the interface's key."""
         self._devices: dict[str, str] = {}
-        self._bases: dict[str, str] = {}
+        self._bases: dict[str, Base] = {}
         self._ports: dict[str, tuple[Interface, ...]] = {}
         self._placed: dict[str, Interface] = {}
         self._by_bridge_name: dict[str, Interface] = {}
@@ -69,20 +76,20 @@ class Stack:
     def _can_be_placed(self, interface: Interface) -> bool:
         if interface.is_vlan:
             base = self._find_base(interface)
-            if base is None or interface.tag is None:
-                return False
-            self._bases[interface.name] = base
-            return True
+            if base is not None and interface.tag is not None:
+                self._bases[interface.name] = base
+            return interface.name in self._bases
         return all(port.name in self._placed for port in self._ports.get(interface.name, ()))
 
-    def _find_base(self, vlan: Interface) -> Optional[str]:
-        """Return the kernel name of a VLAN's base interface: of the NIC, bond or bridge with this key, or the bridge
-        with this name. None if it is not placed (yet)."""
+    def _find_base(self, vlan: Interface) -> Optional[Base]:
+        """Return a VLAN's base interface: the NIC, bond or bridge with this key, else the bridge with this name. None
+        if it is not placed (yet)."""
         parent = vlan.parent or ""
         if parent in self.host.interfaces:
             base = self._placed.get(parent)
-            return self.device(base) if base is not None and not base.is_vlan else None
-        return parent if parent in self._by_bridge_name else None
+            return Base(base, False) if base is not None and not base.is_vlan else None
+        owner = self._by_bridge_name.get(parent)
+        return Base(owner, True) if owner is not None else None
 
     def find_bridge_owner(self, name: str) -> Optional[Interface]:
         """Return the NIC, bond or VLAN whose bridge has this name, or None."""
@@ -96,9 +103,14 @@ class Stack:
         """Return the ports of a bridge: its own, or the interface that the bridge is made for."""
         return self._ports[bridge.name] if bridge.is_bridge else (bridge,)
 
-    def base(self, vlan: Interface) -> str:
-        """Return the kernel name of a VLAN's base interface."""
+    def base(self, vlan: Interface) -> Base:
+        """Return a VLAN's base interface."""
         return self._bases[vlan.name]
+
+    def base_name(self, vlan: Interface) -> str:
+        """Return the kernel name of a VLAN's base interface."""
+        base = self._bases[vlan.name]
+        return self.bridge_name(base.interface) if base.is_its_bridge else self.device(base.interface)
 
     def device(self, interface: Interface) -> str:
         """Return the kernel name of the interface itself, not of its bridge. Names are cached."""
@@ -109,7 +121,7 @@ class Stack:
 
     def _device_name(self, interface: Interface) -> str:
         if interface.is_vlan:
-            return self.policy.vlan_name(self.base(interface), interface.tag or 0)
+            return self.policy.vlan_name(self.base_name(interface), interface.tag or 0)
         if self.is_renamed(interface):
             return self.policy.nic_name(interface.name)
         if interface.is_nic and interface.kernel_name is not None and not self.has_link_file(interface):
