@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from kvmnet.core.rendering.guest_settings import SETTINGS_FILE
 from kvmnet.host.connection_profiles import ManagerState
 from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import Backend
+from kvmnet.host.read_boot import read_boot_files
 from kvmnet.system import firewalld, links, programs
 
 LINK_DIR = Path("/etc/systemd/network")
@@ -83,6 +85,8 @@ def read_live_host(
     if firewalld.is_running():
         zones = {name: zone for name, zone in firewalld.read_zones().items() if name in links}
     settings = Path(SETTINGS_FILE)
+    version = manager.version()
+    active = {name: profile.uuid for name, profile in networkmanager.active.items()}
     return Live(
         hostname=read_hostname(),
         state=_read_state(backend, networkmanager, compared),
@@ -94,7 +98,7 @@ def read_live_host(
         hook=record.hook,
         checkpoints=tuple(manager.checkpoints()),
         nmstate=backend.version(),
-        networkmanager=manager.version(),
+        networkmanager=version,
         settings={SETTINGS_FILE: _read_text(settings)} if settings.is_file() else {},
         owned=record.owned,
         applied_state=record.state,
@@ -102,6 +106,7 @@ def read_live_host(
         idle=networkmanager.idle,
         temporary=_read_temporary_addresses(networkmanager),
         applied_settings=record.settings,
+        boot=read_boot_files(links, active, version) if os.geteuid() == 0 else None,
     )
 
 

@@ -105,6 +105,7 @@ HOSTNAME = Operation("hostname", (UNDO_HOSTNAME, UNDO_FILES))
 STAY_DOWN = Operation("stay down", (UNDO_FILES,))
 SAVE = Operation("save", (UNDO_FILES,))
 FORGET = Operation("forget", (UNDO_FILES, UNDO_LINKS))
+VERIFY_BOOT = Operation("verify boot")
 
 # The removal of kvmnet's configuration
 GIVE_BACK = Operation(

@@ -21,6 +21,7 @@ from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.plan import Plan
 from kvmnet.transaction import (
     adoption_steps,
+    boot_steps,
     copy_steps,
     naming_steps,
     saving_steps,
@@ -76,6 +77,7 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
         *saving_steps.keep_change(plan, live),
         *naming_steps.unbind_old_zones(plan, live),
         *saving_steps.write_guest_settings(plan),
+        *boot_steps.verify_boot(plan, live),
         saving_steps.record_applied(terms.record, terms.stale),
     ]
 

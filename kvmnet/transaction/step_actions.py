@@ -8,6 +8,7 @@ from kvmnet.system import operations
 from kvmnet.system.operations import Operation
 from kvmnet.transaction import (
     adoption_actions,
+    boot_actions,
     copy_actions,
     naming_actions,
     removal_actions,
@@ -51,6 +52,7 @@ ACTIONS: dict[Operation, Action] = {
     operations.STAY_DOWN: saving_actions.keep_down,
     operations.SAVE: saving_actions.save_profiles,
     operations.FORGET: saving_actions.delete_profiles,
+    operations.VERIFY_BOOT: boot_actions.verify_boot,
     operations.GIVE_BACK: removal_actions.restore_original,
     operations.ACTIVATE: removal_actions.activate_profiles,
     operations.AS_BEFORE: removal_actions.compare_with_original,

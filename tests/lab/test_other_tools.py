@@ -233,7 +233,7 @@ def made(host: Machine, case: Case) -> Iterator[None]:
         host.run(RESTORED, timeout=60)
 
 
-@pytest.mark.guarantee("G60")
+@pytest.mark.guarantee("G60", "G64", "G65")
 @pytest.mark.parametrize("name", CASES)
 def test_refused(host: Machine, peer: Machine, name: str) -> None:
     case = CASES[name]
@@ -257,6 +257,7 @@ RULES = (
 NO_RULES = "rm -f /etc/firewalld/direct.xml && firewall-cmd --reload"
 
 
+@pytest.mark.guarantee("G67")
 def test_firewall_rules_that_name_the_interface_are_listed(host: Machine) -> None:
     """The host accepts SSH by a direct rule for eth0, which does not match what comes in through a bridge."""
     host.put("/root/case.yaml", HEAD)

@@ -129,6 +129,7 @@ def kept(host: Machine, policy: str, seen: Any, addresses: list[str]) -> None:
     )
 
 
+@pytest.mark.guarantee("G66")
 @pytest.mark.parametrize("policy", ["rocks", "plain"])
 def test_a_profile_for_all_nics_stays_for_the_others(site: Site, policy: str) -> None:
     host, peer = site
@@ -166,6 +167,7 @@ def test_a_profile_for_all_nics_stays_for_the_others(site: Site, policy: str) ->
     assert host.out(f"ls -A {FOLDER}") == "default.nmconnection"
 
 
+@pytest.mark.guarantee("G66")
 def test_two_nics_of_the_definition_may_share_a_profile(site: Site) -> None:
     host, _ = site
     use(host, "default", SHARED, "eth0", "eth1")
@@ -186,6 +188,7 @@ def test_two_nics_of_the_definition_may_share_a_profile(site: Site) -> None:
     assert not (found := picture.differences(whole(host), before, set(before) - {"links"})), found
 
 
+@pytest.mark.guarantee("G66")
 @pytest.mark.parametrize("policy", ["rocks", "plain"])
 def test_a_profile_with_a_name_pattern_is_copied(site: Site, policy: str) -> None:
     """After the rename the pattern does not match any more."""

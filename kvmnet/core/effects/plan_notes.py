@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Optional
 
 from kvmnet.core.base.nmstate import interfaces_of, port_names
 from kvmnet.core.effects.boot_rivals import Rival
 from kvmnet.core.effects.name_uses import note_name_uses, note_stopped_guests
+from kvmnet.core.effects.next_boot import NextBoot, find_present_differences
 from kvmnet.core.effects.profile_notes import note_profiles
 from kvmnet.core.live.live_host import UNREADABLE, Live
 from kvmnet.core.planning.complete_bundle import MacSource
@@ -22,7 +24,7 @@ _KEEP_RULES = (
 )
 
 
-def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival]) -> list[str]:
+def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival], next_boot: Optional[NextBoot] = None) -> list[str]:
     """Return the notes, a line each."""
     return [
         *_note_unreadable(live),
@@ -35,6 +37,7 @@ def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival]) -> list[str]:
         *_note_copies(plan, live),
         *note_name_uses(plan, live),
         *note_stopped_guests(plan, live),
+        *_note_present_differences(plan, live, next_boot),
     ]
 
 
@@ -148,4 +151,16 @@ def _note_copies(plan: Plan, live: Live) -> Iterator[str]:
         yield (
             f"the connection profile {copy.source.id} of {copy.nic} {reason}: {copy.nic} gets a copy of it, and "
             f"{copy.source.id} is not changed"
+        )
+
+
+def _note_present_differences(plan: Plan, live: Live, next_boot: Optional[NextBoot]) -> Iterator[str]:
+    """Name the interfaces that lose at the next boot what they have now, with or without the change."""
+    if next_boot is None or not plan.changes_host:
+        return
+    foreign = {name: next_boot.before[name] for name in next_boot.foreign}
+    for profile, outcome in find_present_differences(live, foreign):
+        yield (
+            f"{outcome.interface} has the connection profile {profile} now, but gets {outcome.text} at the next boot; "
+            "the change does not alter this"
         )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import NM_ETHERNET, State
+from kvmnet.core.boot.boot_files import BootFiles
 from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.rendering.bundle import Nic
 
@@ -126,6 +127,7 @@ class Live:
     first_names: the kernel names that NICs had before kvmnet, by permanent MAC address.
     surroundings: what else matters; read only when a plan has changes.
     temporary: the temporary IPv6 addresses (RFC 8981).
+    boot: the files that the next boot reads; None for other users than root, who may not read connection profiles.
     """
 
     hostname: str
@@ -147,6 +149,7 @@ class Live:
     idle: tuple[ConnectionProfile, ...] = ()
     temporary: tuple[str, ...] = ()
     applied_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    boot: Optional[BootFiles] = None
 
     def nic(self, mac: str) -> Optional[Link]:
         """Return the NIC with this permanent MAC address."""
@@ -197,6 +200,7 @@ class Live:
             idle=tuple(ConnectionProfile(**p) for p in data.get("idle", ())),
             temporary=tuple(data.get("temporary", ())),
             applied_settings=data.get("applied_settings", {}),
+            boot=BootFiles.from_json(data["boot"]) if data.get("boot") else None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -219,6 +223,7 @@ class Live:
             "profiles": [asdict(p) for p in self.profiles.values()],
             "idle": [asdict(p) for p in self.idle],
             "temporary": list(self.temporary),
+            "boot": self.boot.to_json() if self.boot is not None else None,
             "link_files": dict(self.link_files),
             "zones": dict(self.zones) if self.zones is not None else None,
             "applied": self.applied,

@@ -17,6 +17,7 @@ from kvmnet.core.base.profile_settings import PROFILE_SETTINGS
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
 from kvmnet.core.planning.difference import is_automatic, projection, route_key
 from kvmnet.core.planning.plan import Plan
+from kvmnet.core.planning.stored_profiles import find_stored_differences
 
 Basis = dict[str, Any]
 
@@ -53,6 +54,8 @@ def basis_of(plan: Plan, live: Live, view: State) -> Basis:
         "applied bundle": live.applied,
         "owned": {name: asdict(owned) for name, owned in live.owned.items()},
     }
+    if stored := find_stored_differences(plan.desired, live, plan.new_names):
+        basis["connection profiles on disk"] = {name: [d.text for d in found] for name, found in stored.items()}
     if "hostname" in bundle.state:
         basis["hostname"] = live.state.get("hostname", {}).get("config")
     plain: Basis = json.loads(json.dumps(basis))

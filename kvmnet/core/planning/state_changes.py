@@ -31,6 +31,7 @@ from kvmnet.core.planning.difference import Difference, interface_differences, r
 from kvmnet.core.planning.ownership import find_leaving
 from kvmnet.core.planning.profile_changes import NO_DIFFERENCES, ProfileComparison
 from kvmnet.core.planning.rename_order import apply_first_state, make_first_state
+from kvmnet.core.planning.stored_profiles import ROUTES, StoredDifference, find_stored_differences
 from kvmnet.core.rendering.bundle import Bundle
 
 _ROUTE_KEYS = ("destination", "next-hop-address", "next-hop-interface", "table-id", "metric")
@@ -75,10 +76,13 @@ def compare_state(
 
     live_interfaces = {i["name"]: i for i in interfaces_of(view)}
     differences = {i["name"]: interface_differences(i, live_interfaces.get(i["name"])) for i in interfaces_of(desired)}
+    stored = find_stored_differences(desired, live, new_names)
     always_sent = _find_always_sent(desired, differences, first, going, new_names, live)
     completed = find_completed(bundle, adopted)
     always_sent.update(_find_completion(completed, adopted, live, new_names))
-    interfaces, changes = _compare_interfaces(desired, live_interfaces, differences, dropped, always_sent, profiles)
+    interfaces, changes = _compare_interfaces(
+        desired, live_interfaces, differences, stored, dropped, always_sent, profiles
+    )
     interfaces = [_with_live_options(i, completed, replaced, live_interfaces) for i in interfaces]
     interfaces = [with_identity(i, identities.get(i["name"], Identity())) for i in interfaces]
     released = _find_released_nics(bundle, live, leaving)
@@ -89,7 +93,7 @@ def compare_state(
     changes += [Change("change", name, (Reason.NIC_RELEASED,)) for name in released]
     changes += [Change("remove", name, (LeftDefinition(kind),)) for name, kind in leaving.items()]
     changes += [Change("remove", old, (Replaced(new),)) for old, new in replaced.items() if old not in leaving]
-    routes, route_changes = _compare_routes(bundle.state, view, replaced)
+    routes, route_changes = _compare_routes(bundle.state, view, replaced, _find_stored_routes(stored))
     dns, dns_changes = _compare_dns(desired, view)
     return StateComparison(
         state=_make_state(interfaces, routes, dns),
@@ -149,6 +153,7 @@ def _compare_interfaces(
     desired: State,
     live_interfaces: Mapping[str, Mapping[str, Any]],
     differences: Mapping[str, Sequence[Difference]],
+    stored: Mapping[str, Sequence[StoredDifference]],
     dropped: Mapping[str, tuple[str, ...]],
     always: Mapping[str, Detail],
     profiles: ProfileComparison,
@@ -156,8 +161,9 @@ def _compare_interfaces(
     """Return the interfaces to send to nmstate, and the changes.
 
     All arguments are by the interface's name: `live_interfaces` as they read after the renames, their `differences`,
-    the options that left each bond (`dropped`). Interfaces in `always` are sent even without a difference, for the
-    reason that is given there. Of `profiles`, differences of the profile alone are no reason to send an interface.
+    those of the profiles on disk (`stored`), the options that left each bond (`dropped`). Interfaces in `always` are
+    sent even without a difference, for the reason that is given there. Of `profiles`, differences of the profile alone
+    are no reason to send an interface.
     """
     to_send, changes = [], []
     for interface in interfaces_of(desired):
@@ -171,6 +177,8 @@ def _compare_interfaces(
         reason = always.get(name)
         if reason is not None and (not details or isinstance(reason, Adopted)):
             details.insert(0, reason)
+        if not details:
+            details = list(stored.get(name, ()))
         if details:
             if live is not None:
                 details += profiles.stored.get(name, ())
@@ -230,12 +238,18 @@ def _released_entry(name: str) -> dict[str, Any]:
     }
 
 
+def _find_stored_routes(stored: Mapping[str, Sequence[StoredDifference]]) -> set[str]:
+    """Return the interfaces whose profiles on disk have other routes than the definition."""
+    return {name for name, found in stored.items() if any(difference.path == ROUTES for difference in found)}
+
+
 def _compare_routes(
-    desired: State, view: State, replaced: Collection[str]
+    desired: State, view: State, replaced: Collection[str], sent_again: Collection[str]
 ) -> tuple[list[dict[str, Any]], list[Change]]:
     """Return the routes to send to nmstate, and the changes: routes to add, and static routes on the definition's
     interfaces, or on bridges that are replaced, that the definition lacks. nmstate only adds routes, so the others must
-    be removed explicitly."""
+    be removed explicitly. Those of the interfaces `sent_again` are sent although they are there: their profiles on disk
+    lack them."""
     own_names = {*(i["name"] for i in interfaces_of(desired)), *replaced}
     wanted = {route_key(r): r for r in routes_of(desired)}
     live_routes = {route_key(r): r for r in routes_of(view)}
@@ -252,7 +266,9 @@ def _compare_routes(
             continue  # a route to the same destination in the same table moves with the address
         changes.append(Change("remove", "route", (RouteDetail(route),)))
     for key, route in wanted.items():
-        if key not in live_routes:
+        if key in live_routes and route.get("next-hop-interface") in sent_again:
+            to_send.append(route)
+        elif key not in live_routes:
             to_send.append(route)
             changes.append(Change("add", "route", (RouteDetail(route),)))
     return to_send, changes

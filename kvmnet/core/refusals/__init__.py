@@ -19,6 +19,7 @@ from kvmnet.core.base.errors import Refused, Usage
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.effects.boot_rivals import Rival, find_rivals
 from kvmnet.core.effects.impact import Impact, find_impacts
+from kvmnet.core.effects.next_boot import NextBoot, foresee_next_boot
 from kvmnet.core.live.live_host import Link, Live
 from kvmnet.core.planning.difference import rename_interfaces
 from kvmnet.core.planning.plan import Plan
@@ -84,6 +85,11 @@ class Case:
     def rivals(self) -> Sequence[Rival]:
         """The connection profiles that the next boot could prefer to those of the definition."""
         return find_rivals(self.plan, self.live)
+
+    @cached_property
+    def next_boot(self) -> Optional[NextBoot]:
+        """What the next boot gives to each interface; None if the files are not known, and for a removal."""
+        return None if self.is_removal else foresee_next_boot(self.plan, self.live)
 
     def describe_devices(self, devices: Collection[str]) -> str:
         """Return devices of guests as text, sorted, with the names of their guests: `macvtap0 (web1), macvtap1`."""

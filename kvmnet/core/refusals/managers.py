@@ -8,7 +8,7 @@ from typing import Any, Optional
 from kvmnet.core.base.nmstate import ETHERNET, FAMILIES, NM_TYPES, interfaces_of
 from kvmnet.core.boot.manager_settings import BootDevice
 from kvmnet.core.live.live_host import Link
-from kvmnet.core.live.management import find_other_store, find_unmanaged_reason
+from kvmnet.core.live.management import Obstacle, find_other_store, find_unmanaged_reason
 from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
 
@@ -91,24 +91,29 @@ def will_be_unmanaged(case: Case) -> Iterator[Refusal]:
 
     The message names the file. Exclude the interface there, and reload NetworkManager.
     """
+    for name, obstacle in find_unmanaged_interfaces(case).items():
+        message = f"NetworkManager is configured to leave {name} unmanaged ({obstacle.reason})"
+        yield Refusal("KVN538", message, obstacle.fix)
+
+
+def find_unmanaged_interfaces(case: Case) -> dict[str, Obstacle]:
+    """Return the interfaces that the change creates or renames and that NetworkManager would leave alone, each with
+    the reason. NICs that it leaves alone already are not among them (KVN531)."""
+    drivers = {nic.mac: nic.driver for nic in case.live.boot.nics} if case.live.boot is not None else {}
     macs = {nic.name: link.mac or "" for nic, link in case.nics}
     renamed = {rename.new for rename in case.plan.renames}
+    unmanaged = {}
     for interface in interfaces_of(case.plan.desired):
         name, kind = interface["name"], interface["type"]
-        if case.current_name(name) in case.live.surroundings.unmanaged:
-            continue  # KVN531
         is_new = name in renamed or (kind != ETHERNET and name not in case.live.profiles)
         if not is_new or interface.get("state") != "up" or kind not in NM_TYPES:
             continue
         mac = macs.get(name, "") if kind == ETHERNET else ""
-        device = BootDevice(name, NM_TYPES[kind], mac, _DRIVERS.get(kind))
+        device = BootDevice(name, NM_TYPES[kind], mac, drivers.get(mac) if mac else _DRIVERS.get(kind))
         obstacle = find_unmanaged_reason(device, case.live.surroundings)
-        if obstacle is not None:
-            yield Refusal(
-                "KVN538",
-                f"NetworkManager is configured to leave {name} unmanaged ({obstacle.reason})",
-                obstacle.fix,
-            )
+        if obstacle is not None and case.current_name(name) not in case.live.surroundings.unmanaged:
+            unmanaged[name] = obstacle
+    return unmanaged
 
 
 @refusal("KVN514", "NetworkManager stores connection profiles elsewhere")

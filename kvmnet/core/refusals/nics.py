@@ -112,8 +112,8 @@ def rival_profile(case: Case) -> Iterator[Refusal]:
     A profile of type 802-3-ethernet matches a NIC if it is bound to the NIC's MAC address, to the NIC's name at the
     next boot, or to nothing. A profile of a bridge, bond or VLAN matches the interface of its type and name. kvmnet
     ignores profiles that make the NIC a port of the same bridge or bond, or of one that does not exist. It also
-    ignores profiles that are only in memory. kvmnet evaluates `match.interface-name` if it is a plain pattern. It does
-    not evaluate other conditions (match.driver, match.path, denied MAC addresses), and assumes that the profile
+    ignores profiles that are only in memory. As root, kvmnet also evaluates the conditions of the [match] group and
+    denied MAC addresses as NetworkManager does. If a NIC's driver or path is not known, it assumes that the profile
     matches.
 
     Disable autoconnect of the other profile (`nmcli connection modify UUID connection.autoconnect no`), or delete it.

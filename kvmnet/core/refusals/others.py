@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kvmnet.core.base.nmstate import FAMILIES, GUEST_KINDS, KERNEL_KINDS, interfaces_of, port_names
+from kvmnet.core.effects.topology import compare_topologies
 from kvmnet.core.live.live_host import Link
 from kvmnet.core.live.running_guests import find_guests_on
 from kvmnet.core.planning.difference import is_automatic, is_link_local
@@ -47,11 +48,20 @@ def foreign_controller(case: Case) -> Iterator[Refusal]:
 
 
 def _find_ports(case: Case) -> Iterator[Link]:
-    """Yield the links of the definition that the change uses: NICs, and bonds and VLANs that it changes."""
+    """Yield the links of the definition that a controller of another tool may lose: NICs, and other interfaces that the
+    change takes away from their controller. An interface that is sent to nmstate without that stays a port."""
     yield from (link for _, link in case.nics)
+    controllers = {port: i["name"] for i in interfaces_of(case.plan.desired) for port in port_names(i)}
+    recreated = compare_topologies(case.plan, case.live, case.view_after_renames).recreated
     for interface in interfaces_of(case.plan.state):
-        kind, link = KERNEL_KINDS.get(interface["type"]), case.live.links.get(interface["name"])
-        if interface.get("state") == "up" and kind is not None and link is not None and link.kind == kind:
+        name, link = interface["name"], case.live.links.get(interface["name"])
+        kind = KERNEL_KINDS.get(interface["type"])
+        if interface.get("state") != "up" or kind is None or link is None or link.kind != kind or not link.master:
+            continue
+        master = case.live.links.get(link.master)
+        has_addresses = any(interface.get(family, {}).get("enabled") for family in FAMILIES)
+        loses_place = has_addresses and (master is None or master.kind != "vrf")  # a port of a VRF has addresses
+        if controllers.get(name, link.master) != link.master or loses_place or name in recreated:
             yield link
 
 

@@ -70,6 +70,8 @@ def test_the_live_host_has_every_fact(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(firewalld, "is_running", lambda: True)
     monkeypatch.setattr(firewalld, "read_zones", lambda: {"eth0": "public", "gone": "public"})
     monkeypatch.setattr(read_live, "read_links", lambda: {"eth0": None})
+    monkeypatch.setattr(read_live, "read_boot_files", lambda *facts: facts)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(read_live, "LINK_DIR", tmp_path)
     monkeypatch.setattr(read_live, "SETTINGS_FILE", str(tmp_path / "settings"))
     source: Any = Source()
@@ -87,3 +89,7 @@ def test_the_live_host_has_every_fact(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert (live.applied, live.hook, live.owned) == (record.digest, record.hook, record.owned)
     assert (live.applied_state, live.first_names) == (record.state, record.first_names)
     assert live.applied_settings == {"b": {}}
+    boot: Any = live.boot
+    assert boot == ({"eth0": None}, {"eth0": "u-1"}, "1")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert read_live_host(source, source, ManagerState((active, idle), devices), record).boot is None

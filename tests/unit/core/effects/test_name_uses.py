@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from kvmnet.core.effects.name_uses import find_role_changes
 from kvmnet.core.live.live_host import Link, Live
 from kvmnet.core.live.running_guests import GuestNic, Running, RunningGuest
@@ -40,6 +42,7 @@ def load_without_bridge(folder: Path):  # type: ignore[no-untyped-def]
     return bundle_with(folder, NIC.replace("eth0:", "lan0:").replace("{net", "{bridge: false, net"), profile="rocks")
 
 
+@pytest.mark.guarantee("G67")
 def test_rules_that_name_the_interface_are_listed(tmp_path: Path) -> None:
     """The case of a host whose rules accept SSH on eth0: they do not match what comes in through the bridge."""
     rule = "-A INPUT -i eth0 -p tcp -m tcp --dport 22 -j ACCEPT"

@@ -16,6 +16,7 @@ from kvmnet.core.planning.plan_basis import compare_bases
 from kvmnet.core.reporting.change_text import plan_to_json
 from kvmnet.core.reporting.saved_plan import require_unchanged
 from kvmnet.pipeline import load
+from tests.unit.core.boot.samples import boot_files, stored
 from tests.unit.core.profile_samples import filtering, host
 from tests.unit.core.samples import after
 
@@ -67,3 +68,15 @@ def test_every_changed_place_is_named() -> None:
         "a c: [1] -> nothing",
         "a e: nothing -> true",
     ]
+
+
+def test_a_plan_depends_on_the_profiles_on_disk() -> None:
+    live = after(BUNDLE)
+    live = replace(live, profiles={"eth0": replace(live.profiles["eth0"], type="bridge")})
+    bridge = stored("eth0", "u-eth0", "interface-name=eth0", type="bridge", groups="[ipv6]\nmethod=disabled\n")
+    was = assess(BUNDLE, replace(live, boot=boot_files(bridge))).basis
+    assert was["connection profiles on disk"].keys() == {"eth0"}
+    now = assess(BUNDLE, replace(live, boot=boot_files(bridge.changed({"connection": {"autoconnect": "false"}})))).basis
+    [line] = compare_bases(was, now)
+    assert line.startswith("connection profiles on disk eth0: ") and "autoconnect" in line
+    assert "connection profiles on disk" not in assess(BUNDLE, live).basis, "only root can read them"

@@ -38,6 +38,7 @@ def plan_of(live: Live, bundle: Bundle = BUNDLE) -> Plan:
     return make_plan(bundle, live)
 
 
+@pytest.mark.guarantee("G66")
 def test_a_profile_that_serves_several_nics_is_copied_for_the_one_of_the_definition() -> None:
     live = host_with(DEFAULT, "eth0", "eth1")
     plan = plan_of(live)

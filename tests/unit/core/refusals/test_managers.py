@@ -88,6 +88,7 @@ def test_an_unmanaged_nic_that_is_not_in_the_definition_is_accepted() -> None:
 UNMANAGED = "interface-name:docker0;interface-name:br-*;interface-name:veth*"
 
 
+@pytest.mark.guarantee("G65")
 def test_a_name_to_come_that_networkmanager_leaves_alone_is_refused(tmp_path: Path) -> None:
     """The definition is the one of a host with docker: its bridges are called br-…"""
     bundle = bundle_with(tmp_path, NIC)

@@ -56,7 +56,7 @@ CASES: list[tuple[str, Live, str]] = [
     ("KVN535", host_with_idle(rival(mac=MAC)), RIVAL),
     ("KVN535", host_with_idle(rival(interface_name="peth0")), RIVAL),
     ("KVN535", host_with_idle(rival(match="peth*")), RIVAL),
-    ("KVN535", host_with_idle(rival(match="!peth0")), RIVAL),
+    ("KVN535", host_with_idle(rival(match="!eth9")), RIVAL),
     (
         "KVN535",
         host_with_idle(
@@ -85,6 +85,7 @@ ACCEPTED: dict[str, Live] = {
     "another NIC's profile by its name": host_with_idle(rival(interface_name="eth1")),
     "a profile bound to the NIC's old name": host_with_idle(rival(interface_name="eth0")),
     "a profile for other names": host_with_idle(rival(match="wl*,ens1")),
+    "a profile for all names but this": host_with_idle(rival(match="!peth0")),
     "a profile for a wireless card": host_with_idle(rival(type="802-11-wireless")),
     "a bridge's profile with another name": host_with_idle(rival(type="bridge", interface_name="br9")),
     "a profile that makes the NIC a port of the same bridge": host_with_idle(rival(controller="eth0")),

@@ -42,7 +42,7 @@ def codes_of(refusals: list[Refusal]) -> list[str]:
     return [refusal.code for refusal in refusals]
 
 
-@pytest.mark.guarantee("G61")
+@pytest.mark.guarantee("G61", "G64")
 def test_a_nic_that_is_a_port_of_a_foreign_bridge_is_refused_with_what_the_bridge_carries(tmp_path: Path) -> None:
     guests = Running(
         guests=(RunningGuest("web1", (GuestNic("bridge", "vnet0", "br0"),)),),
@@ -168,6 +168,7 @@ def bonded(**running: Any) -> Live:
     return addressed(live, {"br0": "10.1.255.254/16"})
 
 
+@pytest.mark.guarantee("G64")
 def test_a_bridge_over_a_vlan_is_refused_too(tmp_path: Path) -> None:
     """The case of a host whose bridges are over VLANs of a bond; the definition gives the VLANs other bridges."""
     stopped = RunningGuest("db1", (GuestNic("bridge", source="br200"),))
@@ -201,15 +202,31 @@ def test_a_bridge_over_a_vlan_is_refused_too(tmp_path: Path) -> None:
     ]
 
 
-def test_a_vlan_that_the_change_leaves_alone_may_be_in_a_foreign_bridge(tmp_path: Path) -> None:
-    """An administrator has made a bridge over a VLAN of the definition; another interface changes."""
-    text = BONDED.replace(", bridge: true}\n", "}\n")
-    bundle = bundle_of(tmp_path, text)
+def test_a_vlan_that_stays_a_port_may_be_in_a_foreign_bridge(tmp_path: Path) -> None:
+    """An administrator has made bridges over VLANs of the definition, of which one has no address there."""
+    bundle = bundle_of(tmp_path, BONDED.replace(", bridge: true}\n", "}\n"))
+    plan = make_plan(bundle, bonded())
+    assert "bond0.200" in {i["name"] for i in plan.state["interfaces"]}
+    messages = [r.message for r in refusals_of(plan, bonded()) if r.code == "KVN530"]
+    assert [m.partition(",")[0] for m in messages] == ["bond0.100 is a port of br0"], "it would get an address"
+
+
+def test_a_vlan_that_is_recreated_leaves_its_foreign_bridge(tmp_path: Path) -> None:
     live = bonded()
-    plan = make_plan(bundle, live)
-    plan = replace(plan, state={"interfaces": [i for i in plan.state["interfaces"] if i["name"] != "bond0.200"]})
-    messages = [r.message for r in refusals_of(plan, live) if r.code == "KVN530"]
-    assert [m.partition(",")[0] for m in messages] == ["bond0.100 is a port of br0"]
+    vlan = next(i for i in live.state["interfaces"] if i["name"] == "bond0.200")
+    vlan["vlan"]["id"] = 199
+    refusals = refusals_of(make_plan(bundle_of(tmp_path, BONDED.replace(", bridge: true}\n", "}\n")), live), live)
+    assert "bond0.200 is a port of br200" in " ".join(r.message for r in refusals if r.code == "KVN530")
+
+
+def test_an_interface_in_a_vrf_may_have_addresses(tmp_path: Path) -> None:
+    live = bonded()
+    links = {**live.links, "br0": Link("br0", None, "vrf"), "br200": Link("br200", None, "vrf")}
+    live = addressed(replace(live, links=links), {"br0": ""})
+    plan = make_plan(bundle_of(tmp_path, BONDED.replace(", bridge: true}\n", "}\n")), live)
+    assert [r.message for r in refusals_of(plan, live) if r.code == "KVN530"] == []
+    plan = make_plan(bundle_of(tmp_path, BONDED), live)
+    assert len([r for r in refusals_of(plan, live) if r.code == "KVN530"]) == 2, "they become ports of bridges"
 
 
 VLAN = "      eth0.5: {network: storage, addresses: [10.5.0.7]}\n"
@@ -222,6 +239,7 @@ def with_vlan_on_bridge(address: str) -> Live:
     return addressed(replace(before(), links=links_with(*other)), {"br0.50": address}, **{"br0.50": "vlan"})
 
 
+@pytest.mark.guarantee("G64")
 def test_an_address_that_another_interface_keeps_is_refused(tmp_path: Path) -> None:
     bundle = bundle_with(tmp_path, NIC + VLAN)
     live = with_vlan_on_bridge("10.5.0.7/24")
