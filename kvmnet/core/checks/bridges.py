@@ -118,8 +118,8 @@ def find_loops(context: Context) -> Iterator[Problem]:
     VLAN.
     """
     for host, vlan in _interfaces(context):
-        policy = context.cluster.policies.get(host.policy_name)
-        if not vlan.is_vlan or policy is None:
+        policy, parent = context.cluster.policies.get(host.policy_name), host.interfaces.get(vlan.parent or "")
+        if not vlan.is_vlan or policy is None or (parent is not None and not parent.is_bridge):
             continue
         loop = _find_loop(host, policy, vlan)
         if loop and vlan.name == min(name for name in loop if host.interfaces[name].is_vlan):  # one problem for a loop
@@ -157,8 +157,8 @@ def _keys_below(host: Host, policy: NamingPolicy, interface: Interface) -> list[
 @check("KVN205", "bridge setting that has no effect")
 def find_settings_without_effect(context: Context) -> Iterator[Problem]:
     """
-    `priority` is the priority of the bridge in the Spanning Tree Protocol. NetworkManager sets it only if STP is
-    enabled. Set `stp: true`, or remove `priority`.
+    `priority` is the priority of the bridge in the Spanning Tree Protocol. It has no effect if STP is disabled, and not
+    every version of NetworkManager sets it then. Set `stp: true`, or remove `priority`.
     """
     for view in context.views.values():
         host = context.cluster.hosts[view.host]

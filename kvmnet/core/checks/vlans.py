@@ -65,7 +65,8 @@ def find_duplicate_ids(context: Context) -> Iterator[Problem]:
     bridge use it too.
     """
     first: dict[tuple[str, int], tuple[str, Mark]] = {}
-    for network in context.cluster.networks.values():
+    logical = [network for network in context.cluster.networks.values() if network.over is not None]
+    for network in logical:
         if network.over is None or network.vlan is None:
             continue
         key = network.over, network.vlan
@@ -77,8 +78,8 @@ def find_duplicate_ids(context: Context) -> Iterator[Problem]:
             first[key] = network.name, network.place.at("vlan")
     for host, interface in _vlans(context):
         parent = host.interfaces.get(interface.parent or "")
-        for network in context.cluster.networks.values():
-            if parent is None or network.over is None or network.over != parent.network:
+        for network in logical:
+            if parent is None or network.over != parent.network:
                 continue
             if network.vlan is not None and network.vlan == interface.tag:
                 user = f"logical VLAN {network.name}"
@@ -92,9 +93,10 @@ def find_duplicate_ids(context: Context) -> Iterator[Problem]:
 def _find_ids_used_below(view: HostView) -> Iterator[Problem]:
     """Yield a problem for each VLAN over a bridge whose ID is also used on a port of the bridge."""
     ports = {bridge.name: bridge.ports for bridge in view.bridges}
-    vlans = {(vlan.base, vlan.tag): vlan for vlan in [*view.vlans, *view.guest_vlans]}
-    for vlan in view.vlans:
-        for port in ports.get(vlan.base, ()):
+    over_bridges = [vlan for vlan in view.vlans if vlan.base in ports]
+    vlans = {(vlan.base, vlan.tag): vlan for vlan in [*view.vlans, *view.guest_vlans]} if over_bridges else {}
+    for vlan in over_bridges:
+        for port in ports[vlan.base]:
             other = vlans.get((port, vlan.tag))
             if other is not None:
                 message = (

@@ -51,7 +51,7 @@ class _Layout:
         self.cluster, self.host, self.guests = cluster, host, guests
         self.policy = cluster.policies[host.policy_name]
         self.stack = Stack(host, self.policy)
-        self.mtus = Mtus(self.stack, self._network_mtu, ())
+        self.mtus: Mtus
 
     def build(self) -> HostView:
         """Return the view."""
@@ -272,7 +272,8 @@ class _Layout:
             return None
         for vlan in self.stack.vlans:
             if vlan.network == network.name and not self._is_port(vlan):
-                return self._vlan(vlan)
+                device, below = self.stack.device(vlan), self.stack.base_name(vlan)
+                return VlanView(device, below, network.vlan, network.mtu, None, NO_IP, always, vlan.place.mark)
         for base in sorted(self.stack.active, key=self._is_port):  # a bridge before its ports
             if network.over is not None and base.network == network.over and not base.is_vlan:
                 device = self.stack.device(base)

@@ -98,7 +98,7 @@ class Mtus:
         if bridge is not None:
             yield self._of_explicit_bridge(interface)
             yield from self._above(bridge)
-        elif self.stack.is_bridged(interface):
+        elif (interface.name, True) in self._vlans:
             yield from self._above(interface, its_bridge=True)
 
     def _of_explicit_bridge(self, port: Interface) -> Optional[int]:

@@ -37,10 +37,12 @@ class Stack:
         self.nics = [i for i in interfaces if i.is_nic]
         active_nics = {i.name for i in active if i.is_nic}
         self.bonds = [i for i in active if i.is_bond and i.ports and active_nics.issuperset(i.ports)]
+        self._bridged = {i.name for i in active if host.bridged(i)}
         self.bond_of = {port: bond for bond in reversed(self.bonds) for port in bond.ports}
         self.bridge_of: dict[str, Interface] = {}
         """The bridge (`type: bridge`) that has an interface as a port, by the interface's key."""
         self._devices: dict[str, str] = {}
+        self._bridge_names: dict[str, str] = {}
         self._bases: dict[str, Base] = {}
         self._ports: dict[str, tuple[Interface, ...]] = {}
         self._placed: dict[str, Interface] = {}
@@ -97,7 +99,7 @@ class Stack:
 
     def is_bridged(self, interface: Interface) -> bool:
         """Whether an interface gets a bridge of its own."""
-        return interface.name not in self.bridge_of and self.host.bridged(interface)
+        return interface.name in self._bridged
 
     def ports(self, bridge: Interface) -> tuple[Interface, ...]:
         """Return the ports of a bridge: its own, or the interface that the bridge is made for."""
@@ -144,7 +146,11 @@ class Stack:
 
     def bridge_name(self, interface: Interface) -> str:
         """Return the name of the bridge of a NIC, bond or VLAN: the one in the definition, else the policy's."""
-        return interface.bridge_settings.name or self.policy.bridge_name(interface.name, self.device(interface))
+        name = self._bridge_names.get(interface.name)
+        if name is None:
+            name = interface.bridge_settings.name or self.policy.bridge_name(interface.name, self.device(interface))
+            self._bridge_names[interface.name] = name
+        return name
 
     def top(self, interface: Interface) -> str:
         """Return the name of the device that has the addresses: the bridge if there is one."""
