@@ -92,12 +92,6 @@ def test_a_pattern_that_does_not_match_the_new_name_leaves_the_nic_without_a_pro
     )
 
 
-def test_a_profile_that_only_a_user_may_use_is_not_activated_at_boot(bundle: Bundle) -> None:
-    restricted = ETH0.changed({"connection": {"permissions": "user:admin:;"}})
-    own = foreseen(bundle, host(restricted, ETH1)).own["peth0"]
-    assert (own.is_right, own.outcome.kind) == (False, NOTHING)
-
-
 def test_a_profile_that_netplan_writes_at_boot_replaces_what_is_saved(bundle: Bundle) -> None:
     netplan = replace(ETH0, file=f"{RUN_FOLDER}/netplan-eth0.nmconnection", regenerated=True)
     own = foreseen(bundle, host(netplan)).own["peth0"]
