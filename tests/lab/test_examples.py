@@ -1,4 +1,4 @@
-"""The hosts of all examples, applied one after the other to the same machine, in every order and without `remove` in
+"""A host of each example, applied one after the other to the same machine, in every order and without `remove` in
 between. At the end the machine is restored.
 
 After each change the kernel must match the rendered state: each interface of the definition exists with its kind,
@@ -67,9 +67,10 @@ def definition(name: str) -> str:
 
 
 def all_hosts() -> list[tuple[str, str]]:
-    """Return (example, host) for each host of each example."""
+    """Return (example, host) for the first host of each example: the others differ only in addresses. `start` is left
+    out: the example that `kvmnet init` writes has nothing that the others lack, and each host doubles the time."""
     names = sorted(path.parent.name for path in EXAMPLES.glob("*/cluster.yaml"))
-    return [(name, host) for name in names for host in load(str(EXAMPLES / name / "cluster.yaml")).hosts]
+    return [(name, load(str(EXAMPLES / name / "cluster.yaml")).hosts[0]) for name in names if name != "start"]
 
 
 def in_every_order(things: list[Any]) -> list[Any]:
