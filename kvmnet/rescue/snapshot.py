@@ -89,8 +89,11 @@ def adapt_snapshot_to_boot(before: Json, renamed_macs: set[str]) -> Json:
         name: link if link["mac"] in renamed_macs else {**link, "altnames": current_links.get(name, link)["altnames"]}
         for name, link in before["links"].items()
     }
+    # whether an interface of another tool comes back at boot is that tool's
+    host = {"host": {**before["host"], "links": {}}} if "host" in before else {}
     return {
         **before,
+        **host,
         "on disk": True,
         "guests": {},  # they stopped with the host
         "links": expected_links,

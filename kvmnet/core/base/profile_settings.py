@@ -43,6 +43,13 @@ class ProfileSetting:
             return self.default
         return text == "yes" if self.signature == "b" else text.lower()
 
+    def from_keyfile(self, text: str) -> Any:
+        """Return the value in a keyfile (nm-settings-keyfile(5)), whose key has the name of D-Bus; empty text is the
+        default."""
+        if not text:
+            return self.default
+        return text.lower() in ("true", "yes", "on", "1") if self.signature == "b" else text.lower()
+
     def from_dbus(self, value: Any) -> Any:
         """Return the value that NetworkManager has on D-Bus; None is the default."""
         if value is None:

@@ -269,8 +269,11 @@ def _merge_bridge(base: Entry, top: Entry) -> Entry:
     """Return the `bridge` of a host over that of its group: `true` keeps the settings of the group, and a name changes
     only the name."""
     below, above = _bridge_mapping(base.node), _bridge_mapping(top.node)
-    merged = overlay(below, above) if below is not None and above is not None else None
-    return Entry(top.mark, merged) if merged is not None and merged.entries else top
+    if below is None or above is None:
+        return top
+    merged = overlay(below, above)
+    assert merged is not None
+    return Entry(top.mark, merged)
 
 
 def _bridge_mapping(node: Node) -> Optional[Map]:

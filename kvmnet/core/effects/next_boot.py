@@ -191,7 +191,7 @@ def _as_written(
     kind = NM_TYPES[controller["type"]] if controller is not None else None
     of = controller["name"] if controller is not None else None
     connection = {"interface-name": name, "autoconnect": "true", "controller": of, "master": of}
-    connection.update({"port-type": kind, "slave-type": kind, "permissions": None})
+    connection.update({"port-type": kind, "slave-type": kind})
     settings: dict[str, dict[str, Optional[str]]] = {"connection": connection}
     if port_names(interface):
         connection.update({"autoconnect-ports": "1", "autoconnect-slaves": "1"})

@@ -16,7 +16,7 @@ from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.changes import Reason
 from kvmnet.core.planning.difference import Difference, interface_differences
 from kvmnet.core.planning.plan import Plan
-from kvmnet.core.planning.profile_changes import SettingDifference
+from kvmnet.core.planning.profile_changes import Place, SettingDifference
 
 CONTROLLERS = ("bridge", "bond", "openvswitch", "team")
 #: A change of these settings recreates a device and what is above it.
@@ -236,7 +236,7 @@ class _Comparison:
             nic = "@" + change.name
             if Reason.PROFILE_RESTORED in change.details and nic in self.before.kinds and nic not in self.sent:
                 changed[nic] = f"the connection profile of {change.name} is restored"
-            settings = [d for d in change.details if isinstance(d, SettingDifference) and not d.stored]
+            settings = [d for d in change.details if isinstance(d, SettingDifference) and d.place is Place.KERNEL]
             if settings:
                 changed[change.name] = f"{change.name}: {settings[0].name} changes"
         for device in self.sent:

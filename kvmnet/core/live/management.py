@@ -22,6 +22,7 @@ from kvmnet.core.live.surroundings import ConfigFile, Surroundings, UnmanagedRul
 
 _FOLDER = "/etc/NetworkManager/"
 _STORE = "/etc/NetworkManager/system-connections"
+_RELOAD = "and run `systemctl reload NetworkManager`"
 #: udev's DEVTYPE of interfaces, by the types of their connection profiles. NICs and macvtaps have none.
 _DEVICE_TYPES = {"bridge": "bridge", "bond": "bond", "vlan": "vlan"}
 
@@ -104,9 +105,6 @@ def _find_in_unmanaged_devices(
                 fix = f"exclude {device.name} there (`except:interface-name:{device.name}`)"
                 return Obstacle(f"unmanaged-devices={spec} in {_shorten(file)}", f"{fix}, {_RELOAD}")
     return None
-
-
-_RELOAD = "and run `systemctl reload NetworkManager`"
 
 
 def _find_in_device_sections(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import KERNEL_KINDS, NM_TYPES, interfaces_of
-from kvmnet.core.base.profile_settings import CLONED_MAC, PROFILE_SETTINGS
-from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
+from kvmnet.core.base.profile_settings import CLONED_MAC, PROFILE_SETTINGS, ProfileSetting
+from kvmnet.core.live.live_host import ConnectionProfile, Live
 from kvmnet.core.planning.ownership import belongs_to_kvmnet, find_created
 from kvmnet.core.rendering.bundle import Bundle
 
@@ -16,15 +17,23 @@ Settings = Mapping[str, Any]
 """Values by the setting's name."""
 
 
+class Place(Enum):
+    """Where a setting differs: in the kernel, only in the connection profile (as NetworkManager has it in memory), or
+    only in the profile's keyfile."""
+
+    KERNEL = auto()
+    PROFILE = auto()
+    KEYFILE = auto()
+
+
 @dataclass(frozen=True)
 class SettingDifference:
-    """A setting with another value than the desired one. `stored`: only the connection profile differs, the live value
-    does not."""
+    """A setting with another value than the desired one, and where it differs."""
 
     name: str
     live: Any
     desired: Any
-    stored: bool = False
+    place: Place = Place.KERNEL
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,8 @@ class ProfileComparison:
     """What of the desired settings the host does not have, by the interface's name.
 
     desired: the settings that kvmnet sets itself.
-    live: the differences from the kernel; stored: those of profiles whose live values are as desired.
+    live: the differences for which nmstate must apply the profile: from the kernel and from keyfiles; stored: those of
+        profiles whose live values are as desired.
     adopted_macs: the MAC addresses of bridges and bonds that have theirs and were not created by kvmnet.
     """
 
@@ -48,28 +58,56 @@ NO_DIFFERENCES = ProfileComparison()
 def compare_profiles(bundle: Bundle, live: Live, old_names: Mapping[str, str]) -> ProfileComparison:
     """Compare the desired settings with the kernel and with the active connection profiles. `old_names` are the current
     names of NICs that are renamed."""
-    desired = find_desired_settings(bundle, live)
-    live_differences: dict[str, tuple[SettingDifference, ...]] = {}
-    stored_differences: dict[str, tuple[SettingDifference, ...]] = {}
-    pinned = _find_pinned(bundle, live)
+    desired, pinned = find_desired_settings(bundle, live), _find_pinned(bundle, live)
+    to_apply: dict[str, tuple[SettingDifference, ...]] = {}
+    stored: dict[str, tuple[SettingDifference, ...]] = {}
     for interface in interfaces_of(bundle.state):
-        name, kind = interface["name"], KERNEL_KINDS.get(interface["type"])
-        current_name = old_names.get(name, name) if kind is None else name
-        link, profile = live.links.get(current_name), live.profiles.get(current_name)
-        settings = desired.get(name, {})
-        if link is not None and link.kind == kind:
-            found = [d for key, value in settings.items() if (d := _compare_kernel(key, value, link))]
-            if found:
-                live_differences[name] = tuple(found)
-        if profile is not None and profile.type == NM_TYPES.get(interface["type"]):
-            reported = {difference.name for difference in live_differences.get(name, ())}
-            all_settings = {**settings, **({CLONED_MAC.name: pinned[name]} if name in pinned else {})}
-            stored = [d for key, value in all_settings.items() if (d := _compare_profile(key, value, profile))]
-            if stored := [difference for difference in stored if difference.name not in reported]:
-                stored_differences[name] = tuple(stored)
+        name = interface["name"]
+        current_name = old_names.get(name, name) if interface["type"] not in KERNEL_KINDS else name
+        pin = {CLONED_MAC.name: pinned[name]} if name in pinned else {}
+        found = list(_compare(interface, {**desired.get(name, {}), **pin}, current_name, live))
+        for target, is_stored in ((to_apply, False), (stored, True)):
+            if selected := tuple(d for d in found if (d.place is Place.PROFILE) is is_stored):
+                target[name] = selected
     created = find_created(live)
     adopted_macs = {name: mac for name, mac in pinned.items() if name not in created}
-    return ProfileComparison(desired, live_differences, stored_differences, adopted_macs)
+    return ProfileComparison(desired, to_apply, stored, adopted_macs)
+
+
+def _compare(
+    interface: Mapping[str, Any], settings: Settings, current_name: str, live: Live
+) -> Iterator[SettingDifference]:
+    """Yield one difference for each setting: in the first place that differs."""
+    link, profile = live.links.get(current_name), live.profiles.get(current_name)
+    if link is not None and link.kind != KERNEL_KINDS.get(interface["type"]):
+        link = None
+    if profile is not None and profile.type != NM_TYPES.get(interface["type"]):
+        profile = None
+    for name, value in settings.items():
+        row = PROFILE_SETTINGS[name]
+        for place, current in (
+            (Place.KERNEL, row.from_kernel(link.options) if link is not None else None),
+            (Place.PROFILE, _in_memory(row, profile)),
+            (Place.KEYFILE, _on_disk(row, profile, live)),
+        ):
+            if current not in (None, value):
+                yield SettingDifference(name, current, value, place)
+                break
+
+
+def _in_memory(row: ProfileSetting, profile: Optional[ConnectionProfile]) -> Any:
+    """Return the value of an active profile; None if its settings were not read."""
+    is_known = profile is not None and row.name in profile.settings
+    return row.from_nmcli(profile.settings[row.name]) if profile is not None and is_known else None
+
+
+def _on_disk(row: ProfileSetting, profile: Optional[ConnectionProfile], live: Live) -> Any:
+    """Return the value of a saved profile's keyfile; None if it is unknown. MAC addresses are compared by
+    stored_profiles."""
+    if row is CLONED_MAC or live.boot is None or profile is None or not profile.saved:
+        return None
+    keyfile = live.boot.effective.get(profile.uuid)
+    return row.from_keyfile(keyfile.value(row.setting, row.key)) if keyfile is not None else None
 
 
 def find_desired_settings(bundle: Bundle, live: Live) -> dict[str, Settings]:
@@ -99,19 +137,6 @@ def _find_kept(interface: Mapping[str, Any], bundle: Bundle, live: Live) -> Sett
         return {}
     values = {name: row.from_kernel(link.options) for name, row in PROFILE_SETTINGS.items()}
     return {name: value for name, value in values.items() if value not in (None, PROFILE_SETTINGS[name].default)}
-
-
-def _compare_kernel(key: str, desired: Any, link: Link) -> Optional[SettingDifference]:
-    current = PROFILE_SETTINGS[key].from_kernel(link.options)
-    return SettingDifference(key, current, desired) if current not in (None, desired) else None
-
-
-def _compare_profile(key: str, desired: Any, profile: ConnectionProfile) -> Optional[SettingDifference]:
-    """Return the difference from the profile's value; None if the profile's settings were not read."""
-    if key not in profile.settings:
-        return None
-    current = PROFILE_SETTINGS[key].from_nmcli(profile.settings[key])
-    return SettingDifference(key, current, desired, stored=True) if current != desired else None
 
 
 def _find_pinned(bundle: Bundle, live: Live) -> dict[str, str]:

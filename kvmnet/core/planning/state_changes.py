@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kvmnet.core.base.nmstate import ETHERNET, FAMILIES, State, dns_of, interfaces_of, port_names, routes_of
+from kvmnet.core.base.profile_settings import CLONED_MAC
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.adoption import (
     find_adopted,
@@ -29,9 +30,9 @@ from kvmnet.core.planning.defaults import complete_with_defaults, find_dropped_o
 from kvmnet.core.planning.dhcp_identity import Identity, find_identities, find_moves, with_identity
 from kvmnet.core.planning.difference import Difference, interface_differences, rename_interfaces, route_key
 from kvmnet.core.planning.ownership import find_leaving
-from kvmnet.core.planning.profile_changes import NO_DIFFERENCES, ProfileComparison
+from kvmnet.core.planning.profile_changes import NO_DIFFERENCES, ProfileComparison, SettingDifference
 from kvmnet.core.planning.rename_order import apply_first_state, make_first_state
-from kvmnet.core.planning.stored_profiles import ROUTES, StoredDifference, find_stored_differences
+from kvmnet.core.planning.stored_profiles import MAC, ROUTES, StoredDifference, find_stored_differences
 from kvmnet.core.rendering.bundle import Bundle
 
 _ROUTE_KEYS = ("destination", "next-hop-address", "next-hop-interface", "table-id", "metric")
@@ -178,13 +179,22 @@ def _compare_interfaces(
         if reason is not None and (not details or isinstance(reason, Adopted)):
             details.insert(0, reason)
         if not details:
-            details = list(stored.get(name, ()))
+            details = list(_without_missing_mac(stored.get(name, ()), profiles.stored.get(name, ())))
         if details:
             if live is not None:
                 details += profiles.stored.get(name, ())
             to_send.append(interface)
             changes.append(Change("change" if live else "add", name, tuple(details)))
     return to_send, changes
+
+
+def _without_missing_mac(
+    stored: Sequence[StoredDifference], in_profile: Sequence[SettingDifference]
+) -> Iterator[StoredDifference]:
+    """Yield the differences of a profile on disk, without the MAC address if the profile in memory lacks it too: it is
+    written into both without nmstate."""
+    is_missing = any(difference.name == CLONED_MAC.name for difference in in_profile)
+    yield from (difference for difference in stored if not (is_missing and difference.path == MAC))
 
 
 def _find_always_sent(

@@ -35,6 +35,8 @@ from kvmnet.core.planning.difference import MAIN_TABLE, Difference
 Interface = Mapping[str, Any]
 #: The place of a difference in static routes.
 ROUTES = "routes"
+#: The place of a difference in the MAC address of a bridge or bond.
+MAC = "mac-address"
 #: Types whose profiles on disk must state the MAC address that the definition gives them.
 _TYPES_WITH_MAC = ("linux-bridge", "bond")
 
@@ -162,7 +164,7 @@ class _Comparison:
         if wanted is None or self.interface["type"] not in _TYPES_WITH_MAC:
             return
         mac = self.stored.value("ethernet", "cloned-mac-address") or self.stored.value("bridge", "mac-address")
-        yield from self._compare("mac-address", normalize_mac(mac), wanted.lower())
+        yield from self._compare(MAC, normalize_mac(mac), wanted.lower())
 
     def _compare_mtu(self) -> Iterator[StoredDifference]:
         """A profile without an MTU leaves it to the kernel: only for a NIC or bond is it known then."""

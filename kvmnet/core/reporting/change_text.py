@@ -21,7 +21,7 @@ from kvmnet.core.planning.changes import (
 )
 from kvmnet.core.planning.difference import Difference, route_text, value_text
 from kvmnet.core.planning.plan import Plan
-from kvmnet.core.planning.profile_changes import SettingDifference
+from kvmnet.core.planning.profile_changes import Place, SettingDifference
 
 _REASONS = {
     Reason.LINK_FILE_NEEDED: "names the NIC at boot",
@@ -37,6 +37,12 @@ _REASONS = {
     Reason.CREATED_BY_KVMNET: "created by kvmnet",
     Reason.PROFILE_COMPLETED: "its connection profile is completed, because its controller is adopted",
     Reason.PROFILE_RESTORED: "its connection profile from before kvmnet is restored",
+}
+
+_PLACES = {
+    Place.KERNEL: "",
+    Place.PROFILE: "in its connection profile, ",
+    Place.KEYFILE: "connection profile on disk: ",
 }
 
 
@@ -67,9 +73,8 @@ def detail_text(detail: Detail) -> str:
     if isinstance(detail, FileRestored):
         return f"restored to its content of {detail.day}" if detail.existed else f"did not exist on {detail.day}"
     if isinstance(detail, SettingDifference):
-        place = "in its connection profile, " if detail.stored else ""
         live, desired = (value_text(None if value == "" else value) for value in (detail.live, detail.desired))
-        return f"{place}{detail.name}: {live} -> {desired}"
+        return f"{_PLACES[detail.place]}{detail.name}: {live} -> {desired}"
     return route_text(detail.route)
 
 

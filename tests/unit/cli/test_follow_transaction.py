@@ -40,13 +40,15 @@ def test_a_rollback_prints_only_what_happens_from_then_on(
     """The earlier try of the rollback, and the steps before it, were printed when they happened."""
     state, _ = open_transaction
     journal = Journal(state / "open")
-    past = [("begin", {"steps": ["rename"]}), ("done", {"step": 0, "seconds": 1.0}), ("undo", {"why": "x"})]
-    for name, fields in [*past, ("not-verified", {"differences": ["eth0 is down"]})]:
-        journal.append(name, **fields)
+    journal.append("begin", steps=["rename"])
+    journal.append("done", step=0, seconds=1.0)
+    journal.append("undo", why="x")
+    journal.append("not-verified", differences=["eth0 is down"])
 
     def roll_back() -> None:
-        for name, fields in (("undone", {"step": 0, "result": "ok"}), ("verified", {}), ("end", {"outcome": "x"})):
-            journal.append(name, **fields)
+        journal.append("undone", step=0, result="ok")
+        journal.append("verified")
+        journal.append("end", outcome="x")
 
     monkeypatch.setattr(Console, "print_line", lambda _, text: print(text))
     console = Console(False)

@@ -73,6 +73,13 @@ def test_an_interface_that_depends_on_the_transactions_is_compared(host: Host, b
     assert comparison.find_differences(before)[0] == "interface br0.50 is missing", "removed with its base interface"
 
 
+def test_after_a_boot_interfaces_of_other_tools_are_not_expected(host: Host, before: dict[str, Any]) -> None:
+    """Those that were made by hand are gone, and those that came back are new ones."""
+    del host.rows["br0.50"]
+    host.rows["br0"]["ifindex"] = 2
+    assert comparison.find_differences(snapshot.adapt_snapshot_to_boot(before, set())) == []
+
+
 def test_an_address_from_dhcp_of_a_dependent_interface_may_change(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.dynamic = {"10.50.0.1"}
     before = snapshot.take_snapshot(["br0", "eth0"], [], [], [])

@@ -13,6 +13,12 @@ def test_vlan_filtering_is_read_as_nmcli_prints_it(text: str, value: bool) -> No
     assert VLAN_FILTERING.from_nmcli(text) is value
 
 
+@pytest.mark.parametrize(("text", "value"), [("", False), ("false", False), ("0", False), ("true", True), ("1", True)])
+def test_vlan_filtering_is_read_as_a_keyfile_has_it(text: str, value: bool) -> None:
+    assert VLAN_FILTERING.from_keyfile(text) is value
+    assert CLONED_MAC.from_keyfile("52:54:00:AB:00:01") == "52:54:00:ab:00:01"
+
+
 def test_vlan_filtering_is_read_and_written_as_dbus_and_the_kernel_have_it() -> None:
     assert [VLAN_FILTERING.from_dbus(value) for value in (None, False, True)] == [False, False, True]
     assert VLAN_FILTERING.to_dbus(True) == {"vlan-filtering": ("b", True)}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
 from kvmnet.core.effects.topology import compare_topologies
+from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.difference import rename_interfaces
 from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.reporting.change_text import detail_texts
+from tests.unit.core.boot.samples import boot_files, stored
 from tests.unit.core.profile_samples import FILTERING, PIN, filtering, host
 from tests.unit.core.samples import bare
 
@@ -114,6 +116,48 @@ def test_what_an_adopted_bridge_runs_with_is_written_into_its_profile(tmp_path: 
     live = replace(host(bundle, kernel=1, stored=stored, made=False), owned={})
     profile = replace(live.profiles["br-eth0"], uuid="u-of-another-tool")
     plan = make_plan(bundle, replace(live, profiles={**live.profiles, "br-eth0": profile}))
-    details = ["in its connection profile, bridge.vlan-filtering: false -> true"] if stored == "no" else []
+    adopted, *details = changes_of(plan)["br-eth0"]
+    assert adopted.startswith("adopted: ")
+    assert details == (["in its connection profile, bridge.vlan-filtering: false -> true"] if stored == "no" else [])
+    assert plan.profile_settings["br-eth0"] == {FILTERING: True, PIN: plan.macs["br-eth0"].mac}
+
+
+def on_disk(live: Live, filters: str = "", mac: str = "") -> Live:
+    """The host with a keyfile of br-eth0 that has this line about VLAN filtering, and this MAC address."""
+    uuid = live.profiles["br-eth0"].uuid
+    lines = ("interface-name=br-eth0", "[bridge]", filters, "[ethernet]", f"cloned-mac-address={mac}")
+    address = "[ipv4]\nmethod=manual\naddress1=10.1.255.254/16,10.1.1.1\n[ipv6]\nmethod=disabled\n"
+    profile = stored("br-eth0", uuid, *lines, type="bridge", groups=address)
+    return replace(live, profiles={"br-eth0": live.profiles["br-eth0"]}, boot=boot_files(profile))
+
+
+@pytest.mark.parametrize(
+    ("filters", "details"),
+    [
+        ("vlan-filtering=true", []),
+        ("vlan-filtering=false", ["connection profile on disk: bridge.vlan-filtering: false -> true"]),
+        ("", ["connection profile on disk: bridge.vlan-filtering: false -> true"]),
+    ],
+)
+def test_a_keyfile_that_was_edited_is_seen_and_written_again(tmp_path: Path, filters: str, details: list[str]) -> None:
+    bundle = filtering(tmp_path)
+    live = host(bundle, kernel=1, stored="yes")
+    mac = make_plan(bundle, live).macs["br-eth0"].mac
+    plan = make_plan(bundle, on_disk(live, filters, mac))
     assert changes_of(plan).get("br-eth0", []) == details
-    assert plan.profile_settings.get("br-eth0", {}) == ({FILTERING: True} if stored == "no" else {})
+    assert sent(plan) == (["br-eth0"] if details else [])  # nmstate writes the profile even if it is right in memory
+
+
+@pytest.mark.parametrize("stored_mac", ["", None])
+def test_a_mac_that_the_keyfile_and_the_profile_lack_is_written_without_nmstate(
+    tmp_path: Path, stored_mac: Optional[str]
+) -> None:
+    bundle = filtering(tmp_path, None)
+    plan = make_plan(bundle, on_disk(host(bundle, mac=stored_mac)))
+    mac = plan.macs["br-eth0"].mac
+    if stored_mac is None:  # only the keyfile lacks it
+        assert changes_of(plan) == {"br-eth0": [f"connection profile on disk: mac-address: none -> {mac}"]}
+        assert sent(plan) == ["br-eth0"]
+    else:
+        assert changes_of(plan) == {"br-eth0": [f"in its connection profile, {PIN}: none -> {mac}"]}
+        assert sent(plan) == []

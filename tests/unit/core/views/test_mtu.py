@@ -40,6 +40,7 @@ BRIDGE = "br0: {type: bridge, ports: [eth0, eth1]%s}"
         (", network: servers", "mtu: 9000", (9000, None, 1500)),  # else the bridge would inherit a larger one
         (", network: servers", "mtu: 1400", (1400, None, 1400)),
         (", network: small", "network: jumbo", (9000, 1400, 1400)),
+        (", network: jumbo", "network: small", (9000, 9000, 9000)),
     ],
 )
 def test_the_ports_of_a_bridge_have_its_mtu_or_a_larger_one(
@@ -47,6 +48,11 @@ def test_the_ports_of_a_bridge_have_its_mtu_or_a_larger_one(
 ) -> None:
     found = mtus_of(f"eth0: {{{nic}}}", "eth1: {}", BRIDGE % keys)
     assert (found["eth0"], found["eth1"], found["br0"]) == mtus
+
+
+def test_a_vlan_that_is_a_port_has_the_mtu_of_its_bridge() -> None:
+    found = mtus_of("eth0: {}", "eth0.6: {}", "br0: {type: bridge, ports: [eth0.6], mtu: 9000}")
+    assert found == {"eth0": 9000, "eth0.6": 9000, "br0": 9000}
 
 
 def test_a_bridge_without_ports_has_its_own_mtu_or_that_of_its_network() -> None:
