@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +12,12 @@ from typing import Optional
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.live.kernel_only import add_networkmanager, has_no_lifetimes, is_all_static, needs_only_kernel
 from kvmnet.core.live.live_host import Link, Live, Owned
+from kvmnet.core.live.virtual_addresses import Claim, VirtualAddress, separate_virtual, stated_addresses
 from kvmnet.core.rendering.guest_settings import SETTINGS_FILE
 from kvmnet.host.connection_profiles import ManagerState
 from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import Backend
+from kvmnet.host.virtual_addresses import read_claims, read_marks
 from kvmnet.system import firewalld, links, programs
 
 LINK_DIR = Path("/etc/systemd/network")
@@ -81,9 +84,10 @@ def read_live_host(
     if firewalld.is_running():
         zones = {name: zone for name, zone in firewalld.read_zones().items() if name in links}
     settings = Path(SETTINGS_FILE)
+    state, virtual, claims = _separate_virtual(_read_state(backend, networkmanager, compared), networkmanager, compared)
     return Live(
         hostname=read_hostname(),
-        state=_read_state(backend, networkmanager, compared),
+        state=state,
         links=links,
         profiles=networkmanager.active,
         link_files={path.name: _read_text(path) for path in sorted(LINK_DIR.glob(OURS))},
@@ -99,7 +103,22 @@ def read_live_host(
         first_names=record.first_names,
         idle=networkmanager.idle,
         temporary=_read_temporary_addresses(networkmanager),
+        virtual=virtual,
+        claims=claims,
     )
+
+
+def _separate_virtual(
+    state: State, networkmanager: ManagerState, desired: Optional[State]
+) -> tuple[State, tuple[VirtualAddress, ...], tuple[Claim, ...]]:
+    """Return the state without virtual addresses, these, and all claims. What `desired` or an active connection profile
+    contains is not virtual."""
+    claims, marks = read_claims(), read_marks()
+    if not claims and not marks:
+        return state, (), ()
+    own = stated_addresses(desired or {}) | {str(ipaddress.ip_interface(a).ip) for a in networkmanager.addresses}
+    claims = tuple(claim for claim in claims if claim.ip not in own)
+    return (*separate_virtual(state, claims, marks, own), claims)
 
 
 def _read_temporary_addresses(networkmanager: ManagerState) -> tuple[str, ...]:

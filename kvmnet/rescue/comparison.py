@@ -29,7 +29,7 @@ def find_differences(before: Json) -> list[str]:
     differences: list[str] = []
     try:
         differences += find_file_differences(before)
-        after = snapshot.read_host_state(before["names"], before["macs"], before["uuids"])
+        after = snapshot.read_current_state(before)
         differences += find_guest_differences(before)
         if before.get("on disk"):
             after["profiles"] = [p for p in after["profiles"] if not p["file"].startswith("/run/")]

@@ -67,11 +67,17 @@ def _select_options(link_info: Json) -> Json:
     return {key: options[key] for key in COMPARED_OPTIONS.get(str(kind), ()) if key in options}
 
 
+def read_ip_addresses() -> list[Json]:
+    """Return the addresses of every link as iproute2 prints them. Raises HostError."""
+    rows: list[Json] = programs.run_json("ip", "-j", "address", "show")
+    return rows
+
+
 def read_addresses() -> dict[str, list[str]]:
     """Return the addresses of every link as `address/prefix`, sorted, without temporary ones (RFC 8981). Raises
     HostError."""
     addresses: dict[str, list[str]] = {}
-    for link in programs.run_json("ip", "-j", "address", "show"):
+    for link in read_ip_addresses():
         if "ifname" in link:
             addresses[link["ifname"]] = sorted(
                 f"{a['local']}/{a['prefixlen']}"

@@ -68,8 +68,10 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
 
 def _read_back(plan: Plan, live: Live, known: KnownProfiles) -> Step:
     defined_names = {i["name"] for i in interfaces_of(plan.bundle.state)}
-    expect = make_expectations(plan.desired)
-    expect += [e for e in make_expectations(plan.state) if e["name"] not in defined_names]  # what left the definition
+    expect = make_expectations(plan.desired, live.virtual_ips)
+    expect += [
+        e for e in make_expectations(plan.state, live.virtual_ips) if e["name"] not in defined_names
+    ]  # what left the definition
     sent = [i["name"] for i in interfaces_of(plan.state) if i["state"] == "up"]
     activated = trial_steps.activated_by_old_profiles(plan, live, known)
     zones = {name: zone for name in activated if (zone := choose_zone(name, plan, live))}

@@ -86,13 +86,15 @@ def _remove_on_failure(state_dir: Path) -> Iterator[None]:
 
 
 def _write_transaction(state_dir: Path, prepared: Prepared) -> str:
-    plan, steps = prepared.plan, prepared.steps
+    plan, live, steps = prepared.plan, prepared.live, prepared.steps
     identity = next_id(state_dir)
     names = {i["name"] for i in interfaces_of(plan.bundle.state)} | plan.touched
     macs = [r.mac for r in plan.renames]
     lost = [impact.device for impact in prepared.impacts if impact.how == DISCONNECTED]
     with refuse_unreadable_host():
-        before = snapshot.take_snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost))
+        before = snapshot.take_snapshot(
+            sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost), live.virtual_ips
+        )
     new = state_dir / "open.new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)

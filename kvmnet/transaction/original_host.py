@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Optional
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import NM_ETHERNET
 from kvmnet.core.planning.ownership import profile_uuid
+from kvmnet.rescue.snapshot import leave_out_virtual
 from kvmnet.system import files, networkmanager, operations
 from kvmnet.system.types import Json
 from kvmnet.transaction.history import EndedTransaction, read_history
@@ -44,6 +46,12 @@ class Original:
     snapshot: Json
     seeded: tuple[str, ...] = ()
     since: Mapping[str, str] = field(default_factory=dict)
+
+    def without_virtual(self, virtual: Collection[str]) -> Original:
+        """The same host without these virtual addresses (without prefix): the snapshot may be older than the service
+        that claims them."""
+        addresses, _ = leave_out_virtual(self.snapshot["addresses"], [], virtual)
+        return dataclasses.replace(self, snapshot={**self.snapshot, "addresses": addresses, "virtual": list(virtual)})
 
     @property
     def hostname(self) -> Optional[str]:

@@ -25,6 +25,7 @@ class Reason(Enum):
     NOT_RECORDED = auto()
     CREATED_BY_KVMNET = auto()
     PROFILE_RESTORED = auto()
+    KEEPS_VIRTUAL_OUT = auto()
 
 
 @dataclass(frozen=True)

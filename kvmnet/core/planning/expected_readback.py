@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvmnet.core.base.nmstate import FAMILIES, KERNEL_KINDS, State, interfaces_of, port_names, routes_of
 
 
-def make_expectations(state: State) -> list[dict[str, Any]]:
+def make_expectations(state: State, virtual: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return what to read back from the kernel after `state` was applied, one entry for each interface. kvmnet does
-    not rely on nmstate's return code."""
+    not rely on nmstate's return code. Virtual addresses (without prefix) may be there or not."""
     controllers = {port: i["name"] for i in interfaces_of(state) for port in port_names(i)}
     entries = []
     for interface in interfaces_of(state):
@@ -20,7 +20,7 @@ def make_expectations(state: State) -> list[dict[str, Any]]:
             entries.append({"name": interface["name"], "down": True})
         elif interface.get("state") == "up":
             entries.append(_expected_up(interface, controllers.get(interface["name"]), state))
-    return entries
+    return [{**entry, "virtual": list(virtual)} for entry in entries] if virtual else entries
 
 
 def _expected_up(interface: Mapping[str, Any], controller: Any, state: State) -> dict[str, Any]:

@@ -54,7 +54,10 @@ def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> S
 
     live_interfaces = {i["name"]: i for i in interfaces_of(view)}
     differences = {i["name"]: interface_differences(i, live_interfaces.get(i["name"])) for i in interfaces_of(desired)}
+    routes, route_changes = _compare_routes(bundle.state, view)
+    dns, dns_changes = _compare_dns(desired, view)
     always_sent = _find_always_sent(desired, differences, first, leaving, new_names, live)
+    always_sent.update(_find_virtual_holders(routes, dns, new_names, live))
     interfaces, changes = _compare_interfaces(desired, live_interfaces, differences, dropped, always_sent)
     interfaces = [with_identity(i, identities.get(i["name"], Identity())) for i in interfaces]
     released = _find_released_nics(bundle, live, leaving)
@@ -63,8 +66,6 @@ def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> S
         interfaces += [{"name": name, "type": kind, "state": "absent"} for name, kind in leaving.items()]
     changes += [Change("change", name, (Reason.NIC_RELEASED,)) for name in released]
     changes += [Change("remove", name, (LeftDefinition(kind),)) for name, kind in leaving.items()]
-    routes, route_changes = _compare_routes(bundle.state, view)
-    dns, dns_changes = _compare_dns(desired, view)
     return StateComparison(
         state=_make_state(interfaces, routes, dns),
         sent={i["name"] for i in interfaces},
@@ -141,6 +142,20 @@ def _find_always_sent(
         if differences[name]:
             always.update({p: JoinsController(name) for p in port_names(interface) if controllers.get(p) != name})
     return always
+
+
+def _find_virtual_holders(
+    routes: Sequence[Mapping[str, Any]], dns: Mapping[str, Any], new_names: Mapping[str, str], live: Live
+) -> dict[str, Detail]:
+    """Return the interfaces with a virtual address into whose profiles nmstate may put routes or name servers.
+
+    For such an interface that is not sent, nmstate writes the profile with all addresses of the kernel (2.2.62,
+    nm/route.rs and nm/dns.rs): a virtual address would be on this host after the next boot, wherever it is then. Sent,
+    the interface has the definition's addresses only. nmstate chooses itself which interfaces get name servers.
+    """
+    next_hops = {route.get("next-hop-interface") for route in routes}
+    names = [new_names.get(one.interface, one.interface) for one in live.virtual]
+    return {name: Reason.KEEPS_VIRTUAL_OUT for name in names if dns or name in next_hops}
 
 
 def _find_released_nics(bundle: Bundle, live: Live, leaving: Mapping[str, str]) -> list[str]:

@@ -30,6 +30,7 @@ _REASONS = {
     Reason.NOT_RECORDED: "the host matches the definition; only kvmnet's record is written",
     Reason.CREATED_BY_KVMNET: "created by kvmnet",
     Reason.PROFILE_RESTORED: "its connection profile from before kvmnet is restored",
+    Reason.KEEPS_VIRTUAL_OUT: "applied again, so that no virtual address gets into its connection profile",
 }
 
 
