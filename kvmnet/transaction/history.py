@@ -24,7 +24,7 @@ class EndedTransaction:
     at: when it began, in seconds since the epoch.
     outcome: "kept", "rolled back" or "nothing was begun".
     verified: whether the rollback was verified; None when there was none.
-    why: what it failed with.
+    why: what it failed with; likely: the likely reasons of that.
     away: for how many seconds the watched gateway did not reply; of a transaction that was rolled back, until the
         rollback began. None when no gateway was watched, or the worker was killed.
     away_at_most: an upper bound of the seconds for which the host's addresses were away, from the journal. None when
@@ -41,6 +41,7 @@ class EndedTransaction:
     away_at_most: Optional[float]
     rebooted: bool
     changes: tuple[Mapping[str, Any], ...]
+    likely: tuple[str, ...] = ()
 
     @property
     def kept(self) -> bool:
@@ -72,7 +73,14 @@ def _read_ended(folder: Path) -> EndedTransaction:
         away_at_most(transaction, events),
         _boot_ids(transaction, events)[-1:] not in ([], [transaction.get("boot")]),
         tuple(transaction.get("changes", ())),
+        _find_likely_reasons(events) if outcome != "kept" else (),
     )
+
+
+def _find_likely_reasons(events: Sequence[Json]) -> tuple[str, ...]:
+    """The texts of the likely reasons in the journal."""
+    texts = [str(reason.get("text", "")) for e in events for reason in e.get("likely", ())]
+    return tuple(dict.fromkeys(filter(None, texts)))
 
 
 def _has_event(events: Sequence[Json], name: str) -> bool:
@@ -81,9 +89,10 @@ def _has_event(events: Sequence[Json], name: str) -> bool:
 
 def away_at_most(transaction: Json, events: Sequence[Json]) -> Optional[float]:
     """An upper bound of the seconds for which the host's addresses were away: from the first step that may remove them
-    (when there was none before the rollback: from the last event before it) to the step that found them again, or to
-    the verification of the rollback. Over a boot it is measured by the date, unless that jumped. None when the end was
-    not observed or the journal has no time stamps."""
+    (when there was none before the rollback: from the last event before it) to the creation of the last address that
+    was found again; 0 when they were never removed. Where the kernel's times are missing, or a NIC was down meanwhile,
+    the bound ends with the step that found the addresses, or with the verification of the rollback. Over a boot it is
+    measured by the date, unless that jumped. None when the end was not observed or the journal has no time stamps."""
     begin, end = _find_interruption(events), _find_return(events)
     if begin is None or end is None or end < begin:
         return None
@@ -99,7 +108,14 @@ def away_at_most(transaction: Json, events: Sequence[Json]) -> Optional[float]:
     if stamp not in events[begin] or stamp not in events[end]:
         return None
     seconds = float(events[end][stamp]) - float(events[begin][stamp])
+    if stamp == "up" and "addresses_since" in events[end] and not _took_link_down(events[: end + 1]):
+        seconds = min(seconds, max(float(events[end]["addresses_since"]) - float(events[begin]["up"]), 0.0))
     return math.ceil(round(seconds, 3) * 10) / 10 if seconds >= 0 else None
+
+
+def _took_link_down(events: Sequence[Json]) -> bool:
+    """Whether a NIC was down in between: it keeps its IPv4 addresses then, although nobody reaches them."""
+    return any(e.get("result") == "down-up" or e.get("link_went_down") for e in events)
 
 
 def _starts_interruption(event: Json) -> bool:

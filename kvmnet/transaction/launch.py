@@ -25,6 +25,7 @@ from kvmnet.system import clock, files, lock, programs, state_folder, units
 from kvmnet.system.errors import HostError
 from kvmnet.system.journal import Journal
 from kvmnet.transaction import safeguards
+from kvmnet.transaction.failure_reasons import find_silent_nics, make_hints
 from kvmnet.transaction.history import find_adopted_macs
 from kvmnet.transaction.prepare import Prepared, refuse_unreadable_host
 from kvmnet.transaction.step import STEP_LIMIT, touched_files, touched_profiles
@@ -133,6 +134,9 @@ def _transaction_data(state_dir: Path, prepared: Prepared, identity: str, lost: 
         "changes": changes_to_json(plan.changes),
         "lost": lost,
         "proving": prepared.proving,
+        "operator": list(prepared.operator),
+        "hints": make_hints(prepared),
+        "without_carrier": find_silent_nics(prepared),
         "steps": prepared.steps,
     }
 

@@ -82,6 +82,7 @@ class Prepared:
     allowed: the refusals that were overridden.
     original: what a removal of kvmnet restores.
     facts: what the effects on the host are computed from, besides plan and live host.
+    operator: this host's address and the other end's address of the operator's SSH connection; empty without one.
     """
 
     assessment: Assessment
@@ -93,6 +94,7 @@ class Prepared:
     allowed: tuple[Refusal, ...] = ()
     original: Optional[Original] = None
     facts: Facts = field(default_factory=Facts)
+    operator: tuple[str, str] = ("", "")
 
     @cached_property
     def host_effects(self) -> Optional[HostEffects]:
@@ -158,6 +160,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Call
                 proving=find_confirming_interfaces(plan, live.state_with_virtual, *_ends(connection)),
                 allowed=allowed,
                 facts=Facts(_ends(connection)[0], _renames_while_up(), _choose_zones(plan, live)),
+                operator=_ends(connection),
             )
 
 
@@ -194,6 +197,7 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
                 allowed=allowed,
                 original=original,
                 facts=Facts(address, _renames_while_up(), restored=original.snapshot["addresses"]),
+                operator=(address, peer),
             )
 
 

@@ -74,7 +74,8 @@ class Inventory:
 
     def _find_live(self, device: str) -> Mapping[str, Any]:
         is_nic = device.startswith("@") or self.topologies.before.kinds.get(device) == "veth"
-        return self.view.get((plain(device), is_nic), {})
+        interface: Mapping[str, Any] = self.view.get((plain(device), is_nic), {})
+        return interface
 
     def _read_before(self, device: str) -> Holdings:
         interface = self._find_live(device)
@@ -133,7 +134,7 @@ class Inventory:
         return list(dict.fromkeys([*wanted, *learned]))
 
     def _learns_routes(self, name: str) -> bool:
-        interface = next((i for i in interfaces_of(self.plan.desired) if i["name"] == name), {})
+        interface: Mapping[str, Any] = next((i for i in interfaces_of(self.plan.desired) if i["name"] == name), {})
         return any(bool(_asks(interface.get(family, {}))) for family in FAMILIES)
 
 

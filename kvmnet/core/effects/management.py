@@ -20,9 +20,10 @@ BY_CONNECTION, BY_DEFAULT_ROUTE = "connection", "default route"
 class Management:
     """An address by which the host is managed.
 
-    why: `BY_CONNECTION`, `BY_DEFAULT_ROUTE`. before, after: the interface that has it; `after` is None when none has
-    it. below_before, below_after: what is below that interface (ports, base interface). dynamic: the address comes from
-    DHCP or a router.
+    why: `BY_CONNECTION`, `BY_DEFAULT_ROUTE`.
+    before, after: the interface that has it; `after` is None when none has it. kinds: the kernel's kinds of both, or
+        `NIC`. below_before, below_after: what is below that interface (ports, base interface).
+    dynamic: the address comes from DHCP or a router.
     mac: the MAC addresses before and after, where both are known and differ.
     """
 
@@ -32,6 +33,7 @@ class Management:
     after: Optional[str]
     below_before: tuple[str, ...]
     below_after: tuple[str, ...]
+    kinds: tuple[str, str] = ("NIC", "NIC")
     dynamic: bool = False
     mac: Optional[tuple[str, str]] = None
 
@@ -65,6 +67,7 @@ def find_management(
                 plain(holder) if holder else None,
                 _names_below(device, topologies, is_after=False),
                 _names_below(holder, topologies, is_after=True) if holder else (),
+                (topologies.before.kinds[device] or "NIC", (holder and topologies.after.kinds[holder]) or "NIC"),
                 _is_dynamic(live, address),
                 mac,
             )

@@ -43,8 +43,9 @@ def format_host_effects(effects: HostEffects) -> list[str]:
 
 def _management_text(one: Management) -> str:
     origin = "your connection" if one.why == BY_CONNECTION else "default route"
-    subject = f"{one.address} ({origin})"
-    before, after = _place(one.before, one.below_before), _place(one.after or "", one.below_after)
+    subject = f"management address {one.address} ({origin})"
+    before = _place(one.kinds[0], one.before, one.below_before)
+    after = _place(one.kinds[1], one.after or "", one.below_after)
     if one.after is None:
         return f"{subject}: on {before} now, on no interface afterwards"
     if one.before == one.after and one.below_before == one.below_after:
@@ -56,8 +57,8 @@ def _management_text(one: Management) -> str:
     return text
 
 
-def _place(name: str, below: Sequence[str]) -> str:
-    return f"{name} over {_join(below)}" if below else name
+def _place(kind: str, name: str, below: Sequence[str]) -> str:
+    return f"{kind} {name} over {_join(below)}" if below else f"{kind} {name}"
 
 
 def _interface_texts(effect: InterfaceEffect) -> Iterator[str]:
@@ -78,9 +79,11 @@ def _clauses(effect: InterfaceEffect) -> Iterator[str]:
     before, after = effect.before, effect.after
     if effect.event == "renamed":
         yield f"is renamed to {effect.name}"
-    elif effect.event in ("removed", "taken down", "recreated") or (effect.event == "new" and gained):
-        yield "is new" if effect.event == "new" else f"is {effect.event}"
-    if effect.event not in ("new", "removed") and before.controller != after.controller:
+    elif effect.event in ("taken down", "recreated") or (effect.event == "removed" and lost):
+        yield f"is {effect.event}"
+    elif effect.event == "new" and gained:
+        yield "is new"
+    if effect.event not in ("new", "removed", "taken down") and before.controller != after.controller:
         yield f"becomes a port of {after.controller}" if after.controller else f"leaves {before.controller}"
     if lost:
         yield f"loses {_join(lost)}"
@@ -95,7 +98,7 @@ def _clauses(effect: InterfaceEffect) -> Iterator[str]:
         yield f"gets {'port' if len(effect.gained_ports) == 1 else 'ports'} {_join(effect.gained_ports)}"
     if before.mac and after.mac and before.mac != after.mac:
         yield f"gets another MAC address ({before.mac} -> {after.mac}): {_MAC_CHANGE}"
-    if before.zone != after.zone:
+    if before.zone != after.zone and after.controller is None:  # a port's packets have the zone of its controller
         yield f"moves from {_zone(before.zone)} to {_zone(after.zone)}"
 
 

@@ -1,0 +1,116 @@
+"""Likely reasons of a failed change: what of the host, at the moment of the failure or before the change, explains it.
+
+In: facts of the host (host/failure_facts) and the failed step. Out: reasons as data; core/reporting/reason_text words
+them. A reason is likely and not proven: all that are found are listed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Optional
+
+from kvmnet.core.base.nmstate import NM_ETHERNET
+from kvmnet.core.live.failure_facts import FailureFacts
+from kvmnet.core.live.live_host import Live
+from kvmnet.core.planning.plan import Plan
+
+#: The kinds of reasons.
+UNMANAGED = "unmanaged"
+DUPLICATE_ADDRESS = "duplicate address"
+NO_CARRIER = "no carrier"
+SILENT_LACP = "silent lacp"
+NO_ROUTE = "no route"
+NO_NEIGHBOUR = "no neighbour"
+FIREWALL_RULE = "firewall rule"
+PATTERN = "profile pattern"
+
+#: For which failures a reason from before the change counts.
+STARTING, ANSWERING = "starting", "answering"
+_PHASES = {PATTERN: STARTING, FIREWALL_RULE: ANSWERING}
+#: The states of a neighbour that has not replied (`ip neighbour`).
+_SILENT_STATES = {"FAILED", "INCOMPLETE"}
+
+
+@dataclass(frozen=True)
+class LikelyReason:
+    """A reason: its kind, the interface or target that it is about, and the values for its text."""
+
+    kind: str
+    subject: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the reason as plain data, for the journal."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LikelyReason:
+        """Return the reason from its JSON form."""
+        return cls(str(data["kind"]), str(data["subject"]), data.get("values", {}))
+
+
+def find_reasons(
+    facts: FailureFacts, expected: Sequence[Mapping[str, Any]], silent_before: Collection[str] = ()
+) -> Iterator[LikelyReason]:
+    """Yield the reasons that the facts give. `expected` are the entries of core/planning/expected_readback;
+    `silent_before`: the NICs that had no carrier before the change either."""
+    for name, (entry, file) in facts.unmanaged.items():
+        yield LikelyReason(UNMANAGED, name, {"entry": entry, "file": file})
+    yield from _find_duplicates(facts, expected)
+    for name in facts.without_carrier:
+        if name not in silent_before:
+            yield LikelyReason(NO_CARRIER, name)
+    for name in facts.silent_bonds:
+        yield LikelyReason(SILENT_LACP, name)
+    for target, device in facts.routes.items():
+        hop, state = facts.neighbours.get(target, ("", ""))
+        if not device:
+            yield LikelyReason(NO_ROUTE, target)
+        elif state in _SILENT_STATES:
+            yield LikelyReason(NO_NEIGHBOUR, target, {"neighbour": hop, "interface": device})
+
+
+def _find_duplicates(facts: FailureFacts, expected: Sequence[Mapping[str, Any]]) -> Iterator[LikelyReason]:
+    """Yield the addresses of the definition that several interfaces have."""
+    holders: dict[str, list[str]] = {}
+    for name, addresses in facts.addresses.items():
+        for address in addresses:
+            holders.setdefault(_ip(address), []).append(name)
+    wanted = dict.fromkeys(_ip(a) for entry in expected for a in entry.get("addresses", ()))
+    for ip in wanted:
+        if len(set(holders.get(ip, ()))) > 1:
+            yield LikelyReason(DUPLICATE_ADDRESS, ip, {"interfaces": sorted(set(holders[ip]))})
+
+
+def _ip(address: str) -> str:
+    return str(ipaddress.ip_interface(address).ip)
+
+
+def find_plan_reasons(plan: Plan, live: Live) -> Iterator[LikelyReason]:
+    """Yield what is known before the change and would explain its failure. It is recorded with the transaction, because
+    the watchdog, which ends a step that hangs, cannot read the host."""
+    for rename in plan.renames:
+        profile = live.profiles.get(rename.old)
+        if profile is not None and profile.type == NM_ETHERNET and not _fits(profile.match, rename.new):
+            values = {"pattern": profile.match, "profile": profile.id, "old_name": rename.old}
+            yield LikelyReason(PATTERN, rename.new, values)
+
+
+def _fits(match: str, name: str) -> bool:
+    """Whether plain patterns (match.interface-name) fit a name; others count as fitting."""
+    patterns = match.replace(",", " ").split()
+    is_plain = not any(pattern[0] in "!&|\\" for pattern in patterns)
+    return not patterns or not is_plain or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def phase_of(reason: LikelyReason) -> Optional[str]:
+    """Return the phase of the failures that a reason explains; None: any."""
+    return _PHASES.get(reason.kind)
+
+
+def select_plan_reasons(reasons: Sequence[LikelyReason], phase: Optional[str]) -> list[LikelyReason]:
+    """Return the reasons from before the change that count for a failure of this phase; None: for any failure."""
+    return [reason for reason in reasons if phase is None or phase_of(reason) in (None, phase)]
