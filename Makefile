@@ -18,7 +18,7 @@ PAIRS ?= 3
 MINUTES ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs fuzz faults bench bench-outage \
+.PHONY: help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man fuzz faults bench bench-outage \
 	bench-lab contract-versions soak-guests release clean
 
 help:
@@ -44,6 +44,9 @@ unit: $(VENV)/.ready  ## unit and golden tests (1 min)
 
 docs: $(VENV)/.ready  ## rewrite the generated pages of docs/reference
 	@$(BIN)/python -m tools.reference
+
+man: $(VENV)/.ready  ## write the manual pages into build/man
+	@$(BIN)/python -m tools.manual build/man
 
 # ---- More tests
 

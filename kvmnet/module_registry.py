@@ -20,7 +20,7 @@ class ModuleRegistry(Generic[Entry]):
     """The entries of a package: `kind` is the noun for messages, `variable` what each module calls its entry.
 
     The name of an entry is that of its module, with "-" for "_": the name may be a Python keyword, the module not, so
-    an entry `import` is in the module `import_`.
+    an entry `import` is in the module `import_`. A module whose name begins with "_" is a part of entries, not one.
     """
 
     package: str
@@ -47,4 +47,5 @@ class ModuleRegistry(Generic[Entry]):
         import pkgutil
 
         folders = importlib.import_module(self.package).__path__
-        return {module.name.rstrip("_").replace("_", "-"): module.name for module in pkgutil.iter_modules(folders)}
+        names = [module.name for module in pkgutil.iter_modules(folders)]
+        return {name.rstrip("_").replace("_", "-"): name for name in names if not name.startswith("_")}

@@ -1,4 +1,5 @@
-"""Reads the schemas and the naming policies: data files inside the wheel, or at the top of a checkout."""
+"""Reads the schemas, the naming policies and the definition of `kvmnet init`: data files inside the wheel, or in a
+checkout."""
 
 from __future__ import annotations
 
@@ -28,6 +29,13 @@ def read_schema(name: str) -> dict[str, Any]:
 def schema_names() -> list[str]:
     """Return the names of all schemas."""
     return sorted(path.name.split(".")[0] for path in _folder("schemas").glob("*.schema.json"))
+
+
+def read_starter() -> dict[str, str]:
+    """Return the files that `kvmnet init` writes, text by name."""
+    inside = _HERE / "start"
+    folder = inside if inside.is_dir() else _HERE.parent / "examples" / "start"
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.iterdir())}
 
 
 def read_naming_policies() -> dict[str, str]:

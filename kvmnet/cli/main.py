@@ -17,10 +17,12 @@ from kvmnet.core.base.errors import KvmnetError
 #: The module of each command, in the order of --help. A module has `register(app)`. It imports typer and nothing heavy:
 #: what a command needs is imported when it runs.
 COMMANDS = {
+    "init": "kvmnet.cli.init",
     "validate": "kvmnet.cli.validate",
     "explain": "kvmnet.cli.explain",
     "schema": "kvmnet.cli.schema",
     "render": "kvmnet.cli.render",
+    "export": "kvmnet.cli.export",
     "plan": "kvmnet.cli.plan",
     "apply": "kvmnet.cli.apply",
     "confirm": "kvmnet.cli.confirm",
@@ -28,6 +30,8 @@ COMMANDS = {
     "remove": "kvmnet.cli.remove",
     "status": "kvmnet.cli.status",
     "history": "kvmnet.cli.history",
+    "import": "kvmnet.cli.import_",
+    "allocate": "kvmnet.cli.allocate",
     "guest": "kvmnet.cli.guest",
     "hook": "kvmnet.cli.hook",
 }

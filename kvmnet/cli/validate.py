@@ -1,5 +1,6 @@
 """`kvmnet validate`: check a definition."""
 
+from collections import Counter
 from enum import Enum
 from typing import Annotated
 
@@ -10,7 +11,10 @@ from kvmnet.cli.console import count_text, write_stderr, write_stdout
 from kvmnet.cli.help import DEFINITION, examples
 from kvmnet.cli.options import PathArgument
 
-_FORMAT_HELP = "text for reading (the default), json for programs, github for annotations in a pull request."
+_FORMAT_HELP = (
+    "text for reading (the default), json for programs, github for annotations in a pull request, sarif for code "
+    "scanning, gitlab for a code quality report."
+)
 
 
 class Format(str, Enum):
@@ -19,6 +23,8 @@ class Format(str, Enum):
     text = "text"
     json = "json"
     github = "github"
+    sarif = "sarif"
+    gitlab = "gitlab"
 
 
 def register(app: typer.Typer) -> None:
@@ -36,15 +42,18 @@ def validate(
     The exit code is 1 if there are errors, and 0 if there are only warnings.
     """
     from kvmnet import pipeline
-    from kvmnet.core.base import problem
+    from kvmnet.core.reporting.problem_documents import REPORTERS
 
     definition = pipeline.load(path)
-    write_stdout(problem.REPORTERS[format.value](definition.problems, definition.sources, definition.silenced))
+    write_stdout(REPORTERS[format.value](definition.problems, definition.sources, definition.silenced))
     errors = sum(p.is_error for p in definition.problems)
     warnings = len(definition.problems) - errors
     if format is Format.text:
         counts = [count_text(number, noun) for number, noun in ((errors, "error"), (warnings, "warning")) if number]
         summary = ", ".join(counts) if counts else f"no problem in {count_text(len(definition.hosts), 'host')}"
+        codes = Counter(p.code for p in definition.problems)
+        if len(definition.problems) > 1:
+            summary += f" ({', '.join(f'{code}: {number}' for code, number in sorted(codes.items()))})"
         if definition.silenced:
             summary += f" ({count_text(len(definition.silenced), 'warning')} suppressed)"
         write_stderr(f"{summary}; `kvmnet explain CODE` explains a problem\n" if counts else f"{summary}\n")

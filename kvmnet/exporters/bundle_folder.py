@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.rendering.bundle_files import STATE_FILE, format_bundle
-from kvmnet.exporters import Exporter, File, Files, Options
+from kvmnet.exporters import Exporter, File, Files, Group, Options
 
 
-def export_folders(bundles: Sequence[Bundle], options: Options) -> Files:
+def export_folders(bundles: Sequence[Bundle], options: Options, groups: Sequence[Group]) -> Files:
     """Return HOST/nmstate.yml, HOST/bundle.json and the other files of each bundle's folder."""
     return {f"{bundle.host}/{name}": File(text) for bundle in bundles for name, text in format_bundle(bundle).items()}
 

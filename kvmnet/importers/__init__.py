@@ -3,7 +3,8 @@
 In: the texts of files. Out: the text of a definition, and the report. Importers are pure: they read and write no files,
 and import only kvmnet.core.
 
-To add an importer, add a module to this package that defines `IMPORTER`. `IMPORTERS` finds it by itself.
+To add an importer, add a module to this package that defines `IMPORTER`. `IMPORTERS` finds it by itself. A module whose
+name begins with "_" is a part of importers: `_draft` writes a definition with comments and groups.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ from kvmnet.core.base.problem import ERROR
 from kvmnet.core.definition.document import Source
 from kvmnet.module_registry import ModuleRegistry
 
-#: A report item that needs no action: what the importer assumed or took over in another form.
+#: The severities of a report item besides ERROR. NOTE: the importer assumed something, or took it over in another form.
 NOTE = "note"
+#: What is not about the network, so that a definition has no place for it.
+SKIPPED = "skipped"
 
 
 @dataclass(frozen=True)
 class ReportItem:
-    """What an importer reports about a line of a file. Lines start at 1.
+    """What an importer reports about a line of a file. Lines start at 1; 0: the whole file.
 
-    `severity` is "error" (the definition is not usable without a fix), "warning" (something was not taken over) or
-    "note" (taken over in another form, or assumed).
+    `severity` is "error" (a setting of the network is not in the definition), "note" (taken over in another form, or
+    assumed) or "skipped" (not about the network).
     """
 
     severity: str
@@ -44,7 +47,7 @@ class ImportResult:
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is a definition and no error in the report."""
+        """Whether there is a definition that contains all settings of the network."""
         return bool(self.definition) and not any(item.severity == ERROR for item in self.report)
 
 

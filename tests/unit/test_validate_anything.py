@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kvmnet import pipeline
-from kvmnet.core.base import problem
 from kvmnet.core.definition.document import Source, decode
+from kvmnet.core.reporting import problem_documents
 from tests.reading import differences
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ def nearly_valid(schema: dict[str, Any], depth: int = 0, key: str = "") -> st.Se
 def check(text: str) -> None:
     """Validate a text, report its problems in every format, and render it if it is valid."""
     definition = pipeline.check([Source("f.yaml", text)])
-    for reporter in problem.REPORTERS.values():
+    for reporter in problem_documents.REPORTERS.values():
         reporter(definition.problems, definition.sources)
     lines = text.count("\n") + text.count("\r") + text.count("\x85") + text.count("\u2028") + text.count("\u2029") + 2
     for found in definition.problems:

@@ -24,7 +24,7 @@ def _block(value: Any, indent: str) -> list[str]:
     lines: list[str] = []
     if isinstance(value, dict):
         for key, item in value.items():
-            lines += _item(f"{indent}{_scalar(key)}:", item, indent + "  ")
+            lines += _item(f"{indent}{format_scalar(key)}:", item, indent + "  ")
     else:
         for item in value:
             if isinstance(item, (dict, list)) and item:
@@ -40,10 +40,11 @@ def _item(head: str, item: Any, indent: str) -> list[str]:
         return [head, *_block(item, indent)]
     if isinstance(item, list) and item:
         return [head, *_block(item, indent[:-2])]
-    return [f"{head} {_scalar(item)}"]
+    return [f"{head} {format_scalar(item)}"]
 
 
-def _scalar(value: Any) -> str:
+def format_scalar(value: Any) -> str:
+    """Return a scalar, or an empty list or mapping, as YAML. Raises TypeError for another type."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):

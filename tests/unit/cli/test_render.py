@@ -21,6 +21,13 @@ def test_states_go_to_stdout_or_with_all_files_to_a_folder(tmp_path: Path, capfd
     (written / "guests.yml").write_text("")
     (written / "00-kvmnet-x.link").write_text("")
     assert run("render", EXAMPLE, "-o", str(tmp_path / "new" / "out"), "--check") == 6
-    words = [line.split(b":")[0] for line in capfdbinary.readouterr()[0].splitlines()]
-    assert words == [b"missing", b"stale", b"surplus"]
+    lines = capfdbinary.readouterr()[0].decode().splitlines()
+    assert lines == [f"{label}: 1 file of 1 host (vm-container-0-0)" for label in ("missing", "stale", "surplus")]
+    assert run("render", EXAMPLE, "-o", str(tmp_path / "new" / "out"), "--check", "-v") == 6
+    lines = capfdbinary.readouterr()[0].decode().splitlines()
+    assert lines == [
+        f"missing: {written / 'nmstate.yml'}",
+        f"stale: {written / 'guests.yml'}",
+        f"surplus: {written / '00-kvmnet-x.link'}",
+    ]
     assert not (written / "nmstate.yml").exists()

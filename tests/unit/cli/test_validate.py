@@ -21,7 +21,9 @@ def test_a_definition_without_problems(capfdbinary: Any) -> None:
 def test_all_problems_are_printed_and_the_exit_code_is_1(capfdbinary: Any) -> None:
     assert run("validate", BAD) == 1
     out, err = capfdbinary.readouterr()
-    assert out.count(b": KVN") == 12 and b"12 errors" in err
+    assert out.count(b": KVN") == 12 and b"12 errors (KVN" in err
+    counts = re.findall(r"KVN[0-9]+: ([0-9]+)", err.decode())
+    assert sum(map(int, counts)) == 12
     assert b"b-hosts.yaml:6:23: KVN101 unknown network 'privat'\n" in out
 
 

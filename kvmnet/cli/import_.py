@@ -1,0 +1,135 @@
+"""`kvmnet import`: make a definition of another tool's files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from kvmnet.cli import exit_codes
+from kvmnet.cli.console import count_text, write_stderr, write_stdout
+from kvmnet.cli.help import DEFINITION, examples
+from kvmnet.core.base.errors import Usage
+
+if TYPE_CHECKING:
+    from kvmnet.core.definition.document import Source
+    from kvmnet.importers import ImportResult, ReportItem
+
+_FILES_HELP = "Files to import, in order: later ones know better. - reads standard input."
+_OUTPUT_HELP = "Write the definition to this file, which must not exist yet, instead of standard output."
+_VERBOSE_HELP = "List also what is not about the network, line by line."
+_JSON_HELP = "Print the report on standard error as one JSON document."
+
+FilesArgument = Annotated[list[str], typer.Argument(metavar="FILE…", help=_FILES_HELP, show_default=False)]
+OutputOption = Annotated[
+    Optional[Path], typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT_HELP, show_default=False)
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help=_VERBOSE_HELP)]
+JsonReportOption = Annotated[bool, typer.Option("--json", help=_JSON_HELP)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command with one subcommand for each importer."""
+    group = typer.Typer(
+        name="import",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        help="Make a definition of another tool's files, and report everything that it could not take over.",
+    )
+    group.callback()(_group)
+    end = examples(
+        "kvmnet import rocks dump.txt -o cluster.yaml", "rocks list host interface | kvmnet import rocks - networks.txt"
+    )
+    group.command("rocks", epilog=end)(import_rocks)
+    app.add_typer(group, rich_help_panel=DEFINITION)
+
+
+def _group() -> None:
+    pass
+
+
+def import_rocks(
+    files: FilesArgument,
+    output: OutputOption = None,
+    verbose: VerboseOption = False,
+    as_json: JsonReportOption = False,
+) -> None:
+    """Import a cluster from the output of `rocks dump` or `rocks list`.
+
+    Reads `rocks dump`, the tables of `rocks list` (host interface, network, host, host route, host vm, cluster) of
+    Rocks 4.3 to 7, and the JSON of Rocks 7: one file or several, also a paste with prompts and prose in it.
+
+    The exit code is 1 if a setting of the network is not in the definition.
+    """
+    _run("rocks", files, output, verbose, as_json)
+
+
+def _run(name: str, files: list[str], output: Optional[Path], verbose: bool, as_json: bool) -> None:
+    from kvmnet.importers import IMPORTERS
+
+    if output is not None and output.exists():
+        raise Usage(f"{output} exists already", "choose another file, or delete it")
+    result = IMPORTERS.find(name).read([_read_file(file) for file in files])
+    if result.definition and output is not None:
+        output.write_text(result.definition, encoding="utf-8")
+    elif result.definition:
+        write_stdout(result.definition)
+    problems = _find_problems(result)
+    write_stderr(_format_json(result, problems) if as_json else _format_text(result, problems, verbose))
+    if problems or not result.is_complete:
+        raise typer.Exit(exit_codes.PROBLEMS)
+
+
+def _read_file(name: str) -> Source:
+    """Return a file, or standard input for "-". Raises Usage when it cannot be read."""
+    from kvmnet.core.definition.document import Source
+
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise Usage(f"{name} cannot be read: {error.strerror}") from None
+    return Source("standard input" if name == "-" else name, data.decode("utf-8-sig", "replace"))
+
+
+def _find_problems(result: ImportResult) -> list[str]:
+    """Return why the definition is not valid, as text; empty when it is."""
+    from kvmnet import pipeline
+    from kvmnet.core.definition.document import Source
+
+    if not result.definition:
+        return []
+    definition = pipeline.check([Source("the definition", result.definition)])
+    return [f"{p.code} {p.message}" for p in definition.problems if p.is_error]
+
+
+def _format_text(result: ImportResult, problems: list[str], verbose: bool) -> str:
+    from kvmnet.core.base.problem import ERROR, printable
+    from kvmnet.importers import NOTE, SKIPPED
+
+    def format_item(item: ReportItem) -> str:
+        place = f"{item.file}:{item.line}" if item.line else item.file
+        severity = "" if item.severity == ERROR else f"{item.severity}: "
+        return printable(f"{place}: {severity}{item.message}") + "\n"
+
+    shown = [item for item in result.report if verbose or item.severity != SKIPPED]
+    counts = {severity: sum(item.severity == severity for item in result.report) for severity in (ERROR, NOTE, SKIPPED)}
+    parts = [
+        f"{count_text(counts[ERROR], 'network setting')} not in the definition" if counts[ERROR] else "",
+        count_text(counts[NOTE], "note") if counts[NOTE] else "",
+        f"{count_text(counts[SKIPPED], 'line')} not about the network" + ("" if verbose else " (-v lists them)")
+        if counts[SKIPPED]
+        else "",
+    ]
+    summary = ", ".join(part for part in parts if part) or "everything is in the definition"
+    lines = [f"the definition is not valid: {printable(problem)}\n" for problem in problems]
+    return "".join([*map(format_item, shown), *lines, f"{summary}\n"])
+
+
+def _format_json(result: ImportResult, problems: list[str]) -> str:
+    from dataclasses import asdict
+
+    document = {"report": [asdict(item) for item in result.report], "problems": problems}
+    return json.dumps(document, indent=2) + "\n"

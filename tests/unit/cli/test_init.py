@@ -1,0 +1,124 @@
+"""Tests of `kvmnet init`, and of the repository that it makes with the real git and pre-commit."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.samples import ROOT, run
+
+
+def test_a_valid_definition_is_written_with_its_states(tmp_path: Path, capfdbinary: Any) -> None:
+    folder = tmp_path / "new"
+    assert run("init", str(folder)) == 0
+    out = capfdbinary.readouterr()[0].decode()
+    assert f"new: {folder / 'cluster.yaml'}\n" in out and "next: edit cluster.yaml" in out
+    assert run("validate", str(folder / "cluster.yaml")) == 0
+    assert capfdbinary.readouterr()[1] == b"no problem in 2 hosts\n"
+    assert run("render", str(folder / "cluster.yaml"), "-o", str(folder / "states"), "--check") == 0
+
+
+def test_nothing_is_written_over(tmp_path: Path, capfdbinary: Any) -> None:
+    (tmp_path / "README.md").write_text("ours")
+    assert run("init", str(tmp_path)) == 2
+    assert b"README.md exists already" in capfdbinary.readouterr()[1]
+    assert [p.name for p in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path, capfdbinary: Any) -> None:
+    (tmp_path / "file").write_text("")
+    assert run("init", str(tmp_path / "file" / "new")) == 1
+    assert b"cannot be written: Not a directory" in capfdbinary.readouterr()[1]
+
+
+NEEDS_PROGRAMS = pytest.mark.skipif(
+    shutil.which("git") is None or importlib.util.find_spec("pre_commit") is None,
+    reason="git or pre-commit is missing: only the development environment has pre-commit",
+)
+
+
+class Repository:
+    """A git repository made by `kvmnet init`, with commands that find this kvmnet and a home of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        programs = folder.parent / "bin"
+        programs.mkdir()
+        program = programs / "kvmnet"
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m kvmnet "$@"\n')
+        program.chmod(0o755)
+        self.environment = {
+            **os.environ,
+            "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(folder.parent),
+            "PRE_COMMIT_HOME": str(folder.parent / "pre-commit"),
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.org",
+            "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org",
+        }  # fmt: skip
+        self.run("git", "init", "-q")
+        self.run("git", "add", "-A")
+
+    def run(self, *command: str, code: int = 0) -> str:
+        """Run a command in the repository and return its output; it must end with this exit code."""
+        result = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == code, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    def edit(self, old: str, new: str) -> None:
+        """Change the definition and stage it."""
+        path = self.folder / "cluster.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        self.run("git", "add", "-A")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, capfdbinary: Any) -> Repository:
+    assert run("init", str(tmp_path / "site")) == 0
+    return Repository(tmp_path / "site")
+
+
+@NEEDS_PROGRAMS
+def test_pre_commit_refuses_an_invalid_definition_and_stale_states(repository: Repository) -> None:
+    repository.run("pre-commit", "install")
+    repository.run("git", "commit", "-q", "-m", "begin")
+    repository.edit("10.1.0.11", "10.9.0.11")
+    assert "KVN110" in repository.run("git", "commit", "-q", "-m", "wrong", code=1)
+    repository.edit("10.9.0.11", "10.1.0.13")
+    assert "stale: " in repository.run("git", "commit", "-q", "-m", "states forgotten", code=1)
+    repository.run("kvmnet", "render", "-o", "states")
+    repository.run("git", "add", "-A")
+    repository.run("git", "commit", "-q", "-m", "right")
+
+
+@NEEDS_PROGRAMS
+def test_the_hooks_of_this_repository_work_in_another(repository: Repository) -> None:
+    """Without the installation of kvmnet, which takes a minute: pre-commit's own environment is replaced by ours."""
+    hooks = (ROOT / ".pre-commit-hooks.yaml").read_text().replace("language: python", "language: system")
+    source = repository.folder.parent / "kvmnet"
+    source.mkdir()
+    (source / ".pre-commit-hooks.yaml").write_text(hooks)
+    for command in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "hooks")):
+        subprocess.run(["git", *command], cwd=source, env=repository.environment, check=True)
+    for hook in ("kvmnet-validate", "kvmnet-render-check"):
+        repository.run("pre-commit", "try-repo", str(source), hook, "--all-files")
+    repository.edit("10.1.0.11", "10.1.0.13")
+    assert "stale: " in repository.run(
+        "pre-commit", "try-repo", str(source), "kvmnet-render-check", "--all-files", code=1
+    )
+    output = repository.run("pre-commit", "try-repo", str(source), "kvmnet-render", "--all-files", code=1)
+    assert "files were modified by this hook" in output and "changed: " in output
+    repository.run("git", "add", "-A")
+    repository.run("pre-commit", "try-repo", str(source), "kvmnet-render-check", "--all-files")
