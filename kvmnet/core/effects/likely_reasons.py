@@ -9,10 +9,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import NM_ETHERNET
+from kvmnet.core.boot.matching import matches_patterns
 from kvmnet.core.live.failure_facts import FailureFacts
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.plan import Plan
@@ -100,10 +100,8 @@ def find_plan_reasons(plan: Plan, live: Live) -> Iterator[LikelyReason]:
 
 
 def _fits(match: str, name: str) -> bool:
-    """Whether plain patterns (match.interface-name) fit a name; others count as fitting."""
-    patterns = match.replace(",", " ").split()
-    is_plain = not any(pattern[0] in "!&|\\" for pattern in patterns)
-    return not patterns or not is_plain or any(fnmatchcase(name, pattern) for pattern in patterns)
+    """Whether patterns (match.interface-name, as nmcli prints them) fit a name; no patterns fit every name."""
+    return matches_patterns(match.replace(",", " ").split(), name)
 
 
 def phase_of(reason: LikelyReason) -> Optional[str]:

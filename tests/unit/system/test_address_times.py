@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 
 import pytest
 
@@ -44,7 +45,7 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
     monkeypatch.setattr(socket, "socket", lambda *_: Channel())
     monkeypatch.setattr(clock, "uptime", lambda: NOW)
-    monkeypatch.setattr(address_times.time, "monotonic", lambda: NOW - 100)
+    monkeypatch.setattr(time, "monotonic", lambda: NOW - 100)
     return data
 
 

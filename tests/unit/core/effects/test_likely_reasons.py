@@ -53,7 +53,7 @@ def test_facts_give_reasons(facts: FailureFacts, reasons: list[LikelyReason]) ->
 
 @pytest.mark.parametrize(
     ("match", "is_reason"),
-    [("", False), ("eth*", True), ("p* eth*", False), ("!wlan*", False), ("eth0,eth1", True)],
+    [("", False), ("eth*", True), ("p* eth*", False), ("!wlan*", False), ("eth0,eth1", True), ("eth*,!eth1", True)],
 )
 def test_a_profile_whose_pattern_does_not_fit_the_new_name_is_a_reason(
     bundle: Bundle, match: str, is_reason: bool
