@@ -1,6 +1,8 @@
 """Follow a running transaction: print its events, roll back at Ctrl-C, report how it ended."""
 
+import json
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional, TextIO
@@ -23,11 +25,19 @@ def defer_interrupt() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def follow_to_end(console: Console, state_dir: Path, identity: str, *, cancel_on_interrupt: bool = True) -> int:
+def follow_to_end(
+    console: Console,
+    state_dir: Path,
+    identity: str,
+    *,
+    cancel_on_interrupt: bool = True,
+    roll_back: Optional[Callable[[], None]] = None,
+) -> int:
     """Print the events of a transaction until it has ended. Return its exit code.
 
     Ctrl-C starts the rollback and waits for its end; without `cancel_on_interrupt` it only ends the printing. When the
     worker has ended without a result, the rollback runs from here. Output that has no reader any more is not an error.
+    `roll_back` starts the rollback of a transaction that was opened earlier: only events from then on are printed.
     """
     from kvmnet.transaction import launch
 
@@ -37,6 +47,9 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, cancel_on
         def follow() -> Optional[int]:
             return launch.follow(journal, state_dir, identity, printer.print_event)
 
+        if roll_back is not None:
+            _skip_past_events(journal, printer)
+            roll_back()
         try:
             _receive_interrupts()
             code = follow()
@@ -59,6 +72,20 @@ def follow_to_end(console: Console, state_dir: Path, identity: str, *, cancel_on
     return _report_end(console, state_dir, identity, code, printer.seconds_away)
 
 
+def _skip_past_events(journal: TextIO, printer: "_EventPrinter") -> None:
+    """Read the events so far without printing them. The end of the transaction is left to be read."""
+    while True:
+        position = journal.tell()
+        line = journal.readline()
+        event = {}
+        with suppress(ValueError):  # torn by a full disk
+            event = json.loads(line)
+        if not line.endswith("\n") or event.get("event") == "end":
+            journal.seek(position)
+            return
+        printer.keep(event)
+
+
 def _receive_interrupts() -> None:
     """Let Ctrl-C raise KeyboardInterrupt again. Raises it when one was deferred."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -75,13 +102,17 @@ class _EventPrinter:
         self.titles: list[str] = []
         self.seconds_away: Optional[float] = None
 
-    def print_event(self, event: dict[str, Any]) -> None:
-        """Print one event of the journal, and keep what later lines need of it."""
-        from kvmnet.core.reporting.report import format_confirmation_request, format_event, format_long_probing
-
+    def keep(self, event: dict[str, Any]) -> None:
+        """Keep what later lines need of an event."""
         self.titles.extend(event.get("steps", []))
         if "away" in event:
             self.seconds_away = event["away"]
+
+    def print_event(self, event: dict[str, Any]) -> None:
+        """Print one event of the journal."""
+        from kvmnet.core.reporting.report import format_confirmation_request, format_event, format_long_probing
+
+        self.keep(event)
         with suppress(OSError):
             self.console.print_event(**event)
             if event["event"] == "do":
@@ -123,7 +154,8 @@ def _report_end(console: Console, state_dir: Path, identity: str, code: int, sec
     transaction = files.read_json((folder if folder.exists() else state_dir / "open") / "transaction.json")
     at_most = away_at_most(transaction, events)
     removes = bool(transaction.get("removes"))
+    is_complete = not any(event.get("unrestored") for event in events)
     with suppress(OSError):
         console.print_event("result", exit=code, away=seconds_away, away_at_most=at_most)
-        console.print_line(format_outcome(code, seconds_away, transaction.get("watch"), removes, at_most))
+        console.print_line(format_outcome(code, seconds_away, transaction.get("watch"), removes, at_most, is_complete))
     return code

@@ -16,6 +16,8 @@ from kvmnet.core.base.errors import KvmnetError
 if TYPE_CHECKING:
     from kvmnet.transaction.history import EndedTransaction
 
+#: What a line calls a transaction that did not apply a definition.
+_OPERATIONS = {"remove": "removal of kvmnet's configuration", "rollback": "return to the previous configuration"}
 _ID_HELP = "Show this transaction with its changes. Default: list all, oldest first."
 
 
@@ -55,8 +57,11 @@ def history(
 
 
 def format_ended(transaction: "EndedTransaction") -> str:
-    """Return a line about a transaction: when, host, outcome, number of changes, how long the host was unreachable."""
-    parts = [format_time(transaction.at), f"{transaction.host}:", transaction.outcome]
+    """Return a line about a transaction: when, host, operation (unless it applied a definition), outcome, number of
+    changes, how long the host was unreachable."""
+    operation = _OPERATIONS.get(transaction.operation)
+    parts = [format_time(transaction.at), f"{transaction.host}:", *([f"{operation}:"] if operation else [])]
+    parts.append(transaction.outcome)
     if transaction.verified is False:
         parts.append("(could not be verified)")
     if transaction.why:

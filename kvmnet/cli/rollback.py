@@ -69,7 +69,10 @@ def rollback(
             bundle = read_bundle(files, load_schema("state"))
             wishes = ChangeOptions(timeout, confirm, read_allowed_codes(allow), frozenset(allow_guest_loss or ()))
             exit_code = run_transaction(
-                console, lambda state_dir: prepare(bundle, state_dir, wishes, console.show_progress), yes, dry_run
+                console,
+                lambda state_dir: prepare(bundle, state_dir, wishes, console.show_progress, "rollback"),
+                yes,
+                dry_run,
             )
             raise typer.Exit(exit_code)
     remove(yes, dry_run, confirm_within, no_confirm, allow, allow_guest_loss, as_json)
@@ -84,9 +87,12 @@ def _roll_back_open(console: Console, open_transaction: "OpenTransaction", dry_r
         console.print_line(f"transaction {open_transaction.id} of {open_transaction.host}: {activity}")
     if dry_run:
         return exit_codes.DONE
-    if open_transaction.works:
-        cancel(open_transaction.id)
-    else:
-        run_rescue_program(state_path())
-    code = follow_to_end(console, state_path(), open_transaction.id, cancel_on_interrupt=False)
+
+    def roll_back() -> None:
+        if open_transaction.works:
+            cancel(open_transaction.id)
+        else:
+            run_rescue_program(state_path())
+
+    code = follow_to_end(console, state_path(), open_transaction.id, cancel_on_interrupt=False, roll_back=roll_back)
     return exit_codes.DONE if code == exit_codes.ROLLED_BACK else code

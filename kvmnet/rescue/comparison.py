@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Optional
 
-from kvmnet.rescue import snapshot
-from kvmnet.system import files, links, networkmanager
+from kvmnet.rescue import difference_text, snapshot, whole_host
+from kvmnet.system import bridge_ports, files, links, networkmanager
 from kvmnet.system.errors import EXPECTED_ERRORS
 from kvmnet.system.types import Json
 
@@ -24,54 +23,63 @@ def read_only_differences(before: Json) -> list[str]:
     return differences
 
 
+#: The parts of a snapshot, in the order of their differences, and what words the differences of each.
+_PARTS: dict[str, Callable[[Any, Any], list[str]]] = {
+    "links": difference_text.compare_links,
+    "addresses": difference_text.compare_addresses,
+    "routes": difference_text.compare_routes,
+    "zones": difference_text.compare_zones,
+    "profiles": difference_text.compare_profiles,
+    "dns": difference_text.compare_name_servers,
+    "global dns": difference_text.compare_global_dns,
+}
+
+
 def find_differences(before: Json) -> list[str]:
-    """Return how the host differs from the snapshot; empty when it is as before."""
+    """Return how the host differs from the snapshot, one sentence each; empty when it is as before."""
     differences: list[str] = []
     try:
         differences += find_file_differences(before)
-        after = snapshot.read_current_state(before)
-        differences += find_guest_differences(before)
+        kernel = links.read_kernel(before.get("virtual", ()))
+        after = snapshot.read_host_state(before["names"], before["macs"], before["uuids"], kernel)
+        differences += find_guest_differences(before, kernel.links)
+        differences += whole_host.find_own_differences(before, kernel)
         if before.get("on disk"):
             after["profiles"] = [p for p in after["profiles"] if not p["file"].startswith("/run/")]
             differences = [line for line in differences if not line.startswith("file /run/")]
     except EXPECTED_ERRORS as error:
         return [*differences, f"the host cannot be read: {str(error) or repr(error)}"]
-    for part in ("links", "addresses", "routes", "zones", "profiles", "dns", "global dns"):
-        was, now = before.get(part), after[part]
-        if was == now or part not in before:
-            continue
-        if isinstance(was, dict) and isinstance(now, dict):
-            for key in sorted({*was, *now}):
-                if was.get(key) != now.get(key):
-                    differences.append(f"{part} {key}: was {_format(was.get(key))}, is {_format(now.get(key))}")
-        elif isinstance(was, list) and isinstance(now, list):
-            differences += [f"{part}: missing {_format(x)}" for x in was if x not in now]
-            differences += [f"{part}: new {_format(x)}" for x in now if x not in was]
-        else:
-            differences.append(f"{part}: was {_format(was)}, is {_format(now)}")
+    for part, compare in _PARTS.items():
+        if part in before and before[part] != after[part]:
+            differences += compare(before[part], after[part])
     return differences
 
 
-def find_guest_differences(before: Json) -> list[str]:
-    """Return the taps that have lost their bridge, and the macvtaps that were removed with their base interface.
+def find_guest_differences(before: Json, rows: Optional[list[Json]] = None) -> list[str]:
+    """Return the guests' ports that have lost their bridge or are not as they were, and the macvtaps that were removed
+    with their base interface. `rows` are those of links.read_ip_links.
 
     A tap that does not exist any more was removed by libvirt with its guest, and one with another controller was moved
     by another tool: neither is an effect of the change. Raises HostError.
     """
     if not before.get("guests"):
         return []
-    rows = {row["ifname"]: row for row in links.read_ip_links()}
+    rows = links.read_ip_links() if rows is None else rows
+    by_name = {row["ifname"]: row for row in rows}
+    ports = bridge_ports.read_ports(rows, before["guests"])
     differences = []
     for name, was in before["guests"].items():
-        now, base = rows.get(name, {}), rows.get(was["of"], {})
+        now, base = by_name.get(name, {}), by_name.get(was["of"], {})
         is_same = now.get("ifindex") == was["index"]
-        if was["kind"] == "tap":
-            if is_same and not now.get("master"):
-                differences.append(f"guests {name}: was a port of {was['of']}, is not a port of any bridge")
+        if was["kind"] != "macvtap":
+            if is_same and now.get("master") in (None, was.get("from")):
+                differences.append(f"{name} is not a port of {was['of']}")
+            elif is_same and ports.get(name, {}).get("of") == was["of"]:
+                differences += difference_text.compare_port(name, was, ports[name])
             continue
         is_recreated = now.get("link") == was["of"]  # its guest was restarted
         if not (is_same or is_recreated) and base.get("ifindex", was["of_index"]) != was["of_index"]:
-            differences.append(f"guests {name}: removed when {was['of']} was recreated: restart its guest")
+            differences.append(f"{name} was removed when {was['of']} was recreated: restart its guest")
     return differences
 
 
@@ -97,18 +105,3 @@ def _describe_file_difference(was: Json, now: Json) -> str:
     if was.get("absent"):
         return "did not exist before"
     return "differs in " + ", ".join(k for k in ("data", "mode", "owner", "label", "link") if was.get(k) != now.get(k))
-
-
-def _format(value: Any) -> str:
-    return json.dumps(value, sort_keys=True) if value is not None else "absent"
-
-
-def is_runtime_only(difference: str) -> bool:
-    """Return whether a difference is about state that only the running host had, such as an address set by hand.
-
-    After a boot it cannot be restored, so it is only reported. A file, a NIC with another name and a profile that is
-    not active are never runtime-only.
-    """
-    return not difference.startswith(("file ", "profiles", "the host ")) and not (
-        difference.startswith("links") and difference.endswith("is absent")
-    )

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from kvmnet.rescue import comparison, restore, snapshot
-from kvmnet.system import links, networkmanager, state_folder
+from kvmnet.rescue import comparison, restore, snapshot, whole_host
+from kvmnet.system import bridge_ports, links, networkmanager, state_folder
 from kvmnet.system.errors import EXPECTED_ERRORS
 from kvmnet.system.types import Json
 
@@ -32,7 +32,7 @@ def _find_repair_commands(before: Json, state_dir: Path) -> list[str]:
         commands += _find_link_commands(name, was, names.get(was["mac"], name), now["links"])
     for profile in before["profiles"]:
         device = profile["device"]
-        if device and restore.read_device_settings(before, device) != restore.read_device_settings(now, device):
+        if device and not restore.has_device_settings(before, now, device):
             ifname = f" ifname {device}" if not before["links"].get(device, {}).get("kind") else ""
             commands.append(f"nmcli connection up uuid {profile['uuid']}{ifname}")
     for name, zone in (before.get("zones") or {}).items():
@@ -43,11 +43,26 @@ def _find_repair_commands(before: Json, state_dir: Path) -> list[str]:
             commands.append(f"firewall-cmd --zone={bound} --remove-interface={name}")
     if before.get("global dns", now["global dns"]) != now["global dns"]:
         commands.append(shlex.join(networkmanager.global_dns_command(before["global dns"])))
-    guest_ports = links.read_guest_ports()
-    for name, port in before.get("guests", {}).items():
-        if port["kind"] == "tap" and name not in guest_ports and Path(f"/sys/class/net/{name}").exists():
-            commands.append(f"ip link set dev {name} master {port['of']}")
-    return commands
+    if "host" in before:
+        missing, new = whole_host.find_own_rules(before)
+        changes = [("add", *rule) for rule in missing] + [("del", *rule) for rule in new]
+        commands += [f"ip -{family} rule {verb} priority {rule.replace(':', '', 1)}" for verb, family, rule in changes]
+    return [*commands, *_find_port_commands(before)]
+
+
+def _find_port_commands(before: Json) -> Iterator[str]:
+    """Yield the commands for the ports of bridges: those of guests, and the transaction's own."""
+    ports = links.read_guest_ports()
+    for name, was in before.get("guests", {}).items():
+        if was["kind"] != "macvtap" and name not in ports and Path(f"/sys/class/net/{name}").exists():
+            yield f"ip link set dev {name} master {was['of']}"
+    for name, was in {**whole_host.own_ports(before), **before.get("guests", {})}.items():
+        now = ports.get(name, {})
+        if was.get("of") and now.get("of") == was["of"]:
+            vlans = bridge_ports.vlan_commands(name, was["vlans"], now.get("vlans", [])) if "vlans" in was else []
+            settings = bridge_ports.compare_settings(was.get("settings", {}), now.get("settings", {}))
+            for command in [["bridge", *words] for words in vlans] + bridge_ports.attribute_commands(name, settings):
+                yield shlex.join(command)
 
 
 def _find_link_commands(name: str, was: Json, current_name: str, current_links: Json) -> Iterator[str]:

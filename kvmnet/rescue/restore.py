@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kvmnet.rescue import comparison, snapshot
-from kvmnet.system import files, firewalld, links, networkmanager, programs
+from kvmnet.rescue import comparison, difference_text, snapshot, whole_host
+from kvmnet.system import bridge_ports, files, firewalld, links, networkmanager, programs
 from kvmnet.system.errors import EXPECTED_ERRORS, HostError
 from kvmnet.system.journal import Journal
 from kvmnet.system.types import Json
@@ -55,31 +55,60 @@ def restore_global_dns(before: Json) -> str:
 
 
 def restore_guest_ports(before: Json) -> list[str]:
-    """Attach the taps of guests to the bridges that they were ports of, with the bridge's settings; return their names.
+    """Attach the ports of guests to the bridges that they were ports of, and restore the attributes and VLANs of those
+    that are still attached; return their names.
 
-    A tap that has another controller, or is a new one with the same name, is left alone. Raises HostError.
+    A tap that has another controller, or is a new one with the same name, is left alone. A port with `from` moves from
+    that bridge. Raises HostError.
     """
     if not before.get("guests"):
         return []
-    rows = {row["ifname"]: row for row in links.read_ip_links()}
+    rows = links.read_ip_links()
+    by_name = {row["ifname"]: row for row in rows}
+    ports = bridge_ports.read_ports(rows, before["guests"])
     restored = []
     for name, was in before["guests"].items():
-        now = rows.get(name, {})
-        if was["kind"] != "tap" or now.get("ifindex") != was["index"] or now.get("master") or was["of"] not in rows:
+        now = by_name.get(name, {})
+        if was["kind"] == "macvtap" or now.get("ifindex") != was["index"] or was["of"] not in by_name:
             continue
         with contextlib.suppress(HostError):  # the guest has just stopped; the other taps must be attached
-            programs.run("ip", "link", "set", "dev", name, "master", was["of"])
-            restored.append(name)
-            _restore_port_settings(name, was["settings"])
+            if now.get("master") in (None, was.get("from")):
+                bridge_ports.attach_port(name, was["of"], was)
+                restored.append(name)
+            elif ports.get(name, {}).get("of") == was["of"] and difference_text.compare_port(name, was, ports[name]):
+                bridge_ports.restore_port(name, was, ports[name])
+                restored.append(name)
     return restored
 
 
-def _restore_port_settings(port: str, wanted: Json) -> None:
-    current = links.select_port_settings(programs.run_json("ip", "-d", "-j", "link", "show", "dev", port)[0])
-    for key, value in wanted.items():
-        if current.get(key, value) != value:
-            argument = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
-            programs.run("ip", "link", "set", "dev", port, "type", "bridge_slave", key, argument)
+def restore_own_ports(before: Json) -> list[str]:
+    """Restore attributes and VLANs of the transaction's own ports, and the VLANs of its bridges; return their names.
+
+    NetworkManager restores those that a connection profile sets. Raises HostError.
+    """
+    saved, rows = whole_host.own_ports(before), links.read_ip_links()
+    restored = []
+    for name, now in (bridge_ports.read_ports(rows, saved) if saved else {}).items():
+        if now.get("of") == saved[name].get("of") and difference_text.compare_port(name, saved[name], now):
+            bridge_ports.restore_port(name, saved[name], now)
+            restored.append(name)
+    return restored
+
+
+def restore_rules(before: Json) -> list[str]:
+    """Restore the routing rules of NetworkManager and of the transaction's own interfaces; return them.
+
+    NetworkManager restores those that it knows to be missing. Raises HostError.
+    """
+    if "host" not in before:
+        return []
+    missing, new = whole_host.find_own_rules(before)
+    changes = [("add", *rule) for rule in missing] + [("del", *rule) for rule in new]
+    for verb, family, rule in changes:
+        priority, _, rest = rule.partition(":")
+        with contextlib.suppress(HostError):  # the other rules must be restored
+            programs.run("ip", f"-{family}", "rule", verb, "priority", priority, *rest.split())
+    return [rule for _, _, rule in changes]
 
 
 def reactivate_profiles(before: Json) -> None:
@@ -130,7 +159,16 @@ def _activation_order(before: Json) -> list[Json]:
 def _is_active_as_before(before: Json, uuid: str, device: str) -> bool:
     now = snapshot.read_current_state(before)
     active = any(p["uuid"] == uuid and p["device"] == device for p in now["profiles"])
-    return active and read_device_settings(before, device) == read_device_settings(now, device)
+    return active and has_device_settings(before, now, device)
+
+
+def has_device_settings(before: Json, now: Json, device: str) -> bool:
+    """Return whether a device has from its profile what it had, in a snapshot and a state from
+    `snapshot.read_host_state`."""
+    was, current = before["links"].get(device, {}), now["links"].get(device, {})
+    aligned = {**current, "options": links.align_options(was, current)} if was and current else current
+    now = {**now, "links": {**now["links"], device: aligned}}
+    return bool(read_device_settings(before, device) == read_device_settings(now, device))
 
 
 def read_device_settings(state: Json, device: str) -> Any:
@@ -220,7 +258,7 @@ def _neighbour_announcement(name: str) -> Iterator[None]:
 
 
 def restore_link_settings(before: Json) -> None:
-    """Restore the promiscuous mode and the MTU of links. Raises HostError.
+    """Restore the promiscuous mode and the MTU of links, and the options of bridges. Raises HostError.
 
     A restarted NetworkManager does not know that it changed them, and keeps values that a profile does not set.
     """
@@ -232,6 +270,17 @@ def restore_link_settings(before: Json) -> None:
             programs.run("ip", "link", "set", "dev", name, "promisc", "on" if was["promiscuous"] else "off")
         if was and link["mtu"] != was["mtu"]:
             programs.run("ip", "link", "set", "dev", name, "mtu", str(was["mtu"]))
+        if link["kind"] == "bridge" and was.get("kind") == "bridge":
+            _restore_bridge_options(name, was, link)
+
+
+def _restore_bridge_options(name: str, was: Json, now: Json) -> None:
+    """Restore the options of a bridge, such as `vlan_filtering`. One that the kernel refuses does not stop the rest."""
+    current = links.align_options(was, now)
+    for option, value in (was.get("options") or {}).items():
+        if value != current[option] and value is not None:
+            with contextlib.suppress(HostError):
+                programs.run("ip", "link", "set", "dev", name, "type", "bridge", option, str(value))
 
 
 def restore_zones(before: Json) -> None:
@@ -253,14 +302,17 @@ def restore_until_equal(before: Json, journal: Journal, patience: float) -> list
     logged: list[str] = []
     differences = comparison.find_differences(before)
     while differences and time.monotonic() - start < patience:
-        if time.monotonic() > next_activation:
+        if time.monotonic() > start + 3:
+            for restore_part in (
+                *(restore_macs, restore_link_settings, restore_own_ports, restore_rules),
+                *(restore_zones, restore_global_dns),
+            ):
+                with contextlib.suppress(*EXPECTED_ERRORS):
+                    restore_part(before)
+        if time.monotonic() > next_activation:  # last: it interrupts the guests of a bridge
             with contextlib.suppress(*EXPECTED_ERRORS):
                 reactivate_profiles(before)
             next_activation = time.monotonic() + 15
-        if time.monotonic() > start + 3:
-            for restore_part in (restore_macs, restore_link_settings, restore_zones, restore_global_dns):
-                with contextlib.suppress(*EXPECTED_ERRORS):
-                    restore_part(before)
         with contextlib.suppress(*EXPECTED_ERRORS):  # without delay: until then a guest has no network
             if ports := restore_guest_ports(before):
                 journal.try_append("ports", given_back=ports)

@@ -6,7 +6,17 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from kvmnet.rescue import checkpoint, closing, comparison, repair_commands, restore, snapshot, undo
+from kvmnet.rescue import (
+    checkpoint,
+    closing,
+    comparison,
+    difference_text,
+    repair_commands,
+    restore,
+    snapshot,
+    undo,
+    whole_host,
+)
 from kvmnet.system import address_times, clock, files, links, networkmanager, operations, programs, state_folder, units
 from kvmnet.system.errors import EXPECTED_ERRORS, HostError
 from kvmnet.system.journal import Journal
@@ -65,7 +75,7 @@ def _roll_back(state_dir: Path, why: str, booting: bool, likely: Sequence[Json])
         units.stop_watchdog(str(transaction.get("id")))
         return 4
     if differences and not (
-        state_folder.has_rebooted(folder) and all(comparison.is_runtime_only(line) for line in differences)
+        state_folder.has_rebooted(folder) and all(difference_text.is_runtime_only(line) for line in differences)
     ):
         return 4
     closing.close_transaction(state_dir, "rolled back", verified=not differences, differences=differences)
@@ -94,6 +104,9 @@ def _restore_and_verify(state_dir: Path, transaction: Json, before: Json, new_de
         lost = [n for n, port in given_up.items() if guest_ports.get(n, {}).get("index") != port["index"]]
         if lost := [*lost, *_find_disconnected(new_devices)]:
             journal.try_append("lost", devices=lost)
+    with contextlib.suppress(*EXPECTED_ERRORS):
+        if not state_folder.has_rebooted(state_dir / "open") and (notes := whole_host.find_notes(before)):
+            journal.try_append("notes", lines=notes)
     if differences:
         commands = repair_commands.find_repair_commands(before, state_dir)
         journal.try_append("not-verified", differences=differences, mends=commands)
@@ -140,6 +153,11 @@ def _undo_steps(folder: Path, transaction: Json, journal: Journal, booting: bool
     with contextlib.suppress(*EXPECTED_ERRORS):  # the verification finds what is not restored
         if names := restore.restore_nic_names(files.read_json(folder / "snapshot.json")):
             journal.try_append("named", nics=names)
+    with contextlib.suppress(*EXPECTED_ERRORS):
+        if paths := whole_host.move_new_keyfiles_aside(folder, files.read_json(folder / "snapshot.json")):
+            journal.try_append("aside", files=paths)
+            if not booting:
+                programs.run("nmcli", "connection", "reload")
 
 
 def _wait_for_nics(macs: list[str], seconds: float = 30.0) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Optional
 
+from kvmnet.rescue import whole_host
 from kvmnet.system import files, firewalld, links, networkmanager
+from kvmnet.system.links import Kernel
 from kvmnet.system.types import Json
 
 #: The file with the kernel's hostname (proc_sys_kernel(5)).
@@ -26,7 +29,8 @@ def take_snapshot(
     taps and macvtaps of guests that may be disconnected; `virtual`: addresses that another service moves between hosts
     (without prefix).
     """
-    state = read_host_state(sorted(names), sorted(m.lower() for m in macs), sorted(uuids), virtual)
+    kernel = links.read_kernel(virtual)
+    state = read_host_state(sorted(names), sorted(m.lower() for m in macs), sorted(uuids), kernel)
     # also the files that NetworkManager reports: a keyfile may contain no UUID
     keyfiles = {p["file"] for p in state["profiles"] if p["file"].startswith(networkmanager.PROFILE_FOLDERS)}
     paths = sorted({*written_files, *keyfiles, *networkmanager.find_keyfiles(uuids)})
@@ -35,61 +39,59 @@ def take_snapshot(
         "macs": sorted(m.lower() for m in macs),
         "uuids": sorted(uuids),
         "files": [files.record_file(path) for path in paths],
-        "guests": {
-            name: port
-            for name, port in links.read_guest_ports().items()
-            if name in lost or (name not in names and port["of"] in names)
-        },
+        "guests": _select_guest_ports(names, lost, kernel),
         "intern": files.record_file(networkmanager.INTERN_FILE),
-        "above": links.read_upper_devices(names),
+        "above": links.read_upper_devices(names, kernel.links),
+        "host": whole_host.read_whole_host(kernel),
         "virtual": sorted(virtual),
         **state,
     }
 
 
+def _select_guest_ports(names: list[str], lost: tuple[str, ...], kernel: Kernel) -> Json:
+    """Return the guests' devices on the transaction's interfaces: every port that the transaction does not name. A NIC,
+    bond or VLAN whose connection profile on disk makes it a port is no guest's: whether it stays a port is
+    NetworkManager's."""
+    ports = {
+        name: port
+        for name, port in links.read_guest_ports(kernel.links).items()
+        if name in lost or (name not in names and port["of"] in names)
+    }
+    if any(port["kind"] == "port" for port in ports.values()):
+        on_disk = networkmanager.PROFILE_FOLDERS[0]
+        managed = {p["device"] for p in networkmanager.list_profiles() if p["file"].startswith(on_disk)}
+        ports = {name: port for name, port in ports.items() if port["kind"] != "port" or name not in managed}
+    return ports
+
+
 def read_current_state(before: Json) -> Json:
     """Return the live part of the host now, to compare it with a snapshot. Raises HostError."""
-    return read_host_state(before["names"], before["macs"], before["uuids"], before.get("virtual", ()))
+    return read_host_state(before["names"], before["macs"], before["uuids"], None, before.get("virtual", ()))
 
 
-def read_host_state(names: list[str], macs: list[str], uuids: list[str], virtual: Collection[str] = ()) -> Json:
-    """Return the live part of a snapshot, without these virtual addresses: they come and go by themselves, and must
-    never be restored. Raises HostError."""
-    our_links = {n: link for n, link in links.read_links().items() if n in names or link["mac"] in macs}
+def read_host_state(
+    names: list[str],
+    macs: list[str],
+    uuids: list[str],
+    kernel: Optional[Kernel] = None,
+    virtual: Collection[str] = (),
+) -> Json:
+    """Return the live part of a snapshot; after a rollback it is read again and compared. Raises HostError.
+
+    `kernel` is a reading of the kernel; without it, it is read without the addresses `virtual`.
+    """
+    kernel = links.read_kernel(virtual) if kernel is None else kernel
+    our_links = {n: link for n, link in links.read_links(kernel.links).items() if n in names or link["mac"] in macs}
     zones = firewalld.read_zones() if firewalld.is_running() else None
-    routes = [r for r in links.rank_routes(links.read_routes()) if r["dev"] in names]
-    addresses, routes = leave_out_virtual(links.read_addresses(), routes, virtual)
     return {
         "links": our_links,
-        "addresses": {n: a for n, a in addresses.items() if n in our_links},
-        "routes": routes,
+        "addresses": {n: a for n, a in links.read_addresses(kernel.addresses).items() if n in our_links},
+        "routes": [r for r in kernel.routes if r["dev"] in names],
         "zones": {n: zones.get(n) for n in names} if zones is not None else None,
         "profiles": [p for p in networkmanager.list_profiles() if p["uuid"] in uuids or p["device"] in our_links],
         "dns": {n: servers for n, servers in networkmanager.read_name_servers().items() if n in our_links},
         "global dns": networkmanager.read_global_dns(),
     }
-
-
-def leave_out_virtual(
-    addresses: dict[str, list[str]], routes: list[Json], virtual: Collection[str]
-) -> tuple[dict[str, list[str]], list[Json]]:
-    """Return the addresses by link, and the routes, without virtual addresses (without prefix) and the routes that the
-    kernel creates for them or the service sets with them as source."""
-    if not virtual:
-        return addresses, routes
-    import ipaddress  # here: it takes a tenth of the start-up time, and few hosts need it
-
-    kept: dict[str, list[str]] = {}
-    own_networks: set[tuple[str, str]] = set()
-    gone: set[tuple[str, str]] = set()
-    for name, of_link in addresses.items():
-        for address in of_link:
-            interface = ipaddress.ip_interface(address)
-            is_virtual = str(interface.ip) in virtual
-            (gone if is_virtual else own_networks).update({(name, str(interface.network)), (name, str(interface.ip))})
-        kept[name] = [a for a in of_link if str(ipaddress.ip_interface(a).ip) not in virtual]
-    gone -= own_networks
-    return kept, [r for r in routes if r["source"] not in virtual and (r["dev"], r["to"]) not in gone]
 
 
 def adapt_snapshot_to_boot(before: Json, renamed_macs: set[str]) -> Json:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
-from kvmnet.system import programs
+from kvmnet.system import bridge_ports, programs
 from kvmnet.system.errors import HostError
 from kvmnet.system.types import Json
 
@@ -51,7 +52,10 @@ def read_links(rows: Optional[list[Json]] = None) -> dict[str, Json]:
 #: all count but BOND_STATE_KEYS.
 COMPARED_OPTIONS = {
     "vlan": ("protocol", "id"),
-    "bridge": ("stp_state", "priority", "vlan_filtering"),
+    "bridge": (
+        *("stp_state", "priority", "forward_delay", "hello_time", "max_age", "ageing_time", "group_fwd_mask"),
+        *("vlan_filtering", "vlan_protocol", "vlan_default_pvid", "mcast_snooping", "mcast_querier"),
+    ),
     "macvtap": ("mode",),
 }
 
@@ -67,24 +71,46 @@ def _select_options(link_info: Json) -> Json:
     return {key: options[key] for key in COMPARED_OPTIONS.get(str(kind), ()) if key in options}
 
 
+def align_options(was: Json, now: Json) -> Json:
+    """Return the options of the link `now` as far as the snapshot `was` of the link has them, if it is a bridge: an
+    earlier kvmnet recorded fewer. Of other links all are returned."""
+    options: Json = now.get("options") or {}
+    return options if was.get("kind") != "bridge" else {key: options.get(key) for key in was.get("options") or {}}
+
+
 def read_ip_addresses() -> list[Json]:
-    """Return the addresses of every link as iproute2 prints them. Raises HostError."""
+    """Return every link with its addresses as iproute2 prints it. Raises HostError."""
     rows: list[Json] = programs.run_json("ip", "-j", "address", "show")
     return rows
 
 
-def read_addresses() -> dict[str, list[str]]:
-    """Return the addresses of every link as `address/prefix`, sorted, without temporary ones (RFC 8981). Raises
-    HostError."""
+def read_addresses(rows: Optional[list[Json]] = None, *, with_dynamic: bool = True) -> dict[str, list[str]]:
+    """Return the addresses of every link as `address/prefix`, sorted, without temporary ones (RFC 8981).
+
+    `rows` are those of `read_ip_addresses`; without them they are read. `with_dynamic`: also those from DHCP and
+    routers. Raises HostError.
+    """
     addresses: dict[str, list[str]] = {}
-    for link in read_ip_addresses():
+    for link in read_ip_addresses() if rows is None else rows:
         if "ifname" in link:
             addresses[link["ifname"]] = sorted(
                 f"{a['local']}/{a['prefixlen']}"
                 for a in link.get("addr_info", [])
-                if "local" in a and not a.get("temporary")
+                if "local" in a and not a.get("temporary") and (with_dynamic or not a.get("dynamic"))
             )
     return addresses
+
+
+def read_rules() -> dict[str, list[str]]:
+    """Return the routing rules of both families (`4`, `6`) as `ip rule` prints them: `PRIORITY: SELECTOR lookup TABLE`.
+    Raises HostError."""
+    return {
+        family: [
+            " ".join(line.removesuffix("[detached]").split())
+            for line in programs.run("ip", f"-{family}", "rule", "show").splitlines()
+        ]
+        for family in ("4", "6")
+    }
 
 
 def read_routes() -> list[Json]:
@@ -112,6 +138,43 @@ def read_routes() -> list[Json]:
     return sorted(routes, key=lambda r: json.dumps(r, sort_keys=True))
 
 
+class Kernel(NamedTuple):
+    """One reading of the kernel: the rows of `read_ip_links` and `read_ip_addresses`, and the ranked routes."""
+
+    links: list[Json]
+    addresses: list[Json]
+    routes: list[Json]
+
+
+def read_kernel(virtual: Collection[str] = ()) -> Kernel:
+    """Read links, addresses and routes, without these virtual addresses: they come and go by themselves, and must never
+    be restored. Runs four programs. Raises HostError."""
+    kernel = Kernel(read_ip_links(), read_ip_addresses(), rank_routes(read_routes()))
+    return leave_out_virtual(kernel, virtual) if virtual else kernel
+
+
+def leave_out_virtual(kernel: Kernel, virtual: Collection[str]) -> Kernel:
+    """Return the reading without virtual addresses (without prefix), and without the routes that the kernel creates for
+    them or their service sets with them as source."""
+    import ipaddress  # here: it takes a tenth of the rescue program's start-up time, and few hosts need it
+
+    own: set[tuple[str, str]] = set()
+    gone: set[tuple[str, str]] = set()
+    for row in kernel.addresses:
+        for address in row.get("addr_info", []):
+            if "local" in address:
+                network = ipaddress.ip_network(f"{address['local']}/{address['prefixlen']}", strict=False)
+                places = {(row.get("ifname", ""), str(network)), (row.get("ifname", ""), str(address["local"]))}
+                (gone if address["local"] in virtual else own).update(places)
+    rows = [
+        {**row, "addr_info": [a for a in row.get("addr_info", []) if a.get("local") not in virtual]}
+        for row in kernel.addresses
+    ]
+    gone -= own
+    routes = [r for r in kernel.routes if r["source"] not in virtual and (r["dev"], r["to"]) not in gone]
+    return Kernel(kernel.links, rows, routes)
+
+
 def rank_routes(routes: list[Json]) -> list[Json]:
     """Return the routes with their rank among the routes to the same destination instead of their metric.
 
@@ -131,38 +194,26 @@ def rank_routes(routes: list[Json]) -> list[Json]:
     return sorted(ranked, key=lambda r: json.dumps(r, sort_keys=True))
 
 
-#: The settings that a bridge has for each port. `ip -d -j link` and `ip link set … type bridge_slave` use these names.
-PORT_SETTINGS = (
-    *("priority", "cost", "hairpin", "guard", "root_block", "fastleave", "learning", "flood", "proxy_arp"),
-    *("mcast_flood", "bcast_flood", "mcast_to_unicast", "neigh_suppress", "isolated"),
-)
-
-
-def read_guest_ports() -> dict[str, Json]:
+def read_guest_ports(rows: Optional[list[Json]] = None) -> dict[str, Json]:
     """Return the network devices of guests by name. Raises HostError.
 
-    These are taps that are ports (for containers, one end of a veth pair) with the bridge's settings for them, and
-    macvtaps with their base interface. Each has its interface index, because another guest may get the same name a
-    moment later.
+    These are taps that are ports (for containers, one end of a veth pair), all other ports of bridges (kind `port`),
+    and macvtaps with their base interface. A port has what bridge_ports.read_ports returns. Each device has its
+    interface index, because another guest may get the same name a moment later. `rows` are those of `read_ip_links`.
     """
-    rows = {row["ifname"]: row for row in read_ip_links()}
+    rows = read_ip_links() if rows is None else rows
+    by_name = {row["ifname"]: row for row in rows}
+    bridged = bridge_ports.read_ports(rows)
     ports: dict[str, Json] = {}
-    for name, row in rows.items():
+    for name, row in by_name.items():
         kind = row.get("linkinfo", {}).get("info_kind")
-        if kind in ("tun", "veth") and row.get("master"):
-            settings = select_port_settings(row)
-            ports[name] = {"kind": "tap", "index": row["ifindex"], "of": row["master"], "settings": settings}
-        elif kind == "macvtap" and row.get("link") in rows:
+        if row.get("master") and (kind in ("tun", "veth") or "of" in bridged.get(name, {})):
+            port = {"of": row["master"], "settings": {}, **bridged.get(name, {})}
+            ports[name] = {"kind": "tap" if kind in ("tun", "veth") else "port", "index": row["ifindex"], **port}
+        elif kind == "macvtap" and row.get("link") in by_name:
             base = row["link"]
-            ports[name] = {"kind": "macvtap", "index": row["ifindex"], "of": base, "of_index": rows[base]["ifindex"]}
+            ports[name] = {"kind": "macvtap", "index": row["ifindex"], "of": base, "of_index": by_name[base]["ifindex"]}
     return ports
-
-
-def select_port_settings(row: Json) -> Json:
-    """Return the settings that a bridge has for a port, from its row of `read_ip_links`; none without a bridge."""
-    link_info = row.get("linkinfo", {})
-    settings = link_info.get("info_slave_data", {}) if link_info.get("info_slave_kind") == "bridge" else {}
-    return {key: settings[key] for key in PORT_SETTINGS if key in settings}
 
 
 def find_nic(mac: str) -> Optional[str]:
@@ -222,13 +273,14 @@ def set_bond_option(name: str, option: str, value: str) -> str:
     return value or "none"
 
 
-def read_upper_devices(names: list[str]) -> Json:
+def read_upper_devices(names: list[str], rows: Optional[list[Json]] = None) -> Json:
     """Return the links whose base interface is one of these, also indirectly, with interface index and MTU.
 
     Among them are VLANs of other tools and macvtaps of guests. When the MTU of a base interface is reduced, the kernel
-    reduces theirs too (vlan_device_event, macvlan_device_event), and never raises it again. Raises HostError.
+    reduces theirs too (vlan_device_event, macvlan_device_event), and never raises it again. `rows` are those
+    of `read_ip_links`. Raises HostError.
     """
-    rows = read_ip_links()
+    rows = read_ip_links() if rows is None else rows
     upper: Json = {}
     while new := {
         row["ifname"]: {"index": row["ifindex"], "mtu": row["mtu"]}

@@ -6,8 +6,10 @@ because it has no D-Bus library.
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,31 @@ def list_keyfiles(*folders: str) -> list[str]:
     """Return the files that NetworkManager reads as keyfiles: without folders and names that begin with a dot."""
     paths = [p for folder in folders if Path(folder).is_dir() for p in sorted(Path(folder).glob("[!.]*"))]
     return [str(p) for p in paths if not p.is_dir()]
+
+
+def hash_keyfiles() -> dict[str, str]:
+    """Return a digest of each keyfile, on disk and in memory. The time at which NetworkManager last used a profile does
+    not count. Files that cannot be read are skipped."""
+    digests = {}
+    for path in list_keyfiles(*PROFILE_FOLDERS):
+        with contextlib.suppress(OSError):
+            lines = Path(path).read_bytes().splitlines()
+            plain = b"\n".join(line for line in lines if not line.startswith(b"timestamp="))
+            digests[path] = f"{binascii.crc32(plain):08x}-{len(plain)}"
+    return digests
+
+
+def concerns_interface(keyfile: bytes, names: Collection[str], macs: Collection[str]) -> bool:
+    """Return whether a keyfile is for one of these interfaces or NICs, by name or permanent MAC address."""
+    values = re.findall(rb"^[ \t]*(interface-name|mac-address)[ \t]*=[ \t]*([^\s]+)", keyfile, re.MULTILINE)
+    wanted = {*(name.encode(errors="surrogateescape") for name in names), *(mac.lower().encode() for mac in macs)}
+    return any((value.lower() if key == b"mac-address" else value) in wanted for key, value in values)
+
+
+def find_uuid(keyfile: bytes) -> str:
+    """Return the UUID that a keyfile names, in small letters; empty when it names none."""
+    named = re.search(rb"^[ \t]*uuid[ \t]*=[ \t]*([^\s]+)", keyfile, re.MULTILINE)
+    return named[1].decode(errors="replace").lower() if named else ""
 
 
 def has_uuid(keyfile: bytes, uuids: list[str]) -> bool:

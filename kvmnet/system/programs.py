@@ -13,9 +13,9 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 PROGRAM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def run(*argv: str, timeout: float = 30.0) -> str:
-    """Run a program and return its output. Raises HostError, with the program's error text, when it fails or takes
-    longer than `timeout` seconds.
+def run(*argv: str, timeout: float = 30.0, text: str = "") -> str:
+    """Run a program, with `text` as its input, and return its output. Raises HostError, with the program's error text,
+    when it fails or takes longer than `timeout` seconds.
 
     The alias or an altname of a link may contain any bytes. Bytes that are not UTF-8 become surrogates, and become the
     same bytes again in arguments. The locale is one in which nmcli prints file names completely.
@@ -28,7 +28,7 @@ def run(*argv: str, timeout: float = 30.0) -> str:
             errors="surrogateescape",
             timeout=timeout,
             check=False,
-            stdin=subprocess.DEVNULL,
+            input=text,
             env={"PATH": PROGRAM_PATH, "LC_ALL": "C.UTF-8"},
         )
     except FileNotFoundError as error:

@@ -61,7 +61,15 @@ def read_carrier_changes() -> dict[str, int]:
 
 
 def read_guest_ports(folder: Path) -> Json:
-    """The guests' taps and macvtaps of the snapshot, in its format, without those whose loss was allowed."""
-    lost = files.read_json(folder / "transaction.json").get("lost", [])
+    """The guests' taps and macvtaps of the snapshot, in its format, without those whose loss was allowed. The ports of
+    a bridge that is replaced become ports of the other bridge; they come `from` the old one."""
+    transaction = files.read_json(folder / "transaction.json")
+    lost, replaced = transaction.get("lost", []), transaction.get("replaced", {})
     ports = files.read_json(folder / "snapshot.json").get("guests", {})
-    return {"guests": {name: port for name, port in ports.items() if name not in lost}}
+    return {
+        "guests": {
+            name: {**port, "of": replaced[port["of"]], "from": port["of"]} if port.get("of") in replaced else port
+            for name, port in ports.items()
+            if name not in lost
+        }
+    }

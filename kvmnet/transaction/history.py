@@ -29,7 +29,8 @@ class EndedTransaction:
         rollback began. None when no gateway was watched, or the worker was killed.
     away_at_most: an upper bound of the seconds for which the host's addresses were away, from the journal. None when
         the journal gives none.
-    rebooted: whether the host was rebooted in between."""
+    rebooted: whether the host was rebooted in between.
+    operation: the command: "apply", "rollback" (to the bundle that was applied before) or "remove"."""
 
     id: str
     at: float
@@ -41,6 +42,7 @@ class EndedTransaction:
     away_at_most: Optional[float]
     rebooted: bool
     changes: tuple[Mapping[str, Any], ...]
+    operation: str = "apply"
     likely: tuple[str, ...] = ()
 
     @property
@@ -73,6 +75,7 @@ def _read_ended(folder: Path) -> EndedTransaction:
         away_at_most(transaction, events),
         _boot_ids(transaction, events)[-1:] not in ([], [transaction.get("boot")]),
         tuple(transaction.get("changes", ())),
+        str(transaction.get("operation") or ("remove" if transaction.get("removes") else "apply")),
         _find_likely_reasons(events) if outcome != "kept" else (),
     )
 

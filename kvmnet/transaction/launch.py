@@ -129,6 +129,7 @@ def _transaction_data(state_dir: Path, prepared: Prepared, identity: str, lost: 
         "watch": prepared.probes.watch,
         "unit": unit_name(identity),
         "boot": clock.boot_id(),
+        "operation": prepared.operation,
         "removes": prepared.original is not None,
         "adopts": sorted(macs - {""} - find_adopted_macs(state_dir)),
         "changes": changes_to_json(plan.changes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import time
 from collections.abc import Collection, Mapping
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Optional
 
 from kvmnet.core.base.errors import Refused
-from kvmnet.core.base.nmstate import NM_ETHERNET
+from kvmnet.core.base.nmstate import NM_ETHERNET, State
 from kvmnet.core.planning.ownership import profile_uuid
-from kvmnet.rescue.snapshot import leave_out_virtual
 from kvmnet.system import files, networkmanager, operations
+from kvmnet.system.journal import Journal
 from kvmnet.system.types import Json
 from kvmnet.transaction.history import EndedTransaction, read_history
 
@@ -39,18 +40,45 @@ class OldNic:
 class Original:
     """The host before kvmnet: its NICs, the profile (UUID) that was active on each device, and a snapshot of them in
     the format of `rescue.snapshot`. `seeded` are the profiles (UUIDs) that kvmnet created for NICs that had none.
-    `since` is the date of the snapshot that each file (path) is from."""
+    `since` is the date of the snapshot that each file (path) is from. `rules` are the routing rules, each with its
+    family, that kvmnet's transactions have removed (`missing`) and added (`new`). `leftovers` are keyfiles that kvmnet
+    or nmstate has created beside the profiles of kvmnet's interfaces."""
 
     nics: tuple[OldNic, ...]
     active: Mapping[str, str]
     snapshot: Json
     seeded: tuple[str, ...] = ()
     since: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, list[list[str]]] = field(default_factory=dict)
+    leftovers: tuple[str, ...] = ()
+
+    def to_state(self) -> State:
+        """The addresses, default routes and name servers as an nmstate state, for the choice of probes."""
+        addresses = [a.partition("/") for on_link in self.snapshot["addresses"].values() for a in on_link]
+        gateways = [r for r in self.snapshot["routes"] if r["to"] == "default" and r["via"]]
+        servers = [s for found in self.snapshot["dns"].values() for s in found.get("nameservers", [])]
+        return {
+            "interfaces": [{"ipv4": {"address": [{"ip": ip, "prefix-length": int(p)} for ip, _, p in addresses]}}],
+            "routes": {
+                "config": [
+                    {
+                        "destination": "::/0" if route["family"] == "6" else "0.0.0.0/0",
+                        "next-hop-address": route["via"],
+                        "next-hop-interface": route["dev"],
+                    }
+                    for route in gateways
+                ]
+            },
+            "dns-resolver": {"config": {"server": list(dict.fromkeys(servers))}},
+        }
 
     def without_virtual(self, virtual: Collection[str]) -> Original:
         """The same host without these virtual addresses (without prefix): the snapshot may be older than the service
         that claims them."""
-        addresses, _ = leave_out_virtual(self.snapshot["addresses"], [], virtual)
+        addresses = {
+            name: [address for address in on_link if address.partition("/")[0] not in virtual]
+            for name, on_link in self.snapshot["addresses"].items()
+        }
         return dataclasses.replace(self, snapshot={**self.snapshot, "addresses": addresses, "virtual": list(virtual)})
 
     @property
@@ -73,6 +101,8 @@ def find_original(state_dir: Path) -> Original:
             collection = _Collection(created_uuids=collection.created_uuids)
             continue
         collection.add(transaction, data, files.read_json(folder / "snapshot.json"), state_dir / "applied")
+        kept = next((event for event in Journal(folder).events() if event["event"] == "kept"), {})
+        collection.add_traces(kept, transaction.at)
     if not collection.nics:
         raise Refused("kvmnet manages no NIC of this host", "there is nothing to remove", "KVN562")
     return collection.to_original()
@@ -99,6 +129,13 @@ class _Collection:
     keyfiles: set[str] = field(default_factory=set)
     created_uuids: set[str] = field(default_factory=set)
     seeded: set[str] = field(default_factory=set)
+    routes: list[Json] = field(default_factory=list)
+    servers: Json = field(default_factory=dict)
+    static_addresses: Json = field(default_factory=dict)
+    ports: Json = field(default_factory=dict)
+    traces: dict[str, str] = field(default_factory=dict)
+    missing_rules: list[list[str]] = field(default_factory=list)
+    new_rules: list[list[str]] = field(default_factory=list)
 
     def add(self, transaction: EndedTransaction, data: Json, snapshot: Json, applied_folder: Path) -> None:
         """Add what this kept transaction was the first to see. `data` is its transaction.json."""
@@ -106,15 +143,32 @@ class _Collection:
         self._add_files(snapshot, transaction.at, applied_folder)
         self._add_created_profiles(transaction.host, data, snapshot)
         adopted_macs = data.get("adopts", ())
+        # what is not there any more has been removed since, by kvmnet or by its owner
+        existing = snapshot.get("host", {}).get("keyfiles", self.traces)
+        self.traces = {path: uuid for path, uuid in self.traces.items() if path in existing}
         self._add_profiles(snapshot, adopted_macs)
         self._add_nics(snapshot, adopted_macs)
 
+    def add_traces(self, kept: Json, begun: float) -> None:
+        """Add what the `kept` event of a transaction lists (whole_host.find_traces)."""
+        self.traces.update(kept.get("keyfiles", {}))
+        for path in self.traces:
+            self.since.setdefault(path, _date(begun))
+        for kind, same, opposite in (
+            ("missing", self.missing_rules, self.new_rules),
+            ("new", self.new_rules, self.missing_rules),
+        ):
+            for rule in kept.get("rules", {}).get(kind, []):
+                if rule in opposite:  # back as it was before an earlier transaction
+                    opposite.remove(rule)
+                else:
+                    same.append(rule)
+
     def _add_files(self, snapshot: Json, begun: float, applied_folder: Path) -> None:
-        date = time.strftime("%Y-%m-%d", time.localtime(begun))
         for record in snapshot["files"]:
             if not record["path"].startswith(str(applied_folder)):
                 self.records.setdefault(record["path"], record)
-                self.since.setdefault(record["path"], date)
+                self.since.setdefault(record["path"], _date(begun))
 
     def _add_created_profiles(self, host: str, data: Json, snapshot: Json) -> None:
         self.created_uuids |= {profile_uuid(host, name) for name in snapshot.get("names", ())}
@@ -133,8 +187,9 @@ class _Collection:
             self.keyfiles.add(profile["file"])
             if device and device not in self.devices.values() and self._is_restorable(device, snapshot, adopted_macs):
                 self.devices[uuid] = device
-                if device in snapshot["links"]:  # virtual devices; a NIC's link is added with the NIC
-                    self.links.setdefault(device, snapshot["links"][device])
+                if device in snapshot["links"] and device not in self.links:
+                    self.links[device] = snapshot["links"][device]
+                    self._add_settings(device, snapshot)
 
     def _is_restorable(self, device: str, snapshot: Json, adopted_macs: Collection[str]) -> bool:
         """Whether a device that this snapshot is the first to show with a profile that is not kvmnet's can be restored:
@@ -158,12 +213,23 @@ class _Collection:
             name = link["name"]
             active: Json = next((p for p in snapshot["profiles"] if p["device"] == name), {})
             self.nics[mac] = OldNic(mac, name, tuple(link["altnames"]), active.get("uuid"), active.get("file", ""))
-            self.links[name], self.addresses[name] = link, snapshot["addresses"].get(name, [])
+            self.links[name] = link
+            self._add_settings(name, snapshot)
             self.zones[name] = (snapshot["zones"] or {}).get(name)
+
+    def _add_settings(self, name: str, snapshot: Json) -> None:
+        """Add what a restored interface had: addresses, routes, name servers, attributes as a port."""
+        host = snapshot.get("host", {})
+        self.addresses[name] = snapshot["addresses"].get(name, [])
+        self.routes += [route for route in snapshot.get("routes", ()) if route["dev"] == name]
+        self.servers.update({n: found for n, found in snapshot.get("dns", {}).items() if n == name})
+        self.static_addresses[name] = host.get("addresses", {}).get(name, [])
+        self.ports.update({n: port for n, port in host.get("ports", {}).items() if n == name})
 
     def to_original(self) -> Original:
         """The host before kvmnet. Keyfiles of profiles that kvmnet has created are left out."""
         uuids = sorted(self.uuids)
+        leftovers = self._find_leftovers()
         records = [
             record
             for path, record in self.records.items()
@@ -171,6 +237,7 @@ class _Collection:
             or _is_keyfile_of(record, uuids)
             or not path.startswith(networkmanager.PROFILE_FOLDERS)
         ]
+        records += [{"path": path, "absent": True} for path in leftovers]
         return Original(
             tuple(self.nics[mac] for mac in sorted(self.nics)),
             {device: uuid for uuid, device in self.devices.items()},
@@ -181,11 +248,32 @@ class _Collection:
                 "zones": self.zones,
                 "uuids": uuids,
                 "profiles": [{"uuid": uuid, "device": device} for uuid, device in self.devices.items()],
+                "names": sorted(self.links),
+                "routes": self.routes,
+                "dns": self.servers,
+                "host": {"addresses": self.static_addresses, "ports": self.ports},
                 **self.dns,
             },
             tuple(sorted(self.seeded - self.uuids)),
             self.since,
+            {"missing": self.missing_rules, "new": self.new_rules},
+            tuple(leftovers),
         )
+
+    def _find_leftovers(self) -> list[str]:
+        """The keyfiles that transactions have left, that still have the same UUID and that no other step of a removal
+        removes or restores."""
+        leftovers = []
+        for path, uuid in sorted(self.traces.items()):
+            with contextlib.suppress(OSError):
+                is_same = bool(uuid) and networkmanager.find_uuid(Path(path).read_bytes()) == uuid
+                if is_same and path not in self.records and uuid not in {*self.created_uuids, *self.seeded}:
+                    leftovers.append(path)
+        return leftovers
+
+
+def _date(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(seconds))
 
 
 def _is_keyfile_of(record: Json, uuids: list[str]) -> bool:

@@ -83,6 +83,7 @@ class Prepared:
     original: what a removal of kvmnet restores.
     facts: what the effects on the host are computed from, besides plan and live host.
     operator: this host's address and the other end's address of the operator's SSH connection; empty without one.
+    operation: the command: "apply", "rollback" or "remove".
     """
 
     assessment: Assessment
@@ -102,6 +103,8 @@ class Prepared:
         if self.plan.empty:
             return None
         return find_host_effects(self.plan, self.live, self.assessment.view_after_renames, self.facts)
+
+    operation: str = "apply"
 
     @property
     def plan(self) -> Plan:
@@ -129,9 +132,15 @@ class Prepared:
         }
 
 
-def prepare(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Callable[[str], None]) -> Prepared:
-    """Prepare the change that makes this host match a bundle. `report` shows progress. Raises Refused when this host
-    cannot take the change."""
+def prepare(
+    bundle: Bundle,
+    state_dir: Path,
+    wishes: ChangeOptions,
+    report: Callable[[str], None],
+    operation: str = "apply",
+) -> Prepared:
+    """Prepare the change that makes this host match a bundle. `report` shows progress, `operation` is the command.
+    Raises Refused when this host cannot take the change."""
     with refuse_unreadable_host():
         backend = find_backend()
         with NetworkManager() as manager:
@@ -161,6 +170,7 @@ def prepare(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, report: Call
                 allowed=allowed,
                 facts=Facts(_ends(connection)[0], _renames_while_up(), _choose_zones(plan, live)),
                 operator=_ends(connection),
+                operation=operation,
             )
 
 
@@ -179,9 +189,9 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
             assessment = assess_removal(plan, live).with_surroundings(surroundings)
             live = assessment.live
             allowed = check_refusals(assessment, wishes)
-            report("probing the gateways")
+            report("probing gateways and name servers")
             connection = find_ssh_connection()
-            probes = _probe(_state_with_addresses(original), live, connection)
+            probes = _probe(original.to_state(), live, connection)
             confirm = wishes.confirm if wishes.confirm is not None else CONFIRM_WITHIN if connection else 0
             record = sorted(str(path) for path in (state_dir / "applied").iterdir())
             address, peer = _ends(connection)
@@ -198,6 +208,7 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
                 original=original,
                 facts=Facts(address, _renames_while_up(), restored=original.snapshot["addresses"]),
                 operator=(address, peer),
+                operation="remove",
             )
 
 
@@ -223,12 +234,6 @@ def find_drift(bundle: Bundle, state_dir: Path, report: Callable[[str], None]) -
 def _read_surroundings(live: Live, manager: NetworkManager, state_dir: Path, link_files_change: bool) -> Surroundings:
     surroundings = read_surroundings(manager, live.links, state_dir, link_files_change)
     return dataclasses.replace(surroundings, running=read_running(live.links))
-
-
-def _state_with_addresses(original: Original) -> State:
-    """Return a state with the addresses from before kvmnet: gateways outside of their subnets need not reply then."""
-    addresses = [a.partition("/") for on_interface in original.snapshot["addresses"].values() for a in on_interface]
-    return {"interfaces": [{"ipv4": {"address": [{"ip": ip, "prefix-length": int(p)} for ip, _, p in addresses]}}]}
 
 
 @contextlib.contextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import Optional
 
-from kvmnet.rescue import comparison, restore, undo
-from kvmnet.system import clock, files, links, networkmanager, programs
-from kvmnet.system.errors import HostError
-from kvmnet.system.types import Json
-from kvmnet.transaction.action_context import DOWN_UP, Context, StepFailed
+from kvmnet.rescue import restore, undo, whole_host
+from kvmnet.system import clock, files, links, programs
+from kvmnet.system.errors import EXPECTED_ERRORS, HostError
+from kvmnet.system.journal import Journal
+from kvmnet.transaction.action_context import DOWN_UP, Context, StepFailed, read_guest_ports
+from kvmnet.transaction.removal_check import RemovalCheck
 from kvmnet.transaction.step import Step
 
 
@@ -55,39 +55,31 @@ def activate_profiles(context: Context, step: Step) -> str:
 
 
 def compare_with_original(context: Context, step: Step) -> str:
-    """Wait until links (names, alternative names, controllers, MTU and so on) and files are those from before kvmnet,
-    and no keyfile of a profile that kvmnet created is left, because the next boot would activate it.
-
-    Addresses are not compared: the profiles that set them are, byte for byte, and the probes show whether they
-    work."""
+    """Wait until the host is as it must be after the removal (removal_check), and restore meanwhile what no connection
+    profile sets: MAC addresses, guests' ports, attributes of ports."""
     original = files.read_json(context.folder / "original" / "snapshot.json")
+    before = files.read_json(context.folder / "snapshot.json")
+    check = RemovalCheck(original, before, read_guest_ports(context.folder), step)
 
     def is_restored() -> bool:
-        restore.restore_macs(original)
-        restore.restore_link_settings(original)
-        return not _find_differences(original, step["gone"])
+        for restore_part in (restore.restore_macs, restore.restore_link_settings, restore.restore_own_ports):
+            with contextlib.suppress(HostError):  # the comparison finds what is not restored
+                restore_part({"names": [], **original})
+        with contextlib.suppress(HostError):  # a guest has just stopped
+            restore.restore_guest_ports(check.guests_to_keep(links.read_kernel()))
+        return not check.find_differences()
 
     if not clock.wait_until(is_restored, restore.SETTLE_SECONDS, 0.5):
-        differences = _find_differences(original, step["gone"])
-        raise StepFailed("the host differs from its state before kvmnet: " + "; ".join(differences))
-    return f"{len(original['links'])} NICs, {len(original['files'])} files as before"
+        raise StepFailed("the host differs from its state before kvmnet: " + "; ".join(check.find_differences()))
+    _note_other_changes(context, check)
+    guests = len(check.guests["guests"])
+    ports = f", {guests} guests' ports" if guests else ""
+    return f"{len(original['links'])} interfaces, {len(original['files'])} files{ports} as before"
 
 
-def _find_differences(original: Json, removed_profiles: list[str]) -> list[str]:
-    current_links = links.read_links()
-    link_differences = [
-        f"{name}: was {old}, is {current_links.get(name)}"
-        for name, old in original["links"].items()
-        if _differs(current_links.get(name), old)
-    ]
-    leftovers = networkmanager.find_keyfiles(removed_profiles)
-    return [
-        *comparison.find_file_differences(original),
-        *link_differences,
-        *(f"file {path}: kvmnet created it, and it still exists" for path in leftovers),
-    ]
-
-
-def _differs(link: Optional[Json], old: Json) -> bool:
-    """Whether a link differs in a property that the snapshot contains: an older kvmnet recorded fewer."""
-    return link is None or any(link.get(key) != value for key, value in old.items())
+def _note_other_changes(context: Context, check: RemovalCheck) -> None:
+    """Write into the journal what other tools changed meanwhile, and what cannot be restored."""
+    with contextlib.suppress(*EXPECTED_ERRORS):
+        lines, unrestored = whole_host.find_notes(check.before), check.find_unrestored()
+        if lines or unrestored:
+            Journal(context.folder).append("notes", lines=lines, unrestored=unrestored)

@@ -30,6 +30,7 @@ def compile_removal(
     to wait for `kvmnet confirm` (0: no confirmation)."""
     created = [i["name"] for i in plan.state["interfaces"]]
     created_profiles = _created_nic_profiles(plan, original, live)
+    comparison = _compare(plan, original, live, created, created_profiles)
     return [
         *_restore_files(original),
         *_delete_profiles_of_down_interfaces(plan, live),
@@ -40,9 +41,10 @@ def compile_removal(
         *_restore_global_dns(original),
         *_restore_hostname(original, live),
         _activate_profiles(original, live, created),
-        _compare(plan, live, created, created_profiles),
+        comparison,
         *verification_steps.probe(probes),
         *verification_steps.wait_for_confirmation(confirm),
+        *([{**comparison, "title": f"{comparison['title']} again"}] if confirm else []),
         step(
             operations.WRITE_FILES,
             "delete the record of the applied bundle",
@@ -173,7 +175,7 @@ def _restore_profiles(original: Original, created_profiles: list[str]) -> Step:
             *(undo_spec(operations.UNDO_PROFILE, uuid=uuid, interface="") for uuid in created_profiles),
             undo_spec(operations.UNDO_FILES, uuids=uuids),
         ],
-        [undo_spec(operations.UNDO_FILES, uuids=sorted({*uuids, *created_profiles}))],
+        [undo_spec(operations.UNDO_FILES, uuids=sorted({*uuids, *created_profiles}), paths=list(original.leftovers))],
     )
 
 
@@ -230,8 +232,15 @@ def _activate_profiles(original: Original, live: Live, created: list[str]) -> St
     )
 
 
-def _compare(plan: Plan, live: Live, created: list[str], created_profiles: list[str]) -> Step:
-    """The step that compares the host with the original. `gone` lists the profiles that must not exist any more."""
-    removed = {uuid for name in created if (uuid := live.owned[name].uuid)} | {*plan.down.values(), *created_profiles}
-    limit = STEP_LIMIT + restore.SETTLE_SECONDS
-    return step(operations.AS_BEFORE, "compare the host with the one before kvmnet", limit=limit, gone=sorted(removed))
+def _compare(plan: Plan, original: Original, live: Live, created: list[str], created_profiles: list[str]) -> Step:
+    """The step that compares the host with the original. `gone` lists the profiles and `removed` the interfaces that
+    must not exist any more, `rules` the routing rules that must exist (`missing` since kvmnet) or must not (`new`)."""
+    profiles = {uuid for name in created if (uuid := live.owned[name].uuid)} | {*plan.down.values(), *created_profiles}
+    return step(
+        operations.AS_BEFORE,
+        "compare the host with the one before kvmnet",
+        limit=STEP_LIMIT + restore.SETTLE_SECONDS,
+        gone=sorted(profiles),
+        removed=created,
+        rules=dict(original.rules),
+    )

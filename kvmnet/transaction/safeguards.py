@@ -19,6 +19,9 @@ from kvmnet.system.programs import SYSTEM_PYTHON
 from kvmnet.system.state_folder import PREVIOUS_RESCUE_PROGRAM, RESCUE_PROGRAM
 
 UNIT_DIR = Path("/etc/systemd/system")
+#: Makes and removes the links of enabled units without systemd: when systemd does it and is not reloaded afterwards,
+#: `systemctl` warns at every unit of the host that it has changed (NeedDaemonReload, systemd 252 and 257).
+_OFFLINE_SYSTEMCTL = ("systemctl", "--root=/")
 #: The boot units. The second one is restarted when it fails, because there is no watchdog after a boot, and a DHCP
 #: server may start later than this host. Ten tries of the longest duration fit into the three hours.
 UNITS = {
@@ -128,7 +131,7 @@ def uninstall() -> None:
     """Remove the boot units, after `kvmnet remove`. Units that cannot be removed stay."""
     for name in UNITS:
         with contextlib.suppress(HostError, OSError):
-            programs.run("systemctl", "disable", "--no-reload", name)
+            programs.run(*_OFFLINE_SYSTEMCTL, "disable", name)
         with contextlib.suppress(OSError):
             files.remove_file(str(UNIT_DIR / name))
     with contextlib.suppress(HostError, OSError):
@@ -175,21 +178,22 @@ def _write_rescue_program(state_dir: Path, program: bytes) -> None:
 def _install_units(state_dir: Path) -> None:
     """Write and enable the boot units. Raises Refused when systemd does not accept them, and OSError.
 
-    systemd reads them at boot. It reloads them now only when one has changed, because a reload takes 3 s on a host with
-    64 interfaces in the lab.
+    systemd reads them at boot. It reloads them now only when it may have read an earlier version, because a reload
+    takes 3 s on a host with 64 interfaces in the lab.
     """
-    changed = False
+    is_outdated = False
     wants = [UNIT_DIR / "multi-user.target.wants" / name for name in UNITS]
     for name, template in UNITS.items():
         path, text = UNIT_DIR / name, template.format(state=state_dir, python=SYSTEM_PYTHON)
-        if not path.exists() or path.read_bytes() != text.encode():
+        is_new = not path.exists()
+        if is_new or path.read_bytes() != text.encode():
             files.write_file(str(path), text.encode())
-            changed = True
+            is_outdated = is_outdated or not is_new
     try:
         if not all(link.is_symlink() for link in wants):
-            programs.run("systemctl", "enable", "--no-reload", *UNITS)
+            programs.run(*_OFFLINE_SYSTEMCTL, "enable", *UNITS)
             files.sync_folder(UNIT_DIR / "multi-user.target.wants")
-        elif changed:
+        if is_outdated:
             programs.run("systemctl", "daemon-reload")
     except HostError as error:
         raise Refused(f"systemd cannot enable the boot units: {error}", None, "KVN509") from error

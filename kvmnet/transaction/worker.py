@@ -21,6 +21,7 @@ from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import find_backend
 from kvmnet.host.ping import OutageMeter
 from kvmnet.rescue import closing
+from kvmnet.rescue.whole_host import find_traces
 from kvmnet.system import address_times, clock, files, lock, operations, state_folder
 from kvmnet.system.journal import Journal
 from kvmnet.system.types import Json
@@ -55,7 +56,7 @@ def work(state_dir: Path) -> int:
             journal.try_append("failed", error=reason, away=outage.seconds() if outage else None, likely=likely)
             _become_rescue_program(state_dir, reason)
         _ignore_signals()
-        journal.append("kept")
+        journal.append("kept", **find_traces(files.read_json(folder / "snapshot.json")))
         closing.close_transaction(state_dir, "kept", away=outage.seconds() if outage else None)
         if transaction.get("removes"):
             _uninstall_safeguards()

@@ -116,8 +116,10 @@ def list_probes(probes: Probes) -> list[str]:
         return ["note: run as root to see which targets will be probed"]
     if probes.must:
         lines = [f"targets that must reply after the change: {', '.join(probe.text for probe in probes.must)}"]
-    else:
+    elif probes.silent:
         lines = ["note: no target replies now, so none will be probed after the change"]
+    else:
+        lines = ["note: no gateway and no name server is known for the host after the change, so none will be probed"]
     for probe in probes.silent:
         target = f"the gateway {probe.text}" if probe.kind == "gateway" else probe.text
         lines.append(f"note: {target} does not reply now, so it will not be probed after the change")
@@ -136,21 +138,39 @@ def format_event(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
         return "\n".join([f"rolling back{why}", *_likely_lines(event)])
     if kind == "undone":
         return f"undo {steps[event['step']]}: {event['result']}"
-    if kind == "named":
-        return f"note: NIC {', '.join(event['nics'])} had another name; its name was restored"
-    if kind == "woken":
-        return "note: NetworkManager did not respond for 10 s; it was killed and restarted"
     if kind == "undo-failed":
         return f"undo {steps[event['step']]} FAILED: {event['error']}"
     if kind == "undo-broke":
         return f"FAIL the rollback was interrupted and will start again: {event['error']}"
-    if kind == "lost":
-        return f"note: restart the guests that used these devices, because they were recreated: {_join_devices(event)}"
     if kind == "verified":
         return "ok   verified: the host is as before the change"
     if kind == "not-verified":
         return _format_differences(event)
-    return None
+    return _format_note(event)
+
+
+def _format_note(event: Mapping[str, Any]) -> Optional[str]:
+    """Return the text of an event that is only a note, or None if the user need not see it."""
+    kind = event["event"]
+    if kind == "named":
+        return f"note: NIC {', '.join(event['nics'])} had another name; its name was restored"
+    if kind == "woken":
+        return "note: NetworkManager did not respond for 10 s; it was killed and restarted"
+    if kind == "aside":
+        files = ", ".join(event["files"])
+        return f"note: moved to the folder aside/ of the transaction, because they did not exist before: {files}"
+    if kind == "lost":
+        return f"note: restart the guests that used these devices, because they were recreated: {_join_devices(event)}"
+    return _format_other_changes(event) if kind == "notes" else None
+
+
+def _format_other_changes(event: Mapping[str, Any]) -> str:
+    """Return the text of what differs without being the transaction's: what other tools changed while it ran, and what
+    a removal cannot restore (`unrestored`)."""
+    lines = [f"note: {line}" for line in event.get("unrestored", ())]
+    if event["lines"]:
+        lines += ["note: other tools changed this meanwhile:", *(f"       {line}" for line in event["lines"])]
+    return "\n".join(lines)
 
 
 def _format_failure(event: Mapping[str, Any]) -> str:
@@ -195,13 +215,18 @@ def format_long_probing(seconds: int) -> str:
 
 
 def format_outcome(
-    code: int, away: Optional[float], probe: Optional[str], removed: bool = False, at_most: Optional[float] = None
+    code: int,
+    away: Optional[float],
+    probe: Optional[str],
+    removed: bool = False,
+    at_most: Optional[float] = None,
+    is_complete: bool = True,
 ) -> str:
     """Return the last line of a transaction: its outcome, and how long the host could not be reached.
 
     `code` is the exit code. `away`: seconds without a reply of the gateway `probe`. `at_most`: seconds for which the
     host's addresses were missing at most; it is omitted if it is 0, or if `away` is known for a kept change. `removed`:
-    whether the transaction was that of `kvmnet remove`.
+    whether the transaction was that of `kvmnet remove`, and `is_complete` whether it has restored everything.
     """
     outcome = {
         0: "kept: the host matches the definition, also after a reboot",
@@ -210,6 +235,8 @@ def format_outcome(
     }[code]
     if code == 0 and removed:
         outcome = "removed and verified: the host is as before kvmnet"
+        if not is_complete:
+            outcome = "removed: the host is as before kvmnet, except for what the notes above list"
     outages = []
     if away is not None and probe:
         duration = f"for at most {away:.1f} s" if code == 0 else f"for {away:.1f} s before the rollback"

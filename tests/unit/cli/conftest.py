@@ -52,5 +52,5 @@ def wishes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             module, "run_transaction", lambda console, prepare, yes, dry_run: prepare(Path("/nonexistent")) or 0
         )
     for name in ("prepare", "prepare_removal"):
-        monkeypatch.setattr(prepare, name, lambda bundle, state, wishes, progress: given.append(wishes))
+        monkeypatch.setattr(prepare, name, lambda bundle, state, wishes, progress, *_: given.append(wishes))
     return given

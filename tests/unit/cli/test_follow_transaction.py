@@ -10,6 +10,7 @@ import pytest
 
 from kvmnet.cli import follow_transaction
 from kvmnet.cli.console import Console
+from kvmnet.system.journal import Journal
 from kvmnet.transaction import launch
 
 
@@ -31,6 +32,35 @@ def test_the_change_is_rolled_back_also_if_its_output_is_not_read(
     monkeypatch.setattr(launch, "follow", follow)
     assert follow_transaction.follow_to_end(Console(False), state, "T") == 3
     assert calls == ["cancel" if first else "rescue"]
+
+
+def test_a_rollback_prints_only_what_happens_from_then_on(
+    open_transaction: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The earlier try of the rollback, and the steps before it, were printed when they happened."""
+    state, _ = open_transaction
+    journal = Journal(state / "open")
+    past = [("begin", {"steps": ["rename"]}), ("done", {"step": 0, "seconds": 1.0}), ("undo", {"why": "x"})]
+    for name, fields in [*past, ("not-verified", {"differences": ["eth0 is down"]})]:
+        journal.append(name, **fields)
+
+    def roll_back() -> None:
+        for name, fields in (("undone", {"step": 0, "result": "ok"}), ("verified", {}), ("end", {"outcome": "x"})):
+            journal.append(name, **fields)
+
+    monkeypatch.setattr(Console, "print_line", lambda _, text: print(text))
+    console = Console(False)
+    assert follow_transaction.follow_to_end(console, state, "T", cancel_on_interrupt=False, roll_back=roll_back) == 3
+    first, second, _ = capfd.readouterr().out.splitlines()
+    assert (first, second) == ("undo rename: ok", "ok   verified: the host is as before the change")
+
+
+def test_the_end_of_a_transaction_is_not_skipped(tmp_path: Path) -> None:
+    """It ended just before the command was run."""
+    (tmp_path / "journal.jsonl").write_text('{"event": "undo", "why": "x"}\n{"event": "end"}\n')
+    with (tmp_path / "journal.jsonl").open() as journal:
+        follow_transaction._skip_past_events(journal, follow_transaction._EventPrinter(Console(False)))
+        assert journal.readline() == '{"event": "end"}\n'
 
 
 @pytest.mark.guarantee("G09")

@@ -34,10 +34,10 @@ KILLED = [*steps("write files", "rename"), event(104, "do", step=2, op="apply")]
 KEPT = steps("write files", "rename", "apply", "read back", "probe", "commit", "save")
 
 
-def line_of(tmp_path: Path, events: list[Event]) -> str:
+def line_of(tmp_path: Path, events: list[Event], **transaction: Any) -> str:
     folder = tmp_path / "history" / "1"
     folder.mkdir(parents=True)
-    (folder / "transaction.json").write_text(json.dumps(CHANGE))
+    (folder / "transaction.json").write_text(json.dumps({**CHANGE, **transaction}))
     (folder / "journal.jsonl").write_text("".join(json.dumps(one) + "\n" for one in events))
     return format_ended(read_history(tmp_path)[0])
 
@@ -57,6 +57,24 @@ def test_a_failed_change_has_both_measurements(tmp_path: Path) -> None:
 def test_a_reboot_during_the_outage_is_shown(tmp_path: Path) -> None:
     later = [*undo(9, "two", DATE + 130), event(20, "verified", DATE + 130), event(21, "end", DATE + 130, **END)]
     assert line_of(tmp_path, [*KILLED, *later]).endswith("addresses missing for at most 48.0 s, with a reboot")
+
+
+@pytest.mark.parametrize(
+    ("transaction", "operation"),
+    [
+        ({"operation": "apply", "removes": False}, ""),
+        ({}, ""),
+        ({"operation": "remove", "removes": True}, "removal of kvmnet's configuration: "),
+        ({"removes": True}, "removal of kvmnet's configuration: "),
+        ({"operation": "rollback"}, "return to the previous configuration: "),
+    ],
+)
+def test_a_line_names_the_operation(tmp_path: Path, transaction: dict[str, Any], operation: str) -> None:
+    """Also of a removal by an earlier kvmnet."""
+    line = line_of(tmp_path, [*KEPT, event(200, "kept"), event(200, "end", outcome="kept")], **transaction)
+    assert f" h: {operation}kept - 1 change" in line
+    expected = transaction.get("operation", "remove" if transaction.get("removes") else "apply")
+    assert read_history(tmp_path)[0].operation == expected
 
 
 @pytest.mark.parametrize(

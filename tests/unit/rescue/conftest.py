@@ -10,10 +10,7 @@ import pytest
 
 from kvmnet.rescue import comparison, snapshot
 from kvmnet.system import files, links, networkmanager, programs, units
-from tests.unit.rescue.samples import (
-    GuestPorts,
-)
-from tests.unit.system.samples import IP_LINKS
+from tests.unit.system.samples import IP_LINKS, GuestPorts
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from kvmnet.rescue import rollback, snapshot, undo
-from kvmnet.system import clock, files, links, networkmanager, programs
+from kvmnet.system import clock, files, firewalld, links, networkmanager, programs
 from kvmnet.system.errors import HostError
 from kvmnet.system.types import Json
+from tests.unit.system.samples import GuestPorts
 
 
 def roll_back_noted(state: Path, monkeypatch: pytest.MonkeyPatch, fail: int = -1) -> tuple[int, list[int]]:
@@ -98,43 +99,6 @@ class BondedNics:
         return ""
 
 
-class GuestPorts:
-    """A kernel with a bridge and guests' devices, as far as `ip` shows and changes them."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, dict[str, Any]] = {}
-        self.commands: list[str] = []
-        self.add("br0", 3, "bridge")
-        self.add("vnet0", 7, "tun", master="br0", isolated=True, learning=False)
-        self.add("bond0.2", 4, "vlan")
-        self.add("macvtap0", 8, "macvtap", link="bond0.2")
-
-    def add(self, name: str, index: int, kind: str, *, master: str = "", link: str = "", **settings: Any) -> None:
-        row: dict[str, Any] = {"ifname": name, "ifindex": index, "linkinfo": {"info_kind": kind}}
-        self.rows[name] = {**row, **({"link": link} if link else {})}
-        if master:
-            self.attach(name, master, settings)
-
-    def attach(self, name: str, master: str, settings: dict[str, Any]) -> None:
-        port = {"isolated": False, "learning": True, "flood": True, "state": "forwarding", **settings}
-        link_info = {"info_slave_kind": "bridge", "info_slave_data": port}
-        self.rows[name].update({"master": master, "linkinfo": {**self.rows[name]["linkinfo"], **link_info}})
-
-    def detach(self, name: str) -> None:
-        del self.rows[name]["master"]
-        self.rows[name]["linkinfo"] = {"info_kind": "tun"}
-
-    def run_json(self, *argv: str) -> Any:
-        return [row for row in self.rows.values() if "dev" not in argv or row["ifname"] == argv[-1]]
-
-    def run(self, *argv: str) -> str:
-        assert argv[:4] == ("ip", "link", "set", "dev")
-        if argv[5] == "master":
-            self.attach(argv[4], argv[6], {})
-        self.commands.append(" ".join(argv[4:]))
-        return ""
-
-
 class ProfilesAndLinks:
     """Profiles and links of a host. While NetworkManager runs, a virtual link is deleted with its profile."""
 
@@ -174,3 +138,71 @@ def snapshot_keyfiles(keyfiles: Path, monkeypatch: pytest.MonkeyPatch, **stems: 
     before = snapshot.take_snapshot([], [], sorted(stems.values()), [])
     files.write_file(str(keyfiles.parent / "open" / "snapshot.json"), json.dumps(before).encode())
     return before
+
+
+RULES = {
+    "4": "0:\tfrom all lookup local\n100:\tfrom 10.1.1.5 lookup 77 proto static\n",
+    "6": "0:\tfrom all lookup local\n",
+}
+
+
+class Host(GuestPorts):
+    """A host whose bridge br0 is the transaction's, with a VLAN of another tool over it, and a NIC of nobody's."""
+
+    def __init__(self, keyfiles: Path) -> None:
+        super().__init__()
+        self.rules = {family: text.splitlines() for family, text in RULES.items()}
+        self.keyfiles = keyfiles
+        self.addresses = {"br0": ["10.1.1.5"], "br0.50": ["10.50.0.1"], "eth7": ["10.7.0.1"]}
+        self.routes: list[dict[str, Any]] = [{"dst": "10.7.0.0/24", "dev": "eth7"}]
+        self.dynamic: set[str] = set()
+        self.add("eth0", 2, "", master="br0")
+        self.add("br0.50", 20, "vlan", link="br0")
+        self.add("eth7", 30, "")
+        for name in ("eth0", "eth7"):
+            del self.rows[name]["linkinfo"]["info_kind"]
+            self.rows[name].update(address=f"02::{name[-1]}", link_type="ether")
+
+    def run_json(self, *argv: str) -> Any:
+        if argv[:3] == ("ip", "-j", "address"):
+            return [
+                {
+                    "ifname": name,
+                    "addr_info": [
+                        {"local": a, "prefixlen": 24, **({"dynamic": True} if a in self.dynamic else {})} for a in found
+                    ],
+                }
+                for name, found in self.addresses.items()
+            ]
+        if "route" in argv:
+            return self.routes if "-4" in argv else []
+        return super().run_json(*argv) if argv[0] in ("ip", "bridge") else []
+
+    def run(self, *argv: str, text: str = "", **_: Any) -> str:
+        if argv[2:3] != ("rule",):
+            return super().run(*argv, text=text)
+        rules = self.rules[argv[1][1:]]
+        if argv[3] == "show":
+            return "\n".join(rules) + "\n"
+        rule = f"{argv[5]}:\t{' '.join(argv[6:])}"
+        self.commands.append(" ".join(argv))
+        rules.append(rule) if argv[3] == "add" else rules.remove(rule)
+        return ""
+
+    def write_keyfile(self, name: str, text: str) -> None:
+        (self.keyfiles / f"{name}.nmconnection").write_text(text)
+
+
+def simulate_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """Return a host that programs read and change. Its firewalld does not run."""
+    (tmp_path / "profiles").mkdir()
+    made = Host(tmp_path / "profiles")
+    monkeypatch.setattr(networkmanager, "PROFILE_FOLDERS", (str(tmp_path / "profiles"),))
+    monkeypatch.setattr(networkmanager, "list_profiles", list)
+    monkeypatch.setattr(networkmanager, "read_name_servers", dict)
+    monkeypatch.setattr(networkmanager, "read_global_dns", dict)
+    monkeypatch.setattr(firewalld, "is_running", lambda: False)
+    monkeypatch.setattr(programs, "run_json", made.run_json)
+    monkeypatch.setattr(programs, "run", made.run)
+    made.write_keyfile("eth7", "[connection]\nuuid=u-7\ninterface-name=eth7\n")
+    return made

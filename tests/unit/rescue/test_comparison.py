@@ -11,9 +11,9 @@ from kvmnet.rescue import comparison, restore, snapshot
 from kvmnet.system import links, programs
 from tests.unit.rescue.samples import (
     GLOBAL,
-    GuestPorts,
     make_snapshot,
 )
+from tests.unit.system.samples import GuestPorts
 
 
 def test_changes_that_libvirt_makes_to_guests_are_no_difference(ports: GuestPorts) -> None:
@@ -34,7 +34,7 @@ def test_a_macvtap_removed_with_its_base_interface_is_a_difference(ports: GuestP
     del ports.rows["macvtap0"]
     ports.rows["bond0.2"]["ifindex"] = 40
     assert comparison.find_guest_differences(before) == [
-        "guests macvtap0: removed when bond0.2 was recreated: restart its guest"
+        "macvtap0 was removed when bond0.2 was recreated: restart its guest"
     ]
     assert set(snapshot.select_given_up_macvtaps(before, ["macvtap0", "vnet0"])) == {"macvtap0"}
     ports.add("macvtap0", 41, "macvtap", link="bond0.2")
@@ -57,13 +57,12 @@ def test_settings_of_links_and_name_servers_are_compared(host_state: dict[str, A
     host_state["links"]["eth0.5"]["over"] = "eth1"
     host_state["dns"] = {}
     host_state["global dns"] = GLOBAL
-    assert [line.partition(":")[0] for line in comparison.find_differences(before)] == [
-        "links bond0",
-        "links br0",
-        "links eth0.5",
-        "dns eth0",
-        "global dns domains",
-        "global dns searches",
+    assert comparison.find_differences(before) == [
+        "the option miimon of bond0 is 0, not 100",
+        "the option stp_state of br0 is 1, not 0",
+        "eth0.5 is based on eth1, not on eth0",
+        "the name servers of eth0 are none, not 10.0.0.53",
+        "the global name servers of NetworkManager are 10.1.1.1, 10.1.1.2, not none",
     ]
 
 

@@ -14,9 +14,9 @@ from tests.unit.rescue.samples import (
     GLOBAL,
     BondedNics,
     GlobalDns,
-    GuestPorts,
     make_snapshot,
 )
+from tests.unit.system.samples import GuestPorts
 
 
 def test_a_nic_whose_name_is_in_use_does_not_stop_the_other_nics(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,15 +174,15 @@ def test_a_tap_that_lost_its_bridge_is_attached_again_with_the_bridges_settings(
         [],
     )
     ports.detach("vnet0")
-    assert comparison.find_guest_differences(before) == ["guests vnet0: was a port of br0, is not a port of any bridge"]
+    assert comparison.find_guest_differences(before) == ["vnet0 is not a port of br0"]
     bridge = ports.rows.pop("br0")
     assert restore.restore_guest_ports(before) == [], "the bridge does not exist yet"
     ports.rows["br0"] = {**bridge, "ifindex": 99}
     assert restore.restore_guest_ports(before) == ["vnet0"]
     assert ports.commands == [
-        "vnet0 master br0",
-        "vnet0 type bridge_slave learning off",
-        "vnet0 type bridge_slave isolated on",
+        "ip link set dev vnet0 master br0",
+        "ip link set dev vnet0 type bridge_slave state 0",
+        "ip link set dev vnet0 type bridge_slave learning off isolated on state 3",
     ]
     assert comparison.find_guest_differences(before) == []
 
@@ -202,7 +202,7 @@ def test_the_mtu_of_upper_devices_is_restored(ports: GuestPorts) -> None:
         ports.rows[name]["mtu"] = mtu
     ports.rows["macvtap0"]["ifindex"] = 30  # its guest was restarted
     assert restore.restore_upper_mtus(before) == ["bond0.2"]
-    assert ports.commands == ["bond0.2 mtu 9000"]
+    assert ports.commands == ["ip link set dev bond0.2 mtu 9000"]
     assert restore.restore_upper_mtus({}) == []
 
 
@@ -224,9 +224,8 @@ def test_a_device_with_other_settings_is_activated_again(
 
 
 def test_the_port_of_a_container_is_restored_too(ports: GuestPorts) -> None:
-    ports.rows["veth1"] = {**ports.rows["vnet0"], "ifname": "veth1", "ifindex": 77}
-    ports.rows["veth1"]["linkinfo"] = {**ports.rows["vnet0"]["linkinfo"], "info_kind": "veth"}
+    ports.add("veth1", 77, "veth", master="br0")
     before = {"guests": links.read_guest_ports()}
     ports.detach("veth1")
-    assert comparison.find_guest_differences(before) == ["guests veth1: was a port of br0, is not a port of any bridge"]
+    assert comparison.find_guest_differences(before) == ["veth1 is not a port of br0"]
     assert restore.restore_guest_ports(before) == ["veth1"]

@@ -13,9 +13,9 @@ from kvmnet.rescue import comparison, restore, rollback, snapshot, undo
 from kvmnet.system import files, links, networkmanager, programs, units
 from kvmnet.system.journal import Journal
 from tests.unit.rescue.samples import (
-    GuestPorts,
     roll_back_noted,
 )
+from tests.unit.system.samples import GuestPorts
 
 
 @pytest.mark.guarantee("G01")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kvmnet.rescue import comparison, snapshot
+from kvmnet.rescue import comparison, snapshot, whole_host
 from kvmnet.system import firewalld, links, networkmanager
 
 
@@ -46,31 +46,6 @@ def test_after_a_boot_state_that_was_only_in_memory_is_not_expected(monkeypatch:
 VIRTUAL = ("10.1.1.200", "fd00::c8", "10.7.0.1")
 
 
-def test_virtual_addresses_and_their_routes_are_left_out() -> None:
-    addresses = {
-        "br0": ["10.1.1.200/32", "10.1.255.254/16", "fd00::1/64", "fd00::c8/64"],
-        "br1": ["10.7.0.1/24"],
-    }
-    routes = [
-        {"dev": dev, "to": to, "source": source}
-        for dev, to, source in (
-            ("br0", "10.1.0.0/16", "10.1.255.254"),
-            ("br0", "default", None),
-            ("br0", "10.9.0.0/16", "10.1.1.200"),
-            ("br0", "fd00::/64", None),
-            ("br0", "fd00::c8", None),
-            ("br1", "10.7.0.0/24", "10.7.0.1"),
-            ("br2", "fd00::c8", None),
-        )
-    ]
-    kept, kept_routes = snapshot.leave_out_virtual(addresses, routes, VIRTUAL)
-    assert kept == {"br0": ["10.1.255.254/16", "fd00::1/64"], "br1": []}
-    assert [(r["dev"], r["to"]) for r in kept_routes] == [
-        *(("br0", "10.1.0.0/16"), ("br0", "default"), ("br0", "fd00::/64"), ("br2", "fd00::c8"))
-    ]
-    assert snapshot.leave_out_virtual(addresses, routes, ()) == (addresses, routes)
-
-
 @pytest.mark.parametrize("at_first", [True, False])
 def test_a_virtual_address_that_comes_or_goes_is_no_difference(monkeypatch: pytest.MonkeyPatch, at_first: bool) -> None:
     """A node gets it, or another one, while this one is changed. It must never be restored."""
@@ -80,13 +55,15 @@ def test_a_virtual_address_that_comes_or_goes_is_no_difference(monkeypatch: pyte
     for name in ("list_profiles", "read_name_servers", "read_global_dns"):
         monkeypatch.setattr(networkmanager, name, dict)
     monkeypatch.setattr(networkmanager, "find_keyfiles", lambda _: [])
-    with_virtual = {"eth0": ["10.1.1.200/32", "10.1.255.254/16"]}
-    without: dict[str, list[str]] = {"eth0": ["10.1.255.254/16"]}
-    monkeypatch.setattr(links, "read_addresses", lambda *_: with_virtual if at_first else without)
+    shown = [("10.1.1.200", 32)] * at_first + [("10.1.255.254", 16)]
+
+    def read_addresses() -> list[Any]:
+        return [{"ifname": "eth0", "addr_info": [{"local": ip, "prefixlen": prefix} for ip, prefix in shown]}]
+
+    monkeypatch.setattr(links, "read_ip_addresses", read_addresses)
     before = snapshot.take_snapshot(["eth0"], [], [], [], virtual=VIRTUAL)
-    assert before["virtual"] == sorted(VIRTUAL) and before["addresses"] == without
-    monkeypatch.setattr(links, "read_addresses", lambda *_: without if at_first else with_virtual)
-    assert comparison.find_differences(before) == []
-    others = {"eth0": ["10.1.1.201/32", "10.1.255.254/16"]}
-    monkeypatch.setattr(links, "read_addresses", lambda *_: others)
+    assert before["virtual"] == sorted(VIRTUAL) and before["addresses"] == {"eth0": ["10.1.255.254/16"]}
+    shown[:] = [("10.1.255.254", 16)] + [("10.1.1.200", 32)] * (not at_first)
+    assert comparison.find_differences(before) == [] == whole_host.find_notes(before)
+    shown.append(("10.1.1.201", 32))
     assert len(comparison.find_differences(before)) == 1

@@ -121,12 +121,22 @@ def link(name: str, **properties: Any) -> dict[str, Any]:
     return {"name": name, "mac": MAC, "altnames": ["enp1s0"], "kind": None, **properties}
 
 
-def write_history(state: Path, name: str, *, kept: bool = True, snapshot: dict[str, Any], **transaction: Any) -> None:
-    """Write an ended transaction into the history."""
+def write_history(
+    state: Path,
+    name: str,
+    *,
+    kept: bool = True,
+    snapshot: dict[str, Any],
+    traces: dict[str, Any] | None = None,
+    **transaction: Any,
+) -> None:
+    """Write an ended transaction into the history. `traces` are the fields of the event `kept`."""
     folder = state / "history" / name
     journal = Journal(folder)
     folder.mkdir(parents=True)
     journal.append("begin")
+    if traces is not None:
+        journal.append("kept", **traces)
     journal.append("end", outcome="kept" if kept else "rolled back")
     empty: dict[str, Any] = {"files": [], "links": {}, "addresses": {}, "zones": None, "profiles": []}
     for file_name, data in (("transaction.json", transaction), ("snapshot.json", {**empty, **snapshot})):

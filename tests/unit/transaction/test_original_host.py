@@ -58,3 +58,64 @@ def test_transactions_before_a_removal_do_not_count(state: Path) -> None:
     write_history(state, "3", snapshot={}, removes=True)
     with pytest.raises(Refused, match="manages no NIC"):
         find_original(state)
+
+
+def test_addresses_gateways_and_name_servers_are_probed_also_if_a_bridge_had_them(tmp_path: Path) -> None:
+    """The NIC was a port of the bridge, which had the address: a removal probes what replied before kvmnet."""
+    bridge: dict[str, Any] = {"name": "br0", "mac": None, "kind": "bridge", "address": MAC, "altnames": []}
+    route = {
+        "family": "4",
+        "to": "default",
+        "via": "10.1.1.1",
+        "dev": "br0",
+        "table": "main",
+        "source": None,
+        "rank": 0,
+    }
+    snapshot = {
+        "links": {"eth0": link("eth0", master="br0"), "br0": bridge},
+        "addresses": {"br0": ["10.1.255.254/16", "2001:db8::5/64"]},
+        "routes": [route, {**route, "family": "6", "via": "2001:db8::1"}, {**route, "dev": "eth9"}],
+        "dns": {"br0": {"nameservers": ["10.1.1.1", "10.1.1.2"]}},
+        "profiles": [{"uuid": u, "device": d, "file": "", "id": d} for u, d in (("u-1", "eth0"), ("u-2", "br0"))],
+    }
+    write_history(tmp_path, "1", snapshot=snapshot, adopts=[MAC])
+    state = find_original(tmp_path).to_state()
+    addresses = [(a["ip"], a["prefix-length"]) for a in state["interfaces"][0]["ipv4"]["address"]]
+    assert addresses == [("10.1.255.254", 16), ("2001:db8::5", 64)]
+    assert [(r["destination"], r["next-hop-address"]) for r in state["routes"]["config"]] == [
+        ("0.0.0.0/0", "10.1.1.1"),
+        ("::/0", "2001:db8::1"),
+    ]
+    assert state["dns-resolver"]["config"]["server"] == ["10.1.1.1", "10.1.1.2"]
+
+
+def test_keyfiles_that_a_change_left_are_removed_if_they_are_the_same(tmp_path: Path) -> None:
+    """Not one that is gone, one that another profile has the name of now, or one of a profile that kvmnet created."""
+    names = ("left", "gone", "theirs", "ours", "recorded", "removed-since")
+    paths = {name: str(tmp_path / f"{name}.nmconnection") for name in names}
+    for name, path in paths.items():
+        if name != "gone":
+            uuid = "u-other" if name == "theirs" else f"u-{name}"
+            Path(path).write_text(f"[connection]\nuuid={uuid}\n")
+    uuids = {path: f"u-{name}" for name, path in paths.items()}
+    seed = {"op": "seed", "profiles": [{"uuid": "u-ours", "type": "bridge"}], "undo": []}
+    first = {"links": {"eth0": link("eth0")}, "files": [file(paths["recorded"], "[connection]\n")]}
+    write_history(tmp_path, "1", snapshot=first, adopts=[MAC], traces={"keyfiles": uuids}, steps=[seed])
+    later = {"host": {"keyfiles": {path: "" for name, path in paths.items() if name != "removed-since"}}}
+    write_history(tmp_path, "2", snapshot=later, traces={})
+    original = find_original(tmp_path)
+    assert original.leftovers == (paths["left"],)
+    assert {"path": paths["left"], "absent": True} in original.snapshot["files"]
+    assert original.since[paths["left"]]
+
+
+def test_routing_rules_of_several_changes_are_added_up(tmp_path: Path) -> None:
+    def rules(missing: list[str], new: list[str]) -> dict[str, Any]:
+        return {"rules": {"missing": [["4", rule] for rule in missing], "new": [["4", rule] for rule in new]}}
+
+    write_history(
+        tmp_path, "1", snapshot={"links": {"eth0": link("eth0")}}, adopts=[MAC], traces=rules(["a", "b"], ["c", "d"])
+    )
+    write_history(tmp_path, "2", snapshot={}, traces=rules(["c"], ["a", "e"]))
+    assert find_original(tmp_path).rules == {"missing": [["4", "b"]], "new": [["4", "d"], ["4", "e"]]}

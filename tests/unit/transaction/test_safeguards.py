@@ -35,7 +35,7 @@ def test_systemd_reloads_its_units_only_when_one_has_changed(
         asked.clear()
         return calls
 
-    assert install() == ["systemctl enable --no-reload"]
+    assert install() == ["systemctl --root=/ enable"]
     for name in safeguards.UNITS:
         (wants / name).symlink_to(tmp_path / "units" / name)
     assert install() == []
@@ -195,7 +195,7 @@ def test_all_units_are_removed_although_systemd_does_not_answer(
     safeguards.uninstall()
     assert [path.name for path in (tmp_path / "units").iterdir()] == ["multi-user.target.wants"]
     assert calls == [
-        *(("systemctl", "disable", "--no-reload", name) for name in safeguards.UNITS),
+        *(("systemctl", "--root=/", "disable", name) for name in safeguards.UNITS),
         ("systemctl", "daemon-reload"),
     ]
 

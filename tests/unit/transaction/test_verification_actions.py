@@ -16,6 +16,8 @@ from kvmnet.transaction import (
     verification_actions,
 )
 from kvmnet.transaction.action_context import StepFailed
+from tests.unit.system.samples import GuestPorts
+from tests.unit.transaction.samples import raising
 
 
 @pytest.fixture
@@ -29,35 +31,29 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return SimpleNamespace(folder=tmp_path, manager=None)
 
 
-def kernel(monkeypatch: pytest.MonkeyPatch, *, refuses: bool) -> list[str]:
-    """Both taps are ports of nothing. Returns the commands that are run."""
-    rows = [{"ifname": n, "ifindex": i, "linkinfo": {}} for n, i in (("br0", 3), ("vnet0", 7), ("vnet1", 8))]
-    done: list[str] = []
-
-    def run(*argv: str) -> str:
-        if refuses:
-            raise HostError("no")
-        done.append(" ".join(argv[4:]))
-        rows[1]["master"] = "br0"
-        return ""
-
-    monkeypatch.setattr(programs, "run", run)
-    monkeypatch.setattr(programs, "run_json", lambda *argv: rows[1:2] if "dev" in argv else rows)
-    return done
+def kernel(monkeypatch: pytest.MonkeyPatch, *, refuses: bool) -> GuestPorts:
+    """Both taps are ports of nothing. With `refuses`, no tap can be a port."""
+    made = GuestPorts()
+    made.add("vnet1", 8, "tun", master="br0")
+    for name in ("vnet0", "vnet1"):
+        made.detach(name)
+    monkeypatch.setattr(programs, "run", raising(HostError("no")) if refuses else made.run)
+    monkeypatch.setattr(programs, "run_json", made.run_json)
+    return made
 
 
 def test_a_detached_tap_is_attached_again(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = kernel(monkeypatch, refuses=False)
+    done = kernel(monkeypatch, refuses=False).commands
     assert (
         verification_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
         == "0 interfaces as defined, 1 guests' ports as before"
     )
-    assert done == ["vnet0 master br0"], "the loss of vnet1 is allowed"
+    assert done == ["ip link set dev vnet0 master br0"], "the loss of vnet1 is allowed"
 
 
 def test_a_tap_that_cannot_be_attached_fails_the_step(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel(monkeypatch, refuses=True)
-    with pytest.raises(StepFailed, match=r"guests vnet0: was a port of br0, is not a port of any bridge$"):
+    with pytest.raises(StepFailed, match=r"vnet0 is not a port of br0$"):
         verification_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
 
 

@@ -68,7 +68,9 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
         "targets that must reply after the change: tcp 10.1.0.9:22",
         "note: the gateway 10.1.1.1 does not reply now, so it will not be probed after the change",
     ]
-    assert list_probes(Probes()) == ["note: no target replies now, so none will be probed after the change"]
+    assert list_probes(Probes()) == [
+        "note: no gateway and no name server is known for the host after the change, so none will be probed"
+    ]
     assert list_probes(Probes(known=False)) == ["note: run as root to see which targets will be probed"]
 
 
@@ -115,6 +117,15 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
             {"event": "lost", "devices": ["macvtap0", "macvtap1"]},
             "note: restart the guests that used these devices, because they were recreated: macvtap0, macvtap1",
         ),
+        (
+            {"event": "aside", "files": ["/etc/x"]},
+            "note: moved to the folder aside/ of the transaction, because they did not exist before: /etc/x",
+        ),
+        (
+            {"event": "notes", "lines": ["interface eth7 is missing"]},
+            "note: other tools changed this meanwhile:\n       interface eth7 is missing",
+        ),
+        ({"event": "notes", "lines": [], "unrestored": ["eth0 had x"]}, "note: eth0 had x"),
         ({"event": "verified"}, "ok   verified: the host is as before the change"),
         (
             {"event": "not-verified", "differences": ["routes: missing x"], "mends": ["ip route add x"]},
@@ -151,6 +162,11 @@ def test_the_operator_must_confirm_from_a_new_connection() -> None:
 )
 def test_the_last_line_contains_the_outcome_of_the_transaction(code: int, removed: bool, text: str) -> None:
     assert format_outcome(code, None, None, removed) == text
+
+
+def test_a_removal_that_cannot_restore_everything_does_not_claim_it() -> None:
+    text = format_outcome(0, None, None, removed=True, is_complete=False)
+    assert text == "removed: the host is as before kvmnet, except for what the notes above list"
 
 
 def test_the_last_line_contains_the_time_without_connectivity() -> None:
