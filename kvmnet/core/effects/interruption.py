@@ -1,7 +1,7 @@
 """For how long a change interrupts the way to the host, by what it does to the devices below the management address.
 
 The figures were measured on the lab's machines (docs/benchmarks.md, "What a plan expects"): whole machines whose NICs
-need no time for their link. A NIC with a cable does, so an interruption that takes the link down says so.
+need no time for their link. A NIC with a cable does, so an interruption that takes the link down is marked.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ def reason_text(reason: LikelyReason) -> str:
 
 
 def explains_alone(reason: LikelyReason) -> bool:
-    """Whether the reason says more than nmstate's own message about it, which then only follows."""
+    """Whether the reason explains more than nmstate's own message about it, which then only follows."""
     return reason.kind == likely_reasons.UNMANAGED
 
 

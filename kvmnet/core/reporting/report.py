@@ -174,7 +174,7 @@ def _format_other_changes(event: Mapping[str, Any]) -> str:
 
 
 def _format_failure(event: Mapping[str, Any]) -> str:
-    """Return the text of a failed step, with its likely reasons. A reason that says more than nmstate replaces its
+    """Return the text of a failed step, with its likely reasons. A reason that explains more than nmstate replaces its
     message."""
     reasons = [LikelyReason.from_json(row) for row in event.get("likely", ())]
     explaining = next((reason for reason in reasons if explains_alone(reason)), None)
