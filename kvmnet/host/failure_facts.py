@@ -81,8 +81,8 @@ def _find_unmanaged(names: Sequence[str]) -> list[str]:
 
 
 def find_unmanaged_entry(name: str, root: Path = Path("/")) -> tuple[str, str]:
-    """Return the entry of NetworkManager's configuration that leaves this interface unmanaged, and its file; empty when
-    there is none, because a udev rule or an administrator decided it. Of several, the one of the most important file."""
+    """Return the entry of NetworkManager's configuration that leaves this interface unmanaged, and its file; of several
+    the most important one. Empty when there is none: a udev rule or an administrator decided it."""
     found = ("", "")
     for pattern in _CONFIG_FILES:
         for path in sorted(root.glob(pattern)):

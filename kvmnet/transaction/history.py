@@ -60,7 +60,6 @@ def read_history(state_dir: Path) -> list[EndedTransaction]:
 def _read_ended(folder: Path) -> EndedTransaction:
     transaction, events = files.read_json(folder / "transaction.json"), Journal(folder).events()
     end = next((e for e in reversed(events) if e["event"] == "end"), {})
-    reasons = [e.get("error") or e.get("why") for e in events if e["event"] in ("failed", "undo")]
     away = [e["away"] for e in events if e.get("away") is not None]
     is_kept = _has_event(events, "kept")  # a full disk may not take the end event
     outcome = str(end.get("outcome", "kept" if is_kept else "unknown"))
@@ -70,7 +69,7 @@ def _read_ended(folder: Path) -> EndedTransaction:
         str(transaction.get("host", "")),
         outcome,
         end.get("verified"),
-        str(reasons[0]) if reasons and outcome != "kept" else None,
+        _find_reason(events) if outcome != "kept" else None,
         float(away[-1]) if away else None,
         away_at_most(transaction, events),
         _boot_ids(transaction, events)[-1:] not in ([], [transaction.get("boot")]),
@@ -78,6 +77,12 @@ def _read_ended(folder: Path) -> EndedTransaction:
         str(transaction.get("operation") or ("remove" if transaction.get("removes") else "apply")),
         _find_likely_reasons(events) if outcome != "kept" else (),
     )
+
+
+def _find_reason(events: Sequence[Json]) -> Optional[str]:
+    """What a transaction failed with, or who started its rollback."""
+    reasons = [e.get("error") or e.get("why") for e in events if e["event"] in ("failed", "undo")]
+    return str(reasons[0]) if reasons else None
 
 
 def _find_likely_reasons(events: Sequence[Json]) -> tuple[str, ...]:
@@ -180,7 +185,8 @@ class OpenTransaction:
     undoing: whether it is being rolled back.
     differences: what differs from the snapshot after a rollback that could not be verified; `mends` are the commands
         that repair it.
-    confirm_left: for how many seconds `kvmnet confirm` is still accepted; None when no confirmation is waited for."""
+    confirm_left: for how many seconds `kvmnet confirm` is still accepted; None when no confirmation is waited for.
+    why: what the change failed with, None before that; likely: the likely reasons."""
 
     id: str
     host: str
@@ -192,6 +198,8 @@ class OpenTransaction:
     differences: tuple[str, ...]
     mends: tuple[str, ...] = ()
     confirm_left: Optional[float] = None
+    why: Optional[str] = None
+    likely: tuple[str, ...] = ()
 
 
 def read_open_transaction(state_dir: Path) -> Optional[OpenTransaction]:
@@ -215,6 +223,8 @@ def read_open_transaction(state_dir: Path) -> Optional[OpenTransaction]:
         tuple(comparison.get("differences", ())),
         tuple(comparison.get("mends", ())),
         None if confirmation is None else round(confirmation["up"] + confirmation["seconds"] - clock.uptime(), 1),
+        _find_reason(events),
+        _find_likely_reasons(events),
     )
 
 
