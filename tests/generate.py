@@ -122,6 +122,8 @@ class _Cluster:
                 self.pick(net["dns"], "search", 0.5, ["example.org"], ["local", "example.org"])
             self.pick(net, "mtu", 0.4, 1500, 4000)
             found[f"net-{n}"] = net
+        found["island"] = {"subnets": ["10.70.0.0/16"]}
+        self.pick(found["island"], "mtu", 0.2, 1400, 1500)
         for n in range(self.rng.randint(0, 2)):
             found[f"tagged-{n}"] = {"subnets": [f"10.{100 + n}.0.0/16"], "vlan": 100 + n}
             self.pick(found[f"tagged-{n}"], "mtu", 0.4, 1500, 4000)
@@ -192,10 +194,14 @@ class _Cluster:
             if self.now(0.6):
                 interfaces[f"eth{n}"] = {**self.nic(), "network": f"net-{n}"}
                 self.addressed(interfaces[f"eth{n}"], n, number)
-                self.pick(interfaces[f"eth{n}"], "bridge", 0.3, True, False)
+                self.pick(interfaces[f"eth{n}"], "bridge", 0.4, True, False, self.bridge(f"lan{n}"))
+        if self.now(0.4):
+            interfaces["eth0"]["bridge"] = self.bridge("br0")
         self.vlans(interfaces, number)
         if self.now(0.7):
             self.bond(interfaces)
+        if self.now(0.5):
+            self.explicit_bridge(interfaces, number)
         self.others(interfaces, number)
         return host
 
@@ -221,11 +227,58 @@ class _Cluster:
             vlan: Data = {"network": name}
             if self.now(0.5):
                 vlan["addresses"] = [f"10.{tag}.1.{number + 1}"]
-            self.pick(vlan, "bridge", 0.4, True, False)
+            self.pick(vlan, "bridge", 0.5, True, False, f"br{tag}", self.bridge(f"br{tag}"))
+            bridge = interfaces["eth0"].get("bridge")
+            bridge_name = bridge.get("name", "eth0") if isinstance(bridge, dict) else bridge
+            is_large = "mtu" in self.data["networks"][name]  # the MTU of the guests' bridge must not depend on it
+            base = bridge_name if isinstance(bridge_name, str) and not is_large and self.now(0.5) else "eth0"
             if self.now(0.5):
-                interfaces[f"eth0.{tag}"] = vlan
+                interfaces[f"{base}.{tag}"] = vlan
             else:
-                interfaces[f"vl{tag}"] = {**vlan, "over": "eth0"}
+                interfaces[f"vl{tag}"] = {**vlan, "over": base}
+
+    def bridge(self, name: str) -> Any:
+        """Return a bridge: its name, or its settings."""
+        return name if self.now(0.3) else {**self.settings(), **({"name": name} if self.now(0.5) else {})}
+
+    def settings(self, explicit: bool = False) -> Data:
+        """Return settings of a bridge; without the MAC address if the bridge is an interface of its own."""
+        settings: Data = {}
+        if not explicit and self.now(0.3):
+            settings["mac"] = self.mac(local=True)
+        self.pick(settings, "stp", 0.5, True, False)
+        if settings.get("stp"):
+            self.pick(settings, "priority", 0.7, 0, 4096, 65535)
+        self.pick(settings, "multicast_snooping", 0.4, True, False)
+        self.pick(settings, "vlan_filtering", 0.4, True, False)
+        self.pick(settings, "ageing", 0.4, 0, 300, 1000000)
+        self.pick(settings, "group_forward_mask", 0.4, 0, 8, 16384, 65528)
+        return settings
+
+    def explicit_bridge(self, interfaces: Data, number: int) -> None:
+        """A bridge without a port or with several, on a network of its own."""
+        ports = ["bond0"] if "bond0" in interfaces and self.now(0.5) else []
+        for name in ("q0", "q1")[: self.rng.randint(0, 2)]:
+            interfaces[name] = {**self.nic(), **({"network": "island"} if self.now(0.3) else {})}
+            ports.insert(self.rng.randint(0, len(ports)), name)
+        if self.now(0.3):
+            interfaces["eth0.300"] = {}
+            ports.append("eth0.300")
+        bridge: Data = {"type": "bridge", "network": "island"}
+        if ports or self.now(0.5):
+            bridge["ports"] = ports
+        if set(ports) == {"eth0.300"}:  # none of its ports is untagged
+            del bridge["network"]
+        elif self.now(0.5):
+            bridge["addresses"] = [f"10.70.1.{number + 1}"]
+        if self.now(0.3):
+            bridge["mac"] = self.mac(local=True)
+        if self.now(0.5):
+            bridge["bridge"] = self.settings(explicit=True)
+        self.pick(bridge, "mtu", 0.2, 1500, 9000)
+        interfaces["vmbr9"] = bridge
+        if self.now(0.3):
+            interfaces["vmbr9.301"] = {"bridge": True} if self.now(0.5) else {}
 
     def bond(self, interfaces: Data) -> None:
         mode = self.rng.choice(list(MODES))
@@ -248,6 +301,7 @@ class _Cluster:
         if mode == "balance-xor" and self.now(0.7):
             options.update(balance_slb=True, xmit_hash_policy="vlan+srcmac")
         interfaces["bond0"] = {"ports": ["p0", "p1"], "mode": mode, "options": options}
+        self.pick(interfaces["bond0"], "type", 0.3, "bond")
 
     def others(self, interfaces: Data, number: int) -> None:
         """Parts that exist and are not used."""

@@ -61,7 +61,13 @@ def wanted(view: HostView, with_guests: bool) -> Whole:
         found[bond.name]["bond"] = _options(bond)
     for bridge in view.bridges:
         found[bridge.name] = _facts("linux-bridge", bridge.ip, bridge.mtu, mac=bridge.mac)
-        found[bridge.name]["stp"] = bridge.stp
+        found[bridge.name]["bridge"] = {
+            "stp": bridge.stp,
+            "priority": 32768 if bridge.priority is None else bridge.priority,
+            "ageing": 300 if bridge.ageing is None else bridge.ageing,
+            "mask": bridge.group_forward_mask or 0,
+            "snooping": bridge.multicast_snooping is not False,
+        }
     for vlan in (*view.vlans, *(v for v in view.guest_vlans if with_guests or v.always)):
         found[vlan.name] = _facts("vlan", vlan.ip, vlan.mtu, controller=vlan.controller)
         found[vlan.name]["over"] = (vlan.base, str(vlan.tag))
@@ -91,7 +97,7 @@ def _facts(
         "promiscuous": False,
         "over": None,
         "bond": None,
-        "stp": None,
+        "bridge": None,
         "ipv4": _family(ip, 4),
         "ipv6": _family(ip, 6),
         "routes": [],
@@ -170,7 +176,14 @@ def _read(keyfile: Keyfile, names: dict[str, str]) -> Facts:
     facts["mac"] = mac.lower() if mac else None
     facts["promiscuous"] = link.pop("accept-all-mac-addresses", "0") in ("1", "true")
     if kind == "linux-bridge":
-        facts["stp"] = keyfile["bridge"].pop("stp", "true") == "true"
+        bridge = keyfile["bridge"]
+        facts["bridge"] = {
+            "stp": bridge.pop("stp", "true") == "true",
+            "priority": int(bridge.pop("priority", "32768")),
+            "ageing": int(bridge.pop("ageing-time", "300")),
+            "mask": int(bridge.pop("group-forward-mask", "0")),
+            "snooping": bridge.pop("multicast-snooping", "true") == "true",
+        }
     elif kind == "bond":
         bond = keyfile.pop("bond")
         facts["bond"] = {SPELLED.get(key, key): value.lower() for key, value in bond.items()}

@@ -82,11 +82,12 @@ def _addressed(rng: Random, data: Data) -> Any:
 
 def _nics(data: Data) -> Iterator[tuple[Path, Data]]:
     """Return the NICs that have `mac` and are not ports."""
-    return ((p, i) for p, i in _interfaces(data) if "mac" in i and p[3] not in ("p0", "p1", "ib0", "off", "mine"))
+    others = ("p0", "p1", "q0", "q1", "ib0", "off", "mine")
+    return ((p, i) for p, i in _interfaces(data) if "mac" in i and "type" not in i and p[3] not in others)
 
 
 def _bonds(data: Data) -> Iterator[tuple[Path, Data]]:
-    return ((p, i) for p, i in _interfaces(data) if "ports" in i)
+    return ((p, i) for p, i in _interfaces(data) if "ports" in i and i.get("type") != "bridge")
 
 
 def _guest_nics(data: Data) -> Iterator[tuple[Path, Data]]:
@@ -522,6 +523,61 @@ def over_nothing(rng: Random, data: Data) -> Optional[Path]:
     down: Data = {"eth0": {"state": "down"}, "eth0.5": {}}
     data["hosts"]["zz"] = {"interfaces": down}
     return "hosts", "zz", "interfaces", "eth0.5"
+
+
+@mistake("KVN179")
+def no_ports(rng: Random, data: Data) -> Optional[Path]:
+    if rng.random() < 0.5:
+        data["hosts"]["zz"] = {"interfaces": {"bond0": {"type": "bond"}}}
+        return "hosts", "zz", "interfaces", "bond0"
+    data["hosts"]["zz"] = {"interfaces": {"bond0": {"ports": []}}}
+    return "hosts", "zz", "interfaces", "bond0", "ports"
+
+
+@mistake("KVN200")
+def bridge_or_bond(rng: Random, data: Data) -> Optional[Path]:
+    name = rng.choice(["br0", "br-lan", "vmbr0", "virbr1", "bridge0", "mgmt-br", "br_lan"])
+    data["hosts"]["zz"] = {"interfaces": {"eth0": {}, name: {"ports": ["eth0"]}}}
+    return "hosts", "zz", "interfaces", name, "ports"
+
+
+@mistake("KVN201")
+def no_bridge_port(rng: Random, data: Data) -> Optional[Path]:
+    port = rng.choice(["eth9", "br1", "br0", "ib0"])
+    others: Data = {"eth0": {}, "br1": {"type": "bridge"}, "ib0": {}}
+    data["hosts"]["zz"] = {"interfaces": {**others, "br0": {"type": "bridge", "ports": ["eth0", port]}}}
+    return "hosts", "zz", "interfaces", "br0", "ports", 1
+
+
+@mistake("KVN202")
+def bridge_port_in_use(rng: Random, data: Data) -> Optional[Path]:
+    key, value = rng.choice([("addresses", ["10.0.7.7/16"]), ("ipv4", "dhcp"), ("ipv6", "auto"), ("bridge", True)])
+    data["hosts"]["zz"] = {"interfaces": {"eth0": {key: value}, "br0": {"type": "bridge", "ports": ["eth0"]}}}
+    return "hosts", "zz", "interfaces", "eth0", key
+
+
+@mistake("KVN203")
+def bridge_port_mtu(rng: Random, data: Data) -> Optional[Path]:
+    bridge: Data = {"type": "bridge", "ports": ["eth0"], "mtu": 9000}
+    data["hosts"]["zz"] = {"interfaces": {"eth0": {"mtu": 8999}, "br0": bridge}}
+    return "hosts", "zz", "interfaces", "eth0", "mtu"
+
+
+@mistake("KVN204")
+def loop(rng: Random, data: Data) -> Optional[Path]:
+    if rng.random() < 0.5:
+        data["networks"]["zz"] = {"vlan": 999}
+        data["hosts"]["zz"] = {"interfaces": {"v": {"over": "br9", "network": "zz", "bridge": "br9"}}}
+        return "hosts", "zz", "interfaces", "v"
+    data["hosts"]["zz"] = {"interfaces": {"br0": {"type": "bridge", "ports": ["br0.5"]}, "br0.5": {}}}
+    return "hosts", "zz", "interfaces", "br0.5"
+
+
+@mistake("KVN205")
+def priority_without_stp(rng: Random, data: Data) -> Optional[Path]:
+    settings = {"priority": 4096, "stp": False}
+    data["hosts"]["zz"] = {"interfaces": {"br0": {"type": "bridge", "bridge": settings}}}
+    return "hosts", "zz", "interfaces", "br0", "bridge", "priority"
 
 
 @mistake("KVN180")

@@ -121,7 +121,19 @@ class _Reading:
             options = entry.get("bridge", {}).get("options", {})
             self.expect(f"{bridge.name} stp", options.get("stp", {}).get("enabled"), bridge.stp)
             ports = [p["name"] for p in entry.get("bridge", {}).get("port", [])]
-            self.expect(f"{bridge.name} ports", ports, [bridge.port])
+            self.expect(f"{bridge.name} ports", ports, list(bridge.ports))
+            wanted = {
+                "mac-ageing-time": bridge.ageing,
+                "group-forward-mask": bridge.group_forward_mask,
+                "multicast-snooping": bridge.multicast_snooping,
+            }
+            self.expect(f"{bridge.name} priority", options.get("stp", {}).get("priority"), bridge.priority)
+            self.expect(f"{bridge.name} options", {key: options.get(key) for key in wanted}, wanted)
+            self.expect(f"{bridge.name} other options", options.keys() - wanted.keys(), {"stp"})
+            settings = self.bundle.profile_settings.get(bridge.name, {})
+            self.expect(f"{bridge.name} filtering", settings.get("bridge.vlan-filtering"), bridge.vlan_filtering)
+            self.expect(f"{bridge.name} stated", bridge.name in self.bundle.stated_macs, bridge.is_mac_stated)
+            self.expect(f"{bridge.name} controller", self.controller(bridge.name), None)
             self.addresses(entry, bridge.name, bridge.ip)
 
     def _vlans(self) -> None:

@@ -182,7 +182,8 @@ class _Keys:
             schema = resolve(schema["$ref"], self.root)
         if "properties" in schema:
             self.waiting.append((title, schema))
-            return f"[{title}](#{title.lower().replace(' ', '-')})"
+            link = f"[{title}](#{title.lower().replace(' ', '-')})"
+            return link if schema["type"] == "object" else f"{schema['title']}: {link}"
         if schema.get("type") == "object":
             return f"mapping of names to {self.kind(title, schema['additionalProperties'])}"
         if schema.get("type") == "array":

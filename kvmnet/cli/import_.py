@@ -23,6 +23,9 @@ _OUTPUT_HELP = "Write the definition to this file, which must not exist yet, ins
 _VERBOSE_HELP = "List also what is not about the network, line by line."
 _JSON_HELP = "Print the report on standard error as one JSON document."
 
+FoldersArgument = Annotated[
+    list[Path], typer.Argument(metavar="FOLDER…", help="Folders with the files of one host.", show_default=False)
+]
 FilesArgument = Annotated[list[str], typer.Argument(metavar="FILE…", help=_FILES_HELP, show_default=False)]
 OutputOption = Annotated[
     Optional[Path], typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT_HELP, show_default=False)
@@ -44,6 +47,10 @@ def register(app: typer.Typer) -> None:
         "kvmnet import rocks dump.txt -o cluster.yaml", "rocks list host interface | kvmnet import rocks - networks.txt"
     )
     group.command("rocks", epilog=end)(import_rocks)
+    end = examples("nmstatectl show > kvm1.yml", "kvmnet import nmstate kvm1.yml kvm2.yml -o cluster.yaml")
+    group.command("nmstate", epilog=end)(import_nmstate)
+    end = examples("kvmnet import ifcfg /etc/sysconfig/network-scripts -o cluster.yaml")
+    group.command("ifcfg", epilog=end)(import_ifcfg)
     app.add_typer(group, rich_help_panel=DEFINITION)
 
 
@@ -65,6 +72,50 @@ def import_rocks(
     The exit code is 1 if a setting of the network is not in the definition.
     """
     _run("rocks", files, output, verbose, as_json)
+
+
+def import_nmstate(
+    files: FilesArgument,
+    output: OutputOption = None,
+    verbose: VerboseOption = False,
+    as_json: JsonReportOption = False,
+) -> None:
+    """Import hosts from nmstate: one host for each file.
+
+    A file is the output of `nmstatectl show` (YAML or JSON), a state that was written by hand, or a
+    NodeNetworkConfigurationPolicy. The names of networks are chosen by kvmnet.
+
+    The exit code is 1 if a setting of the network is not in the definition.
+    """
+    _run("nmstate", files, output, verbose, as_json)
+
+
+def import_ifcfg(
+    folders: FoldersArgument,
+    output: OutputOption = None,
+    verbose: VerboseOption = False,
+    as_json: JsonReportOption = False,
+) -> None:
+    """Import a host from its ifcfg files.
+
+    A folder has the files of one host: ifcfg-*, route-*, rule-*, static-routes and network, as the initscripts,
+    NetworkManager (EL 7 to EL 9) or Rocks wrote them. Give /etc/sysconfig too if it has the files static-routes and
+    network. The names of networks are chosen by kvmnet.
+
+    The exit code is 1 if a setting of the network is not in the definition.
+    """
+    files = [str(path) for folder in folders for path in _list_files(folder)]
+    _run("ifcfg", files, output, verbose, as_json)
+
+
+def _list_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that may configure the network. Raises Usage when it cannot be read."""
+    try:
+        names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise Usage(f"{folder} cannot be read: {error.strerror}") from None
+    patterns = ("ifcfg-", "route", "rule", "static-routes", "network")
+    return [folder / name for name in names if name.startswith(patterns)]
 
 
 def _run(name: str, files: list[str], output: Optional[Path], verbose: bool, as_json: bool) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from kvmnet.core.definition.document import Source
 from kvmnet.importers import Importer, ImportResult
 from kvmnet.importers._draft import Origin, write_draft
+from kvmnet.importers._report import Report
 from kvmnet.importers._rocks.commands import read_command
 from kvmnet.importers._rocks.convert import convert
 from kvmnet.importers._rocks.inventory import sort_records
 from kvmnet.importers._rocks.json_rows import is_json, read_json
 from kvmnet.importers._rocks.lines import read_lines
-from kvmnet.importers._rocks.records import Record, Report
+from kvmnet.importers._rocks.records import Record
 from kvmnet.importers._rocks.tables import TableReader
 
 

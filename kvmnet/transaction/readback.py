@@ -24,7 +24,10 @@ BONDING = "/sys/class/net/{bond}/bonding"
 #: has everything else.
 _ACTIVE_STATES = range(70, 101)
 #: The keys of core/planning/expected_readback that iproute2 shows under another name in a link's `info_data`.
-_INFO_DATA_KEYS = {"tag": "id", "mode": "mode", "stp": "stp_state"}
+_INFO_DATA_KEYS = {
+    **{"tag": "id", "mode": "mode", "stp": "stp_state"},
+    **{key: key for key in ("priority", "ageing_time", "group_fwd_mask", "mcast_snooping")},
+}
 _LINK_KEYS = ("kind", "master", "promiscuous", "address", "mtu", "base", *_INFO_DATA_KEYS)
 
 

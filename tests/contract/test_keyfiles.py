@@ -152,6 +152,12 @@ CHANGES = [
     ("dhcp-and-autoconf.by-dhcp", "auto-dns: false", "auto-dns: true"),
     ("dhcp-and-autoconf.by-dhcp", "autoconf: false", "autoconf: true"),
     ("dhcp-and-autoconf.by-dhcp", 'mac-address: "00:14:4F:80:DE:00"', 'mac-address: "00:14:4F:80:DE:99"'),
+    ("bridge-settings.as-the-group", "priority: 0", "priority: 1"),
+    ("bridge-settings.as-the-group", "mac-ageing-time: 0", "mac-ageing-time: 1"),
+    ("bridge-settings.as-the-group", "group-forward-mask: 16384", "group-forward-mask: 8"),
+    ("bridge-settings.as-the-group", "multicast-snooping: false", "multicast-snooping: true"),
+    ("bridges-of-several-ports.a", "    - name: eth3.7\n", ""),
+    ("vlan-over-bridge.h1", "base-iface: br-eth0", "base-iface: eth0"),
     ("switches.noreport-and-inactive", "state: down", "state: up"),
 ]
 

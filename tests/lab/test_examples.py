@@ -47,6 +47,13 @@ FIT = {
         "mtu: 9000": "mtu: 1496",
         "addresses: [10.1.1.1,": "addresses: [10.1.2.1,",
     },
+    "takeover": {
+        "      eno1: {}": "      eno1: {match: {name: eth0}}",
+        "      eno2: {}": "      eno2: {match: {name: eth1}}",
+        ", mode: 802.3ad": "",
+        "vlan: 100,": "vlan: 100, mtu: 1496,",
+        "vlan: 200}": "vlan: 200, mtu: 1496}",
+    },
 }
 """What is written otherwise in an example so that the lab machine fits it."""
 
@@ -93,6 +100,7 @@ def machines(lab: None, generation: str) -> Iterator[tuple[Machine, Machine]]:
                 {
                     "eth0": ["10.1.0.1/16", "10.1.0.3/16", "2001:db8:1::1/64"],
                     "eth0.5": ["10.5.0.1/24"],
+                    "eth0.100": ["10.100.0.1/16"],
                     "eth1": ["10.3.0.1/24"],
                 },
             )
@@ -171,12 +179,9 @@ KINDS_OF_OURS = {"bridge", "bond", "vlan", "macvtap"}
 
 def address_of(bundle: Bundle) -> str:
     """Return the host's own address in the network of its gateway."""
-    return next(
-        str(a["ip"])
-        for i in bundle.state["interfaces"]
-        for a in i.get("ipv4", {}).get("address", [])
-        if str(a["ip"]).startswith("10.1.")
-    )
+    (device,) = {r["next-hop-interface"] for r in bundle.state["routes"]["config"] if r["destination"] == "0.0.0.0/0"}
+    interface = next(i for i in bundle.state["interfaces"] if i["name"] == device)
+    return str(interface["ipv4"]["address"][0]["ip"])
 
 
 def test_the_walk_has_every_pair() -> None:

@@ -16,7 +16,10 @@ from kvmnet.core.base.problem import Problem
 from kvmnet.core.definition.model import Cluster
 from kvmnet.core.views.host_view import HostView
 
-_MODULES = ("references", "addresses", "macs", "vlans", "names", "guests", "bonds", "sources", "routes", "probes")
+_MODULES = (
+    *("references", "addresses", "macs", "vlans", "names", "guests", "bonds", "bridges", "sources", "routes"),
+    "probes",
+)
 
 
 @dataclass(frozen=True)

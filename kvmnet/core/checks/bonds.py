@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kvmnet.core.base.problem import WARNING, Mark, Problem, Related, did_you_mean, quoted
 from kvmnet.core.checks import Context, check
+from kvmnet.core.definition.build import is_like_bridge
 from kvmnet.core.definition.model import Host, Interface
 
 #: BOND_MAX_ARP_TARGETS of the kernel's bonding.h.
@@ -69,26 +70,27 @@ def find_ports_that_are_not_nics(context: Context) -> Iterator[Problem]:
                 message = f"port {quoted(name)} of {bond.name} is not an interface of host {host.name}"
                 yield Problem("KVN170", message, mark, hint=did_you_mean(name, nics))
             elif not port.is_nic or port.left_alone:
-                reason = "a bond" if port.is_bond else "a VLAN" if port.is_vlan else "not managed by kvmnet"
+                kinds = {"bond": "a bond", "vlan": "a VLAN", "bridge": "a bridge"}
+                reason = kinds.get(port.kind, "not managed by kvmnet")
                 definition = Related(port.place.mark, f"{name} is defined here")
                 message = f"{bond.name} on host {host.name}: {name} cannot be a port, it is {reason}"
                 yield Problem("KVN170", message, mark, related=(definition,))
 
 
-@check("KVN171", "NIC listed twice as a bond port")
+@check("KVN171", "interface listed twice as a port")
 def find_duplicate_ports(context: Context) -> Iterator[Problem]:
-    """A NIC can be a port of one bond only. List it once."""
+    """An interface can be a port of one bond or one bridge only. List it once."""
     for host in context.cluster.hosts.values():
         first: dict[str, tuple[str, Mark]] = {}
-        for bond in (i for i in host.interfaces.values() if i.is_bond):
-            for number, name in enumerate(bond.ports):
-                mark = bond.place.at("ports", number)
+        for controller in host.interfaces.values():
+            for number, name in enumerate(controller.ports):
+                mark = controller.place.at("ports", number)
                 if name in first:
                     other, place = first[name]
-                    message = f"{bond.name} on host {host.name}: {name} is already a port of {other}"
+                    message = f"{controller.name} on host {host.name}: {name} is already a port of {other}"
                     yield Problem("KVN171", message, mark, related=(Related(place, "first listed here"),))
                 else:
-                    first[name] = bond.name, mark
+                    first[name] = controller.name, mark
 
 
 @check("KVN172", "bond port with settings of its own")
@@ -113,11 +115,17 @@ def find_configured_ports(context: Context) -> Iterator[Problem]:
 
 @check("KVN173", "bond with one port")
 def find_bonds_with_one_port(context: Context) -> Iterator[Problem]:
-    """A bond with one port works, but has no redundancy: when the port fails, the bond is down. Add a second port."""
+    """
+    A bond with one port works, but has no redundancy: when the port fails, the bond is down. Add a second port. If you
+    meant a bridge, write `type: bridge`: without `type`, an interface with `ports` is a bond.
+    """
     for host, bond in _bonds(context):
-        if len(bond.ports) == 1:
-            message = f"{bond.name} on host {host.name} has only one port"
-            yield Problem("KVN173", message, bond.place.at("ports"), severity=WARNING)
+        is_stated = bond.place.has("type")
+        is_reported_elsewhere = not is_stated and is_like_bridge(bond.name)  # KVN200
+        if len(bond.ports) == 1 and not is_reported_elsewhere:
+            message = f"{bond.name} on host {host.name} is a bond with only one port"
+            hint = None if is_stated else "ports without type make a bond: for a bridge write type: bridge"
+            yield Problem("KVN173", message, bond.place.at("ports"), severity=WARNING, hint=hint)
 
 
 @check("KVN174", "bond options that conflict")
@@ -181,12 +189,15 @@ def _find_rejected_values(name: str, bond: Interface) -> Iterator[Problem]:
 def find_keys_of_other_kinds(context: Context) -> Iterator[Problem]:
     """
     `mode` and `options` are for bonds: interfaces with `ports`. `mac` and `match` identify NICs; a bond has the MAC of
-    its first port. `over` is for VLANs, and a bond is not a VLAN. `state: down` is for NICs; remove any other
-    interface from the definition instead.
+    its first port. `over` is for VLANs, and neither a bond nor a bridge is a VLAN. An interface with `type: bridge` is
+    a bridge itself: its key is its name, `mac` is its MAC address, and `bridge` has its other settings. `state: down`
+    is for NICs; remove any other interface from the definition instead.
     """
     for host, interface in _interfaces(context):
         name = f"{interface.name} on host {host.name}"
-        if not interface.is_bond:
+        if interface.is_bridge:
+            yield from _find_keys_not_for_bridges(name, interface)
+        elif not interface.is_bond:
             for key in ("mode", "options"):
                 if interface.place.has(key) and not interface.place.has("ports"):
                     message = f"{name} has no ports: {key} is for bonds only"
@@ -199,6 +210,22 @@ def find_keys_of_other_kinds(context: Context) -> Iterator[Problem]:
         if not interface.up and not interface.is_nic:
             message = f"{name} is not a NIC: remove the interface instead of setting state: down"
             yield Problem("KVN175", message, interface.place.at("state"))
+
+
+def _find_keys_not_for_bridges(name: str, bridge: Interface) -> Iterator[Problem]:
+    """Yield a problem for each key that an interface with `type: bridge` cannot have."""
+    for key in ("match", "over", "mode", "options"):
+        if bridge.place.has(key):
+            yield Problem("KVN175", f"{name} is a bridge: {key} is not valid for bridges", bridge.place.at(key))
+    if bridge.bridge is False:
+        message = f"{name} is a bridge itself: remove bridge: false, or type: bridge"
+        yield Problem("KVN175", message, bridge.place.at("bridge"))
+    if bridge.bridge_settings.name not in (None, bridge.name):
+        message = f"{name} is a bridge itself: its key is its name, not {bridge.bridge_settings.name}"
+        yield Problem("KVN175", message, bridge.place.at("bridge", "name"))
+    if bridge.bridge_settings.mac is not None:
+        message = f"{name} is a bridge itself: set mac on the interface, not under bridge"
+        yield Problem("KVN175", message, bridge.place.at("bridge", "mac"))
 
 
 @check("KVN176", "VLAN without a VLAN ID")
@@ -244,6 +271,20 @@ def find_unusable_base_interfaces(context: Context) -> Iterator[Problem]:
         if interface.left_alone and interface.bridge:
             message = f"{interface.name} on host {host.name} is not managed by kvmnet and cannot have a bridge"
             yield Problem("KVN178", message, interface.place.at("bridge"))
+
+
+@check("KVN179", "bond without ports")
+def find_bonds_without_ports(context: Context) -> Iterator[Problem]:
+    """
+    A bond needs at least one port. List the keys of its NICs in `ports`. A bridge may have no ports: write
+    `type: bridge`.
+    """
+    for host, bond in _bonds(context):
+        is_reported_elsewhere = bond.place.has("ports") and bond.place.tree.get("ports") is None  # by the schema
+        if not bond.ports and not is_reported_elsewhere:
+            message = f"{bond.name} on host {host.name} is a bond without ports"
+            hint = "add ports, or write type: bridge for a bridge without ports"
+            yield Problem("KVN179", message, bond.place.at("ports"), hint=hint)
 
 
 @check("KVN124", "20-byte MAC address on a NIC that is not InfiniBand")

@@ -30,6 +30,9 @@ def find_unconnected_guest_nics(context: Context) -> Iterator[Problem]:
             subject = f"host {view.host} cannot connect guest {guest.name} to network {nic.network}"
             message = f"{subject}: it has neither a bridge on this network nor a NIC for its VLAN"
             hint = None if host.kvm else f"set kvm: true for host {view.host}"
+            ports = [i for i in host.interfaces.values() if i.network == nic.network and i.name in host.controllers]
+            if ports and host.controllers[ports[0].name].is_bridge:
+                hint = f"set network: {nic.network} on bridge {host.controllers[ports[0].name].name}"
             definition = Related(host.place.mark, "the host is defined here")
             yield Problem("KVN160", message, mark, related=(definition,), hint=hint)
 
@@ -146,5 +149,6 @@ def _nics_with_attach(context: Context) -> Iterator[tuple[Guest, GuestNic, Netwo
 
 
 def _bridged_interface(host: Host, network: Network) -> Optional[Interface]:
-    """The first interface of a host that is on a network and gets a bridge, or None."""
-    return next((i for i in host.interfaces.values() if i.network == network.name and host.bridged(i)), None)
+    """The first interface of a host that is on a network and is or gets a bridge, or None."""
+    on_network = (i for i in host.interfaces.values() if i.network == network.name)
+    return next((i for i in on_network if i.is_bridge or host.bridged(i)), None)

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple, Optional
 
 from kvmnet.core.base.problem import WARNING, Mark, Problem, Related
 from kvmnet.core.checks import Context, check
 
 
-def _macs(context: Context) -> Iterator[tuple[str, str, Mark, bool]]:
-    """Every MAC address with its owner, its place, and whether it is that of a host's NIC."""
+class _Mac(NamedTuple):
+    """A MAC address of the definition with its owner and place. `host` is the name of its host, None for a guest."""
+
+    mac: str
+    owner: str
+    mark: Mark
+    host: Optional[str]
+    is_of_bridge: bool
+
+
+def _macs(context: Context) -> Iterator[_Mac]:
+    """Every MAC address of the definition."""
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
+            owner, place = f"{interface.name} on host {host.name}", interface.place
             if interface.mac is not None:
-                path = ("mac",) if "mac" in interface.place.tree.entries else ("match", "mac")
-                yield interface.mac, f"{interface.name} on host {host.name}", interface.place.at(*path), True
+                path = ("mac",) if "mac" in place.tree.entries else ("match", "mac")
+                yield _Mac(interface.mac, owner, place.at(*path), host.name, interface.is_bridge)
+            if interface.bridge_settings.mac is not None:
+                bridge_mac = interface.bridge_settings.mac
+                yield _Mac(bridge_mac, f"the bridge of {owner}", place.at("bridge", "mac"), host.name, True)
     for guest in context.cluster.guests.values():
         for nic in guest.nics:
-            yield nic.mac, f"guest {guest.name}", nic.place.at("mac"), False
+            yield _Mac(nic.mac, f"guest {guest.name}", nic.place.at("mac"), None, False)
 
 
 @check("KVN120", "NIC to be renamed has no MAC address")
@@ -30,7 +45,7 @@ def find_renamed_nics_without_mac(context: Context) -> Iterator[Problem]:
     for view in context.views.values():
         for nic in view.nics:
             interface = context.cluster.hosts[view.host].interfaces[nic.interface]
-            if nic.controller is None or nic.mac is not None or not view.policy.renames:
+            if nic.mac is not None or not nic.is_renamed:
                 continue
             if not interface.place.has("mac", "match"):
                 rename = f"naming policy {view.policy.name} renames it to {nic.name}"
@@ -42,20 +57,20 @@ def find_renamed_nics_without_mac(context: Context) -> Iterator[Problem]:
 def find_duplicate_macs(context: Context) -> Iterator[Problem]:
     """
     Two NICs of hosts or guests have the same MAC address. In one network, neither of them receives its frames
-    reliably. kvmnet also identifies a host by the MAC addresses of its NICs. Correct one of the two.
+    reliably. kvmnet also identifies a host by the MAC addresses of its NICs. Correct one of the two. Only a bridge may
+    have the MAC address of a NIC or another bridge of its own host.
     """
-    first: dict[str, tuple[str, Mark]] = {}
-    for mac, owner, mark, _ in _macs(context):
-        if mac in first:
-            other, place = first[mac]
+    first: dict[str, _Mac] = {}
+    for mac in _macs(context):
+        other = first.setdefault(mac.mac, mac)
+        is_of_own_bridge = other.host == mac.host and (other.is_of_bridge or mac.is_of_bridge)
+        if other is not mac and not is_of_own_bridge:
             yield Problem(
                 "KVN121",
-                f"MAC address {mac} of {owner} is already used by {other}",
-                mark,
-                related=(Related(place, "first used here"),),
+                f"MAC address {mac.mac} of {mac.owner} is already used by {other.owner}",
+                mac.mark,
+                related=(Related(other.mark, "first used here"),),
             )
-        else:
-            first[mac] = owner, mark
 
 
 @check("KVN122", "not a valid MAC address for a NIC")
@@ -64,7 +79,7 @@ def find_invalid_macs(context: Context) -> Iterator[Problem]:
     A MAC address with an odd first byte is a multicast address (IEEE 802, the I/G bit). The kernel does not accept it
     for an interface. It does not accept 00:00:00:00:00:00 either. Correct the MAC address.
     """
-    for mac, owner, mark, _ in _macs(context):
+    for mac, owner, mark, _, _ in _macs(context):
         if int(mac[:2], 16) & 1:
             yield Problem("KVN122", f"MAC address {mac} of {owner} is a multicast address", mark)
         elif mac == "00:00:00:00:00:00":
@@ -78,7 +93,7 @@ def find_local_macs_of_hosts(context: Context) -> Iterator[Problem]:
     The permanent MAC address of a NIC has this bit set on virtual machines only. Check that this is not the MAC
     address of a guest, or the one that a bond has assigned to its ports.
     """
-    for mac, owner, mark, is_of_host in _macs(context):
-        if is_of_host and int(mac[:2], 16) & 3 == 2:
+    for mac, owner, mark, host, is_of_bridge in _macs(context):
+        if host is not None and not is_of_bridge and int(mac[:2], 16) & 3 == 2:
             message = f"MAC address {mac} of {owner} is locally administered, probably not the NIC's permanent one"
             yield Problem("KVN123", message, mark, severity=WARNING)

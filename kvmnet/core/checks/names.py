@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Optional
 
 from kvmnet.core.base.problem import Mark, Problem, Related
 from kvmnet.core.checks import Context, check
+from kvmnet.core.definition.model import Host
 from kvmnet.core.rendering.guest_settings import PREFIXES
 from kvmnet.core.views.host_view import HostView
 
@@ -25,7 +27,8 @@ def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
     for vlan in view.vlans:
         yield vlan.name, "the VLAN", vlan.mark
     for bridge in view.bridges:
-        yield bridge.name, f"the bridge on {bridge.port}", bridge.mark
+        ports = ", ".join(bridge.ports)
+        yield bridge.name, f"the bridge on {ports}" if ports else "the bridge", bridge.mark
     for logical in view.guest_vlans:
         yield logical.name, "the logical VLAN", logical.mark
     for macvtap in view.macvtaps:
@@ -65,10 +68,16 @@ def find_invalid_names(context: Context) -> Iterator[Problem]:
 @check("KVN151", "two interfaces with the same name")
 def find_duplicate_names(context: Context) -> Iterator[Problem]:
     """
-    Two interfaces of a host get the same kernel name, from their keys or from the naming policy. Example: the policy
-    rocks renames NIC eth0 to peth0, so there cannot be another interface peth0. Choose another key for one of them.
+    Two interfaces of a host get the same kernel name, from their keys, from `bridge` or from the naming policy.
+    Example: the policy rocks renames NIC eth0 to peth0, so there cannot be another interface peth0. Choose another key
+    for one of them.
+
+    The name of a bridge (`bridge: br0`) cannot be the key of another interface either. Either give the NIC
+    `bridge: br0` and all settings of the bridge, or define the bridge as an interface of its own: `br0` with
+    `type: bridge` and the NIC in `ports`.
     """
     for view in context.views.values():
+        owners = _find_owners_of_named_bridges(context.cluster.hosts[view.host], view)
         first: dict[str, tuple[str, Mark]] = {}
         for name, interface, mark in _names(view):
             if name in first:
@@ -78,9 +87,43 @@ def find_duplicate_names(context: Context) -> Iterator[Problem]:
                     f"host {view.host}: {interface} and {other} would both be named {name}",
                     mark,
                     related=(Related(place, "first used here"),),
+                    hint=_explain_bridge(context.cluster.hosts[view.host], name, owners.get(name, [])),
                 )
             else:
                 first[name] = interface, mark
+        yield from _find_bridges_named_like_keys(context.cluster.hosts[view.host], view, owners)
+
+
+def _find_owners_of_named_bridges(host: Host, view: HostView) -> dict[str, list[str]]:
+    """Return the keys of the interfaces whose bridge the definition names (`bridge: br0`), by the bridge's name."""
+    owners: dict[str, list[str]] = {}
+    for bridge in view.bridges:
+        if host.interfaces[bridge.interface].bridge_settings.name is not None:
+            owners.setdefault(bridge.name, []).append(bridge.interface)
+    return owners
+
+
+def _find_bridges_named_like_keys(host: Host, view: HostView, owners: Mapping[str, list[str]]) -> Iterator[Problem]:
+    """Yield a problem for each bridge that has the key of another interface as its name, but not its kernel name."""
+    nic_names = {nic.interface: nic.name for nic in view.nics}
+    for name, keys in owners.items():
+        if name in host.interfaces and name not in keys and nic_names.get(name) != name:
+            mark = host.interfaces[keys[0]].place.at("bridge", "name")
+            message = (
+                f"host {host.name}: the bridge of {keys[0]} cannot be named {name}: another interface has this key"
+            )
+            related = (Related(host.interfaces[name].place.mark, f"{name} is defined here"),)
+            yield Problem("KVN151", message, mark, related=related)
+
+
+def _explain_bridge(host: Host, name: str, owners: list[str]) -> Optional[str]:
+    """Return how to write a bridge that the definition has twice, or None if it does not look like that."""
+    settings = f"write {name}: {{type: bridge, ports: [{', '.join(owners)}]}} and remove bridge from the ports"
+    if len(owners) > 1:
+        return f"for one bridge with several ports {settings}"
+    nic = host.interfaces.get(name)
+    is_bridge_itself = nic is not None and nic.is_nic and not nic.place.has("mac", "match")
+    return f"if they are one bridge, {settings}" if owners and owners != [name] and is_bridge_itself else None
 
 
 @check("KVN152", "two interfaces match the same NIC")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Optional
 
-from kvmnet.core.base.problem import Mark, Problem, Related
+from kvmnet.core.base.problem import Mark, Problem, Related, did_you_mean
 from kvmnet.core.checks import Context, check
-from kvmnet.core.definition.model import Host, Interface
+from kvmnet.core.definition.build import is_like_bridge
+from kvmnet.core.definition.model import Host, Interface, Network
+from kvmnet.core.views.host_view import HostView
+from kvmnet.core.views.stack import Stack, possible_bridge_names
 
 
 def _vlans(context: Context) -> Iterator[tuple[Host, Interface]]:
@@ -55,9 +59,14 @@ def find_duplicate_ids(context: Context) -> Iterator[Problem]:
     Two VLANs on the same NIC have the same VLAN ID, but the kernel allows only one VLAN device with this ID on a NIC.
     Either two logical VLANs over the same network have the same ID, or a VLAN interface (eth0.2) has the ID of a
     logical VLAN. Change one of the IDs.
+
+    The same holds for a VLAN over a bridge and a VLAN on a port of this bridge: the VLAN on the port would take the
+    frames, and the one over the bridge would receive none. Define the VLAN once: over the bridge if guests on the
+    bridge use it too.
     """
     first: dict[tuple[str, int], tuple[str, Mark]] = {}
-    for network in context.cluster.networks.values():
+    logical = [network for network in context.cluster.networks.values() if network.over is not None]
+    for network in logical:
         if network.over is None or network.vlan is None:
             continue
         key = network.over, network.vlan
@@ -69,22 +78,41 @@ def find_duplicate_ids(context: Context) -> Iterator[Problem]:
             first[key] = network.name, network.place.at("vlan")
     for host, interface in _vlans(context):
         parent = host.interfaces.get(interface.parent or "")
-        for network in context.cluster.networks.values():
-            if parent is None or network.over is None or network.over != parent.network:
+        for network in logical:
+            if parent is None or network.over != parent.network:
                 continue
             if network.vlan is not None and network.vlan == interface.tag:
                 user = f"logical VLAN {network.name}"
                 message = f"{interface.name} on host {host.name}: VLAN ID {interface.tag} is already used by {user}"
                 definition = Related(network.place.at("vlan"), f"{user} is defined here")
                 yield Problem("KVN132", message, interface.place.mark, related=(definition,))
+    for view in context.views.values():
+        yield from _find_ids_used_below(view)
+
+
+def _find_ids_used_below(view: HostView) -> Iterator[Problem]:
+    """Yield a problem for each VLAN over a bridge whose ID is also used on a port of the bridge."""
+    ports = {bridge.name: bridge.ports for bridge in view.bridges}
+    over_bridges = [vlan for vlan in view.vlans if vlan.base in ports]
+    vlans = {(vlan.base, vlan.tag): vlan for vlan in [*view.vlans, *view.guest_vlans]} if over_bridges else {}
+    for vlan in over_bridges:
+        for port in ports[vlan.base]:
+            other = vlans.get((port, vlan.tag))
+            if other is not None:
+                message = (
+                    f"host {view.host}: VLAN ID {vlan.tag} over bridge {vlan.base} is already used on its port {port}"
+                )
+                definition = Related(other.mark, f"{other.name} is defined here")
+                yield Problem("KVN132", message, vlan.mark, related=(definition,))
 
 
 @check("KVN133", "interface and network have different VLAN IDs")
 def find_mismatched_ids(context: Context) -> Iterator[Problem]:
     """
     The key of a VLAN ends in its VLAN ID (eth0.5). Its network must have the same ID (`vlan: 5`). A NIC or bond (eth0)
-    must be on an untagged network. A logical VLAN (`over`) is for guests only: no interface of a host can be on it.
-    Correct the key or the `network` of the interface.
+    must be on an untagged network. A bridge must be on the network of one of its ports: for a port eth0.5 a network
+    with this ID, for a port eth0 an untagged one. A logical VLAN (`over`) is for guests only: no interface of a host
+    can be on it. Correct the key or the `network` of the interface.
     """
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
@@ -96,6 +124,8 @@ def find_mismatched_ids(context: Context) -> Iterator[Problem]:
             if network.over is not None:
                 message = f"{name}: network {network.name} is a logical VLAN, which is for guests only"
                 yield Problem("KVN133", message, mark, related=definition)
+            elif interface.is_bridge:
+                yield from _find_mismatched_ports(host, interface, network, definition)
             elif network.vlan is None and interface.is_vlan:
                 message = f"{name} is a VLAN, but network {network.name} has no VLAN ID"
                 yield Problem("KVN133", message, mark, related=definition)
@@ -109,20 +139,60 @@ def find_mismatched_ids(context: Context) -> Iterator[Problem]:
                 yield Problem("KVN133", message, mark, related=definition)
 
 
+def _find_mismatched_ports(
+    host: Host, bridge: Interface, network: Network, definition: tuple[Related, ...]
+) -> Iterator[Problem]:
+    """Yield a problem if none of a bridge's ports carries the bridge's network."""
+    ports = [host.interfaces[name] for name in bridge.ports if name in host.interfaces]
+    if not ports or any(port.tag == network.vlan for port in ports):
+        return
+    needed = "an untagged network" if network.vlan is None else f"VLAN ID {network.vlan}"
+    message = f"{bridge.name} on host {host.name} is on network {network.name} ({needed}), but none of its ports is"
+    hint = None
+    if network.vlan is not None:
+        hint = f"make the VLAN its port: {ports[0].name}.{network.vlan} instead of {ports[0].name}"
+    yield Problem("KVN133", message, bridge.place.at("network"), related=definition, hint=hint)
+
+
 @check("KVN134", "VLAN without a base interface")
 def find_vlans_without_base(context: Context) -> Iterator[Problem]:
     """
-    eth0.5 is a VLAN on base interface eth0. The host must have an interface eth0, and it must be a NIC or a bond.
-    Correct the key of the VLAN, or define the base interface.
+    eth0.5 is a VLAN on base interface eth0. The host must have an interface eth0, and it must be a NIC, a bond or a
+    bridge. The base interface can also be the bridge of another interface, by its name: br-eth0.5, or `over: br0` where
+    a NIC has `bridge: br0`. Correct the key of the VLAN or `over`, or define the base interface.
     """
     for host, interface in _vlans(context):
-        parent = host.interfaces.get(interface.parent or "")
-        if parent is None:
-            message = f"{interface.name} on host {host.name}: base interface {interface.parent} is not defined"
-            yield Problem("KVN134", message, interface.place.mark)
-        elif parent.is_vlan:
-            message = f"{interface.name} on host {host.name}: base interface {parent.name} is a VLAN itself"
-            yield Problem("KVN134", message, interface.place.mark)
+        parent, mark = interface.parent or "", interface.place.at("over")
+        name = f"{interface.name} on host {host.name}"
+        if parent in host.interfaces:
+            if host.interfaces[parent].is_vlan:
+                message = f"{name}: base interface {parent} is a VLAN itself"
+                yield Problem("KVN134", message, interface.place.mark)
+            continue
+        owner, hint = _find_bridge_owner(context, host, parent)
+        if owner is None:
+            yield Problem("KVN134", f"{name}: base interface {parent} is not defined", mark, hint=hint)
+
+
+def _find_bridge_owner(context: Context, host: Host, name: str) -> tuple[Optional[Interface], Optional[str]]:
+    """Return the NIC, bond or VLAN whose bridge has this name, or None and a hint."""
+    policy = context.cluster.policies.get(host.policy_name)
+    if policy is None:
+        return None, None
+    stack = Stack(host, policy)
+    owner = stack.find_bridge_owner(name)
+    if owner is not None:
+        return owner, None
+    for interface in host.interfaces.values():
+        if not interface.is_bridge and name in possible_bridge_names(interface, policy):
+            if host.bridged(interface):
+                return interface, None  # the checks of loops and base interfaces report it
+            fix = f"set bridge: true on {interface.name}, or kvm: true on the host"
+            return None, f"{name} would be the bridge of {interface.name}, which has none: {fix}"
+    known = [i.name for i in host.interfaces.values() if not i.is_vlan] + [stack.top(i) for i in stack.bridged]
+    if is_like_bridge(name):
+        return None, f"define the bridge ({name}: {{type: bridge}}), or name it on its port (bridge: {name})"
+    return None, did_you_mean(name, dict.fromkeys(known))
 
 
 @check("KVN135", "mac or match on a VLAN")
@@ -151,7 +221,7 @@ def find_mtus_below_vlans(context: Context) -> Iterator[Problem]:
                 mtu = other.mtu or (network.mtu if network else None)
                 if other.name == interface.name:
                     mtu = network.mtu if network else None
-                elif other.parent != interface.name:
+                elif not other.is_vlan or _base_key(context, host, other) != interface.name:
                     continue
                 if mtu is not None and mtu > interface.mtu:
                     is_of_network = network is not None and mtu == network.mtu
@@ -164,14 +234,26 @@ def find_mtus_below_vlans(context: Context) -> Iterator[Problem]:
             yield from _find_mtus_below_logical_vlans(context, host, interface)
 
 
+def _base_key(context: Context, host: Host, vlan: Interface) -> Optional[str]:
+    """Return the key of the interface that a VLAN is on: of its base interface, or of the one below that bridge."""
+    if vlan.parent in host.interfaces:
+        return vlan.parent
+    owner, _ = _find_bridge_owner(context, host, vlan.parent or "")
+    return owner.name if owner is not None else None
+
+
 def _find_mtus_below_logical_vlans(context: Context, host: Host, interface: Interface) -> Iterator[Problem]:
     """Yield a problem for each logical VLAN on an interface that has a larger MTU than the interface."""
     view = context.views.get(host.name)
-    for nic in view.nics if view else ():
-        for vlan in view.guest_vlans if view else ():
-            if nic.interface == interface.name and vlan.base == nic.name and (vlan.mtu or 0) > (nic.mtu or 0):
+    if view is None:
+        return
+    bases = {nic.name: (nic.interface, nic.mtu) for nic in view.nics}
+    bases.update({bridge.name: (bridge.interface, bridge.mtu) for bridge in view.bridges if interface.is_bridge})
+    for device, (key, mtu) in bases.items():
+        for vlan in view.guest_vlans:
+            if key == interface.name and vlan.base == device and (vlan.mtu or 0) > (mtu or 0):
                 owner = f"{interface.name} on host {host.name}"
-                message = f"{owner} has MTU {nic.mtu}, less than MTU {vlan.mtu} of a logical VLAN"
+                message = f"{owner} has MTU {mtu}, less than MTU {vlan.mtu} of a logical VLAN"
                 definition = Related(vlan.mark, "the logical VLAN is defined here")
                 yield Problem("KVN140", message, interface.place.at("mtu"), related=(definition,))
 

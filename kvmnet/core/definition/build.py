@@ -10,6 +10,7 @@ from typing import Optional
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.definition.document import Entry, Leaf, Map, Node, Seq, overlay
 from kvmnet.core.definition.model import (
+    BridgeSettings,
     Cluster,
     Group,
     Guest,
@@ -29,6 +30,13 @@ from kvmnet.core.definition.naming_policy import NamingPolicy, extend_naming_pol
 _VLAN_KEY = re.compile(r"(.+)\.([0-9]{1,5})\Z")
 #: As in Rocks: InfiniBand is never bridged, and ipmi is a BMC, which has no kernel interface.
 _LEFT_ALONE = re.compile(r"(ib[0-9].*|ipmi[0-9]*)\Z")
+#: Names that people give to bridges: br0, br-lan, vmbr0, virbr1, mgmt-br, bridge0.
+_BRIDGE_NAME = re.compile(r"((br|bridge)([0-9_-].*)?|[A-Za-z]+br[0-9]+|.*[_-]br[0-9]*)\Z")
+
+
+def is_like_bridge(name: str) -> bool:
+    """Whether an interface's name looks like that of a bridge."""
+    return _BRIDGE_NAME.match(name) is not None
 
 
 def read_cluster(tree: Map, built_in: Mapping[str, NamingPolicy]) -> Cluster:
@@ -237,7 +245,7 @@ def _merge_interfaces(base: Optional[Map], top: Optional[Map]) -> Optional[Map]:
     """Return the interfaces of `base` with those of `top` merged in.
 
     Static addresses of `top` replace an `ipv4: dhcp` of `base`, and an `ipv4: dhcp` of `top` replaces the static
-    addresses of `base`; the same for IPv6.
+    addresses of `base`; the same for IPv6. The settings under `bridge` are merged in all their forms.
     """
     interfaces = overlay(base, top)
     if base is None or top is None or interfaces is None:
@@ -252,7 +260,26 @@ def _merge_interfaces(base: Optional[Map], top: Optional[Map]) -> Optional[Map]:
             source = _text(entry.node, family)
             if source is not None and source != "static" and not entry.node.has("addresses"):
                 _remove_addresses(merged, version)
+        if "bridge" in below.entries and "bridge" in entry.node.entries:
+            merged.entries["bridge"] = _merge_bridge(below.entries["bridge"], entry.node.entries["bridge"])
     return interfaces
+
+
+def _merge_bridge(base: Entry, top: Entry) -> Entry:
+    """Return the `bridge` of a host over that of its group: `true` keeps the settings of the group, and a name changes
+    only the name."""
+    below, above = _bridge_mapping(base.node), _bridge_mapping(top.node)
+    merged = overlay(below, above) if below is not None and above is not None else None
+    return Entry(top.mark, merged) if merged is not None and merged.entries else top
+
+
+def _bridge_mapping(node: Node) -> Optional[Map]:
+    """Return the settings of `bridge: true`, `bridge: br0` or `bridge: {…}` as a mapping; None for `false`."""
+    if isinstance(node, Leaf) and isinstance(node.value, str):
+        return Map(node.mark, {"name": Entry(node.mark, node)})
+    if isinstance(node, Leaf) and node.value is True:
+        return Map(node.mark)
+    return node if isinstance(node, Map) else None
 
 
 def _remove_addresses(tree: Map, version: int) -> None:
@@ -267,35 +294,70 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
     tree = place.tree
     match = tree.get("match")
     matched = match if isinstance(match, Map) else Map(tree.mark)
-    mac = _text(tree, "mac") or _text(matched, "mac")
     network = networks.get(_text(tree, "network") or "")
-    ports = tuple(str(leaf.value) for leaf in _leaves(tree, "ports"))
-    key, over = _VLAN_KEY.match(name), _text(tree, "over")
+    kind, key, over = _kind(name, tree), _VLAN_KEY.match(name), _text(tree, "over")
     parent, tag = None, None
-    if over is not None:
+    if kind == "vlan" and over is not None:
         parent, tag = over, network.vlan if network else None
-    elif key and not ports:
+    elif kind == "vlan" and key:
         parent, tag = key[1], int(key[2])
+    settings = _bridge_settings(tree)
+    mac = _text(tree, "mac") or _text(matched, "mac")
     versions = _versions(tree)
     return Interface(
         name=name,
+        kind=kind,
         network=_text(tree, "network"),
         mac=mac.lower() if mac else None,
         kernel_name=_text(matched, "name"),
         addresses=tuple(_placed(leaf) for leaf in _leaves(tree, "addresses")),
         ipv4=_text(tree, "ipv4") or ("static" if 4 in versions else "none"),
         ipv6=_text(tree, "ipv6") or ("static" if 6 in versions else "none"),
-        bridge=_boolean(tree, "bridge"),
+        bridge=_boolean(tree, "bridge") if settings is None else True,
+        bridge_settings=settings or BridgeSettings(),
         mtu=_number(tree, "mtu"),
         parent=parent,
         tag=tag,
-        ports=ports,
+        ports=tuple(str(leaf.value) for leaf in _leaves(tree, "ports")) if kind in ("bond", "bridge") else (),
         mode=_text(tree, "mode") or "active-backup",
         options=_options(tree.get("options")),
         managed=_boolean(tree, "manage") is not False,
         up=_text(tree, "state") != "down",
-        left_alone=_LEFT_ALONE.match(name) is not None and not ports,
+        left_alone=_LEFT_ALONE.match(name) is not None and kind not in ("bond", "bridge"),
         place=place,
+    )
+
+
+def _kind(name: str, tree: Map) -> str:
+    """Return whether an interface is a nic, bond, vlan or bridge.
+
+    `ports` without `type` makes a bond. If the name looks like that of a bridge, it is read as a bridge; the checks
+    then ask for the type.
+    """
+    kind = _text(tree, "type")
+    if kind is not None:
+        return kind
+    if tree.get("ports") is not None:
+        return "bridge" if is_like_bridge(name) and not tree.has("mode") and not tree.has("options") else "bond"
+    return "vlan" if tree.get("over") is not None or _VLAN_KEY.match(name) else "nic"
+
+
+def _bridge_settings(tree: Map) -> Optional[BridgeSettings]:
+    """Return the settings under `bridge`, or None if it is true, false or missing."""
+    node = tree.get("bridge")
+    settings = _bridge_mapping(node) if node is not None else None
+    if settings is None:
+        return None
+    mac = _text(settings, "mac")
+    return BridgeSettings(
+        name=_text(settings, "name"),
+        mac=mac.lower() if mac else None,
+        stp=_boolean(settings, "stp"),
+        multicast_snooping=_boolean(settings, "multicast_snooping"),
+        vlan_filtering=_boolean(settings, "vlan_filtering"),
+        ageing=_number(settings, "ageing"),
+        priority=_number(settings, "priority"),
+        group_forward_mask=_number(settings, "group_forward_mask"),
     )
 
 

@@ -18,7 +18,8 @@ Formats = Mapping[str, Callable[[object], bool]]
 _ANNOTATIONS = ("$schema", "$id", "$defs", "title", "description", "x-code", "default", "examples")
 _SUPPORTED = {
     *_ANNOTATIONS,
-    *("$ref", "type", "enum", "const", "pattern", "format", "minimum", "maximum", "minLength", "maxLength"),
+    *("$ref", "type", "enum", "const", "pattern", "format", "minimum", "maximum", "multipleOf"),
+    *("minLength", "maxLength"),
     *(
         "items",
         "minItems",
@@ -106,6 +107,8 @@ class _Compiler:
             tests.append(_is_one_of(schema["enum"]))
         if "minimum" in schema or "maximum" in schema:
             tests.append(_is_between(schema.get("minimum"), schema.get("maximum")))
+        if "multipleOf" in schema:
+            tests.append(_is_multiple(schema["multipleOf"]))
         if "minLength" in schema or "maxLength" in schema:
             tests.append(_has_length(schema.get("minLength", 0), schema.get("maxLength")))
         if "pattern" in schema:
@@ -180,6 +183,10 @@ def _is_between(minimum: Optional[int], maximum: Optional[int]) -> Test:
         return (minimum is None or value >= minimum) and (maximum is None or value <= maximum)
 
     return test
+
+
+def _is_multiple(of: int) -> Test:
+    return lambda value: type(value) is not int or value % of == 0
 
 
 def _has_length(least: int, most: Optional[int]) -> Test:

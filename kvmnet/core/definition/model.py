@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Optional, Union
 
 from kvmnet.core.base.probe import Probe
@@ -89,14 +90,32 @@ class Network:
 
 
 @dataclass(frozen=True)
+class BridgeSettings:
+    """What the definition states about a bridge; None: not stated. `ageing` is in seconds."""
+
+    name: Optional[str] = None
+    mac: Optional[str] = None
+    stp: Optional[bool] = None
+    multicast_snooping: Optional[bool] = None
+    vlan_filtering: Optional[bool] = None
+    ageing: Optional[int] = None
+    priority: Optional[int] = None
+    group_forward_mask: Optional[int] = None
+
+
+@dataclass(frozen=True)
 class Interface:
     """An interface of a host, with the settings of the host's groups merged in.
 
-    `parent` is the base interface of a VLAN, `tag` its VLAN ID, and `ports` the ports of a bond. `ipv4` and `ipv6` are
-    the sources of addresses (see the schema). `left_alone`: never managed by kvmnet (InfiniBand, BMC).
+    `kind` is nic, bond, vlan or bridge. `parent` is the base interface of a VLAN, `tag` its VLAN ID, and `ports` the
+    ports of a bond or bridge. `mac` is the permanent MAC address of a NIC, or the MAC address of a bridge. `bridge` is
+    whether a NIC, bond or VLAN gets a bridge (None: by default), `bridge_settings` are those of this bridge, or of the
+    interface itself if it is a bridge. `ipv4` and `ipv6` are the sources of addresses (see the schema). `left_alone`:
+    never managed by kvmnet (InfiniBand, BMC).
     """
 
     name: str
+    kind: str
     network: Optional[str]
     mac: Optional[str]
     kernel_name: Optional[str]
@@ -104,6 +123,7 @@ class Interface:
     ipv4: str
     ipv6: str
     bridge: Optional[bool]
+    bridge_settings: BridgeSettings
     mtu: Optional[int]
     parent: Optional[str]
     tag: Optional[int]
@@ -117,15 +137,19 @@ class Interface:
 
     @property
     def is_vlan(self) -> bool:
-        return self.parent is not None
+        return self.kind == "vlan"
 
     @property
     def is_bond(self) -> bool:
-        return bool(self.ports)
+        return self.kind == "bond"
+
+    @property
+    def is_bridge(self) -> bool:
+        return self.kind == "bridge"
 
     @property
     def is_nic(self) -> bool:
-        return not self.is_vlan and not self.is_bond
+        return self.kind == "nic"
 
     def source(self, version: int) -> str:
         """Return the source of the addresses of a family (4 or 6)."""
@@ -181,21 +205,22 @@ class Host:
     place: Place = field(compare=False, repr=False)
     policy_mark: Mark = field(compare=False, repr=False)
 
-    def bond_of(self, interface: Interface) -> Optional[Interface]:
-        """Return the bond that has an interface as a port (the first one, if the definition has several), or None."""
-        return next((i for i in self.interfaces.values() if interface.name in i.ports), None)
+    @cached_property
+    def controllers(self) -> Mapping[str, Interface]:
+        """The bond or bridge of the definition that has an interface as a port (the first one), by the port's key."""
+        return {port: i for i in reversed(list(self.interfaces.values())) for port in i.ports}
 
     def bridged(self, interface: Interface) -> bool:
-        """Whether an interface gets a bridge.
+        """Whether an interface gets a bridge of its own.
 
-        Without a `bridge` key, NICs and bonds with a network have one on hosts that run guests; bond ports have none.
+        Without a `bridge` key, NICs and bonds with a network have one on hosts that run guests. The ports of a bond or
+        bridge have none, nor has an interface with `type: bridge`, which is a bridge itself.
         """
-        if interface.left_alone or not interface.managed or not interface.up:
+        if interface.left_alone or not interface.managed or not interface.up or interface.is_bridge:
             return False
-        if interface.bridge is not None:
-            return interface.bridge
         has_default_bridge = self.kvm and interface.network is not None and not interface.is_vlan
-        return has_default_bridge and self.bond_of(interface) is None
+        is_wanted = interface.bridge if interface.bridge is not None else has_default_bridge
+        return is_wanted and interface.name not in self.controllers
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,35 @@ from kvmnet.core.base.problem import did_you_mean, printable
 
 _NUMBER_OR_BOOLEAN = {"integer": re.compile(r"-?[0-9]{1,18}\Z"), "boolean": re.compile(r"(true|false)\Z")}
 _MAC = re.compile(r"[0-9A-Fa-f]{12}\Z")
+_HEXADECIMAL = re.compile(r"0x[0-9A-Fa-f]{1,8}\Z")
+_SPELLED_BOOLEANS = {**dict.fromkeys(("yes", "on", "true"), "true"), **dict.fromkeys(("no", "off", "false"), "false")}
+#: What other tools write, and what it is here: values of the key `type`, and keys by the place that has another key.
+_TYPES = {
+    **dict.fromkeys(("linux-bridge", "bridges"), "did you mean bridge?"),
+    **dict.fromkeys(("bonds", "bonding", "team"), "did you mean bond?"),
+    **dict.fromkeys(("ethernet", "nic", "physical", "vlan"), "remove type: only bridges and bonds have one"),
+}
+_FOREIGN_KEYS = {
+    ("interfaces", "ports"): "write ports: […] with type: bridge or type: bond",
+    ("bridge_ports", "ports"): "write ports: […] with type: bridge",
+    ("bridge-ports", "ports"): "write ports: […] with type: bridge",
+    ("slaves", "ports"): "write ports: […] with type: bond",
+    ("parameters", "ports"): "write bridge: {…} for a bridge, or options: {…} for a bond",
+    ("ports", "group_forward_mask"): "ports are a key of an interface with type: bridge",
+    ("interfaces", "group_forward_mask"): "write ports: […] on an interface with type: bridge",
+    ("ageing-time", "group_forward_mask"): "did you mean ageing?",
+    ("ageing_time", "group_forward_mask"): "did you mean ageing?",
+    ("mac-ageing-time", "group_forward_mask"): "did you mean ageing?",
+    ("group_fwd_mask", "group_forward_mask"): "did you mean group_forward_mask?",
+    ("group-fwd-mask", "group_forward_mask"): "did you mean group_forward_mask?",
+    ("mcast_snooping", "group_forward_mask"): "did you mean multicast_snooping?",
+    ("mtu", "group_forward_mask"): "mtu is a key of the network, or of an interface with type: bridge",
+    ("addresses", "group_forward_mask"): "write the addresses on the interface: its bridge gets them",
+    ("bridges", "interfaces"): "write each bridge under interfaces, with type: bridge",
+    ("bonds", "interfaces"): "write each bond under interfaces, with type: bond",
+    ("vlans", "interfaces"): "write each VLAN under interfaces, as eth0.5",
+    ("ethernets", "interfaces"): "write each NIC under interfaces",
+}
 _SHORT = re.compile(r"[^\s\x00-\x20\x7f\[\]{},#&*!|>'\"%@`]{1,60}\Z")
 
 
@@ -21,8 +50,14 @@ def for_value(schema: Mapping[str, Any], value: Any) -> Optional[str]:
     types = [types] if isinstance(types, str) else types
     if any(_NUMBER_OR_BOOLEAN[name].match(value) for name in types if name in _NUMBER_OR_BOOLEAN):
         return "remove the quotes"
+    if "boolean" in types and value.lower() in _SPELLED_BOOLEANS:
+        return f"write {_SPELLED_BOOLEANS[value.lower()]}"
+    if "integer" in types and _HEXADECIMAL.match(value):
+        return f"write {int(value, 16)}"
     if "array" in types and _SHORT.match(value):
         return f"write [{value}]"
+    if {"bridge", "bond"} <= set(schema.get("enum", ())) and value.lower() in _TYPES:
+        return _TYPES[value.lower()]
     if "enum" in schema:
         allowed = [str(item) for item in schema["enum"]]
         lower = value.lower()
@@ -44,6 +79,9 @@ def for_key(key: str, known: Iterable[str]) -> Optional[str]:
     before_colon = key.partition(":")[0]
     if before_colon != key and before_colon in allowed:
         return f"add a space after {before_colon}:"
+    for (foreign_key, known_key), hint in _FOREIGN_KEYS.items():
+        if key == foreign_key and known_key in allowed:
+            return hint
     return did_you_mean(key, allowed)
 
 

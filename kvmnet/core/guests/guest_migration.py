@@ -11,8 +11,9 @@ from typing import Any, Optional
 from kvmnet.core.definition.model import Cluster, Guest, GuestNic, Host
 from kvmnet.core.guests.guest_xml import format_interface
 from kvmnet.core.rendering.render import render
-from kvmnet.core.views.host_view import GuestPortView, HostView
-from kvmnet.core.views.layout import ETHERNET_MTU, build_host_view
+from kvmnet.core.views.host_view import BridgeView, GuestPortView, HostView
+from kvmnet.core.views.layout import build_host_view
+from kvmnet.core.views.mtu import ETHERNET_MTU
 
 
 def find_device_mtus(view: HostView) -> dict[str, int]:
@@ -23,12 +24,10 @@ def find_device_mtus(view: HostView) -> dict[str, int]:
     """
     mtus = {nic.name: nic.mtu or ETHERNET_MTU for nic in view.nics}
     mtus.update({bond.name: bond.mtu or ETHERNET_MTU for bond in view.bonds})
-    for vlan in [*view.vlans, *view.guest_vlans]:
-        base_mtu = mtus.get(vlan.base, ETHERNET_MTU)
-        mtus[vlan.name] = min(vlan.mtu or base_mtu, base_mtu)
-    for bridge in view.bridges:
-        port_mtu = mtus.get(bridge.port, ETHERNET_MTU)
-        mtus[bridge.name] = min(bridge.mtu or port_mtu, port_mtu)
+    for layer in [*view.layers(), *view.guest_vlans]:
+        below = layer.ports if isinstance(layer, BridgeView) else (layer.base,)
+        below_mtu = min((mtus.get(name, ETHERNET_MTU) for name in below), default=layer.mtu or ETHERNET_MTU)
+        mtus[layer.name] = min(layer.mtu or below_mtu, below_mtu)
     return mtus
 
 

@@ -13,6 +13,9 @@ from typing import Any
 from kvmnet.core.base.nmstate import FAMILIES, State, dns_of, interfaces_of
 
 ETHERNET_MTU = 1500
+#: The kernel's defaults of a bridge (net/bridge/br_device.c), which are also NetworkManager's.
+DEFAULT_STP_PRIORITY = 32768
+_BRIDGE_DEFAULTS = {"mac-ageing-time": 300, "group-forward-mask": 0, "multicast-snooping": True}
 Interface = dict[str, Any]
 
 
@@ -21,8 +24,7 @@ def complete_with_defaults(desired: State, applied: State) -> State:
 
     Most bond options are not among them: nmstate cannot express the default of every option (`primary` has none), so
     they are removed from the connection profile (see `find_dropped_options`). The exceptions are the two options that
-    exclude each other. The hostname has no default and stays. Options of bridges and VLANs are always rendered, so
-    they cannot leave.
+    exclude each other. The hostname has no default and stays. The ID of a VLAN is always rendered, so it cannot leave.
     """
     applied_by_name = {i["name"]: i for i in interfaces_of(applied)}
     result: State = {**desired}
@@ -49,6 +51,8 @@ def _complete_interface(desired: Interface, applied: Interface, mtus: Mapping[st
         settings = desired.get(family, {})
         if settings.get("enabled") and "address" in applied.get(family, {}) and "address" not in settings:
             result[family] = {**settings, "address": []}
+    if desired["type"] == "linux-bridge":
+        result["bridge"] = _complete_bridge(desired["bridge"], applied.get("bridge", {}))
     bond, old_bond = desired.get("link-aggregation"), applied.get("link-aggregation", {})
     if bond is not None and bond["mode"] == old_bond.get("mode"):
         off = {
@@ -58,6 +62,18 @@ def _complete_interface(desired: Interface, applied: Interface, mtus: Mapping[st
         }
         result["link-aggregation"] = {**bond, "options": {**bond["options"], **off}} if off else bond
     return result
+
+
+def _complete_bridge(desired: Interface, applied: Interface) -> Interface:
+    """Return the settings of a bridge with a default for each option that left the definition."""
+    options, old_options = desired["options"], applied.get("options", {})
+    defaults: Interface = {
+        key: value for key, value in _BRIDGE_DEFAULTS.items() if key in old_options and key not in options
+    }
+    stp, old_stp = options["stp"], old_options.get("stp", {})
+    if "priority" in old_stp and "priority" not in stp and stp["enabled"]:
+        defaults["stp"] = {**stp, "priority": DEFAULT_STP_PRIORITY}
+    return {**desired, "options": {**options, **defaults}} if defaults else desired
 
 
 def find_dropped_options(desired: State, applied: State) -> dict[str, tuple[str, ...]]:

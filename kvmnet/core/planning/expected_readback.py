@@ -62,10 +62,27 @@ def _expected_of_type(interface: Mapping[str, Any]) -> dict[str, Any]:
         expected.update(base=section["base-iface"], tag=section["id"])
     if interface["type"] == "mac-vtap":
         expected.update(base=section["base-iface"], mode=section["mode"])
-    stp = interface.get("bridge", {}).get("options", {}).get("stp", {}).get("enabled")
-    if stp is not None:
-        expected["stp"] = int(stp)
+    if "bridge" in interface:
+        expected.update(_expected_bridge_options(interface["bridge"].get("options", {})))
     if interface["type"] == "bond" and "link-aggregation" in interface:
         bond = interface["link-aggregation"]
         expected["bond"] = {"mode": bond["mode"], **bond.get("options", {})}
+    return expected
+
+
+def _expected_bridge_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a bridge as iproute2 shows them: the ageing time in 1/100 s, the mask in hexadecimal."""
+    expected: dict[str, Any] = {}
+    stp = options.get("stp", {})
+    if "enabled" in stp:
+        expected["stp"] = int(stp["enabled"])
+    if "priority" in stp:
+        expected["priority"] = stp["priority"]
+    if "mac-ageing-time" in options:
+        expected["ageing_time"] = options["mac-ageing-time"] * 100
+    if "group-forward-mask" in options:
+        mask = options["group-forward-mask"]
+        expected["group_fwd_mask"] = f"{mask:#x}" if mask else "0"
+    if "multicast-snooping" in options:
+        expected["mcast_snooping"] = int(options["multicast-snooping"])
     return expected

@@ -16,10 +16,13 @@ def hook_record(bundle: Bundle) -> dict[str, Any]:
     """Return the record of a bundle.
 
     `vlans` are the VLAN devices that exist only while a guest runs; `mtu` is in bytes, None for that of the base
-    interface. `own` are the names of the host's other interfaces. `bases` are the possible base interfaces.
+    interface. `own` are the names of the host's other interfaces. `bases` are the possible base interfaces: NICs, bonds,
+    and the bridges that a VLAN of the bundle is over.
     """
     from_boot = interfaces_of(bundle.state)
     on_demand = (bundle.guests or {}).get("interfaces", [])
+    used = {i["vlan"]["base-iface"] for i in [*from_boot, *on_demand] if "vlan" in i}
+    types = ("ethernet", "bond")
     return {
         "format": 1,
         "host": bundle.host,
@@ -30,7 +33,7 @@ def hook_record(bundle: Bundle) -> dict[str, Any]:
             if i["type"] == "vlan"
         },
         "own": [i["name"] for i in from_boot],
-        "bases": [i["name"] for i in from_boot if i["type"] in ("ethernet", "bond")],
+        "bases": [i["name"] for i in from_boot if i["type"] in types or i["name"] in used],
     }
 
 

@@ -1,8 +1,8 @@
 """Renders a host's view as its bundle. A small function builds each kind of interface.
 
-The order is fixed: NICs, bonds, VLANs, bridges, macvtaps, each in the order of the definition. The state contains
-everything for which nmstate would otherwise choose a value: the type, both IP families, STP, the MAC address of a
-bridge, the metric of a route.
+The order is fixed: NICs, bonds, VLANs, bridges, macvtaps, each in the order of the definition. VLANs over a bridge
+come after the bridges, then the bridges over these VLANs, and so on. The state contains everything for which nmstate
+would otherwise choose a value: the type, both IP families, STP, the MAC address of a bridge, the metric of a route.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ def render(view: HostView) -> Bundle:
     state["interfaces"] = [
         *(_nic(nic) for nic in view.nics if nic.managed),
         *(_bond(bond) for bond in view.bonds),
-        *(_vlan(vlan) for vlan in view.vlans),
-        *(_bridge(bridge) for bridge in view.bridges),
+        *(_vlan(layer) if isinstance(layer, VlanView) else _bridge(layer) for layer in view.layers()),
         *from_boot,
     ]
     bundle = Bundle(
@@ -65,6 +64,12 @@ def render(view: HostView) -> Bundle:
         guests={"interfaces": on_demand} if on_demand else None,
         links={_link_name(nic): _link_text(nic) for nic in view.nics if nic.has_link_file},
         probes=view.probes,
+        profile_settings={
+            bridge.name: {"bridge.vlan-filtering": bridge.vlan_filtering}
+            for bridge in view.bridges
+            if bridge.vlan_filtering is not None
+        },
+        stated_macs=tuple(bridge.name for bridge in view.bridges if bridge.is_mac_stated),
     )
     return dataclasses.replace(bundle, digest=compute_digest(bundle))
 
@@ -169,8 +174,20 @@ def _vlan(vlan: VlanView) -> dict[str, Any]:
 
 def _bridge(bridge: BridgeView) -> dict[str, Any]:
     entry = _base(bridge.name, "linux-bridge", bridge.mtu, bridge.mac)
-    entry["bridge"] = {"options": {"stp": {"enabled": bridge.stp}}, "port": [{"name": bridge.port}]}
+    stp = {"enabled": bridge.stp, "priority": bridge.priority}
+    options = {
+        "stp": _without_none(stp),
+        "mac-ageing-time": bridge.ageing,
+        "group-forward-mask": bridge.group_forward_mask,
+        "multicast-snooping": bridge.multicast_snooping,
+    }
+    entry["bridge"] = {"options": _without_none(options), "port": [{"name": port} for port in bridge.ports]}
     return _with_ip(entry, bridge.ip)
+
+
+def _without_none(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that the definition states; nmstate leaves the others alone."""
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def _macvtap(macvtap: MacvtapView) -> dict[str, Any]:

@@ -6,8 +6,9 @@ checks report those.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Optional, Union
 
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.base.problem import Mark
@@ -48,7 +49,8 @@ class NicView:
     """A physical NIC. `name` is its kernel name after kvmnet has renamed it, `controller` its bridge, `bond` its bond.
 
     `managed` is false for a NIC that the definition only names; the nmstate state does not contain it. `up` is false
-    for a NIC that must be down. `has_link_file`: a .link file gives it its name at boot.
+    for a NIC that must be down. `is_renamed`: the naming policy renames it, because its bridge takes its name.
+    `has_link_file`: a .link file gives it its name at boot.
     """
 
     interface: str
@@ -62,6 +64,7 @@ class NicView:
     ip: IpView
     managed: bool
     up: bool
+    is_renamed: bool
     has_link_file: bool
     mark: Mark = field(compare=False, repr=False)
 
@@ -84,13 +87,24 @@ class BondView:
 
 @dataclass(frozen=True)
 class BridgeView:
-    """A bridge with its one port."""
+    """A bridge. `interface` is the key of the bridge, or of the NIC, bond or VLAN that it is made for.
 
+    `ports` are the kernel names of its ports. `mac` is the stated MAC address (`is_mac_stated`), else that of the first
+    port that has one. `ageing` is in seconds. Settings that are None are not in the definition.
+    """
+
+    interface: str
     name: str
-    port: str
+    ports: tuple[str, ...]
     mac: Optional[str]
+    is_mac_stated: bool
     mtu: Optional[int]
     stp: bool
+    priority: Optional[int]
+    ageing: Optional[int]
+    group_forward_mask: Optional[int]
+    multicast_snooping: Optional[bool]
+    vlan_filtering: Optional[bool]
     ip: IpView
     mark: Mark = field(compare=False, repr=False)
 
@@ -183,3 +197,19 @@ class HostView:
     def ports_of(self, guest: str) -> tuple[GuestPortView, ...]:
         """Return the ports of the NICs of one guest, in the order of the definition."""
         return tuple(port for port in self.guest_ports if port.guest == guest)
+
+    def layers(self) -> Iterator[Union[VlanView, BridgeView]]:
+        """Yield the host's VLANs and bridges: VLANs, then bridges, each as soon as what it is on has been yielded."""
+        vlans, bridges = list(self.vlans), list(self.bridges)
+        while vlans or bridges:
+            left = len(vlans) + len(bridges)
+            pending = {bridge.name for bridge in bridges}
+            yield from (vlan for vlan in vlans if vlan.base not in pending)
+            vlans = [vlan for vlan in vlans if vlan.base in pending]
+            pending = {vlan.name for vlan in vlans}
+            yield from (bridge for bridge in bridges if pending.isdisjoint(bridge.ports))
+            bridges = [bridge for bridge in bridges if not pending.isdisjoint(bridge.ports)]
+            if len(vlans) + len(bridges) == left:  # two of the same name, which the checks report
+                yield from vlans
+                yield from bridges
+                return

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from kvmnet.importers._draft import Origin
-from kvmnet.importers._rocks.records import ATTRIBUTE, GUEST, HOST, INTERFACE, NETWORK, ROUTE, Record, Report
+from kvmnet.importers._report import Report
+from kvmnet.importers._rocks.records import ATTRIBUTE, GUEST, HOST, INTERFACE, NETWORK, ROUTE, Record
 
 
 @dataclass(frozen=True)

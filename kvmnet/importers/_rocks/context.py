@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from kvmnet.importers._draft import Draft, Origin
+from kvmnet.importers._report import Report
 from kvmnet.importers._rocks.inventory import Inventory, Item
-from kvmnet.importers._rocks.records import Report
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
 ALIAS = re.compile(r"([^:]+):[0-9]+\Z")

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from kvmnet.importers._draft import Draft, HostPart, Origin, Part
+from kvmnet.importers._report import Report
 from kvmnet.importers._rocks.context import ALIAS, LOGICAL, NAME, TAGGED, Context, as_name, find_tag
 from kvmnet.importers._rocks.guests import add_guest, find_guests
 from kvmnet.importers._rocks.interfaces import add_alias, add_interface, leave_vlans_of_unmanaged
 from kvmnet.importers._rocks.inventory import Inventory, Item
-from kvmnet.importers._rocks.records import Report
 from kvmnet.importers._rocks.routes import add_name_servers, add_route, report_attributes
 
 #: The appliance of hosts that run guests.

@@ -9,17 +9,8 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from kvmnet.importers._draft import Origin
-from kvmnet.importers._rocks.records import (
-    ATTRIBUTE,
-    CLUSTER_MEMBER,
-    GUEST,
-    HOST,
-    INTERFACE,
-    NETWORK,
-    ROUTE,
-    Record,
-    Report,
-)
+from kvmnet.importers._report import Report
+from kvmnet.importers._rocks.records import ATTRIBUTE, CLUSTER_MEMBER, GUEST, HOST, INTERFACE, NETWORK, ROUTE, Record
 
 MAC = re.compile(r"[0-9A-Fa-f]{1,2}(:[0-9A-Fa-f]{1,2}){5}(?:(:[0-9A-Fa-f]{1,2}){14})?\Z")
 #: Columns that are not about the network.

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kvmnet.importers._draft import Origin
-from kvmnet.importers._rocks.records import INTERFACE, TABLE_KINDS, Record, Report
+from kvmnet.importers._report import Report
+from kvmnet.importers._rocks.records import INTERFACE, TABLE_KINDS, Record
 
 
 def is_json(text: str) -> bool:

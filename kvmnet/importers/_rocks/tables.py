@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from kvmnet.importers._draft import Origin
+from kvmnet.importers._report import Report
 from kvmnet.importers._rocks.lines import Line
 from kvmnet.importers._rocks.records import (
     CLUSTER_MEMBER,
@@ -22,7 +23,6 @@ from kvmnet.importers._rocks.records import (
     TABLE_KINDS,
     Column,
     Record,
-    Report,
     TableKind,
 )
 

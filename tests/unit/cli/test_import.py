@@ -75,3 +75,16 @@ def test_a_file_without_anything_of_rocks_gives_no_definition(capfdbinary: Any) 
     assert run("import", "rocks", str(FOLDER / "nothing" / "letter.txt")) == 1
     out, err = capfdbinary.readouterr()
     assert out == b"" and b"contains no table, command or JSON of Rocks" in err
+
+
+def test_the_files_of_a_folder_are_imported_together(tmp_path: Path, capfdbinary: Any) -> None:
+    folder = Path("tests/golden/import/ifcfg/rocks-kvm-host")
+    for path in folder.iterdir():
+        if path.suffix not in (".yaml", ".txt"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "functions").write_text("not about an interface")
+    assert run("import", "ifcfg", str(tmp_path)) == 0
+    out, err = capfdbinary.readouterr()
+    assert b"bridge: eth0}" in out and err == b"2 lines not about the network (-v lists them)\n"
+    assert run("import", "ifcfg", str(tmp_path / "nowhere")) == 2
+    assert b"nowhere cannot be read: No such file or directory" in capfdbinary.readouterr()[1]

@@ -56,6 +56,7 @@ DEFINITIONS = [
     "dhcp-and-autoconf",
 ]
 DEFINITIONS += ["attach", "switches", "static-routes", "groups-of-groups"]
+DEFINITIONS += ["bridge-settings", "bridges-of-several-ports", "vlan-over-bridge"]
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)

@@ -7,8 +7,9 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet import pipeline
+from kvmnet.core.definition.build import is_like_bridge
 from kvmnet.core.definition.document import Source
-from kvmnet.core.definition.model import Cluster, Host, Interface
+from kvmnet.core.definition.model import BridgeSettings, Cluster, Host, Interface
 
 HEAD = "kvmnet: 1\ncluster: c\nprofile: plain\nnetworks:\n  servers: {subnets: [10.1.0.0/16], vlan: 7}\n"
 
@@ -211,3 +212,80 @@ def test_a_policy_extends_another_of_the_definition_or_of_kvmnet() -> None:
 def test_a_policy_that_extends_no_known_one_is_left_to_the_checks(profiles: str) -> None:
     cluster = cluster_of(f"profiles:\n  {profiles}\n")
     assert list(cluster.policies) == ["plain", "rocks"] and "a" in cluster.own_policies
+
+
+# ---- bridges
+
+
+@pytest.mark.parametrize(
+    ("levels", "bridge", "settings"),
+    [
+        (["bridge: true"], True, BridgeSettings()),
+        (["bridge: false"], False, BridgeSettings()),
+        ([""], None, BridgeSettings()),
+        (["bridge: {}"], True, BridgeSettings()),
+        (["bridge: br0"], True, BridgeSettings(name="br0")),
+        (["bridge: {mac: '02:00:00:00:00:0A', ageing: 0}"], True, BridgeSettings(mac="02:00:00:00:00:0a", ageing=0)),
+        (["bridge: {stp: true, priority: 1}", "bridge: true"], True, BridgeSettings(stp=True, priority=1)),
+        (["bridge: {name: br0, stp: true}", "bridge: br1"], True, BridgeSettings(name="br1", stp=True)),
+        (["bridge: br0", "bridge: {vlan_filtering: true}"], True, BridgeSettings(name="br0", vlan_filtering=True)),
+        (["bridge: br0", "bridge: true"], True, BridgeSettings(name="br0")),
+        (["bridge: true", "bridge: br0"], True, BridgeSettings(name="br0")),
+        (["bridge: false", "bridge: {stp: true}"], True, BridgeSettings(stp=True)),
+        (["bridge: {stp: true}", "bridge: false"], False, BridgeSettings()),
+        (["bridge: {stp: true}", "bridge: false", "bridge: true"], True, BridgeSettings()),
+        (["bridge: {stp: true}", "mtu: 1500"], True, BridgeSettings(stp=True)),
+        (["bridge: {stp: true}", "bridge: yes"], True, BridgeSettings(stp=True)),  # rejected, so as if it were missing
+        (["bridge: {stp: true, ageing: x}"], True, BridgeSettings(stp=True)),
+    ],
+)
+def test_the_settings_of_a_bridge_are_merged_in_each_of_their_forms(
+    levels: list[str], bridge: Optional[bool], settings: BridgeSettings
+) -> None:
+    interface = interface_of(*levels)
+    assert (interface.bridge, interface.bridge_settings) == (bridge, settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "kind", "ports"),
+    [
+        ("br0", "type: bridge", "bridge", ()),
+        ("lan", "type: bridge, ports: []", "bridge", ()),
+        ("lan", "type: bridge, ports: [eth0, bond0.5]", "bridge", ("eth0", "bond0.5")),
+        ("ib0", "type: bridge", "bridge", ()),
+        ("br0.5", "type: bridge", "bridge", ()),
+        ("bond0", "type: bond, ports: [eth0]", "bond", ("eth0",)),
+        ("bond0", "ports: [eth0]", "bond", ("eth0",)),
+        ("bond0", "ports: []", "bond", ()),
+        ("bond0.5", "ports: [eth0]", "bond", ("eth0",)),
+        ("br0", "ports: []", "bridge", ()),  # a bond has at least one port
+        ("br0", "ports: [eth0]", "bridge", ("eth0",)),  # the checks ask for the type
+        ("br0", "ports: [eth0], mode: 802.3ad", "bond", ("eth0",)),
+        ("br0", "", "nic", ()),
+        ("br0.5", "", "vlan", ()),
+        ("br5", "over: br0", "vlan", ()),
+        ("eth0", "ports: eth1", "nic", ()),  # rejected, so as if it were missing
+    ],
+)
+def test_an_interface_has_the_kind_of_its_type_its_ports_or_its_name(
+    name: str, keys: str, kind: str, ports: tuple[str, ...]
+) -> None:
+    interface = interface_of(keys, name=name)
+    assert (interface.kind, interface.ports, interface.left_alone) == (kind, ports, False)
+    assert (interface.parent is not None) == (kind == "vlan")
+
+
+def test_the_mac_address_of_a_bridge_is_in_lower_case() -> None:
+    assert interface_of("type: bridge, mac: '02:00:00:00:00:0A'", name="br0").mac == "02:00:00:00:00:0a"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((name, True) for name in ("br0", "br", "br-lan", "br_lan", "br0.5", "bridge", "bridge0", "bridge-x")),
+        *((name, True) for name in ("vmbr0", "virbr1", "lxcbr0", "xenbr12", "mgmt-br", "mgmt_br0")),
+        *((name, False) for name in ("bond0", "eth0", "broadcom0", "bridged", "brand", "lan", "brlan", "vbr", "team0")),
+    ],
+)
+def test_names_of_bridges_are_recognised(name: str, expected: bool) -> None:
+    assert is_like_bridge(name) is expected

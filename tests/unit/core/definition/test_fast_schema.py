@@ -118,3 +118,8 @@ def test_a_recursive_schema_is_compiled() -> None:
     loop = {"$ref": "#/$defs/a", "$defs": {"a": {"type": "object", "additionalProperties": {"$ref": "#/$defs/a"}}}}
     fits = fast_schema.compiled(loop, FORMATS)
     assert fits is not None and fits({"a": {"b": {}}}) and not fits({"a": {"b": 1}})
+
+
+def test_both_agree_on_multiples() -> None:
+    schema = Schema({"type": ["integer", "string"], "multipleOf": 8})
+    assert [is_valid(schema, value) for value in (0, 8, -16, 9, "9", None)] == [True, True, True, False, True, False]

@@ -138,8 +138,7 @@ def test_the_bond_of_a_port_is_the_first_that_has_it() -> None:
         "hosts:\n  h:\n    interfaces: {eth0: {}, eth1: {}, b1: {ports: [eth1]}, b0: {ports: [eth1]}}\n"
     )
     host = cluster_of(text).hosts["h"]
-    bonds = [host.bond_of(host.interfaces[name]) for name in ("eth0", "eth1")]
-    assert [bond.name if bond else None for bond in bonds] == [None, "b1"]
+    assert {port: bond.name for port, bond in host.controllers.items()} == {"eth1": "b1"}
 
 
 @pytest.mark.parametrize(

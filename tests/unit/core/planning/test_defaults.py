@@ -78,3 +78,27 @@ def test_a_removed_mtu_is_in_the_plan_and_in_the_readback(tmp_path: Path) -> Non
     assert told == {"eth0": ["mtu: 1400 -> 1500"], "eth0.5": ["mtu: 1400 -> 1500"]}
     assert {e["name"]: e["mtu"] for e in make_expectations(plan.desired)} == {"eth0": 1500, "eth0.5": 1500}
     assert make_plan(bundle_of(tmp_path, PLAIN), replace(live, applied_state={})).changes_host is False
+
+
+def test_the_options_of_a_bridge_that_left_the_definition_return_to_their_defaults() -> None:
+    def state(stp: dict[str, Any], **options: Any) -> dict[str, Any]:
+        named = {key.replace("_", "-"): value for key, value in options.items()}
+        bridge = {"options": {"stp": stp, **named}, "port": []}
+        return {"interfaces": [{"name": "br0", "type": "linux-bridge", "state": "up", "bridge": bridge}]}
+
+    def completed(new: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+        options = complete_with_defaults(new, old)["interfaces"][0]["bridge"]["options"]
+        assert isinstance(options, dict)
+        return options
+
+    options = {"mac_ageing_time": 0, "group_forward_mask": 8, "multicast_snooping": False}
+    old = state({"enabled": True, "priority": 1}, **options)
+    assert completed(state({"enabled": True}), old) == {
+        "stp": {"enabled": True, "priority": 32768},
+        "mac-ageing-time": 300,
+        "group-forward-mask": 0,
+        "multicast-snooping": True,
+    }
+    assert completed(state({"enabled": False}), state({"enabled": True, "priority": 1})) == {"stp": {"enabled": False}}
+    assert completed(old, state({"enabled": False})) == old["interfaces"][0]["bridge"]["options"]
+    assert complete_with_defaults(state({"enabled": True}), {}) == state({"enabled": True})

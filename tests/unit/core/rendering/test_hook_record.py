@@ -56,6 +56,13 @@ def test_a_vlan_can_be_on_a_nic_or_a_bond() -> None:
     assert (record["bases"], record["own"]) == (["eth0", "bond0"], list(kinds))
 
 
+def test_a_vlan_can_be_on_a_bridge_that_has_vlans() -> None:
+    bundle = load("tests/golden/good/vlan-over-bridge/cluster.yaml").bundle("h3")
+    record = hook_record(bundle)
+    assert record["vlans"] == {"br0.2": {"base": "br0", "tag": 2, "mtu": 1500}}
+    assert record["bases"] == ["eth0", "eth1", "br0"]
+
+
 def test_the_file_ends_with_a_line_break_and_changes_with_the_bundle() -> None:
     bundle = Bundle("c", "h", "plain", (), {}, digest="sha256:1")
     assert format_hook_record(bundle).endswith("}\n")

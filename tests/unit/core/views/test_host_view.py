@@ -31,3 +31,21 @@ def test_views_that_differ_only_in_their_places_in_the_files_are_equal() -> None
 
 def test_an_interface_without_addresses_takes_nothing_from_dhcp() -> None:
     assert (NO_IP.ipv4, NO_IP.ipv6, NO_IP.addresses) == ("none", "none", ())
+
+
+def test_vlans_and_bridges_are_in_layers_from_below() -> None:
+    view = view_of(
+        "br7.8: {}",
+        "br1.7: {bridge: br7}",
+        "eth0.5: {}",
+        "br1: {type: bridge, ports: [eth0.5]}",
+        "br0: {type: bridge}",
+        "eth0: {}",
+    )
+    assert [layer.name for layer in view.layers()] == ["eth0.5", "br1", "br0", "br1.7", "br7", "br7.8"]
+    assert len(list(view.layers())) == len(view.vlans) + len(view.bridges)
+
+
+def test_layers_end_if_two_interfaces_have_the_same_name() -> None:
+    view = view_of("eth0: {}", "eth0.6: {bridge: eth0}")
+    assert [layer.name for layer in view.layers()] == ["eth0.6", "eth0"]

@@ -44,7 +44,7 @@ def test_the_naming_policy_names_a_bridged_nic_and_its_bridge(
     view = view_of(f"eth0: {{network: servers, mac: '{MAC}', addresses: [10.1.0.7]}}", profile=profile)
     (port,), (controller,) = view.nics, view.bridges
     assert (port.name, port.controller, port.promiscuous, port.ip) == (nic, bridge, promiscuous, NO_IP)
-    assert (controller.name, controller.port, controller.mac) == (bridge, nic, MAC)
+    assert (controller.name, controller.ports, controller.mac) == (bridge, (nic,), MAC)
     assert controller.ip.addresses == (Address("10.1.0.7", 16, 4),)
 
 
@@ -383,3 +383,69 @@ def test_a_guest_nic_without_a_bridge_or_vlan_for_its_network_is_unattached(netw
 def test_a_guest_nic_on_an_unknown_network_is_left_to_the_checks() -> None:
     view = view_of("eth0: {network: servers}", guests="guests:\n" + guest_on("nonesuch"))
     assert (view.guest_ports, view.unattached) == ((), ())
+
+
+# ---- bridges
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "bridges"),
+    [
+        (["br0: {type: bridge}"], {"br0": (None, False)}),
+        (["br0: {type: bridge, mac: '02:00:00:00:00:0A'}"], {"br0": ("02:00:00:00:00:0a", True)}),
+        (["br0: {type: bridge, ports: [eth2, eth1, eth0]}"], {"br0": ("02:00:00:00:00:02", False)}),
+        (["br0: {type: bridge, ports: [eth0.5]}", "eth0.5: {}"], {"br0": (MAC, False)}),
+        (["br0: {type: bridge, ports: [bond0]}", "bond0: {ports: [eth0]}"], {"br0": (MAC, False)}),
+        (["eth0.5: {bridge: {mac: '02:00:00:00:00:0a'}}"], {"br-eth0.5": ("02:00:00:00:00:0a", True)}),
+        (
+            ["br0: {type: bridge, mac: '02:00:00:00:00:0a', ports: [eth0]}", "br0.5: {bridge: br5}"],
+            {"br5": ("02:00:00:00:00:0a", False), "br0": ("02:00:00:00:00:0a", True)},
+        ),
+        (
+            ["eth2: {bridge: {name: br2, mac: '02:00:00:00:00:0a'}}", "br2.5: {bridge: br5}"],
+            {"br2": ("02:00:00:00:00:0a", True), "br5": ("02:00:00:00:00:0a", False)},
+        ),
+    ],
+)
+def test_a_bridge_has_the_stated_mac_or_that_of_its_first_port_that_has_one(
+    interfaces: list[str], bridges: dict[str, tuple[Optional[str], bool]]
+) -> None:
+    nics = [nic for nic in (*TWO_NICS, "eth2: {}") if not interfaces[0].startswith(nic.partition(":")[0] + ":")]
+    view = view_of(*nics, *interfaces)
+    assert {bridge.name: (bridge.mac, bridge.is_mac_stated) for bridge in view.bridges} == bridges
+
+
+def test_the_ports_of_a_bridge_have_no_addresses_and_give_none_away() -> None:
+    view = view_of(
+        "eth0: {network: a, addresses: [10.1.0.7]}",
+        "br0: {type: bridge, ports: [eth0], network: b, ipv4: dhcp}",
+        networks=DNS,
+    )
+    assert (view.nics[0].ip, view.nics[0].controller, view.nics[0].managed) == (NO_IP, "br0", True)
+    assert view.bridges[0].ip.ipv4 == "dhcp"
+    assert view.dns_servers == ("10.1.0.3", "10.2.0.2")
+
+
+def test_guests_are_attached_to_a_bridge_through_its_network_on_any_host() -> None:
+    guests = "guests:\n  g: {host: h, nics: [{network: servers, mac: '52:54:00:00:00:01'}]}\n"
+    bridge = "br0: {type: bridge, ports: [eth0], network: servers}"
+    view = view_of("eth0: {network: servers}", bridge, host="kvm: false", guests=guests)
+    assert [(port.device, port.macvtap) for port in view.guest_ports] == [("br0", None)]
+
+
+def test_a_port_of_a_bridge_takes_no_macvtap() -> None:
+    guests = "guests:\n  g: {host: h, nics: [{network: storage, mac: '52:54:00:00:00:01'}]}\n"
+    nics = ("eth0: {}", "eth0.5: {network: storage}")
+    assert [port.device for port in view_of(*nics, guests=guests).guest_ports] == ["eth0.5"]
+    view = view_of(*nics, "br0: {type: bridge, ports: [eth0.5]}", guests=guests)
+    assert (view.guest_ports, [nic.mac for _, nic in view.unattached]) == ((), ["52:54:00:00:00:01"])
+
+
+@pytest.mark.parametrize(
+    ("profile", "setting", "stp"), [("plain", "", False), ("plain", "stp: true", True), ("plain", "stp: false", False)]
+)
+def test_stp_is_that_of_the_definition_or_the_policy(profile: str, setting: str, stp: bool) -> None:
+    (bridge,) = view_of(f"br0: {{type: bridge, bridge: {{{setting}}}}}", profile=profile).bridges
+    assert bridge.stp is stp
+    assert (bridge.priority, bridge.ageing, bridge.group_forward_mask) == (None, None, None)
+    assert (bridge.multicast_snooping, bridge.vlan_filtering) == (None, None)
