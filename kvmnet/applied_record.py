@@ -47,6 +47,7 @@ def read_host(
         owned=note.owned,
         state=note.state,
         first_names=note.first_names,
+        settings=note.settings,
     )
     compared = complete_with_defaults(wanted, note.state) if wanted is not None else None
     return read_live_host(backend, manager, networkmanager, record, compared)

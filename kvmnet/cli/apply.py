@@ -9,6 +9,7 @@ from kvmnet.cli.console import Console, report_failures
 from kvmnet.cli.help import HOST, examples
 from kvmnet.cli.options import (
     DEFAULT_TIMEOUT,
+    AdoptOption,
     AllowOption,
     BundleOption,
     ConfirmOption,
@@ -54,6 +55,7 @@ def apply(
     timeout: TimeoutOption = DEFAULT_TIMEOUT,
     confirm_within: ConfirmOption = None,
     no_confirm: NoConfirmOption = False,
+    adopt: AdoptOption = False,
     allow: AllowOption = None,
     allow_guest_loss: GuestLossOption = None,
     as_json: JsonEventsOption = False,
@@ -75,7 +77,8 @@ def apply(
         saved = read_saved_plan(plan_file) if plan_file is not None else None
         codes = read_allowed_codes([*(allow or []), *(saved.allowed if saved else ())])
         lose = frozenset([*(allow_guest_loss or []), *(saved.lose if saved else ())])
-        wishes = ChangeOptions(timeout, confirm, codes, lose)
+        may_adopt = adopt or (saved is not None and saved.adopt)
+        wishes = ChangeOptions(timeout, confirm, codes, lose, may_adopt)
         if saved is not None:
             bundle = match_this_host([saved.bundle], host)
         else:

@@ -34,6 +34,12 @@ GuestLossOption = Annotated[
     Optional[list[str]], typer.Option("--allow-guest-loss", metavar="GUEST", help=_GUEST_LOSS_HELP)
 ]
 
+_ADOPT_HELP = (
+    "Permit kvmnet to take over existing bridges, bonds and VLANs of the definition that another tool created. "
+    "Needed once."
+)
+AdoptOption = Annotated[bool, typer.Option("--adopt", help=_ADOPT_HELP)]
+
 _CONFIRM_HELP = (
     "Seconds to wait for `kvmnet confirm` over a new SSH connection. "
     "Without confirmation in time, the change is rolled back. "

@@ -11,6 +11,7 @@ from kvmnet.cli import exit_codes
 from kvmnet.cli.console import Console, report_failures
 from kvmnet.cli.help import HOST, examples
 from kvmnet.cli.options import (
+    AdoptOption,
     AllowOption,
     BundleOption,
     GuestLossOption,
@@ -47,6 +48,7 @@ def plan(
     bundle_folder: BundleOption = None,
     host: HostOption = None,
     output: Annotated[Optional[str], typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT_HELP)] = None,
+    adopt: AdoptOption = False,
     allow: AllowOption = None,
     allow_guest_loss: GuestLossOption = None,
     format: Annotated[Format, typer.Option("--format", help=_FORMAT_HELP, show_default=False)] = Format.text,
@@ -64,7 +66,8 @@ def plan(
     with report_failures(console):
         if output is not None:  # only root can read what was applied: without it, the saved plan would not be the same
             require_root("save a plan")
-        wishes = ChangeOptions(allow=read_allowed_codes(allow), lose=frozenset(allow_guest_loss or ()))
+        lose = frozenset(allow_guest_loss or ())
+        wishes = ChangeOptions(allow=read_allowed_codes(allow), lose=lose, adopt=adopt)
         bundle = bundle_of_this_host(console, path, host, bundle_folder)
         prepared = prepare(bundle, state_path(), wishes, console.show_progress)
         console.show_progress(None)
@@ -102,7 +105,7 @@ def _save_plan(file: str, prepared: "Prepared") -> None:
 
     overridden = {reason.code for reason in prepared.allowed if reason.guest is None}
     lost_guests = {reason.guest for reason in prepared.allowed if reason.guest is not None}
-    text = to_text(prepared.assessment, overridden, lost_guests)
+    text = to_text(prepared.assessment, overridden, lost_guests, prepared.adopt)
     target = Path(file)
     try:
         if target.exists() and not target.is_file():  # /dev/null, /dev/stdout, a pipe: must not be replaced

@@ -67,7 +67,8 @@ def rollback(
         files = read_previous_bundle(state_path())
         if files:
             bundle = read_bundle(files, load_schema("state"))
-            wishes = ChangeOptions(timeout, confirm, read_allowed_codes(allow), frozenset(allow_guest_loss or ()))
+            lose = frozenset(allow_guest_loss or ())  # what was applied before had the permission to adopt
+            wishes = ChangeOptions(timeout, confirm, read_allowed_codes(allow), lose, adopt=True)
             exit_code = run_transaction(
                 console,
                 lambda state_dir: prepare(bundle, state_dir, wishes, console.show_progress, "rollback"),

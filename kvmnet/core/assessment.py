@@ -38,7 +38,7 @@ class Assessment(Case):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What an administrator should know before the change, a line each."""
-        return tuple(find_notes(self.plan, self.live, self.rivals))
+        return tuple(find_notes(self.plan, self.live, self.rivals, self.next_boot))
 
     @cached_property
     def basis(self) -> Basis:

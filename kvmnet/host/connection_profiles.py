@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kvmnet.core.base.profile_settings import PROFILE_SETTINGS
 from kvmnet.core.live.kernel_only import ManagedDevice
 from kvmnet.core.live.live_host import ConnectionProfile
 from kvmnet.host import networkmanager_objects
@@ -30,7 +31,7 @@ TRIES = 3
 #: and later versions still know it.
 _FIELDS = (
     *(f"connection.{key}" for key in ("uuid", "id", "type", "interface-name", "zone")),
-    *(f"connection.{key}" for key in ("autoconnect", "autoconnect-priority", "master")),
+    *(f"connection.{key}" for key in ("autoconnect", "autoconnect-priority", "master", "multi-connect")),
     "802-3-ethernet.mac-address",
     "match.interface-name",
     "ipv4.method",
@@ -40,6 +41,7 @@ _FIELDS = (
     *("ipv4.dhcp-client-id", "ipv4.dhcp-iaid", "ipv6.dhcp-duid", "ipv6.dhcp-iaid"),
     "ipv4.routing-rules",
     "ipv6.routing-rules",
+    *PROFILE_SETTINGS,
 )
 #: NM_ACTIVATION_STATE_FLAG_EXTERNAL
 EXTERNAL = 0x80
@@ -165,6 +167,8 @@ def _build_profile(settings: dict[str, str], device: str, file: str, identifiers
         client_id=identifiers.get("client_id", ""),
         duid=identifiers.get("duid", ""),
         iaid=identifiers.get("iaid", ""),
+        settings={name: settings.get(name, "") for name in PROFILE_SETTINGS},
+        multi_connect=int(settings.get("connection.multi-connect", "").partition(" ")[0] or 0),  # `3 (multiple)`
     )
 
 

@@ -6,10 +6,12 @@ longer than a few seconds: a libvirt that hangs must not prevent a change of the
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import shutil
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ PATIENCE = 8.0
 SOCKETS = ("/run/libvirt/libvirt-sock-ro", "/run/libvirt/virtqemud-sock-ro")
 #: libvirt keeps a file here for each running guest.
 STATUS_DIR = "/run/libvirt/qemu"
+#: libvirt keeps a file here for each defined domain, and in its folder `networks` for each network.
+DEFINITIONS = "/etc/libvirt/qemu"
 _SEPARATOR = "= kvmnet ="
 
 
@@ -63,6 +67,21 @@ def read_libvirt_xml(seconds: float = PATIENCE) -> LibvirtXml:
     if shutil.which("virsh", path=programs.PROGRAM_PATH) is None:
         raise LibvirtError("libvirt is running, but neither its Python binding nor virsh is installed")
     return _read_with_virsh(seconds)
+
+
+def read_defined_xml(root: Path = Path("/")) -> LibvirtXml:
+    """Return the XML of the domains and networks that are defined, running or not, from libvirt's files: libvirt need
+    not run, and only root may read them. Files that cannot be read are left out."""
+    folders = (DEFINITIONS, f"{DEFINITIONS}/networks")
+    domains, networks = (tuple(_read_files(root / folder.lstrip("/"))) for folder in folders)
+    return LibvirtXml(domains, networks)
+
+
+def _read_files(folder: Path) -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        for path in sorted(folder.glob("*.xml")):
+            with contextlib.suppress(OSError):
+                yield path.read_text(encoding="utf-8", errors="replace")
 
 
 def _is_listening() -> bool:

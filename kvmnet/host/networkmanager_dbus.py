@@ -7,7 +7,7 @@ are sent together and not one after the other. The source is NetworkManager's D-
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional, TypeVar
 
 from jeepney import DBusAddress, HeaderFields, Message, new_method_call
@@ -27,6 +27,8 @@ ACTIVATED = 100
 _Value = TypeVar("_Value")
 Settings = dict[str, dict[str, tuple[str, Any]]]
 """A connection profile as D-Bus has it: setting -> key -> (signature, value)."""
+Changes = Mapping[str, Mapping[str, Optional[tuple[str, Any]]]]
+"""Keys of a connection profile that get another value; None removes a key."""
 
 
 #: Calls that wait for a reply at the same time. The system bus allows 128 for a connection (dbus-daemon(1)).
@@ -153,6 +155,14 @@ class NetworkManager:
         settings: Settings = self._all([_settings_of(path)])[0]
         return settings
 
+    def plain_settings(self, uuids: Mapping[str, str]) -> dict[str, dict[str, dict[str, list[Any]]]]:
+        """Return the settings of profiles as plain data: setting -> key -> [signature, value], by the keys of `uuids`.
+        Profiles that do not exist, or that the user may not read, are left out."""
+        paths = dict(zip(uuids, self._each([_path_of(uuid) for uuid in uuids.values()])))
+        known = {name: str(path) for name, path in paths.items() if not isinstance(path, NMError)}
+        replies = zip(known, self._each([_settings_of(path) for path in known.values()]))
+        return {name: _as_plain_settings(reply) for name, reply in replies if not isinstance(reply, NMError)}
+
     def profile_path(self, uuid: str) -> str:
         """Return the object path of a profile, saved or in memory. Raises NMError if it does not exist."""
         return str(self._all([_path_of(uuid)])[0])
@@ -169,10 +179,25 @@ class NetworkManager:
             return False
         return True
 
-    def change_in_memory(self, uuid: str, changes: dict[str, dict[str, Optional[tuple[str, Any]]]]) -> None:
+    def change_in_memory(self, uuid: str, changes: Changes) -> None:
         """Change keys of a profile in memory; None removes a key. Its file and its device are not changed, so a reboot
         finds the old profile. Secrets are read first, since an update without them would delete them."""
         path = self.profile_path(uuid)
+        self._update_in_memory(path, _changed(self._settings_with_secrets(path), changes))
+
+    def copy_in_memory(self, source: str, uuid: str, changes: Changes) -> None:
+        """Create a copy of a profile (UUID `source`) with another UUID and changed keys, in memory. If a profile of
+        this UUID exists, it gets the settings of the copy. No device is changed."""
+        settings = _changed(self._settings_with_secrets(self.profile_path(source)), changes)
+        settings["connection"].pop("timestamp", None)
+        settings["connection"]["uuid"] = ("s", uuid)
+        if self.has_profile(uuid):
+            self._update_in_memory(self.profile_path(uuid), settings)
+        else:
+            target = (f"{ROOT}/Settings", f"{BUS}.Settings", "AddConnection2")
+            self._call(*target, "a{sa{sv}}ua{sv}", (settings, IN_MEMORY, {}))
+
+    def _settings_with_secrets(self, path: str) -> Settings:
         settings = self.settings(path)
         for setting in ("802-1x",):
             if setting in settings:
@@ -180,18 +205,25 @@ class NetworkManager:
                     path, f"{BUS}.Settings.Connection", "GetSecrets", "s", (setting,)
                 ).items():
                     settings.setdefault(name, {}).update(secrets)
-        for setting, keys in changes.items():
-            target = settings.setdefault(setting, {})
-            for key, value in keys.items():
-                if value is None:
-                    target.pop(key, None)
-                else:
-                    target[key] = value
+        return settings
+
+    def _update_in_memory(self, path: str, settings: Settings) -> None:
         self._call(path, f"{BUS}.Settings.Connection", "Update2", "a{sa{sv}}ua{sv}", (settings, IN_MEMORY, {}))
+
+    def activate(self, uuid: str, interface: str) -> None:
+        """Start to activate a profile on a device. It replaces the profile that is active on the device."""
+        device = self._call(ROOT, BUS, "GetDeviceByIpIface", "s", (interface,))
+        self._call(ROOT, BUS, "ActivateConnection", "ooo", (self.profile_path(uuid), device, "/"))
 
     def value(self, uuid: str, setting: str, key: str) -> Any:
         """Return the value of a profile's key, or None if it has its default."""
         return self.settings(self.profile_path(uuid)).get(setting, {}).get(key, ("", None))[1]
+
+    def applied_value(self, interface: str, setting: str, key: str) -> Any:
+        """Return the value of a key with which a device was activated, or None if it was the default."""
+        device = self._call(ROOT, BUS, "GetDeviceByIpIface", "s", (interface,))
+        settings: Settings = self._call(device, f"{BUS}.Device", "GetAppliedConnection", "u", (0,))[0]
+        return settings.get(setting, {}).get(key, ("", None))[1]
 
     def reapply(self, interface: str) -> None:
         """Apply the changed profile of a device without deactivating the device."""
@@ -293,6 +325,38 @@ def _read_all(read: Callable[[networkmanager_objects.Objects], _Value]) -> _Valu
         return read(networkmanager_objects.read_objects())
     except (HostError, LookupError, ValueError) as error:
         raise NMError(f"no reply from NetworkManager: {error!r}") from error
+
+
+def _as_plain_settings(settings: Settings) -> dict[str, dict[str, list[Any]]]:
+    return {
+        setting: {key: [signature, _as_plain(value)] for key, (signature, value) in keys.items()}
+        for setting, keys in settings.items()
+    }
+
+
+def _as_plain(value: Any) -> Any:
+    """Return a D-Bus value as JSON can have it: bytes as hexadecimal digits, variants in it without their types."""
+    if isinstance(value, bytes):
+        return value.hex(":")
+    if isinstance(value, dict):
+        return {str(key): _as_plain(item) for key, item in value.items()}
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):  # a variant
+        return _as_plain(value[1])
+    if isinstance(value, (list, tuple)):
+        return [_as_plain(item) for item in value]
+    return value
+
+
+def _changed(settings: Settings, changes: Changes) -> Settings:
+    """Return the settings with the changes, which are made in place."""
+    for setting, keys in changes.items():
+        target = settings.setdefault(setting, {})
+        for key, value in keys.items():
+            if value is None:
+                target.pop(key, None)
+            else:
+                target[key] = value
+    return settings
 
 
 def _message(call: Call) -> Message:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from kvmnet import hook
 from kvmnet.core.live.live_host import Link
-from kvmnet.core.live.running_guests import Running, guest_of, network_of
-from kvmnet.host.libvirt import LibvirtError, LibvirtXml, read_libvirt_xml
+from kvmnet.core.live.running_guests import Running, RunningGuest, bridge_of, guest_of, network_of
+from kvmnet.host.libvirt import LibvirtError, LibvirtXml, read_defined_xml, read_libvirt_xml
 
 NET = Path("/sys/class/net")
 
@@ -29,15 +29,26 @@ def read_running(links: Mapping[str, Link]) -> Running:
         xml = LibvirtXml(
             tuple(ET.tostring(domain, encoding="unicode") for domain in hook.read_running_domains().values())
         )
+    guests = tuple(guest for text in xml.domains if (guest := guest_of(text)) is not None)
+    defined = read_defined_xml()
     functions, parents = read_functions(NET, [link.name for link in links.values() if link.mac])
     return Running(
-        guests=tuple(guest for text in xml.domains if (guest := guest_of(text)) is not None),
+        guests=guests,
         networks=tuple(network for text in xml.networks if (network := network_of(text)) is not None),
         functions=functions,
         parents=parents,
         idle=tuple(find_idle_macvtaps(link.name for link in links.values() if link.kind == "macvtap")),
         problem=problem,
+        stopped=tuple(_find_stopped(defined.domains, {guest.name for guest in guests})),
+        bridges=dict(pair for text in (*defined.networks, *xml.networks) if (pair := bridge_of(text)) is not None),
     )
+
+
+def _find_stopped(domains: Iterable[str], running: set[str]) -> Iterator[RunningGuest]:
+    for text in domains:
+        guest = guest_of(text)
+        if guest is not None and guest.name not in running:
+            yield guest
 
 
 def read_functions(net: Path, nics: list[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.live.kernel_only import add_networkmanager, has_no_lifetimes, is_all_static, needs_only_kernel
@@ -18,6 +19,7 @@ from kvmnet.host.connection_profiles import ManagerState
 from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import Backend
 from kvmnet.host.virtual_addresses import read_claims, read_marks
+from kvmnet.host.read_boot import read_boot_files
 from kvmnet.system import firewalld, links, programs
 
 LINK_DIR = Path("/etc/systemd/network")
@@ -28,14 +30,15 @@ NET = Path("/sys/class/net")
 @dataclass(frozen=True)
 class AppliedRecord:
     """What the last apply recorded on this host: the digest of its bundle, the text of the hook's record, the
-    interfaces that belong to kvmnet by name, the state, and the kernel names that NICs had before kvmnet by permanent
-    MAC. See `Live` for the values of the first two."""
+    interfaces that belong to kvmnet by name, the state, the kernel names that NICs had before kvmnet by permanent MAC,
+    and the settings of connection profiles. See `Live` for the values of the first two."""
 
     digest: Optional[str] = None
     hook: Optional[str] = None
     owned: Mapping[str, Owned] = field(default_factory=dict)
     state: State = field(default_factory=dict)
     first_names: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read_hostname() -> str:
@@ -53,6 +56,7 @@ def read_links() -> dict[str, Link]:
             tuple(link["altnames"]),
             link["master"],
             _find_base(name) if link["kind"] else None,
+            link["options"],
         )
         for name, link in links.read_links().items()
     }
@@ -85,6 +89,8 @@ def read_live_host(
         zones = {name: zone for name, zone in firewalld.read_zones().items() if name in links}
     settings = Path(SETTINGS_FILE)
     state, virtual, claims = _separate_virtual(_read_state(backend, networkmanager, compared), networkmanager, compared)
+    version = manager.version()
+    active = {name: profile.uuid for name, profile in networkmanager.active.items()}
     return Live(
         hostname=read_hostname(),
         state=state,
@@ -96,7 +102,7 @@ def read_live_host(
         hook=record.hook,
         checkpoints=tuple(manager.checkpoints()),
         nmstate=backend.version(),
-        networkmanager=manager.version(),
+        networkmanager=version,
         settings={SETTINGS_FILE: _read_text(settings)} if settings.is_file() else {},
         owned=record.owned,
         applied_state=record.state,
@@ -105,6 +111,8 @@ def read_live_host(
         temporary=_read_temporary_addresses(networkmanager),
         virtual=virtual,
         claims=claims,
+        applied_settings=record.settings,
+        boot=read_boot_files(links, active, version) if os.geteuid() == 0 else None,
     )
 
 

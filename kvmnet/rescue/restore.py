@@ -205,6 +205,12 @@ def restore_nic_names(before: Json) -> list[str]:
     return sorted(restored)
 
 
+def change_mac(name: str, mac: str) -> None:
+    """Change the MAC address of a link and announce it to the neighbours. Raises HostError."""
+    with _neighbour_announcement(name):
+        programs.run("ip", "link", "set", "dev", name, "address", mac)
+
+
 def restore_macs(before: Json) -> None:
     """Restore the MAC addresses of bonds and bridges, and announce them to the neighbours.
 
@@ -220,10 +226,8 @@ def restore_macs(before: Json) -> None:
             or link["address"] == was["address"]
         ):
             continue
-        change = ("ip", "link", "set", "dev", name, "address", was["address"])
         try:
-            with _neighbour_announcement(name):
-                programs.run(*change)
+            change_mac(name, was["address"])
         except HostError:
             uuids = {p["device"]: p["uuid"] for p in before["profiles"] if p["device"]}
             ports = [n for n, port in before["links"].items() if port["master"] == name and n in uuids]
@@ -231,8 +235,7 @@ def restore_macs(before: Json) -> None:
                 with contextlib.suppress(HostError):  # it may be inactive already
                     programs.run("nmcli", "-w", "20", "connection", "down", "uuid", uuids[port])
             try:
-                with _neighbour_announcement(name):
-                    programs.run(*change)
+                change_mac(name, was["address"])
             finally:
                 for port in ports:
                     with contextlib.suppress(HostError):

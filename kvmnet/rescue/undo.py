@@ -86,6 +86,21 @@ def undo_profile(folder: Path, spec: Json) -> str:
     return undo_profiles(folder, {"profiles": {spec["uuid"]: spec["interface"]}})
 
 
+def undo_copy(folder: Path, spec: Json) -> str:
+    """Activate the profile (`source`) that was copied for a NIC, if the copy is active, and delete the copy."""
+    profiles = networkmanager.list_profiles()
+    if all(p["uuid"] != spec["uuid"] for p in profiles):
+        return "the copy does not exist"
+    if any(p["uuid"] == spec["uuid"] and p["device"] for p in profiles):
+        with contextlib.suppress(HostError):  # the comparison finds it, and activates the profile again
+            source = ("uuid", spec["source"], "ifname", spec["interface"])
+            programs.run("nmcli", "-w", "30", "connection", "up", *source, timeout=40)
+    if any(p["uuid"] == spec["uuid"] for p in files.read_json(folder / "snapshot.json").get("profiles", [])):
+        return "the copy is inactive, as before"
+    programs.run("nmcli", "-w", "20", "connection", "delete", "uuid", spec["uuid"], timeout=30)
+    return "the copy is deleted"
+
+
 def undo_rename(folder: Path, spec: Json) -> str:
     """Restore the name and the altnames of a NIC; return how it was renamed.
 
@@ -218,6 +233,7 @@ def undo_ports(folder: Path, spec: Json) -> str:
 UNDO: dict[str, Callable[[Path, Json], str]] = {
     operations.UNDO_PORTS.name: undo_ports,
     operations.UNDO_CHECKPOINT.name: checkpoint.undo_checkpoint,
+    operations.UNDO_COPY.name: undo_copy,
     operations.UNDO_PROFILE.name: undo_profile,
     operations.UNDO_PROFILES.name: undo_profiles,
     operations.UNDO_LINKS.name: undo_links,

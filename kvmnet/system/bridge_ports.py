@@ -24,9 +24,8 @@ class Attribute(NamedTuple):
     unset: tuple[str, ...] = ()
 
 
-#: The attributes that kvmnet can set, by their names in JSON, which are also the names of the arguments. In the order
-#: in which they are set one by one: MAB needs a locked port. Those of iproute2 6.1 and later (ip-link(8), bridge(8));
-#: an older program shows and sets fewer.
+#: The attributes that kvmnet can set, by their names in JSON, which are also the names of the arguments. Those of
+#: iproute2 6.1 and later (ip-link(8), bridge(8)); an older program shows and sets fewer.
 ATTRIBUTES = {
     **dict.fromkeys(("priority", "cost", "hairpin", "guard", "root_block", "fastleave", "learning"), Attribute()),
     **dict.fromkeys(("flood", "mcast_flood", "bcast_flood", "mcast_to_unicast", "mcast_router"), Attribute()),
@@ -241,9 +240,7 @@ def restore_port(name: str, was: Json, now: Json) -> None:
 def attribute_commands(name: str, differences: list[PortDifference]) -> list[list[str]]:
     """Return the commands that set attributes of a port to their saved values: one of `ip` for all that it can set, and
     one of `bridge` for each other. One that kvmnet does not know may be set by its name too."""
-    order = list(ATTRIBUTES)
     by_ip = [d for d in differences if d.is_known and ATTRIBUTES[d.name].program == "ip"]
-    by_ip.sort(key=lambda difference: order.index(difference.name))
     start = ["link", "set", "dev", name]
     words = [word for difference in by_ip for word in _arguments(difference)]
     commands = [["ip", *start, "type", "bridge_slave", *words]] if by_ip else []
@@ -251,13 +248,14 @@ def attribute_commands(name: str, differences: list[PortDifference]) -> list[lis
 
 
 def _set_attributes(name: str, differences: list[PortDifference]) -> None:
-    """Set attributes to their saved values; one by one when the kernel does not take all together."""
+    """Set attributes to their saved values; one by one when the kernel does not take all together. In both orders: MAB
+    needs a locked port, so it is set after `locked` and removed before."""
     for command in attribute_commands(name, differences):
         try:
             programs.run(*command)
         except HostError:
             if command[0] == "ip" and len(differences) > 1:
-                for difference in differences:
+                for difference in [*differences, *reversed(differences)]:
                     if difference.is_known:
                         _set_attributes(name, [difference])
 

@@ -46,6 +46,7 @@ class Operation(NamedTuple):
 
 UNDO_BOND_OPTION = UndoKind("bond option")
 UNDO_CHECKPOINT = UndoKind("checkpoint")
+UNDO_COPY = UndoKind("profile copy")
 UNDO_FILES = UndoKind("files", runs_before_networkmanager=True)
 UNDO_GLOBAL_DNS = UndoKind("global dns", runs_before_networkmanager=True)
 UNDO_HOSTNAME = UndoKind("hostname", runs_before_networkmanager=True)
@@ -65,6 +66,8 @@ UNDO_KINDS = {value.name: value for value in tuple(globals().values()) if isinst
 WRITE_FILES = Operation("write files", (UNDO_FILES, UNDO_RENAME))
 CHECK_LINKS = Operation("check links")
 REBIND = Operation("rebind", (UNDO_FILES,))
+COPY_PROFILE = Operation("copy profile", (UNDO_COPY, UNDO_FILES))
+USE_COPY = Operation("use copy", undone_with="copy profile", interrupts_traffic=True)
 ZONE = Operation("zone", (UNDO_ZONE,), interrupts_traffic=True)
 UNBIND_ZONE = Operation("unbind zone", (UNDO_ZONE,), interrupts_traffic=True)
 RENAME = Operation("rename", (UNDO_ZONE, UNDO_RENAME), interrupts_traffic=True)
@@ -76,13 +79,18 @@ CLEAR = Operation(
 BIND_NAME = Operation("bind name", (UNDO_UNBIND_NAME, UNDO_FILES))
 SEED = Operation("seed", (UNDO_PROFILES,))
 DROP_OPTIONS = Operation("drop options", (UNDO_FILES,))
+SET_SETTINGS = Operation("set settings", (UNDO_FILES,))
 APPLY = Operation(
     "apply",
     (UNDO_CHECKPOINT, UNDO_GLOBAL_DNS, UNDO_LINKS, UNDO_PORTS, UNDO_FILES),
     interrupts_traffic=True,
     opens_checkpoint=True,
 )
+SET_MACS = Operation("set macs", undone_with="apply", interrupts_traffic=True)
+CHECK_SETTINGS = Operation("check settings", undone_with="apply", interrupts_traffic=True)
 ASSOCIATIONS = Operation("associations", undone_with="apply", interrupts_traffic=True)
+HAND_OVER = Operation("hand over", (UNDO_PORTS,))
+KEEP_SETTINGS = Operation("keep settings", undone_with="apply", interrupts_traffic=True)
 BOND_OPTION = Operation("bond option", (UNDO_BOND_OPTION,), interrupts_traffic=True)
 
 # Verification
@@ -97,6 +105,7 @@ HOSTNAME = Operation("hostname", (UNDO_HOSTNAME, UNDO_FILES))
 STAY_DOWN = Operation("stay down", (UNDO_FILES,))
 SAVE = Operation("save", (UNDO_FILES,))
 FORGET = Operation("forget", (UNDO_FILES, UNDO_LINKS))
+VERIFY_BOOT = Operation("verify boot")
 
 # The removal of kvmnet's configuration
 GIVE_BACK = Operation(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError
+from kvmnet.rescue.handover import after_hand_over
 from kvmnet.system import files
 from kvmnet.system.errors import HostError
 from kvmnet.system.types import Json
@@ -61,15 +62,9 @@ def read_carrier_changes() -> dict[str, int]:
 
 
 def read_guest_ports(folder: Path) -> Json:
-    """The guests' taps and macvtaps of the snapshot, in its format, without those whose loss was allowed. The ports of
-    a bridge that is replaced become ports of the other bridge; they come `from` the old one."""
+    """The guests' taps and macvtaps of the snapshot, in its format, as they are to be after the change: without those
+    whose loss was allowed, and with the bridges that replace theirs."""
     transaction = files.read_json(folder / "transaction.json")
     lost, replaced = transaction.get("lost", []), transaction.get("replaced", {})
     ports = files.read_json(folder / "snapshot.json").get("guests", {})
-    return {
-        "guests": {
-            name: {**port, "of": replaced[port["of"]], "from": port["of"]} if port.get("of") in replaced else port
-            for name, port in ports.items()
-            if name not in lost
-        }
-    }
+    return {"guests": after_hand_over({name: p for name, p in ports.items() if name not in lost}, replaced)}

@@ -19,7 +19,15 @@ from kvmnet.core.base.probe import Probe
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.plan import Plan
-from kvmnet.transaction import naming_steps, saving_steps, trial_steps, verification_steps
+from kvmnet.transaction import (
+    adoption_steps,
+    boot_steps,
+    copy_steps,
+    naming_steps,
+    saving_steps,
+    trial_steps,
+    verification_steps,
+)
 from kvmnet.transaction.step import Step
 from kvmnet.transaction.trial_steps import KnownProfiles
 from kvmnet.transaction.zone_choice import choose_zone
@@ -44,12 +52,19 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
     steps = [
         *naming_steps.write_runtime_link_files(plan, live),
         *trial_steps.clear_names(plan, live, known, terms.timeout),
+        *copy_steps.create_copies(plan),
         *naming_steps.rename_nics(plan, live),
+        *copy_steps.use_copies(plan),
         *trial_steps.bind_names(plan, live),
         *trial_steps.prepare_profiles(plan, live, known),
+        *trial_steps.set_profile_settings(plan, live, known),
         *trial_steps.drop_bond_options(plan, live),
         *trial_steps.apply_state(plan, live, known, terms.timeout, terms.confirm),
+        *adoption_steps.hand_over_ports(plan),
+        *trial_steps.set_macs(plan, live),
+        *trial_steps.check_profile_settings(plan),
         *trial_steps.keep_dhcp_iaids(plan, live),
+        *adoption_steps.keep_settings(plan, live),
         *trial_steps.clear_primary_ports(plan, live),
     ]
     read_back = _read_back(plan, live, known)
@@ -62,16 +77,17 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
         *saving_steps.keep_change(plan, live),
         *naming_steps.unbind_old_zones(plan, live),
         *saving_steps.write_guest_settings(plan),
+        *boot_steps.verify_boot(plan, live),
         saving_steps.record_applied(terms.record, terms.stale),
     ]
 
 
 def _read_back(plan: Plan, live: Live, known: KnownProfiles) -> Step:
     defined_names = {i["name"] for i in interfaces_of(plan.bundle.state)}
-    expect = make_expectations(plan.desired, live.virtual_ips)
-    expect += [
-        e for e in make_expectations(plan.state, live.virtual_ips) if e["name"] not in defined_names
-    ]  # what left the definition
+    virtual = live.virtual_ips
+    expect = make_expectations(plan.desired, plan.profile_settings, virtual)
+    left_definition = [e for e in make_expectations(plan.state, None, virtual) if e["name"] not in defined_names]
+    expect += left_definition
     sent = [i["name"] for i in interfaces_of(plan.state) if i["state"] == "up"]
     activated = trial_steps.activated_by_old_profiles(plan, live, known)
     zones = {name: zone for name in activated if (zone := choose_zone(name, plan, live))}

@@ -20,7 +20,7 @@ from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.effects.impact import DISCONNECTED
 from kvmnet.core.reporting.change_text import changes_to_json
-from kvmnet.rescue import snapshot
+from kvmnet.rescue import handover, snapshot
 from kvmnet.system import clock, files, lock, programs, state_folder, units
 from kvmnet.system.errors import HostError
 from kvmnet.system.journal import Journal
@@ -96,6 +96,7 @@ def _write_transaction(state_dir: Path, prepared: Prepared) -> str:
         before = snapshot.take_snapshot(
             sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost), live.virtual_ips
         )
+    before["guests"] = handover.note_successors(before.get("guests", {}), dict(plan.replaced))
     new = state_dir / "open.new"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700)
@@ -134,6 +135,8 @@ def _transaction_data(state_dir: Path, prepared: Prepared, identity: str, lost: 
         "adopts": sorted(macs - {""} - find_adopted_macs(state_dir)),
         "changes": changes_to_json(plan.changes),
         "lost": lost,
+        **({"adopted": list(plan.adopted)} if plan.adopted else {}),
+        **({"replaced": dict(plan.replaced)} if plan.replaced else {}),
         "proving": prepared.proving,
         "operator": list(prepared.operator),
         "hints": make_hints(prepared),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Optional
 
 from kvmnet.system import clock, files, firewalld, links, networkmanager, programs, state_folder
 from kvmnet.transaction.action_context import DOWN_UP, Context, StepFailed
@@ -39,18 +40,28 @@ def check_link_files(context: Context, step: Step) -> str:
 def rebind_profile(context: Context, step: Step) -> str:
     """Bind a profile to its NIC's MAC address, in memory: it serves the NIC under either name then. A copy for the disk
     is kept in the transaction's folder. Returns the profile's file under /run."""
-    mac = bytes(int(part, 16) for part in step["mac"].split(":"))
-    context.manager.change_in_memory(
-        step["uuid"],
-        {
-            "connection": {"id": ("s", step["id"]), "interface-name": None},
-            "802-3-ethernet": {"mac-address": ("ay", mac)},
-        },
-    )
-    file = context.manager.profile_file(step["uuid"])
+    changes: dict[str, dict[str, Optional[tuple[str, Any]]]] = {
+        "connection": {"id": ("s", step["id"]), "interface-name": None},
+        "802-3-ethernet": {"mac-address": ("ay", parse_mac(step["mac"]))},
+    }
+    if step.get("has_name_pattern"):
+        changes["match"] = {"interface-name": None}
+    context.manager.change_in_memory(step["uuid"], changes)
+    return keep_text(context, step["uuid"])
+
+
+def parse_mac(text: str) -> bytes:
+    """A MAC address as D-Bus has it."""
+    return bytes(int(part, 16) for part in text.split(":"))
+
+
+def keep_text(context: Context, uuid: str) -> str:
+    """Keep the text of a profile that is in memory in the transaction's folder, to write it to disk later. Returns the
+    profile's file under /run, or "" if it has none."""
+    file = context.manager.profile_file(uuid)
     if file:
         text = remove_meta_group(Path(file).read_text(encoding="utf-8", errors="surrogateescape"))
-        copy = context.folder / f"{step['uuid']}{state_folder.REBOUND_SUFFIX}"
+        copy = context.folder / f"{uuid}{state_folder.REBOUND_SUFFIX}"
         files.write_file(str(copy), text.encode(errors="surrogateescape"), 0o600)
     return file
 

@@ -54,19 +54,19 @@ def rename_nics(plan: Plan, live: Live) -> list[Step]:
     rebound_macs: set[str] = set()
     for hop in order_renames(plan.renames, set(live.links) - plan.removed_first):
         if hop.rename.mac not in rebound_macs:
-            steps += _rebind(hop, live)
+            steps += _rebind(hop, plan, live)
             rebound_macs.add(hop.rename.mac)
         steps += _bind_new_zone(hop, plan, live)
         steps.append(_rename(hop, plan, live))
     return steps
 
 
-def _rebind(hop: RenameStep, live: Live) -> list[Step]:
+def _rebind(hop: RenameStep, plan: Plan, live: Live) -> list[Step]:
     """A profile that is bound to the old name would leave the NIC without an address after the rename. Its id must not
     be the name of a desired interface: nmstate (2.2.10 and later) takes that interface for this NIC then."""
     rename = hop.rename
     profile = live.profiles.get(rename.old)
-    if profile is None:
+    if profile is None or rename.new in plan.copies:
         return []
     return [
         step(
@@ -76,6 +76,7 @@ def _rebind(hop: RenameStep, live: Live) -> list[Step]:
             uuid=profile.uuid,
             id=rename.new,
             mac=rename.mac,
+            **({"has_name_pattern": True} if profile.match else {}),
         )
     ]
 

@@ -40,15 +40,17 @@ class OldNic:
 class Original:
     """The host before kvmnet: its NICs, the profile (UUID) that was active on each device, and a snapshot of them in
     the format of `rescue.snapshot`. `seeded` are the profiles (UUIDs) that kvmnet created for NICs that had none.
-    `since` is the date of the snapshot that each file (path) is from. `rules` are the routing rules, each with its
-    family, that kvmnet's transactions have removed (`missing`) and added (`new`). `leftovers` are keyfiles that kvmnet
-    or nmstate has created beside the profiles of kvmnet's interfaces."""
+    `since` is the date of the snapshot that each file (path) is from. `replaced` has the bridge that has replaced each
+    bridge from before kvmnet. `rules` are the routing rules, each with its family, that kvmnet's transactions have
+    removed (`missing`) and added (`new`). `leftovers` are keyfiles that kvmnet or nmstate has created beside the
+    profiles of kvmnet's interfaces."""
 
     nics: tuple[OldNic, ...]
     active: Mapping[str, str]
     snapshot: Json
     seeded: tuple[str, ...] = ()
     since: Mapping[str, str] = field(default_factory=dict)
+    replaced: Mapping[str, str] = field(default_factory=dict)
     rules: Mapping[str, list[list[str]]] = field(default_factory=dict)
     leftovers: tuple[str, ...] = ()
 
@@ -113,7 +115,8 @@ class _Collection:
     """The state of the host before kvmnet, collected from the snapshots of its transactions. Of each part, the first
     snapshot counts: the later ones contain what kvmnet made of it.
 
-    `devices` has the profile (UUID) that was active on each device to be restored, `uuids` the profiles that are not
+    `devices` has the profile (UUID) that was active on each device to be restored (several may share one), `uuids` the
+    profiles that are not
     kvmnet's, `keyfiles` their files as NetworkManager named them (a keyfile need not contain its UUID), and
     `created_uuids` the profiles that kvmnet has created."""
 
@@ -129,6 +132,7 @@ class _Collection:
     keyfiles: set[str] = field(default_factory=set)
     created_uuids: set[str] = field(default_factory=set)
     seeded: set[str] = field(default_factory=set)
+    replaced: dict[str, str] = field(default_factory=dict)
     routes: list[Json] = field(default_factory=list)
     servers: Json = field(default_factory=dict)
     static_addresses: Json = field(default_factory=dict)
@@ -142,12 +146,19 @@ class _Collection:
         self.dns = self.dns or {key: snapshot[key] for key in _DNS_KEYS if key in snapshot}
         self._add_files(snapshot, transaction.at, applied_folder)
         self._add_created_profiles(transaction.host, data, snapshot)
+        self._add_replaced(data.get("replaced", {}))
         adopted_macs = data.get("adopts", ())
         # what is not there any more has been removed since, by kvmnet or by its owner
         existing = snapshot.get("host", {}).get("keyfiles", self.traces)
         self.traces = {path: uuid for path, uuid in self.traces.items() if path in existing}
         self._add_profiles(snapshot, adopted_macs)
         self._add_nics(snapshot, adopted_macs)
+
+    def _add_replaced(self, replaced: Mapping[str, str]) -> None:
+        """Add bridges that were replaced (old -> new). One that replaced another one may be replaced itself."""
+        self.replaced = {old: replaced.get(new, new) for old, new in self.replaced.items()}
+        followed = set(self.replaced.values())
+        self.replaced.update({old: new for old, new in replaced.items() if new not in followed})
 
     def add_traces(self, kept: Json, begun: float) -> None:
         """Add what the `kept` event of a transaction lists (whole_host.find_traces)."""
@@ -179,23 +190,28 @@ class _Collection:
 
     def _add_profiles(self, snapshot: Json, adopted_macs: Collection[str]) -> None:
         """Add the profiles that are not kvmnet's, active or not: also of what was adopted in this transaction."""
+        known_uuids = frozenset(self.uuids)
         for profile in snapshot["profiles"]:
             uuid, device = profile["uuid"], profile["device"]
-            if uuid in self.created_uuids or uuid in self.uuids:
+            link = snapshot["links"].get(device, {})
+            # a known profile that also serves a NIC that is adopted later is restored there too
+            if uuid in self.created_uuids or (uuid in known_uuids and not link.get("mac")):
                 continue
             self.uuids.add(uuid)
             self.keyfiles.add(profile["file"])
-            if device and device not in self.devices.values() and self._is_restorable(device, snapshot, adopted_macs):
-                self.devices[uuid] = device
-                if device in snapshot["links"] and device not in self.links:
-                    self.links[device] = snapshot["links"][device]
+            if device and device not in self.devices and self._is_restorable(device, snapshot, adopted_macs):
+                self.devices[device] = uuid
+                if link and device not in self.links:  # virtual devices; a NIC's link is added with the NIC
+                    self.links[device] = link
                     self._add_settings(device, snapshot)
 
     def _is_restorable(self, device: str, snapshot: Json, adopted_macs: Collection[str]) -> bool:
         """Whether a device that this snapshot is the first to show with a profile that is not kvmnet's can be restored:
         a NIC that this transaction adopted (for others an earlier snapshot counts), or a virtual device that is neither
         a port of an interface that kvmnet created nor based on one or on a NIC that kvmnet renamed."""
-        link = snapshot["links"].get(device, {})
+        link = snapshot["links"].get(device)
+        if link is None:  # a device that the transaction does not touch, whose profile also serves one that it does
+            return False
         if link.get("mac"):
             return link["mac"] in adopted_macs
         active_profiles = {profile["device"]: profile["uuid"] for profile in snapshot["profiles"]}
@@ -240,14 +256,14 @@ class _Collection:
         records += [{"path": path, "absent": True} for path in leftovers]
         return Original(
             tuple(self.nics[mac] for mac in sorted(self.nics)),
-            {device: uuid for uuid, device in self.devices.items()},
+            dict(self.devices),
             {
                 "files": records,
                 "links": self.links,
                 "addresses": self.addresses,
                 "zones": self.zones,
                 "uuids": uuids,
-                "profiles": [{"uuid": uuid, "device": device} for uuid, device in self.devices.items()],
+                "profiles": [{"uuid": uuid, "device": device} for device, uuid in self.devices.items()],
                 "names": sorted(self.links),
                 "routes": self.routes,
                 "dns": self.servers,
@@ -256,6 +272,7 @@ class _Collection:
             },
             tuple(sorted(self.seeded - self.uuids)),
             self.since,
+            {old: new for old, new in self.replaced.items() if old in self.links and old != new},
             {"missing": self.missing_rules, "new": self.new_rules},
             tuple(leftovers),
         )

@@ -25,6 +25,7 @@ from kvmnet.core.effects.operator_path import affects_operator, find_confirming_
 from kvmnet.core.effects.probe_choice import Probes, choose_probes
 from kvmnet.core.live.live_host import Live, version_of
 from kvmnet.core.live.surroundings import Surroundings
+from kvmnet.core.planning.carried_settings import profiles_to_read
 from kvmnet.core.planning.ownership import OWNERSHIP_FILE, make_ownership_record, ownership_record_to_json
 from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.refusals import Refusal, require_allowed
@@ -63,12 +64,14 @@ class ChangeOptions:
     confirm: seconds to wait for `kvmnet confirm` afterwards; 0: do not wait; None: wait when the change affects the
         interface of the user's SSH connection.
     allow: codes of refusals that are overridden; lose: guests that may be disconnected.
+    adopt: whether interfaces of other tools may be adopted, and their bridges replaced.
     """
 
     timeout: int = 120
     confirm: Optional[int] = None
     allow: Collection[str] = frozenset()
     lose: Collection[str] = frozenset()
+    adopt: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Prepared:
     backend: the access to nmstate.
     confirm: seconds to wait for a confirmation, 0: none is needed; proving: the interfaces through which it must come
         in, empty for any.
-    allowed: the refusals that were overridden.
+    allowed: the refusals that were overridden; adopt: whether the user permits adopting interfaces.
     original: what a removal of kvmnet restores.
     facts: what the effects on the host are computed from, besides plan and live host.
     operator: this host's address and the other end's address of the operator's SSH connection; empty without one.
@@ -93,9 +96,11 @@ class Prepared:
     confirm: int = 0
     proving: tuple[str, ...] = ()
     allowed: tuple[Refusal, ...] = ()
+    adopt: bool = False
     original: Optional[Original] = None
     facts: Facts = field(default_factory=Facts)
     operator: tuple[str, str] = ("", "")
+    operation: str = "apply"
 
     @cached_property
     def host_effects(self) -> Optional[HostEffects]:
@@ -103,8 +108,6 @@ class Prepared:
         if self.plan.empty:
             return None
         return find_host_effects(self.plan, self.live, self.assessment.view_after_renames, self.facts)
-
-    operation: str = "apply"
 
     @property
     def plan(self) -> Plan:
@@ -149,16 +152,14 @@ def prepare(
             assessment = assess(bundle, live)
             if assessment.plan.empty:
                 return Prepared(assessment, backend.name, allowed=check_refusals(assessment, wishes))
-            assessment = assessment.with_surroundings(
-                _read_surroundings(live, manager, state_dir, assessment.plan.changes_link_files(live))
-            )
+            assessment = assessment.with_surroundings(_read_surroundings(assessment, manager, state_dir))
             allowed = check_refusals(assessment, wishes)
             plan, live = assessment.plan, assessment.live
             report("probing gateways, name servers and the definition's targets")
             connection = find_ssh_connection()
             probes = _probe(bundle.state, live, connection, bundle.probes)
             confirm = _seconds_to_confirm(wishes, plan, live, connection)
-            record = _make_record(bundle, live, state_dir)
+            record = _make_record(plan, live, state_dir)
             terms = Terms(wishes.timeout, probes.must, *record, confirm)
             return Prepared(
                 assessment=assessment,
@@ -170,6 +171,7 @@ def prepare(
                 allowed=allowed,
                 facts=Facts(_ends(connection)[0], _renames_while_up(), _choose_zones(plan, live)),
                 operator=_ends(connection),
+                adopt=wishes.adopt,
                 operation=operation,
             )
 
@@ -185,8 +187,8 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
             original = find_original(state_dir).without_virtual(live.virtual_ips)
             records = {r["path"]: files.record_file(r["path"]) for r in original.snapshot["files"]}
             plan = plan_removal(bundle, original, live, records)
-            surroundings = _read_surroundings(live, manager, state_dir, plan.changes_link_files(live))
-            assessment = assess_removal(plan, live).with_surroundings(surroundings)
+            assessment = assess_removal(plan, live)
+            assessment = assessment.with_surroundings(_read_surroundings(assessment, manager, state_dir))
             live = assessment.live
             allowed = check_refusals(assessment, wishes)
             report("probing gateways and name servers")
@@ -213,15 +215,15 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
 
 
 def check_refusals(assessment: Assessment, wishes: ChangeOptions) -> tuple[Refusal, ...]:
-    """Return the refusals that the user overrides. Raises Refused when others remain; the error also reports what the
-    plan would do to guests."""
+    """Return the refusals that the user overrides, without those that the permission to adopt covers: the plan shows
+    the adoption. Raises Refused when others remain; the error also reports what the plan would do to guests."""
     try:
-        require_allowed(assessment.refusals, wishes.allow, wishes.lose)
+        require_allowed(assessment.refusals, wishes.allow, wishes.lose, wishes.adopt)
     except Refused as error:
         error.also = format_guests(assessment.impacts, assessment.guests_unknown)
         error.data = assessment.guests_to_json()
         raise
-    return assessment.refusals
+    return tuple(reason for reason in assessment.refusals if not (reason.adopt and wishes.adopt))
 
 
 def find_drift(bundle: Bundle, state_dir: Path, report: Callable[[str], None]) -> Plan:
@@ -231,9 +233,11 @@ def find_drift(bundle: Bundle, state_dir: Path, report: Callable[[str], None]) -
         return make_plan(bundle, _read(find_backend(), manager, state_dir, bundle.state)[1])
 
 
-def _read_surroundings(live: Live, manager: NetworkManager, state_dir: Path, link_files_change: bool) -> Surroundings:
-    surroundings = read_surroundings(manager, live.links, state_dir, link_files_change)
-    return dataclasses.replace(surroundings, running=read_running(live.links))
+def _read_surroundings(assessment: Assessment, manager: NetworkManager, state_dir: Path) -> Surroundings:
+    plan, live = assessment.plan, assessment.live
+    surroundings = read_surroundings(manager, live.links, state_dir, plan.changes_link_files(live))
+    settings = manager.plain_settings(profiles_to_read(plan, live))
+    return dataclasses.replace(surroundings, running=read_running(live.links), profile_settings=settings)
 
 
 @contextlib.contextmanager
@@ -306,13 +310,13 @@ def _probe(desired: State, live: Live, connection: Optional[SshConnection], own:
     return dataclasses.replace(chosen, known=is_root)
 
 
-def _make_record(bundle: Bundle, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
+def _make_record(plan: Plan, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """Return the files that record the bundle as applied (text by path), and the files of an earlier one to remove."""
     folder = state_dir / "applied"
-    texts = {str(folder / name): text for name, text in bundle_files.format_bundle(bundle).items()}
-    texts[str(folder / HOOK_FILE)] = format_hook_record(bundle)
+    texts = {str(folder / name): text for name, text in bundle_files.format_bundle(plan.rendered).items()}
+    texts[str(folder / HOOK_FILE)] = format_hook_record(plan.bundle)
     texts[str(folder / OWNERSHIP_FILE)] = (
-        json.dumps(ownership_record_to_json(make_ownership_record(bundle, live)), indent=1) + "\n"
+        json.dumps(ownership_record_to_json(make_ownership_record(plan.bundle, live)), indent=1) + "\n"
     )
     existing: list[str] = []
     with contextlib.suppress(OSError):  # the folder does not exist yet, or the user may not read it

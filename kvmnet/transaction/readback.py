@@ -79,6 +79,11 @@ def _interface_differences(want: Expected, kernel: _KernelState) -> list[str]:
         for key in _LINK_KEYS
         if key in want and link.get(key) != want[key]
     ]
+    differences += [
+        f"{name}: {option} is {link['options'].get(option)}, not {value}"
+        for option, value in want.get("options", {}).items()
+        if link["options"].get(option) != value
+    ]
     differences += _bond_differences(name, want.get("bond", {}))
     differences += [f"{name}: the address {a} is missing" for a in want["addresses"] if a not in addresses]
     differences += [

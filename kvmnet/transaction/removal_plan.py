@@ -8,7 +8,16 @@ from typing import Optional
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.live.live_host import Live
-from kvmnet.core.planning.changes import Change, FileRestored, InactiveProfile, Kind, NewName, Reason, hostname_change
+from kvmnet.core.planning.changes import (
+    Change,
+    FileRestored,
+    InactiveProfile,
+    Kind,
+    NewName,
+    Reason,
+    Restored,
+    hostname_change,
+)
 from kvmnet.core.planning.ownership import find_created, find_inactive_created
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.planning.rename_order import Rename
@@ -34,6 +43,8 @@ def plan_removal(bundle: Bundle, original: Original, live: Live, records: Option
     changes += [Change("change", nic.name, (Reason.PROFILE_RESTORED,)) for nic in original.nics if nic.profile]
     changes += [Change("remove", f"{ETC_DIR}/{name}") for name in bundle.links]
     changes += _other_changes(original, live, {change.name for change in changes}, records or {})
+    handed_back = {new: old for old, new in original.replaced.items() if new in created}
+    changes += [Change("add", old, (Restored(new),)) for new, old in handed_back.items()]
     state = {"interfaces": [{"name": n, "type": live.owned[n].type, "state": "absent"} for n in created]}
     return Plan(
         bundle=bundle,
@@ -42,6 +53,7 @@ def plan_removal(bundle: Bundle, original: Original, live: Live, records: Option
         changes=tuple(changes),
         leaving=tuple(created),
         down={name: profile.uuid for name, profile in down.items()},
+        replaced=handed_back,
     )
 
 

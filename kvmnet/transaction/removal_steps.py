@@ -15,7 +15,8 @@ from kvmnet.core.planning.plan import Plan
 from kvmnet.core.planning.rename_order import order_renames
 from kvmnet.rescue import restore
 from kvmnet.system import networkmanager, operations
-from kvmnet.transaction import verification_steps
+from kvmnet.transaction import boot_steps, verification_steps
+from kvmnet.transaction.adoption_steps import hand_over_ports
 from kvmnet.transaction.naming_steps import undo_rename
 from kvmnet.transaction.original_host import HOSTNAME_FILE, OldNic, Original
 from kvmnet.transaction.removal_plan import static_hostname
@@ -41,10 +42,12 @@ def compile_removal(
         *_restore_global_dns(original),
         *_restore_hostname(original, live),
         _activate_profiles(original, live, created),
+        *hand_over_ports(plan),
         comparison,
         *verification_steps.probe(probes),
         *verification_steps.wait_for_confirmation(confirm),
         *([{**comparison, "title": f"{comparison['title']} again"}] if confirm else []),
+        *boot_steps.verify_boot_after_removal(plan, original, live, _removed_profiles(plan, live, created_profiles)),
         step(
             operations.WRITE_FILES,
             "delete the record of the applied bundle",
@@ -232,15 +235,21 @@ def _activate_profiles(original: Original, live: Live, created: list[str]) -> St
     )
 
 
+def _removed_profiles(plan: Plan, live: Live, created_profiles: list[str]) -> set[str]:
+    """The UUIDs of the profiles that must not exist any more: of the interfaces that are removed, and of NICs that had
+    none before kvmnet."""
+    created = {i["name"] for i in plan.state["interfaces"]}
+    return {uuid for name in created if (uuid := live.owned[name].uuid)} | {*plan.down.values(), *created_profiles}
+
+
 def _compare(plan: Plan, original: Original, live: Live, created: list[str], created_profiles: list[str]) -> Step:
     """The step that compares the host with the original. `gone` lists the profiles and `removed` the interfaces that
     must not exist any more, `rules` the routing rules that must exist (`missing` since kvmnet) or must not (`new`)."""
-    profiles = {uuid for name in created if (uuid := live.owned[name].uuid)} | {*plan.down.values(), *created_profiles}
     return step(
         operations.AS_BEFORE,
         "compare the host with the one before kvmnet",
         limit=STEP_LIMIT + restore.SETTLE_SECONDS,
-        gone=sorted(profiles),
+        gone=sorted(_removed_profiles(plan, live, created_profiles)),
         removed=created,
         rules=dict(original.rules),
     )

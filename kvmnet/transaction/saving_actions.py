@@ -11,11 +11,14 @@ from kvmnet.transaction.step import Step
 
 
 def write_rebound_profile(context: Context, step: Step) -> str:
-    """Bind the NIC's profile to its MAC address on disk too, without NetworkManager, which has its own copy in memory:
-    from now on a power cut finds a profile that serves the NIC under either name."""
+    """Write a profile that is bound to the NIC's MAC address to disk, without NetworkManager, which has its own version
+    in memory: from now on a power cut finds a profile that serves the NIC under either name."""
     text = (context.folder / f"{step['uuid']}{state_folder.REBOUND_SUFFIX}").read_bytes()
     record = files.record_file(step["path"])
-    files.write_file(step["path"], text, record["mode"], (record["owner"][0], record["owner"][1]))
+    if record.get("absent"):
+        files.write_file(step["path"], text, 0o600)
+    else:
+        files.write_file(step["path"], text, record["mode"], (record["owner"][0], record["owner"][1]))
     return str(step["path"])
 
 

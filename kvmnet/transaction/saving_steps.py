@@ -9,6 +9,7 @@ from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.ownership import choose_profile_uuid
 from kvmnet.core.planning.plan import Plan
 from kvmnet.system import operations
+from kvmnet.transaction import copy_steps
 from kvmnet.transaction.naming_steps import write_permanent_link_files
 from kvmnet.transaction.step import STEP_LIMIT, Step, step, undo_spec
 from kvmnet.transaction.trial_steps import TRIAL_LOG, maybe_changed
@@ -21,10 +22,12 @@ def keep_change(plan: Plan, live: Live) -> list[Step]:
     return [
         *_commit(plan),
         *_write_rebound_profiles(plan, live),
+        *copy_steps.write_copies(plan),
         *write_permanent_link_files(plan, live),
         *_set_hostname(plan, live),
         *_stay_down_at_boot(plan, live),
         *_save_profiles(plan, live),
+        *copy_steps.remove_interim_files(plan),
         *_delete_profiles(plan, live),
     ]
 
@@ -36,7 +39,7 @@ def _commit(plan: Plan) -> list[Step]:
 def _write_rebound_profiles(plan: Plan, live: Live) -> list[Step]:
     steps = []
     for rename in plan.renames:
-        profile = live.profiles.get(rename.old)
+        profile = live.profiles.get(rename.old) if rename.new not in plan.copies else None
         if profile is not None and profile.saved and profile.file.endswith(".nmconnection"):
             steps.append(
                 step(
@@ -89,6 +92,7 @@ def _save_profiles(plan: Plan, live: Live) -> list[Step]:
     uuids = [live.profiles[r.old].uuid for r in plan.renames if r.old in live.profiles]
     uuids += [live.profiles[n].uuid for n in names if n in live.profiles]
     types = {i["name"]: i["type"] for i in interfaces_of(plan.bundle.state)}
+    uuids += [copy.uuid for copy in plan.copies.values()]
     uuids += [choose_profile_uuid(plan.bundle.host, n, types.get(n, ETHERNET), live) for n in names]
     return [
         step(
@@ -115,7 +119,8 @@ def _save_order(plan: Plan, perhaps: Sequence[str]) -> list[list[str]]:
 
 
 def _delete_profiles(plan: Plan, live: Live) -> list[Step]:
-    uuids = sorted({*(live.profiles[n].uuid for n in plan.leaving if n in live.profiles), *plan.down.values()})
+    idle = [p.uuid for p in live.idle if p.type == "bridge" and p.interface_name in plan.replaced]
+    uuids = sorted({*(live.profiles[n].uuid for n in plan.leaving if n in live.profiles), *plan.down.values(), *idle})
     if not uuids:
         return []
     title = "delete the connection profiles of " + ", ".join([*plan.leaving, *plan.down])

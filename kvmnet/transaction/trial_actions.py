@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import NM_ETHERNET
+from kvmnet.core.base.profile_settings import CLONED_MAC, PROFILE_SETTINGS
 from kvmnet.host.networkmanager_dbus import Settings
 from kvmnet.rescue import checkpoint, restore
 from kvmnet.system import clock, files, links
 from kvmnet.system.errors import HostError
 from kvmnet.transaction.action_context import Context, StepFailed, read_guest_ports
+from kvmnet.transaction.adoption_actions import moving_ports
 from kvmnet.transaction.readback import find_kernel_differences
 from kvmnet.transaction.step import Step
 
@@ -72,7 +75,65 @@ def _profile_settings(row: Step) -> Settings:
         settings["macvlan"] = {"parent": ("s", parent), "mode": ("u", mode), "tap": ("b", True)}
     if row["type"] in (NM_ETHERNET, "bond"):
         settings[row["type"]] = {}
+    for setting, keys in row.get("carried", {}).items():
+        settings.setdefault(setting, {}).update({key: (value[0], value[1]) for key, value in keys.items()})
+    for name, value in row.get("settings", {}).items():
+        keys = PROFILE_SETTINGS[name].to_dbus(value)
+        settings.setdefault(PROFILE_SETTINGS[name].setting, {}).update({k: v for k, v in keys.items() if v})
     return settings
+
+
+def set_profile_settings(context: Context, step: Step) -> str:
+    """Change settings of profiles in memory. Devices are not touched. `as_applied` are the profiles that get the MAC
+    address with which their devices were activated, also if that is none."""
+    changed = 0
+    for uuid, settings in step["profiles"].items():
+        wanted = dict(settings)
+        if uuid in step["as_applied"]:
+            applied = context.manager.applied_value(step["as_applied"][uuid], CLONED_MAC.setting, CLONED_MAC.key)
+            wanted[CLONED_MAC.name] = CLONED_MAC.from_dbus(applied)
+        changed += _change_settings(context, uuid, wanted)
+    return f"{changed} changed"
+
+
+def check_profile_settings(context: Context, step: Step) -> str:
+    """Set the settings that nmstate has overwritten again, in memory, and reapply the profiles of their devices. MAC
+    addresses come last: NetworkManager cannot reapply a profile with another one."""
+    profiles = context.manager.active(step["interfaces"])
+    changed = []
+    for name, wanted in step["interfaces"].items():
+        if name not in profiles:
+            raise StepFailed(f"{name} has no active connection profile")
+        mac = {key: value for key, value in wanted.items() if key == CLONED_MAC.name}
+        if _change_settings(context, profiles[name], {k: v for k, v in wanted.items() if k not in mac}):
+            context.manager.reapply(name)
+            changed.append(name)
+        _change_settings(context, profiles[name], mac)
+    if changed:
+        with contextlib.suppress(HostError):  # a guest may stop in this moment; the readback reports it
+            restore.restore_guest_ports(read_guest_ports(context.folder))
+    return f"set again for {', '.join(changed)}" if changed else "no change needed"
+
+
+def set_macs(context: Context, step: Step) -> str:
+    """Set the MAC addresses of bridges and bonds that nmstate has not set."""
+    current = links.read_links()
+    wrong = [name for name, mac in step["macs"].items() if name in current and current[name]["address"] != mac]
+    for name in wrong:
+        restore.change_mac(name, step["macs"][name])
+    return f"set for {', '.join(wrong)}" if wrong else "no change needed"
+
+
+def _change_settings(context: Context, uuid: str, wanted: Mapping[str, Any]) -> bool:
+    """Change those settings of a profile that differ, in memory; return whether any did."""
+    changes: dict[str, dict[str, Any]] = {}
+    for name, value in wanted.items():
+        row = PROFILE_SETTINGS[name]
+        if row.from_dbus(context.manager.value(uuid, row.setting, row.key)) != value:
+            changes.setdefault(row.setting, {}).update(row.to_dbus(value))
+    if changes:
+        context.manager.change_in_memory(uuid, changes)
+    return bool(changes)
 
 
 def drop_bond_options(context: Context, step: Step) -> str:
@@ -92,7 +153,8 @@ def apply_state(context: Context, step: Step) -> str:
     log = context.folder / step["log"]
     log.touch(mode=0o600)
     limit = step["limit"] - WATCHDOG_RESERVE
-    context.backend.apply(step["state"], step["timeout"], log, verify=step.get("verify", False), limit=limit)
+    with moving_ports(context, step):
+        context.backend.apply(step["state"], step["timeout"], log, verify=step.get("verify", False), limit=limit)
     with contextlib.suppress(HostError):  # a guest may stop in this moment; the readback reports it
         restore.restore_guest_ports(read_guest_ports(context.folder))
     path = _find_checkpoint(context, log)

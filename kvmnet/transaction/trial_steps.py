@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kvmnet.core.base.nmstate import ETHERNET, NM_TYPES, interfaces_of
+from kvmnet.core.base.profile_settings import CLONED_MAC
 from kvmnet.core.live.live_host import Live, version_of
+from kvmnet.core.planning.carried_settings import carried_settings
 from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.ownership import choose_profile_uuid
 from kvmnet.core.planning.plan import Plan
+from kvmnet.core.planning.sent_state import make_sent_state
 from kvmnet.system import operations
+from kvmnet.transaction.adoption_steps import find_hand_overs
 from kvmnet.transaction.step import STEP_LIMIT, Step, step, undo_spec
 from kvmnet.transaction.zone_choice import choose_zone
 
@@ -46,7 +50,7 @@ def clear_names(plan: Plan, live: Live, known: KnownProfiles, timeout: int) -> l
             verify=True,  # NetworkManager must be done before the renaming
             timeout=timeout,
             log=CLEAR_LOG,
-            expect=make_expectations(plan.first, live.virtual_ips),
+            expect=make_expectations(plan.first, None, live.virtual_ips),
         )
     ]
 
@@ -72,14 +76,15 @@ def bind_names(plan: Plan, live: Live) -> list[Step]:
         profile = live.profiles.get(plan.old_names.get(name, name))
         if interface["type"] != ETHERNET or interface["state"] != "up" or profile is None:
             continue
-        if name not in plan.old_names and profile.interface_name == name:
+        uuid = plan.copies[name].uuid if name in plan.copies else profile.uuid
+        if name not in plan.old_names and uuid == profile.uuid and profile.interface_name == name:
             continue
-        if name in plan.old_names:
-            undo = undo_spec(operations.UNDO_UNBIND_NAME, uuid=profile.uuid)
+        if name in plan.old_names or uuid != profile.uuid:
+            undo = undo_spec(operations.UNDO_UNBIND_NAME, uuid=uuid)
         else:  # no earlier step restores this profile
-            undo = undo_spec(operations.UNDO_FILES, uuids=[profile.uuid])
+            undo = undo_spec(operations.UNDO_FILES, uuids=[uuid])
         title = f"bind the connection profile of {name} to its name too"
-        steps.append(step(operations.BIND_NAME, title, [undo], uuid=profile.uuid, interface=name))
+        steps.append(step(operations.BIND_NAME, title, [undo], uuid=uuid, interface=name))
     return steps
 
 
@@ -100,6 +105,8 @@ def prepare_profiles(plan: Plan, live: Live, known: KnownProfiles) -> list[Step]
                 "type": kind,
                 "zone": choose_zone(name, plan, live),
                 "over": interface.get(interface["type"]) if interface["type"] in ("vlan", "mac-vtap") else None,
+                "carried": carried_settings(name, plan, live),
+                "settings": dict(plan.profile_settings.get(name, {})),
             }
         )
     if not rows:
@@ -114,6 +121,77 @@ def prepare_profiles(plan: Plan, live: Live, known: KnownProfiles) -> list[Step]
             profiles=rows,
         )
     ]
+
+
+def set_profile_settings(plan: Plan, live: Live, known: KnownProfiles) -> list[Step]:
+    """The step that changes settings, which nmstate cannot express, in existing profiles, in memory. nmstate merges
+    into the profile and activates it. Where only the profile differs, no device is touched.
+
+    The MAC address of an adopted interface is left out where nmstate applies the profile (`as_applied`): see
+    planning/sent_state."""
+    types = {i["name"]: i["type"] for i in interfaces_of(plan.bundle.state)}
+    sent = {i["name"] for i in interfaces_of(plan.state)}
+    profiles: dict[str, dict[str, Any]] = {}
+    as_applied: dict[str, str] = {}
+    for name, settings in plan.profile_settings.items():
+        kind, active = NM_TYPES.get(types[name], ""), live.profiles.get(plan.old_names.get(name, name))
+        is_active = active is not None and active.type == kind
+        uuids = [active.uuid] if active is not None and is_active else known.get((name, kind), ())
+        profiles.update({uuid: dict(settings) for uuid in uuids})
+        if name in sent and CLONED_MAC.name in settings and active is not None and is_active:
+            del profiles[active.uuid][CLONED_MAC.name]
+            as_applied[active.uuid] = active.device
+    if not profiles:
+        return []
+    title = f"set {_settings_text(plan)} in the connection {_profiles_text(profiles)} of "
+    return [
+        step(
+            operations.SET_SETTINGS,
+            title + ", ".join(plan.profile_settings),
+            [undo_spec(operations.UNDO_FILES, uuids=sorted(profiles))],
+            limit=STEP_LIMIT + len(profiles),
+            profiles=profiles,
+            as_applied=as_applied,
+        )
+    ]
+
+
+def check_profile_settings(plan: Plan) -> list[Step]:
+    """The step that finds out whether nmstate has kept these settings, and sets and activates them again otherwise. The
+    trial's checkpoint undoes this step too."""
+    sent = {i["name"] for i in interfaces_of(plan.state)}
+    settings = {name: dict(values) for name, values in plan.profile_settings.items() if name in sent}
+    if not settings:
+        return []
+    title = f"keep {_settings_text(plan)} in the connection {_profiles_text(settings)} of {', '.join(settings)}"
+    return [step(operations.CHECK_SETTINGS, title, limit=STEP_LIMIT + len(settings), interfaces=settings)]
+
+
+def set_macs(plan: Plan, live: Live) -> list[Step]:
+    """The step that sets the MAC address of bridges and bonds that have another one, in case nmstate does not:
+    NetworkManager (1.42 to 1.54) sets the MAC address of a device only when it activates it, and it reapplies a profile
+    that already contains the MAC address. The trial's checkpoint undoes this step too."""
+    live_macs = {i["name"]: str(i.get("mac-address", "")).lower() for i in interfaces_of(live.state)}
+    macs = {
+        name: plan.macs[name].mac
+        for name in (i["name"] for i in interfaces_of(plan.state) if i["state"] == "up" and i["name"] in plan.macs)
+        if live_macs.get(name) not in (None, "", plan.macs[name].mac) and _is_controller(name, live)
+    }
+    if not macs:
+        return []
+    return [step(operations.SET_MACS, f"set the MAC address of {', '.join(macs)}", macs=macs)]
+
+
+def _is_controller(name: str, live: Live) -> bool:
+    return name in live.links and live.links[name].kind in ("bridge", "bond")
+
+
+def _settings_text(plan: Plan) -> str:
+    return ", ".join(dict.fromkeys(key for settings in plan.profile_settings.values() for key in settings))
+
+
+def _profiles_text(profiles: Collection[str]) -> str:
+    return "profile" if len(profiles) == 1 else "profiles"
 
 
 def drop_bond_options(plan: Plan, live: Live) -> list[Step]:
@@ -154,9 +232,10 @@ def apply_state(plan: Plan, live: Live, known: KnownProfiles, timeout: int, conf
                 undo_spec(operations.UNDO_FILES, uuids=_profiles_of(interfaces, live, known)),
             ],
             limit=timeout + STEP_LIMIT // 2,
-            state=plan.state,
+            state=make_sent_state(plan, live),
             timeout=timeout + confirm,
             log=TRIAL_LOG,
+            **({"hand_over": hand_overs} if (hand_overs := find_hand_overs(plan, live)) else {}),
         )
     ]
 

@@ -29,9 +29,13 @@ def choose_zone(name: str, plan: Plan, live: Live) -> str:
     """The zone that an interface of the bundle has after the change; empty for the default zone.
 
     A NIC keeps its zone under its new name, and an existing bridge, bond or VLAN keeps its own. A new bridge gets the
-    zone of its port, a new bond that of the port that has the host's address. A new VLAN is in the default zone: it is
-    another network than the one below it, and nobody has stated how far that network is trusted.
+    zone of the bridge that it replaces, or else that of its port, a new bond that of the port that has the host's
+    address. A new VLAN is in the default zone: it is another network than the one below it, and nobody has stated how
+    far that network is trusted.
     """
+    replaced = next((old for old, new in plan.replaced.items() if new == name), None)
+    if replaced is not None:
+        return _live_zone(replaced, live)
     interfaces = {i["name"]: i for i in interfaces_of(plan.bundle.state)}
     return _zone(name, interfaces, plan.old_names, live)
 

@@ -80,7 +80,7 @@ class SimulatedHost:
         profiles = {uuid: profile["device"] for uuid, profile in self.profiles.items()}
         return {"files": files, "links": links, "profiles": profiles, "zones": self.zones}
 
-    def run(self, *argv: str, timeout: float = 30.0) -> str:
+    def run(self, *argv: str, timeout: float = 30.0, text: str = "") -> str:
         """Run a command: change the host, or return what the real program would print."""
         self.commands.append(" ".join(argv))
         answer = getattr(self, "_" + argv[0])(*argv[1:])
@@ -92,6 +92,8 @@ class SimulatedHost:
         if argv[:3] == ("-j", "address", "show"):
             address = [{"local": "10.1.0.5", "prefixlen": 16}]
             return json.dumps([{"ifname": n, "addr_info": address if n == "eth0" else []} for n in self.links])
+        if argv[1:] == ("rule", "show"):
+            return "0:\tfrom all lookup local\n"
         if argv[1:4] == ("-j", "route", "show"):
             return json.dumps([{"dst": "default", "gateway": "10.1.0.1", "dev": "eth0"}] if argv[0] == "-4" else [])
         if argv[:3] == ("link", "set", "dev") and argv[4] == "name":
@@ -107,6 +109,10 @@ class SimulatedHost:
         else:
             raise AssertionError(argv)
         return ""
+
+    def _bridge(self, *argv: str) -> str:
+        assert "-j" in argv and "show" in argv
+        return "[]"
 
     def _nmcli(self, *argv: str) -> str:
         if argv[-2:] == ("connection", "show"):

@@ -17,7 +17,13 @@ import pytest
 import yaml
 
 from kvmnet import pipeline
+from kvmnet.core.boot.boot_files import ETC_FOLDER, BootFiles
+from kvmnet.core.boot.stored_profile import read_stored_profile
 from kvmnet.core.definition.document import Source
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
+from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.planning.sent_state import make_sent_state
+from kvmnet.core.planning.stored_profiles import find_stored_differences
 from kvmnet.core.views.host_view import HostView
 from tests import keyfiles
 from tests.generate import cluster
@@ -125,6 +131,63 @@ def test_generated_states_become_the_keyfiles_of_their_views(
     lab: None, generation: str, version: str, tmp_path: Path
 ) -> None:
     assert differences(list(generated()), nmstate_builds.offline(version), generation, tmp_path) == []
+
+
+FILTERING = """kvmnet: 1
+cluster: filtering
+profile: plain
+networks: {lan: {subnets: [10.1.0.0/16]}}
+hosts:
+  host:
+    kvm: true
+    interfaces: {eth0: {network: lan, addresses: [10.1.0.2], bridge: {name: br0, vlan_filtering: true}}}
+"""
+
+
+def test_nmstate_leaves_vlan_filtering_alone_if_it_is_not_given_the_ports(
+    lab: None, version: str, tmp_path: Path
+) -> None:
+    """That is what planning/sent_state relies on: the profile has it, and the port names its bridge."""
+    bundle = next(iter(pipeline.check([Source("f", FILTERING)]).bundles()))
+    live = Live("host", {"interfaces": []}, {"eth0": Link("eth0", "52:54:00:00:00:01", None)}, {})
+    plan = make_plan(bundle, live)
+    program, read = nmstate_builds.offline(version), dict[str, dict[str, str]]()
+    for name, state in (("listed", plan.state), ("named", make_sent_state(plan, live))):
+        keyfiles_of(program, state, tmp_path / name)
+        read[name] = {file.stem: file.read_text(encoding="utf-8") for file in (tmp_path / name).glob("*.nmconnection")}
+        uuid = next(line.partition("=")[2] for line in read[name]["br0"].splitlines() if line.startswith("uuid="))
+        controller = next(line for line in read[name]["eth0"].splitlines() if line.startswith("master="))
+        assert controller.partition("=")[2] in ("br0", uuid)
+    assert "vlan-filtering=false" in read["listed"]["br0"].splitlines()
+    assert "vlan-filtering" not in read["named"]["br0"]
+
+
+def host_with(state: dict[str, Any], folder: Path, version: tuple[int, ...]) -> Live:
+    """Return a host that is in this state and has stored the profiles that NetworkManager read in a folder."""
+    stored = [
+        read_stored_profile(f"{ETC_FOLDER}/{file.name.removesuffix('.read')}", file.read_text(), version=version)
+        for file in sorted(folder.glob("*.read"))
+    ]
+    profiles = {
+        p.interface_name: ConnectionProfile(p.uuid, p.id, p.type, p.interface_name, p.file, p.interface_name)
+        for p in stored
+    }
+    return Live("h", state, {}, profiles, boot=BootFiles(tuple(stored)))
+
+
+def test_what_nmstate_stores_is_no_drift(lab: None, generation: str, version: str, tmp_path: Path) -> None:
+    """A plan compares the profiles on disk with the state: a profile that was just stored differs in nothing."""
+    networkmanager = (1, 42, 4) if generation == "bookworm" else (1, 52, 1)
+    drift = []
+    for case in golden():
+        keyfiles_of(nmstate_builds.offline(version), case.state, tmp_path / case.name)
+    read_by_network_manager(generation, tmp_path)
+    for case in golden():
+        host = host_with(case.state, tmp_path / case.name, networkmanager)
+        assert len(host.profiles) == len(case.state["interfaces"])
+        for name, found in find_stored_differences(case.state, host, {}).items():
+            drift += [f"{case.name} {name}: {difference.text}" for difference in found]
+    assert drift == []
 
 
 #: A golden state, a text in its file, and the text that replaces it.

@@ -89,7 +89,7 @@ def test_a_bridge_from_before_kvmnet_is_unchanged(host: Machine, request: Any) -
     first = picture.whole(host)
     request.getfixturevalue("by_hand")
     before = picture.whole(host)
-    assert apply(host, BRIDGED).code == 0
+    assert apply(host, BRIDGED, "--adopt").code == 0
     result = apply(host, BRIDGED.replace("mtu: 1496}", "mtu: 1400}", 1))
     assert result.code == 0, result
     assert picture.link(host, "br-eth0")["mtu"] == 1400
@@ -249,9 +249,16 @@ def test_an_existing_bridge_with_the_same_settings_is_adopted(host: Machine, pee
         return {**found, **{k: {p: v for p, v in found[k].items() if p != file} for k in ("files", "settings")}}
 
     before = seen()
-    assert [c["what"] for c in plan(host, BRIDGED)["changes"]] == ["file"]
-    assert apply(host, BRIDGED).code == 0
-    assert seen() == before
+    refused = apply(host, BRIDGED)
+    assert (refused.code, "KVN536" in refused.stderr, "--adopt" in refused.stderr) == (5, True, True), refused
+    found = json.loads(host.out("kvmnet plan --json --adopt /root/cluster.yaml"))
+    assert [c["what"] for c in found["changes"]] == ["change", "change", "file"], "the profiles are completed"
+    assert found["adopted"] == ["br-eth0"]
+    assert apply(host, BRIDGED, "--adopt").code == 0
+    assert not (differing := picture.differences(seen(), before, ("links", "addresses", "routes", "profiles"))), (
+        differing
+    )
+    assert plan(host, BRIDGED)["empty"], "the permission is needed once"
     result = apply(host, BRIDGED.replace("mtu: 1496}", "mtu: 1400}", 1))
     assert result.code == 0, result
     assert picture.link(host, "br-eth0")["mtu"] == 1400

@@ -51,7 +51,7 @@ class Way:
     mistake: tuple[str, str] = ("10.1.", "10.3.")
     address: str = HOST_ADDRESS
     prefix: int = 16
-    allow: str = "--allow KVN524"
+    allow: str = "--adopt"
 
     @property
     def definition(self) -> str:

@@ -10,7 +10,7 @@ from kvmnet.core.boot.manager_settings import BootDevice, ManagerSettings
 from kvmnet.core.boot.stored_profile import StoredProfile
 
 #: NetworkManager's folders of keyfiles. A profile in a later one is hidden by one of the same UUID in an earlier one
-#: (nms-keyfile-storage.c). What is in /run does not survive a boot, but for what is written there anew at each boot.
+#: (nms-keyfile-storage.c). What is in /run does not survive a boot, but for what is written there again at each boot.
 RUN_FOLDER = "/run/NetworkManager/system-connections"
 ETC_FOLDER = "/etc/NetworkManager/system-connections"
 LIB_FOLDER = "/usr/lib/NetworkManager/system-connections"

@@ -76,7 +76,7 @@ class ManagerSettings:
         return self._look_up("device", device, key)
 
     def activates_ports(self, device: BootDevice) -> bool:
-        """Whether a controller whose profile does not say so activates its ports."""
+        """Whether a controller activates its ports when its profile leaves that to the configuration."""
         for key in ("connection.autoconnect-ports", "connection.autoconnect-slaves"):
             value = self._look_up("connection", device, key)
             if value is not None and value.strip() in ("0", "1"):

@@ -50,7 +50,12 @@ class BootOutcome:
 
     @property
     def text(self) -> str:
-        """The outcome in words."""
+        """The outcome in words, with the reasons why it is not certain."""
+        doubts = f", which is not certain: {'; '.join(self.uncertain)}" if self.uncertain else ""
+        return self._certain_text + doubts
+
+    @property
+    def _certain_text(self) -> str:
         if self.kind != PROFILE:
             return {
                 CREATED: "a connection profile that NetworkManager creates (DHCP)",
@@ -91,9 +96,13 @@ class _Boot:
 
     def _rank(self, profile: StoredProfile) -> tuple[Any, ...]:
         """Those that are active now have the newest time stamps at the next boot."""
-        is_active = profile.uuid in self.files.active.values()
+        is_active = profile.uuid in self._active_uuids
         timestamp = self.files.timestamps.get(profile.uuid, -1)
         return (-profile.priority, not is_active, -timestamp, profile.uuid)
+
+    @cached_property
+    def _active_uuids(self) -> set[str]:
+        return set(self.files.active.values())
 
     @cached_property
     def devices(self) -> dict[str, BootDevice]:
@@ -210,30 +219,47 @@ class _Boot:
     def _activate_ports(self) -> None:
         """A controller activates its ports, also those that do not autoconnect, and takes their devices away from other
         profiles (autoconnect_ports, nm-manager.c)."""
+        active = self.files.active
         for profile in self.profiles:
             if not self._is_activated_by_controller(profile) or self._is_assigned(profile):
                 continue
-            places = [name for name, fitting in self.candidates.items() if profile in fitting]
-            places = [n for n in places if not self._is_port_of_same(n, profile)] if places else []
-            places.sort(key=lambda name: (self.files.active.get(name) != profile.uuid, name in self.assigned))
+            places = [n for n in self._places.get(profile.uuid, ()) if not self._is_port_of_same(n, profile)]
             if places and self._parent_exists(profile):
-                self.assigned[places[0]] = profile
+                places.sort(key=lambda name: name in self.assigned)
+                has_it_now = [name for name in places if active.get(name) == profile.uuid]
+                self.assigned[(has_it_now or places)[0]] = profile
+
+    @cached_property
+    def _places(self) -> dict[str, list[str]]:
+        """The devices that each profile (UUID) fits."""
+        places: dict[str, list[str]] = {}
+        for name, fitting in self.candidates.items():
+            for profile in fitting:
+                places.setdefault(profile.uuid, []).append(name)
+        return places
 
     def _is_port_of_same(self, name: str, profile: StoredProfile) -> bool:
         """Whether a device is a port of the same controller already."""
-        current = self.assigned.get(name)
-        return current is not None and self._controller_profile(current) == self._controller_profile(profile)
+        current, wanted = self.assigned.get(name), self._controller_profile(profile)
+        controller = self._controller_profile(current) if current is not None else None
+        return controller is not None and wanted is not None and controller.uuid == wanted.uuid
 
     def _is_activated_by_controller(self, profile: StoredProfile) -> bool:
         controller = self._controller_profile(profile)
-        if controller is None or self.assigned.get(controller.interface_name) != controller:
+        if controller is None:
+            return False
+        running = self.assigned.get(controller.interface_name)
+        if running is None or running.uuid != controller.uuid:
             return False
         if controller.activates_ports is not None:
             return controller.activates_ports
         return self.files.settings.activates_ports(self.devices[controller.interface_name])
 
     def _is_assigned(self, profile: StoredProfile) -> bool:
-        return any(other.uuid == profile.uuid for other in self.assigned.values())
+        return any(
+            name in self.assigned and self.assigned[name].uuid == profile.uuid
+            for name in self._places.get(profile.uuid, ())
+        )
 
     # ---- relations of profiles
 

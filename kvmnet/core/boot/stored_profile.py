@@ -41,7 +41,7 @@ class StoredProfile:
     """A connection profile in a keyfile.
 
     file: the keyfile's path. groups: its raw values. mtime: when it was written, in ns. regenerated: another program
-    writes it anew at each boot (netplan, an initramfs), so it is there although its folder is not on disk.
+    writes it again at each boot (netplan, an initramfs), so it is there although its folder is not on disk.
     """
 
     file: str

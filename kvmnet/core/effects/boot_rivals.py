@@ -11,11 +11,13 @@ from a rival, but only when the bridge comes up. It does not help a NIC that app
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from kvmnet.core.base.nmstate import NM_ETHERNET, NM_TYPES, interfaces_of, port_names
+from kvmnet.core.boot.manager_settings import BootDevice
+from kvmnet.core.boot.matching import profile_fits
+from kvmnet.core.boot.stored_profile import StoredProfile
 from kvmnet.core.live.live_host import ConnectionProfile, Live
 from kvmnet.core.planning.plan import Plan
 
@@ -52,7 +54,7 @@ def find_rivals(plan: Plan, live: Live) -> list[Rival]:
     """Return all rivals, those that win apart from those that are equal. A removal has none: it restores what was
     there before."""
     targets = list(_find_targets(plan, live))
-    own_profiles = {target.name: _find_own_profile(target, live) for target in targets}
+    own_profiles = {target.name: _find_own_profile(target, plan, live) for target in targets}
     own_uuids = {profile.uuid for profile in own_profiles.values() if profile}
     own_uuids |= {live.profiles[name].uuid for name in plan.leaving if name in live.profiles}
     all_profiles = {p.uuid: p for p in (*live.profiles.values(), *live.idle)}
@@ -63,7 +65,7 @@ def find_rivals(plan: Plan, live: Live) -> list[Rival]:
         own = own_profiles[target.name]
         priority = own.priority if own else 0  # that of a new profile
         for profile in others:
-            if profile.priority < priority or not _matches(profile, target):
+            if profile.priority < priority or not _matches(profile, target, live):
                 continue
             if _takes_away(profile, target, all_profiles, plan, live):
                 names.setdefault((profile.uuid, profile.priority > priority), []).append(target.now)
@@ -80,9 +82,13 @@ def _find_targets(plan: Plan, live: Live) -> Iterator[_Target]:
         yield _Target(name, link.name if link else name, kind, link.mac if link else None, controllers.get(name))
 
 
-def _find_own_profile(target: _Target, live: Live) -> Optional[ConnectionProfile]:
-    """Return the profile that the interface will have: the active one; otherwise nmstate takes one that is bound to the
-    name. Which of several it takes is unknown, so the one of the lowest priority counts. None: a new one is made."""
+def _find_own_profile(target: _Target, plan: Plan, live: Live) -> Optional[ConnectionProfile]:
+    """Return the profile that the interface will have: a copy of the active one, or this itself; otherwise nmstate
+    takes one that is bound to the name. Which of several it takes is unknown, so the one of the lowest priority counts.
+    None: a new one is made."""
+    copy = plan.copies.get(target.name)
+    if copy is not None:
+        return replace(copy.source, uuid=copy.uuid, priority=copy.priority)
     active = live.profiles.get(target.now)
     if active is not None and target.type in (active.type, NM_ETHERNET):
         return active
@@ -90,18 +96,27 @@ def _find_own_profile(target: _Target, live: Live) -> Optional[ConnectionProfile
     return min(bound, key=lambda p: p.priority, default=None)
 
 
-def _matches(profile: ConnectionProfile, target: _Target) -> bool:
+def _matches(profile: ConnectionProfile, target: _Target, live: Live) -> bool:
     """Whether the profile matches the interface at the next boot. A NIC has its new name then, so a profile for its
-    old name does not match. A virtual device is created for a profile that names it."""
-    if profile.type != target.type or (profile.interface_name and profile.interface_name != target.name):
-        return False
-    if target.type != NM_ETHERNET:
-        return bool(profile.interface_name)
-    if profile.mac and profile.mac != target.mac:
-        return False
-    patterns = profile.match.replace(",", " ").split()
-    is_plain = not any(pattern[0] in "!&|" for pattern in patterns)  # other patterns count as matching
-    return not patterns or not is_plain or any(fnmatchcase(target.name, pattern) for pattern in patterns)
+    old name does not match. A condition that cannot be evaluated counts as fulfilled."""
+    device = BootDevice(target.name, target.type, target.mac or "")
+    stored: Optional[StoredProfile] = None
+    options: tuple[str, ...] = ()
+    if live.boot is not None:
+        known = {nic.mac: nic for nic in live.boot.nics}
+        device = replace(known[target.mac], name=target.name) if target.mac in known else device
+        stored, options = live.boot.effective.get(profile.uuid), live.boot.options
+    return profile_fits(stored or _stored_as_reported(profile), device, options) is not False
+
+
+def _stored_as_reported(profile: ConnectionProfile) -> StoredProfile:
+    """Return a profile with what NetworkManager reports of it: only root can read its file."""
+    groups = {
+        "connection": {"uuid": profile.uuid, "type": profile.type, "interface-name": profile.interface_name},
+        "ethernet": {"mac-address": profile.mac},
+        "match": {"interface-name": ";".join(profile.match.replace(",", " ").split())},
+    }
+    return StoredProfile(profile.file, groups)
 
 
 def _takes_away(

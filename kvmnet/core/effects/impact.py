@@ -141,15 +141,16 @@ def _find_effect(topologies: Topologies, end: _End, over: str) -> _Effect:
         return _find_routed_effect(topologies, end, over, start)
     if end.kind == "host":
         return _find_interruption(topologies, start, with_addresses=True)
-    if start not in after.kinds:
+    later = topologies.successors.get(over, start) if end.kind == "tap" else start
+    if later not in after.kinds:
         return _Effect(DISCONNECTED, f"{over} is removed")
-    if start in after.down:
+    if later in after.down:
         return _Effect(DISCONNECTED, f"{over} is taken down")
-    if before.kinds[start] != after.kinds[start]:
+    if before.kinds[start] != after.kinds[later]:
         return _Effect(DISCONNECTED, topologies.recreated.get(start, f"{over} is recreated"))
     if end.kind == "macvtap" and (lost := _find_macvtap_loss(topologies, end.device, start)):
         return lost
-    old_paths, new_paths = before.paths(start), after.paths(start)
+    old_paths, new_paths = before.paths(start), after.paths(later)
     if old_paths and not new_paths:
         reason = _find_reason(topologies, before.devices(start))
         return _Effect(DISCONNECTED, f"{over} loses its last uplink{reason}")
@@ -157,14 +158,15 @@ def _find_effect(topologies: Topologies, end: _End, over: str) -> _Effect:
     if old_paths and not old_tags & new_tags:
         networks = f"{_networks_text(new_tags)} instead of {_networks_text(old_tags)}"
         return _Effect(DISCONNECTED, f"{over} will be connected to {networks}")
-    return _find_interruption(topologies, start, device=end.device)
+    return _find_interruption(topologies, start, device=end.device, later=later)
 
 
 def _find_interruption(
-    topologies: Topologies, start: str, *, device: str = "", with_addresses: bool = False
+    topologies: Topologies, start: str, *, device: str = "", with_addresses: bool = False, later: str = ""
 ) -> _Effect:
-    """Return whether something on a guest's path changes. Where the host routes for the guest, addresses count too."""
-    path = [device, *topologies.before.devices(start), *topologies.after.devices(start)]
+    """Return whether something on a guest's path changes, which begins with another device `later`, if one is given.
+    Where the host routes for the guest, addresses count too."""
+    path = [device, *topologies.before.devices(start), *topologies.after.devices(later or start)]
     reasons = [topologies.changed[d] for d in dict.fromkeys(path) if d in topologies.changed]
     if with_addresses:
         reasons += [f"the addresses of {plain(d)} change" for d in dict.fromkeys(path) if d in topologies.sent]

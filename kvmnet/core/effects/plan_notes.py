@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Optional
 
 from kvmnet.core.base.nmstate import interfaces_of, port_names
 from kvmnet.core.effects.boot_rivals import Rival
+from kvmnet.core.effects.name_uses import note_name_uses, note_stopped_guests
+from kvmnet.core.effects.next_boot import NextBoot, find_present_differences
+from kvmnet.core.effects.profile_notes import note_profiles
 from kvmnet.core.live.live_host import UNREADABLE, Live
+from kvmnet.core.planning.complete_bundle import MacSource
 from kvmnet.core.planning.dhcp_identity import AtRisk, Identity, LeaseAtRisk
 from kvmnet.core.planning.plan import Plan
 
+#: Kinds of ports that belong to guests and containers.
+PORT_KINDS = ("tun", "veth")
 _KEEP_ADDRESS = "reserve it for this MAC address on the DHCP server first, or define it as a static address"
 _KEEP_RULES = (
     "a definition cannot contain routing rules; to keep them, first move them to the connection profile of an "
@@ -17,13 +24,20 @@ _KEEP_RULES = (
 )
 
 
-def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival]) -> list[str]:
+def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival], next_boot: Optional[NextBoot] = None) -> list[str]:
     """Return the notes, a line each."""
     return [
         *_note_unreadable(live),
+        *_note_macs(plan),
         *_note_identities(plan),
+        *note_profiles(plan, live),
         *_note_routing_rules(plan, live),
+        *_note_domains(plan, live),
         *_note_equal_rivals(plan, rivals),
+        *_note_copies(plan, live),
+        *note_name_uses(plan, live),
+        *note_stopped_guests(plan, live),
+        *_note_present_differences(plan, live, next_boot),
     ]
 
 
@@ -32,6 +46,20 @@ def _note_unreadable(live: Live) -> list[str]:
     if live.applied != UNREADABLE:
         return []
     return ["this plan does not show interfaces that are no longer in the definition: run as root to see them"]
+
+
+def _note_macs(plan: Plan) -> Iterator[str]:
+    """Name the MAC addresses that are not those of the definition or of a port's NIC."""
+    rendered = {i["name"]: str(i.get("mac-address", "")).lower() for i in interfaces_of(plan.rendered.state)}
+    for interface in interfaces_of(plan.state):
+        name = interface["name"]
+        if name not in plan.macs or interface["state"] != "up":
+            continue
+        mac, source = plan.macs[name].mac, plan.macs[name].source
+        if source is MacSource.GENERATED:
+            yield f"{name} has no port: its MAC address {mac} is generated from the host's and the bridge's name"
+        elif source in (MacSource.RECORDED, MacSource.LIVE) and rendered.get(name) not in (None, "", mac):
+            yield f"{name} keeps its MAC address {mac}: a new one would get {rendered[name]}"
 
 
 def _note_identities(plan: Plan) -> Iterator[str]:
@@ -83,6 +111,20 @@ def _note_routing_rules(plan: Plan, live: Live) -> Iterator[str]:
             yield f"{note}; or leave the NIC out of the definition" if becomes_port else note
 
 
+def _note_domains(plan: Plan, live: Live) -> Iterator[str]:
+    """Name the guests whose domain XML names a bridge that is replaced: libvirt does not start them without it."""
+    for old, new in plan.replaced.items():
+        guests = sorted({g.name for g in live.surroundings.running.guests if any(n.source == old for n in g.nics)})
+        ports = sorted(link.name for link in live.links.values() if link.master == old and link.kind in PORT_KINDS)
+        if ports:
+            yield f"{new} takes over the guests' ports of {old}: {', '.join(ports)}"
+        if guests:
+            yield (
+                f"the domain XML of {', '.join(guests)} names {old}: change it to {new} before the next start "
+                "(`virsh dumpxml --inactive GUEST | kvmnet guest xml GUEST --domain - > FILE; virsh define FILE`)"
+            )
+
+
 def _note_equal_rivals(plan: Plan, rivals: Sequence[Rival]) -> Iterator[str]:
     """Name the profiles that also match, with the same autoconnect-priority. One of a higher priority is refused
     (KVN535)."""
@@ -99,3 +141,26 @@ def _note_equal_rivals(plan: Plan, rivals: Sequence[Rival]) -> Iterator[str]:
             )
         name = f"the connection profile {profile.id} ({profile.uuid}) also matches {', '.join(rival.names)}"
         yield f"{name}: {effect}; to prevent this: {rival.commands}"
+
+
+def _note_copies(plan: Plan, live: Live) -> Iterator[str]:
+    """Name the NICs that get a connection profile of their own."""
+    for copy in plan.copies.values():
+        others = [p.device for p in live.profiles.values() if p.uuid == copy.source.uuid and p.device != copy.nic]
+        reason = f"also serves {', '.join(sorted(others))}" if others else "is not bound to this NIC"
+        yield (
+            f"the connection profile {copy.source.id} of {copy.nic} {reason}: {copy.nic} gets a copy of it, and "
+            f"{copy.source.id} is not changed"
+        )
+
+
+def _note_present_differences(plan: Plan, live: Live, next_boot: Optional[NextBoot]) -> Iterator[str]:
+    """Name the interfaces that lose at the next boot what they have now, with or without the change."""
+    if next_boot is None or not plan.changes_host:
+        return
+    foreign = {name: next_boot.before[name] for name in next_boot.foreign}
+    for profile, outcome in find_present_differences(live, foreign):
+        yield (
+            f"{outcome.interface} has the connection profile {profile} now, but gets {outcome.text} at the next boot; "
+            "the change does not alter this"
+        )

@@ -11,7 +11,7 @@ from typing import Optional, Union
 
 from kvmnet.core.base.nmstate import FAMILIES, State, dns_of, interfaces_of
 from kvmnet.core.base.probe import Probe
-from kvmnet.core.planning.difference import is_link_local
+from kvmnet.core.planning.difference import MAIN_TABLE, is_link_local
 
 _DEFAULT = {"0.0.0.0/0": 4, "::/0": 6}
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -79,9 +79,15 @@ def choose_probes(
 
 
 def _find_gateways(state: State) -> list[Probe]:
-    """Return the next hops of a state's default routes, in order. In a live state, those from DHCP and routers are
-    only among the running routes (nmstate 2.2)."""
-    routes = [r for kind in ("config", "running") for r in state.get("routes", {}).get(kind, [])]
+    """Return the next hops of a state's default routes in the main table, in order. In a live state, those from DHCP
+    and routers are only among the running routes (nmstate 2.2). Routes of other tables go with their routing rules, and
+    only some of the host's traffic uses them."""
+    routes = [
+        r
+        for kind in ("config", "running")
+        for r in state.get("routes", {}).get(kind, [])
+        if (r.get("table-id") or MAIN_TABLE) == MAIN_TABLE
+    ]
     gateways = [
         Probe("gateway", address, str(route.get("next-hop-interface") or "") if _needs_interface(address) else "")
         for route in routes

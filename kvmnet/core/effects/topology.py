@@ -16,6 +16,7 @@ from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.changes import Reason
 from kvmnet.core.planning.difference import Difference, interface_differences
 from kvmnet.core.planning.plan import Plan
+from kvmnet.core.planning.profile_changes import SettingDifference
 
 CONTROLLERS = ("bridge", "bond", "openvswitch", "team")
 #: A change of these settings recreates a device and what is above it.
@@ -85,6 +86,7 @@ class Topologies:
     current, future: the devices by their names now and after the change.
     changed: what happens to each device that changes, in words; recreated: those of them that are recreated.
     sent: the devices that nmstate is given.
+    successors: the bridges that take over the guests' ports of removed ones, by the names of the latter.
     lent: VLAN devices of guests (libvirt's hook created them) that become devices of the host.
     """
 
@@ -96,6 +98,7 @@ class Topologies:
     recreated: dict[str, str]
     sent: set[str]
     lent: set[str]
+    successors: Mapping[str, str]
 
     def now(self, name: str) -> Optional[str]:
         """Return the device that has this name now."""
@@ -130,6 +133,8 @@ class _Comparison:
             self.after.remove(name)
         for device, interface in self.sent.items():
             self._apply(device, interface)
+        for old, new in self.plan.replaced.items():
+            self._hand_over(old, new)
         current = {link.name: self._live_device(link.name) for link in self.live.links.values()}
         future = {plain(device): device for device in self.after.kinds}
         for name in self.plan.removed_first & set(self.after.kinds):
@@ -142,7 +147,17 @@ class _Comparison:
             and device in self.before.kinds
         }
         changed = self._find_changed()
-        return Topologies(self.before, self.after, current, future, changed, self.recreated, set(self.sent), lent)
+        return Topologies(
+            self.before, self.after, current, future, changed, self.recreated, set(self.sent), lent, self.plan.replaced
+        )
+
+    def _hand_over(self, old: str, new: str) -> None:
+        """Make the ports of a removed bridge ports of its successor, which a removal of kvmnet creates again."""
+        self.after.kinds.setdefault(new, "bridge")
+        self.after.controller.setdefault(new, None)
+        for port, controller in self.before.controller.items():
+            if controller == old and port in self.after.kinds and self.after.controller.get(port) in (None, old):
+                self.after.controller[port] = new
 
     def _live_device(self, name: str) -> str:
         link = self.live.links.get(name)
@@ -221,6 +236,9 @@ class _Comparison:
             nic = "@" + change.name
             if Reason.PROFILE_RESTORED in change.details and nic in self.before.kinds and nic not in self.sent:
                 changed[nic] = f"the connection profile of {change.name} is restored"
+            settings = [d for d in change.details if isinstance(d, SettingDifference) and not d.stored]
+            if settings:
+                changed[change.name] = f"{change.name}: {settings[0].name} changes"
         for device in self.sent:
             if differences := self._differences(device):
                 rest = f" and {len(differences) - 1} more" if len(differences) > 1 else ""

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import State
+from kvmnet.core.base.nmstate import NM_ETHERNET, State
+from kvmnet.core.boot.boot_files import BootFiles
 from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.live.virtual_addresses import Claim, VirtualAddress, with_virtual
 from kvmnet.core.rendering.bundle import Nic
 
+#: Values of connection.multi-connect: the profile may be active on several devices, the first only by hand.
+MANUAL_MULTIPLE, MULTIPLE = 2, 3
 #: Stands for what the user may not read.
 UNREADABLE = "unreadable"
 
@@ -18,7 +21,8 @@ UNREADABLE = "unreadable"
 @dataclass(frozen=True)
 class Link:
     """A link of the kernel. `mac` is the permanent MAC address of a NIC (lower case), None for virtual links; `kind` is
-    rtnetlink's (bridge, vlan, macvtap …), None for a NIC; `master` is its controller, `base` its base interface."""
+    rtnetlink's (bridge, vlan, macvtap …), None for a NIC; `master` is its controller, `base` its base interface;
+    `options` are those settings of its kind that kvmnet compares, as `ip -d -j link` shows them."""
 
     name: str
     mac: Optional[str]
@@ -26,6 +30,7 @@ class Link:
     altnames: tuple[str, ...] = ()
     master: Optional[str] = None
     base: Optional[str] = None
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,12 @@ class ConnectionProfile:
     interface_name, mac, match: the interface name, the permanent MAC address or the name patterns
         (match.interface-name) that it is bound to; empty where it is not.
     autoconnect, priority: whether it is activated at boot, and its autoconnect-priority (the highest wins).
+    multi_connect: on how many devices it may be active at the same time (NMConnectionMultiConnect: 2 and 3 are more
+        than one; 2 only if somebody activates it there).
     controller: the name or profile UUID of the controller of which it makes its interface a port.
     dhcp4_…, dhcp6_…: its settings for DHCP identifiers; empty where NetworkManager chooses.
     rules4, rules6: its routing rules, as nmcli prints them.
+    settings: the values of base/profile_settings, as nmcli prints them; those that were not read are missing.
     client_id (DHCPv4), duid, iaid (DHCPv6): the identifiers in use, as bytes (`ff:2b:…`); empty when NetworkManager
         does not report them, as long as no server has replied.
     """
@@ -66,6 +74,23 @@ class ConnectionProfile:
     client_id: str = ""
     duid: str = ""
     iaid: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict, hash=False)
+    multi_connect: int = 0
+
+    @property
+    def finds_nic_by_pattern(self) -> bool:
+        """Whether the profile of a NIC is not bound to one NIC permanently: it fits several, or it may not fit its NIC
+        under another name, or netplan writes it again at each boot, without a binding that kvmnet has added."""
+        if self.type != NM_ETHERNET:
+            return False
+        is_bound = bool(self.interface_name or self.mac)
+        is_shared = self.multi_connect in (MANUAL_MULTIPLE, MULTIPLE)
+        return not is_bound or bool(self.match) or is_shared or self.is_netplans
+
+    @property
+    def is_netplans(self) -> bool:
+        """Whether netplan writes the profile at each boot."""
+        return self.file.startswith("/run/NetworkManager/system-connections/netplan-")
 
     @property
     def saved(self) -> bool:
@@ -98,11 +123,13 @@ class Live:
     checkpoints: NetworkManager's checkpoints.
     nmstate, networkmanager: their versions.
     settings: kvmnet's files among NetworkManager's settings, text by path.
-    owned: the interfaces of the applied bundle by name; applied_state: its state.
+    owned: the interfaces of the applied bundle by name; applied_state: its state, with the MAC addresses that were
+        chosen on this host; applied_settings: its settings of connection profiles.
     first_names: the kernel names that NICs had before kvmnet, by permanent MAC address.
     surroundings: what else matters; read only when a plan has changes.
     temporary: the temporary IPv6 addresses (RFC 8981).
     virtual: the virtual addresses that interfaces have now; claims: all that services of this host claim.
+    boot: the files that the next boot reads; None for other users than root, who may not read connection profiles.
     """
 
     hostname: str
@@ -125,6 +152,8 @@ class Live:
     temporary: tuple[str, ...] = ()
     virtual: tuple[VirtualAddress, ...] = ()
     claims: tuple[Claim, ...] = ()
+    applied_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    boot: Optional[BootFiles] = None
 
     def nic(self, mac: str) -> Optional[Link]:
         """Return the NIC with this permanent MAC address."""
@@ -160,7 +189,9 @@ class Live:
     def from_json(cls, data: Mapping[str, Any]) -> Live:
         """Return the reading from its JSON form, to make plans away from the host."""
         links = {
-            n["name"]: Link(n["name"], n["mac"], n["kind"], tuple(n["altnames"]), n["master"], n.get("base"))
+            n["name"]: Link(
+                n["name"], n["mac"], n["kind"], tuple(n["altnames"]), n["master"], n.get("base"), n.get("options", {})
+            )
             for n in data["links"]
         }
         return cls(
@@ -184,6 +215,8 @@ class Live:
             temporary=tuple(data.get("temporary", ())),
             virtual=tuple(VirtualAddress(**v) for v in data.get("virtual", ())),
             claims=tuple(Claim(**c) for c in data.get("claims", ())),
+            applied_settings=data.get("applied_settings", {}),
+            boot=BootFiles.from_json(data["boot"]) if data.get("boot") else None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -199,6 +232,7 @@ class Live:
                     "altnames": list(n.altnames),
                     "master": n.master,
                     "base": n.base,
+                    "options": dict(n.options),
                 }
                 for n in self.links.values()
             ],
@@ -207,6 +241,7 @@ class Live:
             "temporary": list(self.temporary),
             "virtual": [asdict(v) for v in self.virtual],
             "claims": [asdict(c) for c in self.claims],
+            "boot": self.boot.to_json() if self.boot is not None else None,
             "link_files": dict(self.link_files),
             "zones": dict(self.zones) if self.zones is not None else None,
             "applied": self.applied,
@@ -217,6 +252,7 @@ class Live:
             "settings": dict(self.settings),
             "owned": {name: asdict(owned) for name, owned in self.owned.items()},
             "applied_state": self.applied_state,
+            "applied_settings": {name: dict(settings) for name, settings in self.applied_settings.items()},
             "first_names": dict(self.first_names),
             "surroundings": self.surroundings.to_json(),
         }

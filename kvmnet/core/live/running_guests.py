@@ -1,9 +1,9 @@
-"""The guests that run on a host, as libvirt and the kernel report them, and what their NICs are connected to."""
+"""The guests of a host, as libvirt and the kernel report them, and what their NICs are connected to."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
@@ -29,7 +29,7 @@ class GuestNic:
 
 @dataclass(frozen=True)
 class RunningGuest:
-    """A running libvirt domain."""
+    """A libvirt domain with its NICs: a running one, or (`Running.stopped`) one that is only defined."""
 
     name: str
     nics: tuple[GuestNic, ...] = ()
@@ -51,6 +51,8 @@ class Running:
     functions: PCI addresses of NICs and their virtual functions, with the name of the NIC.
     parents: NICs that are virtual functions, with the NIC that they belong to.
     idle: macvtaps that no process uses.
+    stopped: the domains that are defined and not running.
+    bridges: the libvirt networks that only name a bridge of the host, active or not, with the bridge.
     problem: why libvirt's report is incomplete; empty when it is complete, or when libvirt is not installed.
     """
 
@@ -60,19 +62,21 @@ class Running:
     parents: Mapping[str, str] = field(default_factory=dict)
     idle: tuple[str, ...] = ()
     problem: str = ""
+    stopped: tuple[RunningGuest, ...] = ()
+    bridges: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Running:
         """Return the object from its JSON form."""
         return cls(
-            guests=tuple(
-                RunningGuest(g["name"], tuple(GuestNic(**n) for n in g["nics"])) for g in data.get("guests", ())
-            ),
+            guests=_guests_from_json(data.get("guests", ())),
             networks=tuple(RoutedNetwork(n["name"], tuple(n["devices"])) for n in data.get("networks", ())),
             functions=dict(data.get("functions", {})),
             parents=dict(data.get("parents", {})),
             idle=tuple(data.get("idle", ())),
             problem=data.get("problem", ""),
+            stopped=_guests_from_json(data.get("stopped", ())),
+            bridges=dict(data.get("bridges", {})),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -80,9 +84,22 @@ class Running:
         return asdict(self)
 
 
+def _guests_from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[RunningGuest, ...]:
+    return tuple(RunningGuest(g["name"], tuple(GuestNic(**n) for n in g["nics"])) for g in rows)
+
+
+def find_guests_on(device: str, guests: Iterable[RunningGuest], running: Running) -> list[str]:
+    """Return the names of those guests that are connected to a bridge or device of the host, directly or by a libvirt
+    network that names it."""
+    return [
+        guest.name
+        for guest in guests
+        if any(device in (nic.source, running.bridges.get(nic.network)) for nic in guest.nics)
+    ]
+
+
 def guest_of(xml: str) -> Optional[RunningGuest]:
-    """Return the running domain that its live XML describes (libvirt.org/formatdomain.html); None when it describes
-    none."""
+    """Return the domain that its XML describes (libvirt.org/formatdomain.html); None when it describes none."""
     try:
         domain = ET.fromstring(xml)
     except ET.ParseError:
@@ -132,3 +149,16 @@ def network_of(xml: str) -> Optional[RoutedNetwork]:
         return None
     devices = [forward.get("dev"), *(i.get("dev") for i in forward.iterfind("interface"))]
     return RoutedNetwork(network.findtext("name", "?"), tuple(dict.fromkeys(dev for dev in devices if dev)))
+
+
+def bridge_of(xml: str) -> Optional[tuple[str, str]]:
+    """Return the name of a libvirt network and the host's bridge that it only names (`<forward mode='bridge'>`); None
+    for others: libvirt makes the bridge of a NAT or an isolated network itself."""
+    try:
+        network = ET.fromstring(xml)
+    except ET.ParseError:
+        return None
+    forward, bridge = network.find("forward"), network.find("bridge")
+    if network.tag != "network" or forward is None or forward.get("mode") != "bridge" or bridge is None:
+        return None
+    return network.findtext("name", "?"), bridge.get("name", "")

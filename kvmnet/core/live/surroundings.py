@@ -49,6 +49,34 @@ class Room:
 
 
 @dataclass(frozen=True)
+class ConfigFile:
+    """A file of NetworkManager's configuration, with its text."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
+class UnmanagedRule:
+    """A udev rule that makes NetworkManager leave interfaces alone (`NM_UNMANAGED`): its file, and the name patterns
+    and device types (DEVTYPE) of the interfaces; empty for any."""
+
+    file: str
+    names: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NameUse:
+    """A place in the configuration of another tool that names interfaces: what it is (`iptables rule`), its text, and
+    the existing interfaces that it names."""
+
+    what: str
+    text: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """What else on the host matters for a change.
 
@@ -62,6 +90,14 @@ class Surroundings:
     cluster: active services that may fence this node.
     room: free space.
     running: the running guests.
+    profile_settings: connection profiles by interface, as NetworkManager's D-Bus API has them without defaults: setting
+        -> key -> [signature, value]. Only those that core/planning/carried_settings needs.
+    manager_files: NetworkManager's configuration, in the order in which it reads the files.
+    unmanaged_rules: udev's rules by which NetworkManager leaves interfaces alone.
+    networkd: the interfaces that systemd-networkd has configured, each with its file (empty if unknown).
+    ifupdown: the interfaces that ifupdown would configure, each with the file that names it.
+    read_only: the folders, of those that kvmnet writes to, in which no file can be written.
+    name_uses: what names interfaces in the configuration of other tools, above all firewall rules.
     """
 
     unmanaged: tuple[str, ...] = ()
@@ -74,6 +110,13 @@ class Surroundings:
     cluster: tuple[str, ...] = ()
     room: tuple[Room, ...] = field(default_factory=tuple)
     running: Running = field(default_factory=Running)
+    profile_settings: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    manager_files: tuple[ConfigFile, ...] = ()
+    unmanaged_rules: tuple[UnmanagedRule, ...] = ()
+    networkd: Mapping[str, str] = field(default_factory=dict)
+    ifupdown: Mapping[str, str] = field(default_factory=dict)
+    read_only: tuple[str, ...] = ()
+    name_uses: tuple[NameUse, ...] = ()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Surroundings:
@@ -91,6 +134,15 @@ class Surroundings:
             cluster=tuple(data.get("cluster", ())),
             room=tuple(Room(**r) for r in data.get("room", ())),
             running=Running.from_json(data.get("running", {})),
+            profile_settings=dict(data.get("profile_settings", {})),
+            manager_files=tuple(ConfigFile(**f) for f in data.get("manager_files", ())),
+            unmanaged_rules=tuple(
+                UnmanagedRule(r["file"], tuple(r["names"]), tuple(r["types"])) for r in data.get("unmanaged_rules", ())
+            ),
+            networkd=dict(data.get("networkd", {})),
+            ifupdown=dict(data.get("ifupdown", {})),
+            read_only=tuple(data.get("read_only", ())),
+            name_uses=tuple(NameUse(u["what"], u["text"], tuple(u["names"])) for u in data.get("name_uses", ())),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Any, Literal, Optional, Union
 
 from kvmnet.core.planning.difference import Difference
+from kvmnet.core.planning.profile_changes import SettingDifference
 
 Kind = Literal["add", "change", "remove", "rename", "file", "save", "record"]
 
@@ -25,6 +26,7 @@ class Reason(Enum):
     NOT_RECORDED = auto()
     CREATED_BY_KVMNET = auto()
     PROFILE_RESTORED = auto()
+    PROFILE_COMPLETED = auto()
     KEEPS_VIRTUAL_OUT = auto()
 
 
@@ -75,6 +77,28 @@ class InactiveProfile:
 
 
 @dataclass(frozen=True)
+class Adopted:
+    """The interface was created by another tool. It stays, and kvmnet changes its connection profile of this ID (empty:
+    it has none)."""
+
+    profile: str
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """The bridge is removed, because a new bridge has its uplinks; the new bridge takes over its guests' ports."""
+
+    successor: str
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A bridge from before kvmnet is restored, and takes back the guests' ports of the bridge that has replaced it."""
+
+    successor: str
+
+
+@dataclass(frozen=True)
 class FileRestored:
     """A file gets the content of that day back; with `existed` false it did not exist then."""
 
@@ -91,7 +115,11 @@ Detail = Union[
     RouteDetail,
     LeftDefinition,
     InactiveProfile,
+    Adopted,
+    Replaced,
+    Restored,
     FileRestored,
+    SettingDifference,
 ]
 
 

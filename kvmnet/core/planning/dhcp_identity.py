@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
-from kvmnet.core.base.nmstate import State, interfaces_of, port_names
+from kvmnet.core.base.nmstate import FAMILIES, State, interfaces_of, port_names
 from kvmnet.core.live.live_host import ConnectionProfile, Live, version_of
 from kvmnet.core.planning.difference import is_automatic, is_link_local
 from kvmnet.core.planning.rename_order import find_carrier
@@ -87,6 +87,34 @@ def find_identities(
         predecessors = [live_interfaces[source] for source in sources.get(name, ()) if source in live.profiles]
         identities[name] = _find_identity(interface, predecessors, live)
     return identities
+
+
+def find_moves(desired: State, new_names: Mapping[str, str], leaving: Mapping[str, str], live: Live) -> dict[str, str]:
+    """Return the live interface whose addresses each desired interface takes over, by the name of the latter.
+
+    Interfaces that have addresses of their own now, or will have none, are left out.
+    """
+    live_interfaces = {i["name"]: i for i in interfaces_of(live.state)}
+    predecessors = _find_predecessors(desired, new_names, leaving, live)
+    moves = {}
+    for interface in interfaces_of(desired):
+        name = interface["name"]
+        if not _has_ip(interface):
+            continue
+        sources = [source for source in predecessors.get(name, ()) if _has_ip(live_interfaces[source])]
+        if sources and (sources[0] in leaving or new_names.get(sources[0], sources[0]) != name):
+            moves[name] = sources[0]
+    return moves
+
+
+def _has_ip(interface: Interface) -> bool:
+    return any(interface.get(family, {}).get("enabled") for family in FAMILIES)
+
+
+def find_present_identity(name: str, live: Live) -> Identity:
+    """Return how an interface identifies itself now, if it uses DHCP or a router's prefix."""
+    interface: Interface = next((i for i in interfaces_of(live.state) if i["name"] == name), {})
+    return _find_identity(interface, [interface], live) if name in live.profiles and interface else Identity()
 
 
 def with_identity(interface: Interface, identity: Identity) -> dict[str, Any]:

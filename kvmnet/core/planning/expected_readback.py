@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import FAMILIES, KERNEL_KINDS, State, interfaces_of, port_names, routes_of
+from kvmnet.core.base.profile_settings import PROFILE_SETTINGS
+from kvmnet.core.planning.profile_changes import Settings
 
 
-def make_expectations(state: State, virtual: Sequence[str] = ()) -> list[dict[str, Any]]:
+def make_expectations(
+    state: State, settings: Optional[Mapping[str, Settings]] = None, virtual: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Return what to read back from the kernel after `state` was applied, one entry for each interface. kvmnet does
-    not rely on nmstate's return code. Virtual addresses (without prefix) may be there or not."""
+    not rely on nmstate's return code. `settings` are those of connection profiles, by the interface's name. Virtual
+    addresses (without prefix) may be there or not."""
     controllers = {port: i["name"] for i in interfaces_of(state) for port in port_names(i)}
     entries = []
     for interface in interfaces_of(state):
@@ -19,8 +24,16 @@ def make_expectations(state: State, virtual: Sequence[str] = ()) -> list[dict[st
         elif interface.get("state") == "down":
             entries.append({"name": interface["name"], "down": True})
         elif interface.get("state") == "up":
-            entries.append(_expected_up(interface, controllers.get(interface["name"]), state))
+            entry = _expected_up(interface, controllers.get(interface["name"]), state)
+            options = _expected_options((settings or {}).get(interface["name"], {}))
+            entries.append({**entry, "options": options} if options else entry)
     return [{**entry, "virtual": list(virtual)} for entry in entries] if virtual else entries
+
+
+def _expected_options(settings: Settings) -> dict[str, Any]:
+    """Return what `ip -d -j link` shows for settings of a connection profile, as far as it shows them."""
+    rows = [(PROFILE_SETTINGS[name], value) for name, value in settings.items()]
+    return {row.kernel: row.to_kernel(value) for row, value in rows if row.kernel}
 
 
 def _expected_up(interface: Mapping[str, Any], controller: Any, state: State) -> dict[str, Any]:

@@ -94,19 +94,23 @@ def find_owned_after(bundle: Bundle, live: Live) -> dict[str, Owned]:
 
 @dataclass(frozen=True)
 class OwnershipRecord:
-    """The record beside the applied bundle: the bundle's interfaces by name, its state, and the kernel names that NICs
-    had before kvmnet, by permanent MAC address."""
+    """The record beside the applied bundle: the bundle's interfaces by name; its state, with the MAC addresses that
+    were chosen on this host; the kernel names that NICs had before kvmnet, by permanent MAC address; and the bundle's
+    settings of connection profiles."""
 
     owned: Mapping[str, Owned] = field(default_factory=dict)
     state: State = field(default_factory=dict)
     first_names: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def make_ownership_record(bundle: Bundle, live: Live) -> OwnershipRecord:
-    """Return the record for after the bundle is applied. It keeps the first names of NICs that left the definition."""
+    """Return the record for after the bundle is applied. It keeps the first names of NICs that left the definition.
+    The bundle is that of the plan: with its MAC addresses (`complete_bundle`)."""
     links: list[Link] = [link for nic in bundle.nics if (link := live.find(nic)) is not None]
     names = {link.mac: link.name for link in links if link.mac}
-    return OwnershipRecord(find_owned_after(bundle, live), bundle.state, {**names, **live.first_names})
+    owned, first_names = find_owned_after(bundle, live), {**names, **live.first_names}
+    return OwnershipRecord(owned, bundle.state, first_names, bundle.profile_settings)
 
 
 def ownership_record_from_json(data: Mapping[str, Any]) -> OwnershipRecord:
@@ -117,14 +121,19 @@ def ownership_record_from_json(data: Mapping[str, Any]) -> OwnershipRecord:
         for name, row in data["interfaces"].items()
     }
     return OwnershipRecord(
-        owned, dict(data.get("state", {})), {str(m): str(n) for m, n in data.get("first-names", {}).items()}
+        owned,
+        dict(data.get("state", {})),
+        {str(m): str(n) for m, n in data.get("first-names", {}).items()},
+        {str(name): dict(settings) for name, settings in data.get("profile-settings", {}).items()},
     )
 
 
 def ownership_record_to_json(note: OwnershipRecord) -> dict[str, Any]:
     """Return the record as plain data for its JSON file."""
+    settings = {name: dict(values) for name, values in note.settings.items()}
     return {
         "interfaces": {name: asdict(o) for name, o in sorted(note.owned.items())},
         "state": note.state,
         "first-names": dict(sorted(note.first_names.items())),
+        **({"profile-settings": settings} if settings else {}),
     }

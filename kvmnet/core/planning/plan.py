@@ -8,11 +8,16 @@ from functools import cached_property
 from typing import Optional
 
 from kvmnet.core.base.nmstate import State, interfaces_of
+from kvmnet.core.base.profile_settings import CLONED_MAC
 from kvmnet.core.live.live_host import UNREADABLE, Live
+from kvmnet.core.planning.adoption import find_replaced_macs
 from kvmnet.core.planning.changes import Change, InactiveProfile, NewName, Reason, hostname_change
+from kvmnet.core.planning.complete_bundle import ChosenMac, choose_macs, complete_bundle
 from kvmnet.core.planning.dhcp_identity import Identity
 from kvmnet.core.planning.file_changes import compare_link_files, compare_settings
 from kvmnet.core.planning.ownership import find_inactive_leaving
+from kvmnet.core.planning.profile_changes import ProfileComparison, Settings, compare_profiles
+from kvmnet.core.planning.profile_copies import ProfileCopy, find_profile_copies
 from kvmnet.core.planning.rename_order import Rename, find_renames, new_names_of
 from kvmnet.core.planning.state_changes import compare_state
 from kvmnet.core.rendering.bundle import Bundle
@@ -33,9 +38,19 @@ class Plan:
     settings: kvmnet's files among NetworkManager's settings, text by path; None: the file is removed.
     record: whether kvmnet's record of the applied bundle is to be written.
     changes: what changes, for people.
-    leaving: interfaces that are removed; down: inactive ones, of which only the profiles are removed (UUID by name).
+    leaving: interfaces that are removed, with the bridges that are replaced; down: inactive ones, of which only the
+        profiles are removed (UUID by name).
     dropped: options that left a bond, by the bond's name.
+    copies: the NICs that get a copy of their connection profile, by their names after the change.
     identities: how interfaces identify themselves to DHCP servers and routers, whether they are in `state` or not.
+    adopted: existing interfaces of another tool that the definition takes over.
+    replaced: bridges whose uplinks, addresses and guests' ports go to a new bridge (its name by theirs).
+    moves: the live interface from which an interface of the definition takes its addresses over, by the name of the
+        latter.
+    profile_settings: the settings of connection profiles that kvmnet sets itself, by the interface's name: of the
+        interfaces in `state`, and of those of which only the profile differs.
+    macs: the MAC addresses of the bundle's bridges and bonds.
+    as_rendered: the bundle without what this host adds to it (`complete_bundle`).
     """
 
     bundle: Bundle
@@ -54,6 +69,19 @@ class Plan:
     down: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     identities: Mapping[str, Identity] = field(default_factory=dict)
+    adopted: tuple[str, ...] = ()
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    moves: Mapping[str, str] = field(default_factory=dict)
+    profile_settings: Mapping[str, Settings] = field(default_factory=dict)
+    macs: Mapping[str, ChosenMac] = field(default_factory=dict)
+    as_rendered: Optional[Bundle] = None
+
+    @property
+    def rendered(self) -> Bundle:
+        """The bundle whose files and digest are recorded and saved."""
+        return self.as_rendered or self.bundle
+
+    copies: Mapping[str, ProfileCopy] = field(default_factory=dict)
 
     @cached_property
     def new_names(self) -> Mapping[str, str]:
@@ -94,20 +122,27 @@ class Plan:
 
 def make_plan(bundle: Bundle, live: Live) -> Plan:
     """Compare a bundle with the live host. Whether the host can take the change is judged by core/refusals."""
-    renames, inactive = find_renames(bundle, live), find_inactive_leaving(bundle, live)
-    compared = compare_state(bundle, live, new_names_of(renames))
+    rendered, renames = bundle, find_renames(bundle, live)
+    macs = {**choose_macs(rendered, live), **find_replaced_macs(rendered, live, new_names_of(renames))}
+    bundle, inactive = complete_bundle(rendered, macs), find_inactive_leaving(rendered, live)
+    profiles = compare_profiles(bundle, live, {rename.new: rename.old for rename in renames})
+    compared = compare_state(bundle, live, new_names_of(renames), profiles)
     link_files, stale_files, link_file_changes = compare_link_files(bundle, live)
     settings, setting_changes = compare_settings(bundle, live)
-    unsaved = _find_unsaved(bundle, compared.sent, live)
+    stored = {name: found for name, found in profiles.stored.items() if name not in compared.sent}
+    unsaved = [name for name in _find_unsaved(bundle, compared.sent, live) if name not in stored]
     hostname, hostname_changes = _compare_hostname(bundle.state, live.state)
 
     changes = [Change("rename", r.old, (NewName(r.new, r.mac),)) for r in renames]
     changes += [*link_file_changes, *compared.interface_changes]
+    changes += [Change("change", name, details) for name, details in stored.items()]
     changes += [Change("remove", p.file, (InactiveProfile(name, True),)) for name, p in inactive.items()]
     changes += [*compared.routing_changes]
     changes += [Change("save", name, (Reason.ONLY_IN_MEMORY,)) for name in unsaved]
     changes += [*hostname_changes, *setting_changes]
     record = _must_record(bundle, live)
+    copies = find_profile_copies(bundle, compared.state, renames, live)
+    rebound = _find_rebound(renames, copies, {*compared.sent, *unsaved, *stored}, live)
     if record and not changes:
         changes.append(Change("record", bundle.host, (Reason.NOT_RECORDED,)))
     return Plan(
@@ -118,7 +153,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         state=compared.state,
         first=compared.first,
         desired=compared.desired,
-        unsaved=(*unsaved, *_find_rebound(renames, {*compared.sent, *unsaved}, live)),
+        unsaved=(*unsaved, *stored, *rebound),
         hostname=hostname,
         settings=settings,
         record=record,
@@ -127,7 +162,25 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         down={name: profile.uuid for name, profile in inactive.items()},
         dropped=compared.dropped,
         identities=compared.identities,
+        adopted=compared.adopted,
+        replaced=compared.replaced,
+        moves=compared.moves,
+        profile_settings=_find_set_settings(profiles, set(compared.sent)),
+        macs=macs,
+        as_rendered=rendered,
+        copies=copies,
     )
+
+
+def _find_set_settings(profiles: ProfileComparison, sent: set[str]) -> dict[str, Settings]:
+    """Return the settings of the interfaces that are sent, which nmstate may overwrite, and of those of which only the
+    profile differs."""
+    settings = {name: profiles.desired[name] for name in profiles.desired if name in sent}
+    for name in sent & set(profiles.adopted_macs):
+        settings[name] = {**settings.get(name, {}), CLONED_MAC.name: profiles.adopted_macs[name]}
+    for name, differences in profiles.stored.items():
+        settings[name] = {**settings.get(name, {}), **{d.name: d.desired for d in differences}}
+    return settings
 
 
 def _find_unsaved(bundle: Bundle, sent: Collection[str], live: Live) -> list[str]:
@@ -139,10 +192,13 @@ def _find_unsaved(bundle: Bundle, sent: Collection[str], live: Live) -> list[str
     ]
 
 
-def _find_rebound(renames: Collection[Rename], known: Collection[str], live: Live) -> list[str]:
-    """Return the NICs that are only renamed: their profiles were bound to the MAC address in memory, so these are to
-    be saved too."""
-    return [r.new for r in renames if r.new not in known and r.old in live.profiles]
+def _find_rebound(
+    renames: Collection[Rename], copies: Collection[str], known: Collection[str], live: Live
+) -> list[str]:
+    """Return the NICs that are only renamed, or only get a copy of their profile: the profile was bound to the MAC
+    address in memory, so it is to be saved too."""
+    renamed = [r.new for r in renames if r.old in live.profiles]
+    return [name for name in dict.fromkeys([*renamed, *copies]) if name not in known]
 
 
 def _compare_hostname(desired: State, live: State) -> tuple[Optional[str], list[Change]]:

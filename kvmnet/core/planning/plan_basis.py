@@ -13,9 +13,11 @@ from dataclasses import asdict
 from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import FAMILIES, State, dns_of, interfaces_of, routes_of
-from kvmnet.core.live.live_host import ConnectionProfile, Live
+from kvmnet.core.base.profile_settings import PROFILE_SETTINGS
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
 from kvmnet.core.planning.difference import is_automatic, projection, route_key
 from kvmnet.core.planning.plan import Plan
+from kvmnet.core.planning.stored_profiles import find_stored_differences
 
 Basis = dict[str, Any]
 
@@ -36,7 +38,10 @@ def basis_of(plan: Plan, live: Live, view: State) -> Basis:
         ),
         "name servers": {key: list(dns_of(live.state).get(key, [])) for key in dns_of(bundle.state)},
         "links": {
-            link.name: {"mac": link.mac, "kind": link.kind, "altnames": sorted(link.altnames), "master": link.master}
+            link.name: {
+                **{"mac": link.mac, "kind": link.kind, "altnames": sorted(link.altnames), "master": link.master},
+                **_live_settings(link),
+            }
             for link in live.links.values()
             if link.name in names
             or set(link.altnames) & names
@@ -49,6 +54,8 @@ def basis_of(plan: Plan, live: Live, view: State) -> Basis:
         "applied bundle": live.applied,
         "owned": {name: asdict(owned) for name, owned in live.owned.items()},
     }
+    if stored := find_stored_differences(plan.desired, live, plan.new_names):
+        basis["connection profiles on disk"] = {name: [d.text for d in found] for name, found in stored.items()}
     if "hostname" in bundle.state:
         basis["hostname"] = live.state.get("hostname", {}).get("config")
     plain: Basis = json.loads(json.dumps(basis))
@@ -61,8 +68,18 @@ def _names(plan: Plan) -> set[str]:
 
 
 def _profile_settings(profile: ConnectionProfile) -> dict[str, Any]:
-    """Return the profile without the identifiers that are in use, which change with its leases."""
-    return {key: value for key, value in asdict(profile).items() if key not in ("client_id", "duid", "iaid")}
+    """Return the profile without the identifiers that are in use, which change with its leases, and without settings
+    that have their default."""
+    plain = {key: value for key, value in asdict(profile).items() if key not in ("client_id", "duid", "iaid")}
+    values = {name: PROFILE_SETTINGS[name].from_nmcli(text) for name, text in plain.pop("settings").items()}
+    settings = {name: value for name, value in values.items() if value != PROFILE_SETTINGS[name].default}
+    return {**plain, **({"settings": settings} if settings else {})}
+
+
+def _live_settings(link: Link) -> dict[str, Any]:
+    """Return the live values of the settings that kvmnet sets itself, without those that have their default."""
+    values = {name: row.from_kernel(link.options) for name, row in PROFILE_SETTINGS.items()}
+    return {name: value for name, value in values.items() if value not in (None, PROFILE_SETTINGS[name].default)}
 
 
 def _static_addresses(interface: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import ETHERNET, FAMILIES, State, interfaces_of, routes_of
+from kvmnet.core.base.nmstate import ETHERNET, FAMILIES, GUEST_KINDS, State, interfaces_of, routes_of
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.difference import is_automatic
 from kvmnet.core.rendering.bundle import Bundle, Nic
@@ -151,10 +151,10 @@ def _must_leave_first(bundle: Bundle, new_names: Mapping[str, str], leaving: Map
 
 
 def find_carrier(name: str, leaving: Mapping[str, str], live: Live) -> Optional[str]:
-    """Return the interface that stays below a leaving one: a bridge's port; the first port of a port that is a bond
-    and leaves too. None when there is none."""
+    """Return the interface that stays below a leaving one: a bridge's port, but no guest's tap; the first port of a
+    port that is a bond and leaves too. None when there is none."""
     for link in live.links.values():
-        if link.master == name:
+        if link.master == name and link.kind not in GUEST_KINDS:
             if link.name not in leaving:
                 return link.name
             return find_carrier(link.name, leaving, live) if link.kind == "bond" else None

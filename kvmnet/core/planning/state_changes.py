@@ -8,20 +8,30 @@ from typing import Any
 
 from kvmnet.core.base.nmstate import ETHERNET, FAMILIES, State, dns_of, interfaces_of, port_names, routes_of
 from kvmnet.core.live.live_host import Live
+from kvmnet.core.planning.adoption import (
+    find_adopted,
+    find_completed,
+    find_replaced,
+    with_live_options,
+)
 from kvmnet.core.planning.changes import (
+    Adopted,
     Change,
     Detail,
     JoinsController,
     LeftDefinition,
     OptionReset,
     Reason,
+    Replaced,
     RouteDetail,
 )
 from kvmnet.core.planning.defaults import complete_with_defaults, find_dropped_options
-from kvmnet.core.planning.dhcp_identity import Identity, find_identities, with_identity
+from kvmnet.core.planning.dhcp_identity import Identity, find_identities, find_moves, with_identity
 from kvmnet.core.planning.difference import Difference, interface_differences, rename_interfaces, route_key
 from kvmnet.core.planning.ownership import find_leaving
+from kvmnet.core.planning.profile_changes import NO_DIFFERENCES, ProfileComparison
 from kvmnet.core.planning.rename_order import apply_first_state, make_first_state
+from kvmnet.core.planning.stored_profiles import ROUTES, StoredDifference, find_stored_differences
 from kvmnet.core.rendering.bundle import Bundle
 
 _ROUTE_KEYS = ("destination", "next-hop-address", "next-hop-interface", "table-id", "metric")
@@ -39,44 +49,93 @@ class StateComparison:
     leaving: Mapping[str, str]
     dropped: Mapping[str, tuple[str, ...]]
     identities: Mapping[str, Identity]
+    adopted: tuple[str, ...]
+    replaced: Mapping[str, str]
+    moves: Mapping[str, str]
     interface_changes: list[Change]
     routing_changes: list[Change]
 
 
-def compare_state(bundle: Bundle, live: Live, new_names: Mapping[str, str]) -> StateComparison:
-    """Compare the bundle's state with the live one as it will read after the renames (old name to new)."""
+def compare_state(
+    bundle: Bundle, live: Live, new_names: Mapping[str, str], profiles: ProfileComparison = NO_DIFFERENCES
+) -> StateComparison:
+    """Compare the bundle's state with the live one as it will read after the renames (old name to new).
+
+    Interfaces of which settings of `profiles` differ from the kernel are sent too: nmstate activates their profiles.
+    """
     leaving = find_leaving(bundle, live)
     first = make_first_state(bundle, new_names, leaving, live)
+    gone_first = leaving if first else {}
+    adopted = find_adopted(bundle, live)
+    replaced = find_replaced(bundle, live, new_names, gone_first)
     desired = complete_with_defaults(bundle.state, live.applied_state)
     dropped = find_dropped_options(bundle.state, live.applied_state)
     view = rename_interfaces(apply_first_state(live.state, first), new_names)
-    identities = find_identities(desired, new_names, leaving, live)
+    going = {**leaving, **dict.fromkeys(replaced, "linux-bridge")}  # with bridges that another tool created
+    identities = find_identities(desired, new_names, going, live)
 
     live_interfaces = {i["name"]: i for i in interfaces_of(view)}
     differences = {i["name"]: interface_differences(i, live_interfaces.get(i["name"])) for i in interfaces_of(desired)}
-    routes, route_changes = _compare_routes(bundle.state, view)
+    stored = find_stored_differences(desired, live, new_names)
+    routes, route_changes = _compare_routes(bundle.state, view, replaced, _find_stored_routes(stored))
     dns, dns_changes = _compare_dns(desired, view)
-    always_sent = _find_always_sent(desired, differences, first, leaving, new_names, live)
+    always_sent = _find_always_sent(desired, differences, first, going, new_names, live)
+    completed = find_completed(bundle, adopted)
+    always_sent.update(_find_completion(completed, adopted, live, new_names))
     always_sent.update(_find_virtual_holders(routes, dns, new_names, live))
-    interfaces, changes = _compare_interfaces(desired, live_interfaces, differences, dropped, always_sent)
+    interfaces, changes = _compare_interfaces(
+        desired, live_interfaces, differences, stored, dropped, always_sent, profiles
+    )
+    interfaces = [_with_live_options(i, completed, replaced, live_interfaces) for i in interfaces]
     interfaces = [with_identity(i, identities.get(i["name"], Identity())) for i in interfaces]
     released = _find_released_nics(bundle, live, leaving)
     interfaces += [_released_entry(name) for name in released]
-    if not first:
-        interfaces += [{"name": name, "type": kind, "state": "absent"} for name, kind in leaving.items()]
+    interfaces += [
+        {"name": name, "type": kind, "state": "absent"} for name, kind in going.items() if name not in gone_first
+    ]
     changes += [Change("change", name, (Reason.NIC_RELEASED,)) for name in released]
     changes += [Change("remove", name, (LeftDefinition(kind),)) for name, kind in leaving.items()]
+    changes += [Change("remove", old, (Replaced(new),)) for old, new in replaced.items() if old not in leaving]
     return StateComparison(
         state=_make_state(interfaces, routes, dns),
         sent={i["name"] for i in interfaces},
         first=first,
         desired=desired,
-        leaving=leaving,
+        leaving=going,
         dropped=dropped,
         identities=identities,
+        adopted=adopted,
+        replaced=replaced,
+        moves=find_moves(desired, new_names, going, live),
         interface_changes=changes,
         routing_changes=[*route_changes, *dns_changes],
     )
+
+
+def _with_live_options(
+    interface: Mapping[str, Any],
+    completed: Collection[str],
+    replaced: Mapping[str, str],
+    live_interfaces: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return the interface with the options that it has now, or that the bridge which it replaces has, and that the
+    definition does not state."""
+    name = interface["name"]
+    source = next((old for old, new in replaced.items() if new == name), name if name in completed else None)
+    return with_live_options(interface, live_interfaces.get(source, {})) if source else dict(interface)
+
+
+def _find_completion(
+    completed: Collection[str], adopted: Collection[str], live: Live, new_names: Mapping[str, str]
+) -> dict[str, Detail]:
+    """Return why each interface is sent whose connection profile is to state everything after an adoption."""
+    old_names = {new: old for old, new in new_names.items()}
+    reasons: dict[str, Detail] = {}
+    for name in completed:
+        profile = live.profiles.get(old_names.get(name, name))
+        is_adopted = name in adopted
+        reasons[name] = Adopted(profile.id if profile else "") if is_adopted else Reason.PROFILE_COMPLETED
+    return reasons
 
 
 def _make_state(interfaces: list[dict[str, Any]], routes: list[dict[str, Any]], dns: dict[str, Any]) -> State:
@@ -95,14 +154,17 @@ def _compare_interfaces(
     desired: State,
     live_interfaces: Mapping[str, Mapping[str, Any]],
     differences: Mapping[str, Sequence[Difference]],
+    stored: Mapping[str, Sequence[StoredDifference]],
     dropped: Mapping[str, tuple[str, ...]],
     always: Mapping[str, Detail],
+    profiles: ProfileComparison,
 ) -> tuple[list[dict[str, Any]], list[Change]]:
     """Return the interfaces to send to nmstate, and the changes.
 
     All arguments are by the interface's name: `live_interfaces` as they read after the renames, their `differences`,
-    the options that left each bond (`dropped`). Interfaces in `always` are sent even without a difference, for the
-    reason that is given there.
+    those of the profiles on disk (`stored`), the options that left each bond (`dropped`). Interfaces in `always` are
+    sent even without a difference, for the reason that is given there. Of `profiles`, differences of the profile alone
+    are no reason to send an interface.
     """
     to_send, changes = [], []
     for interface in interfaces_of(desired):
@@ -112,9 +174,15 @@ def _compare_interfaces(
         if live is not None:
             options = live.get("link-aggregation", {}).get("options", {})
             details += [OptionReset(option, options.get(option)) for option in dropped.get(name, ())]
-        if not details and name in always:
-            details = [always[name]]
+            details += profiles.live.get(name, ())
+        reason = always.get(name)
+        if reason is not None and (not details or isinstance(reason, Adopted)):
+            details.insert(0, reason)
+        if not details:
+            details = list(stored.get(name, ()))
         if details:
+            if live is not None:
+                details += profiles.stored.get(name, ())
             to_send.append(interface)
             changes.append(Change("change" if live else "add", name, tuple(details)))
     return to_send, changes
@@ -185,10 +253,19 @@ def _released_entry(name: str) -> dict[str, Any]:
     }
 
 
-def _compare_routes(desired: State, view: State) -> tuple[list[dict[str, Any]], list[Change]]:
+def _find_stored_routes(stored: Mapping[str, Sequence[StoredDifference]]) -> set[str]:
+    """Return the interfaces whose profiles on disk have other routes than the definition."""
+    return {name for name, found in stored.items() if any(difference.path == ROUTES for difference in found)}
+
+
+def _compare_routes(
+    desired: State, view: State, replaced: Collection[str], sent_again: Collection[str]
+) -> tuple[list[dict[str, Any]], list[Change]]:
     """Return the routes to send to nmstate, and the changes: routes to add, and static routes on the definition's
-    interfaces that the definition lacks. nmstate only adds routes, so the others must be removed explicitly."""
-    own_names = {i["name"] for i in interfaces_of(desired)}
+    interfaces, or on bridges that are replaced, that the definition lacks. nmstate only adds routes, so the others must
+    be removed explicitly. Those of the interfaces `sent_again` are sent although they are there: their profiles on disk
+    lack them."""
+    own_names = {*(i["name"] for i in interfaces_of(desired)), *replaced}
     wanted = {route_key(r): r for r in routes_of(desired)}
     live_routes = {route_key(r): r for r in routes_of(view)}
     to_send: list[dict[str, Any]] = []
@@ -204,7 +281,9 @@ def _compare_routes(desired: State, view: State) -> tuple[list[dict[str, Any]], 
             continue  # a route to the same destination in the same table moves with the address
         changes.append(Change("remove", "route", (RouteDetail(route),)))
     for key, route in wanted.items():
-        if key not in live_routes:
+        if key in live_routes and route.get("next-hop-interface") in sent_again:
+            to_send.append(route)
+        elif key not in live_routes:
             to_send.append(route)
             changes.append(Change("add", "route", (RouteDetail(route),)))
     return to_send, changes

@@ -19,27 +19,34 @@ from kvmnet.core.base.errors import Refused, Usage
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.effects.boot_rivals import Rival, find_rivals
 from kvmnet.core.effects.impact import Impact, find_impacts
+from kvmnet.core.effects.next_boot import NextBoot, foresee_next_boot
 from kvmnet.core.live.live_host import Link, Live
 from kvmnet.core.planning.difference import rename_interfaces
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.rendering.bundle import Bundle, Nic
 
-_MODULES = ("program", "names", "udev_naming", "nics", "boot", "guests", "command_codes")
+_MODULES = (
+    *("program", "names", "adoption", "udev_naming", "nics", "managers", "others", "boot", "guests", "command_codes"),
+)
 
 #: The refusals that apply to `kvmnet remove`: those that are about the host and not about the definition.
-REMOVAL_CODES = ("KVN507", "KVN510", "KVN511", "KVN525", "KVN527", "KVN528", "KVN545", "KVN550", "KVN551")
+REMOVAL_CODES = ("KVN507", "KVN510", "KVN511", "KVN513", "KVN525", "KVN527", "KVN528", "KVN545", "KVN550", "KVN551")
+#: The option that permits adopting interfaces of other tools.
+ADOPT_OPTION = "--adopt"
 #: When a refusal applies: always; if the plan is not empty; if the plan changes more than kvmnet's record of it.
 ALWAYS, WRITING, TOUCHING = "always", "writing", "touching"
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A refusal. `guest`: the user can accept that this guest is disconnected, which overrides the refusal."""
+    """A refusal. `guest`: the user can accept that this guest is disconnected, which overrides the refusal. `adopt`:
+    the permission to adopt interfaces (`--adopt`) overrides it."""
 
     code: str
     message: str
     hint: str
     guest: Optional[str] = None
+    adopt: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,11 @@ class Case:
         """The connection profiles that the next boot could prefer to those of the definition."""
         return find_rivals(self.plan, self.live)
 
+    @cached_property
+    def next_boot(self) -> Optional[NextBoot]:
+        """What the next boot gives to each interface; None if the files are not known, and for a removal."""
+        return None if self.is_removal else foresee_next_boot(self.plan, self.live)
+
     def describe_devices(self, devices: Collection[str]) -> str:
         """Return devices of guests as text, sorted, with the names of their guests: `macvtap0 (web1), macvtap1`."""
         guests = {i.device: i.guest for i in self.impacts if i.guest}
@@ -111,6 +123,8 @@ def register_page(code: str, title: str, page: str, *, allow: bool = False, opti
     """Register the page of a code. Codes without a function here are raised elsewhere (for example by the lock)."""
     option = f"--allow {code}" if allow else option
     commands = "plan, apply, rollback and remove" if code in REMOVAL_CODES else "plan, apply and rollback"
+    if option == ADOPT_OPTION:  # a rollback has the permission: it goes back to what was adopted
+        commands = "plan and apply"
     override = (
         f"To override this refusal, use `{option}` with {commands}." if option else "This refusal cannot be overridden."
     )
@@ -137,12 +151,15 @@ def find_refusals(case: Case, among: Optional[Collection[str]] = None) -> list[R
     return refusals
 
 
-def require_allowed(refusals: Sequence[Refusal], allow: Collection[str] = (), lose: Collection[str] = ()) -> None:
+def require_allowed(
+    refusals: Sequence[Refusal], allow: Collection[str] = (), lose: Collection[str] = (), adopt: bool = False
+) -> None:
     """Raise Refused with all refusals that the user has not overridden.
 
-    `allow` are the codes that are overridden, `lose` the guests that may be disconnected.
+    `allow` are the codes that are overridden, `lose` the guests that may be disconnected; `adopt`: whether interfaces
+    of other tools may be adopted.
     """
-    errors = [_to_error(r) for r in refusals if r.code not in allow and r.guest not in lose]
+    errors = [_to_error(r) for r in refusals if r.code not in allow and r.guest not in lose and not (r.adopt and adopt)]
     if errors:
         first, *additional = errors
         raise Refused(first.message, first.hint, first.code, allow=first.allow, additional=tuple(additional))

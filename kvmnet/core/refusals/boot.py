@@ -1,4 +1,4 @@
-"""Refusals about hosts that use the network before NetworkManager starts, or cannot run without it."""
+"""Refusals about the next boot, and about hosts that use the network before NetworkManager starts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.refusals import Case, Refusal, refusal
+from kvmnet.core.refusals.managers import find_unmanaged_interfaces
 
 #: Mount points that contain /var/lib/kvmnet and that no initramfs mounts: from the network, systemd mounts them late.
 _STATE_FOLDER_MOUNTS = ("/var", "/var/lib", "/var/lib/kvmnet")
@@ -67,4 +68,63 @@ def network_disk(case: Case) -> Iterator[Refusal]:
             "KVN551",
             f"{disk.use} is on the network ({disk.kind}{server}{interface}) and {effect} the change",
             "move it to a local disk, or make the change at the console of the host",
+        )
+
+
+@refusal("KVN552", "the next boot would change for an interface that is not in the definition", allow=True)
+def foreign_interface_at_boot(case: Case) -> Iterator[Refusal]:
+    """
+    After the change, an interface that is not in the definition would get something else at the next boot than it gets
+    from today's files. For example, one connection profile serves several NICs (`multi-connect`, or no interface name),
+    and the change binds it to one of them. The others would then have no network after a reboot.
+
+    kvmnet computes the next boot by NetworkManager's rules from the files on the disk: the keyfiles of all folders of
+    NetworkManager, NetworkManager.conf with its drop-ins, what was active last, profiles that NetworkManager or netplan
+    creates at boot, and the names of the NICs. The message has both results.
+
+    Create a connection profile for each NIC (`nmcli connection clone`), and bind each to its NIC
+    (`nmcli connection modify PROFILE connection.interface-name NIC`). Or add the interface to the definition. If you
+    override this refusal, kvmnet verifies after the change that the next boot gives the second result.
+    """
+    for change in case.next_boot.changes if case.next_boot is not None else ():
+        before, after = change.before, change.after
+        yield Refusal(
+            "KVN552",
+            f"{before.interface} is not in the definition, but the change alters what it gets at the next boot: "
+            f"{before.text} -> {after.text}",
+            f"create a connection profile for {before.interface} alone, or add {before.interface} to the definition",
+        )
+
+
+@refusal("KVN553", "an interface of the definition would not come up at the next boot", allow=True)
+def own_interface_at_boot(case: Case) -> Iterator[Refusal]:
+    """
+    The change would work now, but at the next boot NetworkManager would not activate the connection profile of an
+    interface of the definition. These are the usual reasons:
+
+    - The profile matches by a pattern (`match.interface-name=eth*`) that does not match the new name of the NIC.
+    - Another program writes the profile again at each boot (netplan), without what kvmnet has changed.
+    - `unmanaged-devices` in NetworkManager's configuration matches an interface that exists (for one that the change
+      creates see KVN538).
+
+    kvmnet computes the next boot from the files on the disk, as described for KVN552. A second profile with a higher
+    priority is reported as KVN535.
+
+    Replace the profile by one that is bound to the interface name or the MAC address. With netplan, change or remove
+    its file in /etc/netplan.
+    """
+    if case.next_boot is None:
+        return
+    unmanaged = find_unmanaged_interfaces(case)
+    winning = {rival.profile.uuid for rival in case.rivals if rival.wins}
+    for own in case.next_boot.own.values():
+        outcome = own.outcome
+        if own.is_right or outcome.uuid in winning or {outcome.interface, own.controller} & set(unmanaged):
+            continue
+        port = f" as a port of {own.controller}" if own.controller else ""
+        yield Refusal(
+            "KVN553",
+            f"at the next boot, {outcome.interface} would not get its connection profile{port}, but {outcome.text}",
+            f"create a connection profile that is bound to {outcome.interface} by its name or MAC address, and remove "
+            "what matches by a pattern or is written by another program",
         )

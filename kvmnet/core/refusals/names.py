@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from kvmnet.core.base.nmstate import GUEST_KINDS, KERNEL_KINDS, NM_ETHERNET, interfaces_of, port_names
-from kvmnet.core.planning.difference import interface_differences
-from kvmnet.core.planning.ownership import belongs_to_kvmnet
+from kvmnet.core.effects.topology import compare_topologies, plain
+from kvmnet.core.planning.adoption import find_uplinks
 from kvmnet.core.refusals import ALWAYS, Case, Refusal, refusal
-from kvmnet.core.refusals.guests import find_macvtaps_on_taken_vlans
 
 
 @refusal("KVN520", "a NIC of the definition is missing", when=ALWAYS)
@@ -99,36 +98,6 @@ def name_trap(case: Case) -> Iterator[Refusal]:
             )
 
 
-@refusal("KVN524", "an interface that kvmnet did not create differs from the definition", allow=True)
-def made_by_hand(case: Case) -> Iterator[Refusal]:
-    """
-    A bridge, bond, VLAN or macvtap of the definition already exists, and kvmnet did not create it. If it matches the
-    definition, kvmnet adopts it: later changes of the definition apply to it. kvmnet does not remove an adopted
-    interface that you delete from the definition. If it differs, either the interface or the definition may be wrong.
-    Make them equal, or override this refusal: kvmnet then changes the interface.
-    """
-    live_interfaces = {i["name"]: i for i in interfaces_of(case.view_after_renames)}
-    used_by_guests = find_macvtaps_on_taken_vlans(case)  # KVN526 reports these
-    for interface in interfaces_of(case.bundle.state):
-        name, kind = interface["name"], KERNEL_KINDS.get(interface["type"])
-        link = case.live.links.get(name)
-        if kind is None or link is None or link.kind != kind:
-            continue
-        if name in used_by_guests or belongs_to_kvmnet(case.bundle.host, name, case.live):
-            continue
-        differences = [d.text for d in interface_differences(interface, live_interfaces.get(name))]
-        if differences:
-            hint = "correct the definition, or change or remove the interface"
-            if kind == "vlan" and live_interfaces.get(name, {}).get("state") == "ignore":
-                hint += "; if kvmnet's hook created it for a guest, `kvmnet hook reconcile` removes it"
-            yield Refusal(
-                "KVN524",
-                f"the {kind} {name} was not created by kvmnet and differs from the definition "
-                f"({'; '.join(differences)})",
-                hint,
-            )
-
-
 @refusal("KVN525", "an interface that would be removed or changed is in use", allow=True)
 def in_use(case: Case) -> Iterator[Refusal]:
     """
@@ -138,13 +107,16 @@ def in_use(case: Case) -> Iterator[Refusal]:
     network.
 
     kvmnet also reports this code if it would change a bridge or bond that has an unknown port: a port with a
-    connection profile that is not in the definition. nmstate would remove this port.
+    connection profile that is not in the definition. nmstate would remove this port. The same is true for an interface
+    that has to be recreated, for example a bond that gets another mode: the unknown VLANs on it would be removed.
 
     Remove the other interface first, or add it to the definition. For guests' taps and macvtaps see KVN527.
     """
     known = {i["name"] for state in (case.bundle.state, case.plan.state) for i in interfaces_of(state)}
     known |= case.plan.touched
     for name in case.plan.leaving:
+        if name in case.plan.replaced:
+            continue  # its ports go to another bridge
         users = [n.name for n in case.live.links.values() if name in (n.master, n.base) and n.kind not in GUEST_KINDS]
         controller = case.live.links[name].master if name in case.live.links else None
         users += [controller] if controller else []
@@ -158,12 +130,28 @@ def in_use(case: Case) -> Iterator[Refusal]:
         name, ports = interface["name"], {case.current_name(port) for port in port_names(interface)}
         if interface.get("type") not in ("linux-bridge", "bond") or interface.get("state") != "up":
             continue
-        live_ports = {n.name for n in case.live.links.values() if n.master == name and n.kind not in GUEST_KINDS}
+        live_ports = {link.name for link in find_uplinks(name, case.live)}
         if unknown := sorted((live_ports & set(case.live.profiles)) - ports - known - set(case.live.owned)):
             yield Refusal(
                 "KVN525",
                 f"{name} would be changed, but its port {', '.join(unknown)} is not in the definition",
                 f"add the port to the definition, or remove it from {name}",
+            )
+    yield from _find_users_of_recreated(case, known)
+
+
+def _find_users_of_recreated(case: Case, known: Collection[str]) -> Iterator[Refusal]:
+    """Yield the interfaces that would be recreated below one that kvmnet does not know: it would be removed. KVN530
+    reports the controllers of their own."""
+    topologies = compare_topologies(case.plan, case.live, case.view_after_renames)
+    for device, reason in topologies.recreated.items():
+        name = plain(device)
+        users = [n.name for n in case.live.links.values() if n.base == name and n.kind not in GUEST_KINDS]
+        if name not in case.plan.leaving and (unknown := sorted(set(users) - set(known))):
+            yield Refusal(
+                "KVN525",
+                f"{reason}, but is in use by {', '.join(unknown)}",
+                f"remove what uses {name}, or add it to the definition",
             )
 
 

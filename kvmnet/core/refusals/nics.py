@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvmnet.core.base.nmstate import FAMILIES, NM_TYPES, interfaces_of, port_names
+from kvmnet.core.base.nmstate import NM_TYPES, interfaces_of, port_names
 from kvmnet.core.live.live_host import ConnectionProfile
-from kvmnet.core.planning.difference import is_link_local
+from kvmnet.core.planning.profile_copies import find_next_nic
 from kvmnet.core.refusals import Case, Refusal, refusal
 
 _KEYFILE_FOLDERS = ("/etc/NetworkManager/system-connections/", "/run/NetworkManager/system-connections/")
@@ -14,56 +14,17 @@ _KEYFILE_FOLDERS = ("/etc/NetworkManager/system-connections/", "/run/NetworkMana
 _RECEIVE_HANDLER_KINDS = ("macvtap", "macvlan", "ipvlan", "ipvtap")
 
 
-@refusal("KVN530", "a NIC is a port of an interface that is not in the definition")
-def strange_controller(case: Case) -> Iterator[Refusal]:
-    """
-    A NIC of the definition is a port of a bridge or bond that is not in the definition and was not created by kvmnet.
-    There are three ways to fix this: add the bridge or bond to the definition as it is (kvmnet then adopts it), remove
-    the NIC from it, or delete it.
-    """
-    known = {i["name"] for i in interfaces_of(case.bundle.state)} | set(case.plan.leaving)
-    for _, link in case.nics:
-        if link.master is not None and link.master not in known:
-            yield Refusal(
-                "KVN530",
-                f"NIC {link.name} is a port of {link.master}, which the definition does not contain",
-                f"remove it from {link.master} (nmcli connection modify … controller ''), or delete {link.master}",
-            )
-
-
-@refusal("KVN531", "NetworkManager does not manage a NIC")
-def not_managed(case: Case) -> Iterator[Refusal]:
-    """
-    NetworkManager does not manage a NIC of the definition (`unmanaged-devices`, `NM_CONTROLLED=no`, a udev rule), or
-    the NIC has addresses that NetworkManager did not set. kvmnet could not restore such a NIC in a rollback. Let
-    NetworkManager manage the NIC: `nmcli device set NIC managed yes`, and a connection profile with its addresses.
-    """
-    addressed = {
-        i["name"]
-        for i in interfaces_of(case.live.state)
-        if any(not is_link_local(a["ip"]) for f in FAMILIES for a in i.get(f, {}).get("address", []))
-    }
-    own_names = {i["name"] for i in interfaces_of(case.bundle.state)}
-    for nic, link in case.nics:
-        hint = (
-            f"let NetworkManager manage it: nmcli device set {link.name} managed yes, and create its connection profile"
-        )
-        if link.name in case.live.surroundings.unmanaged and nic.name in own_names:
-            yield Refusal("KVN531", f"NetworkManager does not manage NIC {link.name}", hint)
-        elif link.name not in case.live.profiles and link.name in addressed:
-            message = f"NIC {link.name} has addresses that NetworkManager did not set: they could not be restored"
-            yield Refusal("KVN531", message, hint)
-
-
 @refusal("KVN532", "a connection profile is not a keyfile")
 def not_a_keyfile(case: Case) -> Iterator[Refusal]:
     """
     The snapshot contains NetworkManager's keyfiles (/etc/NetworkManager/system-connections). If a connection profile
     is stored elsewhere, for example in an ifcfg file of EL 9, a rollback could not restore it exactly.
-    `nmcli connection migrate UUID` (NetworkManager 1.38 and later) converts it to a keyfile.
+    `nmcli connection migrate UUID` (NetworkManager 1.38 and later) converts it to a keyfile. A connection profile that
+    serves several NICs may be stored anywhere, because kvmnet does not change it.
     """
+    copied = {copy.nic for copy in case.plan.copies.values()}
     for name, profile in _find_profiles(case).items():
-        if not profile.file.startswith(_KEYFILE_FOLDERS):
+        if name not in copied and not profile.file.startswith(_KEYFILE_FOLDERS):
             yield Refusal(
                 "KVN532",
                 f"the connection profile of {name} is in {profile.file or 'no file'}, which kvmnet could not restore",
@@ -87,20 +48,31 @@ def _find_profiles(case: Case) -> dict[str, ConnectionProfile]:
     return profiles
 
 
-@refusal("KVN533", "two NICs share a connection profile")
-def shared_profile(case: Case) -> Iterator[Refusal]:
+@refusal("KVN533", "a connection profile would move to another NIC")
+def moving_profile(case: Case) -> Iterator[Refusal]:
     """
-    One connection profile is active on two NICs of the definition. kvmnet binds a connection profile to the MAC
-    address of one NIC, so two NICs cannot share it. Create a profile for each NIC: `nmcli connection clone`.
+    The connection profile of a NIC does not name the NIC: it matches by a pattern (`match.interface-name`), or fits
+    every NIC. kvmnet gives the NIC a copy of the profile, which is bound to the NIC's MAC address. Then the profile is
+    free, and NetworkManager would activate it on another NIC that it fits and that has no profile: that NIC would get
+    the addresses of the first one. kvmnet prevents this by binding the profile to its NIC. But here the file of the
+    profile is written again at each boot (netplan), so the binding would be lost.
+
+    Let the profile name its NIC: in the file of netplan (/etc/netplan), write `match: {macaddress: …}`, and run
+    `netplan apply`. Or disconnect or disable the other NIC.
+
+    A profile that may be active on several NICs (`multi-connect`) is no problem: each NIC of the definition gets a copy
+    of its own, and the other NICs keep the profile.
     """
-    devices: dict[str, str] = {}
-    for _, link in case.nics:
+    for nic, link in case.nics:
         profile = case.live.profiles.get(link.name)
-        if profile is not None and devices.setdefault(profile.uuid, link.name) != link.name:
+        if profile is None or profile.saved or not profile.finds_nic_by_pattern or nic.name not in case.plan.touched:
+            continue
+        other = find_next_nic(profile, case.live)
+        if other is not None and profile.is_netplans:
             yield Refusal(
                 "KVN533",
-                f"{link.name} and {devices[profile.uuid]} share the connection profile {profile.id}",
-                "create a connection profile for each NIC: nmcli connection clone",
+                f"the connection profile {profile.id} of {link.name} also fits {other}, and would be activated there",
+                f"bind it to {link.name}: in /etc/netplan, write `match: {{macaddress: {link.mac}}}`",
             )
 
 
@@ -140,8 +112,8 @@ def rival_profile(case: Case) -> Iterator[Refusal]:
     A profile of type 802-3-ethernet matches a NIC if it is bound to the NIC's MAC address, to the NIC's name at the
     next boot, or to nothing. A profile of a bridge, bond or VLAN matches the interface of its type and name. kvmnet
     ignores profiles that make the NIC a port of the same bridge or bond, or of one that does not exist. It also
-    ignores profiles that are only in memory. kvmnet evaluates `match.interface-name` if it is a plain pattern. It does
-    not evaluate other conditions (match.driver, match.path, denied MAC addresses), and assumes that the profile
+    ignores profiles that are only in memory. As root, kvmnet also evaluates the conditions of the [match] group and
+    denied MAC addresses as NetworkManager does. If a NIC's driver or path is not known, it assumes that the profile
     matches.
 
     Disable autoconnect of the other profile (`nmcli connection modify UUID connection.autoconnect no`), or delete it.

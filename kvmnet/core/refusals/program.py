@@ -203,3 +203,33 @@ def cluster_software(case: Case) -> Iterator[Refusal]:
             f"cluster software is active and may fence this host: {names}",
             "put the cluster into maintenance mode, or stop it on this host, for the time of the change",
         )
+
+
+@refusal("KVN513", "a folder that kvmnet must write to is read-only")
+def read_only_folder(case: Case) -> Iterator[Refusal]:
+    """
+    A folder is on a file system that is mounted read-only, or it is immutable (`chattr +i`). kvmnet could make the
+    change, but could not save it: connection profiles in /etc/NetworkManager/system-connections, .link files in
+    /etc/systemd/network, settings in /etc/NetworkManager/conf.d, the hostname in /etc. The change would be rolled back.
+
+    Make the folder writable: `findmnt --target FOLDER` shows the mount, `mount -o remount,rw MOUNTPOINT` changes it,
+    `lsattr -d FOLDER` shows the attribute. If /etc is read-only on purpose, apply the change to the image of the host.
+    """
+    for folder in sorted(_find_written_folders(case) & set(case.live.surroundings.read_only)):
+        yield Refusal(
+            "KVN513",
+            f"{folder} is read-only, so the change could not be saved",
+            f"make it writable: `findmnt --target {folder}` shows the file system, `lsattr -d {folder}` the attributes",
+        )
+
+
+def _find_written_folders(case: Case) -> set[str]:
+    """Return the folders of other programs to which the plan writes."""
+    plan = case.plan
+    folders = {"/etc/NetworkManager/system-connections"}
+    if plan.link_files or plan.stale_files or (case.is_removal and case.bundle.links):
+        folders.add("/etc/systemd/network")
+    folders |= {path.rpartition("/")[0] for path in plan.settings}
+    if plan.hostname is not None:
+        folders.add("/etc")
+    return folders

@@ -11,6 +11,7 @@ from kvmnet.core.base.errors import KvmnetError
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.base.probe import OWN_KINDS, Probe
 from kvmnet.core.base.problem import as_text
+from kvmnet.core.base.profile_settings import PROFILE_SETTINGS
 from kvmnet.core.definition.document import Leaf, Map, Node, Seq, Source, parse
 from kvmnet.core.definition.schema import Schema
 from kvmnet.core.rendering.bundle import FORMAT, Bundle, Nic
@@ -127,10 +128,7 @@ def read_bundle(files: Mapping[str, str], state_schema: Schema) -> Bundle:
             links={name: files[name] for name in links},
             digest=str(index["digest"]),
             probes=tuple(Probe.from_json(row, OWN_KINDS) for row in index.get("probes", [])),
-            profile_settings={
-                str(name): {str(key): value for key, value in settings.items()}
-                for name, settings in index.get("profile-settings", {}).items()
-            },
+            profile_settings=_read_profile_settings(index.get("profile-settings", {})),
             stated_macs=tuple(str(name) for name in index.get("stated-macs", [])),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -148,6 +146,15 @@ def read_bundle(files: Mapping[str, str], state_schema: Schema) -> Bundle:
 
 def _fail(message: str) -> NoReturn:
     raise BundleError(message)
+
+
+def _read_profile_settings(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the settings of connection profiles. Raises BundleError for one that this version of kvmnet cannot set."""
+    for name, settings in data.items():
+        for key, value in settings.items():
+            if key not in PROFILE_SETTINGS or not PROFILE_SETTINGS[key].is_valid(value):
+                _fail(f"this version of kvmnet cannot set {key} of {name} to {value!r}: render the bundle again")
+    return {str(name): dict(settings) for name, settings in data.items()}
 
 
 def _read_nic(row: Mapping[str, Any]) -> Nic:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kvmnet.core.planning.changes import (
+    Adopted,
     Change,
     Detail,
     FileRestored,
@@ -15,9 +16,12 @@ from kvmnet.core.planning.changes import (
     NewName,
     OptionReset,
     Reason,
+    Replaced,
+    Restored,
 )
 from kvmnet.core.planning.difference import Difference, route_text, value_text
 from kvmnet.core.planning.plan import Plan
+from kvmnet.core.planning.profile_changes import SettingDifference
 
 _REASONS = {
     Reason.LINK_FILE_NEEDED: "names the NIC at boot",
@@ -29,6 +33,7 @@ _REASONS = {
     Reason.NO_GUESTS: "no guest can run on this host any more",
     Reason.NOT_RECORDED: "the host matches the definition; only kvmnet's record is written",
     Reason.CREATED_BY_KVMNET: "created by kvmnet",
+    Reason.PROFILE_COMPLETED: "its connection profile is completed, because its controller is adopted",
     Reason.PROFILE_RESTORED: "its connection profile from before kvmnet is restored",
     Reason.KEEPS_VIRTUAL_OUT: "applied again, so that no virtual address gets into its connection profile",
 }
@@ -51,8 +56,19 @@ def detail_text(detail: Detail) -> str:
     if isinstance(detail, InactiveProfile):
         reason = "no longer in the definition" if detail.left_definition else "was created by kvmnet"
         return f"the connection profile of {detail.interface}, which is inactive and {reason}"
+    if isinstance(detail, Adopted):
+        profile = f"its connection profile {detail.profile}" if detail.profile else "its new connection profile"
+        return f"adopted: it was created by another tool and stays; {profile} will state all that the definition states"
+    if isinstance(detail, Replaced):
+        return f"replaced by {detail.successor}, which takes over its uplinks, addresses and guests' ports"
+    if isinstance(detail, Restored):
+        return f"restored; it takes back the guests' ports of {detail.successor}"
     if isinstance(detail, FileRestored):
         return f"restored to its content of {detail.day}" if detail.existed else f"did not exist on {detail.day}"
+    if isinstance(detail, SettingDifference):
+        place = "in its connection profile, " if detail.stored else ""
+        live, desired = (value_text(None if value == "" else value) for value in (detail.live, detail.desired))
+        return f"{place}{detail.name}: {live} -> {desired}"
     return route_text(detail.route)
 
 
@@ -75,4 +91,6 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "changes": changes_to_json(plan.changes),
         "state": plan.state,
         **({"first": plan.first} if plan.first else {}),
+        **({"adopted": list(plan.adopted)} if plan.adopted else {}),
+        **({"replaced": dict(plan.replaced)} if plan.replaced else {}),
     }

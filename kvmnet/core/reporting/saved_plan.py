@@ -29,7 +29,8 @@ class PlanFileError(KvmnetError):
 class SavedPlan:
     """A plan that was read from a file.
 
-    `allowed` are the codes of the refusals that were overridden for it, `lose` the guests that it may disconnect.
+    `allowed` are the codes of the refusals that were overridden for it, `lose` the guests that it may disconnect;
+    `adopt`: whether it may adopt interfaces of other tools.
     """
 
     bundle: Bundle
@@ -37,21 +38,23 @@ class SavedPlan:
     allowed: tuple[str, ...]
     basis: Basis
     lose: tuple[str, ...] = ()
+    adopt: bool = False
 
 
-def to_text(assessment: Assessment, allowed: Collection[str], lose: Collection[str] = ()) -> str:
+def to_text(assessment: Assessment, allowed: Collection[str], lose: Collection[str] = (), adopt: bool = False) -> str:
     """Return an assessed plan as the text of a file.
 
     The effects on guests are in it for the reader only. They are not compared when the plan is applied, because guests
     start and stop. A guest that would be disconnected is refused then too.
     """
-    bundle = assessment.bundle
+    bundle = assessment.plan.rendered
     content = {
         "kvmnet-plan": FORMAT,
         "host": bundle.host,
         "plan": plan_to_json(assessment.plan),
         "allowed": sorted(allowed),
         "may-lose": sorted(lose),
+        "may-adopt": adopt,
         "guests": [impact.to_json() for impact in assessment.impacts],
         "bundle": bundle_files.format_bundle(bundle),
         "made-from": assessment.basis,
@@ -72,7 +75,8 @@ def from_text(text: str, state_schema: Schema) -> SavedPlan:
             raise PlanFileError("it was edited after it was written (its digest does not match): make the plan again")
         bundle = bundle_files.read_bundle(content["bundle"], state_schema)
         allowed, lose = (tuple(content.get(key, ())) for key in ("allowed", "may-lose"))
-        return SavedPlan(bundle, content["plan"], allowed, content["made-from"], lose)
+        may_adopt = bool(content.get("may-adopt", False))
+        return SavedPlan(bundle, content["plan"], allowed, content["made-from"], lose, may_adopt)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PlanFileError(f"it cannot be read: {type(error).__name__}: {error}") from None
 

@@ -36,9 +36,20 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def test_the_options_reach_the_preparation(calls: list[tuple[Any, ...]]) -> None:
-    options = ["--timeout", "60", "--confirm-within", "300", "--allow", "kvn535", "--allow-guest-loss", "web1", "-y"]
+    options = [
+        "--timeout",
+        "60",
+        "--confirm-within",
+        "300",
+        "--allow",
+        "kvn535",
+        "--allow-guest-loss",
+        "web1",
+        "-y",
+        "--adopt",
+    ]
     assert run("apply", EXAMPLE, *options) == 3, "the exit code is that of the transaction"
-    given = ChangeOptions(60, 300, frozenset({"KVN535"}), frozenset({"web1"}))
+    given = ChangeOptions(60, 300, frozenset({"KVN535"}), frozenset({"web1"}), adopt=True)
     assert calls == [("vm-container-0-0", given, True, False)]
 
 
@@ -70,11 +81,12 @@ def test_what_a_saved_plan_overrides_is_added_to_the_options(
     calls: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = pipeline.load(EXAMPLE).bundles()[0]
-    saved = SavedPlan(bundle, {}, ("KVN535",), {}, ("web1",))
+    saved = SavedPlan(bundle, {}, ("KVN535",), {}, ("web1",), adopt=True)
     checked: list[Any] = []
     monkeypatch.setattr(apply, "read_saved_plan", lambda file: saved)
     monkeypatch.setattr(apply, "_require_same_plan", lambda *given: checked.append(given))
     assert run("apply", "--plan", "change.plan", "--allow-guest-loss", "db1") == 3
     ((host, options, _, _),) = calls
     assert (host, options.allow, options.lose) == (bundle.host, {"KVN535"}, {"web1", "db1"})
+    assert options.adopt
     assert checked == [(saved, (bundle, options))], "the host must be as it was for the saved plan"

@@ -16,7 +16,7 @@ from kvmnet.core.base.errors import KvmnetError
 def test_a_plan_replaces_only_a_regular_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not /dev/null, a pipe, or a symbolic link."""
     monkeypatch.setattr("kvmnet.core.reporting.saved_plan.to_text", lambda *_: "{}")
-    prepared: Any = SimpleNamespace(allowed=(), assessment=None)
+    prepared: Any = SimpleNamespace(allowed=(), assessment=None, adopt=False)
     pipe, link = tmp_path / "pipe", tmp_path / "link"
     os.mkfifo(pipe)
     link.symlink_to(tmp_path / "file")

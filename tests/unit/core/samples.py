@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Optional
 
 from kvmnet.core.assessment import Assessment
-from kvmnet.core.base.nmstate import KERNEL_KINDS
+from kvmnet.core.base.nmstate import KERNEL_KINDS, interfaces_of
 from kvmnet.core.effects.impact import Impact
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.live.running_guests import Running
 from kvmnet.core.live.surroundings import Surroundings
+from kvmnet.core.planning.complete_bundle import choose_macs, complete_bundle
 from kvmnet.core.planning.ownership import make_ownership_record, profile_uuid
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.refusals import Refusal, require_allowed
@@ -85,6 +86,10 @@ def after(bundle: Bundle) -> Live:
         applied=bundle.digest,
         nmstate="2.2.62",
         settings=guest_settings(bundle),
+        owned={
+            i["name"]: Owned(i["type"], i["type"] in KERNEL_KINDS, f"u-{i['name']}")
+            for i in interfaces_of(bundle.state)
+        },
     )
 
 
@@ -168,6 +173,7 @@ def bare() -> Live:
 
 def applied(bundle: Bundle, live: Live) -> Live:
     """The host after a bundle was applied: its links, profiles and state are those of the bundle."""
+    bundle = complete_bundle(bundle, choose_macs(bundle, live))
     note = make_ownership_record(bundle, live)
     names = {nic.name: live.find(nic) for nic in bundle.nics}
     links, profiles = dict(live.links), dict(live.profiles)

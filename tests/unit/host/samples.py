@@ -52,3 +52,9 @@ def simulate_libvirt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     monkeypatch.setattr(hook, "RUN_DIR", str(tmp_path / "run"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return simulated
+
+
+def write(root: Path, path: str, text: str) -> None:
+    """Write a file of a simulated root."""
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from kvmnet.core.base.profile_settings import PROFILE_SETTINGS
 from kvmnet.core.live.kernel_only import ManagedDevice
 from kvmnet.core.live.live_host import ConnectionProfile
 from kvmnet.host.connection_profiles import group_bound_profiles, read_manager_state
@@ -55,6 +57,8 @@ ipv6.dhcp-duid:
 ipv6.dhcp-iaid:
 ipv4.routing-rules:
 ipv6.routing-rules:
+bridge.vlan-filtering:yes
+802-3-ethernet.cloned-mac-address:00:14:4F:80:DE:00
 """,
     "3": """
 connection.uuid:u-3
@@ -148,6 +152,7 @@ ETH0 = ConnectionProfile(
     client_id="ff:2b:50:67:35:00:02:00:00:ab:11:da",
     duid="00:04:78:0f",
     iaid="2b:50:67:35",
+    settings=dict.fromkeys(PROFILE_SETTINGS, ""),
 )
 
 
@@ -155,7 +160,13 @@ def test_active_profiles_are_read_by_device(busctl_outputs: list[str]) -> None:
     busctl_outputs.append(objects())
     assert read_manager_state().active == {
         "eth0": ETH0,
-        "br0": ConnectionProfile("u-2", "br0", "bridge", "br0", FILES["2"], "br0", ""),
+        "br0": ConnectionProfile(
+            *("u-2", "br0", "bridge", "br0", FILES["2"], "br0", ""),
+            settings={
+                "bridge.vlan-filtering": "yes",
+                "802-3-ethernet.cloned-mac-address": "00:14:4F:80:DE:00",
+            },
+        ),
     }
 
 
@@ -164,6 +175,7 @@ def test_a_profile_without_a_device_is_idle(busctl_outputs: list[str]) -> None:
     other = ConnectionProfile(
         "u-3", "other", "bridge", "", FILES["3"], "br0", autoconnect=False, priority=10, controller="bond0"
     )
+    other = replace(other, settings=dict.fromkeys(PROFILE_SETTINGS, ""))
     assert read_manager_state().idle == (other,)
 
 

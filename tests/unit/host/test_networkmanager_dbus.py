@@ -153,3 +153,100 @@ def test_an_error_of_busctl_is_an_error_of_networkmanager(bus: Bus, monkeypatch:
     monkeypatch.setattr(programs, "run", run)
     with pytest.raises(NMError, match=r"no reply from NetworkManager: .*busctl: no reply"):
         NetworkManager().states([f"v{number}" for number in range(networkmanager_dbus.MANY + 1)])
+
+
+class Profiles:
+    """A bus with a NetworkManager that has these profiles by UUID, and records the calls that change something."""
+
+    def __init__(self, **profiles: dict[str, Any]) -> None:
+        self.outgoing_serial = count(1)
+        self.profiles = profiles
+        self.changes: list[tuple[str, tuple[Any, ...]]] = []
+        self.waiting: list[Message] = []
+
+    def send(self, message: Message, serial: int) -> None:
+        message.header.serial = serial
+        self.waiting.append(message)
+
+    def receive(self, timeout: float) -> Message:
+        call = self.waiting.pop(0)
+        reply = self.answer(call)
+        reply.header.fields[HeaderFields.reply_serial] = call.header.serial
+        return reply
+
+    def answer(self, call: Message) -> Message:
+        member, path = call.header.fields[HeaderFields.member], call.header.fields[HeaderFields.path]
+        if member == "GetConnectionByUuid":
+            uuid = call.body[0]
+            if uuid not in self.profiles:
+                return new_error(call, "org.x.No", "s", ("no such profile",))
+            return new_method_return(call, "o", (f"/profile/{uuid}",))
+        if member == "GetSettings":
+            settings = {name: dict(keys) for name, keys in self.profiles[path.rpartition("/")[2]].items()}
+            return new_method_return(call, "a{sa{sv}}", (settings,))
+        if member == "GetSecrets":
+            return new_method_return(call, "a{sa{sv}}", ({"802-1x": {"password": ("s", "secret")}},))
+        if member == "GetDeviceByIpIface":
+            return new_method_return(call, "o", (f"/device/{call.body[0]}",))
+        self.changes.append((member, call.body))
+        return new_method_return(call, "o", ("/x",))
+
+
+def test_a_copy_of_a_profile_has_its_secrets_and_another_uuid(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = {"uuid": ("s", "u1"), "id": ("s", "all"), "timestamp": ("t", 5), "multi-connect": ("i", 3)}
+    simulated = Profiles(u1={"connection": connection, "802-1x": {"identity": ("s", "host")}})
+    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: simulated)
+    changes = {"connection": {"multi-connect": None, "id": ("s", "eth0")}}
+    NetworkManager().copy_in_memory("u1", "u2", changes)
+    copy = {
+        "connection": {"uuid": ("s", "u2"), "id": ("s", "eth0")},
+        "802-1x": {"identity": ("s", "host"), "password": ("s", "secret")},
+    }
+    assert simulated.changes == [("AddConnection2", (copy, networkmanager_dbus.IN_MEMORY, {}))]
+    assert simulated.profiles["u1"]["connection"] == connection
+
+    simulated.profiles["u2"] = {"connection": {}}
+    NetworkManager().copy_in_memory("u1", "u2", changes)
+    assert simulated.changes[1:] == [("Update2", (copy, networkmanager_dbus.IN_MEMORY, {}))]
+
+
+def test_a_profile_is_activated_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulated = Profiles(u1={})
+    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: simulated)
+    NetworkManager().activate("u1", "eth0")
+    assert simulated.changes == [("ActivateConnection", ("/profile/u1", "/device/eth0", "/"))]
+
+
+def test_settings_are_read_as_plain_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {
+        "connection": {"llmnr": ("i", 0), "permissions": ("as", [])},
+        "802-3-ethernet": {"mac-address": ("ay", b"\x00\x14\x4f")},
+        "ipv4": {"address-data": ("aa{sv}", [{"address": ("s", "10.0.0.1"), "prefix": ("u", 8)}])},
+    }
+    simulated = Profiles(u1=settings)
+    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: simulated)
+    assert NetworkManager().plain_settings({"eth0": "u1", "eth1": "u2"}) == {
+        "eth0": {
+            "connection": {"llmnr": ["i", 0], "permissions": ["as", []]},
+            "802-3-ethernet": {"mac-address": ["ay", "00:14:4f"]},
+            "ipv4": {"address-data": ["aa{sv}", [{"address": "10.0.0.1", "prefix": 8}]]},
+        }
+    }
+    assert NetworkManager().plain_settings({}) == {}
+
+
+def test_the_value_of_an_activated_device_is_read_from_its_applied_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    applied = {"802-3-ethernet": {"cloned-mac-address": ("ay", b"\x02")}}
+    replies = {"GetDeviceByIpIface": "/Devices/7", "GetAppliedConnection": (applied, 12)}
+    seen: list[tuple[Any, ...]] = []
+
+    def call(_: NetworkManager, path: str, interface: str, method: str, *arguments: Any) -> Any:
+        seen.append((path, interface, method, *arguments))
+        return replies[method]
+
+    monkeypatch.setattr(networkmanager_dbus, "open_dbus_connection", lambda bus: None)
+    monkeypatch.setattr(NetworkManager, "_call", call)
+    manager = NetworkManager()
+    assert manager.applied_value("br0", "802-3-ethernet", "cloned-mac-address") == b"\x02"
+    assert manager.applied_value("br0", "bridge", "stp") is None
+    assert seen[1] == ("/Devices/7", f"{BUS}.Device", "GetAppliedConnection", "u", (0,))

@@ -45,3 +45,24 @@ def test_without_an_answer_of_libvirt_guests_are_read_from_its_status_files(
     running = read_guests.read_running({})
     assert ([guest.name for guest in running.guests], bool(running.problem)) == (["compute-0-0-0"], True)
     assert running.guests == (guest_of(DOMAIN),)
+
+
+def test_stopped_guests_and_networks_are_read_from_libvirts_definitions(
+    libvirt_host: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether libvirt runs or not; a domain that is running is not stopped."""
+    monkeypatch.setattr(libvirt, "DEFINITIONS", str(tmp_path / "qemu"))
+    monkeypatch.setattr(libvirt, "_binding", lambda: None)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(hook, "STATUS_DIR", str(libvirt_host))
+    (libvirt_host / "g.xml").write_text(f"<domstatus pid='{os.getpid()}'>{DOMAIN}</domstatus>")
+    (tmp_path / "qemu" / "networks").mkdir(parents=True)
+    (tmp_path / "qemu" / "autostart").mkdir()
+    comment = "<!--\nWARNING: THIS IS AN AUTO-GENERATED FILE.\n-->\n"
+    (tmp_path / "qemu" / "db1.xml").write_text(comment + DOMAIN.replace("compute-0-0-0", "db1"))
+    (tmp_path / "qemu" / "running.xml").write_text(DOMAIN)
+    (tmp_path / "qemu" / "broken.xml").write_text("<domain")
+    network = "<network><name>lan</name><forward mode='bridge'/><bridge name='br0'/></network>"
+    (tmp_path / "qemu" / "networks" / "lan.xml").write_text(comment + network)
+    running = read_guests.read_running({})
+    assert ([guest.name for guest in running.stopped], running.bridges) == (["db1"], {"lan": "br0"})

@@ -70,10 +70,14 @@ def test_the_live_host_has_every_fact(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(firewalld, "is_running", lambda: True)
     monkeypatch.setattr(firewalld, "read_zones", lambda: {"eth0": "public", "gone": "public"})
     monkeypatch.setattr(read_live, "read_links", lambda: {"eth0": None})
+    monkeypatch.setattr(read_live, "read_boot_files", lambda *facts: facts)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(read_live, "LINK_DIR", tmp_path)
     monkeypatch.setattr(read_live, "SETTINGS_FILE", str(tmp_path / "settings"))
     source: Any = Source()
-    record = AppliedRecord("sha256:1", "{}", {"eth0": Owned("ethernet", False)}, {"interfaces": []}, {"m": "eth0"})
+    record = AppliedRecord(
+        "sha256:1", "{}", {"eth0": Owned("ethernet", False)}, {"interfaces": []}, {"m": "eth0"}, {"b": {}}
+    )
     devices = {"eth0": ManagedDevice(100, ("manual", "auto"))}
     live = read_live_host(source, source, ManagerState((active, idle), devices), record)
     assert (live.profiles, live.idle, live.temporary) == ({"eth0": active}, (idle,), ("2001:db8::7",))
@@ -84,3 +88,8 @@ def test_the_live_host_has_every_fact(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert (live.zones, live.checkpoints, live.nmstate) == ({"eth0": "public"}, ("/Checkpoint/1",), "1")
     assert (live.applied, live.hook, live.owned) == (record.digest, record.hook, record.owned)
     assert (live.applied_state, live.first_names) == (record.state, record.first_names)
+    assert live.applied_settings == {"b": {}}
+    boot: Any = live.boot
+    assert boot == ({"eth0": None}, {"eth0": "u-1"}, "1")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert read_live_host(source, source, ManagerState((active, idle), devices), record).boot is None

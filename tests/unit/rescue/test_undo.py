@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -291,3 +291,69 @@ def test_keyfiles_are_read_again_also_when_an_earlier_try_restored_them(
     monkeypatch.setattr(programs, "run", lambda *argv, **_: commands.append(" ".join(argv)) or "")
     assert undo.UNDO["files"](keyfiles.parent / "open", {"uuids": ["u-a"]}) == "0 restored"
     assert commands == ["nmcli connection reload"]
+
+
+class Copies:
+    """NetworkManager with profiles (UUID -> device or None), of which one is a copy of another one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **devices: Optional[str]) -> None:
+        self.devices, self.commands = devices, list[str]()
+        self.refuses = False
+        monkeypatch.setattr(networkmanager, "list_profiles", self.profiles)
+        monkeypatch.setattr(programs, "run", self.run)
+
+    def profiles(self) -> list[Json]:
+        return [{"uuid": uuid, "device": device} for uuid, device in self.devices.items()]
+
+    def run(self, *argv: str, timeout: float) -> str:
+        self.commands.append(" ".join(argv[3:]))
+        if self.refuses and "up" in argv:
+            raise HostError("not now")
+        return ""
+
+
+COPY = {"uuid": "copy", "source": "shared", "interface": "eth0"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "before", "refuses", "result", "commands"),
+    [
+        ({"shared": "eth1"}, [], False, "the copy does not exist", []),
+        (
+            {"shared": "eth1", "copy": "eth0"},
+            ["shared"],
+            False,
+            "the copy is deleted",
+            ["connection up uuid shared ifname eth0", "connection delete uuid copy"],
+        ),
+        (
+            {"shared": "eth1", "copy": "eth0"},
+            ["shared"],
+            True,  # the comparison finds it, and activates the profile again
+            "the copy is deleted",
+            ["connection up uuid shared ifname eth0", "connection delete uuid copy"],
+        ),
+        ({"shared": "eth0", "copy": None}, ["shared"], False, "the copy is deleted", ["connection delete uuid copy"]),
+        (
+            {"shared": "eth1", "copy": "eth0"},
+            ["shared", "copy"],  # of an earlier change, and inactive since
+            False,
+            "the copy is inactive, as before",
+            ["connection up uuid shared ifname eth0"],
+        ),
+    ],
+)
+def test_a_copied_profile_is_replaced_by_its_source(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    devices: dict[str, Optional[str]],
+    before: list[str],
+    refuses: bool,
+    result: str,
+    commands: list[str],
+) -> None:
+    manager = Copies(monkeypatch, **devices)
+    manager.refuses = refuses
+    (tmp_path / "snapshot.json").write_text(json.dumps({"profiles": [{"uuid": uuid} for uuid in before]}))
+    assert undo.UNDO["profile copy"](tmp_path, COPY) == result
+    assert manager.commands == commands

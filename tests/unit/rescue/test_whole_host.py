@@ -160,8 +160,11 @@ def test_a_foreign_port_with_a_profile_on_disk_is_no_guests(host: Host, monkeypa
     host.add("eth9", 32, "dummy", master="br0")
     profile = {"uuid": "u-8", "device": "eth8", "file": f"{host.keyfiles}/eth8.nmconnection", "id": "eth8"}
     monkeypatch.setattr(networkmanager, "list_profiles", lambda: [profile])
-    guests = snapshot.take_snapshot(["br0", "eth0"], [], [], [])["guests"]
-    assert {name: port["kind"] for name, port in guests.items()} == {"vnet0": "tap", "eth9": "port"}
+    before = snapshot.take_snapshot(["br0", "eth0"], [], [], [])
+    assert {name: port["kind"] for name, port in before["guests"].items()} == {"vnet0": "tap", "eth9": "port"}
+    host.detach("eth9")
+    host.detach("eth8")
+    assert comparison.find_differences(before) == ["eth9 is not a port of br0", "eth8 is not a port of br0"]
 
 
 def test_the_ports_of_a_replaced_bridge_move(host: Host) -> None:

@@ -113,6 +113,17 @@ def test_an_attribute_that_the_kernel_refuses_does_not_stop_the_others(kernel: G
     assert differences == [("neigh_suppress", True, False, True)]
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_mab_is_set_after_the_port_is_locked_and_removed_before(kernel: GuestPorts, wanted: bool) -> None:
+    """Also one by one."""
+    kernel.port_settings["vnet0"].update(locked=wanted, mab=wanted, neigh_suppress=True)
+    was = links.read_guest_ports()["vnet0"]
+    kernel.port_settings["vnet0"].update(locked=not wanted, mab=not wanted, neigh_suppress=False)
+    kernel.refused = {"neigh_suppress"}
+    bridge_ports.restore_port("vnet0", was, links.read_guest_ports()["vnet0"])
+    assert [kernel.port_settings["vnet0"][key] for key in ("locked", "mab")] == [wanted, wanted]
+
+
 def test_an_attribute_that_kvmnet_does_not_know_is_compared_and_set_by_its_name(kernel: GuestPorts) -> None:
     kernel.port_settings["vnet0"].update(new_switch=True, new_number=3)
     was = links.read_guest_ports()["vnet0"]

@@ -25,7 +25,7 @@ def test_names_are_unique() -> None:
 
 @pytest.mark.guarantee("G17")
 def test_an_operation_without_an_undo_verifies_or_is_undone_with_another_one() -> None:
-    changes_nothing = {"check links", "commit"}  # neither changes anything that the snapshot contains
+    changes_nothing = {"check links", "commit", "verify boot"}  # neither changes anything that the snapshot contains
     for operation in operations.OPERATIONS.values():
         if not operation.changes_host:
             assert operation.verifies or operation.name in changes_nothing
@@ -38,6 +38,7 @@ def test_the_operations_that_interrupt_verify_and_open_checkpoints() -> None:
     table = operations.OPERATIONS.values()
     assert {o.name for o in table if o.interrupts_traffic} == {
         *("zone", "unbind zone", "rename", "clear", "bond option", "apply", "associations", "give back", "activate"),
+        *("use copy", "set macs", "check settings", "keep settings"),
     }
     assert {o.name for o in table if o.verifies} == {"read back", "as before", "probe", "confirm"}
     assert {o.name for o in table if o.opens_checkpoint} == {"apply", "clear"}

@@ -150,7 +150,7 @@ def live() -> Live:
         state={},
         links={"peth0": Link("peth0", MAC, None), "eth0": Link("eth0", None, "bridge")},
         profiles={
-            "peth0": ConnectionProfile("u-1", "peth0", "802-3-ethernet", "peth0", KEYFILE),
+            "peth0": ConnectionProfile("u-1", "peth0", "802-3-ethernet", "peth0", KEYFILE, mac=MAC),
             "eth0": ConnectionProfile(
                 "u-2", "eth0", "bridge", "eth0", "/etc/NetworkManager/system-connections/b.nmconnection"
             ),

@@ -60,6 +60,27 @@ def test_transactions_before_a_removal_do_not_count(state: Path) -> None:
         find_original(state)
 
 
+def replaced_bridge(state: Path, *replacements: dict[str, str]) -> dict[str, str]:
+    """What replaces bridges from before kvmnet, after transactions that replaced bridges."""
+    bridge: dict[str, Any] = {"name": "br0", "mac": None, "kind": "bridge", "address": MAC, "altnames": []}
+    first = {
+        "links": {"eth0": link("eth0", master="br0"), "br0": bridge},
+        "profiles": [{"uuid": u, "device": d, "file": "", "id": d} for u, d in (("u-1", "eth0"), ("u-br0", "br0"))],
+    }
+    for number, replaced in enumerate(replacements):
+        write_history(state, str(number), snapshot=first if not number else {}, adopts=[MAC], replaced=replaced)
+    original = find_original(state)
+    assert original.active["br0"] == "u-br0"
+    return dict(original.replaced)
+
+
+def test_a_replaced_bridge_is_restored_with_the_ports_of_the_last_one(tmp_path: Path) -> None:
+    assert replaced_bridge(tmp_path / "a", {"br0": "br-eth0"}) == {"br0": "br-eth0"}
+    assert replaced_bridge(tmp_path / "b", {"br0": "br-eth0"}, {"br-eth0": "br1"}) == {"br0": "br1"}
+    assert replaced_bridge(tmp_path / "c", {"br0": "br-eth0"}, {"br-eth0": "br0"}) == {}, "the ports are there already"
+    assert replaced_bridge(tmp_path / "d", {"br0": "br-eth0"}, {}) == {"br0": "br-eth0"}
+
+
 def test_addresses_gateways_and_name_servers_are_probed_also_if_a_bridge_had_them(tmp_path: Path) -> None:
     """The NIC was a port of the bridge, which had the address: a removal probes what replied before kvmnet."""
     bridge: dict[str, Any] = {"name": "br0", "mac": None, "kind": "bridge", "address": MAC, "altnames": []}
@@ -119,3 +140,34 @@ def test_routing_rules_of_several_changes_are_added_up(tmp_path: Path) -> None:
     )
     write_history(tmp_path, "2", snapshot={}, traces=rules(["c"], ["a", "e"]))
     assert find_original(tmp_path).rules == {"missing": [["4", "b"]], "new": [["4", "d"], ["4", "e"]]}
+
+
+SECOND_MAC = "00:14:4f:80:de:01"
+
+
+def shared_by(*devices: str) -> list[dict[str, Any]]:
+    return [{"uuid": "u-1", "device": device, "file": "", "id": "default"} for device in devices]
+
+
+def test_a_profile_that_serves_another_nic_too_is_restored_for_the_nics_of_the_definition(tmp_path: Path) -> None:
+    """eth1 is not in the definition at first, and is adopted later."""
+    nics = {"eth0": link("eth0"), "eth1": {**link("eth1"), "mac": SECOND_MAC}}
+    first = {"links": {"eth0": nics["eth0"]}, "profiles": shared_by("eth1", "eth0")}
+    write_history(tmp_path, "1", snapshot=first, adopts=[MAC], host="h")
+    original = find_original(tmp_path)
+    assert original.active == {"eth0": "u-1"}
+    assert original.snapshot["profiles"] == [{"uuid": "u-1", "device": "eth0"}]
+    assert set(original.snapshot["links"]) == {"eth0"}
+    second = {
+        "links": {"peth0": {**nics["eth0"], "name": "peth0"}, "eth1": nics["eth1"]},
+        "profiles": shared_by("eth1"),
+    }
+    write_history(tmp_path, "2", snapshot=second, adopts=[SECOND_MAC], host="h")
+    assert find_original(tmp_path).active == {"eth0": "u-1", "eth1": "u-1"}
+
+
+def test_two_nics_that_shared_a_profile_both_get_it_back(tmp_path: Path) -> None:
+    nics = {"eth0": link("eth0"), "eth1": {**link("eth1"), "mac": SECOND_MAC}}
+    snapshot = {"links": nics, "profiles": shared_by("eth0", "eth1")}
+    write_history(tmp_path, "1", snapshot=snapshot, adopts=[MAC, SECOND_MAC], host="h")
+    assert find_original(tmp_path).active == {"eth0": "u-1", "eth1": "u-1"}

@@ -22,6 +22,7 @@ from kvmnet.host.operator_connection import SshConnection
 from kvmnet.system.errors import HostError
 from kvmnet.transaction import prepare
 from kvmnet.transaction.prepare import ChangeOptions, check_refusals
+from tests.unit.core.adoption_samples import bridged_host, load_site
 from tests.unit.core.samples import (
     NIC_LINE,
     VNET0,
@@ -56,6 +57,14 @@ def test_without_libvirts_reply_the_owner_of_a_device_is_unknown(make_bundle: An
     lines = "\n".join(error.value.also)
     assert "vnet5 (guest unknown: libvirt is not available) on br-eth0.5" in lines
     assert "running guests are listed by device name" in lines and "not a device" not in lines
+
+
+def test_the_permission_to_adopt_covers_its_refusals(tmp_path: Path) -> None:
+    bundle = load_site(tmp_path)
+    assessment = assess(bundle, bridged_host(bundle))
+    with pytest.raises(Refused, match="kvmnet would adopt them: bridge br0"):
+        check_refusals(assessment, ChangeOptions())
+    assert check_refusals(assessment, ChangeOptions(adopt=True)) == (), "the plan lists it, so it is not listed again"
 
 
 def with_gateway(gateway: str = "", address: str = "10.1.0.5", prefix: int = 16, name: str = "eth0") -> dict[str, Any]:

@@ -64,6 +64,18 @@ def test_different_properties_are_listed(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
 
 
+def test_options_that_are_set_in_connection_profiles_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {"name": "br0", "up": True, "options": {"vlan_filtering": 0}}
+    monkeypatch.setattr(links, "read_links", lambda rows: {"br0": shown})
+    monkeypatch.setattr(links, "read_ip_links", list)
+    monkeypatch.setattr(links, "read_addresses", dict)
+    monkeypatch.setattr(links, "read_routes", list)
+    want = {"name": "br0", "options": {"vlan_filtering": 1}, "addresses": [], "routes": []}
+    assert find_kernel_differences([want]) == ["br0: vlan_filtering is 0, not 1"]
+    shown["options"] = {"vlan_filtering": 1}
+    assert find_kernel_differences([want]) == []
+
+
 def test_a_bonds_options_are_compared_in_the_kernels_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shows(monkeypatch, {"name": "bond0", "kind": "bond"}, addresses={})
     shown = {

@@ -19,6 +19,7 @@ from tests.unit.rescue.samples import Host, simulate_host
 
 PROFILE = """[connection]
 uuid=u-br0
+interface-name=br0
 zone=trusted
 [ipv4]
 address1=10.1.1.5/24,10.1.1.1
@@ -59,9 +60,13 @@ def check(host: Host) -> RemovalCheck:
     return RemovalCheck(original, before, {"guests": before["guests"]}, step)
 
 
-def test_a_restored_host_has_no_difference(check: RemovalCheck) -> None:
+def test_a_restored_host_has_no_difference(host: Host, check: RemovalCheck) -> None:
     """What no profile states is not required but listed: an address that keepalived or a person had added."""
     assert check.find_differences() == []
+    path = f"{host.keyfiles}/br0.nmconnection"
+    del check.before["host"]["keyfiles"][path]
+    check.before["files"] = []
+    assert check.find_differences() == [], "a keyfile that the removal has restored is new"
     assert check.find_unrestored() == [
         "br0 had the address 10.1.1.100/32 before kvmnet, which no connection profile states"
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kvmnet.core.assessment import assess_removal
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.planning.changes import Change, FileRestored
@@ -57,6 +58,17 @@ def test_the_plan_lists_what_the_administrator_has_changed_since(state: Path) ->
     current = {name: {**current[name], "mode": 420, "data": ""}}
     expected = Change("change", name, (FileRestored(day),))
     assert plan_removal(BUNDLE, original, host, current).changes[-1] == expected
+
+
+def test_a_replaced_bridge_takes_its_guests_back(state: Path) -> None:
+    original = replace(find_original(state), replaced={"br0": "eth0", "br5": "gone"})
+    host = live()
+    host = replace(host, links={**host.links, "vnet0": Link("vnet0", None, "tun", (), "eth0")})
+    plan = plan_removal(BUNDLE, original, host)
+    assert plan.replaced == {"eth0": "br0"}
+    assert "  + add br0: restored; it takes back the guests' ports of eth0" in format_plan(plan).splitlines()
+    [impact] = [i for i in assess_removal(plan, host).impacts if i.device == "vnet0"]
+    assert impact.how != "disconnected", impact
 
 
 def test_a_second_profile_for_the_nic_is_not_reported(state: Path) -> None:

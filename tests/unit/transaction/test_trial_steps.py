@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
-from kvmnet.core.live.live_host import ConnectionProfile, Link
-from kvmnet.core.planning.ownership import profile_uuid
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
+from kvmnet.core.planning.ownership import make_ownership_record, profile_uuid
 from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.pipeline import load
 from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.step import Step, touched_profiles
-from tests.unit.core.samples import KEYFILES, after, before
+from tests.unit.core.profile_samples import FILTERING, PIN, filtering, host
+from tests.unit.core.samples import KEYFILES, after, bare, before
 from tests.unit.transaction.samples import (
     BOND,
     BUNDLE,
@@ -122,3 +125,77 @@ def test_the_primary_port_of_a_running_bond_is_cleared(tmp_path: Path) -> None:
     assert step["undo"] == [{"op": "bond option", "interface": "bond0", "option": "primary", "value": "eth0"}]
     assert index_of("apply", compiled) < index_of("bond option", compiled) < index_of("read back", compiled)
     assert "bond option" not in [step["op"] for step in bond_without_options(tmp_path)]
+
+
+def steps_with_settings(folder: Path, live: Live, bundle: Bundle) -> dict[str, Step]:
+    compiled = compile_steps(make_plan(bundle, live), live, {}, Terms(120))
+    assert_steps_match_the_table(compiled)
+    return {step["op"]: step for step in compiled}
+
+
+def test_a_new_interface_gets_its_settings_with_its_profile(tmp_path: Path) -> None:
+    steps = steps_with_settings(tmp_path, bare(), filtering(tmp_path))
+    (seed,) = (row for row in steps["seed"]["profiles"] if row["interface"] == "br-eth0")
+    assert seed["settings"] == {FILTERING: True}
+    assert "set settings" not in steps
+    assert steps["check settings"]["interfaces"] == {"br-eth0": {FILTERING: True}}
+    (expected,) = (entry for entry in steps["read back"]["expect"] if entry["name"] == "br-eth0")
+    assert expected["options"] == {"vlan_filtering": 1}
+
+
+def test_the_profile_of_an_existing_interface_is_changed_before_nmstate_runs(tmp_path: Path) -> None:
+    bundle = filtering(tmp_path)
+    live = host(bundle)
+    uuid = live.profiles["br-eth0"].uuid
+    compiled = compile_steps(make_plan(bundle, live), live, {}, Terms(120))
+    ops = [step["op"] for step in compiled]
+    assert ops.index("set settings") < ops.index("apply") < ops.index("check settings") < ops.index("read back")
+    step = compiled[ops.index("set settings")]
+    assert step["title"] == "set bridge.vlan-filtering in the connection profile of br-eth0"
+    assert (step["profiles"], step["as_applied"]) == ({uuid: {FILTERING: True}}, {})
+    assert step["undo"] == [{"op": "files", "uuids": [uuid]}]
+    assert_steps_match_the_table(compiled)
+
+
+def test_an_inactive_profile_is_changed_too_because_nmstate_uses_it(tmp_path: Path) -> None:
+    compiled = compile_steps(
+        make_plan(filtering(tmp_path), bare()), bare(), {("br-eth0", "bridge"): ["u-7"]}, Terms(120)
+    )
+    assert compiled[index_of("set settings", compiled)]["profiles"] == {"u-7": {FILTERING: True}}
+
+
+def test_a_difference_of_the_profile_alone_is_saved_without_nmstate(tmp_path: Path) -> None:
+    bundle = filtering(tmp_path)
+    live = host(bundle, kernel=1, stored="no")
+    steps = steps_with_settings(tmp_path, live, bundle)
+    assert {"apply", "check settings", "commit"}.isdisjoint(steps)
+    assert steps["set settings"]["profiles"] == {live.profiles["br-eth0"].uuid: {FILTERING: True}}
+    assert steps["save"]["interfaces"] == [["br-eth0"]]
+
+
+def test_the_mac_of_an_adopted_bridge_is_set_after_nmstate_has_applied_its_profile(tmp_path: Path) -> None:
+    bundle = filtering(tmp_path)
+    live = host(bundle, mac="", made=False)
+    steps = steps_with_settings(tmp_path, live, bundle)
+    uuid, mac = live.profiles["br-eth0"].uuid, make_plan(bundle, live).macs["br-eth0"].mac
+    assert steps["set settings"]["profiles"] == {uuid: {FILTERING: True}}
+    assert steps["set settings"]["as_applied"] == {uuid: "br-eth0"}
+    assert "mac-address" not in steps["apply"]["state"]["interfaces"][0]
+    assert steps["check settings"]["interfaces"] == {"br-eth0": {FILTERING: True, PIN: mac}}
+
+
+@pytest.mark.parametrize("shown", ["02:00:00:00:00:99", None])
+def test_a_mac_that_was_changed_by_hand_is_set_by_a_step_of_its_own(tmp_path: Path, shown: Optional[str]) -> None:
+    """NetworkManager reapplies a profile that already has the MAC address without setting it."""
+    bundle = filtering(tmp_path, None)
+    live = host(bundle)
+    note = make_ownership_record(make_plan(bundle, live).bundle, live)
+    interfaces = [
+        {**i, "mac-address": shown} if shown and i["name"] == "br-eth0" else i for i in live.state["interfaces"]
+    ]
+    live = replace(live, state={**live.state, "interfaces": interfaces}, applied_state=note.state)
+    steps = steps_with_settings(tmp_path, live, bundle)
+    if shown:
+        assert steps["set macs"]["macs"] == {"br-eth0": "00:14:4f:80:de:00"}
+    else:
+        assert "set macs" not in steps

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kvmnet.core.live.live_host import Link
+from kvmnet.core.planning.plan import make_plan
+from kvmnet.transaction.zone_choice import choose_zone
+from tests.unit.core.adoption_samples import bridged_host, load_site
 from tests.unit.transaction.samples import bond_seeds, zones_of
 
 
@@ -34,3 +38,11 @@ def test_an_existing_interface_keeps_its_zone(tmp_path: Path) -> None:
 def test_a_new_vlan_is_in_the_default_zone(tmp_path: Path) -> None:
     seeds = bond_seeds(tmp_path, {"eth0": "public"}, addressed="eth0")
     assert (seeds["bond0.5"]["zone"], seeds["br-bond0.5"]["zone"]) == ("", "")
+
+
+def test_a_bridge_gets_the_zone_of_the_one_that_it_replaces(tmp_path: Path) -> None:
+    bundle = load_site(tmp_path, "br-eth0")
+    live = replace(bridged_host(bundle), zones={"br0": "work", "eth0": "public"})
+    assert choose_zone("br-eth0", make_plan(bundle, live), live) == "work"
+    unzoned = replace(live, zones=None)
+    assert choose_zone("br-eth0", make_plan(bundle, unzoned), unzoned) == "work", "its profile's"

@@ -72,6 +72,13 @@ def test_todays_gateway_counts_while_the_host_stays_in_its_subnet() -> None:
     assert texts(ask(both, state("10.1.1.1"), {"10.1.1.1", "10.1.1.3"}).must) == ["10.1.1.3", "10.1.1.1"]
 
 
+def test_a_gateway_of_another_table_is_not_probed() -> None:
+    live = of(state("10.1.1.1"), state("10.1.1.9"))
+    live["routes"]["config"][1]["table-id"] = 77
+    live["routes"]["config"][0]["table-id"] = 254
+    assert texts(ask(state("10.1.1.1"), live, {"10.1.1.1", "10.1.1.9"}).must) == ["10.1.1.1"]
+
+
 @pytest.mark.guarantee("G33")
 def test_a_host_that_moves_must_reach_its_new_gateway() -> None:
     moved = state("10.2.1.1", "10.2.0.5")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.rendering.bundle import Bundle
@@ -11,4 +12,12 @@ from tests.unit.core.samples import before
 
 def test_a_reading_is_the_same_after_json(bundle: Bundle) -> None:
     live = before()
+    link = replace(live.links["eth0"], options={"vlan_filtering": 1})
+    profile = replace(live.profiles["eth0"], settings={"bridge.vlan-filtering": "yes"})
+    live = replace(
+        live,
+        links={**live.links, "eth0": link},
+        profiles={"eth0": profile},
+        applied_settings={"br0": {"bridge.vlan-filtering": True}},
+    )
     assert Live.from_json(json.loads(json.dumps(live.to_json()))) == live

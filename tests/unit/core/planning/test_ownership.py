@@ -37,11 +37,12 @@ def test_the_record_after_a_first_apply_and_after_an_adoption(bundle: Bundle) ->
     uuid = profile_uuid(bundle.host, "eth0")
     assert find_owned_after(bundle, before())["eth0"] == Owned("linux-bridge", True, uuid)
     assert find_owned_after(bundle, before())["peth0"].made is False
-    assert find_owned_after(bundle, after(bundle))["eth0"].made is False, "it existed before"
+    existing = replace(after(bundle), owned={})
+    assert find_owned_after(bundle, existing)["eth0"].made is False, "it existed before"
     again = replace(after(bundle), owned={"eth0": Owned("linux-bridge", True, uuid)})
     assert find_owned_after(bundle, again)["eth0"].made is True
     profile = replace(after(bundle).profiles["eth0"], uuid=uuid)
-    lost = replace(after(bundle), profiles={"eth0": profile})
+    lost = replace(existing, profiles={"eth0": profile})
     assert find_owned_after(bundle, lost)["eth0"].made is True, "its profile shows it, although the record is lost"
     note = make_ownership_record(bundle, before())
     assert (note.owned["eth0"].uuid, note.state, note.first_names) == (uuid, bundle.state, {MAC: "eth0"})
@@ -51,6 +52,17 @@ def test_the_record_after_a_first_apply_and_after_an_adoption(bundle: Bundle) ->
         "its profile still has it"
     )
     assert make_ownership_record(bundle, later).first_names == {MAC: "eth0"}
+
+
+def test_the_record_has_the_settings_of_profiles_and_older_records_have_none(bundle: Bundle) -> None:
+    settings = {"eth0": {"bridge.vlan-filtering": True}}
+    note = make_ownership_record(replace(bundle, profile_settings=settings), before())
+    data = json.loads(json.dumps(ownership_record_to_json(note)))
+    assert data["profile-settings"] == settings
+    assert ownership_record_from_json(data) == note
+    del data["profile-settings"]
+    assert ownership_record_from_json(data) == replace(note, settings={})
+    assert "profile-settings" not in ownership_record_to_json(make_ownership_record(bundle, before()))
 
 
 def test_a_new_profile_has_another_uuid_than_a_removed_one_of_its_name() -> None:

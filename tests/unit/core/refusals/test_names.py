@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
-from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.core.planning.plan import make_plan
-from kvmnet.core.rendering.bundle import Bundle
-from kvmnet.pipeline import load
 from tests.unit.core.refusals.samples import (
     BUNDLE,
     OTHER_NIC,
@@ -21,7 +18,7 @@ from tests.unit.core.refusals.samples import (
     find_messages,
     links_with,
 )
-from tests.unit.core.samples import KEYFILES, MAC, after, before, judge, refusals_of
+from tests.unit.core.samples import KEYFILES, MAC, after, before, bundle_with, judge, live_of, refusals_of
 
 CASES: list[tuple[str, Live, str]] = [
     ("KVN522", replace(before(), links=links_with(Link("peth0", None, "dummy"))), "peth0 is already used by a dummy"),
@@ -79,51 +76,6 @@ def test_another_name_is_refused_if_the_policy_does_not_rename() -> None:
     assert messages["KVN521"] == f"NIC eth0 ({MAC}) is named eth0, and the naming policy does not rename NICs"
 
 
-def plain_bundle() -> Bundle:
-    return load("tests/golden/good/a-site-extends-a-profile/cluster.yaml").bundle("a")
-
-
-def created_by_hand(bundle: Bundle, *, with_other_stp: bool = False) -> Live:
-    """Return a host that an administrator configured as in the bundle, without kvmnet."""
-    live = after(bundle)
-    state = copy.deepcopy(bundle.state)
-    for interface in state["interfaces"]:
-        if interface["type"] == "linux-bridge":
-            stp = interface["bridge"]["options"]["stp"]
-            stp["enabled"] = stp["enabled"] ^ with_other_stp
-    kinds = {"linux-bridge": "bridge", "vlan": "vlan", "ethernet": None}
-    made = {i["name"]: Link(i["name"], None, kinds[i["type"]]) for i in state["interfaces"]}
-    for nic in bundle.nics:
-        made[nic.name] = Link(nic.name, nic.mac, None)
-    profiles = {
-        name: ConnectionProfile(f"u-{name}", name, "x", name, f"{KEYFILES}/{name}.nmconnection") for name in made
-    }
-    return replace(live, state=state, links=made, profiles=profiles, applied=None)
-
-
-def test_a_bridge_that_matches_the_definition_is_adopted() -> None:
-    bundle = plain_bundle()
-    live = created_by_hand(bundle)
-    assert [c.kind for c in make_plan(bundle, live).changes] == ["record"]
-    assert find_messages(live, bundle) == []
-
-
-def test_a_bridge_that_differs_is_refused_unless_kvmnet_created_or_adopted_it() -> None:
-    bundle = plain_bundle()
-    name = next(i["name"] for i in bundle.state["interfaces"] if i["type"] == "linux-bridge")
-    live = created_by_hand(bundle, with_other_stp=True)
-    messages = find_messages(live, bundle)
-    assert [c for c, _ in messages] == ["KVN524"]
-    assert f"the bridge {name} was not created by kvmnet and differs from the definition" in messages[0][1]
-    assert "bridge.options.stp.enabled: false -> true" in messages[0][1]
-    adopted = replace(live, owned={name: Owned("linux-bridge", False, "u")})
-    assert find_messages(adopted, bundle) == [], "once adopted the definition changes it"
-    ours = replace(live.profiles[name], uuid=profile_uuid(bundle.host, name))
-    assert find_messages(replace(live, profiles={**live.profiles, name: ours}), bundle) == [], "its profile is ours"
-    plan = make_plan(bundle, live)
-    assert [r.code for r in judge(plan, live, {"KVN524"})] == ["KVN524"]
-
-
 def test_an_interface_to_be_removed_that_is_in_use_is_refused() -> None:
     live = replace(
         after(BUNDLE),
@@ -133,7 +85,7 @@ def test_an_interface_to_be_removed_that_is_in_use_is_refused() -> None:
             "vnet0": Link("vnet0", None, "tun", (), "old"),
             "veth0": Link("veth0", None, "veth", (), "old"),
         },
-        owned={"old": Owned("linux-bridge", True, "u-old")},
+        owned={**after(BUNDLE).owned, "old": Owned("linux-bridge", True, "u-old")},
         profiles={
             **after(BUNDLE).profiles,
             "old": ConnectionProfile("u-old", "old", "bridge", "old", f"{KEYFILES}/old"),
@@ -167,3 +119,14 @@ def test_a_port_that_nmstate_would_remove_from_a_changed_bridge_is_refused() -> 
     assert "KVN525" not in [code for code, _ in find_messages(alone)], (
         "nmstate does not remove a port without a connection profile"
     )
+
+
+def test_a_vlan_on_a_bond_that_is_recreated_is_refused(tmp_path: Path) -> None:
+    """A bond that gets another mode is recreated (link-aggregation.mode)."""
+    nic, bond = f"      eth0: {{mac: '{MAC}'}}\n", "      bond0: {network: private, ports: [eth0], mode: MODE}\n"
+    old, new = (bundle_with(tmp_path, nic + bond.replace("MODE", mode)) for mode in ("active-backup", "802.3ad"))
+    live = live_of(old, Link("bond0.7", None, "vlan", base="bond0"))
+    messages = [r.message for r in refusals_of(make_plan(new, live), live) if r.code == "KVN525"]
+    assert len(messages) == 1
+    assert messages[0].startswith("bond0 is recreated (") and messages[0].endswith("), but is in use by bond0.7")
+    assert "KVN525" not in [r.code for r in refusals_of(make_plan(new, live_of(old)), live_of(old))]

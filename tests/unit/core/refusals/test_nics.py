@@ -15,7 +15,6 @@ from tests.unit.core.refusals.samples import (
     assert_refused,
     find_codes,
     find_messages,
-    host_with,
     links_with,
 )
 from tests.unit.core.samples import KEYFILES, MAC, after, before, judge, refusals_of
@@ -37,13 +36,6 @@ RIVAL = "the connection profile office (u-9) also matches eth0 and would be acti
 
 CASES: list[tuple[str, Live, str]] = [
     (
-        "KVN530",
-        replace(before(), links=links_with(Link("br0", None, "bridge"), nic=Link("eth0", MAC, None, (), "br0"))),
-        "eth0 is a port of br0",
-    ),
-    ("KVN531", host_with(unmanaged=("eth0",)), "NetworkManager does not manage NIC eth0"),
-    ("KVN531", replace(before(), profiles={}), "addresses that NetworkManager did not set"),
-    (
         "KVN532",
         replace(before(), profiles={"eth0": replace(before().profiles["eth0"], file="/etc/sysconfig/x/ifcfg-eth0")}),
         "is in /etc/sysconfig/x/ifcfg-eth0, which kvmnet could not restore",
@@ -64,7 +56,7 @@ CASES: list[tuple[str, Live, str]] = [
     ("KVN535", host_with_idle(rival(mac=MAC)), RIVAL),
     ("KVN535", host_with_idle(rival(interface_name="peth0")), RIVAL),
     ("KVN535", host_with_idle(rival(match="peth*")), RIVAL),
-    ("KVN535", host_with_idle(rival(match="!peth0")), RIVAL),
+    ("KVN535", host_with_idle(rival(match="!eth9")), RIVAL),
     (
         "KVN535",
         host_with_idle(
@@ -84,7 +76,6 @@ def test_an_unsuitable_nic_or_profile_is_refused(code: str, live: Live, message:
 
 ACCEPTED: dict[str, Live] = {
     "a macvtap on another NIC": replace(before(), links=links_with(OTHER_NIC, Link("m", None, "macvtap", base="eth1"))),
-    "unmanaged, and not in the definition": host_with(unmanaged=("eth1",)),
     "a profile of the same priority": host_with_idle(rival(priority=0)),
     "a profile that does not autoconnect": host_with_idle(rival(autoconnect=False)),
     "a profile that is only in memory": host_with_idle(
@@ -94,6 +85,7 @@ ACCEPTED: dict[str, Live] = {
     "another NIC's profile by its name": host_with_idle(rival(interface_name="eth1")),
     "a profile bound to the NIC's old name": host_with_idle(rival(interface_name="eth0")),
     "a profile for other names": host_with_idle(rival(match="wl*,ens1")),
+    "a profile for all names but this": host_with_idle(rival(match="!peth0")),
     "a profile for a wireless card": host_with_idle(rival(type="802-11-wireless")),
     "a bridge's profile with another name": host_with_idle(rival(type="bridge", interface_name="br9")),
     "a profile that makes the NIC a port of the same bridge": host_with_idle(rival(controller="eth0")),
@@ -139,12 +131,51 @@ def test_a_rival_is_refused_with_a_hint_and_can_be_overridden() -> None:
     assert judge(plan, live, {"KVN535"}) == refusals
 
 
-def test_two_nics_with_one_connection_profile_are_refused() -> None:
-    second = replace(BUNDLE.nics[0], interface="eth1", name="peth1", mac=OTHER_NIC.mac, link_file=None, bridge=None)
-    live = replace(
-        before(),
-        links=links_with(replace(OTHER_NIC, name="peth1")),
-        profiles={d: replace(before().profiles["eth0"], device=d) for d in ("eth0", "peth1")},
-    )
-    messages = find_messages(live, replace(BUNDLE, nics=(*BUNDLE.nics, second)))
-    assert messages == [("KVN533", "peth1 and eth0 share the connection profile eth0")]
+NETPLAN = "/run/NetworkManager/system-connections/netplan-uplink.nmconnection"
+
+
+def host_with_two_nics(profile: ConnectionProfile, second: bool = False) -> Live:
+    """Return a host whose first NIC has the profile; with `second` the other NIC too."""
+    devices = ("eth0", "eth1") if second else ("eth0",)
+    return replace(before(), links=links_with(OTHER_NIC), profiles={d: replace(profile, device=d) for d in devices})
+
+
+def pattern(**facts: Any) -> ConnectionProfile:
+    """Return the profile of eth0, bound to no NIC; `facts` change it."""
+    return replace(before().profiles["eth0"], id="uplink", interface_name="", **facts)
+
+
+def test_a_profile_of_netplan_that_would_move_to_another_nic_is_refused() -> None:
+    live = host_with_two_nics(pattern(file=NETPLAN, match="eth*"))
+    message = "the connection profile uplink of eth0 also fits eth1, and would be activated there"
+    assert find_messages(live) == [("KVN533", message)]
+    plan = make_plan(BUNDLE, live)
+    assert refusals_of(plan, live)[0].hint == f"bind it to eth0: in /etc/netplan, write `match: {{macaddress: {MAC}}}`"
+
+
+@pytest.mark.parametrize(
+    "live",
+    [
+        host_with_two_nics(pattern(match="eth*")),  # in /etc: it is bound to eth0
+        host_with_two_nics(pattern(file=NETPLAN, match="eth*,!eth1")),
+        host_with_two_nics(pattern(file=NETPLAN, multi_connect=3)),
+        host_with_two_nics(pattern(file=NETPLAN, multi_connect=2), second=True),
+        host_with_two_nics(pattern(file=NETPLAN, autoconnect=False)),
+        host_with_two_nics(replace(pattern(file=NETPLAN), mac=MAC)),
+    ],
+)
+def test_a_profile_that_stays_with_its_nics_is_not_refused(live: Live) -> None:
+    assert find_codes(live) == []
+
+
+def test_two_nics_of_the_definition_may_share_a_profile() -> None:
+    second = replace(BUNDLE.nics[0], interface="eth1", name="peth1", mac=OTHER_NIC.mac, link_file="x", bridge=None)
+    bundle = replace(BUNDLE, nics=(*BUNDLE.nics, second))
+    assert find_codes(host_with_two_nics(pattern(multi_connect=3), second=True), bundle) == []
+
+
+def test_a_profile_that_is_only_copied_may_be_stored_anywhere() -> None:
+    """As the one that an image has for all NICs."""
+    file = "/usr/lib/NetworkManager/system-connections/default.nmconnection"
+    assert find_codes(host_with_two_nics(pattern(file=file, multi_connect=3))) == []
+    assert find_codes(host_with_two_nics(replace(before().profiles["eth0"], file=file))) == ["KVN532"]

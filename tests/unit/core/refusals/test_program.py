@@ -28,6 +28,12 @@ CASES: list[tuple[str, Live, str]] = [
     ("KVN507", replace(before(), checkpoints=("/x/Checkpoint/1",)), "open checkpoint of another tool: /x/Checkpoint/1"),
     ("KVN510", host_with(room=(Room("/var/lib/kvmnet", 100 << 10),)), "/var/lib/kvmnet has 0.1 MiB of free space"),
     ("KVN510", host_with(room=(Room("/etc/NetworkManager", 1 << 30, 3),)), "has 3 free inodes"),
+    (
+        "KVN513",
+        host_with(read_only=("/etc/NetworkManager/system-connections",)),
+        "/etc/NetworkManager/system-connections is read-only, so the change could not be saved",
+    ),
+    ("KVN513", host_with(read_only=("/etc/systemd/network",)), "/etc/systemd/network is read-only"),
     ("KVN511", host_with(cluster=("corosync", "pacemaker")), "may fence this host: corosync, pacemaker"),
 ]
 
@@ -39,6 +45,7 @@ def test_an_unsuitable_host_is_refused(code: str, live: Live, message: str) -> N
 
 
 ACCEPTED: dict[str, Live] = {
+    "a read-only folder that is not written to": host_with(read_only=("/etc/udev/rules.d", "/srv")),
     "enough free space": host_with(room=(Room("/var/lib/kvmnet", 1 << 30, None),)),
 }
 

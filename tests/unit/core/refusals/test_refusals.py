@@ -63,8 +63,11 @@ def test_every_page_states_whether_the_refusal_can_be_overridden() -> None:
         try:
             refusals.parse_allowed_codes([code])
         except Usage:
-            option = "use `--allow-guest-loss GUEST` with plan, apply, rollback and remove."
-            assert page.endswith(option if code == "KVN527" else "This refusal cannot be overridden."), code
+            options = {
+                "KVN527": "use `--allow-guest-loss GUEST` with plan, apply, rollback and remove.",
+                "KVN536": "use `--adopt` with plan and apply.",
+            }
+            assert page.endswith(options.get(code, "This refusal cannot be overridden.")), code
         else:
             commands = (
                 "plan, apply, rollback and remove" if code in refusals.REMOVAL_CODES else "plan, apply and rollback"

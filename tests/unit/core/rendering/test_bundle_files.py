@@ -84,3 +84,19 @@ def test_probes_are_in_the_index_and_in_the_digest(bundle: Bundle) -> None:
     for old, new in (('"ceph"', '"reboot"'), ('"tcp"', '"dns"'), ('"tcp"', '"ping"')):
         with pytest.raises(bundle_files.BundleError):
             read_bundle({**files, "bundle.json": files["bundle.json"].replace(old, new)})
+
+
+def test_settings_of_profiles_are_in_the_index_and_unknown_ones_are_refused(bundle: Bundle) -> None:
+    def files_with(settings: Any) -> tuple[Bundle, dict[str, str]]:
+        unsigned = dataclasses.replace(bundle, profile_settings=settings, stated_macs=("eth0",))
+        signed = dataclasses.replace(unsigned, digest=compute_digest(unsigned))
+        return signed, bundle_files.format_bundle(signed)
+
+    signed, files = files_with({"eth0": {"bridge.vlan-filtering": True}})
+    assert read_bundle(files) == signed
+    for setting, value in (("bridge.vlan-filtering", "yes"), ("bridge.of-a-later-kvmnet", True)):
+        with pytest.raises(bundle_files.BundleError) as error:
+            read_bundle(files_with({"eth0": {setting: value}})[1])
+        assert error.value.message == (
+            f"this version of kvmnet cannot set {setting} of eth0 to {value!r}: render the bundle again"
+        )

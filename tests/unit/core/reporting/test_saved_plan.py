@@ -45,6 +45,14 @@ def test_overridden_guests_are_saved_and_guests_that_start_later_are_no_change()
     assert [(row["device"], row["how"]) for row in guests] == [("vnet0", "untouched")]
 
 
+def test_the_permission_to_adopt_is_saved() -> None:
+    for adopt in (True, False):
+        assert from_text(to_text(assess(BUNDLE, before()), (), adopt=adopt), SCHEMA).adopt is adopt
+    older = json.loads(save(before()))
+    del older["may-adopt"], older["digest"]
+    assert from_text(json.dumps({**older, "digest": digest_of(older)}), SCHEMA).adopt is False
+
+
 @pytest.mark.guarantee("G63")
 def test_an_edited_plan_is_rejected() -> None:
     content = json.loads(save(before()))

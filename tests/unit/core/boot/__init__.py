@@ -1,0 +1,1 @@
+"""The next boot, computed from files."""
