@@ -6,32 +6,28 @@ The quick parts come first: the caller uses what has been read when its time is 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kvmnet.core.boot.keyfile import KeyfileError, parse_keyfile
-from kvmnet.core.boot.manager_settings import BootDevice, matches_specs, split_specs
+from kvmnet.core.boot.manager_settings import BootDevice
 from kvmnet.core.live.failure_facts import FailureFacts
+from kvmnet.core.live.management import find_unmanaged_reason
+from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
+from kvmnet.host.read_managers import find_interfaces_of_ifupdown, find_unmanaged_rules, read_manager_files
 from kvmnet.system import links, programs
 from kvmnet.system.errors import HostError
 
 _CLASS_NET = Path("/sys/class/net")
-#: NetworkManager's configuration (NetworkManager.conf(5)), the least important folder first.
-_CONFIG_FILES = (
-    "usr/lib/NetworkManager/conf.d/*.conf",
-    "run/NetworkManager/conf.d/*.conf",
-    "etc/NetworkManager/NetworkManager.conf",
-    "etc/NetworkManager/conf.d/*.conf",
-)
 #: NM_DEVICE_STATE_UNMANAGED
 _UNMANAGED = 10
 _NO_PARTNER = "00:00:00:00:00:00"
 
 
-def read_failure_facts(facts: FailureFacts, names: Sequence[str], targets: Sequence[str]) -> None:
-    """Fill `facts`. `names` are the interfaces of the change, `targets` the addresses that did not reply. A part that
-    cannot be read stays empty."""
+def read_failure_facts(facts: FailureFacts, types: Mapping[str, str], targets: Sequence[str]) -> None:
+    """Fill `facts`. `types` are the interfaces of the change with the types of their connection profiles (empty if
+    unknown), `targets` the addresses that did not reply. A part that cannot be read stays empty."""
+    names = list(types)
     with contextlib.suppress(OSError):
         facts.without_carrier += find_nics_without_carrier(names)
         facts.silent_bonds += _find_silent_bonds(names)
@@ -42,7 +38,7 @@ def read_failure_facts(facts: FailureFacts, names: Sequence[str], targets: Seque
             _read_way(facts, target)
     with contextlib.suppress(NMError, HostError, OSError, ValueError):
         for name in _find_unmanaged(names):
-            facts.unmanaged[name] = find_unmanaged_entry(name)
+            facts.unmanaged[name] = find_unmanaged_entry(name, types[name])
 
 
 def find_nics_without_carrier(names: Sequence[str], class_net: Path = _CLASS_NET) -> list[str]:
@@ -80,31 +76,16 @@ def _find_unmanaged(names: Sequence[str]) -> list[str]:
     return [name for name in names if states.get(name) == _UNMANAGED]
 
 
-def find_unmanaged_entry(name: str, root: Path = Path("/")) -> tuple[str, str]:
-    """Return the entry of NetworkManager's configuration that leaves this interface unmanaged, and its file; of several
-    the most important one. Empty when there is none: a udev rule or an administrator decided it."""
-    found = ("", "")
-    for pattern in _CONFIG_FILES:
-        for path in sorted(root.glob(pattern)):
-            with contextlib.suppress(OSError, KeyfileError):
-                groups = parse_keyfile(path.read_text(encoding="utf-8", errors="replace"))
-                if entry := _find_entry(groups, name):
-                    found = (entry, f"/{path.relative_to(root)}")
-    return found
-
-
-def _find_entry(groups: dict[str, dict[str, str]], name: str) -> str:
-    device = BootDevice(name, type="")
-    for key in ("unmanaged-devices", "unmanaged-devices+"):
-        value = groups.get("keyfile", {}).get(key, "")
-        if matches_specs(split_specs(value), device):
-            return f"{key}={value}"
-    for section, keys in groups.items():
-        is_unmanaging = keys.get("managed", "").strip().lower() in ("0", "false", "no", "off")
-        matches = matches_specs(split_specs(keys.get("match-device", "*")), device)
-        if section.startswith("device") and is_unmanaging and matches:
-            return f"managed={keys['managed']} of [{section}]"
-    return ""
+def find_unmanaged_entry(name: str, kind: str, root: Path = Path("/")) -> tuple[str, str]:
+    """Return why NetworkManager leaves an interface unmanaged, and what to do; empty texts when neither its
+    configuration nor a udev rule is the reason. `kind` is the type of the interface's connection profile."""
+    surroundings = Surroundings(
+        manager_files=tuple(read_manager_files(root)),
+        unmanaged_rules=tuple(find_unmanaged_rules(root)),
+        ifupdown=dict(find_interfaces_of_ifupdown(root)),
+    )
+    obstacle = find_unmanaged_reason(BootDevice(name, kind), surroundings)
+    return (obstacle.reason, obstacle.fix) if obstacle is not None else ("", "")
 
 
 def _read(path: Path) -> str:

@@ -18,8 +18,8 @@ from kvmnet.core.rendering.guest_settings import SETTINGS_FILE
 from kvmnet.host.connection_profiles import ManagerState
 from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import Backend
-from kvmnet.host.virtual_addresses import read_claims, read_marks
 from kvmnet.host.read_boot import read_boot_files
+from kvmnet.host.virtual_addresses import read_claims, read_marks
 from kvmnet.system import firewalld, links, programs
 
 LINK_DIR = Path("/etc/systemd/network")

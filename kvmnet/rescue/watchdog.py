@@ -107,8 +107,7 @@ def _describe_delay(transaction: Json, events: list[Json]) -> tuple[str, list[Js
         return "a step exceeded its time limit", []
     operation = operations.find_operation(step.get("op"))
     subject = "nmstate" if operation.opens_checkpoint else f'the step "{step.get("title")}"'
-    phase = "answering" if operation.waits else "starting"
-    likely = [hint for hint in transaction.get("hints", []) if hint.get("phase") in (None, phase)]
+    likely = transaction.get("hints", []) if operation.waits else []
     return f"{subject} did not finish within {step.get('limit', 0)} s", likely
 
 

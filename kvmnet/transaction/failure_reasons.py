@@ -10,16 +10,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import interfaces_of
-from kvmnet.core.effects.likely_reasons import (
-    ANSWERING,
-    STARTING,
-    LikelyReason,
-    find_plan_reasons,
-    find_reasons,
-    phase_of,
-    select_plan_reasons,
-)
+from kvmnet.core.base.nmstate import NM_TYPES, interfaces_of
+from kvmnet.core.effects.likely_reasons import LikelyReason, find_plan_reasons, find_reasons
 from kvmnet.core.live.failure_facts import FailureFacts
 from kvmnet.core.reporting.reason_text import reasons_to_json
 from kvmnet.host.failure_facts import find_nics_without_carrier, read_failure_facts
@@ -34,12 +26,8 @@ TIME_LIMIT = 2.0
 
 
 def make_hints(prepared: Prepared) -> list[Json]:
-    """Return what is known before the change and would explain its failure, for transaction.json: with its text, and
-    the `phase` of the failures that it explains."""
-    hints = []
-    for reason in find_plan_reasons(prepared.plan, prepared.live):
-        hints += [{**row, "phase": phase_of(reason)} for row in reasons_to_json([reason])]
-    return hints
+    """Return what is known before the change and would explain missing replies after it, for transaction.json."""
+    return reasons_to_json(list(find_plan_reasons(prepared.plan, prepared.live)))
 
 
 def find_silent_nics(prepared: Prepared) -> list[str]:
@@ -62,21 +50,19 @@ def _collect(transaction: Json, step: Step, error: BaseException) -> list[Json]:
     targets = list(error.targets) if isinstance(error, StepFailed) else []
     if step.get("op") == operations.CONFIRM.name:
         targets += [address for address in transaction.get("operator", ["", ""])[1:] if address]
-    names = list(dict.fromkeys([*(str(i["name"]) for i in interfaces_of(step.get("state", {}))), *_names(expected)]))
-    reader = threading.Thread(target=_read, args=(facts, names, targets), daemon=True)
+    types = {**dict.fromkeys(_names(expected), ""), **_find_types(transaction["steps"])}
+    reader = threading.Thread(target=_read, args=(facts, types, targets), daemon=True)
     reader.start()
     reader.join(TIME_LIMIT)
-    hints = [LikelyReason.from_json(hint) for hint in transaction.get("hints", [])]
-    reasons = [
-        *find_reasons(facts, expected, transaction.get("without_carrier", ())),
-        *select_plan_reasons(hints, _phase(step)),
-    ]
+    reasons = list(find_reasons(facts, expected, transaction.get("without_carrier", ())))
+    if operations.find_operation(step.get("op")).waits:  # for replies
+        reasons += [LikelyReason.from_json(hint) for hint in transaction.get("hints", [])]
     return reasons_to_json(reasons)
 
 
-def _read(facts: FailureFacts, names: Sequence[str], targets: Sequence[str]) -> None:
+def _read(facts: FailureFacts, types: Mapping[str, str], targets: Sequence[str]) -> None:
     with contextlib.suppress(Exception):  # an error in a thread would be printed to the journal of the unit
-        read_failure_facts(facts, names, targets)
+        read_failure_facts(facts, types, targets)
 
 
 def _find_expected(steps: Sequence[Step]) -> list[Mapping[str, Any]]:
@@ -85,14 +71,11 @@ def _find_expected(steps: Sequence[Step]) -> list[Mapping[str, Any]]:
     return expected
 
 
+def _find_types(steps: Sequence[Step]) -> dict[str, str]:
+    """Return the interfaces that nmstate is given, with the types of their connection profiles."""
+    sent = [i for step in steps for i in interfaces_of(step.get("state", {})) if i.get("state") == "up"]
+    return {str(i["name"]): NM_TYPES.get(str(i.get("type")), "") for i in sent}
+
+
 def _names(expected: Sequence[Mapping[str, Any]]) -> list[str]:
     return [str(entry["name"]) for entry in expected if not entry.get("absent")]
-
-
-def _phase(step: Step) -> Optional[str]:
-    """Return which reasons from before the change count: a step that waits for replies, or one that starts interfaces;
-    None for the others."""
-    operation = operations.find_operation(step.get("op"))
-    if operation.waits:
-        return ANSWERING
-    return STARTING if operation.opens_checkpoint or operation.verifies else None

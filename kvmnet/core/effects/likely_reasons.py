@@ -9,10 +9,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Optional
+from typing import Any
 
-from kvmnet.core.base.nmstate import NM_ETHERNET
-from kvmnet.core.boot.matching import matches_patterns
+from kvmnet.core.effects.name_uses import find_role_changes
 from kvmnet.core.live.failure_facts import FailureFacts
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.plan import Plan
@@ -25,11 +24,10 @@ SILENT_LACP = "silent lacp"
 NO_ROUTE = "no route"
 NO_NEIGHBOUR = "no neighbour"
 FIREWALL_RULE = "firewall rule"
-PATTERN = "profile pattern"
 
-#: For which failures a reason from before the change counts.
-STARTING, ANSWERING = "starting", "answering"
-_PHASES = {PATTERN: STARTING, FIREWALL_RULE: ANSWERING}
+#: How many firewall rules are named for each interface.
+_MOST_RULES = 3
+
 #: The states of a neighbour that has not replied (`ip neighbour`).
 _SILENT_STATES = {"FAILED", "INCOMPLETE"}
 
@@ -57,8 +55,8 @@ def find_reasons(
 ) -> Iterator[LikelyReason]:
     """Yield the reasons that the facts give. `expected` are the entries of core/planning/expected_readback;
     `silent_before`: the NICs that had no carrier before the change either."""
-    for name, (entry, file) in facts.unmanaged.items():
-        yield LikelyReason(UNMANAGED, name, {"entry": entry, "file": file})
+    for name, (entry, fix) in facts.unmanaged.items():
+        yield LikelyReason(UNMANAGED, name, {"entry": entry, "fix": fix})
     yield from _find_duplicates(facts, expected)
     for name in facts.without_carrier:
         if name not in silent_before:
@@ -90,25 +88,9 @@ def _ip(address: str) -> str:
 
 
 def find_plan_reasons(plan: Plan, live: Live) -> Iterator[LikelyReason]:
-    """Yield what is known before the change and would explain its failure. It is recorded with the transaction, because
-    the watchdog, which ends a step that hangs, cannot read the host."""
-    for rename in plan.renames:
-        profile = live.profiles.get(rename.old)
-        if profile is not None and profile.type == NM_ETHERNET and not _fits(profile.match, rename.new):
-            values = {"pattern": profile.match, "profile": profile.id, "old_name": rename.old}
-            yield LikelyReason(PATTERN, rename.new, values)
-
-
-def _fits(match: str, name: str) -> bool:
-    """Whether patterns (match.interface-name, as nmcli prints them) fit a name; no patterns fit every name."""
-    return matches_patterns(match.replace(",", " ").split(), name)
-
-
-def phase_of(reason: LikelyReason) -> Optional[str]:
-    """Return the phase of the failures that a reason explains; None: any."""
-    return _PHASES.get(reason.kind)
-
-
-def select_plan_reasons(reasons: Sequence[LikelyReason], phase: Optional[str]) -> list[LikelyReason]:
-    """Return the reasons from before the change that count for a failure of this phase; None: for any failure."""
-    return [reason for reason in reasons if phase is None or phase_of(reason) in (None, phase)]
+    """Yield what is known before the change and explains that a target or the operator does not reply after it. It is
+    recorded with the transaction, because the watchdog, which ends a step that hangs, does not read the host."""
+    for name, event in find_role_changes(plan, live).items():
+        rules = [u for u in live.surroundings.name_uses if name in u.names and u.what.endswith("rule")]
+        for rule in rules[:_MOST_RULES]:
+            yield LikelyReason(FIREWALL_RULE, name, {"what": rule.what, "rule": rule.text, "event": event})

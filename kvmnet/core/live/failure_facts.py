@@ -12,7 +12,7 @@ class FailureFacts:
     addresses: by interface, with prefix. without_carrier: the NICs without carrier. silent_bonds: bonds with LACP whose
     ports have no partner. routes: the interface by which each target is reached; "" where there is no route.
     neighbours: the neighbour to which packets to each target are sent, and its state. unmanaged: interfaces that
-    NetworkManager does not manage, with the entry of its configuration and its file, or empty texts.
+    NetworkManager does not manage, with the entry that is the reason and its file, and what to do; or empty texts.
     """
 
     addresses: dict[str, list[str]] = field(default_factory=dict)

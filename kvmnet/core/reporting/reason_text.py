@@ -28,10 +28,7 @@ def _unmanaged(name: str, values: Mapping[str, Any]) -> str:
     if not values.get("entry"):
         command = f"nmcli -f GENERAL.STATE,GENERAL.REASON device show {name}"
         return f"NetworkManager does not manage {name}: `{command}` shows the reason"
-    return (
-        f"NetworkManager is configured to leave {name} unmanaged ({values['entry']} in {values['file']}): "
-        f"exclude {name} there"
-    )
+    return f"NetworkManager is configured to leave {name} unmanaged ({values['entry']}): {values['fix']}"
 
 
 def _duplicate_address(ip: str, values: Mapping[str, Any]) -> str:
@@ -59,11 +56,7 @@ def _no_neighbour(target: str, values: Mapping[str, Any]) -> str:
 
 
 def _firewall_rule(name: str, values: Mapping[str, Any]) -> str:
-    return f"a firewall rule names {name}, whose role has changed: {values['rule']}"
-
-
-def _pattern(new_name: str, values: Mapping[str, Any]) -> str:
-    return f"the profile {values['profile']} matches {values['pattern']}, so it does not fit {new_name}"
+    return f"the {values['what']} `{values['rule']}` names {name}, which {values['event']}"
 
 
 _TEXTS = {
@@ -74,5 +67,4 @@ _TEXTS = {
     likely_reasons.NO_ROUTE: _no_route,
     likely_reasons.NO_NEIGHBOUR: _no_neighbour,
     likely_reasons.FIREWALL_RULE: _firewall_rule,
-    likely_reasons.PATTERN: _pattern,
 }

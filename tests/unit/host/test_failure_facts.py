@@ -31,17 +31,12 @@ def put(root: Path, path: str, text: str) -> None:
 
 
 def test_the_file_that_leaves_an_interface_unmanaged_is_found(tmp_path: Path) -> None:
-    put(
-        tmp_path, "usr/lib/NetworkManager/conf.d/00-vendor.conf", "[keyfile]\nunmanaged-devices=interface-name:virbr*\n"
-    )
+    put(tmp_path, "usr/lib/NetworkManager/conf.d/00.conf", "[keyfile]\nunmanaged-devices=interface-name:virbr*\n")
     put(tmp_path, "etc/NetworkManager/conf.d/10-docker.conf", "[keyfile]\nunmanaged-devices+=interface-name:br-*\n")
-    put(tmp_path, "etc/NetworkManager/conf.d/20-broken.conf", "no key file\n")
-    put(tmp_path, "etc/NetworkManager/conf.d/30.conf", "[device-x]\nmatch-device=interface-name:eth9\nmanaged=0\n")
-    file = "/etc/NetworkManager/conf.d/10-docker.conf"
-    assert find_unmanaged_entry("br-eth0", tmp_path) == ("unmanaged-devices+=interface-name:br-*", file)
-    assert find_unmanaged_entry("eth0", tmp_path) == ("", "")
-    entry = ("managed=0 of [device-x]", "/etc/NetworkManager/conf.d/30.conf")
-    assert find_unmanaged_entry("eth9", tmp_path) == entry
+    entry, fix = find_unmanaged_entry("br-eth0", "bridge", tmp_path)
+    assert entry == "unmanaged-devices=interface-name:br-* in conf.d/10-docker.conf"
+    assert fix.startswith("exclude br-eth0 there")
+    assert find_unmanaged_entry("eth0", "", tmp_path) == ("", "")
 
 
 @pytest.fixture
@@ -67,7 +62,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return answer
 
     monkeypatch.setattr(failure_facts, "NetworkManager", Manager)
-    monkeypatch.setattr(failure_facts, "find_unmanaged_entry", lambda name: ("unmanaged-devices=br*", "/x"))
+    monkeypatch.setattr(
+        failure_facts, "find_unmanaged_entry", lambda name, kind: (f"unmanaged-devices=br* for a {kind}", "exclude it")
+    )
     monkeypatch.setattr(links, "read_addresses", lambda: {"br0": ["10.1.255.254/16"]})
     monkeypatch.setattr(programs, "run_json", run)
     return answers
@@ -78,12 +75,12 @@ def test_everything_is_read(host: dict[str, Any]) -> None:
     host["ip -j neighbour show to 10.1.1.1 dev br0"] = [{"dst": "10.1.1.1", "state": ["FAILED"]}]
     host["states"] = {"br0": 10, "eth0": 100}
     facts = FailureFacts()
-    read_failure_facts(facts, ["br0", "eth0"], ["10.9.9.9", "10.8.8.8"])
+    read_failure_facts(facts, {"br0": "bridge", "eth0": ""}, ["10.9.9.9", "10.8.8.8"])
     assert facts == FailureFacts(
         addresses={"br0": ["10.1.255.254/16"]},
         routes={"10.9.9.9": "br0", "10.8.8.8": ""},
         neighbours={"10.9.9.9": ("10.1.1.1", "FAILED")},
-        unmanaged={"br0": ("unmanaged-devices=br*", "/x")},
+        unmanaged={"br0": ("unmanaged-devices=br* for a bridge", "exclude it")},
     )
 
 
@@ -95,5 +92,5 @@ def test_a_part_that_cannot_be_read_does_not_keep_the_rest(
 
     monkeypatch.setattr(links, "read_addresses", fail)
     facts = FailureFacts()
-    read_failure_facts(facts, ["br0"], ["10.8.8.8"])
+    read_failure_facts(facts, {"br0": ""}, ["10.8.8.8"])
     assert facts == FailureFacts(routes={"10.8.8.8": ""})

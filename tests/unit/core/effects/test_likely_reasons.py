@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from kvmnet.core.effects.likely_reasons import (
-    ANSWERING,
-    STARTING,
-    LikelyReason,
-    find_plan_reasons,
-    find_reasons,
-    select_plan_reasons,
-)
+from kvmnet.core.effects.likely_reasons import LikelyReason, find_plan_reasons, find_reasons
 from kvmnet.core.live.failure_facts import FailureFacts
+from kvmnet.core.live.surroundings import NameUse, Surroundings
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.rendering.bundle import Bundle
 from tests.unit.core.samples import before
@@ -28,8 +21,8 @@ EXPECTED = [{"name": "br0", "addresses": ["10.1.255.254/16", "fd00::1/64"]}]
     [
         (FailureFacts(), []),
         (
-            FailureFacts(unmanaged={"br-eth0": ("unmanaged-devices=br-*", "/etc/x.conf")}),
-            [LikelyReason("unmanaged", "br-eth0", {"entry": "unmanaged-devices=br-*", "file": "/etc/x.conf"})],
+            FailureFacts(unmanaged={"br-eth0": ("unmanaged-devices=br-* in x.conf", "exclude it")}),
+            [LikelyReason("unmanaged", "br-eth0", {"entry": "unmanaged-devices=br-* in x.conf", "fix": "exclude it"})],
         ),
         (
             FailureFacts(addresses={"br0": ["10.1.255.254/16"], "br1": ["10.1.255.254/24", "10.9.9.9/8"]}),
@@ -51,23 +44,17 @@ def test_facts_give_reasons(facts: FailureFacts, reasons: list[LikelyReason]) ->
     assert list(find_reasons(facts, EXPECTED, ["eth1"])) == reasons
 
 
-@pytest.mark.parametrize(
-    ("match", "is_reason"),
-    [("", False), ("eth*", True), ("p* eth*", False), ("!wlan*", False), ("eth0,eth1", True), ("eth*,!eth1", True)],
-)
-def test_a_profile_whose_pattern_does_not_fit_the_new_name_is_a_reason(
-    bundle: Bundle, match: str, is_reason: bool
-) -> None:
-    live = before()
-    live = replace(live, profiles={"eth0": replace(live.profiles["eth0"], id="netplan-uplink", match=match)})
-    values: dict[str, Any] = {"pattern": match, "profile": "netplan-uplink", "old_name": "eth0"}
-    expected = [LikelyReason("profile pattern", "peth0", values)] if is_reason else []
-    assert list(find_plan_reasons(make_plan(bundle, live), live)) == expected
+def test_firewall_rules_of_an_interface_whose_role_changes_are_reasons(bundle: Bundle) -> None:
+    """Three of them at most; other settings explain no missing reply."""
+    uses = [NameUse("iptables rule", f"-i eth0 --dport {port}", ("eth0",)) for port in (22, 80, 81, 82)]
+    uses += [NameUse("setting of radvd", "interface eth0", ("eth0",)), NameUse("iptables rule", "-i eth1", ("eth1",))]
+    live = replace(before(), surroundings=Surroundings(name_uses=tuple(uses)))
+    reasons = list(find_plan_reasons(make_plan(bundle, live), live))
+    assert [reason.values["rule"] for reason in reasons] == [f"-i eth0 --dport {port}" for port in (22, 80, 81)]
+    assert {(reason.kind, reason.subject) for reason in reasons} == {("firewall rule", "eth0")}
+    assert reasons[0].values["event"].startswith("becomes a bridge")
 
 
-def test_reasons_of_the_plan_count_for_the_failures_that_they_explain() -> None:
-    pattern, rule = LikelyReason("profile pattern", "peth0"), LikelyReason("firewall rule", "eth0")
-    assert select_plan_reasons([pattern, rule], STARTING) == [pattern]
-    assert select_plan_reasons([pattern, rule], ANSWERING) == [rule]
-    assert select_plan_reasons([pattern, rule], None) == [pattern, rule]
-    assert LikelyReason.from_json(pattern.to_json()) == pattern
+def test_a_reason_keeps_its_values_in_its_json_form() -> None:
+    reason = LikelyReason("firewall rule", "eth0", {"rule": "x"})
+    assert LikelyReason.from_json(reason.to_json()) == reason

@@ -15,7 +15,7 @@ BOTH = ("10.1.255.254/16", "fd00::1/64")
 def topologies(*devices: str) -> Topologies:
     topology = Topology(dict.fromkeys(devices), dict.fromkeys(devices), dict.fromkeys(devices))
     names = {device.lstrip("@"): device for device in devices}
-    return Topologies(topology, topology.copy(), names, names, {}, {}, set(), set())
+    return Topologies(topology, topology.copy(), names, names, {}, {}, set(), set(), {})
 
 
 def found(held: dict[str, Any], ip: str = "") -> list[tuple[str, str]]:

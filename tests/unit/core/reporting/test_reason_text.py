@@ -17,16 +17,16 @@ from kvmnet.core.reporting.reason_text import explains_alone, reason_text, reaso
         (
             likely_reasons.UNMANAGED,
             "br-eth0",
-            {"entry": "unmanaged-devices=br-*", "file": "/etc/NetworkManager/conf.d/10-docker.conf"},
+            {"entry": "unmanaged-devices=br-* in conf.d/10-docker.conf", "fix": "exclude br-eth0 there"},
             (
                 "NetworkManager is configured to leave br-eth0 unmanaged (unmanaged-devices=br-* in "
-                "/etc/NetworkManager/conf.d/10-docker.conf): exclude br-eth0 there"
+                "conf.d/10-docker.conf): exclude br-eth0 there"
             ),
         ),
         (
             likely_reasons.UNMANAGED,
             "br0",
-            {"entry": "", "file": ""},
+            {"entry": "", "fix": ""},
             (
                 "NetworkManager does not manage br0: `nmcli -f GENERAL.STATE,GENERAL.REASON device show br0` shows the "
                 "reason"
@@ -56,16 +56,10 @@ from kvmnet.core.reporting.reason_text import explains_alone, reason_text, reaso
             ),
         ),
         (
-            likely_reasons.PATTERN,
-            "peth0",
-            {"pattern": "eth*", "profile": "netplan-uplink", "old_name": "eth0"},
-            "the profile netplan-uplink matches eth*, so it does not fit peth0",
-        ),
-        (
             likely_reasons.FIREWALL_RULE,
             "eth0",
-            {"rule": "-i eth0 -p tcp --dport 22 -j ACCEPT"},
-            "a firewall rule names eth0, whose role has changed: -i eth0 -p tcp --dport 22 -j ACCEPT",
+            {"what": "iptables rule", "rule": "-i eth0 --dport 22 -j ACCEPT", "event": "becomes a port of br-eth0"},
+            "the iptables rule `-i eth0 --dport 22 -j ACCEPT` names eth0, which becomes a port of br-eth0",
         ),
     ],
 )

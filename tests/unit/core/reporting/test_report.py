@@ -21,7 +21,7 @@ BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 
 
 CARRIER, UNMANAGED = reasons_to_json(
-    [LikelyReason("no carrier", "eth0"), LikelyReason("unmanaged", "br0", {"entry": "x", "file": "/y"})]
+    [LikelyReason("no carrier", "eth0"), LikelyReason("unmanaged", "br0", {"entry": "x in y", "fix": "exclude it"})]
 )
 
 
@@ -87,7 +87,7 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
         (
             {"event": "failed", "error": "NmstateError: Bug: strictly unmanaged", "likely": [CARRIER, UNMANAGED]},
             (
-                "FAIL NetworkManager is configured to leave br0 unmanaged (x in /y): exclude br0 there\n"
+                "FAIL NetworkManager is configured to leave br0 unmanaged (x in y): exclude it\n"
                 "     nmstate reported: NmstateError: Bug: strictly unmanaged\n"
                 "     likely reason: eth0 has no carrier: check the cable and the switch port"
             ),
@@ -95,8 +95,8 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
         (
             {"event": "failed", "error": "no reply", "likely": [UNMANAGED]},
             (
-                "FAIL no reply\n     likely reason: NetworkManager is configured to leave br0 unmanaged (x in /y): "
-                "exclude br0 there"
+                "FAIL no reply\n     likely reason: NetworkManager is configured to leave br0 unmanaged (x in y): "
+                "exclude it"
             ),
         ),
         ({"event": "undo"}, "rolling back"),
