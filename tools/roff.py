@@ -115,7 +115,7 @@ def _list(lines: Sequence[str]) -> Iterator[str]:
         else:
             items[-1] += " " + text.strip()
     for item in items:
-        yield from (".IP \\(bu 2", line(inline(item)))
+        yield from (".IP \\(bu 2", line(inline(item)))  # codespell:ignore bu
 
 
 def _table(lines: Sequence[str]) -> Iterator[str]:

@@ -38,8 +38,10 @@ def read_back(context: Context, step: Step) -> str:
         return activation.poll() and not find_kernel_problems() and not find_other_problems()
 
     if not clock.wait_until(is_complete, 10 + len(step["expect"]) / 2):
+        # On a slow host the last look may be older than the limit: only what is wrong now counts.
         problems = find_kernel_problems() or activation.find_problems() or find_other_problems()
-        raise StepFailed("the host is not in the desired state: " + "; ".join(problems))
+        if problems:
+            raise StepFailed("the host is not in the desired state: " + "; ".join(problems))
     ports = f", {len(guests['guests'])} guests' ports as before" if guests["guests"] else ""
     return f"{len(step['expect'])} interfaces as defined{ports}"
 

@@ -157,8 +157,8 @@ def _keys_below(host: Host, policy: NamingPolicy, interface: Interface) -> list[
 @check("KVN205", "bridge setting that has no effect")
 def find_settings_without_effect(context: Context) -> Iterator[Problem]:
     """
-    `priority` is the priority of the bridge in the Spanning Tree Protocol. NetworkManager sets it only if STP is
-    enabled. Set `stp: true`, or remove `priority`.
+    `priority` is the priority of the bridge in the Spanning Tree Protocol. It has no effect if STP is disabled, and not
+    every version of NetworkManager sets it then. Set `stp: true`, or remove `priority`.
     """
     for view in context.views.values():
         host = context.cluster.hosts[view.host]

@@ -16,8 +16,8 @@ def hook_record(bundle: Bundle) -> dict[str, Any]:
     """Return the record of a bundle.
 
     `vlans` are the VLAN devices that exist only while a guest runs; `mtu` is in bytes, None for that of the base
-    interface. `own` are the names of the host's other interfaces. `bases` are the possible base interfaces: NICs, bonds,
-    and the bridges that a VLAN of the bundle is over.
+    interface. `own` are the names of the host's other interfaces. `bases` are the possible base interfaces: NICs,
+    bonds, and the bridges that a VLAN of the bundle is over.
     """
     from_boot = interfaces_of(bundle.state)
     on_demand = (bundle.guests or {}).get("interfaces", [])

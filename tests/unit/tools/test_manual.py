@@ -87,7 +87,7 @@ def test_markdown_becomes_macros() -> None:
     assert list(roff.markdown(text)) == [
         ".PP", "One \\fBcode\\fR and link.",
         ".SH PART",
-        ".IP \\(bu 2", "a b", ".IP \\(bu 2", "\\fBc\\fR",
+        ".IP \\(bu 2", "a b", ".IP \\(bu 2", "\\fBc\\fR",  # codespell:ignore bu
         ".TP", "\\fBx\\fR", "\\fIv\\fR: y | z",
         ".SS Sub",
         ".PP", ".nf", ".RS 4", "\\&.run \\-x", ".RE", ".fi",

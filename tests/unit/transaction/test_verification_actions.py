@@ -87,6 +87,19 @@ def test_a_device_that_was_deactivated_again_fails_the_step(tmp_path: Path, monk
         verification_actions.read_back(context, {"expect": [], "sent": ["a", "b"], "dns": {}})
 
 
+def test_a_host_that_is_complete_only_at_the_last_moment_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow host, the last look of the wait began before the devices were active."""
+    states = iter([{"a": 50}, {"a": 100}])
+    monkeypatch.setattr(verification_actions, "find_kernel_differences", lambda _: [])
+    monkeypatch.setattr(clock, "wait_until", lambda what, *_: what())
+    context: Any = SimpleNamespace(folder=tmp_path, manager=SimpleNamespace(states=lambda names: next(states)))
+    step = {"expect": [], "sent": ["a"], "dns": {}}
+    assert verification_actions.read_back(context, step) == "0 interfaces as defined"
+    assert list(states) == []
+
+
 def test_an_interface_in_a_wrong_zone_fails_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A probe goes out and gets its reply in zone drop too; incoming connections are dropped."""
     monkeypatch.setattr(verification_actions, "find_kernel_differences", lambda _: [])
