@@ -7,6 +7,7 @@ host as it was before kvmnet.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +15,8 @@ from tests.faults import injection
 from tests.lab.transactions import TRIAL, last
 from tests.machines.machine import Machine, Result
 from tests.machines.outage import reachable
-from tests.machines.seed import HOST_MAC
+from tests.machines.seed import ECHO_PORT, HOST_MAC, UUID
+from tests.machines.ssh import anew, way_in
 
 pytestmark = pytest.mark.make_test("trixie")
 
@@ -113,6 +115,37 @@ def test_an_interface_that_networkmanager_is_configured_to_ignore(host: Machine,
         assert any(line.startswith(text) for line in likely(host)), result
     finally:
         host.run(f"rm -f {file}; systemctl reload NetworkManager")
+    assert reachable(peer)
+
+
+@pytest.fixture
+def ruled(host: Machine) -> Iterator[str]:
+    """The host in the default zone drop, with rules that accept new connections to ports of eth0 alone. Returns a part
+    of the text about such a rule."""
+    for port in (22, ECHO_PORT):
+        rule = f"ipv4 filter INPUT 0 -i eth0 -p tcp --dport {port} -j ACCEPT"
+        host.run(f"firewall-cmd --permanent --direct --add-rule {rule}")
+    host.run("firewall-cmd --reload", timeout=120)
+    host.run(f"nmcli connection modify {UUID} connection.zone '' && nmcli --wait 30 connection up {UUID}", timeout=60)
+    yield "names eth0, which becomes a port of br-eth0"
+    host.run("firewall-cmd --permanent --direct --remove-rules ipv4 filter INPUT && firewall-cmd --reload", timeout=120)
+    host.run(f"nmcli connection modify {UUID} connection.zone trusted", timeout=60)
+    host.run(f"nmcli --wait 30 connection up {UUID}", timeout=60)
+
+
+def test_a_firewall_rule_that_names_the_nic(host: Machine, peer: Machine, ruled: str) -> None:
+    """The session goes on, because its connection is known to the firewall. A new one is not accepted."""
+    host.put("/root/cluster.yaml", PLAIN)
+    ssh = way_in(host, peer)
+    assert reachable(peer)
+    result = peer.run(
+        f"{anew(ssh)} kvmnet apply --yes --confirm-within 15 /root/cluster.yaml", check=False, timeout=240
+    )
+    assert result.code == 3, result
+    texts = [text for text in likely(host) if ruled in text]
+    assert texts and "--dport 22" in "".join(texts), result
+    assert f"     likely reason: {texts[0]}" in result.stdout.splitlines(), result
+    assert last(host)["why"] == "no confirmation within 15 s"
     assert reachable(peer)
 
 

@@ -46,7 +46,7 @@ def test_facts_give_reasons(facts: FailureFacts, reasons: list[LikelyReason]) ->
 
 def test_firewall_rules_of_an_interface_whose_role_changes_are_reasons(bundle: Bundle) -> None:
     """Three of them at most; other settings explain no missing reply."""
-    uses = [NameUse("iptables rule", f"-i eth0 --dport {port}", ("eth0",)) for port in (22, 80, 81, 82)]
+    uses = [NameUse("direct rule of firewalld", f"-i eth0 --dport {port}", ("eth0",)) for port in (22, 80, 81, 82)]
     uses += [NameUse("setting of radvd", "interface eth0", ("eth0",)), NameUse("iptables rule", "-i eth1", ("eth1",))]
     live = replace(before(), surroundings=Surroundings(name_uses=tuple(uses)))
     reasons = list(find_plan_reasons(make_plan(bundle, live), live))
