@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -11,7 +11,7 @@ from kvmnet.cli.console import write_stdout
 from kvmnet.cli.help import DEFINITION, examples
 
 _FOLDER_HELP = "Folder to write into; it is made if it does not exist. Default: the current folder."
-FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help=_FOLDER_HELP, show_default=False)]
+FolderArgument = Annotated[Optional[Path], typer.Argument(metavar="DIR", help=_FOLDER_HELP, show_default=False)]
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command("init", rich_help_panel=DEFINITION, epilog=examples("kvmnet init network"))(init)
 
 
-def init(folder: FolderArgument = Path()) -> None:
+def init(directory: FolderArgument = None) -> None:
     """Write a commented definition to start from, its rendered states, and checks for Git.
 
     No file that exists is changed: if one of them exists, nothing is written.
@@ -29,6 +29,7 @@ def init(folder: FolderArgument = Path()) -> None:
     from kvmnet.core.definition.document import Source
     from kvmnet.exporters import bundle_folder
 
+    folder = directory or Path()
     texts = resources.read_starter()
     existing = [name for name in (*texts, "states") if (folder / name).exists()]
     if existing:

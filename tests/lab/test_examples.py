@@ -1,4 +1,4 @@
-"""The hosts of all examples, applied one after the other to the same machine, in every order and without `remove` in
+"""The hosts of the examples, applied one after the other to the same machine, in every order and without `remove` in
 between. At the end the machine is restored.
 
 After each change the kernel must match the rendered state: each interface of the definition exists with its kind,
@@ -47,13 +47,6 @@ FIT = {
         "mtu: 9000": "mtu: 1496",
         "addresses: [10.1.1.1,": "addresses: [10.1.2.1,",
     },
-    "takeover": {
-        "      eno1: {}": "      eno1: {match: {name: eth0}}",
-        "      eno2: {}": "      eno2: {match: {name: eth1}}",
-        ", mode: 802.3ad": "",
-        "vlan: 100,": "vlan: 100, mtu: 1496,",
-        "vlan: 200}": "vlan: 200, mtu: 1496}",
-    },
 }
 """What is written otherwise in an example so that the lab machine fits it."""
 
@@ -67,9 +60,12 @@ def definition(name: str) -> str:
 
 
 def all_hosts() -> list[tuple[str, str]]:
-    """Return (example, host) for each host of each example."""
-    names = sorted(path.parent.name for path in EXAMPLES.glob("*/cluster.yaml"))
-    return [(name, host) for name in names for host in load(str(EXAMPLES / name / "cluster.yaml")).hosts]
+    """Return (example, host) for each host of the examples that fit one machine and can follow each other.
+
+    `takeover` describes a host that has its VLANs before kvmnet: on this one they would be new, and so in the default
+    zone, which is `drop`. `start` has nothing that the others lack.
+    """
+    return [(name, host) for name in FIT for host in load(str(EXAMPLES / name / "cluster.yaml")).hosts]
 
 
 def in_every_order(things: list[Any]) -> list[Any]:
@@ -100,7 +96,6 @@ def machines(lab: None, generation: str) -> Iterator[tuple[Machine, Machine]]:
                 {
                     "eth0": ["10.1.0.1/16", "10.1.0.3/16", "2001:db8:1::1/64"],
                     "eth0.5": ["10.5.0.1/24"],
-                    "eth0.100": ["10.100.0.1/16"],
                     "eth1": ["10.3.0.1/24"],
                 },
             )
