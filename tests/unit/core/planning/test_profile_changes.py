@@ -114,6 +114,7 @@ def test_what_an_adopted_bridge_runs_with_is_written_into_its_profile(tmp_path: 
     live = replace(host(bundle, kernel=1, stored=stored, made=False), owned={})
     profile = replace(live.profiles["br-eth0"], uuid="u-of-another-tool")
     plan = make_plan(bundle, replace(live, profiles={**live.profiles, "br-eth0": profile}))
-    details = ["in its connection profile, bridge.vlan-filtering: false -> true"] if stored == "no" else []
-    assert changes_of(plan).get("br-eth0", []) == details
-    assert plan.profile_settings.get("br-eth0", {}) == ({FILTERING: True} if stored == "no" else {})
+    adoption, *details = changes_of(plan)["br-eth0"]
+    assert adoption.startswith("adopted: ")
+    assert details == (["in its connection profile, bridge.vlan-filtering: false -> true"] if stored == "no" else [])
+    assert plan.profile_settings["br-eth0"][FILTERING] is True, "nmstate must not turn it off"
