@@ -65,5 +65,6 @@ def test_a_virtual_address_that_comes_or_goes_is_no_difference(monkeypatch: pyte
     assert before["virtual"] == sorted(VIRTUAL) and before["addresses"] == {"eth0": ["10.1.255.254/16"]}
     shown[:] = [("10.1.255.254", 16)] + [("10.1.1.200", 32)] * (not at_first)
     assert comparison.find_differences(before) == [] == whole_host.find_notes(before)
+    assert snapshot.read_current_state(before)["addresses"] == {"eth0": ["10.1.255.254/16"]}
     shown.append(("10.1.1.201", 32))
     assert len(comparison.find_differences(before)) == 1

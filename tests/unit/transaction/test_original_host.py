@@ -171,3 +171,15 @@ def test_two_nics_that_shared_a_profile_both_get_it_back(tmp_path: Path) -> None
     snapshot = {"links": nics, "profiles": shared_by("eth0", "eth1")}
     write_history(tmp_path, "1", snapshot=snapshot, adopts=[MAC, SECOND_MAC], host="h")
     assert find_original(tmp_path).active == {"eth0": "u-1", "eth1": "u-1"}
+
+
+def test_virtual_addresses_of_that_time_are_left_out(state: Path) -> None:
+    """The snapshot is older than kvmnet's knowledge of them."""
+    original = find_original(state)
+    (name,) = [name for name, on_link in original.snapshot["addresses"].items() if on_link][:1]
+    original.snapshot["addresses"][name].append("10.1.1.200/32")
+    without = original.without_virtual(("10.1.1.200",)).snapshot
+    assert (without["addresses"][name], without["virtual"]) == (
+        original.snapshot["addresses"][name][:-1],
+        ["10.1.1.200"],
+    )
