@@ -65,13 +65,14 @@ def format_ended(transaction: "EndedTransaction") -> str:
     if transaction.verified is False:
         parts.append("(could not be verified)")
     if transaction.why:
-        parts.append(f"({transaction.why})")
+        likely = f"; likely: {'; '.join(transaction.likely)}" if transaction.likely else ""
+        parts.append(f"({transaction.why}{likely})")
     parts.append(f"- {count_text(len(transaction.changes), 'change')}")
     outages = []
     if transaction.away is not None:
         before_rollback = "" if transaction.kept else " before the rollback"
         outages.append(f"gateway unreachable for {transaction.away:.1f} s{before_rollback}")
-    if transaction.away_at_most is not None and (transaction.away is None or not transaction.kept):
+    if transaction.away_at_most and (transaction.away is None or not transaction.kept):
         reboot = ", with a reboot" if transaction.rebooted else ""
         outages.append(f"addresses missing for at most {transaction.away_at_most:.1f} s{reboot}")
     if outages:

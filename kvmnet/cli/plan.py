@@ -90,7 +90,7 @@ def _format_plan(form: Format, prepared: "Prepared") -> str:
     if form is Format.json:
         document = {**prepared.to_json(), "steps": [step["title"] for step in prepared.steps]}
         return json.dumps(document, indent=2) + "\n"
-    lines = assessment_lines(prepared.assessment)
+    lines = assessment_lines(prepared.assessment, prepared.host_effects)
     if form is Format.markdown:
         return format_plan_markdown(prepared.plan, prepared.allowed, prepared.probes, lines)
     probes = "" if prepared.plan.empty else format_probes(prepared.probes)

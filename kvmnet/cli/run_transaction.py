@@ -79,9 +79,8 @@ def print_plan(console: Console, prepared: "Prepared") -> None:
     from kvmnet.host import hook_installation
 
     console.show_progress(None)
-    text = format_plan(prepared.plan, assessment_lines(prepared.assessment)) + format_overridden_refusals(
-        prepared.allowed
-    )
+    lines = assessment_lines(prepared.assessment, prepared.host_effects)
+    text = format_plan(prepared.plan, lines) + format_overridden_refusals(prepared.allowed)
     text += "" if prepared.plan.empty else format_probes(prepared.probes)
     console.print_event("plan", **prepared.to_json(), steps=[step["title"] for step in prepared.steps])
     console.print_line(text.rstrip("\n"))

@@ -59,6 +59,9 @@ def format_open(transaction: "OpenTransaction") -> list[str]:
 
     lines = [f"transaction {transaction.id} of {transaction.host} is open since {format_time(transaction.at)}"]
     lines.append(f"  {'rolling back' if transaction.undoing else 'now'}: {transaction.step}")
+    if transaction.why is not None:
+        lines.append(f"  reason: {transaction.why}")
+        lines += [f"  likely reason: {text}" for text in transaction.likely]
     if transaction.confirm_left is not None:
         seconds = max(transaction.confirm_left, 0)
         lines.append(f"  waiting for `kvmnet confirm` over a new SSH connection: {seconds:.0f} s left")

@@ -36,6 +36,8 @@ _FIELDS = (
     "match.interface-name",
     "ipv4.method",
     "ipv6.method",
+    "ipv4.addresses",
+    "ipv6.addresses",
     *("ipv4.dhcp-client-id", "ipv4.dhcp-iaid", "ipv6.dhcp-duid", "ipv6.dhcp-iaid"),
     "ipv4.routing-rules",
     "ipv6.routing-rules",
@@ -48,10 +50,11 @@ EXTERNAL = 0x80
 @dataclass(frozen=True)
 class ManagerState:
     """What NetworkManager reports: every profile (once for each device that it is active on, or once without a device),
-    and the devices by name."""
+    and the devices by name. `addresses` are those that the active profiles contain (static ones, with prefix)."""
 
     profiles: tuple[ConnectionProfile, ...]
     devices: dict[str, ManagedDevice]
+    addresses: frozenset[str] = frozenset()
 
     @property
     def active(self) -> dict[str, ConnectionProfile]:
@@ -95,6 +98,7 @@ def _read() -> ManagerState:
     }
     activations = _read_activations(objects)
     profiles = []
+    addresses: set[str] = set()
     devices = {name: ManagedDevice(state) for name, state in networkmanager_objects.states(objects).items()}
     for path, settings in _read_settings(list(keyfiles)).items():
         methods = settings.get("ipv4.method", ""), settings.get("ipv6.method", "")
@@ -102,7 +106,14 @@ def _read() -> ManagerState:
             profiles.append(_build_profile(settings, device, keyfiles[path], identifiers))
             if device:
                 devices[device] = ManagedDevice(devices[device].state, methods, is_external)
-    return ManagerState(tuple(profiles), devices)
+            if device and not is_external:  # the profile of an external device mirrors all addresses
+                addresses.update(_read_addresses(settings))
+    return ManagerState(tuple(profiles), devices, frozenset(addresses))
+
+
+def _read_addresses(settings: dict[str, str]) -> list[str]:
+    lists = [settings.get(f"{family}.addresses", "") for family in ("ipv4", "ipv6")]
+    return [address.strip() for text in lists for address in text.split(",") if address.strip()]
 
 
 def _read_activations(objects: Objects) -> dict[str, list[tuple[str, bool, dict[str, str]]]]:

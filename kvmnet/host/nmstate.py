@@ -36,7 +36,9 @@ class Backend(Protocol):
     def show(self, kernel_only: bool = False) -> State:
         """Return the live state; with `kernel_only` without the part that comes from NetworkManager."""
 
-    def apply(self, state: State, timeout: int, log: Path, *, verify: bool = False) -> None:
+    def apply(
+        self, state: State, timeout: int, log: Path, *, verify: bool = False, limit: Optional[float] = None
+    ) -> None:
         """Apply a state in memory without committing it: NetworkManager rolls it back after `timeout` seconds.
 
         Without `verify` the caller must wait for the result and read it back. The line `Created checkpoint PATH` is
@@ -59,16 +61,23 @@ class Nmstatectl:
         state: State = json.loads(self._run("show", "--json", *(["--kernel"] if kernel_only else [])))
         return state
 
-    def apply(self, state: State, timeout: int, log: Path, *, verify: bool = False) -> None:
+    def apply(
+        self, state: State, timeout: int, log: Path, *, verify: bool = False, limit: Optional[float] = None
+    ) -> None:
         flags = ["--no-commit", "--memory-only", *([] if verify else ["--no-verify"])]
         command = [self._program, "apply", *flags, "--timeout", str(timeout), "-"]
+        seconds = timeout + 60 if limit is None else limit
         with log.open("ab") as errors:
             start = errors.tell()
             # nmstatectl writes to the log itself: it has the checkpoint's path even if this process is killed.
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors)
             try:
                 # It may take longer than the timeout: it retries, and extends the checkpoint each time.
-                process.communicate(json.dumps(state).encode(), timeout=timeout + 60)
+                process.communicate(json.dumps(state).encode(), timeout=seconds)
+            except subprocess.TimeoutExpired as error:
+                process.kill()
+                process.wait()
+                raise _as_timeout_error(seconds) from error
             except BaseException:  # cancelled, or nmstatectl hangs: the checkpoint is rolled back
                 process.kill()
                 process.wait()
@@ -128,7 +137,9 @@ class Libnmstate:
                 raise _as_nmstate_error(error) from error
         return state
 
-    def apply(self, state: State, timeout: int, log: Path, *, verify: bool = False) -> None:
+    def apply(
+        self, state: State, timeout: int, log: Path, *, verify: bool = False, limit: Optional[float] = None
+    ) -> None:
         """Apply a state as `Backend.apply` describes.
 
         The library cannot be interrupted and reports its checkpoint only at its end. So it runs in a thread; this
@@ -148,15 +159,21 @@ class Libnmstate:
             before = manager.checkpoints()
             thread = threading.Thread(target=work, daemon=True)
             thread.start()
-            end = time.monotonic() + timeout + 60  # it retries, and extends the checkpoint each time
+            # it retries, and extends the checkpoint each time
+            seconds = timeout + 60 if limit is None else limit
+            end = time.monotonic() + seconds
             has_checkpoint = False
             while thread.is_alive() and time.monotonic() < end:
                 thread.join(0.05 if not has_checkpoint else 0.5)
                 has_checkpoint = has_checkpoint or _record_checkpoint(manager, before, log, timeout)
             if thread.is_alive():
-                raise NmstateError(f"libnmstate has not finished within {timeout + 60} s")
+                raise _as_timeout_error(seconds)
         if failures:
             raise _as_nmstate_error(failures[0]) from failures[0]
+
+
+def _as_timeout_error(seconds: float) -> NmstateError:
+    return NmstateError(f"nmstate did not finish within {seconds:.0f} s")
 
 
 def _record_checkpoint(manager: NetworkManager, before: list[str], log: Path, timeout: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from collections.abc import Mapping
@@ -12,11 +13,13 @@ from typing import Any, Optional
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.live.kernel_only import add_networkmanager, has_no_lifetimes, is_all_static, needs_only_kernel
 from kvmnet.core.live.live_host import Link, Live, Owned
+from kvmnet.core.live.virtual_addresses import Claim, VirtualAddress, separate_virtual, stated_addresses
 from kvmnet.core.rendering.guest_settings import FILES
 from kvmnet.host.connection_profiles import ManagerState
 from kvmnet.host.networkmanager_dbus import NetworkManager
 from kvmnet.host.nmstate import Backend
 from kvmnet.host.read_boot import read_boot_files
+from kvmnet.host.virtual_addresses import read_claims, read_marks
 from kvmnet.system import firewalld, links, programs
 
 LINK_DIR = Path("/etc/systemd/network")
@@ -88,11 +91,12 @@ def read_live_host(
     zones = None
     if firewalld.is_running():
         zones = {name: zone for name, zone in firewalld.read_zones().items() if name in links}
+    state, virtual, claims = _separate_virtual(_read_state(backend, networkmanager, compared), networkmanager, compared)
     version = manager.version()
     active = {name: profile.uuid for name, profile in networkmanager.active.items()}
     return Live(
         hostname=read_hostname(),
-        state=_read_state(backend, networkmanager, compared),
+        state=state,
         links=links,
         profiles=networkmanager.active,
         link_files={path.name: _read_text(path) for path in sorted(LINK_DIR.glob(OURS))},
@@ -108,9 +112,24 @@ def read_live_host(
         first_names=record.first_names,
         idle=networkmanager.idle,
         temporary=_read_temporary_addresses(networkmanager),
+        virtual=virtual,
+        claims=claims,
         applied_settings=record.settings,
         boot=read_boot_files(links, active, version) if os.geteuid() == 0 else None,
     )
+
+
+def _separate_virtual(
+    state: State, networkmanager: ManagerState, desired: Optional[State]
+) -> tuple[State, tuple[VirtualAddress, ...], tuple[Claim, ...]]:
+    """Return the state without virtual addresses, these, and all claims. What `desired` or an active connection profile
+    contains is not virtual."""
+    claims, marks = read_claims(), read_marks()
+    if not claims and not marks:
+        return state, (), ()
+    own = stated_addresses(desired or {}) | {str(ipaddress.ip_interface(a).ip) for a in networkmanager.addresses}
+    claims = tuple(claim for claim in claims if claim.ip not in own)
+    return (*separate_virtual(state, claims, marks, own), claims)
 
 
 def _read_temporary_addresses(networkmanager: ManagerState) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def find_differences(before: Json) -> list[str]:
     differences: list[str] = []
     try:
         differences += find_file_differences(before)
-        kernel = links.read_kernel()
+        kernel = links.read_kernel(before.get("virtual", ()))
         after = snapshot.read_host_state(before["names"], before["macs"], before["uuids"], kernel)
         differences += find_guest_differences(before, kernel.links)
         differences += whole_host.find_own_differences(before, kernel)

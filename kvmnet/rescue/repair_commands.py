@@ -24,7 +24,7 @@ def find_repair_commands(before: Json, state_dir: Path) -> list[str]:
 
 
 def _find_repair_commands(before: Json, state_dir: Path) -> list[str]:
-    now = snapshot.read_host_state(before["names"], before["macs"], before["uuids"])
+    now = snapshot.read_current_state(before)
     # the rescue program restores files and reloads them
     commands = [shlex.join(state_folder.rescue_command(state_dir))] if comparison.find_file_differences(before) else []
     names = {link["mac"]: name for name, link in now["links"].items() if link["mac"]}

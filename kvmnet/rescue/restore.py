@@ -157,7 +157,7 @@ def _activation_order(before: Json) -> list[Json]:
 
 
 def _is_active_as_before(before: Json, uuid: str, device: str) -> bool:
-    now = snapshot.read_host_state(before["names"], before["macs"], before["uuids"])
+    now = snapshot.read_current_state(before)
     active = any(p["uuid"] == uuid and p["device"] == device for p in now["profiles"])
     return active and has_device_settings(before, now, device)
 
@@ -172,7 +172,7 @@ def has_device_settings(before: Json, now: Json, device: str) -> bool:
 
 
 def read_device_settings(state: Json, device: str) -> Any:
-    """Return what a device has from its profile, in a snapshot or a state from `snapshot.read_host_state`.
+    """Return what a device has from its profile, in a snapshot or a state from `snapshot.read_current_state`.
 
     The controller is included: after NetworkManager 1.52 rolls a bond back, the bond's ports may wait for it for ever
     although it is up.

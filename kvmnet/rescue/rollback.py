@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from kvmnet.rescue import (
@@ -16,26 +17,27 @@ from kvmnet.rescue import (
     undo,
     whole_host,
 )
-from kvmnet.system import clock, files, links, networkmanager, operations, programs, state_folder, units
+from kvmnet.system import address_times, clock, files, links, networkmanager, operations, programs, state_folder, units
 from kvmnet.system.errors import EXPECTED_ERRORS, HostError
 from kvmnet.system.journal import Journal
 from kvmnet.system.types import Json
 
 
-def roll_back(state_dir: Path, why: str, booting: bool = False) -> int:
+def roll_back(state_dir: Path, why: str, booting: bool = False, likely: Sequence[Json] = ()) -> int:
     """Roll the open transaction back; return the exit code (0, 3 or 4). The caller holds the lock.
 
-    `why` is the reason, for the journal. With `booting`, before NetworkManager starts, only files and names are
-    restored and the transaction stays open: it is rolled back again, and verified, when NetworkManager runs.
+    `why` is the reason, for the journal, and `likely` are reasons that may be behind it. With `booting`, before
+    NetworkManager starts, only files and names are restored and the transaction stays open: it is rolled back again,
+    and verified, when NetworkManager runs.
     """
     try:
-        return _roll_back(state_dir, why, booting)
+        return _roll_back(state_dir, why, booting, likely)
     except Exception as error:  # a bug: recorded where the administrator looks
         Journal(state_dir / "open").try_append("undo-broke", error=str(error) or repr(error))
         raise
 
 
-def _roll_back(state_dir: Path, why: str, booting: bool) -> int:
+def _roll_back(state_dir: Path, why: str, booting: bool, likely: Sequence[Json]) -> int:
     folder = state_dir / "open"
     if not folder.is_dir():
         return 0
@@ -49,7 +51,7 @@ def _roll_back(state_dir: Path, why: str, booting: bool) -> int:
         return 0
     with contextlib.suppress(OSError):
         (folder / state_folder.BALLAST_FILE).unlink(missing_ok=True)
-    journal.try_append("undo", why=why, boot=clock.boot_id())
+    journal.try_append("undo", why=why, boot=clock.boot_id(), **({"likely": list(likely)} if likely else {}))
     if state_folder.has_rebooted(folder) and (stuck := comparison.read_only_differences(before)):
         # the host has booted from these files: a part of them restored might not work together with the rest
         journal.try_append("not-verified", differences=stuck)
@@ -109,7 +111,8 @@ def _restore_and_verify(state_dir: Path, transaction: Json, before: Json, new_de
         commands = repair_commands.find_repair_commands(before, state_dir)
         journal.try_append("not-verified", differences=differences, mends=commands)
     else:
-        journal.try_append("verified", differences=[])
+        since = address_times.find_last_creation(before.get("addresses", {}))
+        journal.try_append("verified", differences=[], **({} if since is None else {"addresses_since": since}))
     return differences
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Optional
 
 from kvmnet.rescue import whole_host
@@ -14,15 +15,21 @@ KERNEL_HOSTNAME_FILE = "/proc/sys/kernel/hostname"
 
 
 def take_snapshot(
-    names: list[str], macs: list[str], uuids: list[str], written_files: list[str], lost: tuple[str, ...] = ()
+    names: list[str],
+    macs: list[str],
+    uuids: list[str],
+    written_files: list[str],
+    lost: tuple[str, ...] = (),
+    virtual: Collection[str] = (),
 ) -> Json:
     """Return the snapshot for a transaction, taken before its first step. Raises HostError and OSError.
 
     `names`: every interface name that exists before or after the change; `macs`: the permanent MAC addresses of the
     NICs; `uuids`: connection profiles that may be changed; `written_files`: further files that may be written; `lost`:
-    taps and macvtaps of guests that may be disconnected.
+    taps and macvtaps of guests that may be disconnected; `virtual`: addresses that another service moves between hosts
+    (without prefix).
     """
-    kernel = links.read_kernel()
+    kernel = links.read_kernel(virtual)
     state = read_host_state(sorted(names), sorted(m.lower() for m in macs), sorted(uuids), kernel)
     # also the files that NetworkManager reports: a keyfile may contain no UUID
     keyfiles = {p["file"] for p in state["profiles"] if p["file"].startswith(networkmanager.PROFILE_FOLDERS)}
@@ -37,6 +44,7 @@ def take_snapshot(
         "above": links.read_upper_devices(names, kernel.links),
         "host": whole_host.read_whole_host(kernel),
         "macvtaps": links.read_macvtaps(kernel.links),
+        "virtual": sorted(virtual),
         **state,
     }
 
@@ -57,12 +65,23 @@ def _select_guest_ports(names: list[str], lost: tuple[str, ...], kernel: Kernel)
     return ports
 
 
-def read_host_state(names: list[str], macs: list[str], uuids: list[str], kernel: Optional[Kernel] = None) -> Json:
+def read_current_state(before: Json) -> Json:
+    """Return the live part of the host now, to compare it with a snapshot. Raises HostError."""
+    return read_host_state(before["names"], before["macs"], before["uuids"], None, before.get("virtual", ()))
+
+
+def read_host_state(
+    names: list[str],
+    macs: list[str],
+    uuids: list[str],
+    kernel: Optional[Kernel] = None,
+    virtual: Collection[str] = (),
+) -> Json:
     """Return the live part of a snapshot; after a rollback it is read again and compared. Raises HostError.
 
-    `kernel` is a reading of the kernel; without it, it is read.
+    `kernel` is a reading of the kernel; without it, it is read without the addresses `virtual`.
     """
-    kernel = links.read_kernel() if kernel is None else kernel
+    kernel = links.read_kernel(virtual) if kernel is None else kernel
     our_links = {n: link for n, link in links.read_links(kernel.links).items() if n in names or link["mac"] in macs}
     zones = firewalld.read_zones() if firewalld.is_running() else None
     return {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from kvmnet.rescue import rollback
-from kvmnet.system import clock, files, journal, lock, programs, units
+from kvmnet.system import clock, files, journal, lock, operations, programs, units
 from kvmnet.system.errors import HostError
 from kvmnet.system.journal import Journal
 from kvmnet.system.types import Json
@@ -96,6 +96,21 @@ def is_stalled(events: list[Json], folder: Path) -> bool:
     return clock.uptime() - times[-1] > STALL_SECONDS + 30 * to_activate + sum(to_delete)
 
 
+def _describe_delay(transaction: Json, events: list[Json]) -> tuple[str, list[Json]]:
+    """Return what exceeded its time limit, and the likely reasons that were recorded before the change."""
+    if any(e["event"] == "undo" for e in events):
+        return "the rollback was stalled", []
+    begun = next((e for e in reversed(events) if e["event"] == "do"), {})
+    steps = transaction.get("steps", [])
+    step = steps[begun["step"]] if begun.get("step", -1) in range(len(steps)) else {}
+    if not step:
+        return "a step exceeded its time limit", []
+    operation = operations.find_operation(step.get("op"))
+    subject = "nmstate" if operation.opens_checkpoint else f'the step "{step.get("title")}"'
+    likely = transaction.get("hints", []) if operation.waits else []
+    return f"{subject} did not finish within {step.get('limit', 0)} s", likely
+
+
 def _take_over(state_dir: Path, transaction: Json, is_late: bool) -> Optional[int]:
     """Roll the transaction back and return the exit code; None when another process works on it after all."""
     unit = str(transaction["unit"])
@@ -108,9 +123,9 @@ def _take_over(state_dir: Path, transaction: Json, is_late: bool) -> Optional[in
                 return None
             if not is_late and units.is_unit_alive(unit):
                 return None  # its worker started between the check and the lock
-            names = [e["event"] for e in Journal(state_dir / "open").events()]
-            timeout = "the rollback was stalled" if "undo" in names else "a step exceeded its time limit"
-            why = timeout if is_late else "no process was working on the transaction"
-            return rollback.roll_back(state_dir, f"watchdog: {why}")
+            if not is_late:
+                return rollback.roll_back(state_dir, "watchdog: no process was working on the transaction")
+            why, likely = _describe_delay(transaction, Journal(state_dir / "open").events())
+            return rollback.roll_back(state_dir, f"watchdog: {why}", likely=likely)
     except BlockingIOError:  # the killed process still exists, or another one rolls back: checked again soon
         return None

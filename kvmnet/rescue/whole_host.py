@@ -182,7 +182,7 @@ def find_notes(before: Json) -> list[str]:
     attributes of ports that kvmnet does not know. Raises HostError."""
     if "host" not in before:
         return []
-    host, now = before["host"], read_whole_host(links.read_kernel())
+    host, now = before["host"], read_whole_host(links.read_kernel(before.get("virtual", ())))
     own = {*before["names"], *_find_dependents(before), *before.get("guests", {})}
     foreign = {
         name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -185,9 +186,33 @@ class Kernel(NamedTuple):
     routes: list[Json]
 
 
-def read_kernel() -> Kernel:
-    """Read links, addresses and routes. Runs four programs. Raises HostError."""
-    return Kernel(read_ip_links(), read_ip_addresses(), rank_routes(read_routes()))
+def read_kernel(virtual: Collection[str] = ()) -> Kernel:
+    """Read links, addresses and routes, without these virtual addresses: they come and go by themselves, and must never
+    be restored. Runs four programs. Raises HostError."""
+    kernel = Kernel(read_ip_links(), read_ip_addresses(), rank_routes(read_routes()))
+    return leave_out_virtual(kernel, virtual) if virtual else kernel
+
+
+def leave_out_virtual(kernel: Kernel, virtual: Collection[str]) -> Kernel:
+    """Return the reading without virtual addresses (without prefix), and without the routes that the kernel creates for
+    them or their service sets with them as source."""
+    import ipaddress  # here: it takes a tenth of the rescue program's start-up time, and few hosts need it
+
+    own: set[tuple[str, str]] = set()
+    gone: set[tuple[str, str]] = set()
+    for row in kernel.addresses:
+        for address in row.get("addr_info", []):
+            if "local" in address:
+                network = ipaddress.ip_network(f"{address['local']}/{address['prefixlen']}", strict=False)
+                places = {(row.get("ifname", ""), str(network)), (row.get("ifname", ""), str(address["local"]))}
+                (gone if address["local"] in virtual else own).update(places)
+    rows = [
+        {**row, "addr_info": [a for a in row.get("addr_info", []) if a.get("local") not in virtual]}
+        for row in kernel.addresses
+    ]
+    gone -= own
+    routes = [r for r in kernel.routes if r["source"] not in virtual and (r["dev"], r["to"]) not in gone]
+    return Kernel(kernel.links, rows, routes)
 
 
 def rank_routes(routes: list[Json]) -> list[Json]:

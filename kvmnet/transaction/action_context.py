@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,12 @@ DOWN_UP = "down-up"
 
 
 class StepFailed(Exception):
-    """A step did not reach its result: the transaction is rolled back."""
+    """A step did not reach its result: the transaction is rolled back. `targets` are the addresses that did not reply,
+    where that is the reason."""
+
+    def __init__(self, message: str, targets: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.targets = tuple(targets)
 
 
 #: The exceptions that a step may fail with. Any other one is a bug in kvmnet; the transaction is rolled back as well.

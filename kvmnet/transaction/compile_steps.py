@@ -85,8 +85,10 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
 
 def _read_back(plan: Plan, live: Live, known: KnownProfiles) -> Step:
     defined_names = {i["name"] for i in interfaces_of(plan.bundle.state)}
-    expect = make_expectations(plan.desired, plan.profile_settings)
-    expect += [e for e in make_expectations(plan.state) if e["name"] not in defined_names]  # what left the definition
+    virtual = live.virtual_ips
+    expect = make_expectations(plan.desired, plan.profile_settings, virtual)
+    left_definition = [e for e in make_expectations(plan.state, None, virtual) if e["name"] not in defined_names]
+    expect += left_definition
     sent = [i["name"] for i in interfaces_of(plan.state) if i["state"] == "up"]
     activated = trial_steps.activated_by_old_profiles(plan, live, known)
     zones = {name: zone for name in activated if (zone := choose_zone(name, plan, live))}

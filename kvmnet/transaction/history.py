@@ -24,7 +24,7 @@ class EndedTransaction:
     at: when it began, in seconds since the epoch.
     outcome: "kept", "rolled back" or "nothing was begun".
     verified: whether the rollback was verified; None when there was none.
-    why: what it failed with.
+    why: what it failed with; likely: the likely reasons of that.
     away: for how many seconds the watched gateway did not reply; of a transaction that was rolled back, until the
         rollback began. None when no gateway was watched, or the worker was killed.
     away_at_most: an upper bound of the seconds for which the host's addresses were away, from the journal. None when
@@ -43,6 +43,7 @@ class EndedTransaction:
     rebooted: bool
     changes: tuple[Mapping[str, Any], ...]
     operation: str = "apply"
+    likely: tuple[str, ...] = ()
 
     @property
     def kept(self) -> bool:
@@ -59,7 +60,6 @@ def read_history(state_dir: Path) -> list[EndedTransaction]:
 def _read_ended(folder: Path) -> EndedTransaction:
     transaction, events = files.read_json(folder / "transaction.json"), Journal(folder).events()
     end = next((e for e in reversed(events) if e["event"] == "end"), {})
-    reasons = [e.get("error") or e.get("why") for e in events if e["event"] in ("failed", "undo")]
     away = [e["away"] for e in events if e.get("away") is not None]
     is_kept = _has_event(events, "kept")  # a full disk may not take the end event
     outcome = str(end.get("outcome", "kept" if is_kept else "unknown"))
@@ -69,13 +69,26 @@ def _read_ended(folder: Path) -> EndedTransaction:
         str(transaction.get("host", "")),
         outcome,
         end.get("verified"),
-        str(reasons[0]) if reasons and outcome != "kept" else None,
+        _find_reason(events) if outcome != "kept" else None,
         float(away[-1]) if away else None,
         away_at_most(transaction, events),
         _boot_ids(transaction, events)[-1:] not in ([], [transaction.get("boot")]),
         tuple(transaction.get("changes", ())),
         str(transaction.get("operation") or ("remove" if transaction.get("removes") else "apply")),
+        _find_likely_reasons(events) if outcome != "kept" else (),
     )
+
+
+def _find_reason(events: Sequence[Json]) -> Optional[str]:
+    """What a transaction failed with, or who started its rollback."""
+    reasons = [e.get("error") or e.get("why") for e in events if e["event"] in ("failed", "undo")]
+    return str(reasons[0]) if reasons else None
+
+
+def _find_likely_reasons(events: Sequence[Json]) -> tuple[str, ...]:
+    """The texts of the likely reasons in the journal."""
+    texts = [str(reason.get("text", "")) for e in events for reason in e.get("likely", ())]
+    return tuple(dict.fromkeys(filter(None, texts)))
 
 
 def _has_event(events: Sequence[Json], name: str) -> bool:
@@ -84,9 +97,10 @@ def _has_event(events: Sequence[Json], name: str) -> bool:
 
 def away_at_most(transaction: Json, events: Sequence[Json]) -> Optional[float]:
     """An upper bound of the seconds for which the host's addresses were away: from the first step that may remove them
-    (when there was none before the rollback: from the last event before it) to the step that found them again, or to
-    the verification of the rollback. Over a boot it is measured by the date, unless that jumped. None when the end was
-    not observed or the journal has no time stamps."""
+    (when there was none before the rollback: from the last event before it) to the creation of the last address that
+    was found again; 0 when they were never removed. Where the kernel's times are missing, or a NIC was down meanwhile,
+    the bound ends with the step that found the addresses, or with the verification of the rollback. Over a boot it is
+    measured by the date, unless that jumped. None when the end was not observed or the journal has no time stamps."""
     begin, end = _find_interruption(events), _find_return(events)
     if begin is None or end is None or end < begin:
         return None
@@ -102,7 +116,14 @@ def away_at_most(transaction: Json, events: Sequence[Json]) -> Optional[float]:
     if stamp not in events[begin] or stamp not in events[end]:
         return None
     seconds = float(events[end][stamp]) - float(events[begin][stamp])
+    if stamp == "up" and "addresses_since" in events[end] and not _took_link_down(events[: end + 1]):
+        seconds = min(seconds, max(float(events[end]["addresses_since"]) - float(events[begin]["up"]), 0.0))
     return math.ceil(round(seconds, 3) * 10) / 10 if seconds >= 0 else None
+
+
+def _took_link_down(events: Sequence[Json]) -> bool:
+    """Whether a NIC was down in between: it keeps its IPv4 addresses then, although nobody reaches them."""
+    return any(e.get("result") == "down-up" or e.get("link_went_down") for e in events)
 
 
 def _starts_interruption(event: Json) -> bool:
@@ -164,7 +185,8 @@ class OpenTransaction:
     undoing: whether it is being rolled back.
     differences: what differs from the snapshot after a rollback that could not be verified; `mends` are the commands
         that repair it.
-    confirm_left: for how many seconds `kvmnet confirm` is still accepted; None when no confirmation is waited for."""
+    confirm_left: for how many seconds `kvmnet confirm` is still accepted; None when no confirmation is waited for.
+    why: what the change failed with, None before that; likely: the likely reasons."""
 
     id: str
     host: str
@@ -176,6 +198,8 @@ class OpenTransaction:
     differences: tuple[str, ...]
     mends: tuple[str, ...] = ()
     confirm_left: Optional[float] = None
+    why: Optional[str] = None
+    likely: tuple[str, ...] = ()
 
 
 def read_open_transaction(state_dir: Path) -> Optional[OpenTransaction]:
@@ -199,6 +223,8 @@ def read_open_transaction(state_dir: Path) -> Optional[OpenTransaction]:
         tuple(comparison.get("differences", ())),
         tuple(comparison.get("mends", ())),
         None if confirmation is None else round(confirmation["up"] + confirmation["seconds"] - clock.uptime(), 1),
+        _find_reason(events),
+        _find_likely_reasons(events),
     )
 
 

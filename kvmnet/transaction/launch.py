@@ -25,6 +25,7 @@ from kvmnet.system import clock, files, lock, programs, state_folder, units
 from kvmnet.system.errors import HostError
 from kvmnet.system.journal import Journal
 from kvmnet.transaction import safeguards
+from kvmnet.transaction.failure_reasons import find_silent_nics, make_hints
 from kvmnet.transaction.history import find_adopted_macs
 from kvmnet.transaction.prepare import Prepared, refuse_unreadable_host
 from kvmnet.transaction.step import STEP_LIMIT, touched_files, touched_profiles
@@ -86,13 +87,15 @@ def _remove_on_failure(state_dir: Path) -> Iterator[None]:
 
 
 def _write_transaction(state_dir: Path, prepared: Prepared) -> str:
-    plan, steps = prepared.plan, prepared.steps
+    plan, live, steps = prepared.plan, prepared.live, prepared.steps
     identity = next_id(state_dir)
     names = {i["name"] for i in interfaces_of(plan.bundle.state)} | plan.touched
     macs = [r.mac for r in plan.renames]
     lost = [impact.device for impact in prepared.impacts if impact.how == DISCONNECTED]
     with refuse_unreadable_host():
-        before = snapshot.take_snapshot(sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost))
+        before = snapshot.take_snapshot(
+            sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost), live.virtual_ips
+        )
     before["guests"] = handover.note_successors(before.get("guests", {}), dict(plan.replaced))
     new = state_dir / "open.new"
     shutil.rmtree(new, ignore_errors=True)
@@ -135,6 +138,9 @@ def _transaction_data(state_dir: Path, prepared: Prepared, identity: str, lost: 
         **({"adopted": list(plan.adopted)} if plan.adopted else {}),
         **({"replaced": dict(plan.replaced)} if plan.replaced else {}),
         "proving": prepared.proving,
+        "operator": list(prepared.operator),
+        "hints": make_hints(prepared),
+        "without_carrier": find_silent_nics(prepared),
         "steps": prepared.steps,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -74,6 +75,15 @@ class Original:
             },
             "dns-resolver": {"config": {"server": list(dict.fromkeys(servers))}},
         }
+
+    def without_virtual(self, virtual: Collection[str]) -> Original:
+        """The same host without these virtual addresses (without prefix): the snapshot may be older than the service
+        that claims them."""
+        addresses = {
+            name: [address for address in on_link if address.partition("/")[0] not in virtual]
+            for name, on_link in self.snapshot["addresses"].items()
+        }
+        return dataclasses.replace(self, snapshot={**self.snapshot, "addresses": addresses, "virtual": list(virtual)})
 
     @property
     def hostname(self) -> Optional[str]:

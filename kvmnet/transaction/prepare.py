@@ -9,18 +9,21 @@ import os
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
 from kvmnet.applied_record import read_host
 from kvmnet.core.assessment import Assessment, assess, assess_removal
 from kvmnet.core.base.errors import Refused
-from kvmnet.core.base.nmstate import State
+from kvmnet.core.base.nmstate import State, interfaces_of
 from kvmnet.core.base.probe import Probe
+from kvmnet.core.effects.holdings import Facts
+from kvmnet.core.effects.host_effects import HostEffects, find_host_effects
 from kvmnet.core.effects.impact import Impact
 from kvmnet.core.effects.operator_path import affects_operator, find_confirming_interfaces
 from kvmnet.core.effects.probe_choice import Probes, choose_probes
-from kvmnet.core.live.live_host import Live
+from kvmnet.core.live.live_host import Live, version_of
 from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.planning.carried_settings import profiles_to_read
 from kvmnet.core.planning.ownership import OWNERSHIP_FILE, make_ownership_record, ownership_record_to_json
@@ -45,6 +48,7 @@ from kvmnet.transaction.original_host import Original, find_original
 from kvmnet.transaction.removal_plan import find_restored_interfaces, plan_removal
 from kvmnet.transaction.removal_steps import compile_removal
 from kvmnet.transaction.step import Step
+from kvmnet.transaction.zone_choice import choose_zone
 
 #: Seconds to wait for `kvmnet confirm`, when the user does not set them.
 CONFIRM_WITHIN = 120
@@ -80,6 +84,8 @@ class Prepared:
         in, empty for any.
     allowed: the refusals that were overridden; adopt: whether the user permits adopting interfaces.
     original: what a removal of kvmnet restores.
+    facts: what the effects on the host are computed from, besides plan and live host.
+    operator: this host's address and the other end's address of the operator's SSH connection; empty without one.
     operation: the command: "apply", "rollback" or "remove".
     """
 
@@ -92,7 +98,16 @@ class Prepared:
     allowed: tuple[Refusal, ...] = ()
     adopt: bool = False
     original: Optional[Original] = None
+    facts: Facts = field(default_factory=Facts)
+    operator: tuple[str, str] = ("", "")
     operation: str = "apply"
+
+    @cached_property
+    def host_effects(self) -> Optional[HostEffects]:
+        """What the plan does to the host itself; None when it changes nothing but files."""
+        if self.plan.empty:
+            return None
+        return find_host_effects(self.plan, self.live, self.assessment.view_after_renames, self.facts)
 
     @property
     def plan(self) -> Plan:
@@ -114,6 +129,7 @@ class Prepared:
         probes = {"must": self.probes.must, "silent": self.probes.silent}
         return {
             **assessment_to_json(self.assessment),
+            "this_host": self.host_effects.to_json() if self.host_effects is not None else None,
             "allowed": [{"code": r.code, "reason": r.message} for r in self.allowed],
             "probes": {key: [p.to_json() for p in targets] for key, targets in probes.items()},
         }
@@ -151,8 +167,10 @@ def prepare(
                 steps=compile_steps(plan, live, group_bound_profiles(readings.profiles), terms),
                 probes=probes,
                 confirm=confirm,
-                proving=find_confirming_interfaces(plan, live.state, *_ends(connection)),
+                proving=find_confirming_interfaces(plan, live.state_with_virtual, *_ends(connection)),
                 allowed=allowed,
+                facts=Facts(_ends(connection)[0], _renames_while_up(), _choose_zones(plan, live)),
+                operator=_ends(connection),
                 adopt=wishes.adopt,
                 operation=operation,
             )
@@ -166,7 +184,7 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
         with NetworkManager() as manager:
             report("reading the live state")
             _, live = _read(backend, manager, state_dir)
-            original = find_original(state_dir)
+            original = find_original(state_dir).without_virtual(live.virtual_ips)
             records = {r["path"]: files.record_file(r["path"]) for r in original.snapshot["files"]}
             plan = plan_removal(bundle, original, live, records)
             assessment = assess_removal(plan, live)
@@ -186,10 +204,12 @@ def prepare_removal(bundle: Bundle, state_dir: Path, wishes: ChangeOptions, repo
                 probes=probes,
                 confirm=confirm,
                 proving=find_confirming_interfaces(
-                    plan, live.state, address, peer, find_restored_interfaces(bundle, original)
+                    plan, live.state_with_virtual, address, peer, find_restored_interfaces(bundle, original)
                 ),
                 allowed=allowed,
                 original=original,
+                facts=Facts(address, _renames_while_up(), restored=original.snapshot["addresses"]),
+                operator=(address, peer),
                 operation="remove",
             )
 
@@ -243,13 +263,24 @@ def _operators_host(connection: Optional[SshConnection]) -> list[str]:
 def _seconds_to_confirm(wishes: ChangeOptions, plan: Plan, live: Live, connection: Optional[SshConnection]) -> int:
     if wishes.confirm is not None:
         return wishes.confirm
-    return CONFIRM_WITHIN if connection and affects_operator(plan, live.state, *_ends(connection)) else 0
+    return CONFIRM_WITHIN if connection and affects_operator(plan, live.state_with_virtual, *_ends(connection)) else 0
 
 
 def _ends(connection: Optional[SshConnection]) -> tuple[str, str]:
     """Return this host's address and the other end's address of the connection by which this command came in; both
     empty when there is none, or when they are unknown."""
     return (connection.address, connection.peer) if connection else ("", "")
+
+
+def _renames_while_up() -> bool:
+    """Whether this kernel renames a NIC that is up."""
+    return version_of(os.uname().release) >= (6, 2)
+
+
+def _choose_zones(plan: Plan, live: Live) -> dict[str, str]:
+    """Return the firewalld zones of the interfaces that the plan changes, after the change."""
+    names = [str(i["name"]) for i in interfaces_of(plan.state) if i["state"] == "up"]
+    return {name: choose_zone(name, plan, live) for name in names} if live.zones is not None else {}
 
 
 def _read(

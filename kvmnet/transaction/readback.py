@@ -65,13 +65,15 @@ def find_kernel_differences(expected: Iterable[Expected]) -> list[str]:
 def _interface_differences(want: Expected, kernel: _KernelState) -> list[str]:
     name = want["name"]
     link = kernel.links.get(name)
+    virtual = want.get("virtual", ())
     addresses = kernel.addresses.get(name, [])
+    others = [a for a in addresses if str(_interface(a).ip) not in virtual and not _interface(a).is_link_local]
     if want.get("absent"):
         return [f"{name} still exists"] if link is not None else []
     if link is None:
         return [f"{name} is missing"]
     if want.get("down"):
-        return [f"{name}: still has the address {a}" for a in addresses if not _interface(a).is_link_local]
+        return [f"{name}: still has the address {a}" for a in others]
     differences = [
         f"{name}: {key} is {link.get(key)}, not {want[key]}"
         for key in _LINK_KEYS
@@ -85,9 +87,7 @@ def _interface_differences(want: Expected, kernel: _KernelState) -> list[str]:
     differences += _bond_differences(name, want.get("bond", {}))
     differences += [f"{name}: the address {a} is missing" for a in want["addresses"] if a not in addresses]
     differences += [
-        f"{name}: still has the address {a}"
-        for a in addresses
-        if _interface(a).version in want.get("without", ()) and not _interface(a).is_link_local
+        f"{name}: still has the address {a}" for a in others if _interface(a).version in want.get("without", ())
     ]
     for route in want["routes"]:
         destination = "default" if route["to"] in ("0.0.0.0/0", "::/0") else route["to"]

@@ -31,7 +31,7 @@ class RemovalCheck:
 
     def find_differences(self) -> list[str]:
         """Where the host is not as it must be after the removal, a sentence each. Raises HostError and OSError."""
-        kernel = links.read_kernel()
+        kernel = links.read_kernel(self.before.get("virtual", ()))
         current = links.read_links(kernel.links)
         names = self.original["links"]
         return [
@@ -59,13 +59,15 @@ class RemovalCheck:
 
     def find_unrestored(self) -> list[str]:
         """What the original had and no connection profile states, so that it cannot be restored."""
-        addresses = links.read_addresses()
+        addresses, virtual = links.read_addresses(), self.before.get("virtual", ())
         host = self.original.get("host", {})
         return [
             f"{name} had the address {address} before kvmnet, which no connection profile states"
             for name, saved in host.get("addresses", {}).items()
             for address in saved
-            if address not in addresses.get(name, []) and not self._is_stated(name, [address.partition("/")[0]])
+            if address.partition("/")[0] not in virtual
+            and address not in addresses.get(name, [])
+            and not self._is_stated(name, [address.partition("/")[0]])
         ]
 
     def _find_leftovers(self) -> list[str]:

@@ -22,6 +22,9 @@ from kvmnet.transaction.step import Step
 #: NetworkManager's numbers (NMSettingMacvlanMode) of nmstate's macvtap modes.
 MACVLAN_MODES = {"vepa": 1, "bridge": 2, "private": 3, "passthru": 4}
 
+#: By how many seconds the worker gives nmstate up before the watchdog does: the worker can report the likely reasons.
+WATCHDOG_RESERVE = 10
+
 #: Seconds that NetworkManager has to remove a device.
 REMOVAL_SECONDS = 15
 
@@ -149,8 +152,9 @@ def apply_state(context: Context, step: Step) -> str:
     nobody commits it. Returns the checkpoint's path."""
     log = context.folder / step["log"]
     log.touch(mode=0o600)
+    limit = step["limit"] - WATCHDOG_RESERVE
     with moving_ports(context, step):
-        context.backend.apply(step["state"], step["timeout"], log, verify=step.get("verify", False))
+        context.backend.apply(step["state"], step["timeout"], log, verify=step.get("verify", False), limit=limit)
     with contextlib.suppress(HostError):  # a guest may stop in this moment; the readback reports it
         restore.restore_guest_ports(read_guest_ports(context.folder))
     path = _find_checkpoint(context, log)

@@ -50,7 +50,7 @@ def clear_names(plan: Plan, live: Live, known: KnownProfiles, timeout: int) -> l
             verify=True,  # NetworkManager must be done before the renaming
             timeout=timeout,
             log=CLEAR_LOG,
-            expect=make_expectations(plan.first),
+            expect=make_expectations(plan.first, None, live.virtual_ips),
         )
     ]
 

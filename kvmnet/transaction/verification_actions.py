@@ -83,9 +83,10 @@ def probe_targets(context: Context, step: Step) -> str:
     """Probe the targets repeatedly until all have replied, for longer when a link went down."""
     probes = [Probe.from_json(row) for row in step["targets"]]
     replied = find_replying(probes, step["patience"] if context.has_lost_link() else step["seconds"])
-    silent = [probe.text for probe in probes if probe not in replied]
+    silent = [probe for probe in probes if probe not in replied]
     if silent:
-        raise StepFailed(f"no reply from {', '.join(silent)} after the change")
+        addresses = [address for probe in silent if not probe.device and (address := probe.address)]
+        raise StepFailed(f"no reply from {', '.join(probe.text for probe in silent)} after the change", addresses)
     return ", ".join(probe.text for probe in probes) + " replied"
 
 

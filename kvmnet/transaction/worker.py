@@ -22,10 +22,10 @@ from kvmnet.host.nmstate import find_backend
 from kvmnet.host.ping import OutageMeter
 from kvmnet.rescue import closing
 from kvmnet.rescue.whole_host import find_traces
-from kvmnet.system import clock, files, lock, operations, state_folder
+from kvmnet.system import address_times, clock, files, lock, operations, state_folder
 from kvmnet.system.journal import Journal
 from kvmnet.system.types import Json
-from kvmnet.transaction import safeguards
+from kvmnet.transaction import failure_reasons, safeguards
 from kvmnet.transaction.action_context import ERRORS, Context, read_carrier_changes
 from kvmnet.transaction.step import Step
 from kvmnet.transaction.step_actions import run_step
@@ -52,7 +52,8 @@ def work(state_dir: Path) -> int:
         except (Exception, Cancelled) as error:  # a bug in kvmnet too: the host comes first
             _ignore_signals()
             reason = str(error) if isinstance(error, (*ERRORS, Cancelled)) else f"a bug in kvmnet: {error!r}"
-            journal.try_append("failed", error=reason, away=outage.seconds() if outage else None)
+            likely = [] if isinstance(error, Cancelled) else _collect_reasons(transaction, journal, error)
+            journal.try_append("failed", error=reason, away=outage.seconds() if outage else None, likely=likely)
             _become_rescue_program(state_dir, reason)
         _ignore_signals()
         journal.append("kept", **find_traces(files.read_json(folder / "snapshot.json")))
@@ -60,6 +61,13 @@ def work(state_dir: Path) -> int:
         if transaction.get("removes"):
             _uninstall_safeguards()
     return 0
+
+
+def _collect_reasons(transaction: Json, journal: Journal, error: BaseException) -> list[Json]:
+    """Return the likely reasons of the current step's failure."""
+    numbers = journal.begun()
+    step = transaction["steps"][numbers[-1]] if numbers else None
+    return failure_reasons.collect_reasons(transaction, step, error)
 
 
 def _uninstall_safeguards() -> None:
@@ -79,7 +87,8 @@ def _run_steps(steps: list[Step], folder: Path, journal: Journal, backend: str) 
             fields = {"up": now, "until": now + step["limit"], **_progress_fields(step, context)}
             journal.append("do", step=number, title=step["title"], op=step["op"], **fields)
             result = run_step(context, step)
-            journal.append("done", step=number, seconds=round(time.monotonic() - start, 2), result=result)
+            seconds = round(time.monotonic() - start, 2)
+            journal.append("done", step=number, seconds=seconds, result=result, **_return_fields(step, folder))
 
 
 def _progress_fields(step: Step, context: Context) -> dict[str, Any]:
@@ -91,6 +100,15 @@ def _progress_fields(step: Step, context: Context) -> dict[str, Any]:
     if operation == operations.PROBE and context.has_lost_link():
         return {"seconds": step["patience"], "link_went_down": True}
     return {"seconds": step["seconds"]}
+
+
+def _return_fields(step: Step, folder: Path) -> dict[str, Any]:
+    """Return the journal's field for the end of a step that verifies: since when (uptime) the host has all addresses
+    that it had before."""
+    if not operations.find_operation(step["op"]).verifies:
+        return {}
+    since = address_times.find_last_creation(files.read_json(folder / "snapshot.json").get("addresses", {}))
+    return {} if since is None else {"addresses_since": since}
 
 
 def _start_outage_watch(transaction: Json) -> Optional[OutageMeter]:

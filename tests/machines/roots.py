@@ -29,10 +29,11 @@ VARIANTS: dict[str, list[str]] = {
         "libxml2-utils",
     ],
     "supplicant": ["wpasupplicant"],
+    "keepalived": ["keepalived"],
 }
 """A variant is the base and more packages, made the first time a test asks for it."""
 
-RARE = frozenset({"supplicant"})
+RARE = frozenset({"supplicant", "keepalived"})
 """No test of `make test` asks for these, so a build does not make them beforehand."""
 
 RECIPE = """

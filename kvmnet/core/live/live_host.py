@@ -9,6 +9,7 @@ from typing import Any, Optional
 from kvmnet.core.base.nmstate import NM_ETHERNET, State
 from kvmnet.core.boot.boot_files import BootFiles
 from kvmnet.core.live.surroundings import Surroundings
+from kvmnet.core.live.virtual_addresses import Claim, VirtualAddress, with_virtual
 from kvmnet.core.rendering.bundle import Nic
 
 #: Values of connection.multi-connect: the profile may be active on several devices, the first only by hand.
@@ -114,7 +115,7 @@ class Owned:
 class Live:
     """A reading of the host.
 
-    state: nmstate's `show`.
+    state: nmstate's `show`, without virtual addresses.
     links: the kernel's links by name.
     profiles: the active connection profiles by device; idle: the inactive ones.
     link_files: kvmnet's files in /etc/systemd/network, text by name.
@@ -130,6 +131,7 @@ class Live:
     first_names: the kernel names that NICs had before kvmnet, by permanent MAC address.
     surroundings: what else matters; read only when a plan has changes.
     temporary: the temporary IPv6 addresses (RFC 8981).
+    virtual: the virtual addresses that interfaces have now; claims: all that services of this host claim.
     boot: the files that the next boot reads; None for other users than root, who may not read connection profiles.
     """
 
@@ -151,6 +153,8 @@ class Live:
     surroundings: Surroundings = field(default_factory=Surroundings)
     idle: tuple[ConnectionProfile, ...] = ()
     temporary: tuple[str, ...] = ()
+    virtual: tuple[VirtualAddress, ...] = ()
+    claims: tuple[Claim, ...] = ()
     applied_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     boot: Optional[BootFiles] = None
 
@@ -169,6 +173,16 @@ class Live:
         return next(
             (link for mac, name in self.first_names.items() if name == nic.name and (link := self.nic(mac))), None
         )
+
+    @property
+    def state_with_virtual(self) -> State:
+        """The state with the virtual addresses: an operator may have come in by one."""
+        return with_virtual(self.state, self.virtual)
+
+    @property
+    def virtual_ips(self) -> tuple[str, ...]:
+        """All virtual addresses, whether this host has them now or not, without prefix."""
+        return tuple(sorted({v.ip for v in self.virtual} | {claim.ip for claim in self.claims}))
 
     def macs(self) -> dict[str, str]:
         """Return the kernel names of the NICs by permanent MAC address."""
@@ -210,6 +224,8 @@ class Live:
             surroundings=Surroundings.from_json(data.get("surroundings", {})),
             idle=tuple(ConnectionProfile(**p) for p in data.get("idle", ())),
             temporary=tuple(data.get("temporary", ())),
+            virtual=tuple(VirtualAddress(**v) for v in data.get("virtual", ())),
+            claims=tuple(Claim(**c) for c in data.get("claims", ())),
             applied_settings=data.get("applied_settings", {}),
             boot=BootFiles.from_json(data["boot"]) if data.get("boot") else None,
         )
@@ -236,6 +252,8 @@ class Live:
             "profiles": [asdict(p) for p in self.profiles.values()],
             "idle": [asdict(p) for p in self.idle],
             "temporary": list(self.temporary),
+            "virtual": [asdict(v) for v in self.virtual],
+            "claims": [asdict(c) for c in self.claims],
             "boot": self.boot.to_json() if self.boot is not None else None,
             "link_files": dict(self.link_files),
             "zones": dict(self.zones) if self.zones is not None else None,

@@ -29,6 +29,7 @@ class Reason(Enum):
     CREATED_BY_KVMNET = auto()
     PROFILE_RESTORED = auto()
     PROFILE_COMPLETED = auto()
+    KEEPS_VIRTUAL_OUT = auto()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import FAMILIES, KERNEL_KINDS, State, interfaces_of, port_names, routes_of
@@ -10,9 +10,12 @@ from kvmnet.core.base.profile_settings import PROFILE_SETTINGS
 from kvmnet.core.planning.profile_changes import Settings
 
 
-def make_expectations(state: State, settings: Optional[Mapping[str, Settings]] = None) -> list[dict[str, Any]]:
+def make_expectations(
+    state: State, settings: Optional[Mapping[str, Settings]] = None, virtual: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Return what to read back from the kernel after `state` was applied, one entry for each interface. kvmnet does
-    not rely on nmstate's return code. `settings` are those of connection profiles, by the interface's name."""
+    not rely on nmstate's return code. `settings` are those of connection profiles, by the interface's name. Virtual
+    addresses (without prefix) may be there or not."""
     controllers = {port: i["name"] for i in interfaces_of(state) for port in port_names(i)}
     entries = []
     for interface in interfaces_of(state):
@@ -24,7 +27,7 @@ def make_expectations(state: State, settings: Optional[Mapping[str, Settings]] =
             entry = _expected_up(interface, controllers.get(interface["name"]), state)
             options = _expected_options((settings or {}).get(interface["name"], {}))
             entries.append({**entry, "options": options} if options else entry)
-    return entries
+    return [{**entry, "virtual": list(virtual)} for entry in entries] if virtual else entries
 
 
 def _expected_options(settings: Settings) -> dict[str, Any]:

@@ -78,9 +78,12 @@ def compare_state(
     live_interfaces = {i["name"]: i for i in interfaces_of(view)}
     differences = {i["name"]: interface_differences(i, live_interfaces.get(i["name"])) for i in interfaces_of(desired)}
     stored = find_stored_differences(desired, live, new_names)
+    routes, route_changes = _compare_routes(bundle.state, view, replaced, _find_stored_routes(stored))
+    dns, dns_changes = _compare_dns(desired, view)
     always_sent = _find_always_sent(desired, differences, first, going, new_names, live)
     completed = find_completed(bundle, adopted)
     always_sent.update(_find_completion(completed, adopted, live, new_names))
+    always_sent.update(_find_virtual_holders(routes, dns, new_names, live))
     interfaces, changes = _compare_interfaces(
         desired, live_interfaces, differences, stored, dropped, always_sent, profiles
     )
@@ -94,8 +97,6 @@ def compare_state(
     changes += [Change("change", name, (Reason.NIC_RELEASED,)) for name in released]
     changes += [Change("remove", name, (LeftDefinition(kind),)) for name, kind in leaving.items()]
     changes += [Change("remove", old, (Replaced(new),)) for old, new in replaced.items() if old not in leaving]
-    routes, route_changes = _compare_routes(bundle.state, view, replaced, _find_stored_routes(stored))
-    dns, dns_changes = _compare_dns(desired, view)
     return StateComparison(
         state=_make_state(interfaces, routes, dns),
         sent={i["name"] for i in interfaces},
@@ -219,6 +220,20 @@ def _find_always_sent(
         if differences[name]:
             always.update({p: JoinsController(name) for p in port_names(interface) if controllers.get(p) != name})
     return always
+
+
+def _find_virtual_holders(
+    routes: Sequence[Mapping[str, Any]], dns: Mapping[str, Any], new_names: Mapping[str, str], live: Live
+) -> dict[str, Detail]:
+    """Return the interfaces with a virtual address into whose profiles nmstate may put routes or name servers.
+
+    For such an interface that is not sent, nmstate writes the profile with all addresses of the kernel (2.2.62,
+    nm/route.rs and nm/dns.rs): a virtual address would be on this host after the next boot, wherever it is then. Sent,
+    the interface has the definition's addresses only. nmstate chooses itself which interfaces get name servers.
+    """
+    next_hops = {route.get("next-hop-interface") for route in routes}
+    names = [new_names.get(one.interface, one.interface) for one in live.virtual]
+    return {name: Reason.KEEPS_VIRTUAL_OUT for name in names if dns or name in next_hops}
 
 
 def _find_released_nics(bundle: Bundle, live: Live, leaving: Mapping[str, str]) -> list[str]:

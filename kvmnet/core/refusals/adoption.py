@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kvmnet.core.base.nmstate import KERNEL_KINDS, interfaces_of
 from kvmnet.core.live.live_host import UNREADABLE
 from kvmnet.core.planning.adoption import find_uplinks
-from kvmnet.core.planning.difference import interface_differences
+from kvmnet.core.planning.difference import Difference, interface_differences, value_text
 from kvmnet.core.planning.ownership import belongs_to_kvmnet, find_created
 from kvmnet.core.refusals import ADOPT_OPTION, Case, Refusal, refusal
 from kvmnet.core.refusals.guests import find_macvtaps_on_taken_vlans
@@ -32,7 +32,7 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
             continue
         if name in used_by_guests or belongs_to_kvmnet(case.bundle.host, name, case.live):
             continue
-        differences = [d.text for d in interface_differences(interface, live_interfaces.get(name))]
+        differences = [_difference_text(d) for d in interface_differences(interface, live_interfaces.get(name))]
         if differences:
             hint = "correct the definition or the interface, or let kvmnet change it: --adopt"
             if kind == "vlan" and live_interfaces.get(name, {}).get("state") == "ignore":
@@ -45,6 +45,15 @@ def made_by_hand(case: Case) -> Iterator[Refusal]:
                 hint,
                 adopt=name in case.plan.adopted,
             )
+
+
+def _difference_text(difference: Difference) -> str:
+    """Return a difference in words. Another MAC address has consequences outside of the host."""
+    if difference.path != "mac-address":
+        return difference.text
+    change = f"{value_text(difference.live)} -> {value_text(difference.desired)}"
+    consequence = "DHCP reservations and switch port security by MAC address will not match"
+    return f"it would get another MAC address, {change}: {consequence}"
 
 
 @refusal("KVN536", "interfaces of another tool would be adopted", option=ADOPT_OPTION)

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from kvmnet.core.effects.impact import UNTOUCHED, Impact
+from kvmnet.core.effects.likely_reasons import LikelyReason
 from kvmnet.core.effects.probe_choice import Probes
 from kvmnet.core.planning.changes import Change
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.refusals import Refusal
 from kvmnet.core.reporting.change_text import detail_texts
+from kvmnet.core.reporting.reason_text import explains_alone, reason_text
 
 _SIGNS = {"add": "+", "remove": "-", "change": "~", "rename": ">", "file": "+", "save": "~", "record": "~"}
 #: The command that closes a transaction if the host cannot be restored completely, but is correct as it is.
@@ -130,9 +132,10 @@ def format_event(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
     if kind == "done":
         return f"ok   {steps[event['step']]} ({event['seconds']:.1f} s)"
     if kind == "failed":
-        return f"FAIL {event['error']}"
+        return _format_failure(event)
     if kind == "undo":
-        return "rolling back"
+        why = f" ({event['why']})" if event.get("likely") else ""
+        return "\n".join([f"rolling back{why}", *_likely_lines(event)])
     if kind == "undone":
         return f"undo {steps[event['step']]}: {event['result']}"
     if kind == "undo-failed":
@@ -170,6 +173,22 @@ def _format_other_changes(event: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _format_failure(event: Mapping[str, Any]) -> str:
+    """Return the text of a failed step, with its likely reasons. A reason that explains more than nmstate replaces its
+    message."""
+    reasons = [LikelyReason.from_json(row) for row in event.get("likely", ())]
+    explaining = next((reason for reason in reasons if explains_alone(reason)), None)
+    if explaining is None or not str(event["error"]).startswith("NmstateError"):
+        return "\n".join([f"FAIL {event['error']}", *_likely_lines(event)])
+    others = [row for row in event["likely"] if row.get("text") != reason_text(explaining)]
+    error = f"     nmstate reported: {event['error']}"
+    return "\n".join([f"FAIL {reason_text(explaining)}", error, *_likely_lines({"likely": others})])
+
+
+def _likely_lines(event: Mapping[str, Any]) -> list[str]:
+    return [f"     likely reason: {row['text']}" for row in event.get("likely", ()) if row.get("text")]
+
+
 def _join_devices(event: Mapping[str, Any]) -> str:
     return ", ".join(event["devices"])
 
@@ -205,9 +224,9 @@ def format_outcome(
 ) -> str:
     """Return the last line of a transaction: its outcome, and how long the host could not be reached.
 
-    `code` is the exit code. `away`: seconds without a reply of the gateway `probe`. `at_most`: seconds after which the
-    host's addresses were certainly back; it is omitted if `away` is known for a kept change. `removed`: whether the
-    transaction was that of `kvmnet remove`, and `is_complete` whether it has restored everything.
+    `code` is the exit code. `away`: seconds without a reply of the gateway `probe`. `at_most`: seconds for which the
+    host's addresses were missing at most; it is omitted if it is 0, or if `away` is known for a kept change. `removed`:
+    whether the transaction was that of `kvmnet remove`, and `is_complete` whether it has restored everything.
     """
     outcome = {
         0: "kept: the host matches the definition, also after a reboot",
@@ -222,6 +241,6 @@ def format_outcome(
     if away is not None and probe:
         duration = f"for at most {away:.1f} s" if code == 0 else f"for {away:.1f} s before the rollback"
         outages.append(f"{probe} did not reply {duration}")
-    if at_most is not None and not (outages and code == 0):
+    if at_most and not (outages and code == 0):
         outages.append(f"the host's addresses were missing for at most {at_most:.1f} s")
     return f"{outcome} ({'; '.join(outages)})" if outages else outcome

@@ -29,6 +29,15 @@ def test_a_rollback_that_could_not_be_verified_is_shown_with_what_to_do() -> Non
     ]
 
 
+def test_a_rollback_is_shown_with_its_reason() -> None:
+    transaction = OpenTransaction("T", "h", 0.0, "x", None, True, True, (), why="no reply", likely=("no carrier",))
+    assert format_open(transaction)[1:] == [
+        "  rolling back: x",
+        "  reason: no reply",
+        "  likely reason: no carrier",
+    ]
+
+
 def test_a_running_step_is_shown_with_its_deadline() -> None:
     lines = format_open(OpenTransaction("T", "h", 0.0, "x", 12.4, True, False, ()))
     assert lines[1:] == [

@@ -20,8 +20,8 @@ from kvmnet.system.journal import Journal
 #: The modules that the rescue program may import besides its own.
 STANDARD_LIBRARY = {
     "__future__", "argparse", "base64", "binascii", "collections", "contextlib", "errno", "fcntl", "importlib", "io",
-    "json", "marshal", "os", "pathlib", "re", "shlex", "shutil", "signal", "stat", "subprocess", "sys", "time",
-    "typing", "zipfile",
+    "ipaddress", "json", "marshal", "os", "pathlib", "re", "shlex", "shutil", "signal", "socket", "stat", "struct",
+    "subprocess", "sys", "time", "typing", "zipfile",
 }  # fmt: skip
 
 

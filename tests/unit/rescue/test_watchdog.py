@@ -33,10 +33,10 @@ def watched(opened: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(time, "sleep", sleep)
     monkeypatch.setattr(signal, "signal", lambda number, how: None)
-    transaction = {"id": "T", "unit": "T.service", "steps": [{"title": "x", "undo": []}]}
+    transaction = {"id": "T", "unit": "T.service", "steps": [{"title": "x", "limit": 30, "undo": []}]}
     files.write_file(str(opened / "open" / "transaction.json"), json.dumps(transaction).encode())
     monkeypatch.setattr(programs, "run", lambda *argv, **_: done.append(" ".join(argv)) or "")
-    monkeypatch.setattr(rollback, "roll_back", lambda state, why, booting=False: done.append(why) or 3)
+    monkeypatch.setattr(rollback, "roll_back", lambda state, why, **_: done.append(why) or 3)
     monkeypatch.setattr(units, "is_unit_alive", lambda unit: True)
     monkeypatch.setattr(units, "stop_watchdog", lambda identity: done.append(f"stop watchdog {identity}"))
     monkeypatch.setattr(clock, "uptime", lambda: 100.0)
@@ -65,8 +65,33 @@ def test_the_watchdog_kills_a_worker_if_a_step_exceeds_its_time_limit(opened: Pa
     assert watchdog.watch_over(opened, "T") == 3
     assert watched == [
         "systemctl kill --kill-who=all --signal=KILL T.service",
-        "watchdog: a step exceeded its time limit",
+        'watchdog: the step "x" did not finish within 30 s',
     ]
+
+
+HINTS = [{"kind": "firewall rule"}]
+
+
+@pytest.mark.parametrize(
+    ("op", "why", "has_hints"),
+    [
+        ("apply", "nmstate did not finish within 30 s", False),
+        ("probe", 'the step "x" did not finish within 30 s', True),
+        ("of a later version", 'the step "x" did not finish within 30 s', False),
+    ],
+)
+def test_a_rollback_of_a_step_that_hangs_has_its_likely_reasons(
+    opened: Path, watched: list[str], monkeypatch: pytest.MonkeyPatch, op: str, why: str, has_hints: bool
+) -> None:
+    """Those of missing replies. The watchdog does not read the host: they were recorded before the change."""
+    step = {"title": "x", "op": op, "limit": 30, "undo": []}
+    transaction = {"id": "T", "unit": "T.service", "steps": [step], "hints": HINTS}
+    files.write_file(str(opened / "open" / "transaction.json"), json.dumps(transaction).encode())
+    calls: list[Any] = []
+    monkeypatch.setattr(rollback, "roll_back", lambda state, why, likely=(): calls.append((why, likely)) or 3)
+    Journal(opened / "open").append("do", step=0, until=99.0)
+    assert watchdog.watch_over(opened, "T") == 3
+    assert calls == [(f"watchdog: {why}", HINTS if has_hints else [])]
 
 
 def test_the_watchdog_sets_a_rollback_no_step_limit(opened: Path, watched: list[str]) -> None:

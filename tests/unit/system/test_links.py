@@ -93,3 +93,31 @@ def test_macvtaps_and_whether_they_receive_all_multicast_frames(monkeypatch: pyt
     links.set_all_multicast("macvtap1", True)
     links.set_all_multicast("macvtap1", False)
     assert done == [f"ip link set dev macvtap1 allmulticast {state}" for state in ("on", "off")]
+
+
+def test_virtual_addresses_and_their_routes_are_left_out() -> None:
+    def row(name: str, *addresses: str) -> Any:
+        infos = [{"local": a.split("/")[0], "prefixlen": int(a.split("/")[1])} for a in addresses]
+        return {"ifname": name, "addr_info": infos}
+
+    rows = [
+        row("br0", "10.1.1.200/32", "10.1.255.254/16", "fd00::1/64", "fd00::c8/64"),
+        row("br1", "10.7.0.1/24"),
+    ]
+    routes = [
+        {"dev": dev, "to": to, "source": source}
+        for dev, to, source in (
+            ("br0", "10.1.0.0/16", "10.1.255.254"),
+            ("br0", "default", None),
+            ("br0", "10.9.0.0/16", "10.1.1.200"),
+            ("br0", "fd00::/64", None),
+            ("br0", "fd00::c8", None),
+            ("br1", "10.7.0.0/24", "10.7.0.1"),
+            ("br2", "fd00::c8", None),
+        )
+    ]
+    kernel = links.leave_out_virtual(links.Kernel([], rows, routes), ("10.1.1.200", "fd00::c8", "10.7.0.1"))
+    assert kernel.addresses == [row("br0", "10.1.255.254/16", "fd00::1/64"), row("br1")]
+    assert [(r["dev"], r["to"]) for r in kernel.routes] == [
+        *(("br0", "10.1.0.0/16"), ("br0", "default"), ("br0", "fd00::/64"), ("br2", "fd00::c8"))
+    ]

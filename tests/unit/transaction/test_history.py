@@ -164,11 +164,12 @@ def test_the_history_is_read_from_the_journals(tmp_path: Path) -> None:
     past("2", kept, {"adopts": ["m2"]}, {"nmstate.yml": "the first"})
     undone: list[dict[str, Any]] = [
         {"event": "begin"},
-        {"event": "failed", "error": "no reply"},
+        {"event": "failed", "error": "no reply", "likely": [{"text": "eth0 has no carrier"}, {}]},
         {"event": "undo", "why": "no reply"},
         {"event": "end", "outcome": "rolled back", "verified": True},
     ]
     past("3", undone, {"adopts": ["m3"]}, {"nmstate.yml": "the second"})
+    assert [one.likely for one in read_history(tmp_path)] == [(), (), ("eth0 has no carrier",)]
     ended_changes = [(one.id, one.outcome, one.verified, one.why, one.away, one.kept) for one in read_history(tmp_path)]
     assert ended_changes == [
         ("1", "kept", None, None, 0.3, True),
@@ -179,3 +180,34 @@ def test_the_history_is_read_from_the_journals(tmp_path: Path) -> None:
     assert read_previous_bundle(tmp_path) == {"nmstate.yml": "the first"}
     past("4", kept, {"removes": True}, {})
     assert find_adopted_macs(tmp_path) == set()
+
+
+def found_again(since: float, result: str = "x") -> list[Event]:
+    events = [dict(e) for e in KEPT]
+    done = [e for e in events if e["event"] == "done"]
+    done[1]["result"] = result  # of the rename
+    done[3]["addresses_since"] = since
+    return [*events, event(200, "kept"), event(200, "end")]
+
+
+@pytest.mark.parametrize(
+    ("since", "seconds"),
+    [(90.0, 0.0), (104.25, 2.3), (300.0, 5.0)],
+)
+def test_a_change_was_away_until_its_last_address_was_created(since: float, seconds: float) -> None:
+    """An address that is older than the change was never removed. The kernel's time never lengthens the bound."""
+    assert away_at_most(CHANGE, found_again(since)) == seconds
+
+
+def test_a_nic_that_was_down_was_away_although_it_kept_its_address() -> None:
+    assert away_at_most(CHANGE, found_again(90.0, "down-up")) == 5.0
+
+
+def test_a_rollback_whose_addresses_were_never_removed_was_not_away() -> None:
+    """nmstate hangs while it creates another interface: the host's address stays where it is."""
+    events = [*KILLED, event(240, "undo", boot="one"), event(244, "verified", addresses_since=3.0), event(244, "end")]
+    assert away_at_most(CHANGE, events) == 0.0
+    undo = event(5, "undo", DATE + 240, boot="two")
+    assert away_at_most(CHANGE, [*KILLED, undo, event(9, "verified", DATE + 240, addresses_since=3)]) == 147.0, (
+        "measured by the date"
+    )

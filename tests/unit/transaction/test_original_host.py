@@ -186,3 +186,15 @@ def test_the_macvtaps_of_the_first_snapshot_that_has_them_count(tmp_path: Path) 
     write_history(tmp_path, "5", snapshot={**nic, "macvtaps": {}}, adopts=[MAC])
     write_history(tmp_path, "6", snapshot={**nic, "macvtaps": second})
     assert find_original(tmp_path).snapshot["macvtaps"] == {}, "there was none"
+
+
+def test_virtual_addresses_of_that_time_are_left_out(state: Path) -> None:
+    """The snapshot is older than kvmnet's knowledge of them."""
+    original = find_original(state)
+    (name,) = [name for name, on_link in original.snapshot["addresses"].items() if on_link][:1]
+    original.snapshot["addresses"][name].append("10.1.1.200/32")
+    without = original.without_virtual(("10.1.1.200",)).snapshot
+    assert (without["addresses"][name], without["virtual"]) == (
+        original.snapshot["addresses"][name][:-1],
+        ["10.1.1.200"],
+    )

@@ -117,3 +117,12 @@ def test_unused_name_servers_and_inactive_devices_are_listed(monkeypatch: pytest
     assert find_unused_servers(none, {"search": ["a.org"]}) == []  # type: ignore[arg-type]
     devices = SimpleNamespace(states=lambda names: {"a": 100, "b": 70, "c": 50})
     assert find_inactive_devices(devices, ["a", "b", "c", "d"]) == ["c", "d"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("virtual", [["10.1.1.200"], []])
+def test_a_virtual_address_may_be_there(monkeypatch: pytest.MonkeyPatch, virtual: list[str]) -> None:
+    shows(monkeypatch, {"name": "br0"}, addresses={"br0": ["10.1.1.200/32"]})
+    up: dict[str, Any] = {"name": "br0", "addresses": [], "routes": [], "without": [4], "virtual": virtual}
+    down: dict[str, Any] = {"name": "br0", "down": True, "virtual": virtual}
+    expected = [] if virtual else ["br0: still has the address 10.1.1.200/32"]
+    assert find_kernel_differences([up]) == find_kernel_differences([down]) == expected

@@ -70,6 +70,8 @@ def test_a_restored_host_has_no_difference(host: Host, check: RemovalCheck) -> N
     assert check.find_unrestored() == [
         "br0 had the address 10.1.1.100/32 before kvmnet, which no connection profile states"
     ]
+    check.before["virtual"] = ["10.1.1.100"]
+    assert check.find_unrestored() == [], "a service sets it where it belongs"
 
 
 @pytest.mark.guarantee("G51")

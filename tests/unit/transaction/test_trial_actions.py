@@ -42,13 +42,14 @@ class Checkpoints:
     ],
 )
 def test_only_the_checkpoint_of_the_trial_is_destroyed(tmp_path: Path, later: Checkpoints, kept: bool) -> None:
-    def applied(state: Any, timeout: int, log: Path, *, verify: bool) -> None:
+    def applied(state: Any, timeout: int, log: Path, *, verify: bool, limit: float) -> None:
+        assert (timeout, limit) == (120, 140), "the worker gives up before the watchdog"
         log.write_text("Created checkpoint /Checkpoint/a\n")
 
     def context(manager: Checkpoints) -> Any:
         return Context(tmp_path, SimpleNamespace(apply=applied), manager)  # type: ignore[arg-type]
 
-    step = {"state": {}, "timeout": 120, "log": "nmstate.log"}
+    step = {"state": {}, "timeout": 120, "log": "nmstate.log", "limit": 150}
     assert trial_actions.apply_state(context(Checkpoints(a=300)), step) == "/Checkpoint/a"
     before = dict(later.made)
     if kept:

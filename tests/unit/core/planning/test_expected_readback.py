@@ -29,6 +29,14 @@ def test_controllers_flags_addresses_and_routes_are_expected(bundle: Bundle) -> 
     ]
 
 
+def test_virtual_addresses_are_named_for_each_interface() -> None:
+    state = {"interfaces": [{"name": "br5", "type": "linux-bridge", "state": "absent"}]}
+    assert make_expectations(state, None, ["10.1.1.200"]) == [
+        {"name": "br5", "absent": True, "virtual": ["10.1.1.200"]}
+    ]
+    assert make_expectations(state) == [{"name": "br5", "absent": True}], "as before on other hosts"
+
+
 def test_the_options_of_a_bridge_are_expected_as_iproute2_shows_them() -> None:
     options = {
         "stp": {"enabled": True, "priority": 4096},

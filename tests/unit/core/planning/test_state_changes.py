@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
+from kvmnet.core.live.virtual_addresses import VirtualAddress
 from kvmnet.core.planning.changes import Change, JoinsController, LeftDefinition, OptionReset, Reason, RouteDetail
 from kvmnet.core.planning.difference import Difference
 from kvmnet.core.planning.state_changes import compare_state
@@ -221,3 +222,29 @@ def test_all_name_servers_and_domains_are_sent_when_one_of_them_differs() -> Non
 def test_name_servers_that_the_definition_never_had_are_left() -> None:
     compared = compare_state(bundle_of(nic("eth0")), live_of(nic("eth0"), **dns(["10.1.0.2"])), {})
     assert (compared.state, compared.routing_changes) == ({}, [])
+
+
+VIP = (VirtualAddress("br0", "10.1.1.200/32", "keepalived"),)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_sent"),
+    [
+        ({"routes": {"config": [route("10.9.0.0/16", "br0")]}}, True),
+        ({"routes": {"config": [route("10.9.0.0/16", "eth1")]}}, False),
+        (dns(["10.1.0.2"]), True),
+        ({}, False),
+    ],
+)
+@pytest.mark.parametrize("virtual", [VIP, ()])
+def test_an_interface_with_a_virtual_address_is_sent_where_nmstate_may_write_its_profile(
+    change: dict[str, Any], is_sent: bool, virtual: tuple[VirtualAddress, ...]
+) -> None:
+    """nmstate would write all addresses of the kernel into it."""
+    interfaces = [bridge("br0", "eth0", ipv4=IP), nic("eth1", ipv4=IP)]
+    live = replace(live_of(*interfaces), virtual=virtual)
+    compared = compare_state(bundle_of(*interfaces, **change), live, {})
+    names = [i["name"] for i in compared.state.get("interfaces", [])]
+    assert names == (["br0"] if virtual and is_sent else [])
+    if names:
+        assert compared.interface_changes == [Change("change", "br0", (Reason.KEEPS_VIRTUAL_OUT,))]

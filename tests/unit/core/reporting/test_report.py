@@ -7,15 +7,22 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet.core.base.probe import Probe
+from kvmnet.core.effects.likely_reasons import LikelyReason
 from kvmnet.core.effects.probe_choice import Probes
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.refusals import Refusal
 from kvmnet.core.reporting import report
+from kvmnet.core.reporting.reason_text import reasons_to_json
 from kvmnet.core.reporting.report import format_event, format_outcome, format_plan, format_plan_markdown, list_probes
 from kvmnet.pipeline import load
 from tests.unit.core.samples import after, before
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
+
+
+CARRIER, UNMANAGED = reasons_to_json(
+    [LikelyReason("no carrier", "eth0"), LikelyReason("unmanaged", "br0", {"entry": "x in y", "fix": "exclude it"})]
+)
 
 
 def test_a_plan_without_changes_is_one_line() -> None:
@@ -73,7 +80,34 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
         ({"event": "begin"}, None),
         ({"event": "done", "step": 0, "seconds": 1.25}, "ok   rename (1.2 s)"),
         ({"event": "failed", "error": "no reply"}, "FAIL no reply"),
+        (
+            {"event": "failed", "error": "no reply", "likely": [CARRIER]},
+            "FAIL no reply\n     likely reason: eth0 has no carrier: check the cable and the switch port",
+        ),
+        (
+            {"event": "failed", "error": "NmstateError: Bug: strictly unmanaged", "likely": [CARRIER, UNMANAGED]},
+            (
+                "FAIL NetworkManager is configured to leave br0 unmanaged (x in y): exclude it\n"
+                "     nmstate reported: NmstateError: Bug: strictly unmanaged\n"
+                "     likely reason: eth0 has no carrier: check the cable and the switch port"
+            ),
+        ),
+        (
+            {"event": "failed", "error": "no reply", "likely": [UNMANAGED]},
+            (
+                "FAIL no reply\n     likely reason: NetworkManager is configured to leave br0 unmanaged (x in y): "
+                "exclude it"
+            ),
+        ),
         ({"event": "undo"}, "rolling back"),
+        ({"event": "undo", "why": "no reply"}, "rolling back"),
+        (
+            {"event": "undo", "why": "watchdog: nmstate did not finish within 150 s", "likely": [CARRIER]},
+            (
+                "rolling back (watchdog: nmstate did not finish within 150 s)\n"
+                "     likely reason: eth0 has no carrier: check the cable and the switch port"
+            ),
+        ),
         ({"event": "undone", "step": 0, "result": "done"}, "undo rename: done"),
         ({"event": "undo-failed", "step": 0, "error": "x"}, "undo rename FAILED: x"),
         ({"event": "undo-broke", "error": "x"}, "FAIL the rollback was interrupted and will start again: x"),
