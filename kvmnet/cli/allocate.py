@@ -1,7 +1,5 @@
 """`kvmnet allocate`: the next free address, MAC address or VLAN ID of the definition."""
 
-from __future__ import annotations
-
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -80,7 +78,7 @@ def tag(path: PathArgument = None, count: CountOption = 1) -> None:
     _print(find_free_tags(_load(path), count))
 
 
-def _load(path: Optional[str]) -> Cluster:
+def _load(path: Optional[str]) -> "Cluster":
     cluster = load_definition(path).cluster
     assert cluster is not None
     return cluster

@@ -1,7 +1,5 @@
 """`kvmnet export`: write a definition in another tool's format."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from pathlib import Path
@@ -64,7 +62,7 @@ def export(
     write_stdout(f"{count_text(len(files), 'file')} for {count_text(len(names), 'host')} written to {output}\n")
 
 
-def _list_groups(cluster: Cluster) -> list[Group]:
+def _list_groups(cluster: "Cluster") -> list["Group"]:
     from kvmnet.exporters import Group
 
     return [

@@ -1,7 +1,5 @@
 """`kvmnet import`: make a definition of another tool's files."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path
@@ -134,7 +132,7 @@ def _run(name: str, files: list[str], output: Optional[Path], verbose: bool, as_
         raise typer.Exit(exit_codes.PROBLEMS)
 
 
-def _read_file(name: str) -> Source:
+def _read_file(name: str) -> "Source":
     """Return a file, or standard input for "-". Raises Usage when it cannot be read."""
     from kvmnet.core.definition.document import Source
 
@@ -145,7 +143,7 @@ def _read_file(name: str) -> Source:
     return Source("standard input" if name == "-" else name, data.decode("utf-8-sig", "replace"))
 
 
-def _find_problems(result: ImportResult) -> list[str]:
+def _find_problems(result: "ImportResult") -> list[str]:
     """Return why the definition is not valid, as text; empty when it is."""
     from kvmnet import pipeline
     from kvmnet.core.definition.document import Source
@@ -156,11 +154,11 @@ def _find_problems(result: ImportResult) -> list[str]:
     return [f"{p.code} {p.message}" for p in definition.problems if p.is_error]
 
 
-def _format_text(result: ImportResult, problems: list[str], verbose: bool) -> str:
+def _format_text(result: "ImportResult", problems: list[str], verbose: bool) -> str:
     from kvmnet.core.base.problem import ERROR, printable
     from kvmnet.importers import NOTE, SKIPPED
 
-    def format_item(item: ReportItem) -> str:
+    def format_item(item: "ReportItem") -> str:
         place = f"{item.file}:{item.line}" if item.line else item.file
         severity = "" if item.severity == ERROR else f"{item.severity}: "
         return printable(f"{place}: {severity}{item.message}") + "\n"
@@ -179,7 +177,7 @@ def _format_text(result: ImportResult, problems: list[str], verbose: bool) -> st
     return "".join([*map(format_item, shown), *lines, f"{summary}\n"])
 
 
-def _format_json(result: ImportResult, problems: list[str]) -> str:
+def _format_json(result: "ImportResult", problems: list[str]) -> str:
     from dataclasses import asdict
 
     document = {"report": [asdict(item) for item in result.report], "problems": problems}

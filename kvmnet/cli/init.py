@@ -1,7 +1,5 @@
 """`kvmnet init`: a definition to start from."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -19,7 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command("init", rich_help_panel=DEFINITION, epilog=examples("kvmnet init network"))(init)
 
 
-def init(directory: FolderArgument = None) -> None:
+def init(folder: FolderArgument = None) -> None:
     """Write a commented definition to start from, its rendered states, and checks for Git.
 
     No file that exists is changed: if one of them exists, nothing is written.
@@ -29,7 +27,7 @@ def init(directory: FolderArgument = None) -> None:
     from kvmnet.core.definition.document import Source
     from kvmnet.exporters import bundle_folder
 
-    folder = directory or Path()
+    folder = folder or Path()
     texts = resources.read_starter()
     existing = [name for name in (*texts, "states") if (folder / name).exists()]
     if existing:

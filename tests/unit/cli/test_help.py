@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -77,3 +78,10 @@ def test_a_command_without_a_heading_is_under_commands(capfd: pytest.CaptureFixt
     assert lines[lines.index("This host:") + 1].split() == ["zeta", "Do", "the", "first."]
     assert lines[lines.index("Commands:") + 1].split() == ["al", "Do", "the", "second."]
     assert lines.index("This host:") < lines.index("Commands:"), "the order in which they were added"
+
+
+def test_annotations_of_commands_are_not_text() -> None:
+    """typer on Python 3.9 does not read annotations that `from __future__ import annotations` made text."""
+    for name, command in commands().items():
+        function = inspect.unwrap(command.callback)
+        assert not [n for n, a in function.__annotations__.items() if isinstance(a, str)], name
