@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Optional
 
 from kvmnet.core.base.errors import Refused
-from kvmnet.core.base.nmstate import State
+from kvmnet.core.base.nmstate import State, interfaces_of
 from kvmnet.core.live.live_host import UNREADABLE, Live
 from kvmnet.core.planning.defaults import complete_with_defaults
 from kvmnet.core.planning.ownership import OWNERSHIP_FILE, OwnershipRecord, ownership_record_from_json
@@ -102,6 +102,17 @@ def read_ownership(state_dir: Path) -> OwnershipRecord:
         hint = f"restore the file from transaction.json of the last kept change in {state_dir}/history"
         message = f"{path}, the list of the interfaces that belong to kvmnet, is corrupt: {error!r}"
         raise Refused(message, hint, "KVN563") from error
+
+
+def find_recorded_macs(text: str) -> dict[str, str]:
+    """Return the MAC addresses of bridges and bonds in the text of an interfaces.json, by name; empty if it is
+    corrupt."""
+    try:
+        record = ownership_record_from_json(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    controllers = [i for i in interfaces_of(record.state) if i["type"] in ("linux-bridge", "bond")]
+    return {i["name"]: i["mac-address"] for i in controllers if "mac-address" in i}
 
 
 def _read_hook_record(state_dir: Path) -> Optional[str]:

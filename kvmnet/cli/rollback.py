@@ -52,6 +52,8 @@ def rollback(
     applies again what was applied before the last kept change. If nothing was applied before it, this is the same as
     `kvmnet remove`.
     """
+    from kvmnet.applied_record import find_recorded_macs
+    from kvmnet.core.planning.ownership import OWNERSHIP_FILE
     from kvmnet.core.rendering.bundle_files import read_bundle
     from kvmnet.pipeline import load_schema
     from kvmnet.transaction.history import read_open_transaction, read_previous_bundle
@@ -68,7 +70,8 @@ def rollback(
         if files:
             bundle = read_bundle(files, load_schema("state"))
             lose = frozenset(allow_guest_loss or ())  # what was applied before had the permission to adopt
-            wishes = ChangeOptions(timeout, confirm, read_allowed_codes(allow), lose, adopt=True)
+            macs = find_recorded_macs(files.get(OWNERSHIP_FILE, ""))
+            wishes = ChangeOptions(timeout, confirm, read_allowed_codes(allow), lose, True, macs)
             exit_code = run_transaction(
                 console,
                 lambda state_dir: prepare(bundle, state_dir, wishes, console.show_progress, "rollback"),

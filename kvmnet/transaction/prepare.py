@@ -65,6 +65,7 @@ class ChangeOptions:
         interface of the user's SSH connection.
     allow: codes of refusals that are overridden; lose: guests that may be disconnected.
     adopt: whether interfaces of other tools may be adopted, and their bridges replaced.
+    macs: the MAC addresses to which bridges and bonds return (`kvmnet rollback`), unless the bundle states others.
     """
 
     timeout: int = 120
@@ -72,6 +73,7 @@ class ChangeOptions:
     allow: Collection[str] = frozenset()
     lose: Collection[str] = frozenset()
     adopt: bool = False
+    macs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def prepare(
         with NetworkManager() as manager:
             report("reading the live state")
             readings, live = _read(backend, manager, state_dir, bundle.state)
-            assessment = assess(bundle, live)
+            assessment = assess(bundle, live.with_recorded_macs(wishes.macs))
             if assessment.plan.empty:
                 return Prepared(assessment, backend.name, allowed=check_refusals(assessment, wishes))
             assessment = assessment.with_surroundings(_read_surroundings(assessment, manager, state_dir))

@@ -98,7 +98,8 @@ def set_profile_settings(context: Context, step: Step) -> str:
 
 def check_profile_settings(context: Context, step: Step) -> str:
     """Set the settings that nmstate has overwritten again, in memory, and reapply the profiles of their devices. MAC
-    addresses come last: NetworkManager cannot reapply a profile with another one."""
+    addresses come last: NetworkManager cannot reapply a profile with another one, and a bond whose profile nmstate has
+    activated again has that of its first port."""
     profiles = context.manager.active(step["interfaces"])
     changed = []
     for name, wanted in step["interfaces"].items():
@@ -109,19 +110,28 @@ def check_profile_settings(context: Context, step: Step) -> str:
             context.manager.reapply(name)
             changed.append(name)
         _change_settings(context, profiles[name], mac)
+    changed += _correct_macs(
+        {name: s[CLONED_MAC.name] for name, s in step["interfaces"].items() if CLONED_MAC.name in s}
+    )
     if changed:
         with contextlib.suppress(HostError):  # a guest may stop in this moment; the readback reports it
             restore.restore_guest_ports(read_guest_ports(context.folder))
-    return f"set again for {', '.join(changed)}" if changed else "no change needed"
+    return f"set again for {', '.join(dict.fromkeys(changed))}" if changed else "no change needed"
 
 
 def set_macs(context: Context, step: Step) -> str:
     """Set the MAC addresses of bridges and bonds that nmstate has not set."""
-    current = links.read_links()
-    wrong = [name for name, mac in step["macs"].items() if name in current and current[name]["address"] != mac]
-    for name in wrong:
-        restore.change_mac(name, step["macs"][name])
+    wrong = _correct_macs(step["macs"])
     return f"set for {', '.join(wrong)}" if wrong else "no change needed"
+
+
+def _correct_macs(macs: Mapping[str, str]) -> list[str]:
+    """Set the MAC addresses of links that have another one; return their names."""
+    current = links.read_links() if macs else {}
+    wrong = [name for name, mac in macs.items() if name in current and current[name]["address"] != mac]
+    for name in wrong:
+        restore.change_mac(name, macs[name])
+    return wrong
 
 
 def _change_settings(context: Context, uuid: str, wanted: Mapping[str, Any]) -> bool:

@@ -179,7 +179,7 @@ HOSTS = {
 
 def lay_out(host: Machine, kind: ExistingHost) -> str:
     """Set the host up as this kind, without kvmnet's files, and return its address."""
-    host.run("rm -rf /var/lib/kvmnet/open")
+    host.run("rm -rf /var/lib/kvmnet")
     host.run(
         "nmcli -t -f UUID,TYPE connection show | grep -v :loopback | cut -d: -f1 |"
         " xargs -r nmcli --wait 30 connection delete",

@@ -28,6 +28,7 @@ class Cause(str, Enum):
     REMOVED_FIRST = "interfaces are removed before the NICs are renamed"
     DHCP = "the address is requested again"
     APPLIED_AGAIN = "an interface is applied again"
+    BOND_ACTIVATED = "a bond is activated again"
 
 
 #: Seconds that each cause may add, as measured on the lab's machines.
@@ -41,9 +42,10 @@ SECONDS = {
     Cause.REMOVED_FIRST: 4.0,
     Cause.DHCP: 3.0,
     Cause.APPLIED_AGAIN: 0.0,
+    Cause.BOND_ACTIVATED: 4.0,
 }
 #: Causes that take the link of a NIC down.
-_LINK_DOWN = (Cause.RENAMED_DOWN, Cause.JOINS_BOND)
+_LINK_DOWN = (Cause.RENAMED_DOWN, Cause.JOINS_BOND, Cause.BOND_ACTIVATED)
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def _find_causes(
             elif controllers[0]:  # otherwise the address moves with it
                 causes.append((Cause.PORT_CHANGES, plain(device)))
         elif device in topologies.sent and device not in renamed:
-            causes.append((Cause.APPLIED_AGAIN, plain(device)))
+            is_bond = topologies.before.kinds.get(device) == "bond" and plain(device) in plan.adopted
+            causes.append((Cause.BOND_ACTIVATED if is_bond else Cause.APPLIED_AGAIN, plain(device)))
         if plain(device) in plan.removed_first:
             causes.append((Cause.REMOVED_FIRST, plain(device)))
     return causes

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import NM_ETHERNET, State
+from kvmnet.core.base.nmstate import NM_ETHERNET, State, interfaces_of
 from kvmnet.core.boot.boot_files import BootFiles
 from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.live.virtual_addresses import Claim, VirtualAddress, with_virtual
@@ -173,6 +173,13 @@ class Live:
         return next(
             (link for mac, name in self.first_names.items() if name == nic.name and (link := self.nic(mac))), None
         )
+
+    def with_recorded_macs(self, macs: Mapping[str, str]) -> Live:
+        """Return the host as if the last apply had recorded these MAC addresses of bridges and bonds, by name."""
+        interfaces = [
+            {**i, "mac-address": macs[i["name"]]} if i["name"] in macs else i for i in interfaces_of(self.applied_state)
+        ]
+        return replace(self, applied_state={**self.applied_state, "interfaces": interfaces}) if macs else self
 
     @property
     def state_with_virtual(self) -> State:

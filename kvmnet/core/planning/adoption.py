@@ -162,9 +162,15 @@ def _with_bridge_options(section: Interface, live_options: Interface) -> dict[st
     return {**section, "options": merged}
 
 
-def find_completed(bundle: Bundle, adopted: Collection[str]) -> set[str]:
-    """Return the interfaces whose connection profiles are to state everything after an adoption: the adopted ones and
-    the NICs that are their ports."""
+def find_completed(bundle: Bundle, adopted: Collection[str], live_interfaces: Mapping[str, Interface]) -> set[str]:
+    """Return the interfaces whose connection profiles are to state everything after an adoption: the adopted ones, and
+    the NICs that are their ports and have another MTU than the default. `live_interfaces` are nmstate's, by the names
+    after the renames.
+
+    Other ports are not sent: nmstate names the controller in a port's profile by its UUID, NetworkManager (1.42 to
+    1.54) cannot reapply that, and the port leaves its controller for a moment.
+    """
     ports = {port for i in interfaces_of(bundle.state) if i["name"] in adopted for port in port_names(i)}
-    nics = {i["name"] for i in interfaces_of(bundle.state) if i["type"] == ETHERNET}
-    return {*adopted, *(ports & nics)}
+    nics = {i["name"] for i in interfaces_of(bundle.state) if i["type"] == ETHERNET and "mtu" not in i}
+    resized = {name for name in nics if live_interfaces.get(name, {}).get("mtu", _DEFAULT_MTU) != _DEFAULT_MTU}
+    return {*adopted, *(ports & resized)}

@@ -70,6 +70,11 @@ FATES: Mapping[str, Fate] = {
     **{name: fate for family in FAMILIES for fate, keys in _IP.items() for name in _keys(family, keys)},
     **{name: fate for fate, names in _SETTINGS.items() for name in names.split()},
 }
+#: Defaults that D-Bus contains nevertheless, because they are required for older clients (nm-setting-wired.c).
+_SHOWN_DEFAULTS: Mapping[tuple[str, str], Any] = {
+    ("802-3-ethernet", "auto-negotiate"): False,
+    ("802-3-ethernet", "s390-options"): {},
+}
 #: The types of values that kvmnet copies to another profile (D-Bus signatures).
 _COPIED_TYPES = ("b", "i", "u", "x", "t", "s", "as", "au")
 
@@ -103,7 +108,7 @@ def find_profile_fates(plan: Plan, live: Live) -> list[ProfileFate]:
     """Return what happens to the profiles of adopted interfaces, and of those whose addresses go to another one.
     Profiles that were not read (`Surroundings.profile_settings`) are left out."""
     fates = [_find_moving(name, source, plan, live) for name, source in plan.moves.items()]
-    fates += [_find_staying(name, live) for name in plan.adopted]
+    fates += [_find_staying(name, plan, live) for name in plan.adopted]
     return [fate for fate in fates if fate.interface in live.surroundings.profile_settings]
 
 
@@ -134,16 +139,19 @@ def _find_moving(name: str, source: str, plan: Plan, live: Live) -> ProfileFate:
     )
 
 
-def _find_staying(name: str, live: Live) -> ProfileFate:
+def _find_staying(name: str, plan: Plan, live: Live) -> ProfileFate:
     settings = live.surroundings.profile_settings.get(name, {})
     stays = {f"{s}.{key}": value[1] for s, key, value in _each(settings) if fate_of(s, key) is not Fate.DEFINED}
+    if any(i["name"] == name and "mtu" in i for i in interfaces_of(plan.desired)):
+        stays.pop("802-3-ethernet.mtu", None)
     return ProfileFate(name, live.profiles[name].id if name in live.profiles else "", name, stays=stays)
 
 
 def _each(settings: Settings) -> Iterator[tuple[str, str, Any]]:
     for setting, keys in sorted(settings.items()):
         for key, value in sorted(keys.items()):
-            yield setting, key, value
+            if _SHOWN_DEFAULTS.get((setting, key)) != value[1]:
+                yield setting, key, value
 
 
 def _find_lost_addresses(settings: Settings, plan: Plan) -> Iterator[str]:

@@ -138,7 +138,8 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
 
     changes = [Change("rename", r.old, (NewName(r.new, r.mac),)) for r in renames]
     changes += [*link_file_changes, *compared.interface_changes]
-    changes += [Change("change", name, details) for name, details in stored.items()]
+    named = {change.name for change in compared.interface_changes}
+    changes += [Change("change", name, details) for name, details in stored.items() if name not in named]
     changes += [Change("remove", p.file, (InactiveProfile(name, True),)) for name, p in inactive.items()]
     changes += [*compared.routing_changes]
     changes += [Change("save", name, (Reason.ONLY_IN_MEMORY,)) for name in unsaved]

@@ -32,7 +32,7 @@ from kvmnet.core.planning.difference import Difference, interface_differences, r
 from kvmnet.core.planning.ownership import find_leaving
 from kvmnet.core.planning.profile_changes import NO_DIFFERENCES, ProfileComparison, SettingDifference
 from kvmnet.core.planning.rename_order import apply_first_state, make_first_state
-from kvmnet.core.planning.stored_profiles import MAC, ROUTES, StoredDifference, find_stored_differences
+from kvmnet.core.planning.stored_profiles import MAC, ROUTES, StoredDifference, find_stored_differences, states_bond
 from kvmnet.core.rendering.bundle import Bundle
 
 _ROUTE_KEYS = ("destination", "next-hop-address", "next-hop-interface", "table-id", "metric")
@@ -81,11 +81,13 @@ def compare_state(
     routes, route_changes = _compare_routes(bundle.state, view, replaced, _find_stored_routes(stored))
     dns, dns_changes = _compare_dns(desired, view)
     always_sent = _find_always_sent(desired, differences, first, going, new_names, live)
-    completed = find_completed(bundle, adopted)
-    always_sent.update(_find_completion(completed, adopted, live, new_names))
+    completed = find_completed(bundle, adopted, live_interfaces)
+    completion = _find_completion(completed, adopted, live, new_names)
+    complete = {i["name"]: completion[i["name"]] for i in interfaces_of(desired) if _is_complete(i, adopted, live)}
+    always_sent.update({name: reason for name, reason in completion.items() if name not in complete})
     always_sent.update(_find_virtual_holders(routes, dns, new_names, live))
     interfaces, changes = _compare_interfaces(
-        desired, live_interfaces, differences, stored, dropped, always_sent, profiles
+        desired, live_interfaces, differences, stored, dropped, always_sent, profiles, complete
     )
     interfaces = [_with_live_options(i, completed, replaced, live_interfaces) for i in interfaces]
     interfaces = [with_identity(i, identities.get(i["name"], Identity())) for i in interfaces]
@@ -139,6 +141,13 @@ def _find_completion(
     return reasons
 
 
+def _is_complete(interface: Mapping[str, Any], adopted: Collection[str], live: Live) -> bool:
+    """Whether an adopted interface is a bond whose profile states everything. It is not sent for the adoption alone:
+    NetworkManager (1.42 to 1.54) cannot reapply the profile that nmstate writes, which has Ethernet settings, and
+    activates the bond again. All its ports leave it then."""
+    return interface["name"] in adopted and interface["type"] == "bond" and states_bond(interface, live)
+
+
 def _make_state(interfaces: list[dict[str, Any]], routes: list[dict[str, Any]], dns: dict[str, Any]) -> State:
     """Return the state to send to nmstate, without the parts that have no difference."""
     state: State = {}
@@ -159,13 +168,15 @@ def _compare_interfaces(
     dropped: Mapping[str, tuple[str, ...]],
     always: Mapping[str, Detail],
     profiles: ProfileComparison,
+    complete: Mapping[str, Detail],
 ) -> tuple[list[dict[str, Any]], list[Change]]:
     """Return the interfaces to send to nmstate, and the changes.
 
     All arguments are by the interface's name: `live_interfaces` as they read after the renames, their `differences`,
     those of the profiles on disk (`stored`), the options that left each bond (`dropped`). Interfaces in `always` are
     sent even without a difference, for the reason that is given there. Of `profiles`, differences of the profile alone
-    are no reason to send an interface.
+    are no reason to send an interface. Those in `complete` are changes for the reason there, and sent only with a
+    difference.
     """
     to_send, changes = [], []
     for interface in interfaces_of(desired):
@@ -182,9 +193,12 @@ def _compare_interfaces(
         if not details:
             details = list(_without_missing_mac(stored.get(name, ()), profiles.stored.get(name, ())))
         if details:
+            to_send.append(interface)
+        if name in complete:
+            details.insert(0, complete[name])
+        if details:
             if live is not None:
                 details += profiles.stored.get(name, ())
-            to_send.append(interface)
             changes.append(Change("change" if live else "add", name, tuple(details)))
     return to_send, changes
 

@@ -79,6 +79,21 @@ def find_stored_differences(
     return differences
 
 
+def states_bond(bond: Interface, live: Live) -> bool:
+    """Whether the profile on disk of a bond states its mode and every option of nmstate's entry `bond`."""
+    profile, section = live.profiles.get(bond["name"]), bond["link-aggregation"]
+    stored = live.boot.effective.get(profile.uuid) if live.boot is not None and profile is not None else None
+    if stored is None:
+        return False
+    wanted = {"mode": section["mode"], **section.get("options", {})}
+    return all(stored.value("bond", option) == _option_text(value) for option, value in wanted.items())
+
+
+def _option_text(value: Any) -> str:
+    """Return the value of a bond's option as keyfiles contain it: 0 and 1 for booleans."""
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
 def _find_reason(file: str, boot: BootFiles) -> str:
     """Return why NetworkManager would not load a keyfile at boot."""
     return next((line.removeprefix(f"{file} ") for line in boot.problems if line.startswith(f"{file} ")), "missing")

@@ -19,6 +19,7 @@ _CAUSES = {
     Cause.REMOVED_FIRST: "{} is removed before NICs are renamed",
     Cause.DHCP: "{} requests the address again",
     Cause.APPLIED_AGAIN: "{} is applied again in place",
+    Cause.BOND_ACTIVATED: "{} is activated again with its ports",
 }
 _LINK_DOWN = (
     "the link of a NIC goes down: with a cable it takes 1 to 5 s more, and up to 50 s if the switch port runs "

@@ -10,6 +10,7 @@ import pytest
 
 from kvmnet.cli import rollback
 from kvmnet.cli.console import Console
+from kvmnet.core.planning.ownership import OwnershipRecord, ownership_record_to_json
 from kvmnet.transaction import history, launch
 from kvmnet.transaction.history import OpenTransaction
 from tests.unit.cli.samples import run
@@ -32,6 +33,17 @@ def test_a_rollback_or_removal_may_wait_for_confirmation(
     monkeypatch.setattr("kvmnet.core.rendering.bundle_files.read_bundle", lambda *_: None)
     assert run(command, "--yes", *options) == 0
     assert [given.confirm for given in wishes] == [seconds]
+
+
+def test_bridges_and_bonds_return_to_their_macs(monkeypatch: pytest.MonkeyPatch, wishes: list[Any]) -> None:
+    bridge = {"name": "br0", "type": "linux-bridge", "state": "up", "mac-address": "02:00:00:00:00:01"}
+    record = ownership_record_to_json(OwnershipRecord({}, {"interfaces": [bridge]}, {}))
+    for text, macs in ((json.dumps(record), {"br0": "02:00:00:00:00:01"}), ("{", {})):
+        files = {"bundle.json": "{}", "interfaces.json": text}
+        monkeypatch.setattr(history, "read_previous_bundle", lambda _, found=files: found)
+        monkeypatch.setattr("kvmnet.core.rendering.bundle_files.read_bundle", lambda *_: None)
+        assert run("rollback", "--yes") == 0
+        assert wishes.pop().macs == macs
 
 
 @pytest.mark.parametrize("command", ["remove", "rollback"])

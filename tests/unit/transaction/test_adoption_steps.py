@@ -64,7 +64,7 @@ def test_the_snapshot_contains_the_profiles_of_adopted_interfaces(tmp_path: Path
     steps = compiled(tmp_path, "br0")
     assert {"u-br0", "u-eth0"} <= set(touched_profiles(steps))
     assert "hand over" not in [step["op"] for step in steps]
-    assert steps[index_of("save", steps)]["interfaces"] == [["br0"], ["eth0"]]
+    assert steps[index_of("save", steps)]["interfaces"] == [["br0"]]
 
 
 def test_settings_go_with_the_address(tmp_path: Path) -> None:

@@ -150,6 +150,7 @@ def test_settings_that_nmstate_has_overwritten_are_set_again_and_the_mac_last(
 ) -> None:
     restored: list[Any] = []
     monkeypatch.setattr(restore, "restore_guest_ports", restored.append)
+    monkeypatch.setattr(links, "read_links", lambda: {"br0": {"address": MAC_TEXT}})
     manager = Profiles({"u-1": {("bridge", "vlan-filtering"): False}}, {"br0": "u-1"})
     context: Any = SimpleNamespace(manager=manager, folder=tmp_path)
     step = {"interfaces": {"br0": {FILTERING: True, PIN: MAC_TEXT}}}
@@ -158,7 +159,20 @@ def test_settings_that_nmstate_has_overwritten_are_set_again_and_the_mac_last(
     assert len(restored) == 1  # NetworkManager may have changed the VLANs of guests' ports
 
 
-def test_settings_that_nmstate_has_kept_are_left_alone(tmp_path: Path) -> None:
+def test_a_bond_that_was_activated_again_gets_its_mac_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed: list[tuple[str, str]] = []
+    monkeypatch.setattr(links, "read_links", lambda: {"bond0": {"address": "02:00:00:00:00:99"}})
+    monkeypatch.setattr(restore, "change_mac", lambda *change: changed.append(change))
+    monkeypatch.setattr(restore, "restore_guest_ports", lambda ports: [])
+    manager = Profiles({"u-1": {("802-3-ethernet", "cloned-mac-address"): MAC_BYTES}}, {"bond0": "u-1"})
+    context: Any = SimpleNamespace(manager=manager, folder=tmp_path)
+    step = {"interfaces": {"bond0": {PIN: MAC_TEXT}}}
+    assert trial_actions.check_profile_settings(context, step) == "set again for bond0"
+    assert changed == [("bond0", MAC_TEXT)]
+
+
+def test_settings_that_nmstate_has_kept_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "read_links", lambda: {"br0": {"address": MAC_TEXT}})
     kept = {("bridge", "vlan-filtering"): True, ("802-3-ethernet", "cloned-mac-address"): MAC_BYTES}
     manager = Profiles({"u-1": kept}, {"br0": "u-1"})
     context: Any = SimpleNamespace(manager=manager, folder=tmp_path)

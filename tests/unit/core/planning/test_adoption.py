@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 
 from kvmnet.core.base.nmstate import interfaces_of
-from kvmnet.core.live.live_host import UNREADABLE, Link, Live, Owned
+from kvmnet.core.base.profile_settings import CLONED_MAC
+from kvmnet.core.live.live_host import UNREADABLE, ConnectionProfile, Link, Live, Owned
 from kvmnet.core.planning.adoption import find_adopted, find_replaced, find_uplinks, with_live_options
 from kvmnet.core.planning.changes import Adopted, LeftDefinition, Reason, Replaced, RouteDetail
 from kvmnet.core.planning.ownership import find_owned_after
 from kvmnet.core.planning.plan import Plan, make_plan
+from kvmnet.pipeline import load
 from tests.unit.core.adoption_samples import bridged_host, load_site
+from tests.unit.core.boot.samples import boot_files, stored
+from tests.unit.core.samples import KEYFILES, MAC
 
 
 def sent(plan: Plan) -> dict[str, Any]:
@@ -60,7 +64,10 @@ def test_the_profiles_of_an_adopted_bridge_and_its_port_state_everything(tmp_pat
         "stp": {"enabled": False},
     }
     assert sent(plan)["br0"]["mac-address"] == "00:14:4F:80:DE:00"
-    assert sent(plan)["eth0"]["type"] == "ethernet", "its profile may state less than it runs with"
+    assert "eth0" not in sent(plan), "nmstate would take it from the bridge for a moment"
+    jumbo = [{**i, "mtu": 9000} if i["name"] == "eth0" else i for i in interfaces_of(live.state)]
+    plan = make_plan(bundle, replace(live, state={**live.state, "interfaces": jumbo}))
+    assert sent(plan)["eth0"]["mtu"] == 9000, "its profile may not state it"
     [nic] = [c for c in plan.changes if c.name == "eth0"]
     assert nic.details == (Reason.PROFILE_COMPLETED,)
     assert not any(name in sent(plan) for name in ("vnet0", "vnet77", "veth0"))
@@ -171,3 +178,42 @@ def test_a_veth_with_a_saved_profile_is_an_uplink(tmp_path: Path) -> None:
     saved = replace(live.profiles["veth0"], file="/etc/NetworkManager/system-connections/veth0.nmconnection")
     live = replace(live, profiles={**live.profiles, "veth0": saved})
     assert [link.name for link in find_uplinks("br0", live)] == ["eth0", "veth0"]
+
+
+BOND = """\
+kvmnet: 1
+cluster: site
+profile: plain
+networks: {lan: {subnets: [10.1.0.0/16]}}
+hosts:
+  kvm1:
+    interfaces:
+      eth0: {mac: "00:14:4f:80:de:00"}
+      bond0: {network: lan, ports: [eth0], addresses: [10.1.255.254]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "is_sent"), [("mode=active-backup\nmiimon=100", False), ("mode=active-backup", True), ("", True)]
+)
+def test_a_bond_whose_profile_states_everything_is_not_activated_again(
+    tmp_path: Path, options: str, is_sent: bool
+) -> None:
+    (tmp_path / "cluster.yaml").write_text(BOND, encoding="utf-8")
+    bundle = load(str(tmp_path / "cluster.yaml")).bundle("kvm1")
+    mac = "00:14:4F:80:DE:00"
+    state = {"interfaces": [{**i, "mtu": 1500, "mac-address": mac} for i in interfaces_of(bundle.state)]}
+    file = f"{KEYFILES}/team.nmconnection"
+    profile = ConnectionProfile("u-bond", "team", "bond", "bond0", file, "bond0", settings={CLONED_MAC.name: ""})
+    links = {"eth0": Link("eth0", MAC, None, (), "bond0"), "bond0": Link("bond0", None, "bond")}
+    keyfile = stored(
+        "team", "u-bond", "interface-name=bond0", type="bond",
+        groups=f"[bond]\n{options}\n[ipv4]\nmethod=manual\naddress1=10.1.255.254/16\n[ipv6]\nmethod=disabled\n",
+    )  # fmt: skip
+    boot = boot_files(keyfile) if options else None
+    plan = make_plan(bundle, Live("kvm1", state, links, {"bond0": profile}, nmstate="2.2.62", boot=boot))
+    assert plan.adopted == ("bond0",)
+    assert ("bond0" in sent(plan)) is is_sent
+    [change] = [c for c in plan.changes if c.name == "bond0"]
+    assert change.details[0] == Adopted("team")
+    assert plan.profile_settings == {"bond0": {CLONED_MAC.name: mac.lower()}}, "written into the profile, also unsent"

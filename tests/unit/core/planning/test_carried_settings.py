@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
 from kvmnet.core.planning.carried_settings import (
     Fate,
@@ -37,7 +38,12 @@ RICH: dict[str, dict[str, list[Any]]] = {
         "wait-device-timeout": ["i", 30000],
         "zone": ["s", "trusted"],
     },
-    "802-3-ethernet": {"mtu": ["u", 1400], "wake-on-lan": ["u", 64]},
+    "802-3-ethernet": {
+        "auto-negotiate": ["b", False],
+        "mtu": ["u", 1400],
+        "s390-options": ["a{ss}", {}],
+        "wake-on-lan": ["u", 64],
+    },
     "ethtool": {"feature-gro": ["b", False]},
     "tc": {"qdiscs": ["aa{sv}", [{"kind": "fq", "parent": 4294967295}]]},
     "ipv4": {
@@ -139,6 +145,11 @@ def test_an_adopted_bridge_keeps_its_whole_profile(tmp_path: Path) -> None:
     assert (fate.interface, fate.successor, fate.moves, fate.lost) == ("br0", "br0", {}, {})
     assert {"connection.llmnr", "ethtool.feature-gro", "ipv4.dns-options"} <= set(fate.stays)
     assert not {"connection.id", "connection.zone", "ipv4.method", "bridge.stp"} & set(fate.stays)
+    ethernet = {name for name in fate.stays if name.startswith("802-3-ethernet.")}
+    assert ethernet == {"802-3-ethernet.mtu", "802-3-ethernet.wake-on-lan"}, "no defaults"
+    desired = [{**i, "mtu": 1400} for i in interfaces_of(plan.desired)]
+    [fate] = find_profile_fates(replace(plan, desired={"interfaces": desired}), live)
+    assert "802-3-ethernet.mtu" not in fate.stays, "the definition states it"
 
 
 def test_what_belongs_to_a_bridge_that_is_replaced_is_lost(tmp_path: Path) -> None:

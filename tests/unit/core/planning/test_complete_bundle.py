@@ -80,6 +80,14 @@ def test_then_the_recorded_one_so_that_a_change_by_hand_is_drift() -> None:
     assert f"mac-address: {LIVE_MAC.upper()} -> {OLD_MAC.upper()}" in detail_texts(change)
 
 
+def test_a_rollback_returns_to_the_mac_that_was_recorded_then() -> None:
+    bundle = bundle_with(bridge("br0", "eth0", mac=MACS[0]))
+    live = recorded(existing("br0", LIVE_MAC), "br0", LIVE_MAC)
+    then = live.with_recorded_macs({"br0": OLD_MAC.upper(), "br1": LIVE_MAC})
+    assert choose_macs(bundle, then) == {"br0": ChosenMac(OLD_MAC, MacSource.RECORDED)}
+    assert live.with_recorded_macs({}) is live
+
+
 def test_the_record_of_another_type_of_interface_does_not_count() -> None:
     bundle = bundle_with(bridge("br0", "eth0"))
     live = recorded(existing("br0", LIVE_MAC), "br0", OLD_MAC, "bond")
