@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from tests.machines import host_kinds, picture
+from tests.machines import existing_hosts, host_kinds, picture, tap_guest
 from tests.machines.machine import Machine
 from tests.machines.seed import HOST_ADDRESS, PEER_ADDRESS, host_and_peer, seed_host
 from tests.machines.wire import Wire
@@ -33,6 +33,7 @@ STEPS = (
     "check again which .link files udev uses",
     "save the connection profiles to disk: eth0, peth0",
     "write the settings for guests' devices",
+    "verify what each interface gets at the next boot",
     "record the applied bundle",
 )
 #: The critical places of a change: after the last step with this op or title.
@@ -40,6 +41,7 @@ PLACES = {
     "the re-binding": "rebind",
     "the rename": "rename",
     "the seeding": "seed",
+    "the settings": "set settings",
     "the trial": "apply",
     "the commit": "commit",
     "the .link files": "write the .link files to /etc (permanent)",
@@ -48,13 +50,17 @@ PLACES = {
 RENAMES = ("the re-binding", "the rename", "the trial", "the commit", "the .link files")
 #: The critical places of a change without renames: before nmstate, in the trial, while the change is kept.
 NO_RENAME = ("the seeding", "the trial", "the commit", "the .link files", "the saving")
+#: The critical places of an adoption: nothing is created.
+ADOPTION = ("the settings", "the trial", "the commit", "the saving")
+ADOPTED = "br0 with running guests is adopted"
 #: Further hosts, each with another management interface, and their critical places. The example host has a profile that
-#: another tool created, bound by name. All have firewalld with default zone drop.
+#: another tool created, bound by name. All but the last have firewalld with default zone drop.
 OTHERS = {
     "a bond becomes a port of a bridge": NO_RENAME,
     "a VLAN becomes a port of a bridge": NO_RENAME,
     host_kinds.DHCP: RENAMES,
     "IPv6 alone": RENAMES,
+    ADOPTED: ADOPTION,
 }
 
 
@@ -89,6 +95,10 @@ def bench_of(generation: str, kind: str = SEED) -> Iterator[Bench]:
         with Wire() as wire, host_and_peer(generation, wire) as (host, peer):
             yield prepare(seed_host(host, zone="trusted", default_zone="drop"), peer)
         return
+    if kind == ADOPTED:
+        with host_kinds.host_and_peer(generation) as (host, peer):
+            yield _prepare_adoption(host, peer)
+        return
     with host_kinds.host_and_peer(generation) as (host, peer):
         way = host_kinds.lay_out(host, peer, host_kinds.WAYS[kind])
         peer_has = "ip -6 address replace fd00:1::1/64 dev eth0 nodad; ip link set eth0.5 up"
@@ -110,6 +120,44 @@ def prepare(host: Machine, peer: Machine) -> Bench:
     bench = Bench(host, peer, *both_ends(host, "", picture.whole))
     assert tuple(bench.places[place] for place in RENAMES) == (2, 4, 6, 9, 11)
     return bench
+
+
+def _prepare_adoption(host: Machine, peer: Machine) -> Bench:
+    """Prepare a host with br0, which filters VLANs, and two guests, of which one is in VLAN 100."""
+    kind = existing_hosts.HOSTS["options"]
+    existing_hosts.lay_out(host, kind)
+    guests = _Guests(kind)
+    before, after, places = both_ends(host, "--adopt", guests.look)
+    assert tuple(p for p in places if p in ADOPTION) == ADOPTION, places
+    return Bench(host, peer, before, after, places, kind.address, "--adopt", guests.look)
+
+
+class _Guests:
+    """The guests of a host. A boot ends them, so they are started again after one; a tap that is lost without a boot
+    stays lost."""
+
+    def __init__(self, kind: existing_hosts.ExistingHost) -> None:
+        self.kind, self.boot = kind, ""
+
+    def look(self, host: Machine) -> dict[str, Any]:
+        """Return the picture of the host and its guests' taps."""
+        boot = host.out("cat /proc/sys/kernel/random/boot_id")
+        if boot != self.boot:
+            host.until(f"ip -o address show | grep -q ' {self.kind.address}/'", timeout=60)
+            for tap, bridge, address in self.kind.guests:
+                tap_guest.start(host, tap, bridge, address)
+            existing_hosts.set_port_attributes(host, self.kind.guests[-1][0])
+            self.boot = boot
+        seen = existing_hosts.look(host)
+        for part in ("files", "settings"):
+            seen[part] = {path: file for path, file in seen[part].items() if not self._is_of_tap(path)}
+        seen["profiles"] = [profile for profile in seen["profiles"] if not self._is_of_tap(profile)]
+        return seen
+
+    def _is_of_tap(self, text: str) -> bool:
+        """Whether this is a profile that NetworkManager makes for a tap that it is not told to leave alone: each time
+        with another UUID."""
+        return any(f"/run/NetworkManager/system-connections/{tap}." in text for tap, _, _ in self.kind.guests)
 
 
 def both_ends(

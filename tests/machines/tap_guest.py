@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.machines.machine import Machine
+from tests.machines.machine import Job, Machine
 
 #: Holds two taps and passes frames between them: one is the host's end, the other goes into the namespace.
 _WIRE = """
@@ -33,12 +33,19 @@ while True:
 """
 
 
+def start(machine: Machine, tap: str, bridge: str, address: str) -> Job:
+    """Start a guest with this address (and prefix length) on a bridge. It runs until its job is stopped, or the machine
+    ends."""
+    job = machine.start(["/usr/bin/python3", "-c", _WIRE, tap, bridge, address])
+    machine.until(f"ip -n {tap} -o address show | grep -q {address}", timeout=20, every=0.2)
+    return job
+
+
 @contextmanager
 def guest(machine: Machine, tap: str, bridge: str, address: str) -> Iterator[None]:
     """Run a guest with this address (and prefix length) on a bridge during the block; at its end the tap is removed."""
-    job = machine.start(["/usr/bin/python3", "-c", _WIRE, tap, bridge, address])
+    job = start(machine, tap, bridge, address)
     try:
-        machine.until(f"ip -n {tap} -o address show | grep -q {address}", timeout=20, every=0.2)
         yield
     finally:
         job.stop()
