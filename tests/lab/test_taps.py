@@ -61,8 +61,8 @@ _VOLATILE = ("flags", "ifindex", "link_index", "mtu", "mcast_n_groups")
 def ports(host: Machine) -> dict[str, Any]:
     """Return everything that `bridge` shows: ports with attributes, VLANs, static FDB entries; read without kvmnet."""
     rows = json.loads(host.out("bridge -d -j link show"))
-    rows = json.loads(host.out("ip -d -j link show type bridge_slave"))
-    details = {row["ifname"]: row for row in rows if row}  # iproute2 prints an empty row for each other link
+    detail_rows = json.loads(host.out("ip -d -j link show type bridge_slave"))
+    details = {row["ifname"]: row for row in detail_rows if row}  # iproute2 prints an empty row for each other link
     masks = {n: row["linkinfo"]["info_slave_data"]["group_fwd_mask"] for n, row in details.items()}
     static = [row for row in json.loads(host.out("bridge -j fdb show")) if row.get("state") == "static"]
     return {
