@@ -15,10 +15,12 @@ N ?= 10000
 SHARD ?= 1/1
 PAIRS ?= 3
 # soak-guests: minutes in each generation
+# generated host states
+COUNT ?= 40
 MINUTES ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man fuzz faults bench bench-outage \
+.PHONY: help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man fuzz faults states bench bench-outage \
 	bench-lab contract-versions soak-guests release clean
 
 help:
@@ -93,6 +95,10 @@ contract-versions: $(VENV)/.ready  ## contract tests with older nmstate versions
 faults:  ## the fault matrix, 776 points (SHARD=1/4: the first quarter, half an hour or more; PAIRS=3)
 	@tools/prepare.sh --python
 	@$(PYTHON) -m tests.faults.matrix --shard $(SHARD) --pairs $(PAIRS)
+
+states:  ## generated hosts: adopted, rebooted, given back (COUNT=40: an hour and a half)
+	@tools/prepare.sh --python
+	@$(PYTHON) -m tests.states --count $(COUNT)
 
 soak-guests:  ## guests start and stop while libvirt is killed and the host rebooted (15 min; MINUTES=4)
 	@tools/prepare.sh --python
