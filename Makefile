@@ -15,9 +15,9 @@ N ?= 10000
 SHARD ?= 1/1
 PAIRS ?= 3
 # soak-guests: minutes in each generation
-# generated host states
-COUNT ?= 40
 MINUTES ?= 4
+# states: the number of generated hosts in each generation
+COUNT ?= 40
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man fuzz faults states bench bench-outage \
