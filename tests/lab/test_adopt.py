@@ -90,6 +90,7 @@ def adopt_with_guests(host: Machine, peer: Machine, kind: ExistingHost, allowed:
         assert apply(host, *permission(kind)).code == 0
         return look(host)
     address = kind.guests[0][2].partition("/")[0]
+    peer.until(f"ping -n -c 1 -W 1 {address}")
     with outage.pings(peer, address) as idle:  # what a busy lab loses while nothing changes
         plan(host, kind)
     with outage.pings(peer, address) as seen:
