@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults import injection
-from tests.lab.test_refusals import refused
 from tests.lab.transactions import apply, last, online
 from tests.machines import picture
 from tests.machines.machine import Machine, Nic
@@ -25,10 +24,6 @@ SECOND_MAC = "00:14:4f:80:de:01"
 FOLDER = "/etc/NetworkManager/system-connections"
 ETH1 = keyfile("eth1", "192.0.2.7", prefix=24, gateway=None, uuid="5f8e1a0c-3f6e-4a53-9d1b-2f0c6a8f7e11")
 UUID = "11111111-2222-4333-8444-555555555555"
-#: A profile for any NIC, of which one can have it: NetworkManager creates none for the other NICs.
-ANY = keyfile(uuid=UUID, zone="trusted").replace("id=eth0\n", "id=any\n").replace("interface-name=eth0\n", "")
-#: A profile that finds its NIC by the name that the NIC has before the change.
-PATTERN = keyfile(uuid=UUID).replace("interface-name=eth0\n", "") + "\n[match]\ninterface-name=eth*;!eth1;\n"
 #: A profile for any NIC, of a higher priority than all others.
 RIVAL = f"""[connection]
 id=office
@@ -78,36 +73,6 @@ def step_number(host: Machine, title: str) -> int:
     """Return the number of the first step of the planned change whose title contains this text."""
     steps = json.loads(host.out("kvmnet plan --json /root/cluster.yaml"))["steps"]
     return next(number for number, step in enumerate(steps) if title in step)
-
-
-@pytest.mark.guarantee("G80")
-def test_a_profile_that_fits_every_nic_is_not_bound_to_one(host: Machine) -> None:
-    """The second NIC has no profile, and gets none at the next boot as long as one fits it."""
-    before = picture.without_metrics(picture.whole(host))
-    host.run(f"rm {PROFILE} {FOLDER}/eth1.nmconnection")
-    host.put(f"{FOLDER}/any.nmconnection", ANY, mode=0o600)
-    host.run("nmcli connection reload; nmcli --wait 30 connection up any ifname eth0")
-    try:
-        words = (
-            "eth1 is not in the definition, but the change alters what it gets at the next boot: no connection profile"
-        )
-        refused(apply(host), "KVN552", words)
-    finally:
-        host.run(f"rm {FOLDER}/any.nmconnection")
-        restore_profiles(host)
-    assert picture.without_metrics(picture.whole(host)) == before
-
-
-@pytest.mark.guarantee("G81")
-def test_a_pattern_that_does_not_match_the_new_name_is_refused(host: Machine) -> None:
-    before = picture.without_metrics(picture.whole(host))
-    host.put(PROFILE, PATTERN, mode=0o600)
-    host.run("nmcli connection reload; nmcli --wait 30 connection up eth0")
-    try:
-        refused(apply(host), "KVN553", "at the next boot, peth0 would not get its connection profile")
-    finally:
-        restore_profiles(host)
-    assert picture.without_metrics(picture.whole(host)) == before
 
 
 def restore_profiles(host: Machine) -> None:
