@@ -49,7 +49,7 @@ bridge link set dev vnet0 isolated on mcast_flood off hairpin on learning off ne
 ip link set dev vnet0 type bridge_slave group_fwd_mask 0x4000 mcast_router 2 fastleave on
 bridge fdb add 52:54:00:00:00:01 dev vnet0 master static vlan 100
 bridge vlan add dev br-eth0 vid 300 self
-bridge link set dev eth0 hairpin on
+bridge link set dev eth0 cost 9 priority 7
 """
 #: Makes every tap lose its bridge, and with it everything that it has as a port.
 LOSE = "for tap in vnet0 vnet1 vnet2; do ip link set dev $tap nomaster; done"
