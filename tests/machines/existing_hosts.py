@@ -53,7 +53,8 @@ _TAPS = (("vnet0", "br0", "10.1.0.50/16"), ("vnet77", "br0", "10.1.0.77/16"))
 _OPTIONS = """
 nmcli connection modify br0 bridge.multicast-snooping no bridge.group-forward-mask 16384 bridge.ageing-time 120 \
   bridge.priority 4096 bridge.vlan-filtering yes bridge.vlan-default-pvid 1 bridge.vlans "1 pvid untagged, 100, 200"
-nmcli connection modify br0-slave-eth0 bridge-port.vlans "1 pvid untagged, 100, 200" bridge-port.path-cost 50 bridge-port.priority 16
+nmcli connection modify br0-slave-eth0 bridge-port.vlans "1 pvid untagged, 100, 200" bridge-port.path-cost 50 \
+  bridge-port.priority 16
 nmcli --wait 30 connection up br0
 nmcli --wait 30 connection up br0-slave-eth0
 """
