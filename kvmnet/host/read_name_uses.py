@@ -29,6 +29,8 @@ _SAVERS = {"iptables-save": "iptables rule", "ip6tables-save": "ip6tables rule",
 _INTERFACE_OPTION = re.compile(
     r"(?:^|\s)(?:-[io]|--(?:in|out)-interface|--physdev-(?:in|out)|--logical-(?:in|out))\s+(\S+)"
 )
+#: The chains in which firewalld names interfaces, when its backend is iptables. They follow the zones, which kvmnet sets.
+_FIREWALLD_CHAIN = re.compile(r"(?:INPUT|OUTPUT|FORWARD|PREROUTING|POSTROUTING)(?:_IN|_OUT)?_(?:ZONES|POLICIES)\b")
 #: The tables of iptables, which nft lists too if iptables uses nf_tables.
 _USES_NFTABLES = "(nf_tables) on "
 _IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")
@@ -101,7 +103,7 @@ def _find_direct_rules(root: Path, names: Collection[str]) -> Iterator[NameUse]:
 def _find_saved_rules(text: str, what: str, names: Collection[str], *, without_direct: bool) -> Iterator[NameUse]:
     for line in text.splitlines():
         chain = line.split(" ", 2)[1] if line.startswith("-A ") else ""
-        if not chain or (without_direct and chain.endswith("_direct")):
+        if not chain or _FIREWALLD_CHAIN.match(chain) or (without_direct and chain.endswith("_direct")):
             continue
         if found := _match(_INTERFACE_OPTION.findall(line), names):
             yield NameUse(what, line.strip(), found)
