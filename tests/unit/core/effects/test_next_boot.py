@@ -98,6 +98,18 @@ def test_a_profile_for_several_nics_that_is_bound_to_one_takes_it_from_the_other
     )
 
 
+def test_a_nic_that_gets_the_usual_profile_instead_of_none_is_a_note(bundle: Bundle) -> None:
+    """The unbound profile fits both NICs, and only one of them can have it."""
+    live = host(stored("office", "u-1"))
+    [change] = foreseen(bundle, live).changes
+    assert (change.before.interface, change.before.kind, change.after.kind) == ("eth1", NOTHING, CREATED)
+    assert messages_of(bundle, live, "KVN552") == []
+    assert any(
+        "eth1 has no connection profile: at the next boot NetworkManager creates one for it (DHCP)" in note
+        for note in notes_of(plan_of(bundle, live), live)
+    )
+
+
 def test_a_pattern_that_does_not_match_the_new_name_is_not_in_the_copy(bundle: Bundle) -> None:
     pattern = stored("netplan-uplink", "u-1", groups="[match]\ninterface-name=eth*;!eth1;\n")
     live = host(pattern, ETH1)
