@@ -10,8 +10,8 @@ from typing import Any, Optional
 from kvmnet.importers._draft import Origin
 from kvmnet.importers._ifcfg.files import Folder, Settings, TextLine
 from kvmnet.importers._report import Report
+from kvmnet.importers._state.bonds import parse_mode, parse_option
 
-_BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
 _ALIAS = re.compile(r"(.+):[0-9]+\Z")
 _VLAN_NAME = re.compile(r"(.+)\.([0-9]{1,4})\Z")
 _NUMBERED = r"([0-9]*)"
@@ -158,11 +158,9 @@ class _State:
             if not equals:
                 self.report.lose(f"the option {word} of {name} is not known", settings.origin("BONDING_OPTS"))
             elif key == "mode":
-                mode = _BOND_MODES[int(value)] if value.isdigit() and int(value) < len(_BOND_MODES) else value
+                mode = parse_mode(value)
             else:
-                options[key] = int(value) if value.isdigit() else value.strip("+")
-        if options.get("lacp_rate") in (0, 1):
-            options["lacp_rate"] = ("slow", "fast")[options["lacp_rate"]]
+                options[key] = parse_option(key, value.strip("+"))
         return {"mode": mode, "options": options, "port": []}
 
     def _report_keys(self, name: str, settings: Settings) -> None:

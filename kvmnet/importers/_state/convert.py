@@ -32,6 +32,7 @@ _BRIDGE_OPTIONS = {
     "mac-ageing-time": ("ageing", 300),
     "group-forward-mask": ("group_forward_mask", 0),
     "multicast-snooping": ("multicast_snooping", True),
+    "vlan-filtering": ("vlan_filtering", False),  # no key of nmstate: keyfiles and live hosts have it
 }
 
 
@@ -107,6 +108,8 @@ class _Host:
             self.report.lose(f"{name} is of type {kind}, for which the definition has no key", origin)
         elif state == "ignore":
             self.report.note(f"{name} is not managed by NetworkManager, and is left out", origin)
+        elif kind == "vlan" and not _is_complete_vlan(row.get("vlan")):
+            self.report.lose(f"{name} is a VLAN without a base interface or a VLAN ID", origin)
         else:
             device = Device(name, _KINDS.get(kind, "nic"), row, origin)
             if device.kind == "bond":
@@ -212,6 +215,11 @@ class _Host:
         is_port = device.name in self.controllers
         mac = permanent or (None if is_port else device.values.get("mac-address"))
         return {"mac": str(mac).lower()} if mac else {}
+
+
+def _is_complete_vlan(vlan: Any) -> bool:
+    """Whether the settings of a VLAN contain a base interface and a VLAN ID."""
+    return isinstance(vlan, Mapping) and bool(vlan.get("base-iface")) and isinstance(vlan.get("id"), int)
 
 
 def _describe_ip(ip: IpSettings) -> dict[str, Any]:

@@ -105,3 +105,12 @@ def test_two_files_are_two_hosts_with_networks_of_their_own() -> None:
     definition = check(result)
     assert definition.hosts == ["one", "two", "one-2"]
     assert "net-eth0-2: {}" in result.definition
+
+
+def test_a_vlan_without_a_base_interface_is_reported_and_not_guessed() -> None:
+    state = (
+        "interfaces:\n- {name: eth0, type: ethernet, state: up}\n- {name: v7, type: vlan, state: up, vlan: {id: 7}}\n"
+    )
+    result = IMPORTER.read([Source("one.yml", state)])
+    check(result)
+    assert "one.yml:3: error: v7 is a VLAN without a base interface or a VLAN ID" in format_report(result)
