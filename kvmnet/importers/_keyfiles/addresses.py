@@ -29,7 +29,7 @@ _OPTIONS_OF_ROUTES = ("table",)
 
 @dataclass
 class Network:
-    """What the profiles contain beside the interfaces: routes, rules and name servers of nmstate, and the places of routes
+    """What profiles contain beside the interfaces: routes, rules and name servers of nmstate, and the places of routes
     and rules by `routes/0`, `route-rules/0` and so on."""
 
     routes: list[dict[str, Any]] = field(default_factory=list)

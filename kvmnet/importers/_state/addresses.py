@@ -18,6 +18,8 @@ _READ = {
     *("dhcp-client-id", "dhcp-duid", "dhcp-send-hostname", "dhcp-custom-hostname", "addr-gen-mode", "wait-ip"),
     *("allow-extra-address", "forwarding", "auto-route-table-id", "token"),
 }
+#: Values by which nmstate shows that a setting has none.
+_UNSET: tuple[object, ...] = (None, False, -1, 0, "", [], {})
 
 
 @dataclass
@@ -54,6 +56,8 @@ def read_ip(interface: Mapping[str, Any], origin: Origin, report: Report) -> IpS
         if isinstance(values.get("auto-route-metric"), int):
             settings.metric = values["auto-route-metric"]
         for key in sorted(set(values) - _READ):
+            if values[key] in _UNSET:
+                continue
             report.lose(f"{name} has {family}.{key}, for which the definition has no key", origin)
     return settings
 

@@ -3,6 +3,7 @@ import, the definition and the report."""
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,11 @@ def test_a_vlan_without_a_base_interface_is_reported_and_not_guessed() -> None:
     result = IMPORTER.read([Source("one.yml", state)])
     check(result)
     assert "one.yml:3: error: v7 is a VLAN without a base interface or a VLAN ID" in format_report(result)
+
+
+def test_the_state_of_a_real_host_is_imported_without_a_loss() -> None:
+    """`nmstatectl show` of nmstate 2.2.62 on Debian 13: it shows settings that nobody has set."""
+    state = json.loads(Path("tests/recorded/seed-trixie.json").read_text())["state"]
+    result = IMPORTER.read([Source("host.json", json.dumps(state))])
+    check(result)
+    assert result.is_complete, format_report(result)
