@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kvmnet.core.base.nmstate import interfaces_of
+from kvmnet.core.base.nmstate import FAMILIES, interfaces_of
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
 from kvmnet.core.live.running_guests import Running
 from kvmnet.from_host.guests import add_guests
@@ -43,6 +43,7 @@ def describe_host(live: Live, running: Running) -> tuple[Draft, tuple[ReportItem
         key: [_without_place(part) for part in value] if isinstance(value, list) else value
         for key, value in host.settings.items()
     }
+    _leave_mixed_name_servers(draft, host, live, report)
     _add_unmanaged_nics(host, live, report)
     add_guests(draft, name, running, report)
     _note_profile_settings(host, live, report)
@@ -118,6 +119,24 @@ def _drop_ports(row: dict[str, Any], kept: Mapping[str, Any]) -> None:
     ports = bridge.get("port") if isinstance(bridge, dict) else None
     if isinstance(bridge, dict) and isinstance(ports, list):
         bridge["port"] = [port for port in ports if isinstance(port, Mapping) and port.get("name") in kept]
+
+
+def _leave_mixed_name_servers(draft: Draft, host: HostPart, live: Live, report: Report) -> None:
+    """Leave name servers out of networks whose interface also takes some from DHCP or routers: with `dns`, a network
+    takes none from there. Name servers that a definition does not state stay as they are."""
+    rows = {str(i["name"]): i for i in interfaces_of(live.state)}
+    for key, part in host.interfaces.items():
+        network = draft.networks.get(part.values.get("network", ""))
+        if network is None or "dns" not in network.values:
+            continue
+        row = rows.get(name_of_bridge(part) or key, {})
+        sources = [(row.get(family) or {}, part.values.get(family)) for family in FAMILIES]
+        if any(source in ("dhcp", "auto") and values.get("auto-dns") is not False for values, source in sources):
+            del network.values["dns"]
+            message = (
+                f"the static name servers of {key} stay in its connection profile, beside those from DHCP or routers"
+            )
+            report.note(message, _HERE)
 
 
 def _add_unmanaged_nics(host: HostPart, live: Live, report: Report) -> None:

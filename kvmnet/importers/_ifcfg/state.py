@@ -190,7 +190,7 @@ class _State:
             if (row := self._parse_address(name, text, "64", settings.origin("IPV6ADDR"))) is not None
         ]
         is_auto = settings.is_yes("IPV6INIT") and not settings.is_no("IPV6_AUTOCONF") and not static
-        if static or is_auto or settings.is_yes("DHCPV6C"):
+        if static or is_auto or settings.is_yes("DHCPV6C") or settings.is_yes("IPV6INIT"):  # or only link-local
             interface["ipv6"] = {
                 "enabled": True,
                 "dhcp": settings.is_yes("DHCPV6C") or is_auto,

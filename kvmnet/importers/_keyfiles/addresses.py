@@ -62,6 +62,8 @@ def read_family(profile: Profile, family: str, network: Network, report: Report)
     is_never_default = parse_boolean(stored.value(family, "never-default"), False)
     if is_never_default and dhcp:
         values["auto-gateway"] = False
+    if parse_boolean(stored.value(family, "ignore-auto-dns"), False):
+        values["auto-dns"] = False
     metric = stored.value(family, "route-metric")
     if dhcp and metric.isdigit():
         values["auto-route-metric"] = int(metric)

@@ -23,8 +23,8 @@ _READ: Mapping[str, str] = {
     "bond": "interface-name",
     "bond-port": "",
     "vlan": "interface-name parent id",
-    "ipv4": "method gateway dns dns-search never-default route-metric route-table",
-    "ipv6": "method gateway dns dns-search never-default route-metric route-table",
+    "ipv4": "method gateway dns dns-search never-default ignore-auto-dns route-metric route-table",
+    "ipv6": "method gateway dns dns-search never-default ignore-auto-dns route-metric route-table",
 }
 _NUMBERED = re.compile(r"(address(es)?|routes?|routing-rule)[0-9]*(_options)?\Z")
 #: Keys that do not change which addresses and links there are, or whose values kvmnet's own profiles have too.

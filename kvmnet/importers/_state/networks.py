@@ -178,14 +178,20 @@ def _read_route(
 def _add_name_servers(
     draft: Draft, carriers: Sequence[Carrier], outgoing: set[str], routing: Routing, report: Report
 ) -> None:
-    """Give the name servers to the network with the default route, or else to the first one with addresses."""
+    """Give the name servers to the networks on which DHCP and routers give none. Without such a network, it is the one
+    with the default route, or the first one; if possible one with static addresses, since a network with name servers
+    takes none from DHCP."""
     config = {"servers": [str(s) for s in routing.servers], "search": [str(s) for s in routing.search]}
     config = {key: texts for key, texts in config.items() if texts}
     if not config:
         return
     candidates = [c for c in carriers if not c.ip.is_empty]
-    candidates.sort(key=lambda carrier: carrier.name not in outgoing)
-    if candidates:
-        draft.networks[candidates[0].network].values["dns"] = config
-    else:
+    candidates.sort(key=lambda carrier: (carrier.ip.takes_dns is True, carrier.name not in outgoing))
+    chosen = [c for c in candidates if c.ip.takes_dns is False] or candidates[:1]
+    for carrier in chosen:
+        draft.networks[carrier.network].values["dns"] = config
+        if carrier.ip.takes_dns:
+            message = f"{carrier.name} takes name servers from DHCP or routers too, which the definition cannot state"
+            report.lose(message, carrier.origin)
+    if not chosen:
         report.lose("the name servers are not in the definition: no interface has an address", routing.dns_origin)

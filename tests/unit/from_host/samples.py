@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from kvmnet.core.base.nmstate import KERNEL_KINDS, interfaces_of, port_names
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
 from kvmnet.core.live.running_guests import GuestNic, Running, RunningGuest
+from kvmnet.core.rendering.bundle import Bundle
 from tests.unit.core.adoption_samples import bridged_host, load_site
 from tests.unit.core.samples import KEYFILES
 
@@ -55,3 +59,23 @@ def nic(name: str, *addresses: str, **values: Any) -> dict[str, Any]:
         "ipv6": {"enabled": False},
         **values,
     }
+
+
+def live_of(bundle: Bundle) -> Live:
+    """A host that is as a bundle defines it, made by another tool: no NIC is promiscuous, and every interface has a
+    saved connection profile."""
+    macs = {n.name: n.mac for n in bundle.nics}
+    rows = [copy.deepcopy(dict(i)) for i in interfaces_of(bundle.state)]
+    controllers = {port: row["name"] for row in rows for port in port_names(row)}
+    links = {}
+    for number, row in enumerate(rows):
+        name, kind = row["name"], KERNEL_KINDS.get(row["type"])
+        filters = bundle.profile_settings.get(name, {}).get("bridge.vlan-filtering")
+        options = {"vlan_filtering": 1} if filters else {}
+        base = row.get("vlan", {}).get("base-iface")
+        links[name] = Link(name, None if kind else macs.get(name), kind, (), controllers.get(name), base, options)
+        if kind is None:
+            row.update({"accept-all-mac-addresses": False, "permanent-mac-address": macs.get(name)})
+        row.setdefault("mac-address", macs.get(name) or f"02:00:00:00:00:{number:02x}")
+    state = {key: value for key, value in copy.deepcopy(bundle.state).items() if key != "interfaces"}
+    return replace(host_of(*rows, links=links), state={**state, "interfaces": rows}, networkmanager="1.52.1")
