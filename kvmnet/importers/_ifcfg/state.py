@@ -9,6 +9,7 @@ from typing import Any, Optional
 
 from kvmnet.importers._draft import Origin
 from kvmnet.importers._ifcfg.files import Folder, Settings, TextLine
+from kvmnet.importers._numbers import is_number
 from kvmnet.importers._report import Report
 from kvmnet.importers._state.bonds import parse_mode, parse_option
 
@@ -123,7 +124,7 @@ class _State:
             return
         interface: dict[str, Any] = {"name": name, "type": "ethernet", "state": "up"}
         interface.update(self._describe_kind(name, kind, settings))
-        if settings.get("MTU").isdigit():
+        if is_number(settings.get("MTU")):
             interface["mtu"] = int(settings.get("MTU"))
         self._add_ip(interface, settings)
         if settings.is_no("ONBOOT") and not settings.get("BRIDGE", "MASTER"):
@@ -143,7 +144,7 @@ class _State:
         if kind == "vlan" or settings.is_yes("VLAN"):
             base = settings.get("PHYSDEV") or (vlan[1] if vlan else "")
             tag = settings.get("VLAN_ID") or (vlan[2] if vlan else "") or re.sub(r"\D", "", name)
-            if base and tag.isdigit() and 0 < int(tag) < 4095:
+            if base and is_number(tag) and 0 < int(tag) < 4095:
                 return {"type": "vlan", "vlan": {"base-iface": base, "id": int(tag)}}
             self.report.lose(f"{name} is a VLAN without a base interface or a VLAN ID", settings.origin("VLAN", "TYPE"))
             return {}
@@ -294,7 +295,7 @@ class _State:
             route["next-hop-address"] = via
         for key, name in (("metric", "metric"), ("table", "table-id")):
             text = (values or {}).get(key, "")
-            if text.isdigit():
+            if is_number(text):
                 route[name] = int(text)
             elif text and text != "main":
                 self.report.lose(f"the {key} {text} of the route to {destination} is not a number", origin)

@@ -10,6 +10,7 @@ from typing import Any, Optional
 from kvmnet.core.boot.keyfile import parse_boolean, split_list
 from kvmnet.importers._draft import Origin
 from kvmnet.importers._keyfiles.files import Profile
+from kvmnet.importers._numbers import is_number
 from kvmnet.importers._report import Report
 
 FAMILIES = {"ipv4": 4, "ipv6": 6}
@@ -65,7 +66,7 @@ def read_family(profile: Profile, family: str, network: Network, report: Report)
     if parse_boolean(stored.value(family, "ignore-auto-dns"), False):
         values["auto-dns"] = False
     metric = stored.value(family, "route-metric")
-    if dhcp and metric.isdigit():
+    if dhcp and is_number(metric):
         values["auto-route-metric"] = int(metric)
     if not is_never_default:
         _add_gateway(profile, family, network, report)
@@ -118,7 +119,7 @@ def _read_common(profile: Profile, family: str) -> dict[str, Any]:
     route: dict[str, Any] = {"next-hop-interface": profile.interface}
     for key, name in (("route-metric", "metric"), ("route-table", "table-id")):
         text = profile.stored.value(family, key)
-        if text.isdigit() and int(text):
+        if is_number(text) and int(text):
             route[name] = int(text)
     return route
 
@@ -135,12 +136,12 @@ def _add_route(profile: Profile, family: str, key: str, text: str, network: Netw
     route.update(_read_common(profile, family))
     if rest and _is_address(rest[0], family) and rest[0] not in ("0.0.0.0", "::"):
         route["next-hop-address"] = rest[0]
-    if len(rest) > 1 and rest[1].isdigit():
+    if len(rest) > 1 and is_number(rest[1]):
         route["metric"] = int(rest[1])
     options = profile.stored.value(family, f"{key}_options")
     for option in filter(None, options.split(",")):
         name, _, value = option.partition("=")
-        if name in _OPTIONS_OF_ROUTES and value.isdigit():
+        if name in _OPTIONS_OF_ROUTES and is_number(value):
             route["table-id"] = int(value)
         else:
             message = f"the option {option} of the route to {route['destination']} is not in the definition"

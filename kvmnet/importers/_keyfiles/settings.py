@@ -9,6 +9,7 @@ from typing import Any
 from kvmnet.core.base.nmstate import NM_ETHERNET
 from kvmnet.core.boot.keyfile import parse_boolean
 from kvmnet.importers._keyfiles.files import Profile
+from kvmnet.importers._numbers import is_number
 from kvmnet.importers._report import Report
 from kvmnet.importers._state.bonds import parse_mode, parse_option
 
@@ -107,11 +108,11 @@ def read_bridge_options(profile: Profile) -> dict[str, Any]:
     """Return the options of a bridge as nmstate has them. NetworkManager enables STP by default."""
     value = profile.stored.value
     stp: dict[str, Any] = {"enabled": parse_boolean(value("bridge", "stp"), True)}
-    if value("bridge", "priority").isdigit():
+    if is_number(value("bridge", "priority")):
         stp["priority"] = int(value("bridge", "priority"))
     options: dict[str, Any] = {"stp": stp}
     for key, name in (("ageing-time", "mac-ageing-time"), ("group-forward-mask", "group-forward-mask")):
-        if value("bridge", key).isdigit():
+        if is_number(value("bridge", key)):
             options[name] = int(value("bridge", key))
     options["multicast-snooping"] = parse_boolean(value("bridge", "multicast-snooping"), True)
     options["vlan-filtering"] = parse_boolean(value("bridge", "vlan-filtering"), False)

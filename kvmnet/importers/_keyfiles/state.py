@@ -11,6 +11,7 @@ from kvmnet.importers._draft import Origin
 from kvmnet.importers._keyfiles.addresses import FAMILIES, Network, read_family
 from kvmnet.importers._keyfiles.files import Profile
 from kvmnet.importers._keyfiles.settings import read_bond, read_bridge_options, read_mac, report_keys
+from kvmnet.importers._numbers import is_number
 from kvmnet.importers._report import Report
 
 #: The types of NetworkManager that nmstate calls otherwise.
@@ -68,7 +69,7 @@ def _read_vlan(profile: Profile, profiles: Mapping[str, Profile]) -> dict[str, A
     tag = profile.stored.value("vlan", "id")
     match = re.match(r"(.+)\.([0-9]{1,4})\Z", profile.interface)
     base = _find_interface(profile.stored.parent, profiles) or (match[1] if match else "")
-    return {"base-iface": base, **({"id": int(tag)} if tag.isdigit() else {})}
+    return {"base-iface": base, **({"id": int(tag)} if is_number(tag) else {})}
 
 
 def _find_interface(text: str, profiles: Mapping[str, Profile]) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvmnet.importers._draft import Origin
+from kvmnet.importers._numbers import is_number
 from kvmnet.importers._report import Report
+from kvmnet.importers._state.values import section_of
 
 #: The kernel's defaults (bonding.rst), as `nmstatectl show` prints them for every bond; None: any value, because the
 #: kernel chooses it.
@@ -60,7 +62,7 @@ _WITHOUT_KEY = ("lacp_active", "peer_notif_delay")
 
 def read_bond(interface: Mapping[str, Any], origin: Origin, report: Report) -> dict[str, Any]:
     """Return the keys `ports`, `mode` and `options` of a bond. Options that have their defaults are left out."""
-    bond, name = interface.get("link-aggregation") or {}, interface["name"]
+    bond, name = section_of(interface, "link-aggregation"), interface["name"]
     ports = bond.get("port") or bond.get("slaves") or []
     values: dict[str, Any] = {"ports": [str(port) for port in ports] if isinstance(ports, list) else []}
     mode = str(bond.get("mode") or "active-backup")
@@ -86,7 +88,7 @@ def read_bond(interface: Mapping[str, Any], origin: Origin, report: Report) -> d
 
 def parse_mode(text: str) -> str:
     """Return the mode of a bond by name; the kernel accepts its number too."""
-    return _MODES[int(text)] if text.isdigit() and int(text) < len(_MODES) else text
+    return _MODES[int(text)] if is_number(text) and int(text) < len(_MODES) else text
 
 
 def parse_option(key: str, text: str) -> Any:
@@ -94,10 +96,10 @@ def parse_option(key: str, text: str) -> Any:
     name."""
     names = _NAMES.get(key)
     if names is not None:
-        return names[int(text)] if text.isdigit() and int(text) < len(names) else text
+        return names[int(text)] if is_number(text) and int(text) < len(names) else text
     if isinstance(_DEFAULTS.get(key), bool):
         return _SWITCHES.get(text.lower(), text)
-    return int(text) if text.isdigit() else text
+    return int(text) if is_number(text) else text
 
 
 def _is_default(key: str, value: Any) -> bool:

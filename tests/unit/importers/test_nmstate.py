@@ -123,3 +123,11 @@ def test_the_state_of_a_real_host_is_imported_without_a_loss() -> None:
     result = IMPORTER.read([Source("host.json", json.dumps(state))])
     check(result)
     assert result.is_complete, format_report(result)
+
+
+@pytest.mark.parametrize("key", ["bridge", "vlan", "link-aggregation", "ethernet", "ipv4", "ipv6", "lldp"])
+@pytest.mark.parametrize("kind", ["ethernet", "linux-bridge", "vlan", "bond"])
+def test_a_section_that_is_no_mapping_ends_in_no_traceback(kind: str, key: str) -> None:
+    for value in ("text", "[a, 1]", "7", "true", "null"):
+        state = f"interfaces:\n- {{name: x0, type: {kind}, state: up, {key}: {value}}}\n"
+        assert IMPORTER.read([Source("one.yml", state)]).definition
