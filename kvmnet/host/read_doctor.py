@@ -6,12 +6,14 @@ It takes few programs, each once for everything: at most 3 s on a host with 60 c
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import importlib
 import os
 import platform
 import re
 import shutil
+import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -43,6 +45,10 @@ _BRIDGE_FILTERS = ("bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridg
 _HOOK = "etc/libvirt/hooks/qemu.d/kvmnet"
 #: Seconds for the replies of name servers.
 _PATIENCE = 0.5
+#: Bytes that are enough for struct timex; its fields modes, offset, freq and maxerror come first.
+_TIMEX_SIZE = 512
+#: Microseconds: with a greater error the clock is not synchronized (src/basic/time-util.c of systemd).
+_MAX_CLOCK_ERROR = 16_000_000
 T = TypeVar("T")
 
 
@@ -87,7 +93,7 @@ def read_host_facts(state_dir: Path, known_nics: Optional[frozenset[str]], root:
         else "",
         open_transaction=(state_dir / "open").exists(),
         known_nics=known_nics,
-        is_time_synchronized=attempt(_read_clock, None),
+        is_time_synchronized=attempt(read_clock, None),
         name_servers=servers,
         silent_servers=tuple(_find_silent(servers)) if is_root else (),
         surroundings=surroundings,
@@ -198,7 +204,11 @@ def _read_libvirt_version() -> str:
     return ""
 
 
-def _read_clock() -> Optional[bool]:
-    """Return whether a time server has set the clock."""
-    text = programs.run("timedatectl", "show", "--property=NTPSynchronized", "--value", timeout=3).strip()
-    return {"yes": True, "no": False}.get(text)
+def read_clock() -> bool:
+    """Return whether a time server has set the clock: by adjtimex(2) and the rule of systemd-timedated, which would
+    have to be started first. Raises OSError."""
+    buffer = ctypes.create_string_buffer(_TIMEX_SIZE)
+    if ctypes.CDLL(None, use_errno=True).adjtimex(buffer) < 0:
+        raise OSError(ctypes.get_errno(), "adjtimex failed")
+    max_error: int = struct.unpack_from("@illl", buffer)[3]
+    return max_error < _MAX_CLOCK_ERROR

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,14 @@ from kvmnet.core.live.host_facts import Service
 from kvmnet.core.live.live_host import Link
 from kvmnet.host import read_doctor
 from kvmnet.host.networkmanager_dbus import NMError
-from kvmnet.host.read_doctor import UNITS, find_name_servers, find_unapplied_states, read_files, read_host_facts
+from kvmnet.host.read_doctor import (
+    UNITS,
+    find_name_servers,
+    find_unapplied_states,
+    read_clock,
+    read_files,
+    read_host_facts,
+)
 from kvmnet.system import programs
 from kvmnet.system.errors import HostError
 
@@ -96,3 +105,20 @@ def test_units_are_read_with_one_call(monkeypatch: pytest.MonkeyPatch, tmp_path:
     facts = read_host_facts(tmp_path, frozenset(), tmp_path)
     assert facts.service("NetworkManager") == Service(True, True, True) and facts.service("libvirtd") == Service()
     assert [words[0] for words in calls].count("systemctl") == 1
+
+
+@pytest.mark.parametrize("error, expected", [(500, True), (15_999_999, True), (16_000_000, False)])
+def test_the_clock_is_synchronized_while_its_error_is_small(
+    error: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Libc:
+        def adjtimex(self, buffer: Any) -> int:
+            struct.pack_into("@illl", buffer, 0, 0, 0, 0, error)
+            return 5
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Libc())
+    assert read_clock() is expected
+
+
+def test_the_clock_of_this_machine_can_be_read() -> None:
+    assert read_clock() in (True, False)
