@@ -9,7 +9,7 @@ LAB_TESTS := tests/contract tests/lab
 CORE_COVERAGE := 95
 
 # Variables of single targets, set on the command line: make fuzz N=500
-# fuzz: the number of generated definitions
+# fuzz: the number of generated definitions; fuzz-importers: that of mutated inputs
 N ?= 10000
 # faults: the part of the fault matrix to run (1/4: the first quarter), and the pairs of machines side by side
 SHARD ?= 1/1
@@ -20,8 +20,8 @@ MINUTES ?= 4
 COUNT ?= 40
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man fuzz faults states bench bench-outage \
-	bench-lab contract-versions soak-guests release clean
+.PHONY: help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man fuzz fuzz-importers faults states \
+	bench bench-outage bench-lab contract-versions soak-guests release clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -67,6 +67,10 @@ pythons: $(VENV)/.ready  ## unit and golden tests on the oldest and the newest P
 fuzz: $(VENV)/.ready  ## generated definitions, valid and invalid (N=10000: 3 min)
 	@echo "fuzz: $(N) generated definitions (10,000 take about 3 min)"
 	@$(BIN)/python -m tests.fuzz --examples $(N)
+
+fuzz-importers: $(VENV)/.ready  ## mutated files through all importers (N=100000: 20 min)
+	@echo "fuzz-importers: $(N) mutated inputs (10,000 take about 2 min)"
+	@$(BIN)/python -m tests.fuzz_importers --examples $(N)
 
 test: check pythons lab-tests  ## check, pythons, contract and lab tests (25 min once the lab is built)
 

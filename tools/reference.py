@@ -57,16 +57,19 @@ Every command with its arguments and options, as `kvmnet COMMAND --help` shows t
 
 def codes_page() -> str:
     of_definitions = catalogue.definition_codes()
-    refusals = [entry for entry in catalogue.all_codes() if entry not in of_definitions]
+    findings = catalogue.doctor_codes()
+    refusals = [entry for entry in catalogue.all_codes() if entry not in (*of_definitions, *findings)]
     head = f"""# Codes
 {GENERATED}
 Every problem has a code that never changes. `kvmnet explain CODE` prints the same text as this page.
 
 - [Problems of a definition](#problems): `kvmnet validate` reports them (exit code 1 when one is an error).
 - [Refusals](#refusals): why `plan`, `apply`, `rollback`, `remove` or `confirm` stops before it changes anything \
-(exit code 5).
+(exit code 5). `kvmnet doctor` reports some of them too.
+- [Findings](#findings): what `kvmnet doctor` reports besides.
 """
     parts = [head, "## Problems\n", *map(_code, of_definitions), "## Refusals\n", *map(_code, refusals)]
+    parts += ["## Findings\n", *map(_code, findings)]
     return "\n".join(parts)
 
 

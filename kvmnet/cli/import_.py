@@ -49,6 +49,8 @@ def register(app: typer.Typer) -> None:
     group.command("nmstate", epilog=end)(import_nmstate)
     end = examples("kvmnet import ifcfg /etc/sysconfig/network-scripts -o cluster.yaml")
     group.command("ifcfg", epilog=end)(import_ifcfg)
+    end = examples("kvmnet import keyfiles /etc/NetworkManager/system-connections -o cluster.yaml")
+    group.command("keyfiles", epilog=end)(import_keyfiles)
     app.add_typer(group, rich_help_panel=DEFINITION)
 
 
@@ -102,18 +104,37 @@ def import_ifcfg(
 
     The exit code is 1 if a setting of the network is not in the definition.
     """
-    files = [str(path) for folder in folders for path in _list_files(folder)]
+    patterns = ("ifcfg-", "route", "rule", "static-routes", "network")
+    files = [str(path) for folder in folders for path in _list_files(folder) if path.name.startswith(patterns)]
     _run("ifcfg", files, output, verbose, as_json)
 
 
+def import_keyfiles(
+    folders: FoldersArgument,
+    output: OutputOption = None,
+    verbose: VerboseOption = False,
+    as_json: JsonReportOption = False,
+) -> None:
+    """Import a host from the connection profiles of NetworkManager.
+
+    A folder has the keyfiles of one host, such as /etc/NetworkManager/system-connections, which only root can read. If
+    an interface has several profiles, that with the highest autoconnect-priority is imported. The names of networks are
+    chosen by kvmnet.
+
+    The exit code is 1 if a setting of the network is not in the definition.
+    """
+    _run("keyfiles", [str(path) for folder in folders for path in _list_files(folder)], output, verbose, as_json)
+
+
 def _list_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that may configure the network. Raises Usage when it cannot be read."""
+    """Return the files of a folder, sorted by name. Raises Usage when it cannot be read or has none."""
     try:
-        names = sorted(path.name for path in folder.iterdir() if path.is_file())
+        paths = sorted(path for path in folder.iterdir() if path.is_file())
     except OSError as error:
         raise Usage(f"{folder} cannot be read: {error.strerror}") from None
-    patterns = ("ifcfg-", "route", "rule", "static-routes", "network")
-    return [folder / name for name in names if name.startswith(patterns)]
+    if not paths:
+        raise Usage(f"{folder} contains no file", "name the folder with the files of a host")
+    return paths
 
 
 def _run(name: str, files: list[str], output: Optional[Path], verbose: bool, as_json: bool) -> None:

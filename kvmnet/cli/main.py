@@ -28,6 +28,7 @@ COMMANDS = {
     "confirm": "kvmnet.cli.confirm",
     "rollback": "kvmnet.cli.rollback",
     "remove": "kvmnet.cli.remove",
+    "doctor": "kvmnet.cli.doctor",
     "status": "kvmnet.cli.status",
     "history": "kvmnet.cli.history",
     "import": "kvmnet.cli.import_",

@@ -62,6 +62,15 @@ class Draft:
     """What is known but has no place in the definition yet: comments at its end."""
 
 
+def write_entries(draft: Draft) -> dict[str, list[str]]:
+    """Return the lines of the networks, hosts and guests of a draft without groups, indented by two blanks."""
+    return {
+        "networks": _section("", draft.networks)[1:],
+        "hosts": [line for name, host in draft.hosts.items() for line in _host(name, host)],
+        "guests": _section("", draft.guests)[1:],
+    }
+
+
 def write_draft(draft: Draft) -> str:
     """Return the definition as YAML. Equal drafts give equal texts."""
     lines = [f"# {line}" for line in draft.title.splitlines()]

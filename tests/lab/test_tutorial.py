@@ -1,4 +1,4 @@
-"""The commands of docs/tutorial/first-change.md, run in order as they are written."""
+"""The commands of docs/tutorial, run in order as they are written."""
 
 from __future__ import annotations
 
@@ -8,39 +8,20 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import pytest
 
 from tests.machines import picture
 from tests.machines.machine import Machine
 from tests.machines.seed import HOST_ADDRESS, HOST_MAC
+from tests.tutorial_commands import commands
 
 pytestmark = pytest.mark.make_test("trixie")
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/tutorial/first-change.md"
+TUTORIALS = ROOT / "docs" / "tutorial"
 PAIR = "python3 -m tests.machines.pair"
-
-
-class Command(NamedTuple):
-    """A line of a ```sh block; `on_host` if the block's info string is `sh host`."""
-
-    section: str
-    on_host: bool
-    line: str
-
-
-def commands(text: str) -> Iterator[Command]:
-    """Return the commands of a page in their order."""
-    section, block = "", None
-    for line in text.splitlines():
-        if line.startswith("```"):
-            block = line[3:] if block is None else None
-        elif block in ("sh", "sh host"):
-            yield Command(section, block == "sh host", line)
-        elif block is None and line.startswith("## "):
-            section = line[3:]
 
 
 class OfPair:
@@ -75,11 +56,21 @@ def host(lab: None, tmp_path: Path) -> Iterator[OfPair]:
     machine.shell(f"{PAIR} down || true")  # the page ends with it: only a test that failed has left a pair
 
 
-def test_the_tutorial(host: OfPair, generation: str) -> None:
+#: Each page, the exit codes that its commands print, and whether it leads to the picture of the naming policy rocks.
+PAGES = {
+    "first-change.md": (["3", "0", "0"], True),
+    "rocks.md": (["1", "0", "0", "0"], True),
+    "first-host.md": (["0", "0", "0", "0", "0"], False),
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_tutorial(host: OfPair, generation: str, name: str) -> None:
+    expected, is_renamed = PAGES[name]
     exit_codes: list[str] = []
-    for command in commands(PAGE.read_text(encoding="utf-8")):
-        if command.section == "9. Go back" and "kvmnet remove" in command.line:
-            check_picture(host)
+    for command in commands((TUTORIALS / name).read_text(encoding="utf-8")):
+        if command.section.endswith("Go back") and "kvmnet remove" in command.line:
+            check_picture(host) if is_renamed else check_vlan(host)
         if command.on_host:
             output = host.shell(f"{PAIR} shell host", command.line + "\n")
         elif command.line == f"{PAIR} down":
@@ -88,7 +79,7 @@ def test_the_tutorial(host: OfPair, generation: str) -> None:
         else:
             output = host.shell(command.line.replace(" up trixie", f" up {generation}"))
         exit_codes += re.findall(r"^exit code (\d+)$", output, re.M)
-    assert exit_codes == ["3", "0", "0"]
+    assert exit_codes == expected
 
 
 def check_picture(host: OfPair) -> None:
@@ -99,7 +90,13 @@ def check_picture(host: OfPair) -> None:
     assert bridge["linkinfo"]["info_kind"] == "bridge"
     assert bridge["linkinfo"]["info_data"]["stp_state"] == 0
     assert bridge["address"] == HOST_MAC
-    check_address(host)
+    assert f"{HOST_ADDRESS}/16" in picture.all_addresses(kernel)["eth0"]
+
+
+def check_vlan(host: OfPair) -> None:
+    """Check that the host has the VLAN of the page, and its own address on eth0."""
+    by_link = picture.all_addresses(cast(Machine, host))
+    assert by_link["eth0.5"] == ["10.5.0.10/24"] and by_link["eth0"] == [f"{HOST_ADDRESS}/16"]
 
 
 def check_restored(host: OfPair) -> None:

@@ -15,6 +15,9 @@ class Code:
     page: str
 
 
+#: The first digits of the codes of refusals (reasons not to change a host) and of findings; all others are problems of
+#: definitions.
+_OF_HOSTS, _OF_DOCTOR = "KVN5", "KVN6"
 _CODES: dict[str, Code] = {}
 
 
@@ -27,17 +30,17 @@ def register(code: str, title: str, page: str) -> None:
 
 def definition_codes() -> list[Code]:
     """Return the registered codes of problems that a definition can have, in the order of their numbers."""
-    return [_CODES[code] for code in sorted(_CODES) if not _is_of_host(code)]
+    return [_CODES[code] for code in sorted(_CODES) if not code.startswith((_OF_HOSTS, _OF_DOCTOR))]
 
 
 def host_codes() -> list[Code]:
     """Return the registered codes of refusals, in the order of their numbers."""
-    return [_CODES[code] for code in sorted(_CODES) if _is_of_host(code)]
+    return [_CODES[code] for code in sorted(_CODES) if code.startswith(_OF_HOSTS)]
 
 
-def _is_of_host(code: str) -> bool:
-    """Whether a code (KVN5…) is a refusal: a reason not to change a host, not a problem of a definition."""
-    return code.startswith("KVN5")
+def doctor_codes() -> list[Code]:
+    """Return the registered codes of findings of `kvmnet doctor`, in the order of their numbers."""
+    return [_CODES[code] for code in sorted(_CODES) if code.startswith(_OF_DOCTOR)]
 
 
 register(

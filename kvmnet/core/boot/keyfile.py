@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Optional
 
 Groups = Mapping[str, Mapping[str, str]]
 """The raw values by group and key."""
@@ -18,7 +19,30 @@ def parse_keyfile(text: str) -> dict[str, dict[str, str]]:
     """Return the raw values by group and key, in the order of the file. Groups of the same name are merged, and the
     last of several values of a key counts (GKeyFile, gkeyfile.c). Raises KeyfileError."""
     groups: dict[str, dict[str, str]] = {}
-    current: dict[str, str] = {}
+    for row in _read_rows(text):
+        keys = groups.setdefault(row.group, {})
+        if row.key:
+            keys[row.key] = row.value
+    return groups
+
+
+def find_key_lines(text: str) -> dict[tuple[str, str], int]:
+    """Return the line of each key by group and key, and that of each group by group and an empty key. Lines start at 1.
+    Raises KeyfileError."""
+    return {(row.group, row.key): row.line for row in _read_rows(text)}
+
+
+class _Row(NamedTuple):
+    """A line with a group (then `key` is empty) or a key."""
+
+    line: int
+    group: str
+    key: str = ""
+    value: str = ""
+
+
+def _read_rows(text: str) -> Iterator[_Row]:
+    group: Optional[str] = None
     for number, line in enumerate(text.split("\n"), 1):
         row = line.rstrip("\r").lstrip(" \t\f\v\r")
         if not row or row.startswith("#"):
@@ -27,15 +51,15 @@ def parse_keyfile(text: str) -> dict[str, dict[str, str]]:
             end = row.rfind("]")
             if end < 0:
                 raise KeyfileError(f"line {number}: a group without ]")
-            current = groups.setdefault(row[1:end], {})
+            group = row[1:end]
+            yield _Row(number, group)
             continue
         key, separator, value = row.partition("=")
         if not separator or not key.strip():
             raise KeyfileError(f"line {number} is neither a group nor a key with a value")
-        if not groups:
+        if group is None:
             raise KeyfileError(f"line {number}: a key before the first group")
-        current[key.rstrip()] = value.lstrip()
-    return groups
+        yield _Row(number, group, key.rstrip(), value.lstrip())
 
 
 def unescape(value: str) -> str:

@@ -117,7 +117,7 @@ def _has_bond_option(name: str) -> Callable[[State], bool]:
 
 
 #: From nmstate's sources, and from NetworkManager's documentation of its settings.
-_FEATURES = (
+FEATURES = (
     _Feature("connection profiles that are bound to a MAC address", lambda state: True, (2, 2, 9)),
     _Feature("the bond option arp_missed_max", _has_bond_option("arp_missed_max"), (2, 2, 13), (1, 44)),
     _Feature("the bond option balance_slb", _has_bond_option("balance_slb"), (2, 2, 9), (1, 42)),
@@ -133,7 +133,7 @@ def too_old(case: Case) -> Iterator[Refusal]:
     from the definition.
     """
     nmstate, networkmanager = version_of(case.live.nmstate), version_of(case.live.networkmanager)
-    needs = [(f.name, f.nmstate, f.networkmanager) for f in _FEATURES if f.is_used(case.bundle.state)]
+    needs = [(f.name, f.nmstate, f.networkmanager) for f in FEATURES if f.is_used(case.bundle.state)]
     if nmstate >= (2, 2, 24):
         needs.append((f"nmstate {case.live.nmstate}", (2, 2, 24), (1, 40)))
     for feature, min_nmstate, min_networkmanager in needs:
@@ -167,7 +167,7 @@ def foreign_checkpoint(case: Case) -> Iterator[Refusal]:
 
 
 #: Free space that a change needs. Snapshot, journal, log and bundles are some hundred kB, all other files less.
-_MIN_BYTES, _MIN_FILES = 8 << 20, 128
+MIN_BYTES, MIN_FILES = 8 << 20, 128
 
 
 @refusal("KVN510", "not enough free space", when=WRITING)
@@ -179,12 +179,12 @@ def disk_full(case: Case) -> Iterator[Refusal]:
     first step.
     """
     for room in case.live.surroundings.room:
-        if room.bytes < _MIN_BYTES:
+        if room.bytes < MIN_BYTES:
             free = f"{room.bytes / (1 << 20):.1f} MiB"
-            message = f"{room.path} has {free} of free space, but kvmnet needs {_MIN_BYTES >> 20} MiB"
+            message = f"{room.path} has {free} of free space, but kvmnet needs {MIN_BYTES >> 20} MiB"
             yield Refusal("KVN510", message, f"free some space in {room.path}")
-        elif room.files is not None and room.files < _MIN_FILES:
-            message = f"{room.path} has {room.files} free inodes, but kvmnet needs {_MIN_FILES}"
+        elif room.files is not None and room.files < MIN_FILES:
+            message = f"{room.path} has {room.files} free inodes, but kvmnet needs {MIN_FILES}"
             yield Refusal("KVN510", message, f"delete files in {room.path} that are not needed")
 
 

@@ -9,9 +9,10 @@ from typing import Any, Optional
 
 from kvmnet.importers._draft import Origin
 from kvmnet.importers._ifcfg.files import Folder, Settings, TextLine
+from kvmnet.importers._numbers import is_number
 from kvmnet.importers._report import Report
+from kvmnet.importers._state.bonds import parse_mode, parse_option
 
-_BOND_MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
 _ALIAS = re.compile(r"(.+):[0-9]+\Z")
 _VLAN_NAME = re.compile(r"(.+)\.([0-9]{1,4})\Z")
 _NUMBERED = r"([0-9]*)"
@@ -123,7 +124,7 @@ class _State:
             return
         interface: dict[str, Any] = {"name": name, "type": "ethernet", "state": "up"}
         interface.update(self._describe_kind(name, kind, settings))
-        if settings.get("MTU").isdigit():
+        if is_number(settings.get("MTU")):
             interface["mtu"] = int(settings.get("MTU"))
         self._add_ip(interface, settings)
         if settings.is_no("ONBOOT") and not settings.get("BRIDGE", "MASTER"):
@@ -143,7 +144,7 @@ class _State:
         if kind == "vlan" or settings.is_yes("VLAN"):
             base = settings.get("PHYSDEV") or (vlan[1] if vlan else "")
             tag = settings.get("VLAN_ID") or (vlan[2] if vlan else "") or re.sub(r"\D", "", name)
-            if base and tag.isdigit() and 0 < int(tag) < 4095:
+            if base and is_number(tag) and 0 < int(tag) < 4095:
                 return {"type": "vlan", "vlan": {"base-iface": base, "id": int(tag)}}
             self.report.lose(f"{name} is a VLAN without a base interface or a VLAN ID", settings.origin("VLAN", "TYPE"))
             return {}
@@ -158,11 +159,9 @@ class _State:
             if not equals:
                 self.report.lose(f"the option {word} of {name} is not known", settings.origin("BONDING_OPTS"))
             elif key == "mode":
-                mode = _BOND_MODES[int(value)] if value.isdigit() and int(value) < len(_BOND_MODES) else value
+                mode = parse_mode(value)
             else:
-                options[key] = int(value) if value.isdigit() else value.strip("+")
-        if options.get("lacp_rate") in (0, 1):
-            options["lacp_rate"] = ("slow", "fast")[options["lacp_rate"]]
+                options[key] = parse_option(key, value.strip("+"))
         return {"mode": mode, "options": options, "port": []}
 
     def _report_keys(self, name: str, settings: Settings) -> None:
@@ -192,7 +191,7 @@ class _State:
             if (row := self._parse_address(name, text, "64", settings.origin("IPV6ADDR"))) is not None
         ]
         is_auto = settings.is_yes("IPV6INIT") and not settings.is_no("IPV6_AUTOCONF") and not static
-        if static or is_auto or settings.is_yes("DHCPV6C"):
+        if static or is_auto or settings.is_yes("DHCPV6C") or settings.is_yes("IPV6INIT"):  # or only link-local
             interface["ipv6"] = {
                 "enabled": True,
                 "dhcp": settings.is_yes("DHCPV6C") or is_auto,
@@ -296,7 +295,7 @@ class _State:
             route["next-hop-address"] = via
         for key, name in (("metric", "metric"), ("table", "table-id")):
             text = (values or {}).get(key, "")
-            if text.isdigit():
+            if is_number(text):
                 route[name] = int(text)
             elif text and text != "main":
                 self.report.lose(f"the {key} {text} of the route to {destination} is not a number", origin)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from kvmnet.importers._draft import Draft, Origin
+from kvmnet.importers._numbers import is_number
 from kvmnet.importers._report import Report
 from kvmnet.importers._rocks.inventory import Inventory, Item
 
@@ -74,4 +75,4 @@ def find_tag(device: str, item: Item) -> Optional[int]:
     """Return the VLAN ID of a device: of its VLAN column, or of its name. VLAN 0 is none, 4095 is reserved."""
     match = TAGGED.match(device) or LOGICAL.match(device)
     text = item.get("vlan") or (match[match.re.groups] if match else "")
-    return int(text) if text.isdigit() and 0 < int(text) < 4095 else None
+    return int(text) if is_number(text) and 0 < int(text) < 4095 else None

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kvmnet.importers._draft import Draft, HostPart, Origin, Part
+from kvmnet.importers._numbers import is_number
 from kvmnet.importers._report import Report
 from kvmnet.importers._rocks.context import ALIAS, LOGICAL, NAME, TAGGED, Context, as_name, find_tag
 from kvmnet.importers._rocks.guests import add_guest, find_guests
@@ -62,7 +63,7 @@ def _add_network(context: Context, name: str, item: Item) -> None:
         values["subnets"] = [str(subnet)]
     mtu = item.get("mtu")
     if mtu is not None and mtu != "1500":  # the default, in Rocks and in the kernel
-        if mtu.isdigit() and 68 <= int(mtu) <= 65520:
+        if is_number(mtu) and 68 <= int(mtu) <= 65520:
             values["mtu"] = int(mtu)
         else:
             context.report.lose(f"{mtu!r} is not an MTU (network {name})", item.place)

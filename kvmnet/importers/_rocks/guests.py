@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from kvmnet.importers._draft import Part
+from kvmnet.importers._numbers import is_number
 from kvmnet.importers._rocks.context import LOGICAL, Context, find_tag
 from kvmnet.importers._rocks.interfaces import LEFT_ALONE
 from kvmnet.importers._rocks.inventory import MAC, Inventory, Item
@@ -63,7 +64,7 @@ def _find_network(context: Context, row: Item, host: Optional[str]) -> Optional[
     text = row.get("vlan")
     if text is None or text == "0":
         return row.get("network") if row.get("network") in context.draft.networks else None
-    if not text.isdigit():
+    if not is_number(text):
         return None
     tag = int(text)
     devices = context.inventory.interfaces.get(host or "", {})

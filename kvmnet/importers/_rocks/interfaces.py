@@ -12,6 +12,7 @@ import re
 from typing import Any, Optional
 
 from kvmnet.importers._draft import HostPart, Part
+from kvmnet.importers._numbers import is_number
 from kvmnet.importers._rocks.context import LOGICAL, TAGGED, Context, find_tag
 from kvmnet.importers._rocks.inventory import MAC, Item
 
@@ -190,7 +191,7 @@ def _read_bond(context: Context, name: str, device: str, item: Item, values: dic
         elif key == "mode":
             values["mode"] = _MODES.get(value, value)
         else:
-            options[key] = int(value) if value.isdigit() else value
+            options[key] = int(value) if is_number(value) else value
     if options:
         values["options"] = options
 

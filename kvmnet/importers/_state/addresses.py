@@ -18,18 +18,22 @@ _READ = {
     *("dhcp-client-id", "dhcp-duid", "dhcp-send-hostname", "dhcp-custom-hostname", "addr-gen-mode", "wait-ip"),
     *("allow-extra-address", "forwarding", "auto-route-table-id", "token"),
 }
+#: Values by which nmstate shows that a setting has none.
+_UNSET: tuple[object, ...] = (None, False, -1, 0, "", [], {})
 
 
 @dataclass
 class IpSettings:
     """What an interface has: static addresses, and the sources of each family (`ipv4: dhcp`) where they differ from the
     default of a definition. `has_default_route`, `metric`: whether DHCP and routers give the default route, and its
-    metric (None: NetworkManager's choice)."""
+    metric (None: NetworkManager's choice). `takes_dns`: whether they give the name servers; None if all addresses are
+    static."""
 
     addresses: list[IpInterface] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
     has_default_route: bool = True
     metric: Optional[int] = None
+    takes_dns: Optional[bool] = None
 
     @property
     def is_empty(self) -> bool:
@@ -51,9 +55,13 @@ def read_ip(interface: Mapping[str, Any], origin: Origin, report: Report) -> IpS
             settings.sources[family] = source
         if source in ("dhcp", "auto") and values.get("auto-gateway") is False:
             settings.has_default_route = False
+        if source in ("dhcp", "auto"):
+            settings.takes_dns = settings.takes_dns is not False and values.get("auto-dns") is not False
         if isinstance(values.get("auto-route-metric"), int):
             settings.metric = values["auto-route-metric"]
         for key in sorted(set(values) - _READ):
+            if values[key] in _UNSET:
+                continue
             report.lose(f"{name} has {family}.{key}, for which the definition has no key", origin)
     return settings
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvmnet.importers._draft import Origin
+from kvmnet.importers._numbers import is_number
 from kvmnet.importers._report import Report
+from kvmnet.importers._state.values import section_of
 
 #: The kernel's defaults (bonding.rst), as `nmstatectl show` prints them for every bond; None: any value, because the
 #: kernel chooses it.
@@ -41,13 +43,26 @@ _DEFAULTS: Mapping[str, Any] = {
     "use_carrier": True,
     "xmit_hash_policy": "layer2",
 }
+_MODES = ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
+#: Options whose values have names: the name of each number (bond_options.c of the kernel).
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "ad_select": ("stable", "bandwidth", "count"),
+    "all_slaves_active": ("dropped", "delivered"),
+    "arp_all_targets": ("any", "all"),
+    "arp_validate": ("none", "active", "backup", "all", "filter", "filter_active", "filter_backup"),
+    "fail_over_mac": ("none", "active", "follow"),
+    "lacp_rate": ("slow", "fast"),
+    "primary_reselect": ("always", "better", "failure"),
+    "xmit_hash_policy": ("layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac"),
+}
+_SWITCHES = {"0": False, "1": True, "off": False, "on": True, "false": False, "true": True}
 #: Options that the definition has no key for.
 _WITHOUT_KEY = ("lacp_active", "peer_notif_delay")
 
 
 def read_bond(interface: Mapping[str, Any], origin: Origin, report: Report) -> dict[str, Any]:
     """Return the keys `ports`, `mode` and `options` of a bond. Options that have their defaults are left out."""
-    bond, name = interface.get("link-aggregation") or {}, interface["name"]
+    bond, name = section_of(interface, "link-aggregation"), interface["name"]
     ports = bond.get("port") or bond.get("slaves") or []
     values: dict[str, Any] = {"ports": [str(port) for port in ports] if isinstance(ports, list) else []}
     mode = str(bond.get("mode") or "active-backup")
@@ -69,6 +84,22 @@ def read_bond(interface: Mapping[str, Any], origin: Origin, report: Report) -> d
     for key in sorted(set(bond) - {"port", "slaves", "mode", "options", "ports-config"}):
         report.lose(f"{name} has link-aggregation.{key}, for which the definition has no key", origin)
     return values
+
+
+def parse_mode(text: str) -> str:
+    """Return the mode of a bond by name; the kernel accepts its number too."""
+    return _MODES[int(text)] if is_number(text) and int(text) < len(_MODES) else text
+
+
+def parse_option(key: str, text: str) -> Any:
+    """Return the value of an option of the kernel as nmstate has it. Many options may be written as a number or by
+    name."""
+    names = _NAMES.get(key)
+    if names is not None:
+        return names[int(text)] if is_number(text) and int(text) < len(names) else text
+    if isinstance(_DEFAULTS.get(key), bool):
+        return _SWITCHES.get(text.lower(), text)
+    return int(text) if is_number(text) else text
 
 
 def _is_default(key: str, value: Any) -> bool:

@@ -15,6 +15,7 @@ from kvmnet.importers._report import Report
 from kvmnet.importers._state.addresses import IpSettings, read_ip
 from kvmnet.importers._state.bonds import read_bond
 from kvmnet.importers._state.networks import Carrier, add_networks, read_routing
+from kvmnet.importers._state.values import section_of
 
 _NIC_TYPES = ("ethernet", "veth")
 _KINDS = {"bond": "bond", "vlan": "vlan", "linux-bridge": "bridge"}
@@ -32,6 +33,7 @@ _BRIDGE_OPTIONS = {
     "mac-ageing-time": ("ageing", 300),
     "group-forward-mask": ("group_forward_mask", 0),
     "multicast-snooping": ("multicast_snooping", True),
+    "vlan-filtering": ("vlan_filtering", False),  # no key of nmstate: keyfiles and live hosts have it
 }
 
 
@@ -107,13 +109,16 @@ class _Host:
             self.report.lose(f"{name} is of type {kind}, for which the definition has no key", origin)
         elif state == "ignore":
             self.report.note(f"{name} is not managed by NetworkManager, and is left out", origin)
+        elif kind == "vlan" and not _is_complete_vlan(row.get("vlan")):
+            self.report.lose(f"{name} is a VLAN without a base interface or a VLAN ID", origin)
         else:
             device = Device(name, _KINDS.get(kind, "nic"), row, origin)
             if device.kind == "bond":
                 device.ports = [str(port) for port in read_bond(row, origin, Report())["ports"]]
             if device.kind == "bridge":
-                ports = (row.get("bridge") or {}).get("port")
-                device.ports = [str(p["name"]) for p in ports or [] if isinstance(p, Mapping) and "name" in p]
+                ports = section_of(row, "bridge").get("port")
+                rows = ports if isinstance(ports, list) else []
+                device.ports = [str(p["name"]) for p in rows if isinstance(p, Mapping) and "name" in p]
             self._report_keys(device)
             return device
         return None
@@ -130,7 +135,7 @@ class _Host:
         lldp = device.values.get("lldp")
         if isinstance(lldp, Mapping) and lldp.get("enabled") is True:
             self.report.lose(f"{device.name} has lldp, for which the definition has no key", device.origin)
-        virtual = (device.values.get("ethernet") or {}).get("sr-iov")
+        virtual = section_of(device.values, "ethernet").get("sr-iov")
         if isinstance(virtual, Mapping) and virtual.get("total-vfs"):
             self.report.lose(f"{device.name} has sr-iov, for which the definition has no key", device.origin)
         if device.values.get("accept-all-mac-addresses") is True:
@@ -152,7 +157,7 @@ class _Host:
     def _find_tag(self, device: Device) -> Optional[int]:
         """Return the VLAN ID of a VLAN, or of the one that is the only port of a bridge."""
         if device.kind == "vlan":
-            tag = (device.values.get("vlan") or {}).get("id")
+            tag = section_of(device.values, "vlan").get("id")
             return int(tag) if isinstance(tag, int) else None
         ports = [self.devices[port] for port in device.ports if port in self.devices]
         return self._find_tag(ports[0]) if device.kind == "bridge" and len(ports) == 1 else None
@@ -189,7 +194,7 @@ class _Host:
         """Return the MAC address that a bridge over this interface gets by default: that of the NIC below."""
         if device.kind == "nic":
             return str(device.values.get("permanent-mac-address") or device.values.get("mac-address") or "").lower()
-        below = [*device.ports, str((device.values.get("vlan") or {}).get("base-iface"))]
+        below = [*device.ports, str(section_of(device.values, "vlan").get("base-iface"))]
         return next((self._find_mac(self.devices[name]) for name in below if name in self.devices), "")
 
     def _describe_kind(self, device: Device) -> dict[str, Any]:
@@ -200,7 +205,7 @@ class _Host:
                 self.report.lose(message, device.origin)
             return read_bond(device.values, device.origin, self.report)
         if device.kind == "vlan":
-            vlan = device.values.get("vlan") or {}
+            vlan = section_of(device.values, "vlan")
             base, tag = vlan.get("base-iface"), vlan.get("id")
             return {} if device.name == f"{base}.{tag}" else {"over": str(base)}
         if device.kind == "bridge":
@@ -214,6 +219,11 @@ class _Host:
         return {"mac": str(mac).lower()} if mac else {}
 
 
+def _is_complete_vlan(vlan: Any) -> bool:
+    """Whether the settings of a VLAN contain a base interface and a VLAN ID."""
+    return isinstance(vlan, Mapping) and bool(vlan.get("base-iface")) and isinstance(vlan.get("id"), int)
+
+
 def _describe_ip(ip: IpSettings) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if ip.addresses:
@@ -223,7 +233,7 @@ def _describe_ip(ip: IpSettings) -> dict[str, Any]:
 
 def _describe_bridge(bridge: Device, settings: dict[str, Any]) -> Any:
     """Return the value of `bridge`: the settings with the bridge's options; the name alone if there are no others."""
-    given = (bridge.values.get("bridge") or {}).get("options")
+    given = section_of(bridge.values, "bridge").get("options")
     options: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     stp = options.get("stp")
     if isinstance(stp, Mapping) and stp.get("enabled") is True:

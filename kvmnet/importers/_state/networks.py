@@ -81,12 +81,14 @@ def add_networks(draft: Draft, carriers: Sequence[Carrier], routing: Routing, re
         carrier.network = _free_name(_choose_name(carrier, outgoing), draft)
         draft.networks[carrier.network] = Part(_describe(carrier), carrier.origin)
     by_name = {carrier.name: carrier for carrier in carriers}
-    for route, origin in defaults:
+    parts = [
         _add_gateway(draft, by_name.get(str(route.get("next-hop-interface"))), route, origin, report)
+        for route, origin in defaults
+    ]
     _add_name_servers(draft, carriers, outgoing, routing, report)
     for rule, origin in routing.rules:
         report.lose(f"the routing rule {rule} is not in the definition", origin)
-    parts = [_read_route(route, carriers, origin, report) for route, origin in others]
+    parts += [_read_route(route, carriers, origin, report) for route, origin in others]
     return [part for part in parts if part is not None]
 
 
@@ -118,24 +120,29 @@ def _describe(carrier: Carrier) -> dict[str, Any]:
 
 def _add_gateway(
     draft: Draft, carrier: Optional[Carrier], route: Mapping[str, Any], origin: Origin, report: Report
-) -> None:
-    """Make a default route the gateway of a network, if the definition can state it."""
+) -> Optional[Part]:
+    """Make a default route the gateway of a network. Return it as a route of the host where it is in another table, or
+    the second one of its network."""
     via, metric = str(route.get("next-hop-address") or ""), route.get("metric")
     text = f"the default route via {via or 'no gateway'} on {route.get('next-hop-interface')}"
     if carrier is None or not via:
         report.lose(f"{text} is not in the definition: it has no gateway in a network of this host", origin)
-        return
+        return None
     values = draft.networks[carrier.network].values
-    if route.get("table-id") not in _MAIN_TABLES:
-        report.lose(f"{text} is in table {route.get('table-id')}, for which the definition has no key", origin)
-    elif not _is_inside(via, carrier) and not via.lower().startswith("fe80:"):
+    is_second = any(_version(gateway) == _version(via) for gateway in values.get("gateways", []))
+    if not _is_inside(via, carrier) and not via.lower().startswith("fe80:"):
         report.lose(f"{text}: the gateway is in no subnet of the interface", origin)
-    elif any(ipaddress.ip_address(g).version == ipaddress.ip_address(via).version for g in values.get("gateways", [])):
-        report.lose(f"{text} is the second one of its network", origin)
+    elif route.get("table-id") not in _MAIN_TABLES or is_second:
+        return _read_route(route, [carrier], origin, report)
     else:
         values.setdefault("gateways", []).append(via)
         if metric not in _DEFAULT_METRICS:
             values["metric"] = metric
+    return None
+
+
+def _version(address: str) -> int:
+    return 6 if ":" in address else 4
 
 
 def _is_inside(address: str, carrier: Carrier) -> bool:
@@ -171,14 +178,20 @@ def _read_route(
 def _add_name_servers(
     draft: Draft, carriers: Sequence[Carrier], outgoing: set[str], routing: Routing, report: Report
 ) -> None:
-    """Give the name servers to the network with the default route, or else to the first one with addresses."""
+    """Give the name servers to the networks on which DHCP and routers give none. Without such a network, it is the one
+    with the default route, or the first one; if possible one with static addresses, since a network with name servers
+    takes none from DHCP."""
     config = {"servers": [str(s) for s in routing.servers], "search": [str(s) for s in routing.search]}
     config = {key: texts for key, texts in config.items() if texts}
     if not config:
         return
     candidates = [c for c in carriers if not c.ip.is_empty]
-    candidates.sort(key=lambda carrier: carrier.name not in outgoing)
-    if candidates:
-        draft.networks[candidates[0].network].values["dns"] = config
-    else:
+    candidates.sort(key=lambda carrier: (carrier.ip.takes_dns is True, carrier.name not in outgoing))
+    chosen = [c for c in candidates if c.ip.takes_dns is False] or candidates[:1]
+    for carrier in chosen:
+        draft.networks[carrier.network].values["dns"] = config
+        if carrier.ip.takes_dns:
+            message = f"{carrier.name} takes name servers from DHCP or routers too, which the definition cannot state"
+            report.lose(message, carrier.origin)
+    if not chosen:
         report.lose("the name servers are not in the definition: no interface has an address", routing.dns_origin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Union
 
@@ -30,6 +31,12 @@ class Values:
             if path[:end] in self.lines:
                 return Origin(self.file, self.lines[path[:end]])
         return Origin(self.file, 1)
+
+
+def section_of(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return a part that should be a mapping; empty when it is missing or something else."""
+    section = values.get(key)
+    return section if isinstance(section, Mapping) else {}
 
 
 def read_values(source: Source) -> tuple[Values, list[Problem]]:

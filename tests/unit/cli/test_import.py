@@ -88,3 +88,15 @@ def test_the_files_of_a_folder_are_imported_together(tmp_path: Path, capfdbinary
     assert b"bridge: eth0}" in out and err == b"2 lines not about the network (-v lists them)\n"
     assert run("import", "ifcfg", str(tmp_path / "nowhere")) == 2
     assert b"nowhere cannot be read: No such file or directory" in capfdbinary.readouterr()[1]
+
+
+def test_connection_profiles_of_a_folder_are_imported_together(tmp_path: Path, capfdbinary: Any) -> None:
+    folder = Path("tests/golden/import/keyfiles/bond-and-vlan-bridge")
+    for path in folder.glob("*.nmconnection"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert run("import", "keyfiles", str(tmp_path)) == 1  # eno1 has a group that the definition has no key for
+    out, err = capfdbinary.readouterr()
+    assert b"ports: [eno1, nic-80de02]" in out and b"eno1.nmconnection:" in err
+    (tmp_path / "empty").mkdir()
+    assert run("import", "keyfiles", str(tmp_path / "empty")) == 2
+    assert b"contains no file" in capfdbinary.readouterr()[1]

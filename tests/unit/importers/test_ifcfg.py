@@ -74,7 +74,7 @@ def test_a_bond_has_the_mode_of_its_options_or_the_kernels_default(mode: str, ex
 def test_ipv6_comes_from_routers_unless_autoconf_is_off() -> None:
     text = "DEVICE=eth0\nBOOTPROTO=none\nIPV6INIT=yes\n"
     assert "ipv6: auto" in read(ifcfg__eth0=text).definition
-    assert "ipv6" not in read(ifcfg__eth0=text + "IPV6_AUTOCONF=no\n").definition
+    assert "ipv6: link-local" in read(ifcfg__eth0=text + "IPV6_AUTOCONF=no\n").definition
     dhcp = read(ifcfg__eth0=text + "IPV6_AUTOCONF=no\nDHCPV6C=yes\n").definition
     assert "ipv6: dhcp" in dhcp
 
@@ -83,3 +83,14 @@ def test_a_gateway_without_a_default_route_is_no_gateway() -> None:
     text = "DEVICE=eth0\nIPADDR=10.1.0.1\nPREFIX=16\nGATEWAY=10.1.0.254\n"
     assert "gateways: [10.1.0.254]" in read(ifcfg__eth0=text).definition
     assert "gateways" not in read(ifcfg__eth0=text + "DEFROUTE=no\n").definition
+
+
+def test_options_of_a_bond_may_be_numbers() -> None:
+    options = "mode=4 lacp_rate=1 xmit_hash_policy=2 use_carrier=0 ad_select=1 miimon=50"
+    result = read(
+        ifcfg__bond0=f"DEVICE=bond0\nTYPE=Bond\nBONDING_OPTS='{options}'\nIPADDR=10.1.0.1\nPREFIX=16\n",
+        ifcfg__eth0="DEVICE=eth0\nMASTER=bond0\nSLAVE=yes\n",
+    )
+    assert 'mode: "802.3ad"' in result.definition
+    expected = 'lacp_rate: fast, xmit_hash_policy: "layer2+3", use_carrier: false, ad_select: bandwidth, miimon: 50'
+    assert f"options: {{{expected}}}" in result.definition

@@ -3,6 +3,7 @@ import, the definition and the report."""
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,28 @@ def test_two_files_are_two_hosts_with_networks_of_their_own() -> None:
     definition = check(result)
     assert definition.hosts == ["one", "two", "one-2"]
     assert "net-eth0-2: {}" in result.definition
+
+
+def test_a_vlan_without_a_base_interface_is_reported_and_not_guessed() -> None:
+    state = (
+        "interfaces:\n- {name: eth0, type: ethernet, state: up}\n- {name: v7, type: vlan, state: up, vlan: {id: 7}}\n"
+    )
+    result = IMPORTER.read([Source("one.yml", state)])
+    check(result)
+    assert "one.yml:3: error: v7 is a VLAN without a base interface or a VLAN ID" in format_report(result)
+
+
+def test_the_state_of_a_real_host_is_imported_without_a_loss() -> None:
+    """`nmstatectl show` of nmstate 2.2.62 on Debian 13: it shows settings that nobody has set."""
+    state = json.loads(Path("tests/recorded/seed-trixie.json").read_text())["state"]
+    result = IMPORTER.read([Source("host.json", json.dumps(state))])
+    check(result)
+    assert result.is_complete, format_report(result)
+
+
+@pytest.mark.parametrize("key", ["bridge", "vlan", "link-aggregation", "ethernet", "ipv4", "ipv6", "lldp"])
+@pytest.mark.parametrize("kind", ["ethernet", "linux-bridge", "vlan", "bond"])
+def test_a_section_that_is_no_mapping_ends_in_no_traceback(kind: str, key: str) -> None:
+    for value in ("text", "[a, 1]", "7", "true", "null"):
+        state = f"interfaces:\n- {{name: x0, type: {kind}, state: up, {key}: {value}}}\n"
+        assert IMPORTER.read([Source("one.yml", state)]).definition

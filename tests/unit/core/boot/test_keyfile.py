@@ -6,6 +6,7 @@ import pytest
 
 from kvmnet.core.boot.keyfile import (
     KeyfileError,
+    find_key_lines,
     parse_boolean,
     parse_keyfile,
     parse_number,
@@ -47,3 +48,8 @@ def test_a_boolean_that_glib_does_not_know_is_the_default(text: str, value: bool
 
 def test_a_number_that_is_none_is_the_default() -> None:
     assert [parse_number(text, 7) for text in ("-5", " 3 ", "", "x")] == [-5, 3, 7, 7]
+
+
+def test_the_lines_of_groups_and_keys() -> None:
+    text = "# note\n[b]\nkey=value\n\n[a]\nkey=1\n[b]\nkey=again\n"
+    assert find_key_lines(text) == {("b", ""): 7, ("b", "key"): 8, ("a", ""): 5, ("a", "key"): 6}
