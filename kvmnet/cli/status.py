@@ -15,6 +15,7 @@ from kvmnet.cli.options import JsonOption
 from kvmnet.cli.this_host import require_root, state_path
 
 if TYPE_CHECKING:
+    from kvmnet.core.live.surroundings import HostConfiguration
     from kvmnet.transaction.history import OpenTransaction
 
 _EXIT_CODE_HELP = "Exit with code 6 if a transaction is open or drift is detected."
@@ -34,6 +35,7 @@ def status(
 
     Drift means that the host differs from what was applied last. This command changes nothing.
     """
+    from kvmnet.host.host_configuration import read_host_configuration
     from kvmnet.transaction.history import read_history, read_open_transaction
 
     console = Console(as_json)
@@ -45,12 +47,22 @@ def status(
             lines, is_settled = format_open(open_transaction), False
         else:
             report, lines, is_settled = _find_drift(console, state_path())
+        configuration = read_host_configuration()
+        report["configuration"] = asdict(configuration)
+        lines += _configuration_lines(configuration)
         past = read_history(state_path())
         report["last"] = asdict(past[-1]) if past else None
         lines += [f"last change: {format_ended(past[-1])}"] if past else []
     print(json.dumps(report, indent=2) if as_json else "\n".join(lines))
     if exit_code and not is_settled:
         raise typer.Exit(exit_codes.DIFFERENT)
+
+
+def _configuration_lines(configuration: "HostConfiguration") -> list[str]:
+    """Return the lines about settings of this host that are not the defaults, and about a file that cannot be used."""
+    if configuration.problem:
+        return [f"this host's configuration cannot be used: {configuration.problem}"]
+    return ["commands of definitions may run on this host (allow-commands)"] if configuration.allows_commands else []
 
 
 def format_open(transaction: "OpenTransaction") -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from kvmnet.core.base.probe import Probe
 from kvmnet.core.effects.impact import UNTOUCHED, Impact
 from kvmnet.core.effects.likely_reasons import LikelyReason
 from kvmnet.core.effects.probe_choice import Probes
@@ -111,7 +112,17 @@ def format_probes(probes: Probes) -> str:
 
 
 def list_probes(probes: Probes) -> list[str]:
-    """Return which targets must reply after the change, and which need not because they do not reply now."""
+    """Return which targets must reply after the change, which need not because they do not reply now, and which
+    commands run."""
+    return [*_list_targets(probes), *_list_commands(probes.commands)]
+
+
+def _list_commands(commands: Sequence[Probe]) -> list[str]:
+    how = "runs as root after you agree, and again after the change if it succeeds"
+    return [f"{probe.text}: {how}" for probe in commands]
+
+
+def _list_targets(probes: Probes) -> list[str]:
     if not probes.known:
         return ["note: run as root to see which targets will be probed"]
     if probes.must:
@@ -124,6 +135,11 @@ def list_probes(probes: Probes) -> list[str]:
         target = f"the gateway {probe.text}" if probe.kind == "gateway" else probe.text
         lines.append(f"note: {target} does not reply now, so it will not be probed after the change")
     return lines
+
+
+def format_failed_commands(failed: Sequence[Probe]) -> list[str]:
+    """Return the lines about the commands that fail before the change, so that they do not run after it."""
+    return [f"note: {probe.text} fails now, so it will not run after the change" for probe in failed]
 
 
 def format_event(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:

@@ -13,7 +13,14 @@ from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.refusals import Refusal
 from kvmnet.core.reporting import report
 from kvmnet.core.reporting.reason_text import reasons_to_json
-from kvmnet.core.reporting.report import format_event, format_outcome, format_plan, format_plan_markdown, list_probes
+from kvmnet.core.reporting.report import (
+    format_event,
+    format_failed_commands,
+    format_outcome,
+    format_plan,
+    format_plan_markdown,
+    list_probes,
+)
 from kvmnet.pipeline import load
 from tests.unit.core.samples import after, before
 
@@ -72,6 +79,16 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
         "note: no gateway and no name server is known for the host after the change, so none will be probed"
     ]
     assert list_probes(Probes(known=False)) == ["note: run as root to see which targets will be probed"]
+
+
+def test_commands_are_listed_with_when_they_run() -> None:
+    command = Probe("command", command=("/bin/check", "x"))
+    line = "command /bin/check x: runs as root after you agree, and again after the change if it succeeds"
+    assert list_probes(Probes(must=(Probe("ping", "10.1.1.1"),), commands=(command,)))[-1] == line
+    assert list_probes(Probes(known=False, commands=(command,)))[-1] == line
+    assert format_failed_commands([command]) == [
+        "note: command /bin/check x fails now, so it will not run after the change"
+    ]
 
 
 @pytest.mark.parametrize(
