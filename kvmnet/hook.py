@@ -31,6 +31,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -43,6 +44,8 @@ RUN_DIR = "/run/kvmnet/guests"
 STATUS_DIR = "/run/libvirt/qemu"
 NET = "/sys/class/net"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+#: The names that kvmnet gives to interfaces.
+INTERFACE_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,14}"
 #: Seconds between libvirt's call for a starting guest and its file in STATUS_DIR.
 START_TIMEOUT = 60.0
 #: Seconds between the two checks of a macvtap that no process has open.
@@ -229,15 +232,26 @@ def read_record() -> Json:
 
 
 def _is_valid_record(record: Any) -> bool:
-    """Whether a record has every key that the hook uses, with values of the right types."""
+    """Whether a record has every key that the hook uses and no other, with values of the right types. The names become
+    lines for iproute2."""
     try:
-        vlans = all(
-            isinstance(v["base"], str) and isinstance(v["tag"], int) and isinstance(v.get("mtu") or 0, int)
-            for v in record["vlans"].values()
-        )
-        return vlans and all(isinstance(name, str) for name in record["own"] + record["bases"])
+        if not set(record) <= {"format", "host", "digest", "vlans", "own", "bases"}:
+            return False
+        vlans = all(is_name(name) and _is_valid_vlan(vlan) for name, vlan in record["vlans"].items())
+        return vlans and all(is_name(name) for name in [*record["own"], *record["bases"]])
     except (LookupError, TypeError, AttributeError):
         return False
+
+
+def _is_valid_vlan(vlan: Json) -> bool:
+    mtu = vlan.get("mtu")
+    is_valid_mtu = mtu is None or (type(mtu) is int and 68 <= mtu <= 65535)
+    return is_name(vlan["base"]) and type(vlan["tag"]) is int and 1 <= vlan["tag"] <= 4094 and is_valid_mtu
+
+
+def is_name(text: Any) -> bool:
+    """Whether a value is the name of an interface of the definition."""
+    return isinstance(text, str) and re.fullmatch(INTERFACE_NAME, text) is not None
 
 
 def write_json(path: str, data: Json) -> None:

@@ -59,8 +59,13 @@ class Definition:
 
 @cache
 def load_schema(name: str) -> schema.Schema:
-    """Return the schema "cluster", "profile" or "state". It is read only once."""
+    """Return a schema of schemas/ by its name, such as "cluster". It is read only once."""
     return schema.Schema(resources.read_schema(name))
+
+
+def load_bundle_schemas() -> bundle_files.BundleSchemas:
+    """Return the schemas of the files of a bundle."""
+    return bundle_files.BundleSchemas(load_schema("state"), load_schema("bundle"))
 
 
 @cache
@@ -135,4 +140,4 @@ def read_bundle_folder(folder: Path) -> Bundle:
                 texts[name] = definition_files.read_file(folder / name).decode("utf-8")
             except UnicodeDecodeError:
                 raise bundle_files.BundleError(f"{name} is not UTF-8 text") from None
-    return bundle_files.read_bundle(texts, load_schema("state"))
+    return bundle_files.read_bundle(texts, load_bundle_schemas())

@@ -112,10 +112,12 @@ def main(arguments: Optional[list[str]] = None) -> int:
 
 
 def print_error(*lines: str) -> None:
-    """Print lines on stderr; characters that its encoding lacks are escaped."""
+    """Print lines on stderr; control characters and characters that its encoding lacks are escaped."""
+    from kvmnet.cli.console import escape_text
+
     encoding = sys.stderr.encoding or "utf-8"
     for line in lines:
-        print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+        print(escape_text(line).encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
 
 
 def _write_traceback() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from kvmnet.cli import exit_codes
-from kvmnet.cli.console import Console, report_failures
+from kvmnet.cli.console import Console, print_text, report_failures
 from kvmnet.cli.help import HOST, examples
 from kvmnet.cli.options import (
     AdoptOption,
@@ -73,7 +73,7 @@ def plan(
         console.show_progress(None)
         if output is not None:
             _save_plan(output, prepared)
-    print(_format_plan(chosen_format, prepared), end="")
+    print_text(_format_plan(chosen_format, prepared).rstrip("\n"))
     if exit_code and not prepared.plan.empty:
         raise typer.Exit(exit_codes.DIFFERENT)
 

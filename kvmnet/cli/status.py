@@ -1,6 +1,5 @@
 """`kvmnet status`: the open transaction, or the drift from what was applied."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kvmnet.cli import exit_codes
-from kvmnet.cli.console import Console, report_failures
+from kvmnet.cli.console import Console, print_json, print_text, report_failures
 from kvmnet.cli.help import HOST, examples
 from kvmnet.cli.history import format_ended, format_time
 from kvmnet.cli.options import JsonOption
@@ -53,7 +52,10 @@ def status(
         past = read_history(state_path())
         report["last"] = asdict(past[-1]) if past else None
         lines += [f"last change: {format_ended(past[-1])}"] if past else []
-    print(json.dumps(report, indent=2) if as_json else "\n".join(lines))
+    if as_json:
+        print_json(report)
+    else:
+        print_text("\n".join(lines))
     if exit_code and not is_settled:
         raise typer.Exit(exit_codes.DIFFERENT)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 import typer
 
 from kvmnet.cli import exit_codes
-from kvmnet.cli.console import Console
+from kvmnet.cli.console import Console, write_stderr
 from kvmnet.core.base.errors import KvmnetError, Refused, Usage
 from kvmnet.system import state_folder
 
@@ -51,10 +50,10 @@ def read_saved_plan(file: str) -> SavedPlan:
     from kvmnet.core.rendering.bundle_files import BundleError
     from kvmnet.core.reporting.saved_plan import PlanFileError, from_text
     from kvmnet.definition_files import CannotRead, read_file
-    from kvmnet.pipeline import load_schema
+    from kvmnet.pipeline import load_bundle_schemas, load_schema
 
     try:
-        return from_text(read_file(Path(file)).decode("utf-8"), load_schema("state"))
+        return from_text(read_file(Path(file)).decode("utf-8"), load_schema("plan"), load_bundle_schemas())
     except (PlanFileError, BundleError, CannotRead, OSError, UnicodeDecodeError) as error:
         raise KvmnetError(f"{file} is not a plan that can be applied: {error}") from error
 
@@ -79,7 +78,7 @@ def _render_bundles(console: Console, path: Optional[str]) -> list[Bundle]:
     console.show_progress(None)
     if definition.problems:
         reporter = REPORTERS["json" if console.as_json else "text"]
-        print(reporter(definition.problems, definition.sources), end="", file=sys.stderr)
+        write_stderr(reporter(definition.problems, definition.sources))
     if not definition.ok:
         console.print_event("problems", exit=exit_codes.PROBLEMS, count=len(definition.problems))
         raise typer.Exit(exit_codes.PROBLEMS)

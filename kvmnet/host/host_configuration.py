@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from kvmnet.core.live.surroundings import HostConfiguration
-from kvmnet.system import trusted_files
+from kvmnet.host import trusted_files
 
 CONFIGURATION_FILE = Path("/etc/kvmnet/kvmnet.conf")
 ALLOW_COMMANDS = "allow-commands"

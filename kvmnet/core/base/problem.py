@@ -67,8 +67,13 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters escaped, so that a file cannot send control sequences to the terminal."""
-    return "".join(c if c.isprintable() or c == "\t" else f"\\u{ord(c):04x}" for c in text)
+    """Return one line of text with control characters, characters that change the direction of writing, and surrogates
+    escaped, so that a file or a name cannot control the terminal. "##[" is escaped too: a log of CI that contains it
+    anywhere in a line runs a command (https://github.com/actions/runner, ActionCommand)."""
+    if text.isprintable() and "##[" not in text:
+        return text
+    escaped = "".join(c if c.isprintable() or c == "\t" else f"\\u{ord(c):04x}" for c in text)
+    return escaped.replace("##[", "#\\u0023[")
 
 
 def quoted(value: object) -> str:
@@ -115,7 +120,8 @@ def _excerpt(lines: Lines, mark: Mark, indent: str) -> list[str]:
     shown = line[start : start + _SHOWN_WIDTH]
     before = shown[: mark.column - 1 - start]
     padding = "".join("\t" if c == "\t" else " " * len(printable(c)) for c in before)
-    return [indent + printable(shown).rstrip(), indent + padding + "^"]
+    # the bar: a line that begins with "::" is a command of GitHub's CI, also after blanks
+    return [f"{indent}| {printable(shown).rstrip()}", f"{indent}| {padding}^"]
 
 
 def _place(mark: Mark) -> str:
@@ -180,7 +186,7 @@ def as_github(problems: Iterable[Problem], sources: Mapping[str, str], silenced:
     for p in in_order(problems):
         lines = [p.message, *(f"{_place(o.mark)}: {o.message}" for o in p.related)]
         lines += [p.hint] if p.hint else []
-        text = "%0A".join(_escaped(line, "%\r\n") for line in lines)
+        text = "%0A".join(_escaped(printable(part), "%") for line in lines for part in line.split("\n"))
         place = f"file={_escaped(p.mark.file, _ESCAPED_IN_PROPERTY)},line={p.mark.line},col={p.mark.column}"
         out.append(f"::{p.severity} {place},title={p.code}::{text}\n")
     return "".join(out)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Optional, Union
 
 from kvmnet.core.base.probe import host_port, url_parts
-from kvmnet.core.base.problem import Mark, Problem, quoted
+from kvmnet.core.base.problem import Mark, Problem, printable, quoted
 from kvmnet.core.definition import fast_schema, suggestions
 from kvmnet.core.definition.document import Entry, Leaf, Map, Node, Seq, Value
 
@@ -25,7 +25,8 @@ Path = tuple[Union[str, int], ...]
 
 _INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,17})\Z")
 _FREE = "^x-"
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+#: Control characters, line breaks, characters that change the direction of writing, and halves of characters.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _TYPE_NAMES = {
     "object": "a mapping",
     "array": "a list",
@@ -110,6 +111,18 @@ class Schema:
             _remove(typed, path)
         return typed, problems
 
+    def find_fault(self, data: Data) -> Optional[str]:
+        """Return what is wrong with plain data, such as JSON has, in one sentence with its place; None if it is valid.
+        Text with control characters or characters that change the direction of writing is never valid."""
+        if place := _find_unprintable(data):
+            return f"{place} contains a line break, a control character or one that changes the direction of writing"
+        if self._is_valid is not None and self._is_valid(data):
+            return None
+        for error in self._errors(data):
+            place = " ".join(str(step + 1) if isinstance(step, int) else printable(step) for step in error.path)
+            return f"{place}: {_explain(error)}" if place else _explain(error)
+        return None
+
     def _errors(self, data: Data) -> Iterator[Any]:
         """Return the errors that jsonschema reports."""
         if self._validator is None:
@@ -174,6 +187,35 @@ class Schema:
             code = error.schema.get("x-code", "KVN012" if error.validator == "type" else "KVN013")
             message = f"{name} must be {_expected(error.schema)}, not {_actual(error.instance)}"
             yield Problem(code, message, mark, hint=suggestions.for_value(error.schema, error.instance))
+
+
+def _explain(error: Any) -> str:
+    """Return what jsonschema reports about plain data, without more of the data than the name of a key."""
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        return f"unknown key {quoted(next(key for key in error.instance if key not in known))}"
+    if error.validator == "required":
+        return f"missing key {quoted(next(k for k in error.validator_value if k not in error.instance))}"
+    if "propertyNames" in error.absolute_schema_path:
+        return f"the key {quoted(error.instance)} must be {_expected(error.schema)}"
+    return f"must be {_expected(error.schema)}"
+
+
+def _find_unprintable(data: Data, place: str = "") -> str:
+    """Return the place of the first text that cannot be printed as it is; empty if there is none."""
+    if isinstance(data, str):
+        return (place or "the text") if _CONTROL.search(data) else ""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if _CONTROL.search(key):
+                return f"{place} a key".strip()
+            if found := _find_unprintable(value, f"{place} {key}".strip()):
+                return found
+    if isinstance(data, list):
+        for number, item in enumerate(data, 1):
+            if found := _find_unprintable(item, f"{place} {number}".strip()):
+                return found
+    return ""
 
 
 def _value(leaf: Leaf, types: set[str]) -> Value:

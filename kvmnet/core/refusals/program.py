@@ -236,11 +236,7 @@ def _find_written_folders(case: Case) -> set[str]:
     return folders
 
 
-#: Overrides KVN515: the change is made without running the commands.
-COMMANDS_CODE = "KVN515"
-
-
-@refusal(COMMANDS_CODE, "this host does not permit the commands of the definition", when=WRITING, allow=True)
+@refusal("KVN515", "this host does not permit the commands of the definition", when=WRITING, allow=True)
 def commands_not_permitted(case: Case) -> Iterator[Refusal]:
     """
     The definition or bundle has a probe with `command`. kvmnet runs such a command as root, once after you agree to the
@@ -254,7 +250,7 @@ def commands_not_permitted(case: Case) -> Iterator[Refusal]:
     commands = [probe.text for probe in case.bundle.probes if probe.kind == "command"]
     if commands and not case.live.surroundings.configuration.allows_commands:
         yield Refusal(
-            COMMANDS_CODE,
+            "KVN515",
             f"the definition runs a program on this host, which the host does not permit: {', '.join(commands)}",
             "to permit it, write `allow-commands = yes` into /etc/kvmnet/kvmnet.conf; or remove the command from "
             "`probes` of the definition",

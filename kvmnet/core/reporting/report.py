@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from kvmnet.core.base.probe import Probe
+from kvmnet.core.base.problem import printable
 from kvmnet.core.effects.impact import UNTOUCHED, Impact
 from kvmnet.core.effects.likely_reasons import LikelyReason
 from kvmnet.core.effects.probe_choice import Probes
@@ -48,23 +49,29 @@ def format_plan_markdown(
 
     if plan.empty:
         empty_line = [""] if notes else []
-        return _join_lines([f"### {_describe_empty_plan(plan, notes)}", *empty_line, *(f"- {line}" for line in notes)])
+        listed = [f"- {_escape_markdown(line)}" for line in notes]
+        return _join_lines([f"### {_describe_empty_plan(plan, notes)}", *empty_line, *listed])
     lines = [f"### {plan.bundle.host}: {_count_changes(plan)} to make", ""]
     lines += ["| | change | name | details |", "| --- | --- | --- | --- |"]
     for change in plan.changes:
         cells = (f"`{_SIGNS[change.kind]}`", change.kind, change.name, "; ".join(detail_texts(change)))
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("| " + " | ".join(_escape_markdown(cell).replace("|", "\\|") for cell in cells) + " |")
     if notes:
-        lines += ["", *(f"- {line}" for line in notes)]
+        lines += ["", *(f"- {_escape_markdown(line)}" for line in notes)]
     if allowed:
-        lines += ["", *(f"- overridden: {refusal.code} {refusal.message}" for refusal in allowed)]
+        lines += ["", *(f"- overridden: {refusal.code} {_escape_markdown(refusal.message)}" for refusal in allowed)]
     if probes is not None:
-        lines += ["", *(f"- {line}" for line in list_probes(probes))]
+        lines += ["", *(f"- {_escape_markdown(line)}" for line in list_probes(probes))]
     if plan.state:
         state = to_yaml(plan.state).rstrip("\n")
         lines += ["", "<details><summary>nmstate state to be applied</summary>", "", "```yaml", state, "```"]
         lines += ["", "</details>"]
     return _join_lines(lines)
+
+
+def _escape_markdown(text: str) -> str:
+    """Return text of one line in which other tools' names are no HTML, link or image."""
+    return printable(text).replace("<", "&lt;").replace("](", "]\\(")
 
 
 def _join_lines(lines: Sequence[str]) -> str:

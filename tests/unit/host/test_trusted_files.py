@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kvmnet.system import trusted_files
-from kvmnet.system.trusted_files import find_other_writer, open_without_links, trusted_owners
+from kvmnet.host import trusted_files
+from kvmnet.host.trusted_files import find_other_writer, open_without_links, trusted_owners
 
 OWN = frozenset({0, os.geteuid()})
 
