@@ -32,6 +32,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -255,16 +256,19 @@ def is_name(text: Any) -> bool:
 
 
 def write_json(path: str, data: Json) -> None:
-    """Replace a file in one step."""
-    with open(path + ".new", "w", encoding="utf-8") as file:
+    """Replace a file in users/ or vlans/ in one step. The caller holds the lock, so one temporary file is enough."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{RUN_DIR}/new")
+    descriptor = os.open(f"{RUN_DIR}/new", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with open(descriptor, "w", encoding="utf-8") as file:
         json.dump(data, file)
-    os.replace(path + ".new", path)
+    os.replace(f"{RUN_DIR}/new", path)
 
 
 def list_entries(folder: str) -> list[str]:
     """Return the names of the files in users/ or vlans/."""
     try:
-        return sorted(name for name in os.listdir(f"{RUN_DIR}/{folder}") if not name.endswith(".new"))
+        return sorted(os.listdir(f"{RUN_DIR}/{folder}"))
     except OSError:
         return []
 
@@ -275,13 +279,23 @@ def remove_entry(folder: str, name: str) -> None:
         os.unlink(f"{RUN_DIR}/{folder}/{name}")
 
 
+def make_own_folder(folder: str) -> None:
+    """Create a folder that only its owner can write. An existing one must be such a folder: its entries decide which
+    devices the hook removes. Raises Refused."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o755)
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise Refused(f"{folder} must be a folder that only root can write: remove it, then start the guest again")
+
+
 @contextlib.contextmanager
 def hold_lock() -> Iterator[int]:
     """Hold the lock, since libvirt starts guests in parallel. Yields its file descriptor: a process that inherits the
     descriptor holds the lock too."""
-    for folder in ("users", "vlans"):
-        os.makedirs(f"{RUN_DIR}/{folder}", exist_ok=True)
-    descriptor = os.open(f"{RUN_DIR}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for folder in (os.path.dirname(RUN_DIR), RUN_DIR, f"{RUN_DIR}/users", f"{RUN_DIR}/vlans"):
+        make_own_folder(folder)
+    descriptor = os.open(f"{RUN_DIR}/lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor

@@ -79,7 +79,8 @@ def register_commands(arguments: Sequence[str] = ()) -> None:
 
 
 def run(arguments: Optional[list[str]] = None) -> None:
-    """Run the program and end the process with its exit code."""
+    """Run the program and end the process with its exit code. What it creates is never writable by others."""
+    os.umask(os.umask(0o022) | 0o022)
     sys.exit(main(arguments))
 
 

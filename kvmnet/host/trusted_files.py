@@ -58,13 +58,13 @@ def _other_writers(status: os.stat_result, owners: Collection[int]) -> str:
 
 
 def _is_private_group(number: int, owners: Collection[int]) -> bool:
-    """Whether only `owners` are in a group: root's group, or the group that a user has alone."""
+    """Whether a group is the one that a user has alone: it has his name and no further members."""
     try:
-        members = {pwd.getpwnam(name).pw_uid for name in grp.getgrgid(number).gr_mem}
+        group = grp.getgrgid(number)
+        names = {pwd.getpwuid(owner).pw_name for owner in owners}
     except KeyError:
-        return number == 0
-    members |= {user.pw_uid for user in pwd.getpwall() if user.pw_gid == number}
-    return members <= set(owners)
+        return False
+    return group.gr_name in names and names.issuperset(group.gr_mem)
 
 
 def _user_name(number: int) -> str:

@@ -39,6 +39,7 @@ _IGNORED_SIGNALS = (
 
 def main() -> int:
     """Run the rescue program; return its exit code."""
+    os.umask(0o022)
     options = _parse_arguments()
     state_dir = Path(options.state)
     _accept_any_bytes()

@@ -498,3 +498,50 @@ def test_parallel_calls_leave_exactly_the_devices_that_are_needed(tmp_path: Path
     assert done([start(f"h{n}", "release") for n in range(5)]) == []
     start("last", "release").wait(60)  # it waits for the lock, which is held until the device is removed
     assert sorted(p.name for p in (tmp_path / "net").iterdir()) == ["peth0"]
+
+
+@pytest.mark.guarantee("G93")
+def test_the_hooks_state_is_used_only_if_no_other_user_can_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its entries decide which devices the hook removes."""
+    base = tmp_path / "kvmnet"
+    monkeypatch.setattr(hook, "RUN_DIR", str(base / "guests"))
+    umask = os.umask(0)
+    try:
+        with hook.hold_lock():
+            hook.write_json(f"{hook.RUN_DIR}/users/web1.new", {})
+    finally:
+        os.umask(umask)
+    created = [base, *base.rglob("*")]
+    assert not [path for path in created if path.stat().st_mode & 0o022]
+    assert hook.list_entries("users") == ["web1.new"], "a guest may have any name"
+    for folder in (base, base / "guests", base / "guests/users", base / "guests/vlans"):
+        folder.chmod(0o777)
+        with pytest.raises(hook.Refused, match="only root can write"), hook.hold_lock():
+            pass
+        folder.chmod(0o755)
+    (base / "guests/vlans").rmdir()
+    (base / "guests/vlans").symlink_to(tmp_path)
+    with pytest.raises(hook.Refused, match="only root can write"), hook.hold_lock():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("own", ["eth0\nlink delete eth1"]),
+        ("bases", ["-x"]),
+        ("more", []),
+        ("vlans", {"eth0.2": {"base": "eth0\n", "tag": 2}}),
+        ("vlans", {"eth0.2\n": {"base": "eth0", "tag": 2}}),
+        ("vlans", {"eth0.2": {"base": "eth0", "tag": 4095}}),
+        ("vlans", {"eth0.2": {"base": "eth0", "tag": True}}),
+        ("vlans", {"eth0.2": {"base": "eth0", "tag": 2, "mtu": "1500 up"}}),
+    ],
+)
+def test_a_record_with_anything_that_kvmnet_does_not_write_is_corrupt(key: str, value: Any) -> None:
+    """Its names become lines for iproute2."""
+    record = {"format": 1, "host": "h", "digest": "x", "vlans": {}, "own": ["eth0"], "bases": ["eth0"]}
+    assert hook._is_valid_record(record)
+    assert not hook._is_valid_record({**record, key: value})

@@ -124,6 +124,23 @@ _FEATURES = (
 )
 
 
+register_page(
+    "KVN517",
+    "others could have changed what root is to use",
+    """
+    A definition, bundle or saved plan that root plans or applies decides about the network of the host. Someone else
+    can write the file or a folder above it: it belongs to another user than root and the one who called sudo, or its
+    mode lets a group or everyone write it. The message names the file or folder.
+
+    Check the content, then let only root (or you, if you use sudo) write it: `chown`, `chmod go-w`. Or copy it to a
+    folder of root. If a group of administrators shares the files on purpose, override this refusal. The codes in a
+    saved plan do not override it.
+    """,
+    allow=True,
+    commands="plan and apply",
+)
+
+
 @refusal("KVN506", "nmstate or NetworkManager is too old", when=WRITING)
 def too_old(case: Case) -> Iterator[Refusal]:
     """

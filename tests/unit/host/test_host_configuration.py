@@ -54,6 +54,7 @@ def test_a_file_with_an_unknown_line_permits_nothing(file: Path, text: str, prob
     assert not found.allows_commands and problem in found.problem and str(file) in found.problem
 
 
+@pytest.mark.guarantee("G93")
 def test_a_file_that_others_can_write_permits_nothing(file: Path) -> None:
     file.write_text("allow-commands = yes")
     file.chmod(0o666)
