@@ -60,8 +60,8 @@ def write_file(
     """Replace a file as a whole: write a temporary file, fsync, rename, fsync the folder.
 
     The temporary file is in the same folder, so that it gets the SELinux label of this folder. Its name is always the
-    same, so that a power cut leaves at most one; it is removed and created again, so that a link of its name is not followed. Raises
-    OSError; the old file is unchanged then.
+    same, so that a power cut leaves at most one. It is removed and created again: a link of its name is not followed.
+    Raises OSError; the old file is unchanged then.
     """
     target = Path(path)
     make_folder(target.parent)
