@@ -52,6 +52,11 @@ START_TIMEOUT = 60.0
 #: Seconds between the two checks of a macvtap that no process has open.
 RECHECK_DELAY = 0.2
 
+#: More than libvirt's largest domain XML. Expat reads so much in a fraction of a second.
+MAX_XML = 4 << 20
+#: The path of the character device of a macvtap.
+TAP_PATH = re.compile(r"/dev/tap[0-9]+( \(deleted\))?")
+
 Json = dict[str, Any]
 
 
@@ -133,7 +138,9 @@ def is_open(number: int) -> bool:
         with contextlib.suppress(OSError):  # the process has ended
             for descriptor in os.listdir(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):
-                    if os.stat(f"/proc/{pid}/fd/{descriptor}").st_rdev == number:
+                    path = f"/proc/{pid}/fd/{descriptor}"
+                    # first the link: stat of a file on a dead NFS or FUSE file system never returns
+                    if TAP_PATH.fullmatch(os.readlink(path)) and os.stat(path).st_rdev == number:
                         return True
     return False
 
@@ -613,15 +620,25 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--reconcile"]:
         return _run_reconcile()
     operation = arguments[1] if len(arguments) > 1 else ""
-    text = sys.stdin.buffer.read()
+    text = sys.stdin.buffer.read(MAX_XML + 1)
     if operation not in ("prepare", "migrate", "reconnect", "attach", "release"):
         return 0
     try:
-        _run_operation(operation, ET.fromstring(text))
+        _run_operation(operation, parse_domain(text))
     except (Refused, ET.ParseError, OSError, LookupError, TypeError, ValueError) as error:
         print(f"kvmnet: {error}", file=sys.stderr)
         return 1 if operation in ("prepare", "migrate") else 0
     return 0
+
+
+def parse_domain(text: bytes) -> ET.Element:
+    """Return the domain XML. Raises Refused for what libvirt does not write: too much, or a document type, which could
+    define entities; ParseError."""
+    if len(text) > MAX_XML:
+        raise Refused(f"the guest's XML is larger than {MAX_XML >> 20} MiB")
+    if b"<!DOCTYPE" in text:
+        raise Refused("the guest's XML has a document type")
+    return ET.fromstring(text)
 
 
 def _run_reconcile() -> int:

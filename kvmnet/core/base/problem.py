@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,8 @@ WARNING = "warning"
 #: Line breaks of YAML 1.1. The YAML parsers count lines by them, so source lines must be split in the same way.
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _SHOWN_WIDTH = 120
+#: How many known names a wrong one is compared with.
+_MAX_COMPARED = 200
 #: Characters that must be escaped in a property of a GitHub workflow command.
 _ESCAPED_IN_PROPERTY = "%:,\r\n"
 
@@ -87,7 +90,7 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> Optional[str]:
 
     The hint names the most similar known name. If none is similar, it lists the known names, at most eight.
     """
-    names = [str(name) for name in known]
+    names = [str(name) for name in itertools.islice(known, _MAX_COMPARED)]  # comparing takes long
     nearest = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
     if nearest:
         return f"did you mean {nearest[0]}?"

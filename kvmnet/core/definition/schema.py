@@ -8,6 +8,7 @@ reported and removed from the tree, so that the checks can run on the rest.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional, Union
@@ -25,6 +26,8 @@ Path = tuple[Union[str, int], ...]
 
 _INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,17})\Z")
 _FREE = "^x-"
+#: After so many invalid values nothing more is checked: each costs time, and nobody reads them all.
+MAX_ERRORS = 1000
 #: Control characters, line breaks, characters that change the direction of writing, and halves of characters.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _TYPE_NAMES = {
@@ -101,7 +104,9 @@ class Schema:
         assert isinstance(typed, Map)
         rejected = set(_paths_of(typed, {id(leaf) for leaf in self._refused}))
         # Valid data needs no messages, so jsonschema is not even imported.
-        errors = [] if self._is_valid is not None and self._is_valid(data) else list(self._errors(data))
+        errors = [] if self._is_valid is not None and self._is_valid(data) else self._first_errors(data)
+        if len(errors) > MAX_ERRORS or len(problems) > MAX_ERRORS:
+            return Map(tree.mark), [*self._first_problems(errors, typed, problems), _too_many(tree.mark)]
         # A value of the wrong type fails other keywords too: report its type only.
         wrong_type = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
         for error in errors:
@@ -110,6 +115,14 @@ class Schema:
         for path in sorted(rejected, key=lambda p: (len(p), [str(step).rjust(9) for step in p]), reverse=True):
             _remove(typed, path)
         return typed, problems
+
+    def _first_errors(self, data: Data) -> list[Any]:
+        return list(itertools.islice(self._errors(data), MAX_ERRORS + 1))
+
+    def _first_problems(self, errors: list[Any], typed: Map, problems: list[Problem]) -> list[Problem]:
+        """Return the problems of a file that has too many of them."""
+        shown = itertools.chain(problems, *(self._problems_of(error, typed, set()) for error in errors))
+        return list(itertools.islice(shown, MAX_ERRORS))
 
     def find_fault(self, data: Data) -> Optional[str]:
         """Return what is wrong with plain data, such as JSON has, in one sentence with its place; None if it is valid.
@@ -187,6 +200,11 @@ class Schema:
             code = error.schema.get("x-code", "KVN012" if error.validator == "type" else "KVN013")
             message = f"{name} must be {_expected(error.schema)}, not {_actual(error.instance)}"
             yield Problem(code, message, mark, hint=suggestions.for_value(error.schema, error.instance))
+
+
+def _too_many(mark: Mark) -> Problem:
+    message = f"more than {MAX_ERRORS:,} values are not valid: the rest of the definition is not checked"
+    return Problem("KVN004", message, mark, hint="fix the problems that are listed, then validate again")
 
 
 def _explain(error: Any) -> str:
