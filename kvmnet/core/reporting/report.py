@@ -177,6 +177,8 @@ def _format_note(event: Mapping[str, Any]) -> Optional[str]:
     kind = event["event"]
     if kind == "named":
         return f"note: NIC {', '.join(event['nics'])} had another name; its name was restored"
+    if kind == "corrupt":
+        return f"note: corrupt lines in the journal: {event['lines']}; every step that may have begun is undone"
     if kind == "woken":
         return "note: NetworkManager did not respond for 10 s; it was killed and restarted"
     if kind == "aside":
