@@ -57,8 +57,9 @@ def write(root: Path, files: Files, whole_cluster: bool) -> Drift:
     Raises KvmnetError if a host's folder has files with names of a bundle but no bundle, or if a file cannot be
     written.
     """
-    drift = compare(root, files, whole_cluster)
     hosts = _hosts_of(files)
+    refuse_linked_folders(root, hosts)
+    drift = compare(root, files, whole_cluster)
     for host in hosts:
         folder = root / host
         names = _list_bundle_files(folder)
@@ -76,6 +77,15 @@ def write(root: Path, files: Files, whole_cluster: bool) -> Drift:
     except OSError as error:
         raise KvmnetError(f"{error.filename or root}: {error.strerror}") from None
     return drift
+
+
+def refuse_linked_folders(root: Path, folders: Iterable[str]) -> None:
+    """Raise KvmnetError if one of these folders under `root`, or one on the way to it, is a symbolic link: files would
+    be written to where it leads."""
+    for folder in folders:
+        for part in [Path(folder), *Path(folder).parents]:
+            if (root / part).is_symlink() and part != Path():
+                raise KvmnetError(f"{root / part} is a symbolic link", "remove it, or choose another output folder")
 
 
 def _hosts_of(files: Files) -> list[str]:

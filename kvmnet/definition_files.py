@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Optional, Union
 
@@ -16,6 +17,7 @@ from kvmnet.core.definition.document import Source, decode
 MAX_BYTES = 64 * 1024 * 1024
 MAX_FILES = 10_000
 SUFFIXES = (".yaml", ".yml")
+_NO_LINK_HINT = "give the path that the link leads to, or replace the link by a copy"
 DEFAULTS = ("cluster.yaml", "cluster.d")
 
 
@@ -78,17 +80,28 @@ def _list_files(path: Path) -> list[Path]:
         raise CannotRead("?", "not a valid file name") from None
     if not files:
         raise CannotRead(path, "the folder has no .yaml or .yml file")
+    if os.geteuid() == 0:  # root's errors would show lines of files that the author of the folder cannot read
+        root = path.resolve()
+        for file in files:
+            if file.is_symlink() and root not in file.resolve().parents:
+                raise CannotRead(file, "a symbolic link that leads out of the folder", _NO_LINK_HINT)
     if len(files) > MAX_FILES:
         raise CannotRead(path, f"the folder has more than {MAX_FILES} files")
     return files
 
 
-def read_file(path: Path, limit: int = MAX_BYTES) -> bytes:
-    """Return the bytes of a regular file, at most `limit`. Raises CannotRead; never waits for a FIFO or device."""
+def read_file(path: Path, limit: int = MAX_BYTES, *, follow: bool = True, folder: Optional[int] = None) -> bytes:
+    """Return the bytes of a regular file, at most `limit`. Raises CannotRead; never waits for a FIFO or device.
+
+    Without `follow` the file must not be a symbolic link. `folder` is the descriptor of the folder that `path` is in.
+    """
+    # Non-blocking: opening a FIFO without a writer would wait forever.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
     try:
-        # Non-blocking: opening a FIFO without a writer would wait forever.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        handle = os.open(path if folder is None else path.name, flags, dir_fd=folder)
     except OSError as error:
+        if error.errno == errno.ELOOP and not follow:
+            raise CannotRead(path, "a symbolic link, not a regular file", _NO_LINK_HINT) from None
         raise CannotRead(path, _reason(error)) from None
     except ValueError:
         raise CannotRead("?", "not a valid file name") from None
@@ -105,6 +118,21 @@ def read_file(path: Path, limit: int = MAX_BYTES) -> bytes:
     if status.st_size > limit or len(data) > limit:
         raise CannotRead(path, f"the definition is larger than {MAX_BYTES // 1024 // 1024} MiB")
     return data
+
+
+def read_folder(folder: Path, is_wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """Return the bytes of the files of a folder whose names are wanted. Raises CannotRead also when the folder or one
+    of these files is a symbolic link: a link may lead to a file that only root may read."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError:  # also for a link
+        kind = "a symbolic link" if folder.is_symlink() else "not a folder"
+        raise CannotRead(folder, kind, _NO_LINK_HINT if folder.is_symlink() else None) from None
+    try:
+        names = sorted(name for name in os.listdir(handle) if is_wanted(name))  # noqa: PTH208
+        return {name: read_file(folder / name, follow=False, folder=handle) for name in names}
+    finally:
+        os.close(handle)
 
 
 def _read(handle: int, limit: int) -> bytes:

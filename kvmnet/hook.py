@@ -31,6 +31,8 @@ import contextlib
 import fcntl
 import json
 import os
+import re
+import stat
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -43,10 +45,17 @@ RUN_DIR = "/run/kvmnet/guests"
 STATUS_DIR = "/run/libvirt/qemu"
 NET = "/sys/class/net"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+#: The names that kvmnet gives to interfaces.
+INTERFACE_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,14}"
 #: Seconds between libvirt's call for a starting guest and its file in STATUS_DIR.
 START_TIMEOUT = 60.0
 #: Seconds between the two checks of a macvtap that no process has open.
 RECHECK_DELAY = 0.2
+
+#: More than libvirt's largest domain XML. Expat reads so much in a fraction of a second.
+MAX_XML = 4 << 20
+#: The path of the character device of a macvtap.
+TAP_PATH = re.compile(r"/dev/tap[0-9]+( \(deleted\))?")
 
 Json = dict[str, Any]
 
@@ -129,7 +138,9 @@ def is_open(number: int) -> bool:
         with contextlib.suppress(OSError):  # the process has ended
             for descriptor in os.listdir(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):
-                    if os.stat(f"/proc/{pid}/fd/{descriptor}").st_rdev == number:
+                    path = f"/proc/{pid}/fd/{descriptor}"
+                    # first the link: stat of a file on a dead NFS or FUSE file system never returns
+                    if TAP_PATH.fullmatch(os.readlink(path)) and os.stat(path).st_rdev == number:
                         return True
     return False
 
@@ -229,28 +240,42 @@ def read_record() -> Json:
 
 
 def _is_valid_record(record: Any) -> bool:
-    """Whether a record has every key that the hook uses, with values of the right types."""
+    """Whether a record has every key that the hook uses and no other, with values of the right types. The names become
+    lines for iproute2."""
     try:
-        vlans = all(
-            isinstance(v["base"], str) and isinstance(v["tag"], int) and isinstance(v.get("mtu") or 0, int)
-            for v in record["vlans"].values()
-        )
-        return vlans and all(isinstance(name, str) for name in record["own"] + record["bases"])
+        if not set(record) <= {"format", "host", "digest", "vlans", "own", "bases"}:
+            return False
+        vlans = all(is_name(name) and _is_valid_vlan(vlan) for name, vlan in record["vlans"].items())
+        return vlans and all(is_name(name) for name in [*record["own"], *record["bases"]])
     except (LookupError, TypeError, AttributeError):
         return False
 
 
+def _is_valid_vlan(vlan: Json) -> bool:
+    mtu = vlan.get("mtu")
+    is_valid_mtu = mtu is None or (type(mtu) is int and 68 <= mtu <= 65535)
+    return is_name(vlan["base"]) and type(vlan["tag"]) is int and 1 <= vlan["tag"] <= 4094 and is_valid_mtu
+
+
+def is_name(text: Any) -> bool:
+    """Whether a value is the name of an interface of the definition."""
+    return isinstance(text, str) and re.fullmatch(INTERFACE_NAME, text) is not None
+
+
 def write_json(path: str, data: Json) -> None:
-    """Replace a file in one step."""
-    with open(path + ".new", "w", encoding="utf-8") as file:
+    """Replace a file in users/ or vlans/ in one step. The caller holds the lock, so one temporary file is enough."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{RUN_DIR}/new")
+    descriptor = os.open(f"{RUN_DIR}/new", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with open(descriptor, "w", encoding="utf-8") as file:
         json.dump(data, file)
-    os.replace(path + ".new", path)
+    os.replace(f"{RUN_DIR}/new", path)
 
 
 def list_entries(folder: str) -> list[str]:
     """Return the names of the files in users/ or vlans/."""
     try:
-        return sorted(name for name in os.listdir(f"{RUN_DIR}/{folder}") if not name.endswith(".new"))
+        return sorted(os.listdir(f"{RUN_DIR}/{folder}"))
     except OSError:
         return []
 
@@ -261,13 +286,23 @@ def remove_entry(folder: str, name: str) -> None:
         os.unlink(f"{RUN_DIR}/{folder}/{name}")
 
 
+def make_own_folder(folder: str) -> None:
+    """Create a folder that only its owner can write. An existing one must be such a folder: its entries decide which
+    devices the hook removes. Raises Refused."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o755)
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise Refused(f"{folder} must be a folder that only root can write: remove it, then start the guest again")
+
+
 @contextlib.contextmanager
 def hold_lock() -> Iterator[int]:
     """Hold the lock, since libvirt starts guests in parallel. Yields its file descriptor: a process that inherits the
     descriptor holds the lock too."""
-    for folder in ("users", "vlans"):
-        os.makedirs(f"{RUN_DIR}/{folder}", exist_ok=True)
-    descriptor = os.open(f"{RUN_DIR}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for folder in (os.path.dirname(RUN_DIR), RUN_DIR, f"{RUN_DIR}/users", f"{RUN_DIR}/vlans"):
+        make_own_folder(folder)
+    descriptor = os.open(f"{RUN_DIR}/lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
@@ -585,15 +620,25 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--reconcile"]:
         return _run_reconcile()
     operation = arguments[1] if len(arguments) > 1 else ""
-    text = sys.stdin.buffer.read()
+    text = sys.stdin.buffer.read(MAX_XML + 1)
     if operation not in ("prepare", "migrate", "reconnect", "attach", "release"):
         return 0
     try:
-        _run_operation(operation, ET.fromstring(text))
+        _run_operation(operation, parse_domain(text))
     except (Refused, ET.ParseError, OSError, LookupError, TypeError, ValueError) as error:
         print(f"kvmnet: {error}", file=sys.stderr)
         return 1 if operation in ("prepare", "migrate") else 0
     return 0
+
+
+def parse_domain(text: bytes) -> ET.Element:
+    """Return the domain XML. Raises Refused for what libvirt does not write: too much, or a document type, which could
+    define entities; ParseError."""
+    if len(text) > MAX_XML:
+        raise Refused(f"the guest's XML is larger than {MAX_XML >> 20} MiB")
+    if b"<!DOCTYPE" in text:
+        raise Refused("the guest's XML has a document type")
+    return ET.fromstring(text)
 
 
 def _run_reconcile() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Optional
 
 from kvmnet import definition_files, resources
 from kvmnet.core import checks
-from kvmnet.core.base.problem import Mark, Problem, Silenced, in_order
+from kvmnet.core.base.problem import Mark, Problem, Silenced, in_order, printable
 from kvmnet.core.checks import suppressions
 from kvmnet.core.definition import build, document, naming_policy, schema
 from kvmnet.core.rendering import bundle_files, render
@@ -59,8 +60,13 @@ class Definition:
 
 @cache
 def load_schema(name: str) -> schema.Schema:
-    """Return the schema "cluster", "profile" or "state". It is read only once."""
+    """Return a schema of schemas/ by its name, such as "cluster". It is read only once."""
     return schema.Schema(resources.read_schema(name))
+
+
+def load_bundle_schemas() -> bundle_files.BundleSchemas:
+    """Return the schemas of the files of a bundle."""
+    return bundle_files.BundleSchemas(load_schema("state"), load_schema("bundle"))
 
 
 @cache
@@ -127,12 +133,11 @@ def _parse(sources: Sequence[Source]) -> tuple[list[document.Map], list[Problem]
 
 def read_bundle_folder(folder: Path) -> Bundle:
     """Return the bundle that `kvmnet render` wrote to a folder. Raises BundleError or CannotRead."""
-    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     texts: dict[str, str] = {}
-    for name in names:
-        if bundle_files.is_bundle_file(name):
-            try:
-                texts[name] = definition_files.read_file(folder / name).decode("utf-8")
-            except UnicodeDecodeError:
-                raise bundle_files.BundleError(f"{name} is not UTF-8 text") from None
-    return bundle_files.read_bundle(texts, load_schema("state"))
+    data = definition_files.read_folder(folder, bundle_files.is_bundle_file) if os.path.lexists(folder) else {}
+    for name, content in data.items():
+        try:
+            texts[name] = content.decode("utf-8")
+        except UnicodeDecodeError:
+            raise bundle_files.BundleError(f"{printable(name)} is not UTF-8 text") from None
+    return bundle_files.read_bundle(texts, load_bundle_schemas())

@@ -16,7 +16,7 @@ def _folder(name: str) -> Path:
 
 
 def schema_text(name: str) -> str:
-    """Return the text of the JSON Schema "cluster", "profile" or "state"."""
+    """Return the text of a JSON Schema: "bundle", "cluster", "plan", "profile" or "state"."""
     return (_folder("schemas") / f"{name}.schema.json").read_text(encoding="utf-8")
 
 

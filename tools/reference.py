@@ -97,7 +97,14 @@ def states_page() -> str:
 {GENERATED}
 `kvmnet render` writes nmstate states. They use exactly these keys of nmstate (`kvmnet schema state`).
 """
-    return "\n".join([head, *_Keys("state").sections()])
+    bundle = """## bundle.json
+The file `bundle.json` beside a state: what `apply` needs besides it. kvmnet rejects a bundle with anything else in it.
+"""
+    plan = """## Saved plans
+The file of `kvmnet plan -o`. kvmnet rejects a plan with anything else in it.
+"""
+    sections = [*_Keys("state").sections(), bundle, *_Keys("bundle").sections(), plan, *_Keys("plan").sections()]
+    return "\n".join([head, *sections])
 
 
 def nic_settings_page() -> str:
@@ -226,7 +233,7 @@ class _Keys:
             return ", ".join(f"`{value}`" for value in schema["enum"])
         if "const" in schema:
             return f"`{schema['const']}`"
-        names = {"boolean": "true or false", "integer": "a whole number", "string": "text"}
+        names = {"boolean": "true or false", "integer": "a whole number", "string": "text", "null": "null"}
         types = schema.get("type", [])
         kinds = [names[kind] for kind in ([types] if isinstance(types, str) else types)]
         return str(schema.get("title", " or ".join(kinds)))

@@ -74,15 +74,16 @@ def apply(
     with report_failures(console):
         if not dry_run:
             require_root("change this host's network")
-        saved = read_saved_plan(plan_file) if plan_file is not None else None
-        codes = read_allowed_codes([*(allow or []), *(saved.allowed if saved else ())])
+        own_codes = read_allowed_codes(allow)  # a plan cannot vouch for itself
+        saved = read_saved_plan(plan_file, own_codes) if plan_file is not None else None
+        codes = own_codes | read_allowed_codes([*saved.allowed] if saved else None)
         lose = frozenset([*(allow_guest_loss or []), *(saved.lose if saved else ())])
         may_adopt = adopt or (saved is not None and saved.adopt)
         wishes = ChangeOptions(timeout, confirm, codes, lose, may_adopt)
         if saved is not None:
             bundle = match_this_host([saved.bundle], host)
         else:
-            bundle = bundle_of_this_host(console, path, host, bundle_folder)
+            bundle = bundle_of_this_host(console, path, host, bundle_folder, own_codes)
 
         def prepare_change(state_dir: Path) -> "Prepared":
             prepared = prepare(bundle, state_dir, wishes, console.show_progress)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Optional, TextIO
 
 from kvmnet.core.base.errors import KvmnetError
+from kvmnet.core.base.problem import printable
 
 
 def count_text(number: int, noun: str) -> str:
@@ -16,14 +17,36 @@ def count_text(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def escape_text(text: str) -> str:
+    """Return text for a terminal or a log: in each line, control characters, characters that change the direction of
+    writing, and bytes that are not UTF-8 (surrogates) are escaped. Names of guests, profiles and interfaces come from
+    other users and may contain them."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def print_text(text: str) -> None:
+    """Print lines of text on stdout, escaped."""
+    print(escape_text(text), flush=True)
+
+
+def print_json(data: Any, indent: Optional[int] = 2) -> None:
+    """Print data as JSON on stdout: its values are exact, all characters but those of ASCII are escaped."""
+    print(json.dumps(data, indent=indent), flush=True)
+
+
 def write_stdout(text: str) -> None:
-    """Write text to stdout as UTF-8, so that the bytes are the same in every locale."""
+    """Write text to stdout as UTF-8, exactly: for the content of files. The bytes are the same in every locale."""
     _write_bytes(sys.stdout, text)
 
 
+def write_text(text: str) -> None:
+    """Write lines of text to stdout as UTF-8, escaped."""
+    _write_bytes(sys.stdout, escape_text(text))
+
+
 def write_stderr(text: str) -> None:
-    """Write text to stderr as UTF-8, so that the bytes are the same in every locale."""
-    _write_bytes(sys.stderr, text)
+    """Write lines of text to stderr as UTF-8, escaped."""
+    _write_bytes(sys.stderr, escape_text(text))
 
 
 def _write_bytes(stream: TextIO, text: str) -> None:
@@ -48,30 +71,32 @@ class Console:
         self._spinner: Any = None
 
     def print_line(self, text: str) -> None:
-        """Print a line of text, unless events are printed. Bytes of a name that are not UTF-8 (surrogates) are
-        escaped."""
+        """Print a line of text, escaped, unless events are printed."""
         if not self.as_json:
-            print(text.encode(errors="backslashreplace").decode(), flush=True)
+            print_text(text)
 
     def print_event(self, event: str, **fields: Any) -> None:
         """Print an event as a line of JSON, unless text is printed."""
         if self.as_json:
-            print(json.dumps({"event": event, **fields}), flush=True)
+            print_json({"event": event, **fields}, indent=None)
 
     def show_progress(self, activity: Optional[str]) -> None:
         """Show beside a spinner what is being done, until the next call; None ends it. Only on a terminal."""
         if not self.is_terminal:
             return
+        from rich.text import Text  # a plain string would be markup: a target of a probe may contain brackets
+
+        label = Text(escape_text(activity or ""))
         if self._spinner is None:
             from rich.console import Console as RichConsole
 
-            self._spinner = RichConsole().status(activity or "")
+            self._spinner = RichConsole().status(label)
             self._spinner.start()
         if activity is None:
             self._spinner.stop()
             self._spinner = None
         else:
-            self._spinner.update(activity)
+            self._spinner.update(label)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from kvmnet.cli.console import count_text, write_stdout
+from kvmnet.cli.console import count_text, write_stdout, write_text
 from kvmnet.cli.definition import get_host, load_definition
 from kvmnet.cli.help import DEFINITION, examples
 from kvmnet.cli.options import PathArgument
@@ -41,6 +41,7 @@ def export(
 
     What a format cannot express is refused, with the reason.
     """
+    from kvmnet.bundle_folders import refuse_linked_folders
     from kvmnet.core.base.errors import Usage
     from kvmnet.exporters import EXPORTERS
 
@@ -57,9 +58,10 @@ def export(
         get_host(definition, name)
     names = [name for name in definition.hosts if not host or name in host]
     files = exporter.export(definition.bundles(names), groups=_list_groups(definition.cluster))
+    refuse_linked_folders(output, sorted({str(Path(name).parent) for name in files}))
     for file_path, file in files.items():
         _write(output / file_path, file.text, file.mode)
-    write_stdout(f"{count_text(len(files), 'file')} for {count_text(len(names), 'host')} written to {output}\n")
+    write_text(f"{count_text(len(files), 'file')} for {count_text(len(names), 'host')} written to {output}\n")
 
 
 def _list_groups(cluster: "Cluster") -> list["Group"]:

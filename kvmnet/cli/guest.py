@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from kvmnet.cli import exit_codes
-from kvmnet.cli.console import write_stderr, write_stdout
+from kvmnet.cli.console import write_stderr, write_stdout, write_text
 from kvmnet.cli.definition import get_guest, get_host, load_definition
 from kvmnet.cli.help import GUESTS, CommandGroup, examples
 from kvmnet.cli.options import AllowOption, JsonOption, PathArgument, read_allowed_codes
@@ -119,9 +119,9 @@ def list_guests(path: PathArgument = None, as_json: JsonOption = False) -> None:
         write_stdout(json.dumps({"guests": rows, "running_unknown": unknown}, indent=2) + "\n")
         return
     for row in rows:
-        write_stdout(_format_guest(row))
+        write_text(_format_guest(row))
     for name in unknown:
-        write_stdout(f"{name}: running here, not in the definition\n")
+        write_text(f"{name}: running here, not in the definition\n")
 
 
 def check_move(
@@ -143,11 +143,11 @@ def check_move(
     if as_json:
         write_stdout(json.dumps(move.to_json(), indent=2) + "\n")
     else:
-        write_stdout(f"{guest} {'can' if move.possible else 'cannot'} move to {host}\n")
+        write_text(f"{guest} {'can' if move.possible else 'cannot'} move to {host}\n")
         for nic in move.nics:
             port = f"{nic.port.device}, MTU {nic.mtu}" if nic.port is not None else ""
-            write_stdout(f"  {nic.nic.mac}  {nic.nic.network}: {nic.problem or port}\n")
-        write_stdout("".join(f"note: {note}\n" for note in move.notes))
+            write_text(f"  {nic.nic.mac}  {nic.nic.network}: {nic.problem or port}\n")
+        write_text("".join(f"note: {note}\n" for note in move.notes))
     if not move.possible:
         raise typer.Exit(exit_codes.PROBLEMS)
 

@@ -1,13 +1,12 @@
 """`kvmnet history`: the transactions that have ended."""
 
-import json
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from kvmnet.cli.console import Console, count_text, report_failures
+from kvmnet.cli.console import Console, count_text, print_json, print_text, report_failures
 from kvmnet.cli.help import HOST, examples
 from kvmnet.cli.options import JsonOption
 from kvmnet.cli.this_host import require_root, state_path
@@ -44,16 +43,19 @@ def history(
                 raise KvmnetError(f"there is no transaction {identity}", "`kvmnet history` lists all")
     if identity is None:
         lines = [f"{transaction.id}  {format_ended(transaction)}" for transaction in past] or ["no transactions yet"]
-        print(json.dumps([asdict(transaction) for transaction in past], indent=2) if as_json else "\n".join(lines))
+        if as_json:
+            print_json([asdict(transaction) for transaction in past])
+        else:
+            print_text("\n".join(lines))
         return
     (transaction,) = past
     if as_json:
         events = Journal(state_path() / "history" / identity).events()
-        print(json.dumps({**asdict(transaction), "events": events}, indent=2))
+        print_json({**asdict(transaction), "events": events})
         return
-    print(f"{transaction.id}  {format_ended(transaction)}")
+    print_text(f"{transaction.id}  {format_ended(transaction)}")
     for change in transaction.changes:
-        print(f"  {change['what']} {change['name']}: {'; '.join(change['details'])}")
+        print_text(f"  {change['what']} {change['name']}: {'; '.join(change['details'])}")
 
 
 def format_ended(transaction: "EndedTransaction") -> str:

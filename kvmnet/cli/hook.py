@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kvmnet.cli import exit_codes
-from kvmnet.cli.console import write_stderr, write_stdout
+from kvmnet.cli.console import write_stderr, write_stdout, write_text
 from kvmnet.cli.help import GUESTS, CommandGroup, examples
 from kvmnet.cli.options import JsonOption
 from kvmnet.core.base.errors import Refused
@@ -141,7 +141,7 @@ def _warn_of_selinux() -> None:
 
 
 def _print_line(text: str) -> None:
-    write_stdout(text + "\n")
+    write_text(text + "\n")
 
 
 @contextmanager

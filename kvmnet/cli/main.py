@@ -80,7 +80,8 @@ def register_commands(arguments: Sequence[str] = ()) -> None:
 
 
 def run(arguments: Optional[list[str]] = None) -> None:
-    """Run the program and end the process with its exit code."""
+    """Run the program and end the process with its exit code. What it creates is never writable by others."""
+    os.umask(os.umask(0o022) | 0o022)
     sys.exit(main(arguments))
 
 
@@ -113,10 +114,12 @@ def main(arguments: Optional[list[str]] = None) -> int:
 
 
 def print_error(*lines: str) -> None:
-    """Print lines on stderr; characters that its encoding lacks are escaped."""
+    """Print lines on stderr; control characters and characters that its encoding lacks are escaped."""
+    from kvmnet.cli.console import escape_text
+
     encoding = sys.stderr.encoding or "utf-8"
     for line in lines:
-        print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+        print(escape_text(line).encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
 
 
 def _write_traceback() -> str:

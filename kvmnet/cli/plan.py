@@ -1,6 +1,8 @@
 """`kvmnet plan`: what would change on this host."""
 
 import json
+import os
+import tempfile
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from kvmnet.cli import exit_codes
-from kvmnet.cli.console import Console, report_failures
+from kvmnet.cli.console import Console, print_text, report_failures
 from kvmnet.cli.help import HOST, examples
 from kvmnet.cli.options import (
     AdoptOption,
@@ -67,13 +69,14 @@ def plan(
         if output is not None:  # only root can read what was applied: without it, the saved plan would not be the same
             require_root("save a plan")
         lose = frozenset(allow_guest_loss or ())
-        wishes = ChangeOptions(allow=read_allowed_codes(allow), lose=lose, adopt=adopt)
-        bundle = bundle_of_this_host(console, path, host, bundle_folder)
+        codes = read_allowed_codes(allow)
+        wishes = ChangeOptions(allow=codes, lose=lose, adopt=adopt)
+        bundle = bundle_of_this_host(console, path, host, bundle_folder, codes)
         prepared = prepare(bundle, state_path(), wishes, console.show_progress)
         console.show_progress(None)
         if output is not None:
             _save_plan(output, prepared)
-    print(_format_plan(chosen_format, prepared), end="")
+    print_text(_format_plan(chosen_format, prepared).rstrip("\n"))
     if exit_code and not prepared.plan.empty:
         raise typer.Exit(exit_codes.DIFFERENT)
 
@@ -101,16 +104,32 @@ def _save_plan(file: str, prepared: "Prepared") -> None:
     """Write the plan and what it was made from. Raises KvmnetError when the file cannot be written."""
     from kvmnet.core.base.errors import KvmnetError
     from kvmnet.core.reporting.saved_plan import to_text
-    from kvmnet.system import files
 
     overridden = {reason.code for reason in prepared.allowed if reason.guest is None}
     lost_guests = {reason.guest for reason in prepared.allowed if reason.guest is not None}
     text = to_text(prepared.assessment, overridden, lost_guests, prepared.adopt)
     target = Path(file)
     try:
-        if target.exists() and not target.is_file():  # /dev/null, /dev/stdout, a pipe: must not be replaced
+        if target.is_relative_to("/dev") or (target.exists() and not target.is_file()):  # must not be replaced
             target.write_bytes(text.encode())
+        elif target.is_symlink():
+            raise KvmnetError(f"{file} cannot be written: it is a symbolic link", "give the path that it leads to")
         else:
-            files.write_file(str(target.resolve()), text.encode())
+            _replace_file(target, text.encode())
     except OSError as error:
         raise KvmnetError(f"{file} cannot be written: {error.strerror}") from error
+
+
+def _replace_file(target: Path, data: bytes) -> None:
+    """Write a file that only root can read, in one step. Its temporary file has a random name: the folder may be one
+    where others can create files, such as /tmp. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".kvmnet-plan-")  # with mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from kvmnet.cli import exit_codes
-from kvmnet.cli.console import count_text, write_stderr, write_stdout
+from kvmnet.cli.console import count_text, write_stderr, write_stdout, write_text
 from kvmnet.cli.definition import get_host, load_definition
 from kvmnet.cli.help import DEFINITION, examples
 from kvmnet.cli.options import PathArgument
@@ -60,9 +60,9 @@ def render(
     labels = ("missing", "stale", "surplus") if check else ("new", "changed", "removed")
     for label, paths in zip(labels, (drift.missing, drift.stale, drift.surplus)):
         if verbose:
-            write_stdout("".join(f"{label}: {output / name}\n" for name in paths))
+            write_text("".join(f"{label}: {output / name}\n" for name in paths))
         elif paths:
-            write_stdout(f"{label}: {_count_files(paths)}\n")
+            write_text(f"{label}: {_count_files(paths)}\n")
     if drift.clean:
         write_stderr(f"{output} is up to date\n")
     elif check:

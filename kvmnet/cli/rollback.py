@@ -55,7 +55,7 @@ def rollback(
     from kvmnet.applied_record import find_recorded_macs
     from kvmnet.core.planning.ownership import OWNERSHIP_FILE
     from kvmnet.core.rendering.bundle_files import read_bundle
-    from kvmnet.pipeline import load_schema
+    from kvmnet.pipeline import load_bundle_schemas
     from kvmnet.transaction.history import read_open_transaction, read_previous_bundle
     from kvmnet.transaction.prepare import ChangeOptions, prepare
 
@@ -68,7 +68,7 @@ def rollback(
             raise typer.Exit(_roll_back_open(console, open_transaction, dry_run))
         files = read_previous_bundle(state_path())
         if files:
-            bundle = read_bundle(files, load_schema("state"))
+            bundle = read_bundle(files, load_bundle_schemas())
             lose = frozenset(allow_guest_loss or ())  # what was applied before had the permission to adopt
             macs = find_recorded_macs(files.get(OWNERSHIP_FILE, ""))
             wishes = ChangeOptions(timeout, confirm, read_allowed_codes(allow), lose, True, macs)

@@ -50,6 +50,7 @@ def run_transaction(
                 return exit_codes.PROBLEMS
             if time.monotonic() - asked_at > PATIENCE:
                 prepared = _prepare_again(console, prepare_change, state_dir, prepared)
+        prepared = _run_commands(console, prepared)
         # From here on Ctrl-C means a rollback, and a session that drops is ignored.
         defer_interrupt()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -57,6 +58,21 @@ def run_transaction(
         start(state_dir, identity)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     return follow_to_end(console, state_dir, identity)
+
+
+def _run_commands(console: Console, prepared: "Prepared") -> "Prepared":
+    """Run the definition's commands, and return the change without those that fail."""
+    from kvmnet.core.reporting.report import format_failed_commands
+    from kvmnet.transaction.command_probes import run_commands
+
+    commands = prepared.probes.commands
+    prepared, failed = run_commands(prepared, console.show_progress)
+    console.show_progress(None)
+    if commands:
+        console.print_event("commands", failed=[probe.to_json() for probe in failed], ran=len(commands))
+    for line in format_failed_commands(failed):
+        console.print_line(line)
+    return prepared
 
 
 def _prepare_again(

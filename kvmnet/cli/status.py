@@ -1,6 +1,5 @@
 """`kvmnet status`: the open transaction, or the drift from what was applied."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kvmnet.cli import exit_codes
-from kvmnet.cli.console import Console, report_failures
+from kvmnet.cli.console import Console, print_json, print_text, report_failures
 from kvmnet.cli.help import HOST, examples
 from kvmnet.cli.history import format_ended, format_time
 from kvmnet.cli.options import JsonOption
 from kvmnet.cli.this_host import require_root, state_path
 
 if TYPE_CHECKING:
+    from kvmnet.core.live.surroundings import HostConfiguration
     from kvmnet.transaction.history import OpenTransaction
 
 _EXIT_CODE_HELP = "Exit with code 6 if a transaction is open or drift is detected."
@@ -34,6 +34,7 @@ def status(
 
     Drift means that the host differs from what was applied last. This command changes nothing.
     """
+    from kvmnet.host.host_configuration import read_host_configuration
     from kvmnet.transaction.history import read_history, read_open_transaction
 
     console = Console(as_json)
@@ -45,12 +46,25 @@ def status(
             lines, is_settled = format_open(open_transaction), False
         else:
             report, lines, is_settled = _find_drift(console, state_path())
+        configuration = read_host_configuration()
+        report["configuration"] = asdict(configuration)
+        lines += _configuration_lines(configuration)
         past = read_history(state_path())
         report["last"] = asdict(past[-1]) if past else None
         lines += [f"last change: {format_ended(past[-1])}"] if past else []
-    print(json.dumps(report, indent=2) if as_json else "\n".join(lines))
+    if as_json:
+        print_json(report)
+    else:
+        print_text("\n".join(lines))
     if exit_code and not is_settled:
         raise typer.Exit(exit_codes.DIFFERENT)
+
+
+def _configuration_lines(configuration: "HostConfiguration") -> list[str]:
+    """Return the lines about settings of this host that are not the defaults, and about a file that cannot be used."""
+    if configuration.problem:
+        return [f"this host's configuration cannot be used: {configuration.problem}"]
+    return ["commands of definitions may run on this host (allow-commands)"] if configuration.allows_commands else []
 
 
 def format_open(transaction: "OpenTransaction") -> list[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 import typer
 
 from kvmnet.cli import exit_codes
-from kvmnet.cli.console import Console
+from kvmnet.cli.console import Console, write_stderr
 from kvmnet.core.base.errors import KvmnetError, Refused, Usage
 from kvmnet.system import state_folder
 
@@ -19,15 +19,23 @@ if TYPE_CHECKING:
     from kvmnet.core.reporting.saved_plan import SavedPlan
 
 
-def bundle_of_this_host(console: Console, path: Optional[str], host: Optional[str], folder: Optional[str]) -> Bundle:
-    """Return the bundle of this host: rendered from the definition at `path`, or read from `folder`.
+def bundle_of_this_host(
+    console: Console, path: Optional[str], host: Optional[str], folder: Optional[str], allow: Collection[str] = ()
+) -> Bundle:
+    """Return the bundle of this host: rendered from the definition at `path`, or read from `folder`. `allow` are the
+    codes that the user overrides.
 
     Ends the program with exit code 1 when the definition has errors. Raises NotThisHost when neither is about this
-    host, Usage when both are given, KvmnetError when the folder is not a bundle.
+    host, Usage when both are given, KvmnetError when the folder is not a bundle, Refused when others could have written
+    the files.
     """
     if folder is not None and path is not None:
         raise Usage("a definition and a bundle cannot be used together", "give PATH or --bundle")
-    bundles = [_read_bundle_folder(folder)] if folder is not None else _render_bundles(console, path)
+    if folder is not None:
+        _require_unwritable([Path(folder)], allow)
+        bundles = [_read_bundle_folder(folder)]
+    else:
+        bundles = _render_bundles(console, path, allow)
     return match_this_host(bundles, host)
 
 
@@ -46,17 +54,37 @@ def match_this_host(bundles: list[Bundle], host: Optional[str]) -> Bundle:
     return find_host(bundles, macs, read_hostname(), host, read_ownership(state_path()).first_names)
 
 
-def read_saved_plan(file: str) -> SavedPlan:
-    """Return the plan that `kvmnet plan -o` wrote. Raises KvmnetError when the file is not one, or was edited."""
+def read_saved_plan(file: str, allow: Collection[str] = ()) -> SavedPlan:
+    """Return the plan that `kvmnet plan -o` wrote. `allow` are the codes that the user overrides. Raises KvmnetError
+    when the file is not one, or was edited, Refused when others could have written it."""
     from kvmnet.core.rendering.bundle_files import BundleError
     from kvmnet.core.reporting.saved_plan import PlanFileError, from_text
     from kvmnet.definition_files import CannotRead, read_file
-    from kvmnet.pipeline import load_schema
+    from kvmnet.pipeline import load_bundle_schemas, load_schema
 
+    _require_unwritable([Path(file)], allow)
     try:
-        return from_text(read_file(Path(file)).decode("utf-8"), load_schema("state"))
+        text = read_file(Path(file), follow=False).decode("utf-8")
+        return from_text(text, load_schema("plan"), load_bundle_schemas())
     except (PlanFileError, BundleError, CannotRead, OSError, UnicodeDecodeError) as error:
         raise KvmnetError(f"{file} is not a plan that can be applied: {error}") from error
+
+
+def _require_unwritable(paths: Iterable[Path], allow: Collection[str]) -> None:
+    """Raise Refused if this is root and someone else could have written one of these files, or the files in one of
+    these folders."""
+    from kvmnet.host.trusted_files import find_other_writer, trusted_owners
+
+    if os.geteuid() != 0 or "KVN517" in allow:
+        return
+    owners = trusted_owners()
+    for path in paths:
+        files = [path, *sorted(path.iterdir())] if path.is_dir() and not path.is_symlink() else [path]
+        for file in files:
+            if os.path.lexists(file) and (writer := find_other_writer(file, owners)):
+                message = f"root is to use {path}, but others could have changed it: {writer}"
+                hint = f"check its content, then make it yours: chown -R root: {path}; chmod -R go-w {path}"
+                raise Refused(message, hint, "KVN517", allow=True)
 
 
 def _read_bundle_folder(folder: str) -> Bundle:
@@ -70,16 +98,17 @@ def _read_bundle_folder(folder: str) -> Bundle:
         raise KvmnetError(f"{folder} is not a bundle that can be applied: {error}") from error
 
 
-def _render_bundles(console: Console, path: Optional[str]) -> list[Bundle]:
+def _render_bundles(console: Console, path: Optional[str], allow: Collection[str]) -> list[Bundle]:
     from kvmnet.core.base.problem import REPORTERS
     from kvmnet.pipeline import load
 
     console.show_progress("reading the definition")
     definition = load(path)
     console.show_progress(None)
+    _require_unwritable(map(Path, definition.sources), allow)
     if definition.problems:
         reporter = REPORTERS["json" if console.as_json else "text"]
-        print(reporter(definition.problems, definition.sources), end="", file=sys.stderr)
+        write_stderr(reporter(definition.problems, definition.sources))
     if not definition.ok:
         console.print_event("problems", exit=exit_codes.PROBLEMS, count=len(definition.problems))
         raise typer.Exit(exit_codes.PROBLEMS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import shutil
 import subprocess
 import threading
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any, Optional, Protocol
 
 from kvmnet.core.base.nmstate import State
+from kvmnet.host import trusted_files
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
+from kvmnet.system import programs
 
 
 class NmstateError(Exception):
@@ -225,6 +228,19 @@ def _is_nmstate_2(module: Any) -> bool:
     return bool(getattr(module, "BASE_ON_RUST", False)) or hasattr(module, "clib_wrapper")
 
 
+def find_nmstatectl() -> Optional[str]:
+    """Return the absolute path of nmstatectl, or None: in the system's folders, otherwise in those of PATH (cargo
+    installs it into a home). Root runs only a program that nobody else could have written. Raises NmstateError."""
+    system_program = shutil.which("nmstatectl", path=programs.PROGRAM_PATH)
+    program = system_program or shutil.which("nmstatectl")
+    if program is None:
+        return None
+    path = Path(program).absolute()
+    if os.geteuid() == 0 and (writer := trusted_files.find_other_writer(path, {0})):
+        raise NmstateError(f"root cannot run {path}, because others could have written it: {writer}")
+    return str(path)
+
+
 def find_backend(wanted: Optional[str] = None) -> Backend:
     """Return the binding if the system has it, otherwise the program; `wanted` names one of them. Raises NmstateError
     with the packages to install if there is none."""
@@ -236,7 +252,7 @@ def find_backend(wanted: Optional[str] = None) -> Backend:
         if libnmstate is not None and _is_nmstate_2(libnmstate):
             return Libnmstate(libnmstate)
     if wanted in (None, "nmstatectl"):
-        program = shutil.which("nmstatectl")
+        program = find_nmstatectl()
         if program:
             return Nmstatectl(program)
     raise NmstateError(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kvmnet.core.live.live_host import Link
 from kvmnet.core.live.surroundings import Room, Surroundings
+from kvmnet.host.host_configuration import read_host_configuration
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 from kvmnet.host.read_boot_network import find_boot_network, find_cloud_init, find_initramfs_with_ours
 from kvmnet.host.read_managers import (
@@ -70,6 +71,7 @@ def read_surroundings(
         ifupdown=dict(find_interfaces_of_ifupdown(root)),
         read_only=tuple(find_read_only_folders(WRITTEN)),
         name_uses=tuple(find_name_uses(root, [name for name in links if name != "lo"])),
+        configuration=read_host_configuration(),
     )
 
 

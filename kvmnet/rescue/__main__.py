@@ -26,6 +26,7 @@ from pathlib import Path
 from kvmnet.rescue import BYTE_CODE, SOURCES, closing, comparison, repair_commands, rollback, watchdog
 from kvmnet.system import clock, files, journal, lock, state_folder, units
 from kvmnet.system.journal import Journal
+from kvmnet.system.terminal_text import escape_line
 from kvmnet.system.types import Json
 
 #: Signals that must not end or stop a rollback. It may be run in an SSH session over the NIC that it sets down. Ctrl-Z,
@@ -38,6 +39,7 @@ _IGNORED_SIGNALS = (
 
 def main() -> int:
     """Run the rescue program; return its exit code."""
+    os.umask(0o022)
     options = _parse_arguments()
     state_dir = Path(options.state)
     _accept_any_bytes()
@@ -168,9 +170,9 @@ def _print_result(state_dir: Path, code: int) -> None:
         if not before:
             return  # closed: after a boot nothing more can be restored
         print("Differences from the state before the change:", file=sys.stderr)
-        print("\n".join("  " + line for line in comparison.find_differences(before)), file=sys.stderr)
+        print("\n".join("  " + escape_line(line) for line in comparison.find_differences(before)), file=sys.stderr)
         if commands := repair_commands.find_repair_commands(before, state_dir):
-            print("\n".join(["Repair commands:", *("  " + line for line in commands)]), file=sys.stderr)
+            print("\n".join(["Repair commands:", *("  " + escape_line(line) for line in commands)]), file=sys.stderr)
         print(
             "Fix the differences, then run this command again. To keep the host as it is, add --accept.",
             file=sys.stderr,

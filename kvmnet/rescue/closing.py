@@ -22,7 +22,9 @@ def close_transaction(state_dir: Path, outcome: str, **fields: Any) -> None:
             path.unlink(missing_ok=True)
     Journal(folder).try_append("end", outcome=outcome, **fields)
     (state_dir / "history").mkdir(exist_ok=True)
-    name = files.read_json(folder / "transaction.json").get("id") or f"{time.time():.0f}"
+    name: Any = files.read_json(folder / "transaction.json").get("id")
+    if not state_folder.is_identity(name):  # missing, or corrupt: it becomes the name of a folder and of units
+        name = f"{time.time():.0f}"
     folder.rename(state_dir / "history" / name)
     files.sync_folder(state_dir / "history")
     files.sync_folder(state_dir)

@@ -51,6 +51,8 @@ def _roll_back(state_dir: Path, why: str, booting: bool, likely: Sequence[Json])
         return 0
     with contextlib.suppress(OSError):
         (folder / state_folder.BALLAST_FILE).unlink(missing_ok=True)
+    if corrupt := journal.count_corrupt():
+        journal.try_append("corrupt", lines=corrupt)
     journal.try_append("undo", why=why, boot=clock.boot_id(), **({"likely": list(likely)} if likely else {}))
     if state_folder.has_rebooted(folder) and (stuck := comparison.read_only_differences(before)):
         # the host has booted from these files: a part of them restored might not work together with the rest
@@ -141,11 +143,11 @@ def _undo_steps(folder: Path, transaction: Json, journal: Journal, booting: bool
     """Undo the steps that have begun, the last one first. A failure does not stop the others."""
     steps = transaction.get("steps", [])
     for number in sorted({n for n in journal.begun() if n < len(steps)}, reverse=True):
-        step = steps[number]
-        for spec in step["undo"]:
-            if booting and spec["op"] not in undo.AT_BOOT:
+        step = steps[number] if isinstance(steps[number], dict) else {}
+        for spec in step.get("undo", []):
+            if not isinstance(spec, dict) or (booting and spec.get("op") not in undo.AT_BOOT):
                 continue
-            journal.try_append("undoing", step=number, title=step["title"], op=spec["op"])
+            journal.try_append("undoing", step=number, title=step.get("title"), op=spec.get("op"))
             try:
                 journal.try_append("undone", step=number, result=undo.UNDO[spec["op"]](folder, spec))
             except EXPECTED_ERRORS as error:

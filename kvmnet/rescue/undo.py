@@ -211,9 +211,9 @@ def undo_hostname(folder: Path, spec: Json) -> str:
     """
     running = str(spec["name"] or spec.get("running") or "localhost")
     with contextlib.suppress(HostError):  # early at boot systemd-hostnamed is not available
-        programs.run("hostnamectl", "set-hostname", "--static", "--transient", spec["name"])
+        programs.run("hostnamectl", "set-hostname", "--static", "--transient", "--", spec["name"])
         if not spec["name"]:
-            programs.run("hostnamectl", "set-hostname", "--transient", running)
+            programs.run("hostnamectl", "set-hostname", "--transient", "--", running)
     kernel_file = Path(snapshot.KERNEL_HOSTNAME_FILE)
     if kernel_file.read_text(encoding="utf-8").strip() != running:
         kernel_file.write_text(running, encoding="utf-8")

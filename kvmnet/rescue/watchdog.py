@@ -55,7 +55,7 @@ def watch_over(state_dir: Path, identity: str) -> int:
             lock.kill_holders(state_dir / "lock")
             clock.wait_until(lambda: not lock.is_locked(state_dir), 5)  # otherwise its unit may still count as alive
         if is_late or (
-            is_retry_due(events) and not (lock.is_locked(state_dir) or units.is_unit_alive(str(transaction["unit"])))
+            is_retry_due(events) and not (lock.is_locked(state_dir) or units.is_unit_alive(_unit_of(transaction)))
         ):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             code = _take_over(state_dir, transaction, is_late)
@@ -90,10 +90,12 @@ def is_stalled(events: list[Json], folder: Path) -> bool:
         return False
     if clock.uptime() - times[-1] <= STALL_SECONDS:
         return False
-    to_activate = len(files.read_json(folder / "snapshot.json").get("profiles", []))
-    steps = files.read_json(folder / "transaction.json").get("steps", [])
-    to_delete = [len(spec.get("profiles", [])) for step in steps for spec in step.get("undo", [])]
-    return clock.uptime() - times[-1] > STALL_SECONDS + 30 * to_activate + sum(to_delete)
+    more = 0
+    with contextlib.suppress(TypeError, AttributeError):  # a corrupt file
+        more = 30 * len(files.read_json(folder / "snapshot.json").get("profiles", []))
+        steps = files.read_json(folder / "transaction.json").get("steps", [])
+        more += sum(len(spec.get("profiles", [])) for step in steps for spec in step.get("undo", []))
+    return clock.uptime() - times[-1] > STALL_SECONDS + more
 
 
 def _describe_delay(transaction: Json, events: list[Json]) -> tuple[str, list[Json]]:
@@ -103,7 +105,7 @@ def _describe_delay(transaction: Json, events: list[Json]) -> tuple[str, list[Js
     begun = next((e for e in reversed(events) if e["event"] == "do"), {})
     steps = transaction.get("steps", [])
     step = steps[begun["step"]] if begun.get("step", -1) in range(len(steps)) else {}
-    if not step:
+    if not step or not isinstance(step, dict):
         return "a step exceeded its time limit", []
     operation = operations.find_operation(step.get("op"))
     subject = "nmstate" if operation.opens_checkpoint else f'the step "{step.get("title")}"'
@@ -111,9 +113,14 @@ def _describe_delay(transaction: Json, events: list[Json]) -> tuple[str, list[Js
     return f"{subject} did not finish within {step.get('limit', 0)} s", likely
 
 
+def _unit_of(transaction: Json) -> str:
+    """Return the unit of the transaction's worker; its usual name if the transaction's file is corrupt."""
+    return str(transaction.get("unit") or f"kvmnet-apply-{transaction['id']}.service")
+
+
 def _take_over(state_dir: Path, transaction: Json, is_late: bool) -> Optional[int]:
     """Roll the transaction back and return the exit code; None when another process works on it after all."""
-    unit = str(transaction["unit"])
+    unit = _unit_of(transaction)
     if is_late:
         with contextlib.suppress(HostError):
             programs.run("systemctl", "kill", "--kill-who=all", "--signal=KILL", unit)

@@ -46,7 +46,7 @@ def make_folder(path: Path) -> None:
     """Create a folder and its parents, and sync each parent."""
     if not path.is_dir():
         make_folder(path.parent)
-        path.mkdir(exist_ok=True)
+        path.mkdir(mode=0o755, exist_ok=True)
         sync_folder(path.parent)
 
 
@@ -59,13 +59,15 @@ def write_file(
 ) -> None:
     """Replace a file as a whole: write a temporary file, fsync, rename, fsync the folder.
 
-    The temporary file is in the same folder, so that it gets the SELinux label of this folder. Raises OSError; the old
-    file is unchanged then.
+    The temporary file is in the same folder, so that it gets the SELinux label of this folder. Its name is always the
+    same, so that a power cut leaves at most one. It is removed and created again: a link of its name is not followed.
+    Raises OSError; the old file is unchanged then.
     """
     target = Path(path)
     make_folder(target.parent)
     temporary = target.with_name(f".{target.name}.kvmnet")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

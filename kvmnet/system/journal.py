@@ -38,19 +38,64 @@ class Journal:
             self.append(event, **fields)
 
     def events(self) -> list[Json]:
-        """Return every complete event. A line that a power cut left incomplete announces nothing."""
-        events = []
-        with contextlib.suppress(FileNotFoundError):
-            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-                with contextlib.suppress(ValueError):
-                    event = json.loads(line)
-                    if isinstance(event, dict) and "event" in event:  # an incomplete line may be valid JSON too
-                        events.append(event)
-        return events
+        """Return every complete event. A line that a power cut left incomplete announces nothing.
+
+        A value of the wrong type, from a corrupt disk, is left out. Who reads the events needs no further checks of
+        these fields, except that they are there."""
+        return self._read()[0]
+
+    def count_corrupt(self) -> int:
+        """Return how many lines are corrupt: no event, or with a value of the wrong type."""
+        return self._read()[1]
 
     def begun(self) -> list[int]:
-        """Return the numbers of the steps that have begun, in their order."""
-        return [e["step"] for e in self.events() if e["event"] == "do"]
+        """Return the numbers of the steps that have begun, in their order.
+
+        Steps begin one after the other. So in a corrupt journal every step before the last known one has begun, and an
+        event without its number is about the next one."""
+        events, corrupt = self._read()
+        numbers: list[int] = []
+        for event in events:
+            if event["event"] == "do":
+                numbers.append(event.get("step", numbers[-1] + 1 if numbers else 0))
+        return list(range(max(numbers) + 1)) if numbers and corrupt else numbers
+
+    def _read(self) -> tuple[list[Json], int]:
+        """Return the events, and the number of corrupt lines."""
+        events, corrupt = [], 0
+        with contextlib.suppress(FileNotFoundError):
+            for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    event = json.loads(line)
+                except (ValueError, RecursionError):
+                    corrupt += bool(line.strip())
+                    continue
+                if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+                    corrupt += 1  # an incomplete line may be valid JSON too
+                    continue
+                valid = {key: value for key, value in event.items() if _has_right_type(key, value)}
+                corrupt += len(valid) < len(event)
+                events.append(valid)
+        return events, corrupt
+
+
+#: The types of the fields that decide about a rollback.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "step": (int,),
+    **dict.fromkeys(("at", "up", "until", "seconds"), (int, float)),
+    **dict.fromkeys(("title", "op", "why", "outcome", "boot"), (str,)),
+    **dict.fromkeys(("steps", "likely", "differences", "mends"), (list,)),
+}
+
+
+def _has_right_type(key: str, value: Any) -> bool:
+    if key not in _TYPES:
+        return True
+    if isinstance(value, bool) or not isinstance(value, _TYPES[key]):
+        return False
+    if isinstance(value, (int, float)):
+        return abs(value) < float("inf") and (key != "step" or value >= 0)  # NaN is not less either
+    return True
 
 
 def deadline(events: list[Json]) -> float:

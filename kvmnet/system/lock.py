@@ -21,7 +21,12 @@ def kill_holders(lock: Path) -> None:
         if fields[1] != "FLOCK" or not fields[5].endswith(inode) or int(fields[4]) in (0, os.getpid()):
             continue
         with contextlib.suppress(OSError):
-            if any(fd.samefile(lock) for fd in Path(f"/proc/{fields[4]}/fd").iterdir() if fd.exists()):
+            process = Path(f"/proc/{fields[4]}")
+            if process.stat().st_uid != os.geteuid():  # only root can open the lock file
+                continue
+            # first the link: stat of a file on a dead file system never returns
+            descriptors = [fd for fd in (process / "fd").iterdir() if str(fd.readlink()) == str(lock.resolve())]
+            if any(fd.samefile(lock) for fd in descriptors):
                 os.kill(int(fields[4]), signal.SIGKILL)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from kvmnet.system import clock, files, programs
@@ -37,6 +38,11 @@ def rescue_command(state_dir: Path, *options: str) -> list[str]:
         program = state_dir / PREVIOUS_RESCUE_PROGRAM
     state = [] if str(state_dir) == STATE_FOLDER else ["--state", str(state_dir)]
     return [programs.SYSTEM_PYTHON, "-I", str(program), *state, *options]
+
+
+def is_identity(value: object) -> bool:
+    """Return whether a value can be the ID of a transaction: it is the name of a folder and part of names of units."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", value) is not None
 
 
 def has_rebooted(folder: Path) -> bool:

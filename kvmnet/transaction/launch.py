@@ -20,6 +20,7 @@ from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.effects.impact import DISCONNECTED
 from kvmnet.core.reporting.change_text import changes_to_json
+from kvmnet.host.nmstate import find_nmstatectl
 from kvmnet.rescue import handover, snapshot
 from kvmnet.system import clock, files, lock, programs, state_folder, units
 from kvmnet.system.errors import HostError
@@ -44,7 +45,7 @@ def lock_state_folder(path: Path) -> Iterator[Path]:
     holds the lock, a transaction is open, or the folder cannot be created."""
     with contextlib.ExitStack() as stack:
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.chmod(0o700)
             stack.enter_context(lock.hold_lock(path, wait_for=False))
         except BlockingIOError as error:
@@ -210,7 +211,7 @@ def start(state_dir: Path, identity: str) -> None:
 def _worker_path() -> str:
     """The worker's PATH: the system's, and the folder in which this command finds nmstatectl (cargo installs it into a
     home)."""
-    nmstatectl = shutil.which("nmstatectl")
+    nmstatectl = find_nmstatectl()
     return f"{programs.PROGRAM_PATH}:{Path(nmstatectl).parent}" if nmstatectl else programs.PROGRAM_PATH
 
 

@@ -128,7 +128,7 @@ class Prepared:
 
     def to_json(self) -> dict[str, Any]:
         """Return the change as plain data, for `plan --json`."""
-        probes = {"must": self.probes.must, "silent": self.probes.silent}
+        probes = {"must": self.probes.must, "silent": self.probes.silent, "commands": self.probes.commands}
         return {
             **assessment_to_json(self.assessment),
             "this_host": self.host_effects.to_json() if self.host_effects is not None else None,
@@ -159,10 +159,10 @@ def prepare(
             plan, live = assessment.plan, assessment.live
             report("probing gateways, name servers and the definition's targets")
             connection = find_ssh_connection()
-            probes = _probe(bundle.state, live, connection, bundle.probes)
+            probes = _probe(bundle.state, live, connection, _permitted_probes(bundle, live))
             confirm = _seconds_to_confirm(wishes, plan, live, connection)
             record = _make_record(plan, live, state_dir)
-            terms = Terms(wishes.timeout, probes.must, *record, confirm)
+            terms = Terms(wishes.timeout, (*probes.must, *probes.commands), *record, confirm)
             return Prepared(
                 assessment=assessment,
                 backend=backend.name,
@@ -257,6 +257,12 @@ def refuse_unreadable_host() -> Iterator[None]:
         raise Refused(f"this host could not be read: {error}", hint, "KVN512") from error
 
 
+def _permitted_probes(bundle: Bundle, live: Live) -> list[Probe]:
+    """Return the definition's probes, without commands where this host does not permit them."""
+    permits = live.surroundings.configuration.allows_commands
+    return [probe for probe in bundle.probes if permits or probe.kind != "command"]
+
+
 def _operators_host(connection: Optional[SshConnection]) -> list[str]:
     """Return the address from which the operator connected, unless it is this host itself."""
     return [connection.peer] if connection and connection.peer != connection.address else []
@@ -299,8 +305,7 @@ def _read(
 
 
 def _probe(desired: State, live: Live, connection: Optional[SshConnection], own: Sequence[Probe] = ()) -> Probes:
-    """Choose the targets. Any user can make a plan; only root can use raw sockets, and may run the definition's
-    commands."""
+    """Choose the targets. Any user can make a plan; only root can use raw sockets."""
     is_root = os.geteuid() == 0
     chosen = choose_probes(
         desired,

@@ -29,7 +29,7 @@ def write_rebound_profile(context: Context, step: Step) -> str:
 
 def set_hostname(context: Context, step: Step) -> str:
     """Set the static hostname (hostnamed writes /etc/hostname)."""
-    programs.run("hostnamectl", "set-hostname", "--static", "--transient", step["name"])
+    programs.run("hostnamectl", "set-hostname", "--static", "--transient", "--", step["name"])
     if os.uname().nodename != step["name"]:
         raise StepFailed(f"the hostname is {os.uname().nodename}, not {step['name']}")
     files.sync_files(["/etc/hostname"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Optional
 
 from kvmnet.core.base.probe import Probe
@@ -29,13 +29,30 @@ def probe(probes: Sequence[Probe], trial_timeout: Optional[int] = None) -> list[
     return [
         step(
             operations.PROBE,
-            "probe " + ", ".join(probe.text for probe in probes),
+            _probe_title(probes),
             limit=patience + STEP_LIMIT,
             targets=[probe.to_json() for probe in probes],
             seconds=PROBE_SECONDS,
             patience=patience,
         )
     ]
+
+
+def _probe_title(probes: Sequence[Probe]) -> str:
+    return "probe " + ", ".join(probe.text for probe in probes)
+
+
+def without_targets(steps: Sequence[Step], removed: Collection[Probe]) -> list[Step]:
+    """Return the steps without these targets of probes, and without a step that would have none."""
+    remaining: list[Step] = []
+    for each in steps:
+        if each["op"] != operations.PROBE.name:
+            remaining.append(each)
+            continue
+        targets = [probe for row in each["targets"] if (probe := Probe.from_json(row)) not in removed]
+        if targets:
+            remaining.append({**each, "title": _probe_title(targets), "targets": [t.to_json() for t in targets]})
+    return remaining
 
 
 def wait_for_confirmation(seconds: int) -> list[Step]:

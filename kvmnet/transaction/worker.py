@@ -138,4 +138,5 @@ def _become_rescue_program(state_dir: Path, reason: str) -> NoReturn:
 
 
 if __name__ == "__main__":
+    os.umask(0o022)
     sys.exit(work(Path(sys.argv[1])))

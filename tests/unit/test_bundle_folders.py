@@ -77,3 +77,16 @@ def test_an_output_folder_that_cannot_be_written_is_an_error(tmp_path: Path, fil
     (tmp_path / "out").write_text("a file")
     with pytest.raises(KvmnetError):
         bundle_folders.write(tmp_path / "out", files, True)
+
+
+@pytest.mark.guarantee("G93")
+def test_a_hosts_folder_that_is_a_link_is_refused(tmp_path: Path, files: Files) -> None:
+    """Files would be written to where it leads."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    root = tmp_path / "states"
+    root.mkdir()
+    (root / next(iter(files)).split("/")[0]).symlink_to(elsewhere)
+    with pytest.raises(KvmnetError, match="is a symbolic link"):
+        bundle_folders.write(root, files, True)
+    assert list(elsewhere.iterdir()) == []

@@ -102,3 +102,17 @@ def test_the_files_of_a_folder_are_sorted_and_cluster_yaml_has_priority(
     ]
     Path("cluster.yaml").write_text("x-a: 1\n")
     assert [source.name for source in definition_files.read_definition(None)[0]] == ["cluster.yaml"]
+
+
+def test_root_does_not_follow_a_link_out_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line of the error would show what only root can read."""
+    folder = tmp_path / "d"
+    folder.mkdir()
+    (tmp_path / "shadow").write_text("root:$6$secret\n\t:")
+    (folder / "a.yaml").symlink_to("../shadow")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert problems(folder) == ["KVN001 a symbolic link that leads out of the folder"]
+    (folder / "a.yaml").unlink()
+    (folder / "inside").write_text("kvmnet: 1")
+    (folder / "a.yaml").symlink_to("inside")
+    assert "KVN001" not in {problem.code for problem in pipeline.load(str(folder)).problems}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
+import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Optional
 
 import pytest
@@ -359,6 +364,7 @@ def test_reconcile_removes_a_device_with_only_orphaned_macvtaps(
     call("prepare", domain("one", "peth0.2"), monkeypatch)
     over, tap = kernel.net / "peth0.2/upper_macvtap0", kernel.net / "macvtap0/macvtap/tap9"
     over.mkdir()
+    monkeypatch.setattr(hook, "TAP_PATH", re.compile("/dev/null"))
     with Path("/dev/null").open("rb"):
         about = Path("/dev/null").stat()
         tap.mkdir(parents=True)
@@ -498,3 +504,92 @@ def test_parallel_calls_leave_exactly_the_devices_that_are_needed(tmp_path: Path
     assert done([start(f"h{n}", "release") for n in range(5)]) == []
     start("last", "release").wait(60)  # it waits for the lock, which is held until the device is removed
     assert sorted(p.name for p in (tmp_path / "net").iterdir()) == ["peth0"]
+
+
+@pytest.mark.guarantee("G93")
+def test_the_hooks_state_is_used_only_if_no_other_user_can_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its entries decide which devices the hook removes."""
+    base = tmp_path / "kvmnet"
+    monkeypatch.setattr(hook, "RUN_DIR", str(base / "guests"))
+    umask = os.umask(0)
+    try:
+        with hook.hold_lock():
+            hook.write_json(f"{hook.RUN_DIR}/users/web1.new", {})
+    finally:
+        os.umask(umask)
+    created = [base, *base.rglob("*")]
+    assert not [path for path in created if path.stat().st_mode & 0o022]
+    assert hook.list_entries("users") == ["web1.new"], "a guest may have any name"
+    for folder in (base, base / "guests", base / "guests/users", base / "guests/vlans"):
+        folder.chmod(0o777)
+        with pytest.raises(hook.Refused, match="only root can write"), hook.hold_lock():
+            pass
+        folder.chmod(0o755)
+    (base / "guests/vlans").rmdir()
+    (base / "guests/vlans").symlink_to(tmp_path)
+    with pytest.raises(hook.Refused, match="only root can write"), hook.hold_lock():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("own", ["eth0\nlink delete eth1"]),
+        ("bases", ["-x"]),
+        ("more", []),
+        ("vlans", {"eth0.2": {"base": "eth0\n", "tag": 2}}),
+        ("vlans", {"eth0.2\n": {"base": "eth0", "tag": 2}}),
+        ("vlans", {"eth0.2": {"base": "eth0", "tag": 4095}}),
+        ("vlans", {"eth0.2": {"base": "eth0", "tag": True}}),
+        ("vlans", {"eth0.2": {"base": "eth0", "tag": 2, "mtu": "1500 up"}}),
+    ],
+)
+def test_a_record_with_anything_that_kvmnet_does_not_write_is_corrupt(key: str, value: Any) -> None:
+    """Its names become lines for iproute2."""
+    record = {"format": 1, "host": "h", "digest": "x", "vlans": {}, "own": ["eth0"], "bases": ["eth0"]}
+    assert hook._is_valid_record(record)
+    assert not hook._is_valid_record({**record, key: value})
+
+
+@pytest.mark.guarantee("G94")
+def test_only_macvtaps_descriptors_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call of stat for a file on a dead network file system never returns, while the hook holds its lock."""
+    links = {"3": "/mnt/dead/file", "4": "/dev/shm/x/tap1", "5": "/dev/tap12"}
+    looked_at: list[str] = []
+
+    def look(path: str) -> Any:
+        looked_at.append(path)
+        return SimpleNamespace(st_rdev=7)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", lambda path: ["1"] if path == "/proc" else [*links])
+        patch.setattr(os, "readlink", lambda path: links[path.rpartition("/")[2]])
+        patch.setattr(os, "stat", look)
+        assert hook.is_open(7)
+    assert looked_at == ["/proc/1/fd/5"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"<domain>" + b"<!-- <!- -->" * 80_000 + b"</domain>",
+        b"<domain>" + b"<devices>" * 50_000 + b"</devices>" * 50_000 + b"</domain>",
+        b"<domain><devices>%s</devices></domain>"
+        % (b"<interface type='direct'><source dev='x'/></interface>" * 18_000),
+        b"<domain " + b" ".join(b"a%d='x'" % n for n in range(90_000)) + b"/>",
+    ],
+    ids=["comments", "nesting", "interfaces", "attributes"],
+)
+def test_any_xml_of_a_megabyte_is_read_within_a_second(text: bytes) -> None:
+    start = time.process_time()
+    with contextlib.suppress(ET.ParseError):
+        hook.select_on_demand(hook.list_source_devices(hook.parse_domain(text)), {})
+    assert time.process_time() - start < 1
+
+
+def test_xml_that_libvirt_does_not_write_is_refused() -> None:
+    for text in (b"<!DOCTYPE x [<!ENTITY a 'b'>]><domain/>", b"<a>" + b" " * hook.MAX_XML + b"</a>"):
+        with pytest.raises(hook.Refused, match="the guest's XML"):
+            hook.parse_domain(text)

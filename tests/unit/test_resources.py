@@ -10,11 +10,11 @@ import pytest
 from kvmnet import resources
 
 
-def test_there_are_three_schemas() -> None:
-    assert resources.schema_names() == ["cluster", "profile", "state"]
+def test_there_are_five_schemas() -> None:
+    assert resources.schema_names() == ["bundle", "cluster", "plan", "profile", "state"]
 
 
-@pytest.mark.parametrize("name", ["cluster", "profile", "state"])
+@pytest.mark.parametrize("name", ["bundle", "cluster", "plan", "profile", "state"])
 def test_a_schema_is_the_json_of_its_file(name: str) -> None:
     text = resources.schema_text(name)
     assert resources.read_schema(name) == json.loads(text)

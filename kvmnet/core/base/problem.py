@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,8 @@ WARNING = "warning"
 #: Line breaks of YAML 1.1. The YAML parsers count lines by them, so source lines must be split in the same way.
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _SHOWN_WIDTH = 120
+#: How many known names a wrong one is compared with.
+_MAX_COMPARED = 200
 #: Characters that must be escaped in a property of a GitHub workflow command.
 _ESCAPED_IN_PROPERTY = "%:,\r\n"
 
@@ -67,8 +70,13 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def printable(text: str) -> str:
-    """Return `text` with control characters escaped, so that a file cannot send control sequences to the terminal."""
-    return "".join(c if c.isprintable() or c == "\t" else f"\\u{ord(c):04x}" for c in text)
+    """Return one line of text with control characters, characters that change the direction of writing, and surrogates
+    escaped, so that a file or a name cannot control the terminal. "##[" is escaped too: a log of CI that contains it
+    anywhere in a line runs a command (https://github.com/actions/runner, ActionCommand)."""
+    if text.isprintable() and "##[" not in text:
+        return text
+    escaped = "".join(c if c.isprintable() or c == "\t" else f"\\u{ord(c):04x}" for c in text)
+    return escaped.replace("##[", "#\\u0023[")
 
 
 def quoted(value: object) -> str:
@@ -82,7 +90,7 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> Optional[str]:
 
     The hint names the most similar known name. If none is similar, it lists the known names, at most eight.
     """
-    names = [str(name) for name in known]
+    names = [str(name) for name in itertools.islice(known, _MAX_COMPARED)]  # comparing takes long
     nearest = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
     if nearest:
         return f"did you mean {nearest[0]}?"
@@ -115,7 +123,8 @@ def _excerpt(lines: Lines, mark: Mark, indent: str) -> list[str]:
     shown = line[start : start + _SHOWN_WIDTH]
     before = shown[: mark.column - 1 - start]
     padding = "".join("\t" if c == "\t" else " " * len(printable(c)) for c in before)
-    return [indent + printable(shown).rstrip(), indent + padding + "^"]
+    # the bar: a line that begins with "::" is a command of GitHub's CI, also after blanks
+    return [f"{indent}| {printable(shown).rstrip()}", f"{indent}| {padding}^"]
 
 
 def _place(mark: Mark) -> str:
@@ -180,7 +189,7 @@ def as_github(problems: Iterable[Problem], sources: Mapping[str, str], silenced:
     for p in in_order(problems):
         lines = [p.message, *(f"{_place(o.mark)}: {o.message}" for o in p.related)]
         lines += [p.hint] if p.hint else []
-        text = "%0A".join(_escaped(line, "%\r\n") for line in lines)
+        text = "%0A".join(_escaped(printable(part), "%") for line in lines for part in line.split("\n"))
         place = f"file={_escaped(p.mark.file, _ESCAPED_IN_PROPERTY)},line={p.mark.line},col={p.mark.column}"
         out.append(f"::{p.severity} {place},title={p.code}::{text}\n")
     return "".join(out)

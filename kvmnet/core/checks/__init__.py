@@ -7,6 +7,7 @@ and yields problems. All checks run, even if some of them find problems.
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Callable
@@ -30,6 +31,9 @@ class Context:
     views: Mapping[str, HostView]
 
 
+#: Problems of one check that are reported. More have one cause, and nobody reads them.
+MAX_PROBLEMS = 5000
+
 Check = Callable[[Context], Iterator[Problem]]
 _CHECKS: dict[str, Check] = {}
 
@@ -52,6 +56,6 @@ def load() -> None:
 
 
 def run(context: Context) -> list[Problem]:
-    """Run every check, in the order of the codes, and return the problems."""
+    """Run every check, in the order of the codes, and return the problems, at most MAX_PROBLEMS of each check."""
     load()
-    return [problem for code in sorted(_CHECKS) for problem in _CHECKS[code](context)]
+    return [p for code in sorted(_CHECKS) for p in itertools.islice(_CHECKS[code](context), MAX_PROBLEMS)]

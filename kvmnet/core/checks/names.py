@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Optional
 
+from kvmnet.core.base.names import INTERFACE_NAME, MAX_INTERFACE_NAME, has_form
 from kvmnet.core.base.problem import Mark, Problem, Related
 from kvmnet.core.checks import Context, check
 from kvmnet.core.definition.model import Host
 from kvmnet.core.rendering.guest_settings import PREFIXES
 from kvmnet.core.views.host_view import HostView
 
-#: Characters of an interface name. IFNAMSIZ in linux/if.h is 16, including the terminating NUL.
-MAX_NAME = 15
 #: Reserved names: "all" and "default" are directories in /proc/sys/net/ipv4/conf (sysctl_dev_name_is_allowed),
 #: "bonding_masters" is a file in /sys/class/net.
 _RESERVED = (".", "..", "all", "default", "lo", "bonding_masters")
@@ -41,7 +40,8 @@ def find_invalid_names(context: Context) -> Iterator[Problem]:
     An interface name has at most 15 characters (IFNAMSIZ). What the naming policy adds also counts: rocks adds the
     prefix p to a NIC, and a dot with the VLAN ID to a VLAN.
 
-    The names all, default, lo and bonding_masters are reserved. udev rejects a name of digits only, because programs
+    A name begins with a letter, a digit or an underscore: programs take a dash for an option. The names all, default,
+    lo and bonding_masters are reserved. udev rejects a name of digits only, because programs
     read it as an interface index. On hosts with bridges or macvtaps, names that begin with vnet or macvtap are
     reserved for libvirt: NetworkManager does not manage interfaces with these names.
 
@@ -54,10 +54,10 @@ def find_invalid_names(context: Context) -> Iterator[Problem]:
             if (name, mark) in reported:  # one problem for a name in a template of 200 hosts
                 continue
             reported.add((name, mark))
-            if len(name) > MAX_NAME:
-                length = f"{len(name)} characters, at most {MAX_NAME} are allowed"
+            if len(name) > MAX_INTERFACE_NAME:
+                length = f"{len(name)} characters, at most {MAX_INTERFACE_NAME} are allowed"
                 yield Problem("KVN150", f"host {view.host}: name {name} of {interface} is too long: {length}", mark)
-            elif name in _RESERVED or name.isdigit():
+            elif name in _RESERVED or name.isdigit() or not has_form(INTERFACE_NAME, name):
                 yield Problem("KVN150", f"host {view.host}: {interface} cannot be named {name}", mark)
             elif may_run_guests and name.startswith(PREFIXES):  # unmanaged by NetworkManager on such hosts
                 prefixes = " and ".join(PREFIXES)

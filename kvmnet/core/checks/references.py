@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Optional
 
 from kvmnet.core.base.problem import Mark, Problem, did_you_mean, quoted
 from kvmnet.core.checks import Context, check
+from kvmnet.core.definition.build import MAX_GROUP_DEPTH
 from kvmnet.core.definition.document import Leaf
 
 #: The naming policies that are part of kvmnet.
 BUILT_IN = ("plain", "rocks")
 
 
-def _find_unknown(code: str, kind: str, name: Optional[str], known: Iterable[str], mark: Mark) -> Iterator[Problem]:
+def _find_unknown(code: str, kind: str, name: Optional[str], known: Collection[str], mark: Mark) -> Iterator[Problem]:
     """Yield a problem where a name is given that is not among the known ones."""
-    names = list(known)
-    if name is not None and name not in names:
-        yield Problem(code, f"unknown {kind} {quoted(name)}", mark, hint=did_you_mean(name, names))
+    if name is not None and name not in known:
+        yield Problem(code, f"unknown {kind} {quoted(name)}", mark, hint=did_you_mean(name, known))
 
 
 @check("KVN101", "unknown network")
@@ -52,19 +52,24 @@ def find_unknown_groups(context: Context) -> Iterator[Problem]:
         yield from _find_unknown("KVN102", "group", guest.group, cluster.groups, guest.place.at("group"))
 
 
-@check("KVN106", "group inherits from itself")
+@check("KVN106", "group inherits from itself or from too many groups")
 def find_group_loops(context: Context) -> Iterator[Problem]:
     """
     A group inherits from the group in its `group` key. That group may inherit from another one, and so on. Here, this
-    chain leads back to the first group. Remove `group` from one of these groups.
+    chain leads back to the first group, or it has more than 32 groups. Remove `group` from one of these groups.
     """
     groups = context.cluster.groups
+    is_depth_reported = False
     for group in groups.values():
         seen, name = [group.name], group.parent
-        while name in groups and name not in seen:
+        while name in groups and name not in seen and len(seen) <= MAX_GROUP_DEPTH:
             seen.append(str(name))
             name = groups[str(name)].parent
-        if name == group.name:
+        if len(seen) > MAX_GROUP_DEPTH and not is_depth_reported:
+            is_depth_reported = True  # once: every group further down has the same problem
+            message = f"group {group.name} inherits from more than {MAX_GROUP_DEPTH - 1} groups"
+            yield Problem("KVN106", message, group.place.at("group"))
+        elif name == group.name:
             message = f"group {group.name} inherits from itself: {' -> '.join([*seen, name])}"
             yield Problem("KVN106", message, group.place.at("group"))
 

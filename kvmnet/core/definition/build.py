@@ -39,6 +39,10 @@ def is_like_bridge(name: str) -> bool:
     return _BRIDGE_NAME.match(name) is not None
 
 
+#: How many groups a host can inherit from. Each host has the settings of all of them, so the work grows with it.
+MAX_GROUP_DEPTH = 32
+
+
 def read_cluster(tree: Map, built_in: Mapping[str, NamingPolicy]) -> Cluster:
     """Return the cluster that a tree defines, without the values that the schema rejected."""
     networks = {name: _network(name, part) for name, part in _parts(tree, "networks")}
@@ -54,10 +58,10 @@ def _naming_policies(own: Mapping[str, Place], built_in: Mapping[str, NamingPoli
     """Return the built-in naming policies and those of the definition whose `extends` chain ends in a known one."""
     policies = dict(built_in)
     for name in own:
-        chain: list[str] = []
+        chain: dict[str, None] = {}  # in the order of insertion
         base = name
         while base not in policies and base in own and base not in chain:
-            chain.append(base)
+            chain[base] = None
             base = _text(own[base].tree, "extends") or ""
         for derived in reversed(chain):
             if base in policies:
@@ -144,13 +148,13 @@ def _group(name: str, place: Place) -> Group:
 
 
 def _chain(name: Optional[str], groups: Mapping[str, Group]) -> list[Group]:
-    """Return a group, the group that it inherits from, and so on. A loop ends the chain."""
-    chain: list[Group] = []
+    """Return a group, the group that it inherits from, and so on, at most MAX_GROUP_DEPTH. A loop ends the chain."""
+    chain: dict[str, Group] = {}
     group = groups.get(name or "")
-    while group is not None and group not in chain:
-        chain.append(group)
+    while group is not None and group.name not in chain and len(chain) < MAX_GROUP_DEPTH:
+        chain[group.name] = group
         group = groups.get(group.parent or "")
-    return chain
+    return list(chain.values())
 
 
 def _host(name: str, place: Place, tree: Map, groups: Mapping[str, Group], networks: Mapping[str, Network]) -> Host:

@@ -21,8 +21,8 @@ MAX_UNFOLDED, MAX_FACTOR = 100_000, 20
 #: without groups, need half of it.
 MAX_VALUES = 1_500_000
 #: Up to this size (characters), a file that is not YAML is parsed again with PyYAML's Python parser, so that the
-#: message does not depend on the parser that is installed. For larger files this would be slow.
-_MAX_REPARSED_SIZE = 1_000_000
+#: message does not depend on the parser that is installed. For larger files this would be slow (60 kB take 2 s).
+_MAX_REPARSED_SIZE = 30_000
 
 #: Characters that are not printable in YAML 1.1 (section 5.1). Surrogates cannot come from a file, only from a caller.
 _NOT_TEXT = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -8,12 +8,13 @@ reported and removed from the tree, so that the checks can run on the rest.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional, Union
 
 from kvmnet.core.base.probe import host_port, url_parts
-from kvmnet.core.base.problem import Mark, Problem, quoted
+from kvmnet.core.base.problem import Mark, Problem, printable, quoted
 from kvmnet.core.definition import fast_schema, suggestions
 from kvmnet.core.definition.document import Entry, Leaf, Map, Node, Seq, Value
 
@@ -25,7 +26,10 @@ Path = tuple[Union[str, int], ...]
 
 _INTEGER = re.compile(r"(0|-?[1-9][0-9]{0,17})\Z")
 _FREE = "^x-"
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+#: After so many invalid values nothing more is checked: each costs time, and nobody reads them all.
+MAX_ERRORS = 1000
+#: Control characters, line breaks, characters that change the direction of writing, and halves of characters.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _TYPE_NAMES = {
     "object": "a mapping",
     "array": "a list",
@@ -100,7 +104,9 @@ class Schema:
         assert isinstance(typed, Map)
         rejected = set(_paths_of(typed, {id(leaf) for leaf in self._refused}))
         # Valid data needs no messages, so jsonschema is not even imported.
-        errors = [] if self._is_valid is not None and self._is_valid(data) else list(self._errors(data))
+        errors = [] if self._is_valid is not None and self._is_valid(data) else self._first_errors(data)
+        if len(errors) > MAX_ERRORS or len(problems) > MAX_ERRORS:
+            return Map(tree.mark), [*self._first_problems(errors, typed, problems), _too_many(tree.mark)]
         # A value of the wrong type fails other keywords too: report its type only.
         wrong_type = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
         for error in errors:
@@ -109,6 +115,26 @@ class Schema:
         for path in sorted(rejected, key=lambda p: (len(p), [str(step).rjust(9) for step in p]), reverse=True):
             _remove(typed, path)
         return typed, problems
+
+    def _first_errors(self, data: Data) -> list[Any]:
+        return list(itertools.islice(self._errors(data), MAX_ERRORS + 1))
+
+    def _first_problems(self, errors: list[Any], typed: Map, problems: list[Problem]) -> list[Problem]:
+        """Return the problems of a file that has too many of them."""
+        shown = itertools.chain(problems, *(self._problems_of(error, typed, set()) for error in errors))
+        return list(itertools.islice(shown, MAX_ERRORS))
+
+    def find_fault(self, data: Data) -> Optional[str]:
+        """Return what is wrong with plain data, such as JSON has, in one sentence with its place; None if it is valid.
+        Text with control characters or characters that change the direction of writing is never valid."""
+        if place := _find_unprintable(data):
+            return f"{place} contains a line break, a control character or one that changes the direction of writing"
+        if self._is_valid is not None and self._is_valid(data):
+            return None
+        for error in self._errors(data):
+            place = " ".join(str(step + 1) if isinstance(step, int) else printable(step) for step in error.path)
+            return f"{place}: {_explain(error)}" if place else _explain(error)
+        return None
 
     def _errors(self, data: Data) -> Iterator[Any]:
         """Return the errors that jsonschema reports."""
@@ -174,6 +200,40 @@ class Schema:
             code = error.schema.get("x-code", "KVN012" if error.validator == "type" else "KVN013")
             message = f"{name} must be {_expected(error.schema)}, not {_actual(error.instance)}"
             yield Problem(code, message, mark, hint=suggestions.for_value(error.schema, error.instance))
+
+
+def _too_many(mark: Mark) -> Problem:
+    message = f"more than {MAX_ERRORS:,} values are not valid: the rest of the definition is not checked"
+    return Problem("KVN004", message, mark, hint="fix the problems that are listed, then validate again")
+
+
+def _explain(error: Any) -> str:
+    """Return what jsonschema reports about plain data, without more of the data than the name of a key."""
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        return f"unknown key {quoted(next(key for key in error.instance if key not in known))}"
+    if error.validator == "required":
+        return f"missing key {quoted(next(k for k in error.validator_value if k not in error.instance))}"
+    if "propertyNames" in error.absolute_schema_path:
+        return f"the key {quoted(error.instance)} must be {_expected(error.schema)}"
+    return f"must be {_expected(error.schema)}"
+
+
+def _find_unprintable(data: Data, place: str = "") -> str:
+    """Return the place of the first text that cannot be printed as it is; empty if there is none."""
+    if isinstance(data, str):
+        return (place or "the text") if _CONTROL.search(data) else ""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if _CONTROL.search(key):
+                return f"{place} a key".strip()
+            if found := _find_unprintable(value, f"{place} {key}".strip()):
+                return found
+    if isinstance(data, list):
+        for number, item in enumerate(data, 1):
+            if found := _find_unprintable(item, f"{place} {number}".strip()):
+                return found
+    return ""
 
 
 def _value(leaf: Leaf, types: set[str]) -> Value:

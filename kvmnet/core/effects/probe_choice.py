@@ -28,12 +28,15 @@ class Probes:
     silent: targets of the definition that do not reply before the change, so they are not probed after it.
     watch: the address of a gateway that replies; used to measure for how long it is out of reach.
     known: whether targets could be probed (only root can).
+    commands: the definition's commands. They run only after the user agrees to the change; those that succeed then must
+        succeed after it.
     """
 
     must: tuple[Probe, ...] = ()
     silent: tuple[Probe, ...] = ()
     watch: Optional[str] = None
     known: bool = True
+    commands: tuple[Probe, ...] = ()
 
 
 def choose_probes(
@@ -44,13 +47,16 @@ def choose_probes(
     - the gateways of the definition;
     - today's gateways, when the host stays in their subnet or will learn its gateway by DHCP or from a router;
     - the name servers of the definition, or today's when they are learned;
-    - `own`, the definition's own probes, and `callers`, the addresses from which the operator connected.
+    - `own`, the definition's own probes, and `callers`, the addresses from which the operator connected. Commands among
+      `own` are not run here.
 
     A host that moves to another network cannot reach its new gateway yet. So when today's gateway replies and no
     gateway of the definition does, the definition's gateways must reply after the change. This way a mistyped network
     or gateway is rolled back. A link-local gateway is probed on the interface that leads to it today, and afterwards on
     the interface that will.
     """
+    commands = tuple(dict.fromkeys(probe for probe in own if probe.kind == "command"))
+    own = [probe for probe in own if probe not in commands]
     wanted, today = _find_gateways(desired), _find_gateways(live)
     later = [*wanted, *_find_staying(today, desired, wanted)]
     now = {probe: _as_of_today(probe, desired, live) for probe in later}
@@ -75,7 +81,8 @@ def choose_probes(
     silent = [p for p in wanted if p not in must]
     must += [p for p in others if p in replying]
     silent += [p for p in others if p not in replying and (p in own or p.target in _stated_servers(desired))]
-    return Probes(tuple(must), tuple(dict.fromkeys(silent)), watch[0].target if watch else None)
+    watched = watch[0].target if watch else None
+    return Probes(tuple(must), tuple(dict.fromkeys(silent)), watched, commands=commands)
 
 
 def _find_gateways(state: State) -> list[Probe]:

@@ -77,6 +77,15 @@ class NameUse:
 
 
 @dataclass(frozen=True)
+class HostConfiguration:
+    """The settings of /etc/kvmnet/kvmnet.conf: whether commands of definitions may run on this host. `problem` is the
+    reason why the file cannot be used; every setting has its default then."""
+
+    allows_commands: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """What else on the host matters for a change.
 
@@ -98,6 +107,7 @@ class Surroundings:
     ifupdown: the interfaces that ifupdown would configure, each with the file that names it.
     read_only: the folders, of those that kvmnet writes to, in which no file can be written.
     name_uses: what names interfaces in the configuration of other tools, above all firewall rules.
+    configuration: kvmnet's own configuration of this host.
     """
 
     unmanaged: tuple[str, ...] = ()
@@ -117,6 +127,7 @@ class Surroundings:
     ifupdown: Mapping[str, str] = field(default_factory=dict)
     read_only: tuple[str, ...] = ()
     name_uses: tuple[NameUse, ...] = ()
+    configuration: HostConfiguration = field(default_factory=HostConfiguration)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Surroundings:
@@ -143,6 +154,7 @@ class Surroundings:
             ifupdown=dict(data.get("ifupdown", {})),
             read_only=tuple(data.get("read_only", ())),
             name_uses=tuple(NameUse(u["what"], u["text"], tuple(u["names"])) for u in data.get("name_uses", ())),
+            configuration=HostConfiguration(**data.get("configuration", {})),
         )
 
     def to_json(self) -> dict[str, Any]:

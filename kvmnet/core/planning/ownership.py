@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from kvmnet.core.base.names import INTERFACE_NAME, KERNEL_NAME, MAC, UUID, require_form
 from kvmnet.core.base.nmstate import ETHERNET, KERNEL_KINDS, State, interfaces_of
+from kvmnet.core.base.profile_settings import PROFILE_SETTINGS
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.rendering.bundle import Bundle
 
 #: The file of the record, in the folder of the applied bundle.
 OWNERSHIP_FILE = "interfaces.json"
+#: nmstate's types of the interfaces in the record.
+_TYPES = (ETHERNET, *KERNEL_KINDS)
 _NAMESPACE = uuid.UUID("6e1b7c4e-5f3b-4a43-9f43-6b766d6e6574")
 
 
@@ -114,18 +118,43 @@ def make_ownership_record(bundle: Bundle, live: Live) -> OwnershipRecord:
 
 
 def ownership_record_from_json(data: Mapping[str, Any]) -> OwnershipRecord:
-    """Return the record that the file's JSON contains. Raises KeyError, AttributeError or TypeError when it is not
-    one."""
-    owned = {
-        str(name): Owned(str(row["type"]), bool(row["made"]), str(row["uuid"]))
-        for name, row in data["interfaces"].items()
-    }
+    """Return the record that the file's JSON contains. Raises ValueError, KeyError, AttributeError or TypeError when it
+    is not one: an unknown key, a name or type that kvmnet does not write."""
+    if unknown := set(data) - {"interfaces", "state", "first-names", "profile-settings"}:
+        raise ValueError(f"unknown key {sorted(unknown)[0]!a:.60}")
     return OwnershipRecord(
-        owned,
-        dict(data.get("state", {})),
-        {str(m): str(n) for m, n in data.get("first-names", {}).items()},
-        {str(name): dict(settings) for name, settings in data.get("profile-settings", {}).items()},
+        {require_form(INTERFACE_NAME, name, "interface"): _read_owned(row) for name, row in data["interfaces"].items()},
+        _read_recorded_state(data.get("state", {})),
+        {
+            require_form(MAC, mac, "MAC address"): require_form(KERNEL_NAME, name, "first name")
+            for mac, name in data.get("first-names", {}).items()
+        },
+        {
+            require_form(INTERFACE_NAME, name, "interface"): _read_settings(settings)
+            for name, settings in data.get("profile-settings", {}).items()
+        },
     )
+
+
+def _read_owned(row: Mapping[str, Any]) -> Owned:
+    if set(row) != {"type", "made", "uuid"} or row["type"] not in _TYPES or not isinstance(row["made"], bool):
+        raise ValueError("an interface must have type, made and uuid")
+    if row["uuid"]:
+        require_form(UUID, row["uuid"], "UUID")
+    return Owned(row["type"], row["made"], str(row["uuid"]))
+
+
+def _read_recorded_state(state: Mapping[str, Any]) -> State:
+    for interface in state.get("interfaces", []):
+        require_form(INTERFACE_NAME, interface["name"], "interface")
+    return dict(state)
+
+
+def _read_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in settings.items():
+        if key not in PROFILE_SETTINGS or not PROFILE_SETTINGS[key].is_valid(value):
+            raise ValueError(f"unknown setting {key!a:.60}")
+    return dict(settings)
 
 
 def ownership_record_to_json(note: OwnershipRecord) -> dict[str, Any]:

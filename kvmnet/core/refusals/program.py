@@ -124,6 +124,23 @@ FEATURES = (
 )
 
 
+register_page(
+    "KVN517",
+    "others could have changed what root is to use",
+    """
+    A definition, bundle or saved plan that root plans or applies decides about the network of the host. Someone else
+    can write the file or a folder above it: it belongs to another user than root and the one who called sudo, or its
+    mode lets a group or everyone write it. The message names the file or folder.
+
+    Check the content, then let only root (or you, if you use sudo) write it: `chown`, `chmod go-w`. Or copy it to a
+    folder of root. If a group of administrators shares the files on purpose, override this refusal. The codes in a
+    saved plan do not override it.
+    """,
+    allow=True,
+    commands="plan and apply",
+)
+
+
 @refusal("KVN506", "nmstate or NetworkManager is too old", when=WRITING)
 def too_old(case: Case) -> Iterator[Refusal]:
     """
@@ -234,3 +251,35 @@ def _find_written_folders(case: Case) -> set[str]:
     if plan.hostname is not None:
         folders.add("/etc")
     return folders
+
+
+@refusal("KVN515", "this host does not permit the commands of the definition", when=WRITING, allow=True)
+def commands_not_permitted(case: Case) -> Iterator[Refusal]:
+    """
+    The definition or bundle has a probe with `command`. kvmnet runs such a command as root, once after you agree to the
+    change and again after it. Whoever can change the definition could run any program on the host, so a host must
+    permit it: write `allow-commands = yes` into /etc/kvmnet/kvmnet.conf, a file that only root can write. The default
+    is `no`.
+
+    Or remove the command from `probes` of the definition: `ping`, `tcp` and `http` need no permission. If you override
+    this refusal, the change is made without running the commands.
+    """
+    commands = [probe.text for probe in case.bundle.probes if probe.kind == "command"]
+    if commands and not case.live.surroundings.configuration.allows_commands:
+        yield Refusal(
+            "KVN515",
+            f"the definition runs a program on this host, which the host does not permit: {', '.join(commands)}",
+            "to permit it, write `allow-commands = yes` into /etc/kvmnet/kvmnet.conf; or remove the command from "
+            "`probes` of the definition",
+        )
+
+
+@refusal("KVN516", "kvmnet's configuration of this host cannot be used", when=WRITING)
+def unusable_configuration(case: Case) -> Iterator[Refusal]:
+    """
+    /etc/kvmnet/kvmnet.conf exists, but kvmnet cannot use it: it is not a regular file, another user than root can write
+    it or a folder above it, or a line is not `allow-commands = yes` or `allow-commands = no`. The message names the
+    reason. Correct the file (`chown root:root`, `chmod 644`), or delete it: then every setting has its default.
+    """
+    if problem := case.live.surroundings.configuration.problem:
+        yield Refusal("KVN516", problem, "correct the file or delete it; only root may be able to write it")

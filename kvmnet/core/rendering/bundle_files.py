@@ -5,21 +5,30 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NoReturn, Optional
+from typing import Any, NamedTuple, NoReturn
 
 from kvmnet.core.base.errors import KvmnetError
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.base.probe import OWN_KINDS, Probe
-from kvmnet.core.base.problem import as_text
+from kvmnet.core.base.problem import as_text, printable
 from kvmnet.core.base.profile_settings import PROFILE_SETTINGS
 from kvmnet.core.definition.document import Leaf, Map, Node, Seq, Source, parse
 from kvmnet.core.definition.schema import Schema
 from kvmnet.core.rendering.bundle import FORMAT, Bundle, Nic
+from kvmnet.core.rendering.link_files import link_file_name, link_file_texts
 from kvmnet.core.rendering.render import compute_digest
 from kvmnet.core.rendering.yaml_writer import to_yaml
 
 STATE_FILE, GUESTS_FILE, BUNDLE_FILE = "nmstate.yml", "guests.yml", "bundle.json"
-LINK_FILE = re.compile(r"00-kvmnet-[A-Za-z0-9._-]+\.link\Z")
+#: What is taken for a .link file of kvmnet: more than a bundle can have, so that a file with such a name is noticed.
+LINK_FILE = re.compile(r"00-kvmnet-.*\.link\Z", re.DOTALL)
+
+
+class BundleSchemas(NamedTuple):
+    """The schemas of a bundle's files: of nmstate states, and of bundle.json."""
+
+    state_schema: Schema
+    index_schema: Schema
 
 
 def is_bundle_file(name: str) -> bool:
@@ -103,51 +112,74 @@ def _guests_header(bundle: Bundle) -> str:
     )
 
 
-def read_bundle(files: Mapping[str, str], state_schema: Schema) -> Bundle:
-    """Return the bundle of a folder's files. `state_schema` is the schema of nmstate states.
+def read_bundle(files: Mapping[str, str], schemas: BundleSchemas) -> Bundle:
+    """Return the bundle of a folder's files.
 
-    Raises BundleError if a file is missing or does not belong to the bundle, if the format is unknown, if a state is
-    not valid, or if the digest does not match because a file was edited.
+    Raises BundleError if a file is missing or does not belong to the bundle, if the format is unknown, if a file has
+    anything that kvmnet does not write, or if the digest does not match because a file was edited.
     """
+    index = _read_index(files, schemas.index_schema)
+    links = [str(name) for name in index["links"]]
+    expected = [STATE_FILE, *([GUESTS_FILE] if index["guests"] else []), *links]
+    missing = [name for name in expected if name not in files]
+    if missing:
+        _fail(f"files of the bundle are missing: {', '.join(missing)}")
+    surplus = [n for n in files if (n == GUESTS_FILE or LINK_FILE.match(n)) and n not in expected]
+    if surplus:
+        _fail(f"files do not belong to the bundle: {', '.join(sorted(printable(name) for name in surplus))}")
+    bundle = Bundle(
+        cluster=index["cluster"],
+        host=index["host"],
+        profile=index["profile"],
+        nics=tuple(_read_nic(row) for row in index["nics"]),
+        state=_read_state(files, STATE_FILE, schemas.state_schema),
+        guests=_read_state(files, GUESTS_FILE, schemas.state_schema) if index["guests"] else None,
+        links={name: files[name] for name in links},
+        digest=index["digest"],
+        probes=tuple(Probe.from_json(row, OWN_KINDS) for row in index.get("probes", [])),
+        profile_settings=_read_profile_settings(index.get("profile-settings", {})),
+        stated_macs=tuple(index.get("stated-macs", [])),
+        stated_stp=tuple(index.get("stated-stp", [])),
+        trusting=tuple(index.get("trusting", [])),
+    )
+    if compute_digest(bundle) != bundle.digest:
+        _fail("the bundle was edited after it was rendered (its digest does not match): render it again")
+    _require_own_link_files(bundle)
+    return bundle
+
+
+def _read_index(files: Mapping[str, str], schema: Schema) -> Mapping[str, Any]:
+    """Return the content of bundle.json. Raises BundleError if it is not valid."""
     if BUNDLE_FILE not in files:
         _fail(f"not a bundle: {BUNDLE_FILE} is missing")
     try:
         index = json.loads(files[BUNDLE_FILE])
-        if not isinstance(index, dict):
-            _fail(f"{BUNDLE_FILE} must contain a JSON object")
-        if index.get("format") != FORMAT:
-            _fail(f"the bundle has format {index.get('format')!r}, but this version of kvmnet needs format {FORMAT}")
-        links = [str(name) for name in index["links"]]
-        expected = [STATE_FILE, *([GUESTS_FILE] if index["guests"] else []), *links]
-        missing = [name for name in expected if name not in files]
-        if missing:
-            _fail(f"files of the bundle are missing: {', '.join(missing)}")
-        bundle = Bundle(
-            cluster=str(index["cluster"]),
-            host=str(index["host"]),
-            profile=str(index["profile"]),
-            nics=tuple(_read_nic(row) for row in index["nics"]),
-            state=_read_state(files, STATE_FILE, state_schema),
-            guests=_read_state(files, GUESTS_FILE, state_schema) if index["guests"] else None,
-            links={name: files[name] for name in links},
-            digest=str(index["digest"]),
-            probes=tuple(Probe.from_json(row, OWN_KINDS) for row in index.get("probes", [])),
-            profile_settings=_read_profile_settings(index.get("profile-settings", {})),
-            stated_macs=tuple(str(name) for name in index.get("stated-macs", [])),
-            stated_stp=tuple(str(name) for name in index.get("stated-stp", [])),
-            trusting=tuple(str(mac) for mac in index.get("trusting", [])),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{BUNDLE_FILE} cannot be read: {type(error).__name__}: {error}") from None
-    surplus = [n for n in files if (n == GUESTS_FILE or LINK_FILE.match(n)) and n not in expected]
-    if surplus:
-        _fail(f"files do not belong to the bundle: {', '.join(sorted(surplus))}")
-    invalid = [name for name in links if not LINK_FILE.match(name)]
-    if invalid:
-        _fail(f"{invalid[0]!r} is not a name of kvmnet's .link files")
-    if compute_digest(bundle) != bundle.digest:
-        _fail("the bundle was edited after it was rendered (its digest does not match): render it again")
-    return bundle
+    if not isinstance(index, dict):
+        _fail(f"{BUNDLE_FILE} must contain a JSON object")
+    if index.get("format") != FORMAT:
+        version = printable(repr(index.get("format")))[:60]
+        _fail(f"the bundle has format {version}, but this version of kvmnet needs format {FORMAT}")
+    try:
+        fault = schema.find_fault(index)
+    except RecursionError:
+        fault = "too many levels of nesting"
+    if fault is not None:
+        _fail(f"{BUNDLE_FILE} cannot be read: {fault}")
+    return index
+
+
+def _require_own_link_files(bundle: Bundle) -> None:
+    """Raise BundleError unless the .link files are those that kvmnet writes for the NICs: udev would do whatever is in
+    them, to any NIC."""
+    for nic in bundle.nics:
+        if nic.link_file is not None and (nic.mac is None or nic.link_file != link_file_name(nic.name)):
+            _fail(f"{BUNDLE_FILE} cannot be read: {nic.link_file} cannot be the .link file of NIC {nic.name}")
+    own = link_file_texts(bundle.nics)
+    for name in sorted({*own, *bundle.links}):
+        if own.get(name) != bundle.links.get(name):
+            _fail(f"{name} is not what kvmnet writes for the NICs of the bundle: render it again")
 
 
 def _fail(message: str) -> NoReturn:
@@ -164,16 +196,13 @@ def _read_profile_settings(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]
 
 
 def _read_nic(row: Mapping[str, Any]) -> Nic:
-    def text(key: str) -> Optional[str]:
-        return None if row[key] is None else str(row[key])
-
     return Nic(
-        interface=str(row["interface"]),
-        name=str(row["name"]),
-        kernel_name=text("kernel-name"),
-        mac=text("mac"),
-        bridge=text("bridge"),
-        link_file=text("link-file"),
+        interface=row["interface"],
+        name=row["name"],
+        kernel_name=row["kernel-name"],
+        mac=row["mac"],
+        bridge=row["bridge"],
+        link_file=row["link-file"],
     )
 
 
@@ -183,7 +212,8 @@ def _read_state(files: Mapping[str, str], name: str, schema: Schema) -> State:
         tree, schema_problems = schema.apply(tree)
         problems += schema_problems
     if problems:
-        _fail(as_text(problems[:1], files).rstrip("\n"))
+        # without the source line: a bundle is read as root, and what is in its folder may not be meant to be shown
+        _fail(as_text(problems[:1], {}).rstrip("\n"))
     state = to_plain_data(tree) if tree is not None else None
     if not isinstance(state, dict):
         _fail(f"{name} is empty")

@@ -14,6 +14,7 @@ from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.rendering.bundle import Bundle, Nic
+from kvmnet.core.rendering.link_files import link_file_name, link_file_texts
 from kvmnet.core.views.host_view import NO_IP, BondView, BridgeView, HostView, IpView, MacvtapView, NicView, VlanView
 
 
@@ -55,14 +56,15 @@ def render(view: HostView) -> Bundle:
         *(_vlan(layer) if isinstance(layer, VlanView) else _bridge(layer) for layer in view.layers()),
         *from_boot,
     ]
+    nics = tuple(_nic_of_bundle(nic) for nic in view.nics)
     bundle = Bundle(
         cluster=view.cluster,
         host=view.host,
         profile=view.policy.name,
-        nics=tuple(_nic_of_bundle(nic) for nic in view.nics),
+        nics=nics,
         state=state,
         guests={"interfaces": on_demand} if on_demand else None,
-        links={_link_name(nic): _link_text(nic) for nic in view.nics if nic.has_link_file},
+        links=link_file_texts(nics),
         probes=view.probes,
         profile_settings={
             bridge.name: {"bridge.vlan-filtering": bridge.vlan_filtering}
@@ -96,27 +98,7 @@ def _nic_of_bundle(nic: NicView) -> Nic:
         kernel_name=nic.kernel_name,
         mac=nic.mac,
         bridge=nic.controller,
-        link_file=_link_name(nic) if nic.has_link_file else None,
-    )
-
-
-def _link_name(nic: NicView) -> str:
-    """Return the name of a NIC's .link file.
-
-    It begins with 00 because udev uses the first matching file in lexical order, and the files of installers begin with
-    10 (systemd.link(5)).
-    """
-    return f"00-kvmnet-{nic.name}.link"
-
-
-def _link_text(nic: NicView) -> str:
-    """Return the text of a NIC's .link file.
-
-    It has no NamePolicy= and no AlternativeNamesPolicy=, so that udev does not set the old name as an alternative name.
-    """
-    return (
-        f"# Written by kvmnet: interface {nic.interface} is the NIC {nic.mac}.\n"
-        f"[Match]\nPermanentMACAddress={nic.mac}\n\n[Link]\nName={nic.name}\n"
+        link_file=link_file_name(nic.name) if nic.has_link_file else None,
     )
 
 

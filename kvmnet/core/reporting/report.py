@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from kvmnet.core.base.probe import Probe
+from kvmnet.core.base.problem import printable
 from kvmnet.core.effects.impact import UNTOUCHED, Impact
 from kvmnet.core.effects.likely_reasons import LikelyReason
 from kvmnet.core.effects.probe_choice import Probes
@@ -47,23 +49,29 @@ def format_plan_markdown(
 
     if plan.empty:
         empty_line = [""] if notes else []
-        return _join_lines([f"### {_describe_empty_plan(plan, notes)}", *empty_line, *(f"- {line}" for line in notes)])
+        listed = [f"- {_escape_markdown(line)}" for line in notes]
+        return _join_lines([f"### {_describe_empty_plan(plan, notes)}", *empty_line, *listed])
     lines = [f"### {plan.bundle.host}: {_count_changes(plan)} to make", ""]
     lines += ["| | change | name | details |", "| --- | --- | --- | --- |"]
     for change in plan.changes:
         cells = (f"`{_SIGNS[change.kind]}`", change.kind, change.name, "; ".join(detail_texts(change)))
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("| " + " | ".join(_escape_markdown(cell).replace("|", "\\|") for cell in cells) + " |")
     if notes:
-        lines += ["", *(f"- {line}" for line in notes)]
+        lines += ["", *(f"- {_escape_markdown(line)}" for line in notes)]
     if allowed:
-        lines += ["", *(f"- overridden: {refusal.code} {refusal.message}" for refusal in allowed)]
+        lines += ["", *(f"- overridden: {refusal.code} {_escape_markdown(refusal.message)}" for refusal in allowed)]
     if probes is not None:
-        lines += ["", *(f"- {line}" for line in list_probes(probes))]
+        lines += ["", *(f"- {_escape_markdown(line)}" for line in list_probes(probes))]
     if plan.state:
         state = to_yaml(plan.state).rstrip("\n")
         lines += ["", "<details><summary>nmstate state to be applied</summary>", "", "```yaml", state, "```"]
         lines += ["", "</details>"]
     return _join_lines(lines)
+
+
+def _escape_markdown(text: str) -> str:
+    """Return text of one line in which other tools' names are no HTML, link or image."""
+    return printable(text).replace("<", "&lt;").replace("](", "]\\(")
 
 
 def _join_lines(lines: Sequence[str]) -> str:
@@ -111,7 +119,17 @@ def format_probes(probes: Probes) -> str:
 
 
 def list_probes(probes: Probes) -> list[str]:
-    """Return which targets must reply after the change, and which need not because they do not reply now."""
+    """Return which targets must reply after the change, which need not because they do not reply now, and which
+    commands run."""
+    return [*_list_targets(probes), *_list_commands(probes.commands)]
+
+
+def _list_commands(commands: Sequence[Probe]) -> list[str]:
+    how = "runs as root after you agree, and again after the change if it succeeds"
+    return [f"{probe.text}: {how}" for probe in commands]
+
+
+def _list_targets(probes: Probes) -> list[str]:
     if not probes.known:
         return ["note: run as root to see which targets will be probed"]
     if probes.must:
@@ -124,6 +142,11 @@ def list_probes(probes: Probes) -> list[str]:
         target = f"the gateway {probe.text}" if probe.kind == "gateway" else probe.text
         lines.append(f"note: {target} does not reply now, so it will not be probed after the change")
     return lines
+
+
+def format_failed_commands(failed: Sequence[Probe]) -> list[str]:
+    """Return the lines about the commands that fail before the change, so that they do not run after it."""
+    return [f"note: {probe.text} fails now, so it will not run after the change" for probe in failed]
 
 
 def format_event(event: Mapping[str, Any], steps: list[str]) -> Optional[str]:
@@ -154,6 +177,8 @@ def _format_note(event: Mapping[str, Any]) -> Optional[str]:
     kind = event["event"]
     if kind == "named":
         return f"note: NIC {', '.join(event['nics'])} had another name; its name was restored"
+    if kind == "corrupt":
+        return f"note: corrupt lines in the journal: {event['lines']}; every step that may have begun is undone"
     if kind == "woken":
         return "note: NetworkManager did not respond for 10 s; it was killed and restarted"
     if kind == "aside":

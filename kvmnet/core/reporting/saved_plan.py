@@ -9,6 +9,7 @@ from typing import Any
 
 from kvmnet.core.assessment import Assessment
 from kvmnet.core.base.errors import KvmnetError, Refused
+from kvmnet.core.base.problem import printable
 from kvmnet.core.definition.schema import Schema
 from kvmnet.core.planning.plan_basis import Basis, compare_bases, digest_of
 from kvmnet.core.rendering import bundle_files
@@ -62,23 +63,39 @@ def to_text(assessment: Assessment, allowed: Collection[str], lose: Collection[s
     return json.dumps({**content, "digest": digest_of(content)}, indent=1) + "\n"
 
 
-def from_text(text: str, state_schema: Schema) -> SavedPlan:
+def from_text(text: str, schema: Schema, bundle_schemas: bundle_files.BundleSchemas) -> SavedPlan:
     """Return the plan of a file. Raises PlanFileError if it is not a plan of kvmnet, or was edited."""
     try:
         content = json.loads(text)
         if not isinstance(content, dict) or "kvmnet-plan" not in content:
             raise PlanFileError("it was not written by `kvmnet plan -o`")
         if content["kvmnet-plan"] != FORMAT:
-            version = content["kvmnet-plan"]
-            raise PlanFileError(f"it has format {version!r}, but this version of kvmnet needs format {FORMAT}")
-        if content.pop("digest", None) != digest_of(content):
+            version = printable(repr(content["kvmnet-plan"]))[:60]
+            raise PlanFileError(f"it has format {version}, but this version of kvmnet needs format {FORMAT}")
+        if content.get("digest") != digest_of({key: value for key, value in content.items() if key != "digest"}):
             raise PlanFileError("it was edited after it was written (its digest does not match): make the plan again")
-        bundle = bundle_files.read_bundle(content["bundle"], state_schema)
+        if fault := schema.find_fault(_without_free_text(content)):
+            raise PlanFileError(f"it cannot be read: {fault}")
+        if not all(isinstance(part, str) for part in content["bundle"].values()):
+            raise PlanFileError("it cannot be read: a file of the bundle is not text")
+        bundle = bundle_files.read_bundle(content["bundle"], bundle_schemas)
         allowed, lose = (tuple(content.get(key, ())) for key in ("allowed", "may-lose"))
         may_adopt = bool(content.get("may-adopt", False))
         return SavedPlan(bundle, content["plan"], allowed, content["made-from"], lose, may_adopt)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise PlanFileError(f"it cannot be read: {type(error).__name__}: {error}") from None
+
+
+def _without_free_text(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a plan without the texts that may contain any character: those of the bundle's files, which
+    `read_bundle` checks, and what is only compared with the host, such as the names of other tools' profiles."""
+    empty: dict[str, Any] = {}
+    for key in ("plan", "made-from"):
+        empty[key] = {} if isinstance(content.get(key), dict) else None
+    guests, texts = content.get("guests"), content.get("bundle")
+    empty["guests"] = [] if isinstance(guests, list) else None
+    empty["bundle"] = dict.fromkeys(texts, "") if isinstance(texts, dict) else None
+    return {key: empty.get(key, value) for key, value in content.items()}
 
 
 def require_unchanged(plan: dict[str, Any], basis: Basis, current: Assessment) -> None:

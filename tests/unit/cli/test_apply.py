@@ -29,7 +29,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(apply, "run_transaction", run_transaction)
     monkeypatch.setattr(apply, "match_this_host", lambda bundles, host: bundles[0])
     monkeypatch.setattr(
-        apply, "bundle_of_this_host", lambda console, path, host, folder: pipeline.load(path).bundles()[0]
+        apply, "bundle_of_this_host", lambda console, path, host, folder, allow: pipeline.load(path).bundles()[0]
     )
     monkeypatch.setattr(prepare, "prepare", lambda bundle, state, options, progress: (bundle, options))
     return given
@@ -83,7 +83,7 @@ def test_what_a_saved_plan_overrides_is_added_to_the_options(
     bundle = pipeline.load(EXAMPLE).bundles()[0]
     saved = SavedPlan(bundle, {}, ("KVN535",), {}, ("web1",), adopt=True)
     checked: list[Any] = []
-    monkeypatch.setattr(apply, "read_saved_plan", lambda file: saved)
+    monkeypatch.setattr(apply, "read_saved_plan", lambda file, allow: saved)
     monkeypatch.setattr(apply, "_require_same_plan", lambda *given: checked.append(given))
     assert run("apply", "--plan", "change.plan", "--allow-guest-loss", "db1") == 3
     ((host, options, _, _),) = calls

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kvmnet.cli.status import format_open
+from kvmnet.cli.status import _configuration_lines, format_open
+from kvmnet.core.live.surroundings import HostConfiguration
 from kvmnet.system import clock, units
 from kvmnet.transaction.history import OpenTransaction, read_open_transaction
 from tests.unit.cli.samples import event
@@ -61,3 +62,11 @@ def test_the_time_left_for_the_confirmation_is_shown(tmp_path: Path, monkeypatch
         assert left is None or transaction.left == left
         line = "  waiting for `kvmnet confirm` over a new SSH connection: 70 s left"
         assert (line in format_open(transaction)) is (confirm_left is not None)
+
+
+def test_the_configuration_of_the_host_is_shown_when_it_is_not_the_default() -> None:
+    assert _configuration_lines(HostConfiguration()) == []
+    assert _configuration_lines(HostConfiguration(True)) == [
+        "commands of definitions may run on this host (allow-commands)"
+    ]
+    assert _configuration_lines(HostConfiguration(problem="x")) == ["this host's configuration cannot be used: x"]

@@ -12,9 +12,10 @@ from typing import Any, Callable, ClassVar
 
 import pytest
 
-from kvmnet.host import nmstate
+from kvmnet.host import nmstate, trusted_files
 from kvmnet.host.networkmanager_dbus import NMError
-from kvmnet.host.nmstate import Libnmstate, Nmstatectl, NmstateError, find_backend
+from kvmnet.host.nmstate import Libnmstate, Nmstatectl, NmstateError, find_backend, find_nmstatectl
+from kvmnet.system import programs
 
 STATE: dict[str, Any] = {"interfaces": []}
 
@@ -173,6 +174,36 @@ def test_a_hanging_nmstatectl_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_missing_nmstate_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
     with pytest.raises(NmstateError, match="dnf install python3-libnmstate"):
         find_backend("nmstatectl")
+
+
+@pytest.mark.guarantee("G93")
+def test_root_runs_only_an_nmstatectl_that_nobody_else_could_have_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Path(program(tmp_path, "exit 0")).rename(tmp_path / "nmstatectl")
+    monkeypatch.setattr(programs, "PROGRAM_PATH", "/nowhere")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert find_nmstatectl() == str(found)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    found.chmod(0o777)
+    with pytest.raises(NmstateError, match="others could have written it"):
+        find_nmstatectl()
+    monkeypatch.setattr(programs, "PROGRAM_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", ".")
+    monkeypatch.setattr(trusted_files, "find_other_writer", lambda path, owners: None)
+    assert find_nmstatectl() == str(found), "the system's folders come first"
+
+
+def test_a_program_in_a_relative_folder_of_path_becomes_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(program(tmp_path, "exit 0")).rename(tmp_path / "nmstatectl")
+    monkeypatch.setattr(programs, "PROGRAM_PATH", "/nowhere")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", ".")
+    assert Path(find_nmstatectl() or "").is_absolute()

@@ -143,8 +143,8 @@ def test_a_link_that_cannot_be_deleted_is_an_error(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("old.local", ["--static --transient old.local"]),
-        ("", ["--static --transient ", "--transient from-dhcp"]),
+        ("old.local", ["--static --transient -- old.local"]),
+        ("", ["--static --transient -- ", "--transient -- from-dhcp"]),
     ],
 )
 def test_the_hostname_is_restored_also_when_it_is_not_static(

@@ -253,3 +253,30 @@ def test_the_watchdog_rolls_back_after_its_program_was_deleted_or_replaced(
     assert (process.returncode, errors) == (3, "")
     assert file.read_text() == "before"
     assert Journal(state / "history" / "T").events()[-1]["outcome"] == "rolled back"
+
+
+@pytest.mark.guarantee("G95")
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"event": 5}',
+        '{"event": "do", "step": "x", "until": "soon"}',
+        '{"event": "do", "step": 10000, "until": []}',
+        '{"event": "undoing", "up": "never"}',
+        "[[[",
+    ],
+)
+def test_a_corrupt_journal_does_not_stop_the_watchdog(opened: Path, watched: list[str], line: str) -> None:
+    journal = Journal(opened / "open")
+    journal.append("do", step=0, until=99.0)
+    with journal.path.open("a") as file:
+        file.write(f"{line}\n")
+    assert watchdog.watch_over(opened, "T") == 3
+    assert watched[-1].startswith("watchdog: ")
+
+
+@pytest.mark.parametrize("content", ['{"id": "T"}', '{"id": "T", "unit": 5, "steps": [1, {"undo": [2]}]}'])
+def test_a_corrupt_transaction_does_not_stop_the_watchdog(opened: Path, watched: list[str], content: str) -> None:
+    (opened / "open" / "transaction.json").write_text(content)
+    Journal(opened / "open").append("do", step=0, until=99.0)
+    assert watchdog.watch_over(opened, "T") == 3

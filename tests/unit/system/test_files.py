@@ -104,3 +104,23 @@ def test_a_file_is_unchanged_when_there_is_no_space_at_all(tmp_path: Path, monke
         if file.exists():
             assert file.read_text() == "is"
             file.unlink()
+
+
+@pytest.mark.guarantee("G93")
+def test_a_link_with_the_name_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("keep")
+    (tmp_path / ".file.kvmnet").symlink_to(victim)
+    files.write_file(str(tmp_path / "file"), b"new", 0o640)
+    assert (victim.read_text(), (tmp_path / "file").read_text()) == ("keep", "new")
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+    assert not (tmp_path / ".file.kvmnet").is_symlink()
+
+
+def test_folders_are_not_writable_by_others_whatever_the_umask(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        files.make_folder(tmp_path / "a" / "b")
+    finally:
+        os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "a", tmp_path / "a/b")} == {0o755}

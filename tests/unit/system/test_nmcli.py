@@ -64,3 +64,39 @@ def test_the_error_does_not_list_the_paths(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(programs, "run", fail)
     with pytest.raises(HostError, match=r"^nmcli connection show: no answer within 30 s$"):
         nmcli.show_profiles(["connection.uuid"], [f"/Settings/{n}" for n in range(100)])
+
+
+@pytest.mark.guarantee("G94")
+def test_a_profile_whose_name_looks_like_another_profile_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every user who may create a profile chooses its name. Each profile is read alone then."""
+    name = "a\nconnection.uuid:fake\nconnection.type:vpn\nconnection.interface-name:eth9\nconnection.id:b"
+    one = f"connection.uuid:u-1\nconnection.type:ethernet\nconnection.interface-name:eth0\nconnection.id:{name}\n"
+    two = "connection.uuid:u-2\nconnection.type:bridge\nconnection.interface-name:br0\nconnection.id:two\n"
+    for file, text in (("one", one), ("two", two), ("both", f"{one}\n{two}")):
+        (tmp_path / file).write_text(text)
+    (tmp_path / "nmcli").write_text(
+        f"""#!/bin/sh
+case "$*" in *"path /1 path /2") cat {tmp_path}/both;; *"path /1") cat {tmp_path}/one;; *) cat {tmp_path}/two;; esac
+"""
+    )
+    (tmp_path / "nmcli").chmod(0o755)
+    monkeypatch.setattr(programs, "PROGRAM_PATH", f"{tmp_path}:{programs.PROGRAM_PATH}")
+    fields = ("connection.uuid", "connection.id", "connection.type", "connection.interface-name")
+    first, second = nmcli.show_profiles(fields, ["/1", "/2"])
+    assert (first["connection.uuid"], first["connection.type"], first["connection.interface-name"]) == (
+        *("u-1", "ethernet", "eth0"),
+    )
+    assert second["connection.id"] == "two"
+
+
+def test_a_name_cannot_replace_other_fields_of_its_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = b"connection.uuid:u\nconnection.type:ethernet\nconnection.id:a\nconnection.type:vpn\n"
+    put_nmcli(tmp_path, monkeypatch, output)
+    (profile,) = nmcli.show_profiles(("connection.uuid", "connection.id", "connection.type"), ["/1"])
+    assert profile == {
+        "connection.uuid": "u",
+        "connection.type": "ethernet",
+        "connection.id": "a\nconnection.type:vpn",
+    }

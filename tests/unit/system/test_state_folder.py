@@ -49,3 +49,9 @@ def test_a_transaction_of_another_boot_is_recognized(tmp_path: Path) -> None:
 def test_the_ballast_is_large_enough_for_the_files_of_a_rollback() -> None:
     """1 MiB: a rollback on a full disk writes keyfiles and the journal into this space."""
     assert state_folder.BALLAST_SIZE == 1024 * 1024
+
+
+def test_an_id_is_no_path_and_no_option() -> None:
+    assert state_folder.is_identity("20260131-120000-4711") and state_folder.is_identity("T")
+    for value in ("", "..", "../x", "a/b", "-x", "a b", "a\n", "a" * 65, None, 5):
+        assert not state_folder.is_identity(value), value

@@ -16,6 +16,7 @@ README = (reference.ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = reference.pages()
 #: The page with the keys of each schema.
 SCHEMA_PAGES = {"cluster": "definition.md", "profile": "naming-policies.md", "state": "states.md"}
+SCHEMA_PAGES |= {"bundle": "states.md", "plan": "states.md"}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

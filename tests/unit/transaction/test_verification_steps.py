@@ -30,3 +30,12 @@ def test_the_wait_for_a_confirmation_ends_before_its_time_limit() -> None:
     (step,) = verification_steps.wait_for_confirmation(90)
     assert (step["seconds"], step["limit"]) == (90, 120)
     assert_steps_match_the_table([step])
+
+
+def test_targets_are_taken_out_of_the_probe_step_only() -> None:
+    steps = [*verification_steps.probe(PROBES), *verification_steps.wait_for_confirmation(90)]
+    (probe, confirm) = verification_steps.without_targets(steps, PROBES[:1])
+    assert probe["targets"] == [PROBES[1].to_json()] and probe["title"] == "probe 10.1.1.2"
+    assert confirm == steps[1]
+    assert verification_steps.without_targets(steps, PROBES) == [confirm]
+    assert_steps_match_the_table([probe, confirm])

@@ -11,12 +11,14 @@ SOURCES = {"a.yaml": "one: 1\n\ttwo: 2\nlong: " + "x" * 300 + " end\n", "b\x1b[3
 
 def test_text_shows_place_code_source_line_and_caret() -> None:
     problem = Problem("KVN999", "invalid value", Mark("a.yaml", 1, 6), hint="fix it")
-    assert as_text([problem], SOURCES) == "a.yaml:1:6: KVN999 invalid value\n    one: 1\n         ^\n  hint: fix it\n"
+    assert (
+        as_text([problem], SOURCES) == "a.yaml:1:6: KVN999 invalid value\n    | one: 1\n    |      ^\n  hint: fix it\n"
+    )
 
 
 def test_the_caret_is_below_the_place_after_a_tab() -> None:
     text = as_text([Problem("KVN999", "w", Mark("a.yaml", 2, 7))], SOURCES)
-    assert text.splitlines()[1:] == ["    \ttwo: 2", "    \t     ^"]
+    assert text.splitlines()[1:] == ["    | \ttwo: 2", "    | \t     ^"]
 
 
 def test_a_long_line_is_shortened_around_the_place() -> None:
@@ -28,7 +30,7 @@ def test_a_long_line_is_shortened_around_the_place() -> None:
 def test_text_shows_warnings_and_related_places() -> None:
     other = Related(Mark("a.yaml", 1, 1), "first defined here")
     text = as_text([Problem("KVN999", "w", Mark("a.yaml", 9, 9), WARNING, (other,))], SOURCES)
-    assert text == "a.yaml:9:9: KVN999 warning: w\n  a.yaml:1:1: first defined here\n      one: 1\n      ^\n"
+    assert text == "a.yaml:9:9: KVN999 warning: w\n  a.yaml:1:1: first defined here\n      | one: 1\n      | ^\n"
 
 
 def test_problems_are_sorted_and_duplicates_are_removed() -> None:
@@ -40,6 +42,16 @@ def test_control_characters_of_a_file_are_escaped() -> None:
     problem = Problem("KVN999", "value \x1b[2J\u202e", Mark("b\x1b[31m.yaml", 1, 4), hint="\x07")
     text = as_text([problem], SOURCES)
     assert not any(c in text for c in "\x1b\u202e\x07")
+
+
+def test_no_line_is_a_command_of_github() -> None:
+    """GitHub's runner takes a line that begins with "::", after blanks too, and "##[" anywhere in a line."""
+    sources = {"a.yaml": "::stop-commands::x\nname: ##[stop-commands]x\n"}
+    for line in (1, 2):
+        text = as_text([Problem("KVN999", "value ##[add-mask]x", Mark("a.yaml", line, 1))], sources)
+        assert "##[" not in text and not any(line.strip().startswith("::") for line in text.splitlines())
+    found = as_github([Problem("KVN999", "a\u202e\x1b", Mark("a", 1, 1), hint="##[x]")], {})
+    assert found == "::error file=a,line=1,col=1,title=KVN999::a\\u202e\\u001b%0A#\\u0023[x]\n"
 
 
 def test_json_contains_all_fields() -> None:

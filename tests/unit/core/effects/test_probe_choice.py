@@ -160,5 +160,12 @@ def test_the_definitions_own_probes_and_the_operators_host_are_targets() -> None
     answering = {"10.1.1.1", "tcp 10.1.0.9:22", "10.9.0.9"}
     found = ask(state("10.1.1.1"), state("10.1.1.1"), answering, callers=["10.9.0.9", "10.9.0.8"], own=own)
     assert texts(found.must) == ["10.1.1.1", "tcp 10.1.0.9:22", "10.9.0.9"]
-    assert texts(found.silent) == ["command a b"]
+    assert texts(found.silent) == [] and texts(found.commands) == ["command a b"]
     assert found.watch == "10.1.1.1"
+
+
+def test_commands_are_never_run_while_a_plan_is_made() -> None:
+    command, server = Probe("command", command=("/bin/true",)), Probe("tcp", "10.1.0.9:22")
+    probes = ask(state("10.1.1.1"), state("10.1.1.1"), {command.text, server.text}, own=[command, server, command])
+    assert (probes.must, probes.commands) == ((server,), (command,))
+    assert command not in probes.silent

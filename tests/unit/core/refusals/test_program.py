@@ -7,8 +7,9 @@ from typing import Optional
 
 import pytest
 
+from kvmnet.core.base.probe import Probe
 from kvmnet.core.live.live_host import Live
-from kvmnet.core.live.surroundings import Room
+from kvmnet.core.live.surroundings import HostConfiguration, Room
 from tests.unit.core.refusals.samples import (
     BUNDLE,
     assert_refused,
@@ -72,3 +73,16 @@ def test_a_bond_option_that_the_host_does_not_support_is_refused(
     bundle = replace(BUNDLE, state={"interfaces": [*BUNDLE.state["interfaces"], bond]})
     messages = find_messages(replace(before(), nmstate=nmstate, networkmanager=manager), bundle)
     assert messages == ([("KVN506", message)] if message else [])
+
+
+def test_commands_of_the_definition_need_the_permission_of_the_host() -> None:
+    bundle = replace(BUNDLE, probes=(Probe("command", command=("/bin/check", "x")), Probe("ping", "10.1.1.9")))
+    assert find_codes(host_with(configuration=HostConfiguration(allows_commands=True)), bundle) == []
+    ((code, message),) = find_messages(host_with(), bundle)
+    assert code == "KVN515" and message.endswith("does not permit: command /bin/check x")
+    assert find_codes(host_with()) == [], "a definition without commands needs none"
+
+
+def test_an_unusable_configuration_of_the_host_is_refused() -> None:
+    broken = host_with(configuration=HostConfiguration(problem="/etc/kvmnet/kvmnet.conf, line 2: expected x"))
+    assert_refused("KVN516", broken, "/etc/kvmnet/kvmnet.conf, line 2")

@@ -21,4 +21,4 @@ def example_bundle() -> Bundle:
 
 def read_bundle(files: dict[str, str]) -> Bundle:
     """Return the bundle of a folder's files."""
-    return bundle_files.read_bundle(files, pipeline.load_schema("state"))
+    return bundle_files.read_bundle(files, pipeline.load_bundle_schemas())

@@ -45,4 +45,6 @@ def test_the_digest_covers_everything_in_the_bundle() -> None:
             content = {key: value for key, value in content.items() if value or key not in later_keys}
             text = json.dumps(content, sort_keys=True, separators=(",", ":"))
             assert render.compute_digest(bundle) == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-            assert bundle_files.read_bundle(bundle_files.format_bundle(bundle), pipeline.load_schema("state")) == bundle
+            assert (
+                bundle_files.read_bundle(bundle_files.format_bundle(bundle), pipeline.load_bundle_schemas()) == bundle
+            )

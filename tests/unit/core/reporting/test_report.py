@@ -9,11 +9,21 @@ import pytest
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.effects.likely_reasons import LikelyReason
 from kvmnet.core.effects.probe_choice import Probes
-from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.planning.changes import Change
+from kvmnet.core.planning.difference import Difference
+from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.refusals import Refusal
+from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.reporting import report
 from kvmnet.core.reporting.reason_text import reasons_to_json
-from kvmnet.core.reporting.report import format_event, format_outcome, format_plan, format_plan_markdown, list_probes
+from kvmnet.core.reporting.report import (
+    format_event,
+    format_failed_commands,
+    format_outcome,
+    format_plan,
+    format_plan_markdown,
+    list_probes,
+)
 from kvmnet.pipeline import load
 from tests.unit.core.samples import after, before
 
@@ -72,6 +82,16 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
         "note: no gateway and no name server is known for the host after the change, so none will be probed"
     ]
     assert list_probes(Probes(known=False)) == ["note: run as root to see which targets will be probed"]
+
+
+def test_commands_are_listed_with_when_they_run() -> None:
+    command = Probe("command", command=("/bin/check", "x"))
+    line = "command /bin/check x: runs as root after you agree, and again after the change if it succeeds"
+    assert list_probes(Probes(must=(Probe("ping", "10.1.1.1"),), commands=(command,)))[-1] == line
+    assert list_probes(Probes(known=False, commands=(command,)))[-1] == line
+    assert format_failed_commands([command]) == [
+        "note: command /bin/check x fails now, so it will not run after the change"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -177,3 +197,10 @@ def test_the_last_line_contains_the_time_without_connectivity() -> None:
     for at_most in (None, 9.1):
         outcome = format_outcome(0, 0.4, "10.1.1.1", at_most=at_most)
         assert outcome.endswith("(10.1.1.1 did not reply for at most 0.4 s)")
+
+
+def test_other_tools_names_are_no_html_or_links_in_markdown() -> None:
+    change = Change("change", "eth0", (Difference("a\x1b<img src=x>", "[x](http://evil)", "b|c"),))
+    plan = Plan(Bundle("c", "h", "rocks", (), {}), state={"interfaces": []}, changes=(change,))
+    text = format_plan_markdown(plan, notes=["note: ![x](http://evil) <script>"])
+    assert not any(part in text for part in ("\x1b", "<img", "](http", "<script"))

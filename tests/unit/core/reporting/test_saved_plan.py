@@ -15,11 +15,11 @@ from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.planning.plan_basis import digest_of
 from kvmnet.core.rendering.bundle_files import BundleError
 from kvmnet.core.reporting.saved_plan import PlanFileError, from_text, require_unchanged, to_text
-from kvmnet.pipeline import load, load_schema
+from kvmnet.pipeline import load, load_bundle_schemas, load_schema
 from tests.unit.core.samples import KEYFILES, before
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
-SCHEMA = load_schema("state")
+SCHEMAS = (load_schema("plan"), load_bundle_schemas())
 
 
 def save(live: Live, allowed: Optional[set[str]] = None) -> str:
@@ -30,13 +30,13 @@ def save(live: Live, allowed: Optional[set[str]] = None) -> str:
 def test_a_saved_plan_is_read_back() -> None:
     text = save(before(), {"KVN511"})
     assert text == save(before(), {"KVN511"}), "the same plan gives the same bytes"
-    plan = from_text(text, SCHEMA)
+    plan = from_text(text, *SCHEMAS)
     assert (plan.bundle, plan.allowed) == (BUNDLE, ("KVN511",))
     require_unchanged(plan.plan, plan.basis, assess(BUNDLE, before()))
 
 
 def test_overridden_guests_are_saved_and_guests_that_start_later_are_no_change() -> None:
-    plan = from_text(to_text(assess(BUNDLE, before()), (), {"g"}), SCHEMA)
+    plan = from_text(to_text(assess(BUNDLE, before()), (), {"g"}), *SCHEMAS)
     assert plan.lose == ("g",)
     tap = {"br9": Link("br9", None, "bridge"), "vnet0": Link("vnet0", None, "tun", (), "br9")}
     now = replace(before(), links={**before().links, **tap})
@@ -47,10 +47,10 @@ def test_overridden_guests_are_saved_and_guests_that_start_later_are_no_change()
 
 def test_the_permission_to_adopt_is_saved() -> None:
     for adopt in (True, False):
-        assert from_text(to_text(assess(BUNDLE, before()), (), adopt=adopt), SCHEMA).adopt is adopt
+        assert from_text(to_text(assess(BUNDLE, before()), (), adopt=adopt), *SCHEMAS).adopt is adopt
     older = json.loads(save(before()))
     del older["may-adopt"], older["digest"]
-    assert from_text(json.dumps({**older, "digest": digest_of(older)}), SCHEMA).adopt is False
+    assert from_text(json.dumps({**older, "digest": digest_of(older)}), *SCHEMAS).adopt is False
 
 
 @pytest.mark.guarantee("G63")
@@ -58,12 +58,12 @@ def test_an_edited_plan_is_rejected() -> None:
     content = json.loads(save(before()))
     content["plan"]["state"]["interfaces"].pop()
     with pytest.raises(PlanFileError, match="was edited after it was written"):
-        from_text(json.dumps(content), SCHEMA)
+        from_text(json.dumps(content), *SCHEMAS)
     content = json.loads(save(before()))
     del content["digest"]
     content["bundle"]["nmstate.yml"] = content["bundle"]["nmstate.yml"].replace("10.1.255.254", "10.1.255.250")
     with pytest.raises(BundleError, match="digest"):
-        from_text(json.dumps({**content, "digest": digest_of(content)}), SCHEMA)
+        from_text(json.dumps({**content, "digest": digest_of(content)}), *SCHEMAS)
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_an_edited_plan_is_rejected() -> None:
         ("[]", "was not written by `kvmnet plan -o`"),
         ('{"kvmnet-plan": 2}', "it has format 2, but this version of kvmnet needs format 1"),
         ('{"kvmnet-plan": 1}', "was edited"),
-        (json.dumps({"kvmnet-plan": 1, "digest": digest_of({"kvmnet-plan": 1})}), "cannot be read: KeyError"),
+        (json.dumps({"kvmnet-plan": 1, "digest": digest_of({"kvmnet-plan": 1})}), "cannot be read: missing key 'host'"),
     ],
 )
 def test_a_file_that_is_not_a_plan_is_rejected(text: str, message: str) -> None:
     with pytest.raises(PlanFileError, match=message):
-        from_text(text, SCHEMA)
+        from_text(text, *SCHEMAS)
 
 
 def with_state(live: Live, **changes: Any) -> Live:
@@ -139,7 +139,7 @@ CHANGES: dict[str, tuple[Live, str]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_plan_is_refused_if_the_host_has_changed(name: str) -> None:
     live, message = CHANGES[name]
-    plan = from_text(save(before()), SCHEMA)
+    plan = from_text(save(before()), *SCHEMAS)
     with pytest.raises(Refused) as error:
         require_unchanged(plan.plan, plan.basis, assess(BUNDLE, live))
     assert (error.value.code, error.value.exit_code) == ("KVN508", 5)
@@ -173,11 +173,39 @@ SAME: dict[str, Live] = {
 
 @pytest.mark.parametrize("name", SAME)
 def test_a_change_that_the_plan_does_not_depend_on_is_ignored(name: str) -> None:
-    plan = from_text(save(before()), SCHEMA)
+    plan = from_text(save(before()), *SCHEMAS)
     require_unchanged(plan.plan, plan.basis, assess(BUNDLE, SAME[name]))
 
 
 def test_a_plan_is_refused_if_another_version_would_plan_other_changes() -> None:
-    plan = from_text(save(before()), SCHEMA)
+    plan = from_text(save(before()), *SCHEMAS)
     with pytest.raises(Refused, match="since the plan was made: changes"):
         require_unchanged({**plan.plan, "changes": []}, plan.basis, assess(BUNDLE, before()))
+
+
+@pytest.mark.guarantee("G91")
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("command", ["reboot"], "unknown key 'command'"),
+        ("allowed", ["--yes"], "allowed 1: must be a code such as KVN511"),
+        ("may-lose", ["a\u202eb"], "may-lose 1 contains"),
+        ("may-adopt", "yes", "may-adopt: must be"),
+        ("host", "--host=evil", "host: must be a name"),
+        ("plan", [], "plan: must be a mapping"),
+        ("bundle", {"../../etc/x": ""}, "the key '../../etc/x' must be the name of a file of a bundle"),
+        ("bundle", {"nmstate.yml": 1}, "a file of the bundle is not text"),
+    ],
+)
+def test_a_plan_with_anything_that_kvmnet_does_not_write_is_rejected(key: str, value: Any, fault: str) -> None:
+    """Whoever can edit a plan can compute its digest too."""
+    content = {k: v for k, v in json.loads(save(before())).items() if k != "digest"} | {key: value}
+    with pytest.raises(PlanFileError) as error:
+        from_text(json.dumps({**content, "digest": digest_of(content)}), *SCHEMAS)
+    assert fault in error.value.message
+
+
+def test_names_of_other_tools_in_a_plan_may_have_any_characters() -> None:
+    content = {k: v for k, v in json.loads(save(before())).items() if k != "digest"}
+    content["made-from"]["profiles"] = {"eth0": {"name": "a\n\x1b[31m"}}
+    assert from_text(json.dumps({**content, "digest": digest_of(content)}), *SCHEMAS).basis == content["made-from"]
