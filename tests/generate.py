@@ -121,6 +121,7 @@ class _Cluster:
                 net["dns"] = {"servers": [f"10.{n}.0.53"]}
                 self.pick(net["dns"], "search", 0.5, ["example.org"], ["local", "example.org"])
             self.pick(net, "mtu", 0.4, 1500, 4000)
+            self.pick(net, "zone", 0.3, "internal", "public")
             found[f"net-{n}"] = net
         found["island"] = {"subnets": ["10.70.0.0/16"]}
         self.pick(found["island"], "mtu", 0.2, 1400, 1500)
@@ -212,6 +213,8 @@ class _Cluster:
         addresses = [four] if source == "static" else []
         if source == "dhcp" or self.now(0.3):
             interface["ipv4"] = source
+        self.pick(interface, "zone", 0.2, "trusted", "drop")
+        self.pick(interface, "description", 0.2, "rack 7, port 12", "Switch: sw1")
         kind = self.rng.choice(["none", "static", "auto", "dhcp", "link-local"])
         if kind == "static":
             addresses.append(six)

@@ -652,3 +652,13 @@ def silence_of_an_error(rng: Random, data: Data) -> Optional[Path]:
     interface["addresses"][0] = "172.16.0.1"
     interface["silence"] = [{"code": "KVN110", "reason": "no"}]
     return (*path, "silence", 0, "code")
+
+
+@mistake("KVN192")
+def zone_of_a_port(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, ((p, i) for p, i in _interfaces(data) if p[3] in ("p0", "p1", "off", "mine")))
+    if found is None:
+        return None
+    path, interface = found
+    interface["zone"] = "public"
+    return (*path, "zone")

@@ -153,8 +153,16 @@ class _Reading:
             self.expect(f"{macvtap.name} mode", there.get("mode"), macvtap.mode)
             self.expect(f"{macvtap.name} mac", entry.get("mac-address"), macvtap.mac.upper())
             self.addresses(entry, macvtap.name, IpView())
+        self.expect("zones", self._zones(), dict(self.view.zones))
+        self.expect("descriptions", dict(self.bundle.descriptions), dict(self.view.descriptions))
         trusting = [m.mac for m in self.view.macvtaps if m.trusts_guest and not m.always]
         self.expect("macvtaps that trust their guests", list(self.bundle.trusting), trusting)
+
+    def _zones(self) -> dict[str, Any]:
+        """Return the zones of interfaces that exist, from the bundle alone."""
+        zones = {n: s["connection.zone"] for n, s in self.bundle.profile_settings.items() if "connection.zone" in s}
+        self.wrong += [f"{name} has a zone and is not there" for name in zones if name not in self.by_name]
+        return zones
 
     def _whole(self) -> None:
         """Check routes and name service, and that every reference leads to an interface."""

@@ -129,6 +129,7 @@ def _network(name: str, place: Place) -> Network:
         default_route=_boolean(tree, "default_route") is not False,
         metric=_number(tree, "metric"),
         attach=_text(tree, "attach"),
+        zone=_text(tree, "zone"),
         place=place,
     )
 
@@ -327,6 +328,8 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
         managed=_boolean(tree, "manage") is not False,
         up=_text(tree, "state") != "down",
         left_alone=_LEFT_ALONE.match(name) is not None and kind not in ("bond", "bridge"),
+        zone=_text(tree, "zone"),
+        description=_text(tree, "description"),
         place=place,
     )
 

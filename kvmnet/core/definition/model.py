@@ -68,7 +68,8 @@ class PlacedSubnet:
 
 @dataclass(frozen=True)
 class Network:
-    """A network. `vlan` is its VLAN ID; `over`: a logical VLAN, tagged on that network's NICs. `mtu` is in bytes."""
+    """A network. `vlan` is its VLAN ID; `over`: a logical VLAN, tagged on that network's NICs. `mtu` is in bytes.
+    `zone` is the firewalld zone of its interfaces."""
 
     name: str
     subnets: tuple[PlacedSubnet, ...]
@@ -81,6 +82,7 @@ class Network:
     default_route: bool
     metric: Optional[int]
     attach: Optional[str]
+    zone: Optional[str]
     place: Place = field(compare=False, repr=False)
 
     def subnet_of(self, ip: IP) -> Optional[Subnet]:
@@ -110,8 +112,8 @@ class Interface:
     `kind` is nic, bond, vlan or bridge. `parent` is the base interface of a VLAN, `tag` its VLAN ID, and `ports` the
     ports of a bond or bridge. `mac` is the permanent MAC address of a NIC, or the MAC address of a bridge. `bridge` is
     whether a NIC, bond or VLAN gets a bridge (None: by default), `bridge_settings` are those of this bridge, or of the
-    interface itself if it is a bridge. `ipv4` and `ipv6` are the sources of addresses (see the schema). `left_alone`:
-    never managed by kvmnet (InfiniBand, BMC).
+    interface itself if it is a bridge. `ipv4` and `ipv6` are the sources of addresses (see the schema). `zone` is the
+    firewalld zone that the interface states itself. `left_alone`: never managed by kvmnet (InfiniBand, BMC).
     """
 
     name: str
@@ -133,6 +135,8 @@ class Interface:
     managed: bool
     up: bool
     left_alone: bool
+    zone: Optional[str]
+    description: Optional[str]
     place: Place = field(compare=False, repr=False)
 
     @property

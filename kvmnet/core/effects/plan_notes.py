@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Optional
 
 from kvmnet.core.base.nmstate import interfaces_of, port_names
+from kvmnet.core.base.profile_settings import ZONE
 from kvmnet.core.effects.boot_rivals import Rival
 from kvmnet.core.effects.name_uses import note_name_uses, note_stopped_guests
 from kvmnet.core.effects.next_boot import NextBoot, find_present_differences
@@ -37,6 +38,7 @@ def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival], next_boot: Optio
         *_note_copies(plan, live),
         *note_name_uses(plan, live),
         *note_stopped_guests(plan, live),
+        *_note_zones(plan, live),
         *_note_present_differences(plan, live, next_boot),
     ]
 
@@ -123,6 +125,16 @@ def _note_domains(plan: Plan, live: Live) -> Iterator[str]:
                 f"the domain XML of {', '.join(guests)} names {old}: change it to {new} before the next start "
                 "(`virsh dumpxml --inactive GUEST | kvmnet guest xml GUEST --domain - > FILE; virsh define FILE`)"
             )
+
+
+def _note_zones(plan: Plan, live: Live) -> Iterator[str]:
+    """Name the zones of changed interfaces if firewalld does not run: they are only in the connection profiles then."""
+    if live.zones is not None:
+        return
+    zones = {name: settings[ZONE.name] for name, settings in plan.profile_settings.items() if settings.get(ZONE.name)}
+    if zones:
+        names = ", ".join(f"{name} ({zone})" for name, zone in zones.items())
+        yield f"firewalld does not run: the zone of {names} has an effect only once it runs"
 
 
 def _note_equal_rivals(plan: Plan, rivals: Sequence[Rival]) -> Iterator[str]:

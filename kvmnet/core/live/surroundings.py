@@ -98,6 +98,7 @@ class Surroundings:
     ifupdown: the interfaces that ifupdown would configure, each with the file that names it.
     read_only: the folders, of those that kvmnet writes to, in which no file can be written.
     name_uses: what names interfaces in the configuration of other tools, above all firewall rules.
+    zone_names: firewalld's zones; None when firewalld does not run, or was not asked.
     """
 
     unmanaged: tuple[str, ...] = ()
@@ -117,6 +118,7 @@ class Surroundings:
     ifupdown: Mapping[str, str] = field(default_factory=dict)
     read_only: tuple[str, ...] = ()
     name_uses: tuple[NameUse, ...] = ()
+    zone_names: Optional[tuple[str, ...]] = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Surroundings:
@@ -143,6 +145,7 @@ class Surroundings:
             ifupdown=dict(data.get("ifupdown", {})),
             read_only=tuple(data.get("read_only", ())),
             name_uses=tuple(NameUse(u["what"], u["text"], tuple(u["names"])) for u in data.get("name_uses", ())),
+            zone_names=tuple(data["zone_names"]) if data.get("zone_names") is not None else None,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import json
 from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import State
+from kvmnet.core.base.profile_settings import VLAN_FILTERING, ZONE
 from kvmnet.core.rendering.bundle import Bundle, Nic
 from kvmnet.core.views.host_view import NO_IP, BondView, BridgeView, HostView, IpView, MacvtapView, NicView, VlanView
 
@@ -64,15 +65,23 @@ def render(view: HostView) -> Bundle:
         guests={"interfaces": on_demand} if on_demand else None,
         links={_link_name(nic): _link_text(nic) for nic in view.nics if nic.has_link_file},
         probes=view.probes,
-        profile_settings={
-            bridge.name: {"bridge.vlan-filtering": bridge.vlan_filtering}
-            for bridge in view.bridges
-            if bridge.vlan_filtering is not None
-        },
+        profile_settings=_profile_settings(view),
         stated_macs=tuple(bridge.name for bridge in view.bridges if bridge.is_mac_stated),
         trusting=tuple(m.mac for m in view.macvtaps if m.trusts_guest),
+        descriptions=dict(view.descriptions),
     )
     return dataclasses.replace(bundle, digest=compute_digest(bundle))
+
+
+def _profile_settings(view: HostView) -> dict[str, dict[str, Any]]:
+    """Return what the connection profiles have that nmstate has no key for, by interface."""
+    settings: dict[str, dict[str, Any]] = {}
+    for bridge in view.bridges:
+        if bridge.vlan_filtering is not None:
+            settings.setdefault(bridge.name, {})[VLAN_FILTERING.name] = bridge.vlan_filtering
+    for device, zone in view.zones:
+        settings.setdefault(device, {})[ZONE.name] = zone
+    return settings
 
 
 def compute_digest(bundle: Bundle) -> str:
@@ -81,7 +90,7 @@ def compute_digest(bundle: Bundle) -> str:
     del content["digest"]
     content["probes"] = [probe.to_json() for probe in bundle.probes]
     # Omitted if empty, so that the digests of older bundles stay the same.
-    for key in ("probes", "profile_settings", "stated_macs", "trusting"):
+    for key in ("probes", "profile_settings", "stated_macs", "trusting", "descriptions"):
         if not content[key]:
             del content[key]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kvmnet.core.base.profile_settings import ZONE
 from kvmnet.core.planning.changes import (
     Adopted,
     Change,
@@ -42,6 +43,7 @@ _REASONS = {
 
 _PLACES = {
     Place.KERNEL: "",
+    Place.FIREWALL: "",
     Place.PROFILE: "in its connection profile, ",
     Place.KEYFILE: "connection profile on disk: ",
 }
@@ -74,9 +76,17 @@ def detail_text(detail: Detail) -> str:
     if isinstance(detail, FileRestored):
         return f"restored to its content of {detail.day}" if detail.existed else f"did not exist on {detail.day}"
     if isinstance(detail, SettingDifference):
-        live, desired = (value_text(None if value == "" else value) for value in (detail.live, detail.desired))
-        return f"{_PLACES[detail.place]}{detail.name}: {live} -> {desired}"
+        return _PLACES[detail.place] + _setting_text(detail)
     return route_text(detail.route)
+
+
+def _setting_text(detail: SettingDifference) -> str:
+    if detail.name == ZONE.name:
+        return "firewalld zone: " + " -> ".join(
+            str(zone) or "the default zone" for zone in (detail.live, detail.desired)
+        )
+    live, desired = (value_text(None if value == "" else value) for value in (detail.live, detail.desired))
+    return f"{detail.name}: {live} -> {desired}"
 
 
 def detail_texts(change: Change) -> list[str]:
@@ -100,4 +110,5 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         **({"first": plan.first} if plan.first else {}),
         **({"adopted": list(plan.adopted)} if plan.adopted else {}),
         **({"replaced": dict(plan.replaced)} if plan.replaced else {}),
+        **({"descriptions": dict(plan.bundle.descriptions)} if plan.bundle.descriptions else {}),
     }

@@ -193,6 +193,10 @@ class HostView:
     dns_search: tuple[str, ...]
     probes: tuple[Probe, ...]
     """The probes of the definition, without those of the host's own addresses."""
+    zones: tuple[tuple[str, str], ...]
+    """The firewalld zones that the definition states, by the device that has the addresses."""
+    descriptions: tuple[tuple[str, str], ...]
+    """The descriptions of interfaces, by the devices: the interface itself, and its bridge."""
     unattached: tuple[tuple[Guest, GuestNic], ...] = field(compare=False, repr=False)
     """The guest NICs that this host cannot connect: it has neither a bridge nor a VLAN for their network."""
     unrouted: tuple[Route, ...] = field(compare=False, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Optional
 
 from kvmnet.core.base.probe import Probe
@@ -76,6 +76,8 @@ class _Layout:
             dns_servers=servers,
             dns_search=search,
             probes=self._probes(),
+            zones=tuple(self._zones()),
+            descriptions=tuple(self._descriptions()),
             unattached=tuple(unattached),
             unrouted=unrouted,
         )
@@ -84,6 +86,22 @@ class _Layout:
         """Return the host's probes, without those of its own addresses."""
         own_addresses = {str(placed.ip) for i in self.host.interfaces.values() for placed in i.addresses}
         return tuple(p.probe for p in self.host.probes if p.probe.address not in own_addresses)
+
+    def _zones(self) -> Iterator[tuple[str, str]]:
+        """Yield the zone of each device that can have addresses, if the definition states one: on the interface, or on
+        its network."""
+        for interface, device in self._carriers():
+            network = self._network_of(interface)
+            zone = interface.zone or (network.zone if network else None)
+            if zone is not None and interface.up:
+                yield device, zone
+
+    def _descriptions(self) -> Iterator[tuple[str, str]]:
+        """Yield the descriptions: of each interface and of its bridge."""
+        for interface in self.stack.active:
+            if interface.description is not None:
+                for device in dict.fromkeys((self.stack.top(interface), self.stack.device(interface))):
+                    yield device, interface.description
 
     def _network_of(self, interface: Interface) -> Optional[Network]:
         return self.cluster.networks.get(interface.network or "")
