@@ -10,7 +10,7 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet.host import read_surroundings
-from kvmnet.system import programs
+from kvmnet.system import firewalld, programs
 from kvmnet.system.errors import HostError
 
 
@@ -74,6 +74,6 @@ def test_firewallds_zones_are_read_if_it_runs(monkeypatch: pytest.MonkeyPatch, s
             raise HostError("firewalld does not answer")
         return ["public"]
 
-    monkeypatch.setattr(read_surroundings.firewalld, "is_running", lambda: state != "inactive")
-    monkeypatch.setattr(read_surroundings.firewalld, "read_zone_names", read)
+    monkeypatch.setattr(firewalld, "is_running", lambda: state != "inactive")
+    monkeypatch.setattr(firewalld, "read_zone_names", read)
     assert read_surroundings._read_zone_names() == (("public",) if state == "active" else None)
