@@ -37,4 +37,6 @@ def _find_reason(host: Host, interface: Interface) -> Optional[tuple[str, str]]:
         return f"it is a port of {controller.name}", f"set zone on {controller.name}"
     if interface.left_alone or not interface.managed:
         return "kvmnet does not configure the interface", "remove zone"
+    if interface.is_loopback:
+        return "firewalld accepts everything on the loopback interface", "remove zone"
     return ("the interface is down", "remove zone") if not interface.up else None

@@ -305,6 +305,7 @@ FORMATS = {
     "ip-address": _is_address,
     "ip-address-with-or-without-prefix": _is_interface,
     "ip-subnet": _is_subnet,
+    "ip-address-or-subnet": _is_interface,
     "host-and-port": _is_host_port,
     "http-url": _is_url,
 }

@@ -16,7 +16,7 @@ _SPELLED_BOOLEANS = {**dict.fromkeys(("yes", "on", "true"), "true"), **dict.from
 _TYPES = {
     **dict.fromkeys(("linux-bridge", "bridges"), "did you mean bridge?"),
     **dict.fromkeys(("bonds", "bonding", "team"), "did you mean bond?"),
-    **dict.fromkeys(("ethernet", "nic", "physical", "vlan"), "remove type: only bridges and bonds have one"),
+    **dict.fromkeys(("ethernet", "nic", "physical", "vlan"), "remove type: only bridges, bonds and dummies have one"),
 }
 _FOREIGN_KEYS = {
     ("interfaces", "ports"): "write ports: […] with type: bridge or type: bond",

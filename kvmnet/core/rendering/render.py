@@ -1,8 +1,9 @@
 """Renders a host's view as its bundle. A small function builds each kind of interface.
 
-The order is fixed: NICs, bonds, VLANs, bridges, macvtaps, each in the order of the definition. VLANs over a bridge
-come after the bridges, then the bridges over these VLANs, and so on. The state contains everything for which nmstate
-would otherwise choose a value: the type, both IP families, STP, the MAC address of a bridge, the metric of a route.
+The order is fixed: NICs, bonds, dummies, VLANs, bridges, macvtaps, each in the order of the definition. VLANs over a
+bridge come after the bridges, then the bridges over these VLANs, and so on. The state contains everything for which
+nmstate would otherwise choose a value: the type, both IP families, STP, the MAC address of a bridge, the metric of a
+route, the priority of a rule.
 """
 
 from __future__ import annotations
@@ -15,7 +16,19 @@ from typing import Any, Optional
 from kvmnet.core.base.nmstate import State
 from kvmnet.core.base.profile_settings import VLAN_FILTERING, ZONE
 from kvmnet.core.rendering.bundle import Bundle, Nic
-from kvmnet.core.views.host_view import NO_IP, BondView, BridgeView, HostView, IpView, MacvtapView, NicView, VlanView
+from kvmnet.core.views.host_view import (
+    NO_IP,
+    BondView,
+    BridgeView,
+    DummyView,
+    HostView,
+    IpView,
+    MacvtapView,
+    NicView,
+    RouteView,
+    RuleView,
+    VlanView,
+)
 
 
 def render(view: HostView) -> Bundle:
@@ -38,21 +51,13 @@ def render(view: HostView) -> Bundle:
             config["search"] = list(view.dns_search)
         state["dns-resolver"] = {"config": config}
     if view.routes:
-        state["routes"] = {
-            "config": [
-                {
-                    "destination": route.destination,
-                    "next-hop-address": route.via,
-                    "next-hop-interface": route.device,
-                    "metric": route.metric,
-                    "table-id": route.table,
-                }
-                for route in view.routes
-            ]
-        }
+        state["routes"] = {"config": [_route(route) for route in view.routes]}
+    if view.rules:
+        state["route-rules"] = {"config": [_rule(rule) for rule in view.rules]}
     state["interfaces"] = [
         *(_nic(nic) for nic in view.nics if nic.managed),
         *(_bond(bond) for bond in view.bonds),
+        *(_dummy(dummy) for dummy in view.dummies),
         *(_vlan(layer) if isinstance(layer, VlanView) else _bridge(layer) for layer in view.layers()),
         *from_boot,
     ]
@@ -174,6 +179,43 @@ def _bond(bond: BondView) -> dict[str, Any]:
     entry = _base(bond.name, "bond", bond.mtu, bond.mac)
     entry["link-aggregation"] = {"mode": bond.mode, "options": dict(bond.options), "port": list(bond.ports)}
     return _with_ip(entry, bond.ip)
+
+
+def _dummy(dummy: DummyView) -> dict[str, Any]:
+    """Return a dummy, or the loopback interface: nmstate refuses it without IPv4 or IPv6, and NetworkManager keeps its
+    own addresses."""
+    if not dummy.is_loopback:
+        return _with_ip(_base(dummy.name, "dummy", dummy.mtu), dummy.ip)
+    entry = _base(dummy.name, "loopback", dummy.mtu)
+    for version, own in ((4, {"ip": "127.0.0.1", "prefix-length": 8}), (6, {"ip": "::1", "prefix-length": 128})):
+        others = [{"ip": a.ip, "prefix-length": a.prefix} for a in dummy.ip.addresses if a.version == version]
+        entry[f"ipv{version}"] = {"enabled": True, "address": [own, *others]}
+    return entry
+
+
+def _route(route: RouteView) -> dict[str, Any]:
+    entry = {
+        "destination": route.destination,
+        "next-hop-address": route.via or None,
+        "next-hop-interface": route.device,
+        "metric": route.metric,
+        "table-id": route.table,
+    }
+    return _without_none(entry)
+
+
+def _rule(rule: RuleView) -> dict[str, Any]:
+    entry = {
+        "family": rule.family,
+        "ip-from": rule.source,
+        "ip-to": rule.destination,
+        "iif": rule.incoming,
+        "fwmark": rule.fwmark,
+        "route-table": rule.table,
+        "action": rule.action,
+        "priority": rule.priority,
+    }
+    return _without_none(entry)
 
 
 def _vlan(vlan: VlanView) -> dict[str, Any]:

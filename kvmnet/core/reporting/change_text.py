@@ -19,10 +19,12 @@ from kvmnet.core.planning.changes import (
     Reason,
     Replaced,
     Restored,
+    RuleDetail,
 )
 from kvmnet.core.planning.difference import Difference, route_text, value_text
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.planning.profile_changes import Place, SettingDifference
+from kvmnet.core.planning.rule_changes import rule_text
 
 _REASONS = {
     Reason.LINK_FILE_NEEDED: "names the NIC at boot",
@@ -38,6 +40,8 @@ _REASONS = {
     Reason.CREATED_BY_KVMNET: "created by kvmnet",
     Reason.PROFILE_COMPLETED: "its connection profile is completed, because its controller is adopted",
     Reason.PROFILE_RESTORED: "its connection profile from before kvmnet is restored",
+    Reason.HOLDS_RULES: "its connection profile gets routing rules",
+    Reason.LOOPBACK_RELEASED: "no longer in the definition: its own addresses only",
     Reason.KEEPS_VIRTUAL_OUT: "applied again, so that no virtual address gets into its connection profile",
 }
 
@@ -77,7 +81,7 @@ def detail_text(detail: Detail) -> str:
         return f"restored to its content of {detail.day}" if detail.existed else f"did not exist on {detail.day}"
     if isinstance(detail, SettingDifference):
         return _PLACES[detail.place] + _setting_text(detail)
-    return route_text(detail.route)
+    return rule_text(detail.rule) if isinstance(detail, RuleDetail) else route_text(detail.route)
 
 
 def _setting_text(detail: SettingDifference) -> str:

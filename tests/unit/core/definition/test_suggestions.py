@@ -51,7 +51,7 @@ HOST = "hosts: {a: {interfaces: {eth0: {%s}}}}\n"
         (HOST % "bridge: {^ports: [eth1]}", "ports are a key of an interface with type: bridge"),
         (HOST % "type: ^linux-bridge", "did you mean bridge?"),
         (HOST % "type: ^Bridge", "did you mean bridge?"),
-        (HOST % "type: ^vlan", "remove type: only bridges and bonds have one"),
+        (HOST % "type: ^vlan", "remove type: only bridges, bonds and dummies have one"),
         (HOST % "^interfaces: [eth1]", "write ports: […] with type: bridge or type: bond"),
         (HOST % "^bridge_ports: [eth1]", "write ports: […] with type: bridge"),
         ("hosts: {a: {^bridges: {}}}\n", "write each bridge under interfaces, with type: bridge"),
