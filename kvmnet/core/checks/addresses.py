@@ -44,7 +44,7 @@ def find_addresses_outside_network(context: Context) -> Iterator[Problem]:
     of the same family: IPv4 or IPv6.
     """
     for host, interface, placed, network in _addresses_on_networks(context):
-        if network.subnet_of(placed.ip) is None:
+        if network.subnet_of(placed.ip) is None and network.is_readable:
             owner, subnets = f"{interface.name} on host {host.name}", _format_subnets(network)
             message = f"address {placed.ip} of {owner} is outside network {network.name} ({subnets})"
             definition = Related(network.place.at("subnets"), f"network {network.name} is defined here")
@@ -137,7 +137,7 @@ def find_gateways_outside_network(context: Context) -> Iterator[Problem]:
     for network in context.cluster.networks.values():
         for gateway in network.gateways:
             is_reachable = _is_link_local_gateway(gateway) or network.has_on_link_gateway(gateway.ip.version)
-            if network.subnet_of(gateway.ip) is None and not is_reachable:
+            if network.subnet_of(gateway.ip) is None and not is_reachable and network.is_readable:
                 message = f"gateway {gateway.ip} is outside network {network.name} ({_format_subnets(network)})"
                 hint = "correct it or add its subnet; if hosts reach it directly all the same, write on_link: true"
                 yield Problem("KVN113", message, gateway.mark, hint=hint)

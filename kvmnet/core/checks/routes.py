@@ -33,7 +33,7 @@ def find_unreachable_next_hops(context: Context) -> Iterator[Problem]:
     `{to: 0.0.0.0/0, via: 192.0.2.1, interface: eth0}`. NetworkManager then adds a route to the router itself.
     """
     reported: set[Mark] = set()
-    for view in context.views.values():
+    for view in _views_of_readable_networks(context):
         for unrouted in view.unrouted:
             route = unrouted.route
             if route.mark not in reported and not _follows_from_own_next_hop(
@@ -45,6 +45,15 @@ def find_unreachable_next_hops(context: Context) -> Iterator[Problem]:
                 if route.via is None and route.interface is None:
                     hint = "add via, the next hop; or interface, if the destination is reached directly"
                 yield Problem("KVN181", message, route.mark, severity=WARNING, hint=hint)
+
+
+def _views_of_readable_networks(context: Context) -> Iterator[HostView]:
+    """The views of hosts whose networks have no invalid subnets: what the others can reach is unknown."""
+    unreadable = {network.name for network in context.cluster.networks.values() if not network.is_readable}
+    for view in context.views.values():
+        interfaces = context.cluster.hosts[view.host].interfaces.values()
+        if not any(interface.network in unreadable for interface in interfaces):
+            yield view
 
 
 def _follows_from_own_next_hop(host: Host, route: Route) -> bool:
@@ -82,7 +91,7 @@ def find_unreachable_name_servers(context: Context) -> Iterator[Problem]:
     address, or add the missing route.
     """
     reported: set[Mark] = set()
-    for view in context.views.values():
+    for view in _views_of_readable_networks(context):
         host = context.cluster.hosts[view.host]
         for server in _name_servers(context.cluster, host, view):
             if server.mark not in reported and not routing.is_reachable(context.cluster, host, view.routes, server.ip):

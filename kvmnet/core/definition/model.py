@@ -95,6 +95,13 @@ class Network:
         subnets = [s.net for s in self.subnets if s.net.version == version]
         return bool(subnets) and all(net.prefixlen == net.max_prefixlen for net in subnets)
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether all subnets in the file are valid. If not, what is outside of the others may be inside."""
+        subnets = self.place.tree.get("subnets")
+        is_refused = "subnets" in self.place.tree.refused
+        return not is_refused and not (isinstance(subnets, Seq) and subnets.has_refused)
+
     def subnet_of(self, ip: IP) -> Optional[Subnet]:
         """Return the smallest of the network's subnets that contains an address, or None."""
         subnets = [s.net for s in self.subnets if s.net.version == ip.version and ip in s.net]

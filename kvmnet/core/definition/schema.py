@@ -265,6 +265,7 @@ def _remove(tree: Map, path: Path) -> None:
         here.refused = (*here.refused, str(path[-1]))
         here.entries.pop(str(path[-1]), None)
     elif isinstance(here, Seq) and isinstance(path[-1], int) and path[-1] < len(here.items):
+        here.has_refused = True
         del here.items[path[-1]]
 
 
