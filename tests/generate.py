@@ -239,6 +239,8 @@ class _Cluster:
         self.pick(rules[0], "priority", 0.5, 1000)
         if self.now(0.5):
             rules.append({"from": "10.94.0.7", "to": "10.95.0.0/16", "incoming": self.rng.choice(["eth0", "lo"])})
+            if rules[-1]["incoming"] == "lo":
+                host["interfaces"]["lo"] = {}
             if self.now(0.5):
                 rules[-1]["action"] = self.rng.choice(["blackhole", "unreachable", "prohibit"])
             else:

@@ -192,7 +192,17 @@ class _Reading:
         keys = ("family", "ip-from", "ip-to", "iif", "fwmark", "route-table", "action", "priority")
         rules = [tuple(r.get(key) for key in keys) for r in state.get("route-rules", {}).get("config", [])]
         mine = [
-            (r.family, r.source, r.destination, r.incoming, r.fwmark, r.table, r.action, r.priority) for r in view.rules
+            (
+                r.family,
+                r.source,
+                r.destination,
+                r.incoming,
+                r.fwmark,
+                0 if r.table in (None, 254) else r.table,
+                r.action,
+                r.priority,
+            )
+            for r in view.rules
         ]
         self.expect("rules", rules, mine)
         for _, source, destination, incoming, *_ in rules:

@@ -15,6 +15,8 @@ State = dict[str, Any]
 FAMILIES = ("ipv4", "ipv6")
 
 ETHERNET = "ethernet"
+#: The kernel's main routing table. nmstate also writes 0 for it.
+MAIN_TABLE = 254
 LOOPBACK = "lo"
 #: NetworkManager's type of the connection profile of a NIC.
 NM_ETHERNET = "802-3-ethernet"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Optional
 
+from kvmnet.core.base.nmstate import LOOPBACK
 from kvmnet.core.base.problem import WARNING, Mark, Problem, Related
 from kvmnet.core.checks import Context, check
 from kvmnet.core.definition.model import Host, Interface, Placed, Rule, Subnet
@@ -168,7 +169,9 @@ def find_invalid_rules(context: Context) -> Iterator[Problem]:
     """
     A routing rule needs `table`, or `action`, but not both. Its family (IPv4 or IPv6) must be known: by `from` or `to`,
     or by `family`, and all of them must be of one family. `from` and `to` are addresses or subnets: in a subnet, the
-    host bits are zero (198.51.100.0/24, not 198.51.100.7/24). `incoming` is the key of an interface of the host, or lo.
+    host bits are zero (198.51.100.0/24, not 198.51.100.7/24). `incoming` is the key of an interface of the host, but
+    not of a port: packets come in through its bond or bridge. For packets of the host itself (`incoming: lo`), add
+    `lo: {}` to the interfaces: NetworkManager keeps such a rule in the profile of the loopback interface.
     """
     reported: set[Mark] = set()
     for host in context.cluster.hosts.values():
@@ -197,6 +200,12 @@ def _find_rule_problem(host: Host, rule: Rule) -> Optional[tuple[str, str]]:
     if rule.stray_bits:
         texts = ", ".join(str(subnet) for subnet in subnets)
         return "from" if rule.source is not None else "to", f"has a subnet with host bits set: write {texts}"
-    if rule.incoming not in (None, "lo", *host.interfaces):
-        return "incoming", f"names {rule.incoming}, which is no interface of host {host.name}"
+    if rule.incoming is None:
+        return None
+    if rule.incoming not in host.interfaces:
+        fix = ": add lo: {} to its interfaces" if rule.incoming == LOOPBACK else ""
+        return "incoming", f"names {rule.incoming}, which is no interface of host {host.name}{fix}"
+    controller = host.controllers.get(rule.incoming)
+    if controller is not None:
+        return "incoming", f"names {rule.incoming}, which is a port: write {controller.name}"
     return None

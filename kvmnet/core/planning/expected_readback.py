@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import FAMILIES, KERNEL_KINDS, State, interfaces_of, port_names, routes_of, rules_of
+from kvmnet.core.base.nmstate import (
+    FAMILIES,
+    KERNEL_KINDS,
+    MAIN_TABLE,
+    State,
+    interfaces_of,
+    port_names,
+    routes_of,
+    rules_of,
+)
 from kvmnet.core.base.profile_settings import PROFILE_SETTINGS
 from kvmnet.core.planning.profile_changes import Settings
 
@@ -40,7 +49,7 @@ def expected_rules(wanted: State, sent: State) -> list[dict[str, Any]]:
             "priority": rule["priority"],
             "from": rule.get("ip-from"),
             "to": rule.get("ip-to"),
-            "table": rule.get("route-table"),
+            "table": None if rule.get("action") else rule.get("route-table") or MAIN_TABLE,
             **({"absent": True} if rule.get("state") == "absent" else {}),
         }
         for rule in [*rules_of(wanted), *removed]

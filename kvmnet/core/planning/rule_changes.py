@@ -16,10 +16,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import State, interfaces_of, port_names, routes_of, rules_of
+from kvmnet.core.base.nmstate import MAIN_TABLE, State, interfaces_of, port_names, routes_of, rules_of
 from kvmnet.core.live.live_host import Live, version_of
 from kvmnet.core.planning.changes import Change, RuleDetail
-from kvmnet.core.planning.difference import MAIN_TABLE
 
 Rule = Mapping[str, Any]
 RuleKey = tuple[Any, ...]
@@ -79,7 +78,7 @@ def rule_text(rule: Rule) -> str:
     words += [f"to {_short(rule['ip-to'])}"] if rule.get("ip-to") else []
     words += [f"iif {rule['iif']}"] if rule.get("iif") else []
     words += [f"fwmark {rule['fwmark']}"] if rule.get("fwmark") else []
-    words.append(str(rule["action"]) if rule.get("action") else f"lookup {rule.get('route-table')}")
+    words.append(str(rule["action"]) if rule.get("action") else f"lookup {rule.get('route-table') or MAIN_TABLE}")
     family = " (IPv6)" if rule.get("family") == "ipv6" and not (rule.get("ip-from") or rule.get("ip-to")) else ""
     return f"{' '.join(words)} priority {rule.get('priority')}{family}"
 
@@ -140,6 +139,7 @@ def _find_holder(rule: Rule, desired: State) -> Optional[str]:
     routed: Iterable[str] = (
         str(route["next-hop-interface"])
         for route in routes_of(desired)
-        if route.get("table-id") == rule.get("route-table") and (":" in str(route["destination"])) == is_ipv6
+        if route.get("table-id") == (rule.get("route-table") or MAIN_TABLE)
+        and (":" in str(route["destination"])) == is_ipv6
     )
     return next((name for name in (rule.get("iif"), *routed, *usable) if name in usable), None)

@@ -13,7 +13,7 @@ import hashlib
 import json
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import State
+from kvmnet.core.base.nmstate import MAIN_TABLE, State
 from kvmnet.core.base.profile_settings import VLAN_FILTERING, ZONE
 from kvmnet.core.rendering.bundle import Bundle, Nic
 from kvmnet.core.views.host_view import (
@@ -205,13 +205,16 @@ def _route(route: RouteView) -> dict[str, Any]:
 
 
 def _rule(rule: RuleView) -> dict[str, Any]:
+    """Return a rule. The main table is 0, which nmstate reads as 254: with 254, nmstate (2.2.9 to 2.2.62) takes the
+    first interface by name for the rule, also a port, whose connection profile cannot contain it."""
+    table = 0 if rule.table in (None, MAIN_TABLE) else rule.table
     entry = {
         "family": rule.family,
         "ip-from": rule.source,
         "ip-to": rule.destination,
         "iif": rule.incoming,
         "fwmark": rule.fwmark,
-        "route-table": rule.table,
+        "route-table": table,
         "action": rule.action,
         "priority": rule.priority,
     }

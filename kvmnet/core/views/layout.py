@@ -77,7 +77,7 @@ class _Layout:
             macvtaps=tuple(macvtaps),
             guest_ports=tuple(ports),
             routes=tuple(routing.routes),
-            rules=tuple(build_rules(self.host, self.stack)),
+            rules=tuple(build_rules(self.host, self.stack, carriers)),
             dns_servers=servers,
             dns_search=search,
             probes=self._probes(),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kvmnet.core.definition.model import Host
+from kvmnet.core.definition.model import Host, Interface
 from kvmnet.core.views.host_view import RuleView
+from kvmnet.core.views.routing import Carriers
 from kvmnet.core.views.stack import Stack
 
 #: The priority of the first rule without one; nmstate begins with the same. Those of the kernel are above.
 FIRST_PRIORITY = 30000
 
 
-def build_rules(host: Host, stack: Stack) -> Iterator[RuleView]:
-    """Yield the rules of a host, each once, without the invalid ones, which the checks report."""
+def build_rules(host: Host, stack: Stack, carriers: Carriers) -> Iterator[RuleView]:
+    """Yield the rules of a host, each once: without the invalid ones, which the checks report, and without those of a
+    family in which the host has no address. No connection profile could contain them."""
+    versions = {version for version in (4, 6) for interface, _ in carriers if _is_enabled(interface, version)}
     devices = {interface.name: stack.top(interface) for interface in stack.active}
     seen: set[RuleView] = set()
     next_priority = FIRST_PRIORITY
@@ -22,7 +25,7 @@ def build_rules(host: Host, stack: Stack) -> Iterator[RuleView]:
         next_priority += rule.priority is None
         families = {subnet.version for subnet in (rule.source, rule.destination) if subnet is not None}
         is_complete = rule.table is not None or rule.action is not None
-        if rule.version is None or not is_complete or families - {rule.version}:
+        if rule.version not in versions or not is_complete or families - {rule.version}:
             continue
         view = RuleView(
             family=f"ipv{rule.version}",
@@ -38,3 +41,9 @@ def build_rules(host: Host, stack: Stack) -> Iterator[RuleView]:
         if view not in seen:
             seen.add(view)
             yield view
+
+
+def _is_enabled(interface: Interface, version: int) -> bool:
+    """Whether an interface has addresses of a family, or gets them."""
+    has_static = any(placed.ip.version == version for placed in interface.addresses)
+    return interface.is_loopback or interface.source(version) not in ("none", "static") or has_static
