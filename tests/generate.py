@@ -51,6 +51,7 @@ class _Cluster:
     def __init__(self, rng: Random) -> None:
         self.rng = rng
         self.macs = 0
+        self.table = 254
         self.data: Data = {"kvmnet": 1, "cluster": "c", "profile": rng.choice(["rocks", "plain"])}
         self.plain = rng.randint(1, 3)
         if self.now(0.3):
@@ -64,6 +65,14 @@ class _Cluster:
         self.data["guests"] = self.guests()
         if self.now(0.3):
             self.data["routes"] = [self.route("10.90.0.0/16"), *self.silenced_routes()]
+        if self.now(0.3):
+            self.data["rules"] = [{"to": "10.90.0.0/16", "table": 254, "priority": 100}]
+        if self.table != 254:  # the default routes are there
+            everything: list[Data] = [{"family": "ipv4"}, {"family": "ipv6"}]
+            self.data["rules"] = [
+                *self.data.get("rules", []),
+                *({**rule, "table": self.table, "priority": 31000} for rule in everything),
+            ]
         if self.now(0.3):
             self.data["probes"] = self.probes(everywhere=True)
         self.silences()
@@ -105,6 +114,7 @@ class _Cluster:
             own["default_route"] = {}
             self.pick(own["default_route"], "metric", 0.6, 50)
             self.pick(own["default_route"], "table", 0.6, 100)
+            self.table = own["default_route"].get("table", 254)
         return {"ours": own, "more": {"extends": "ours"}} if self.now(0.5) else {"ours": own}
 
     def networks(self) -> Data:
@@ -121,6 +131,7 @@ class _Cluster:
                 net["dns"] = {"servers": [f"10.{n}.0.53"]}
                 self.pick(net["dns"], "search", 0.5, ["example.org"], ["local", "example.org"])
             self.pick(net, "mtu", 0.4, 1500, 4000)
+            self.pick(net, "zone", 0.3, "internal", "public")
             found[f"net-{n}"] = net
         found["island"] = {"subnets": ["10.70.0.0/16"]}
         self.pick(found["island"], "mtu", 0.2, 1400, 1500)
@@ -143,6 +154,9 @@ class _Cluster:
             base["routes"] = [self.route("10.91.0.0/16")]
         if self.now(0.3):
             base["probes"] = self.probes()
+        self.default_routes(base)
+        if self.now(0.2):
+            base["rules"] = [{"from": "10.91.0.0/16", "table": 254}]
         over: Data = {"group": "base"}
         self.pick(over, "profile", 0.3, "rocks", "plain")
         return {"base": base, "over": over, "empty": {}}
@@ -185,6 +199,8 @@ class _Cluster:
         self.pick(host, "hostname", 0.3, True, False, f"name-{number}")
         if self.now(0.3):
             host["routes"] = [self.route("10.93.0.0/16")]
+        self.policy_routing(host)
+        self.default_routes(host)
         if self.now(0.3):
             host["probes"] = self.probes()
         interfaces = host["interfaces"]
@@ -205,15 +221,45 @@ class _Cluster:
         self.others(interfaces, number)
         return host
 
+    def default_routes(self, level: Data) -> None:
+        """Settings of the default routes of a host or group; with several networks, each must have its own metric."""
+        if self.plain == 1:
+            self.pick(level, "metric", 0.2, 77)
+        self.pick(level, "default_route", 0.1, False)
+
+    def policy_routing(self, host: Data) -> None:
+        """A table of its own with its routes, on-link next hops among them, and the rules that use it."""
+        if self.now(0.7):
+            return
+        routes = [{"to": "10.0.0.0/16", "table": 200}, {"to": "0.0.0.0/0", "via": "10.0.0.254", "table": 200}]
+        if self.now(0.5):
+            routes.append({"to": "192.0.2.0/24", "via": "198.51.100.1", "interface": "eth0", "table": 200})
+        host["routes"] = [*host.get("routes", []), *routes]
+        rules: list[Data] = [{"from": "10.0.0.0/16", "table": 200}]
+        self.pick(rules[0], "priority", 0.5, 1000)
+        if self.now(0.5):
+            rules.append({"from": "10.94.0.7", "to": "10.95.0.0/16", "incoming": self.rng.choice(["eth0", "lo"])})
+            if rules[-1]["incoming"] == "lo":
+                host["interfaces"]["lo"] = {}
+            if self.now(0.5):
+                rules[-1]["action"] = self.rng.choice(["blackhole", "unreachable", "prohibit"])
+            else:
+                rules[-1].update(table=200, fwmark=self.rng.choice([1, 16]))
+        host["rules"] = rules
+
     def addressed(self, interface: Data, net: int, number: int, always: bool = False) -> None:
         """Addresses of both families; always a static IPv4 address if routes lead through the network."""
         four, six = f"10.{net}.1.{number + 1}", f"2001:db8:{net}::1:{number + 1}"
         source = "static" if always else self.rng.choice(["static", "static", "dhcp"])
-        addresses = [four] if source == "static" else []
+        addresses = [four] if source == "static" or self.now(0.2) else []
         if source == "dhcp" or self.now(0.3):
             interface["ipv4"] = source
+        self.pick(interface, "zone", 0.2, "trusted", "drop")
+        self.pick(interface, "default_route", 0.1, False)
+        self.pick(interface, "metric", 0.1, 2000 + net)
+        self.pick(interface, "description", 0.2, "rack 7, port 12", "Switch: sw1")
         kind = self.rng.choice(["none", "static", "auto", "dhcp", "link-local"])
-        if kind == "static":
+        if kind == "static" or (kind in ("auto", "dhcp") and self.now(0.3)):
             addresses.append(six)
         if kind not in ("none", "static") or self.now(0.3):
             interface["ipv6"] = kind
@@ -305,6 +351,15 @@ class _Cluster:
 
     def others(self, interfaces: Data, number: int) -> None:
         """Parts that exist and are not used."""
+        if self.now(0.2):
+            interfaces["dummy0"] = {"addresses": [f"10.60.0.{number + 1}/32"]}
+            self.pick(interfaces["dummy0"], "type", 0.5, "dummy")
+        if self.now(0.2):
+            interfaces["service"] = {"type": "dummy", "network": "single"}
+            self.data["networks"]["single"] = {"subnets": ["10.61.0.0/32"], "gateway": "10.61.0.9"}
+            self.pick(self.data["networks"]["single"], "on_link", 0.5, True)
+        if self.now(0.2):
+            interfaces["lo"] = {"addresses": [f"10.62.0.{number + 1}/32", f"2001:db8:62::{number + 1}/128"]}
         if self.now(0.2):
             interfaces["off"] = {**self.nic(), "state": "down"}
         if self.now(0.2):

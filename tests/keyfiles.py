@@ -7,10 +7,11 @@ one of them ignores is missing here, and an unexpected one is reported.
 from __future__ import annotations
 
 import configparser
+import dataclasses
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Optional
 
-from kvmnet.core.views.host_view import NO_IP, BondView, HostView, IpView
+from kvmnet.core.views.host_view import NO_IP, Address, BondView, HostView, IpView, RuleView
 
 Keyfile = dict[str, dict[str, str]]
 Facts = dict[str, Any]
@@ -23,11 +24,12 @@ class Whole(NamedTuple):
     interfaces: dict[str, Facts]
     servers: list[str]
     search: list[str]
+    rules: list[str]
 
 
 TYPES = {
     **{"ethernet": "ethernet", "802-3-ethernet": "ethernet", "bridge": "linux-bridge", "bond": "bond"},
-    **{"vlan": "vlan", "macvlan": "mac-vtap"},
+    **{"vlan": "vlan", "macvlan": "mac-vtap", "dummy": "dummy", "loopback": "loopback"},
 }
 #: NM_SETTING_MACVLAN_MODE_* of libnm.
 MACVLAN_MODES = {"1": "vepa", "2": "bridge", "3": "private", "4": "passthru"}
@@ -68,6 +70,10 @@ def wanted(view: HostView, with_guests: bool) -> Whole:
             "mask": bridge.group_forward_mask or 0,
             "snooping": bridge.multicast_snooping is not False,
         }
+    for dummy in view.dummies:
+        ip = _with_own(dummy.ip) if dummy.is_loopback else dummy.ip
+        found[dummy.name] = _facts("loopback" if dummy.is_loopback else "dummy", ip, dummy.mtu)
+        found[dummy.name]["controller"] = dummy.controller
     for vlan in (*view.vlans, *(v for v in view.guest_vlans if with_guests or v.always)):
         found[vlan.name] = _facts("vlan", vlan.ip, vlan.mtu, controller=vlan.controller)
         found[vlan.name]["over"] = (vlan.base, str(vlan.tag))
@@ -77,7 +83,27 @@ def wanted(view: HostView, with_guests: bool) -> Whole:
     for route in view.routes:
         row = (route.destination, route.via, str(route.metric), str(route.table))
         found[route.device]["routes"] = sorted([*found[route.device]["routes"], row])
-    return Whole(found, sorted(view.dns_servers), sorted(view.dns_search))
+    return Whole(found, sorted(view.dns_servers), sorted(view.dns_search), sorted(map(_rule, view.rules)))
+
+
+def _with_own(ip: IpView) -> IpView:
+    """The addresses of the loopback interface with those that it always has."""
+    own = (Address("127.0.0.1", 8, 4), Address("::1", 128, 6))
+    return dataclasses.replace(ip, ipv4="static", ipv6="static", addresses=(*own, *ip.addresses))
+
+
+def _rule(rule: RuleView) -> str:
+    """Return a rule in the notation of a keyfile, with its words sorted."""
+    everything = "::/0" if rule.family == "ipv6" else "0.0.0.0/0"
+    words = [f"priority {rule.priority}"]
+    words += [f"{key} {net}" for key, net in (("from", rule.source), ("to", rule.destination)) if net]
+    if not rule.source and not rule.destination:
+        words.append(f"from {everything}")
+    words += [f"iif {rule.incoming}"] if rule.incoming else []
+    words += [f"fwmark {rule.fwmark}"] if rule.fwmark else []
+    words.append(f"table {rule.table or 254}")  # nmstate states it for an action too
+    words += [f"type {rule.action}"] if rule.action else []
+    return _pairs(" ".join(words))
 
 
 def _facts(
@@ -139,14 +165,26 @@ def read(texts: Iterable[str]) -> Whole:
     keyfiles = [_sections(text) for text in texts]
     # Older versions of nmstate (2.2.24) name a controller or a parent by its UUID.
     names = {keyfile["connection"]["uuid"]: keyfile["connection"]["interface-name"] for keyfile in keyfiles}
+    rules = []
     for keyfile in keyfiles:
+        rules += [_pairs(text) for family in ("ipv4", "ipv6") for text in _removed_rules(keyfile.get(family, {}))]
         name = keyfile["connection"].pop("interface-name")
         assert name not in found, f"{name} has two keyfiles"
         for family in ("ipv4", "ipv6"):
             servers += _listed(keyfile.get(family, {}).pop("dns", ""))
             search += _listed(keyfile.get(family, {}).pop("dns-search", ""))
         found[name] = _read(keyfile, names)
-    return Whole(found, sorted(servers), sorted(set(search)))
+    return Whole(found, sorted(servers), sorted(set(search)), sorted(rules))
+
+
+def _removed_rules(part: dict[str, str]) -> list[str]:
+    return [value for _, value in _numbered(part, "routing-rule")]
+
+
+def _pairs(text: str) -> str:
+    """Return a rule with its pairs of words sorted."""
+    words = text.split()
+    return " ".join(sorted(f"{key} {value}" for key, value in zip(words[::2], words[1::2])))
 
 
 def _sections(text: str) -> Keyfile:
@@ -248,6 +286,8 @@ def differences(want: Whole, have: Whole) -> list[str]:
         wrong += [f"{name} {key}: {other[key]!r}, not {one[key]!r}" for key in one if other[key] != one[key]]
     if have.servers != want.servers:
         wrong.append(f"name servers: {have.servers}, not {want.servers}")
+    if have.rules != want.rules:
+        wrong.append(f"routing rules: {have.rules}, not {want.rules}")
     if have.search != want.search:
         wrong.append(f"search domains: {have.search}, not {want.search}")
     return wrong

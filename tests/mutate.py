@@ -594,7 +594,7 @@ def priority_without_stp(rng: Random, data: Data) -> Optional[Path]:
 @mistake("KVN180")
 def contradiction(rng: Random, data: Data) -> Optional[Path]:
     path, interface = _addressed(rng, data)
-    interface["ipv4"] = rng.choice(["dhcp", "none"])
+    interface["ipv4"] = "none"
     return (*path, "ipv4")
 
 
@@ -652,3 +652,70 @@ def silence_of_an_error(rng: Random, data: Data) -> Optional[Path]:
     interface["addresses"][0] = "172.16.0.1"
     interface["silence"] = [{"code": "KVN110", "reason": "no"}]
     return (*path, "silence", 0, "code")
+
+
+@mistake("KVN193")
+def its_own_next_hop(rng: Random, data: Data) -> Optional[Path]:
+    found = _addressed(rng, data)
+    if found is None:
+        return None
+    (_, host, *_), interface = found
+    via = interface["addresses"][0]
+    if ":" in via:
+        return None
+    data["hosts"][host]["routes"] = [*data["hosts"][host].get("routes", []), {"to": "10.96.0.0/16", "via": via}]
+    return "hosts", host, "routes", len(data["hosts"][host]["routes"]) - 1, "to"
+
+
+@mistake("KVN194")
+def table_of_no_rule(rng: Random, data: Data) -> Optional[Path]:
+    found = _addressed(rng, data)
+    if found is None:
+        return None
+    host = found[0][1]
+    route = {"to": "10.96.0.0/16", "via": "10.0.0.254", "table": 4711}
+    data["hosts"][host]["routes"] = [*data["hosts"][host].get("routes", []), route]
+    return "hosts", host, "routes", len(data["hosts"][host]["routes"]) - 1, "to"
+
+
+@mistake("KVN195")
+def next_hop_on_two_links(rng: Random, data: Data) -> Optional[Path]:
+    host = _guest_host(data)
+    host["interfaces"]["eth0"]["ipv6"] = "link-local"
+    host["interfaces"]["eth1"] = {"mac": "00:15:00:00:00:02", "ipv6": "link-local"}
+    host["routes"] = [{"to": "2001:db8:96::/64", "via": "fe80::7"}]
+    return "hosts", "new", "routes", 0, "to"
+
+
+@mistake("KVN196")
+def two_nics_in_one_subnet(rng: Random, data: Data) -> Optional[Path]:
+    host = _guest_host(data)
+    host["interfaces"]["eth1"] = {"mac": "00:15:00:00:00:02", "addresses": ["10.0.9.10/16"]}
+    return "hosts", "new", "interfaces", "eth1", "addresses", 0
+
+
+@mistake("KVN197")
+def rule_of_nothing(rng: Random, data: Data) -> Optional[Path]:
+    wrong: Data = rng.choice(
+        [{"table": 5}, {"from": "10.0.0.0/8"}, {"from": "10.0.0.0/8", "to": "2001:db8::/32", "table": 5}]
+    )
+    data["rules"] = [*data.get("rules", []), wrong]
+    number = len(data["rules"]) - 1
+    return ("rules", number, "to") if "to" in wrong else ("rules", number)
+
+
+@mistake("KVN198")
+def dummy_with_a_mac(rng: Random, data: Data) -> Optional[Path]:
+    host = _guest_host(data)
+    host["interfaces"]["dummy7"] = {"type": "dummy", "mac": "00:15:00:00:00:02"}
+    return "hosts", "new", "interfaces", "dummy7", "mac"
+
+
+@mistake("KVN192")
+def zone_of_a_port(rng: Random, data: Data) -> Optional[Path]:
+    found = _some(rng, ((p, i) for p, i in _interfaces(data) if p[3] in ("p0", "p1", "off", "mine")))
+    if found is None:
+        return None
+    path, interface = found
+    interface["zone"] = "public"
+    return (*path, "zone")

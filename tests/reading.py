@@ -72,9 +72,11 @@ class _Reading:
         wanted = {n.name for n in view.nics if n.managed}
         for group in (view.bonds, view.vlans, view.bridges, view.guest_vlans, view.macvtaps):
             wanted |= {item.name for item in group}
+        wanted |= {dummy.name for dummy in view.dummies}
         self.expect("interfaces", set(self.by_name), wanted)
         self._nics()
         self._bonds()
+        self._dummies()
         self._bridges()
         self._vlans()
         self._macvtaps()
@@ -111,6 +113,20 @@ class _Reading:
             self.expect(f"{bond.name} ports", there.get("port"), list(bond.ports))
             self.addresses(entry, bond.name, bond.ip)
             self.expect(f"{bond.name} controller", self.controller(bond.name), bond.controller)
+
+    def _dummies(self) -> None:
+        for dummy in self.view.dummies:
+            entry = self.entry(dummy.name, "loopback" if dummy.is_loopback else "dummy")
+            self.expect(f"{dummy.name} mtu", entry.get("mtu"), dummy.mtu)
+            self.expect(f"{dummy.name} controller", self.controller(dummy.name), dummy.controller)
+            if not dummy.is_loopback:
+                self.addresses(entry, dummy.name, dummy.ip)
+                continue
+            for version, own in ((4, ("127.0.0.1", 8)), (6, ("::1", 128))):
+                family = entry.get(f"ipv{version}", {})
+                there = [(a["ip"], a["prefix-length"]) for a in family.get("address", [])]
+                mine = [(a.ip, a.prefix) for a in dummy.ip.addresses if a.version == version]
+                self.expect(f"lo ipv{version}", (family.get("enabled"), there), (True, [own, *mine]))
 
     def _bridges(self) -> None:
         for bridge in self.view.bridges:
@@ -153,24 +169,52 @@ class _Reading:
             self.expect(f"{macvtap.name} mode", there.get("mode"), macvtap.mode)
             self.expect(f"{macvtap.name} mac", entry.get("mac-address"), macvtap.mac.upper())
             self.addresses(entry, macvtap.name, IpView())
+        self.expect("zones", self._zones(), dict(self.view.zones))
+        self.expect("descriptions", dict(self.bundle.descriptions), dict(self.view.descriptions))
         trusting = [m.mac for m in self.view.macvtaps if m.trusts_guest and not m.always]
         stated_stp = [b.name for b in self.view.bridges if b.is_stp_stated]
         self.expect("bridges whose spanning tree is stated", list(self.bundle.stated_stp), stated_stp)
         self.expect("macvtaps that trust their guests", list(self.bundle.trusting), trusting)
 
+    def _zones(self) -> dict[str, Any]:
+        """Return the zones of interfaces that exist, from the bundle alone."""
+        zones = {n: s["connection.zone"] for n, s in self.bundle.profile_settings.items() if "connection.zone" in s}
+        self.wrong += [f"{name} has a zone and is not there" for name in zones if name not in self.by_name]
+        return zones
+
     def _whole(self) -> None:
         """Check routes and name service, and that every reference leads to an interface."""
         view, state = self.view, self.bundle.state
+        at_rest = {entry["name"] for entry in self.rest}
         routes = [
-            (r["destination"], r["next-hop-address"], r["next-hop-interface"], r["metric"], r["table-id"])
+            (r["destination"], r.get("next-hop-address", ""), r["next-hop-interface"], r["metric"], r["table-id"])
             for r in state.get("routes", {}).get("config", [])
         ]
         self.expect("routes", routes, [(r.destination, r.via, r.device, r.metric, r.table) for r in view.routes])
+        keys = ("family", "ip-from", "ip-to", "iif", "fwmark", "route-table", "action", "priority")
+        rules = [tuple(r.get(key) for key in keys) for r in state.get("route-rules", {}).get("config", [])]
+        mine = [
+            (
+                r.family,
+                r.source,
+                r.destination,
+                r.incoming,
+                r.fwmark,
+                0 if r.table in (None, 254) else r.table,
+                r.action,
+                r.priority,
+            )
+            for r in view.rules
+        ]
+        self.expect("rules", rules, mine)
+        for _, source, destination, incoming, *_ in rules:
+            if incoming not in (None, "lo", *at_rest):
+                self.wrong.append(f"a rule for {incoming}, which is not there")
+            self.wrong += [f"a rule for {net}" for net in (source, destination) if net in ("0.0.0.0/0", "::/0")]
         self.expect("probes", self.bundle.probes, view.probes)
         config = state.get("dns-resolver", {}).get("config", {})
         self.expect("name servers", config.get("server", []), list(view.dns_servers))
         self.expect("search domains", config.get("search", []), list(view.dns_search))
-        at_rest = {entry["name"] for entry in self.rest}
         on_demand = [v.name for v in view.guest_vlans if not v.always]
         on_demand += [m.name for m in view.macvtaps if not m.always]
         self.expect("brought by guests", [entry["name"] for entry in self.extra], on_demand)

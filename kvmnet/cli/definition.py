@@ -24,7 +24,7 @@ def load_definition(path: Optional[str]) -> Definition:
 
     definition = pipeline.load(path)
     if definition.problems:
-        write_stderr(problem.as_text(definition.problems, definition.sources))
+        write_stderr(problem.as_text(problem.fold(definition.problems), definition.sources))
     if not definition.ok:
         raise typer.Exit(exit_codes.PROBLEMS)
     return definition

@@ -100,7 +100,7 @@ def _find_drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list
     """Return the report for JSON, the lines of text, and whether the host is as it was applied."""
     from kvmnet.applied_record import read_applied
     from kvmnet.core.reporting.change_text import changes_to_json
-    from kvmnet.core.reporting.report import format_plan
+    from kvmnet.core.reporting.report import format_descriptions, format_plan
     from kvmnet.transaction.prepare import find_drift
 
     bundle = read_applied(state_dir)
@@ -110,10 +110,16 @@ def _find_drift(console: Console, state_dir: Path) -> tuple[dict[str, Any], list
     console.show_progress(None)
     report = {
         "open": None,
-        "applied": {"host": bundle.host, "digest": bundle.digest},
+        "applied": {
+            "host": bundle.host,
+            "digest": bundle.digest,
+            **({"descriptions": dict(bundle.descriptions)} if bundle.descriptions else {}),
+        },
         "drift": changes_to_json(plan.changes),
     }
+    described = format_descriptions(bundle.descriptions)
     if plan.empty:
-        return report, [f"{bundle.host}: no drift from what was applied"], True
+        return report, [f"{bundle.host}: no drift from what was applied", *described], True
     _, _, changes = format_plan(plan).partition("\n")
-    return report, [f"{bundle.host}: drift detected; `kvmnet apply` would change:", changes.rstrip("\n")], False
+    heading = f"{bundle.host}: drift detected; `kvmnet apply` would change:"
+    return report, [heading, changes.rstrip("\n"), *described], False

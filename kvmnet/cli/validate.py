@@ -16,6 +16,8 @@ _FORMAT_HELP = (
     "scanning, gitlab for a code quality report."
 )
 
+_ALL_HELP = "List equal warnings of several hosts one by one, and not folded into one. Other formats always do."
+
 
 class Format(str, Enum):
     """Formats of the list of problems."""
@@ -36,16 +38,20 @@ def register(app: typer.Typer) -> None:
 def validate(
     path: PathArgument = None,
     format: Annotated[Format, typer.Option("--format", help=_FORMAT_HELP, show_default=False)] = Format.text,
+    list_all: Annotated[bool, typer.Option("--all", help=_ALL_HELP)] = False,
 ) -> None:
     """Check a definition and print all problems with file, line and column.
 
     The exit code is 1 if there are errors, and 0 if there are only warnings.
     """
     from kvmnet import pipeline
+    from kvmnet.core.base.problem import fold
     from kvmnet.core.reporting.problem_documents import REPORTERS
 
     definition = pipeline.load(path)
-    write_stdout(REPORTERS[format.value](definition.problems, definition.sources, definition.silenced))
+    is_folded = format is Format.text and not list_all
+    problems = fold(definition.problems) if is_folded else definition.problems
+    write_stdout(REPORTERS[format.value](problems, definition.sources, definition.silenced))
     errors = sum(p.is_error for p in definition.problems)
     warnings = len(definition.problems) - errors
     if format is Format.text:

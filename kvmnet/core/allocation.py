@@ -58,7 +58,7 @@ def _find_used_addresses(cluster: Cluster) -> Iterator[IP]:
         yield from (placed.ip for placed in (*network.gateways, *network.dns_servers))
     for host in cluster.hosts.values():
         yield from (placed.ip for interface in host.interfaces.values() for placed in interface.addresses)
-        yield from (route.via for route in host.routes)
+        yield from (route.via for route in host.routes if route.via is not None)
         targets = [placed.probe.address for placed in host.probes]
         yield from (ipaddress.ip_address(target.partition("%")[0]) for target in targets if target is not None)
 

@@ -41,7 +41,7 @@ _FIELDS = (
     *("ipv4.dhcp-client-id", "ipv4.dhcp-iaid", "ipv6.dhcp-duid", "ipv6.dhcp-iaid"),
     "ipv4.routing-rules",
     "ipv6.routing-rules",
-    *PROFILE_SETTINGS,
+    *(name for name in PROFILE_SETTINGS if name != "connection.zone"),
 )
 #: NM_ACTIVATION_STATE_FLAG_EXTERNAL
 EXTERNAL = 0x80

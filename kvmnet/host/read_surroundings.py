@@ -11,6 +11,7 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Optional
 
 from kvmnet.core.live.live_host import Link
 from kvmnet.core.live.surroundings import Room, Surroundings
@@ -26,7 +27,7 @@ from kvmnet.host.read_managers import (
 from kvmnet.host.read_name_uses import find_name_uses
 from kvmnet.host.read_naming import find_naming_rules, read_link_files
 from kvmnet.host.read_network_disks import find_network_disks
-from kvmnet.system import programs
+from kvmnet.system import firewalld, programs
 from kvmnet.system.errors import HostError
 
 #: systemd.link(5): a file in an earlier folder replaces files of the same name in later ones.
@@ -72,7 +73,15 @@ def read_surroundings(
         read_only=tuple(find_read_only_folders(WRITTEN)),
         name_uses=tuple(find_name_uses(root, [name for name in links if name != "lo"])),
         configuration=read_host_configuration(),
+        zone_names=_read_zone_names(),
     )
+
+
+def _read_zone_names() -> Optional[tuple[str, ...]]:
+    """Return firewalld's zones, or None if it does not run or does not answer."""
+    with contextlib.suppress(HostError):
+        return tuple(firewalld.read_zone_names()) if firewalld.is_running() else None
+    return None
 
 
 def find_read_only_folders(folders: Iterable[str]) -> Iterator[str]:

@@ -39,6 +39,13 @@ def read_zones() -> dict[str, str]:
     return {name: zone for zone, settings in zones.items() for name in settings.get("interfaces", [])}
 
 
+def read_zone_names() -> list[str]:
+    """Return the names of all zones that firewalld has."""
+    path = "/" + BUS_NAME.replace(".", "/")
+    answer = programs.run_json("busctl", "--json=short", "call", BUS_NAME, path, f"{BUS_NAME}.zone", "getZones")
+    return [str(name) for name in answer["data"][0]]
+
+
 def bind_zones(wanted: dict[str, Optional[str]]) -> list[str]:
     """Bind interfaces to these zones (None: to no zone) where they are not yet; return what was changed."""
     bound, changes = read_zones(), []

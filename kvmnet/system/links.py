@@ -153,6 +153,13 @@ def read_rules() -> dict[str, list[str]]:
     }
 
 
+def read_rule_rows(family: str) -> list[Json]:
+    """Return the routing rules of a family (`4` or `6`) as `ip -j rule` shows them, with the numbers of tables. Raises
+    HostError."""
+    rows: list[Json] = programs.run_json("ip", f"-{family}", "-N", "-j", "rule", "show")
+    return rows
+
+
 def read_routes() -> list[Json]:
     """Return the routes of both families in every table. Raises HostError.
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 
 from kvmnet.core.base.nmstate import dns_of, interfaces_of
 from kvmnet.core.base.probe import Probe
+from kvmnet.core.base.profile_settings import ZONE
 from kvmnet.core.live.live_host import Live
-from kvmnet.core.planning.expected_readback import make_expectations
+from kvmnet.core.planning.expected_readback import expected_rules, make_expectations
 from kvmnet.core.planning.plan import Plan
 from kvmnet.transaction import (
     adoption_steps,
@@ -91,5 +92,7 @@ def _read_back(plan: Plan, live: Live, known: KnownProfiles) -> Step:
     expect += left_definition
     sent = [i["name"] for i in interfaces_of(plan.state) if i["state"] == "up"]
     activated = trial_steps.activated_by_old_profiles(plan, live, known)
-    zones = {name: zone for name in activated if (zone := choose_zone(name, plan, live))}
-    return verification_steps.read_back(expect, sent, dns_of(plan.state), zones)
+    stated = [name for name in sent if ZONE.name in plan.bundle.profile_settings.get(name, {})]
+    zones = {name: zone for name in (*activated, *stated) if (zone := choose_zone(name, plan, live))}
+    rules = expected_rules(plan.desired, plan.state)
+    return verification_steps.read_back(expect, sent, dns_of(plan.state), zones, rules)

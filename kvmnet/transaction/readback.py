@@ -12,7 +12,7 @@ import ipaddress
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 from kvmnet.system import firewalld, links
@@ -90,12 +90,53 @@ def _interface_differences(want: Expected, kernel: _KernelState) -> list[str]:
         f"{name}: still has the address {a}" for a in others if _interface(a).version in want.get("without", ())
     ]
     for route in want["routes"]:
-        destination = "default" if route["to"] in ("0.0.0.0/0", "::/0") else route["to"]
-        if (destination, route["via"], name) not in kernel.routes:
-            differences.append(f"{name}: the route to {route['to']} via {route['via']} is missing")
+        if (_shown_destination(route["to"]), route["via"], name) not in kernel.routes:
+            via = f" via {route['via']}" if route["via"] else ""
+            differences.append(f"{name}: the route to {route['to']}{via} is missing")
     if not link["up"]:
         differences.append(f"{name} is down")
     return differences
+
+
+def _shown_destination(subnet: str) -> str:
+    """Return a destination as `ip route` prints it: a single address has no prefix length."""
+    if subnet in ("0.0.0.0/0", "::/0"):
+        return "default"
+    net = ipaddress.ip_network(subnet)
+    return str(net.network_address) if net.prefixlen == net.max_prefixlen else subnet
+
+
+def find_wrong_rules(expected: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The routing rules that are missing, or still there (`absent`), one line each. Raises HostError."""
+    families = {rule["family"] for rule in expected}
+    current = {family: [_rule_of(row) for row in links.read_rule_rows(family)] for family in families}
+    wrong = []
+    for rule in expected:
+        wanted = (rule["priority"], rule["from"], rule["to"], rule["table"])
+        is_there = any(_is_same_rule(wanted, row) for row in current[rule["family"]])
+        if is_there == bool(rule.get("absent")):
+            selectors = [f"{key} {rule[key]}" for key in ("from", "to", "table") if rule[key]]
+            text = " ".join([f"priority {rule['priority']}", *selectors])
+            wrong.append(f"the routing rule {text} {'still exists' if is_there else 'is missing'}")
+    return wrong
+
+
+def _rule_of(row: Json) -> tuple[Any, ...]:
+    table = str(row.get("table", ""))
+    return (row.get("priority"), _selector(row, "src"), _selector(row, "dst"), int(table) if table.isdigit() else table)
+
+
+def _selector(row: Json, key: str) -> Optional[str]:
+    """Return the source or destination of a rule as a subnet; None for all addresses."""
+    if row.get(key, "all") == "all":
+        return None
+    size = row.get(f"{key}len")
+    return str(ipaddress.ip_network(row[key] if size is None else f"{row[key]}/{size}", strict=False))
+
+
+def _is_same_rule(wanted: tuple[Any, ...], row: tuple[Any, ...]) -> bool:
+    """Whether a rule of the kernel is the wanted one. A rule with an action has no table."""
+    return wanted[:3] == row[:3] and wanted[3] in (None, row[3])
 
 
 def _interface(address: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:

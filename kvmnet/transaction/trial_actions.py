@@ -73,7 +73,7 @@ def _profile_settings(row: Step) -> Settings:
         mode = MACVLAN_MODES[row["over"]["mode"]]
         parent = row["over"]["base-iface"]
         settings["macvlan"] = {"parent": ("s", parent), "mode": ("u", mode), "tap": ("b", True)}
-    if row["type"] in (NM_ETHERNET, "bond"):
+    if row["type"] in (NM_ETHERNET, "bond", "dummy"):
         settings[row["type"]] = {}
     for setting, keys in row.get("carried", {}).items():
         settings.setdefault(setting, {}).update({key: (value[0], value[1]) for key, value in keys.items()})

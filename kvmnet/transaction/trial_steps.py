@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from kvmnet.core.base.nmstate import ETHERNET, NM_TYPES, interfaces_of
+from kvmnet.core.base.nmstate import ETHERNET, LOOPBACK, NM_TYPES, interfaces_of
 from kvmnet.core.base.profile_settings import CLONED_MAC
 from kvmnet.core.live.live_host import Live, version_of
 from kvmnet.core.planning.carried_settings import carried_settings
@@ -94,7 +94,7 @@ def prepare_profiles(plan: Plan, live: Live, known: KnownProfiles) -> list[Step]
     rows = []
     for interface in interfaces_of(plan.state):
         name, kind = interface["name"], NM_TYPES.get(interface["type"])
-        if kind is None or interface["state"] != "up" or (name, kind) in known:
+        if kind is None or interface["state"] != "up" or (name, kind) in known or name == LOOPBACK:
             continue
         if interface["type"] == ETHERNET and plan.old_names.get(name, name) in live.profiles:
             continue  # bound to the MAC address
@@ -215,7 +215,7 @@ def apply_state(plan: Plan, live: Live, known: KnownProfiles, timeout: int, conf
     sum is the checkpoint's timeout."""
     if not plan.state:
         return []
-    names = ", ".join(i["name"] for i in interfaces_of(plan.state)) or "routes and name servers"
+    names = ", ".join(i["name"] for i in interfaces_of(plan.state)) or "routes, rules and name servers"
     # NetworkManager's rollback restores a profile's settings but leaves the profile in memory, over its file. nmstate
     # also takes an inactive profile, when there is no active one.
     interfaces = [i for state in (plan.bundle.state, plan.state) for i in interfaces_of(state)]
@@ -269,8 +269,8 @@ def keep_dhcp_iaids(plan: Plan, live: Live) -> list[Step]:
 
 def maybe_changed(plan: Plan, live: Live) -> list[str]:
     """The interfaces that nmstate may change although they are not sent to it: it chooses the profiles into which it
-    puts routes and name servers."""
-    if not plan.state.get("routes") and not plan.state.get("dns-resolver"):
+    puts routes, rules and name servers."""
+    if not any(plan.state.get(part) for part in ("routes", "route-rules", "dns-resolver")):
         return []
     surely_changed = {i["name"] for i in interfaces_of(plan.state)} | set(plan.unsaved)
     active = [i["name"] for i in interfaces_of(plan.bundle.state) if i.get("state") == "up"]

@@ -15,6 +15,7 @@ from kvmnet.transaction.readback import (
     find_inactive_devices,
     find_kernel_differences,
     find_unused_servers,
+    find_wrong_rules,
     find_wrong_zones,
 )
 from kvmnet.transaction.step import Step
@@ -27,7 +28,8 @@ def read_back(context: Context, step: Step) -> str:
     activation = _Activation(context.manager, step["sent"])
 
     def find_kernel_problems() -> list[str]:
-        return find_kernel_differences(step["expect"]) + comparison.find_guest_differences(guests)
+        rules = find_wrong_rules(step.get("rules", ()))
+        return find_kernel_differences(step["expect"]) + rules + comparison.find_guest_differences(guests)
 
     def find_other_problems() -> list[str]:
         return find_wrong_zones(step.get("zones", {})) or find_unused_servers(context.manager, step["dns"])

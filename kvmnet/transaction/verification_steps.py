@@ -69,10 +69,16 @@ def wait_for_confirmation(seconds: int) -> list[Step]:
     ]
 
 
-def read_back(expect: list[dict[str, Any]], sent: list[str], dns: Any, zones: dict[str, str]) -> Step:
+def read_back(
+    expect: list[dict[str, Any]],
+    sent: list[str],
+    dns: Any,
+    zones: dict[str, str],
+    rules: Sequence[dict[str, Any]] = (),
+) -> Step:
     """The step that compares the kernel and NetworkManager with what was applied: `expect` is what the kernel must
     show (core/planning/expected_readback), `sent` the devices that NetworkManager must have activated, `dns` the name
-    servers it must use, `zones` the firewalld zones by interface."""
+    servers it must use, `zones` the firewalld zones by interface, `rules` the routing rules."""
     return step(
         operations.READ_BACK,
         "read the kernel state back",
@@ -81,6 +87,7 @@ def read_back(expect: list[dict[str, Any]], sent: list[str], dns: Any, zones: di
         sent=sent,
         dns=dns,
         zones=zones,
+        **({"rules": list(rules)} if rules else {}),
     )
 
 

@@ -1,4 +1,5 @@
-"""The firewalld zone of each interface: an interface that replaces another one gets its zone.
+"""The firewalld zone of each interface: the one in the definition; else, an interface that replaces another one gets
+its zone.
 
 In a default zone such as `drop`, a bridge that takes the address of a NIC from zone `public` would be unreachable from
 its first moment on. nmstate does not manage zones.
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvmnet.core.base.nmstate import ETHERNET, FAMILIES, KERNEL_KINDS, interfaces_of, port_names
+from kvmnet.core.base.profile_settings import ZONE
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.planning.plan import Plan
@@ -28,11 +30,14 @@ def _live_zone(interface: str, live: Live) -> str:
 def choose_zone(name: str, plan: Plan, live: Live) -> str:
     """The zone that an interface of the bundle has after the change; empty for the default zone.
 
-    A NIC keeps its zone under its new name, and an existing bridge, bond or VLAN keeps its own. A new bridge gets the
-    zone of the bridge that it replaces, or else that of its port, a new bond that of the port that has the host's
-    address. A new VLAN is in the default zone: it is another network than the one below it, and nobody has stated how
-    far that network is trusted.
+    It is the one that the definition states. Without it, a NIC keeps its zone under its new name, and an existing
+    bridge, bond or VLAN keeps its own. A new bridge gets the zone of the bridge that it replaces, or else that of its
+    port, a new bond that of the port that has the host's address. A new VLAN is in the default zone: it is another
+    network than the one below it, and nobody has stated how far that network is trusted.
     """
+    stated = plan.bundle.profile_settings.get(name, {}).get(ZONE.name)
+    if stated is not None:
+        return str(stated)
     replaced = next((old for old, new in plan.replaced.items() if new == name), None)
     if replaced is not None:
         return _live_zone(replaced, live)

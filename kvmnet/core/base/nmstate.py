@@ -15,13 +15,30 @@ State = dict[str, Any]
 FAMILIES = ("ipv4", "ipv6")
 
 ETHERNET = "ethernet"
+#: The kernel's main routing table. nmstate also writes 0 for it.
+MAIN_TABLE = 254
+LOOPBACK = "lo"
 #: NetworkManager's type of the connection profile of a NIC.
 NM_ETHERNET = "802-3-ethernet"
 
 #: nmstate's types of virtual interfaces, and the kernel's kind of such a link (IFLA_INFO_KIND). A NIC has none.
-KERNEL_KINDS = {"linux-bridge": "bridge", "vlan": "vlan", "bond": "bond", "mac-vtap": "macvtap"}
+KERNEL_KINDS = {
+    "linux-bridge": "bridge",
+    "vlan": "vlan",
+    "bond": "bond",
+    "mac-vtap": "macvtap",
+    "dummy": "dummy",
+}
 #: nmstate's types, and NetworkManager's type of their connection profiles.
-NM_TYPES = {ETHERNET: NM_ETHERNET, "linux-bridge": "bridge", "bond": "bond", "vlan": "vlan", "mac-vtap": "macvlan"}
+NM_TYPES = {
+    ETHERNET: NM_ETHERNET,
+    "linux-bridge": "bridge",
+    "bond": "bond",
+    "vlan": "vlan",
+    "mac-vtap": "macvlan",
+    "dummy": "dummy",
+    "loopback": "loopback",
+}
 #: The kernel's kinds of the devices that libvirt makes for guests.
 GUEST_KINDS = ("tun", "macvtap")
 
@@ -36,6 +53,12 @@ def routes_of(state: Mapping[str, Any]) -> list[Any]:
     """The configured routes of a state; empty when it has none."""
     routes: list[Any] = state.get("routes", {}).get("config", [])
     return routes
+
+
+def rules_of(state: Mapping[str, Any]) -> list[Any]:
+    """The configured routing rules of a state; empty when it has none."""
+    rules: list[Any] = state.get("route-rules", {}).get("config") or []
+    return rules
 
 
 def dns_of(state: Mapping[str, Any]) -> Any:

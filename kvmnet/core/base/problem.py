@@ -6,8 +6,9 @@ import difflib
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Optional
 
 ERROR = "error"
@@ -97,6 +98,40 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> Optional[str]:
     if 0 < len(names) <= 8:
         return "expected one of: " + ", ".join(names) if len(names) > 1 else f"expected: {names[0]}"
     return None
+
+
+#: What differs in the messages of the same problem on several hosts: the host, and addresses.
+_OF_ONE_HOST = re.compile(r"\bhost \S+?(?=[ :,]|$)|\b[0-9a-f]{2}(:[0-9a-f]{2}){5}\b|\b[0-9]+(\.[0-9]+){3}\b")
+_HOST = re.compile(r"\bhost (\S+?)(?=[ :,]|$)")
+#: How many hosts a folded warning names.
+_NAMED_HOSTS = 5
+
+
+def fold(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems with equal warnings of several hosts folded into one each: the first one, whose message names
+    the other hosts, at most five. Errors are not folded."""
+    groups: dict[object, list[Problem]] = {}
+    numbers: Counter[tuple[str, str, str]] = Counter()  # two equal warnings of one host are not the same one
+    for problem in in_order(problems):
+        host = _HOST.search(problem.message)
+        key: object = problem
+        if host is not None and not problem.is_error:
+            text = _OF_ONE_HOST.sub("*", problem.message)
+            numbers[problem.code, text, host[1]] += 1
+            key = problem.code, text, numbers[problem.code, text, host[1]]
+        groups.setdefault(key, []).append(problem)
+    return [_folded(group) for group in groups.values()]
+
+
+def _folded(group: Sequence[Problem]) -> Problem:
+    first, *others = group[0], *(match[1] for problem in group[1:] if (match := _HOST.search(problem.message)))
+    if not others:
+        return first
+    listed = ", ".join(others[:_NAMED_HOSTS]) + (", …" if len(others) > _NAMED_HOSTS else "")
+    count = f"{len(others)} more {'host' if len(others) == 1 else 'hosts'}"
+    return replace(
+        first, message=f"{first.message}; the same on {count} ({listed}); `kvmnet validate --all` lists each"
+    )
 
 
 class Lines:

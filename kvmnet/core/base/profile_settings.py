@@ -23,10 +23,12 @@ class ProfileSetting:
     """A setting of a connection profile.
 
     name: as nmcli prints it (nm-settings-nmcli(5)).
-    setting, key, signature: as D-Bus has it (nm-settings-dbus(5)); `b` for yes and no, `ay` for a MAC address.
+    setting, key, signature: as D-Bus has it (nm-settings-dbus(5)); `b` for yes and no, `ay` for a MAC address, `s`
+        for text.
     default: its value when the profile does not contain it.
     kernel: the name of its live value in `ip -d -j link` (`info_data`); None where nmstate's state shows it.
     other_key: another key for the same value, which NetworkManager adds to what it returns; empty if there is none.
+    is_kept: whether a value that left the definition stays; otherwise the default is set again.
     """
 
     name: str
@@ -36,19 +38,24 @@ class ProfileSetting:
     default: Any
     kernel: Optional[str] = None
     other_key: str = ""
+    is_kept: bool = False
 
     def from_nmcli(self, text: str) -> Any:
         """Return the value that nmcli prints; empty text is the default."""
         if not text:
             return self.default
-        return text == "yes" if self.signature == "b" else text.lower()
+        return text == "yes" if self.signature == "b" else self._normalize(text)
 
     def from_keyfile(self, text: str) -> Any:
         """Return the value in a keyfile (nm-settings-keyfile(5)), whose key has the name of D-Bus; empty text is the
         default."""
         if not text:
             return self.default
-        return text.lower() in ("true", "yes", "on", "1") if self.signature == "b" else text.lower()
+        return text.lower() in ("true", "yes", "on", "1") if self.signature == "b" else self._normalize(text)
+
+    def _normalize(self, text: str) -> str:
+        """Return a MAC address in lower case, and any other text as it is."""
+        return text.lower() if self.signature == "ay" else text
 
     def from_dbus(self, value: Any) -> Any:
         """Return the value that NetworkManager has on D-Bus; None is the default."""
@@ -93,5 +100,8 @@ CLONED_MAC = ProfileSetting(
     other_key="assigned-mac-address",
 )
 
+#: firewalld's zone. Its live value is firewalld's. NetworkManager changes the live zone as soon as the profile changes.
+ZONE = ProfileSetting("connection.zone", "connection", "zone", "s", "", is_kept=True)
+
 #: All of them by name.
-PROFILE_SETTINGS = {row.name: row for row in (VLAN_FILTERING, CLONED_MAC)}
+PROFILE_SETTINGS = {row.name: row for row in (VLAN_FILTERING, CLONED_MAC, ZONE)}

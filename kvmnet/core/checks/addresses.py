@@ -44,7 +44,7 @@ def find_addresses_outside_network(context: Context) -> Iterator[Problem]:
     of the same family: IPv4 or IPv6.
     """
     for host, interface, placed, network in _addresses_on_networks(context):
-        if network.subnet_of(placed.ip) is None:
+        if network.subnet_of(placed.ip) is None and network.is_readable:
             owner, subnets = f"{interface.name} on host {host.name}", _format_subnets(network)
             message = f"address {placed.ip} of {owner} is outside network {network.name} ({subnets})"
             definition = Related(network.place.at("subnets"), f"network {network.name} is defined here")
@@ -129,12 +129,18 @@ def find_gateways_outside_network(context: Context) -> Iterator[Problem]:
     """
     A gateway must be in one of its network's subnets, or hosts cannot reach it. Only an IPv6 link-local address
     (fe80::1) may be outside them. Correct the gateway or add its subnet.
+
+    Some providers give a host a single address (/32, /128) and a gateway outside of it, which the host reaches directly
+    (on-link). A network whose subnets are all single addresses may have such a gateway. For another network write
+    `on_link: true`. NetworkManager adds a route to the gateway itself.
     """
     for network in context.cluster.networks.values():
         for gateway in network.gateways:
-            if network.subnet_of(gateway.ip) is None and not _is_link_local_gateway(gateway):
+            is_reachable = _is_link_local_gateway(gateway) or network.has_on_link_gateway(gateway.ip.version)
+            if network.subnet_of(gateway.ip) is None and not is_reachable and network.is_readable:
                 message = f"gateway {gateway.ip} is outside network {network.name} ({_format_subnets(network)})"
-                yield Problem("KVN113", message, gateway.mark)
+                hint = "correct it or add its subnet; if hosts reach it directly all the same, write on_link: true"
+                yield Problem("KVN113", message, gateway.mark, hint=hint)
 
 
 def _destination_and_metric(route: RouteView) -> tuple[str, int, int]:
@@ -147,8 +153,8 @@ def find_duplicate_default_routes(context: Context) -> Iterator[Problem]:
     """
     A host gets two default routes of the same family (IPv4 or IPv6) with the same metric. It is undefined which one is
     used. Common causes: addresses on two networks that have a gateway, two interfaces on one such network, or an
-    additional static route to 0.0.0.0/0 or ::/0. Set `default_route: false` on the network that must not provide the
-    default route, or set a different `metric` on one of them.
+    additional static route to 0.0.0.0/0 or ::/0. Set `default_route: false` on the interface (or for all hosts, on the
+    network) that must not provide the default route, or set a different `metric` on one of them.
     """
     reported = set()
     gateways = {gateway.mark for network in context.cluster.networks.values() for gateway in network.gateways}
@@ -171,7 +177,7 @@ def find_duplicate_default_routes(context: Context) -> Iterator[Problem]:
                 f"host {view.host} gets two {family} default routes with the same metric: {origins}",
                 two.mark,
                 related=(Related(one.mark, "the other default route is defined here"),) if one.mark != two.mark else (),
-                hint="set default_route: false or a different metric on one of the networks",
+                hint="set default_route: false or a different metric on one of the interfaces or networks",
             )
 
 

@@ -70,7 +70,7 @@ def find_ports_that_are_not_nics(context: Context) -> Iterator[Problem]:
                 message = f"port {quoted(name)} of {bond.name} is not an interface of host {host.name}"
                 yield Problem("KVN170", message, mark, hint=did_you_mean(name, nics))
             elif not port.is_nic or port.left_alone:
-                kinds = {"bond": "a bond", "vlan": "a VLAN", "bridge": "a bridge"}
+                kinds = {"bond": "a bond", "vlan": "a VLAN", "bridge": "a bridge", "dummy": "a dummy"}
                 reason = kinds.get(port.kind, "not managed by kvmnet")
                 definition = Related(port.place.mark, f"{name} is defined here")
                 message = f"{bond.name} on host {host.name}: {name} cannot be a port, it is {reason}"

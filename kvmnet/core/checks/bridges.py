@@ -50,9 +50,10 @@ def find_ports_without_type(context: Context) -> Iterator[Problem]:
 @check("KVN201", "bridge port that cannot be a port")
 def find_invalid_ports(context: Context) -> Iterator[Problem]:
     """
-    The `ports` of a bridge are the keys of NICs, bonds and VLANs of the same host. A bridge cannot be a port of a
-    bridge. InfiniBand interfaces and BMCs (ib0, ipmi) cannot be ports either, because kvmnet never configures them.
-    Remove the key from `ports`, or correct it. The taps of guests are not listed: libvirt adds them.
+    The `ports` of a bridge are the keys of NICs, bonds, VLANs and dummies of the same host. A bridge cannot be a port
+    of a bridge, nor can the loopback interface. InfiniBand interfaces and BMCs (ib0, ipmi) cannot be ports either,
+    because kvmnet never configures them. Remove the key from `ports`, or correct it. The taps of guests are not listed:
+    libvirt adds them.
     """
     for host, bridge in _bridges(context):
         for number, name in enumerate(bridge.ports):
@@ -61,8 +62,9 @@ def find_invalid_ports(context: Context) -> Iterator[Problem]:
                 possible = [i.name for i in host.interfaces.values() if not i.is_bridge and not i.left_alone]
                 message = f"port {quoted(name)} of {bridge.name} is not an interface of host {host.name}"
                 yield Problem("KVN201", message, mark, hint=did_you_mean(name, possible))
-            elif port.is_bridge or port.left_alone:
-                reason = "a bridge itself" if port.is_bridge else "not managed by kvmnet"
+            elif port.is_bridge or port.left_alone or port.is_loopback:
+                kinds = {"bridge": "a bridge itself", "loopback": "the loopback interface"}
+                reason = kinds.get(port.kind, "not managed by kvmnet")
                 definition = Related(port.place.mark, f"{name} is defined here")
                 message = f"{bridge.name} on host {host.name}: {name} cannot be a port, it is {reason}"
                 yield Problem("KVN201", message, mark, related=(definition,))

@@ -23,6 +23,9 @@ def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
         yield nic.name, f"NIC {nic.interface}", nic.mark
     for bond in view.bonds:
         yield bond.name, "the bond", bond.mark
+    for dummy in view.dummies:
+        if not dummy.is_loopback:
+            yield dummy.name, "the dummy", dummy.mark
     for vlan in view.vlans:
         yield vlan.name, "the VLAN", vlan.mark
     for bridge in view.bridges:

@@ -24,24 +24,50 @@ def _distinct_routes(context: Context) -> Iterator[Route]:
 @check("KVN181", "host cannot reach the next hop of a route")
 def find_unreachable_next_hops(context: Context) -> Iterator[Problem]:
     """
-    The host has no address on the network of a route's next hop (`via`), so it cannot reach the next hop. kvmnet does
-    not configure the route on this host. Correct `via`, or move the route to the hosts and groups that need it.
+    The host has no address on the network of a route's next hop (`via`), so it cannot reach the next hop; or no network
+    contains the destination of a route without a next hop; or the host does not have the `interface` of the route.
+    kvmnet does not configure the route on this host. Correct `via` or `interface`, or move the route to the hosts and
+    groups that need it.
+
+    If the router is reached directly although its address is outside the host's subnets, name the interface:
+    `{to: 0.0.0.0/0, via: 192.0.2.1, interface: eth0}`. NetworkManager then adds a route to the router itself.
     """
     reported: set[Mark] = set()
-    for view in context.views.values():
-        for route in view.unrouted:
-            if route.mark not in reported:  # one problem for a route of 200 hosts
+    for view in _views_of_readable_networks(context):
+        for unrouted in view.unrouted:
+            route = unrouted.route
+            if route.mark not in reported and not _follows_from_own_next_hop(
+                context.cluster.hosts[view.host], route
+            ):  # one problem for a route of 200 hosts
                 reported.add(route.mark)
-                reason = f"next hop {route.via} is on none of its networks"
-                message = f"host {view.host} does not get the route to {route.to}: {reason}"
-                yield Problem("KVN181", message, route.mark, severity=WARNING)
+                message = f"host {view.host} does not get the route to {route.to}: {unrouted.reason}"
+                hint = None
+                if route.via is None and route.interface is None:
+                    hint = "add via, the next hop; or interface, if the destination is reached directly"
+                yield Problem("KVN181", message, route.mark, severity=WARNING, hint=hint)
+
+
+def _views_of_readable_networks(context: Context) -> Iterator[HostView]:
+    """The views of hosts whose networks have no invalid subnets: what the others can reach is unknown."""
+    unreadable = {network.name for network in context.cluster.networks.values() if not network.is_readable}
+    for view in context.views.values():
+        interfaces = context.cluster.hosts[view.host].interfaces.values()
+        if not any(interface.network in unreadable for interface in interfaces):
+            yield view
+
+
+def _follows_from_own_next_hop(host: Host, route: Route) -> bool:
+    """Whether a next hop is reached by another route whose next hop is the host itself, which KVN193 reports."""
+    own = {placed.ip for interface in host.interfaces.values() for placed in interface.addresses}
+    via = route.via
+    return via is not None and any(other.is_own and other.via in own and via in other.to for other in host.routes)
 
 
 @check("KVN182", "destination and next hop of different families")
 def find_mixed_families(context: Context) -> Iterator[Problem]:
     """The destination of a route and its next hop must be both IPv4 or both IPv6. Correct one of the two addresses."""
     for route in _distinct_routes(context):
-        if route.to.version != route.via.version:
+        if route.via is not None and route.to.version != route.via.version:
             families = f"an IPv{route.via.version} address, but the destination is IPv{route.to.version}"
             yield Problem("KVN182", f"next hop {route.via} of the route to {route.to} is {families}", route.mark)
 
@@ -65,7 +91,7 @@ def find_unreachable_name_servers(context: Context) -> Iterator[Problem]:
     address, or add the missing route.
     """
     reported: set[Mark] = set()
-    for view in context.views.values():
+    for view in _views_of_readable_networks(context):
         host = context.cluster.hosts[view.host]
         for server in _name_servers(context.cluster, host, view):
             if server.mark not in reported and not routing.is_reachable(context.cluster, host, view.routes, server.ip):

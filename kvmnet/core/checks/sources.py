@@ -15,11 +15,12 @@ from kvmnet.core.views.host_view import HostView, IpView
 @check("KVN180", "ipv4 or ipv6 contradicts the static addresses")
 def find_contradicting_sources(context: Context) -> Iterator[Problem]:
     """
-    Either an interface has static `addresses`, and also a method that does not use them, such as `ipv4: dhcp` or
-    `ipv6: auto`: remove one of the two. Or it has the method `static`, but no address of this family: add an address.
+    Either an interface has static `addresses`, and also a method that does not use them (`none` or `link-local`):
+    remove one of the two. Or it has the method `static`, but no address of this family: add an address.
 
-    A host overrides its groups. If the host has addresses, the group's `ipv4: dhcp` does not apply. If the host has
-    `ipv4: dhcp`, the group's addresses do not apply.
+    With `dhcp` and `auto`, static addresses are added to the automatic ones. A host overrides its groups. If the host
+    has addresses, the group's `ipv4: dhcp` does not apply. If the host has `ipv4: dhcp`, the group's addresses do not
+    apply. To have both, write both in the host or both in the group.
     """
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
@@ -29,7 +30,7 @@ def find_contradicting_sources(context: Context) -> Iterator[Problem]:
                 addresses = [a for a in interface.addresses if a.ip.version == version]
                 mark = interface.place.at(f"ipv{version}")
                 is_reported_elsewhere = interface.place.has("addresses") and not interface.addresses  # by the schema
-                if addresses and source != "static":
+                if addresses and not interface.uses_static(version):
                     message = f"{name} has both ipv{version}: {source} and the static address {addresses[0].ip}"
                     yield Problem("KVN180", message, mark)
                 elif not addresses and source == "static" and not is_reported_elsewhere:
@@ -54,8 +55,8 @@ def find_possible_default_routes(context: Context) -> Iterator[Problem]:
     """
     A host can get two default routes of the same family with the same metric. At least one of them comes from DHCP or
     router advertisements, so kvmnet cannot know whether it will exist. If both exist, it is undefined which one is
-    used. Set `default_route: false` on the network that must not provide the default route, or set a different
-    `metric` on one of them.
+    used. Set `default_route: false` on the interface or network that must not provide the default route, or set a
+    different `metric` on one of them.
     """
     reported: set[tuple[Mark, Mark]] = set()
     for view in context.views.values():
@@ -69,7 +70,7 @@ def find_possible_default_routes(context: Context) -> Iterator[Problem]:
                 devices = f"on {dynamic.device} and on {other.device}"
                 message = f"host {view.host} may get two IPv{version} default routes with the same metric: {devices}"
                 origin = Related(other.mark, "the other default route comes from here")
-                hint = "set default_route: false or a different metric on one of the networks"
+                hint = "set default_route: false or a different metric on one of the interfaces or networks"
                 yield Problem("KVN185", message, dynamic.mark, severity=WARNING, related=(origin,), hint=hint)
 
 
@@ -92,6 +93,8 @@ def _addressable_devices(view: HostView) -> Iterator[tuple[str, IpView, Mark]]:
         yield nic.name, nic.ip, nic.mark
     for bond in view.bonds:
         yield bond.name, bond.ip, bond.mark
+    for dummy in view.dummies:
+        yield dummy.name, dummy.ip, dummy.mark
     for vlan in view.vlans:
         yield vlan.name, vlan.ip, vlan.mark
     for bridge in view.bridges:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Optional
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Optional, TypeVar
 
+from kvmnet.core.base.nmstate import LOOPBACK
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.definition.document import Entry, Leaf, Map, Node, Seq, overlay
 from kvmnet.core.definition.model import (
@@ -22,12 +23,14 @@ from kvmnet.core.definition.model import (
     Place,
     Placed,
     PlacedProbe,
-    PlacedSubnet,
-    Route,
 )
 from kvmnet.core.definition.naming_policy import NamingPolicy, extend_naming_policy
+from kvmnet.core.definition.routing import read_routes, read_rules
+from kvmnet.core.definition.tree_values import boolean_at, leaves_at, number_at, read_subnet, text_at
 
 _VLAN_KEY = re.compile(r"(.+)\.([0-9]{1,5})\Z")
+_DUMMY_KEY = re.compile(r"dummy[0-9]+\Z")
+_T = TypeVar("_T")
 #: As in Rocks: InfiniBand is never bridged, and ipmi is a BMC, which has no kernel interface.
 _LEFT_ALONE = re.compile(r"(ib[0-9].*|ipmi[0-9]*)\Z")
 #: Names that people give to bridges: br0, br-lan, vmbr0, virbr1, mgmt-br, bridge0.
@@ -51,7 +54,7 @@ def read_cluster(tree: Map, built_in: Mapping[str, NamingPolicy]) -> Cluster:
     guests = {name: _guest(name, part) for name, part in _parts(tree, "guests")}
     own_policies = dict(_parts(tree, "profiles"))
     policies = _naming_policies(own_policies, built_in)
-    return Cluster(_text(tree, "cluster") or "", networks, groups, hosts, guests, policies, own_policies)
+    return Cluster(text_at(tree, "cluster") or "", networks, groups, hosts, guests, policies, own_policies)
 
 
 def _naming_policies(own: Mapping[str, Place], built_in: Mapping[str, NamingPolicy]) -> dict[str, NamingPolicy]:
@@ -62,7 +65,7 @@ def _naming_policies(own: Mapping[str, Place], built_in: Mapping[str, NamingPoli
         base = name
         while base not in policies and base in own and base not in chain:
             chain[base] = None
-            base = _text(own[base].tree, "extends") or ""
+            base = text_at(own[base].tree, "extends") or ""
         for derived in reversed(chain):
             if base in policies:
                 policies[derived] = extend_naming_policy(policies[base], derived, own[derived].tree)
@@ -79,43 +82,9 @@ def _parts(tree: Map, key: str) -> Iterator[tuple[str, Place]]:
                 yield name, Place(entry.mark, entry.node)
 
 
-def _text(tree: Map, key: str) -> Optional[str]:
-    """Return the string under a key, or None."""
-    node = tree.get(key)
-    return node.value if isinstance(node, Leaf) and isinstance(node.value, str) else None
-
-
-def _number(tree: Map, key: str) -> Optional[int]:
-    """Return the integer under a key, or None."""
-    node = tree.get(key)
-    if isinstance(node, Leaf) and isinstance(node.value, int) and not isinstance(node.value, bool):
-        return node.value
-    return None
-
-
-def _boolean(tree: Map, key: str) -> Optional[bool]:
-    """Return the boolean under a key, or None."""
-    node = tree.get(key)
-    return node.value if isinstance(node, Leaf) and isinstance(node.value, bool) else None
-
-
-def _leaves(tree: Optional[Node], key: str) -> list[Leaf]:
-    """Return the scalar under a key, or the scalars of the list under it."""
-    node = tree.get(key) if isinstance(tree, Map) else None
-    if isinstance(node, Leaf):
-        return [node]
-    return [item for item in node.items if isinstance(item, Leaf)] if isinstance(node, Seq) else []
-
-
 def _placed(leaf: Leaf) -> Placed:
     address, _, prefix = str(leaf.value).partition("/")
     return Placed(ipaddress.ip_address(address), int(prefix) if prefix else None, leaf.mark)
-
-
-def _subnet(leaf: Leaf) -> PlacedSubnet:
-    net = ipaddress.ip_network(str(leaf.value), strict=False)
-    has_host_bits = ipaddress.ip_interface(str(leaf.value)).ip != net.network_address
-    return PlacedSubnet(net, leaf.mark, has_host_bits)
 
 
 def _network(name: str, place: Place) -> Network:
@@ -123,16 +92,18 @@ def _network(name: str, place: Place) -> Network:
     dns = tree.get("dns")
     return Network(
         name=name,
-        subnets=tuple(_subnet(leaf) for leaf in _leaves(tree, "subnets")),
-        gateways=tuple(_placed(leaf) for leaf in [*_leaves(tree, "gateway"), *_leaves(tree, "gateways")]),
-        dns_servers=tuple(_placed(leaf) for leaf in _leaves(dns, "servers")),
-        dns_search=tuple(str(leaf.value) for leaf in _leaves(dns, "search")),
-        vlan=_number(tree, "vlan"),
-        over=_text(tree, "over"),
-        mtu=_number(tree, "mtu"),
-        default_route=_boolean(tree, "default_route") is not False,
-        metric=_number(tree, "metric"),
-        attach=_text(tree, "attach"),
+        subnets=tuple(read_subnet(leaf) for leaf in leaves_at(tree, "subnets")),
+        gateways=tuple(_placed(leaf) for leaf in [*leaves_at(tree, "gateway"), *leaves_at(tree, "gateways")]),
+        dns_servers=tuple(_placed(leaf) for leaf in leaves_at(dns, "servers")),
+        dns_search=tuple(str(leaf.value) for leaf in leaves_at(dns, "search")),
+        vlan=number_at(tree, "vlan"),
+        over=text_at(tree, "over"),
+        mtu=number_at(tree, "mtu"),
+        default_route=boolean_at(tree, "default_route") is not False,
+        metric=number_at(tree, "metric"),
+        attach=text_at(tree, "attach"),
+        zone=text_at(tree, "zone"),
+        on_link=boolean_at(tree, "on_link"),
         place=place,
     )
 
@@ -141,7 +112,7 @@ def _group(name: str, place: Place) -> Group:
     interfaces = place.tree.get("interfaces")
     return Group(
         name=name,
-        parent=_text(place.tree, "group"),
+        parent=text_at(place.tree, "group"),
         interfaces=interfaces if isinstance(interfaces, Map) else None,
         place=place,
     )
@@ -158,15 +129,15 @@ def _chain(name: Optional[str], groups: Mapping[str, Group]) -> list[Group]:
 
 
 def _host(name: str, place: Place, tree: Map, groups: Mapping[str, Group], networks: Mapping[str, Network]) -> Host:
-    group_name = _text(place.tree, "group")
+    group_name = text_at(place.tree, "group")
     chain = _chain(group_name, groups)
     own = place.tree.get("interfaces")
     merged: Optional[Map] = None
     for layer in [*(group.interfaces for group in reversed(chain)), own if isinstance(own, Map) else None]:
         merged = _merge_interfaces(merged, layer)
     levels = [place, *(group.place for group in chain), Place(tree.mark, tree)]
-    policy_level = next((level for level in levels if _text(level.tree, "profile") is not None), levels[-1])
-    kvm = [k for k in (_boolean(level.tree, "kvm") for level in levels) if k is not None]
+    policy_level = next((level for level in levels if text_at(level.tree, "profile") is not None), levels[-1])
+    kvm = [k for k in (boolean_at(level.tree, "kvm") for level in levels) if k is not None]
     interfaces = {
         key: _interface(key, Place(entry.mark, entry.node), networks)
         for key, entry in (merged.entries.items() if merged else ())
@@ -176,11 +147,14 @@ def _host(name: str, place: Place, tree: Map, groups: Mapping[str, Group], netwo
         name=name,
         group=group_name,
         groups=tuple(group.name for group in chain),
-        policy_name=_text(policy_level.tree, "profile") or "",
+        policy_name=text_at(policy_level.tree, "profile") or "",
         kvm=bool(kvm) and kvm[0],
         hostname=_hostname(name, levels),
         interfaces=interfaces,
-        routes=tuple(_routes(levels)),
+        routes=tuple(read_routes(levels)),
+        rules=tuple(read_rules(levels)),
+        default_route=_first(boolean_at(level.tree, "default_route") for level in levels[:-1]),
+        metric=_first(number_at(level.tree, "metric") for level in levels[:-1]),
         probes=tuple(_probes(levels)),
         place=place,
         policy_mark=policy_level.at("profile"),
@@ -190,34 +164,10 @@ def _host(name: str, place: Place, tree: Map, groups: Mapping[str, Group], netwo
 def _hostname(name: str, levels: Sequence[Place]) -> Optional[str]:
     """Return the hostname that the nearest level sets, or None if kvmnet does not set it."""
     for level in levels:
-        text, uses_name = _text(level.tree, "hostname"), _boolean(level.tree, "hostname")
+        text, uses_name = text_at(level.tree, "hostname"), boolean_at(level.tree, "hostname")
         if text is not None or uses_name is not None:
             return text if text is not None else name if uses_name else None
     return None
-
-
-def _routes(levels: Sequence[Place]) -> list[Route]:
-    """Return the routes of all levels, those of the cluster first. The nearest level wins for each destination."""
-    routes: dict[str, list[Route]] = {}
-    for level in reversed(levels):
-        of_level: dict[str, list[Route]] = {}
-        node = level.tree.get("routes")
-        for item in node.items if isinstance(node, Seq) else ():
-            to, via = (_leaves(item, "to"), _text(item, "via")) if isinstance(item, Map) else ([], None)
-            if not to or via is None or not isinstance(item, Map):
-                continue
-            subnet = _subnet(to[0])
-            route = Route(
-                to=subnet.net,
-                via=ipaddress.ip_address(via),
-                metric=_number(item, "metric"),
-                table=_number(item, "table"),
-                stray_bits=subnet.stray_bits,
-                mark=to[0].mark,
-            )
-            of_level.setdefault(str(subnet.net), []).append(route)
-        routes.update(of_level)
-    return [route for of_destination in routes.values() for route in of_destination]
 
 
 def _probes(levels: Sequence[Place]) -> Iterator[PlacedProbe]:
@@ -227,7 +177,7 @@ def _probes(levels: Sequence[Place]) -> Iterator[PlacedProbe]:
         node = level.tree.get("probes")
         for item in node.items if isinstance(node, Seq) else ():
             for kind, entry in item.entries.items() if isinstance(item, Map) else ():
-                leaves = _leaves(item, kind)
+                leaves = leaves_at(item, kind)
                 if kind == "command":
                     probe = Probe(kind, command=tuple(str(leaf.value) for leaf in leaves))
                 else:
@@ -242,7 +192,12 @@ _FAMILIES = {"ipv4": 4, "ipv6": 6}
 
 def _versions(tree: Map) -> set[int]:
     """Return the IP versions of an interface's static addresses."""
-    return {_placed(leaf).ip.version for leaf in _leaves(tree, "addresses")}
+    return {_placed(leaf).ip.version for leaf in leaves_at(tree, "addresses")}
+
+
+def _first(values: Iterable[Optional[_T]]) -> Optional[_T]:
+    """Return the first value that is stated, or None."""
+    return next((value for value in values if value is not None), None)
 
 
 def _merge_interfaces(base: Optional[Map], top: Optional[Map]) -> Optional[Map]:
@@ -261,7 +216,7 @@ def _merge_interfaces(base: Optional[Map], top: Optional[Map]) -> Optional[Map]:
         for family, version in _FAMILIES.items():
             if version in _versions(entry.node) and not entry.node.has(family):
                 merged.entries.pop(family, None)
-            source = _text(entry.node, family)
+            source = text_at(entry.node, family)
             if source is not None and source != "static" and not entry.node.has("addresses"):
                 _remove_addresses(merged, version)
         if "bridge" in below.entries and "bridge" in entry.node.entries:
@@ -293,7 +248,7 @@ def _remove_addresses(tree: Map, version: int) -> None:
     """Remove the addresses of one IP version from an interface."""
     entry = tree.entries.get("addresses")
     if entry is not None and isinstance(entry.node, Seq):
-        kept: list[Node] = [leaf for leaf in _leaves(tree, "addresses") if _placed(leaf).ip.version != version]
+        kept: list[Node] = [leaf for leaf in leaves_at(tree, "addresses") if _placed(leaf).ip.version != version]
         tree.entries["addresses"] = Entry(entry.mark, Seq(entry.node.mark, kept))
 
 
@@ -301,49 +256,57 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
     tree = place.tree
     match = tree.get("match")
     matched = match if isinstance(match, Map) else Map(tree.mark)
-    network = networks.get(_text(tree, "network") or "")
-    kind, key, over = _kind(name, tree), _VLAN_KEY.match(name), _text(tree, "over")
+    network = networks.get(text_at(tree, "network") or "")
+    kind, key, over = _kind(name, tree), _VLAN_KEY.match(name), text_at(tree, "over")
     parent, tag = None, None
     if kind == "vlan" and over is not None:
         parent, tag = over, network.vlan if network else None
     elif kind == "vlan" and key:
         parent, tag = key[1], int(key[2])
     settings = _bridge_settings(tree)
-    mac = _text(tree, "mac") or _text(matched, "mac")
+    mac = text_at(tree, "mac") or text_at(matched, "mac")
     versions = _versions(tree)
     return Interface(
         name=name,
         kind=kind,
-        network=_text(tree, "network"),
+        network=text_at(tree, "network"),
         mac=mac.lower() if mac else None,
-        kernel_name=_text(matched, "name"),
-        addresses=tuple(_placed(leaf) for leaf in _leaves(tree, "addresses")),
-        ipv4=_text(tree, "ipv4") or ("static" if 4 in versions else "none"),
-        ipv6=_text(tree, "ipv6") or ("static" if 6 in versions else "none"),
-        bridge=_boolean(tree, "bridge") if settings is None else True,
+        kernel_name=text_at(matched, "name"),
+        addresses=tuple(_placed(leaf) for leaf in leaves_at(tree, "addresses")),
+        ipv4=text_at(tree, "ipv4") or ("static" if 4 in versions else "none"),
+        ipv6=text_at(tree, "ipv6") or ("static" if 6 in versions else "none"),
+        bridge=boolean_at(tree, "bridge") if settings is None else True,
         bridge_settings=settings or BridgeSettings(),
-        mtu=_number(tree, "mtu"),
+        mtu=number_at(tree, "mtu"),
         parent=parent,
         tag=tag,
-        ports=tuple(str(leaf.value) for leaf in _leaves(tree, "ports")) if kind in ("bond", "bridge") else (),
-        mode=_text(tree, "mode") or "active-backup",
+        ports=tuple(str(leaf.value) for leaf in leaves_at(tree, "ports")) if kind in ("bond", "bridge") else (),
+        mode=text_at(tree, "mode") or "active-backup",
         options=_options(tree.get("options")),
-        managed=_boolean(tree, "manage") is not False,
-        up=_text(tree, "state") != "down",
-        left_alone=_LEFT_ALONE.match(name) is not None and kind not in ("bond", "bridge"),
+        managed=boolean_at(tree, "manage") is not False,
+        up=text_at(tree, "state") != "down",
+        left_alone=_LEFT_ALONE.match(name) is not None and kind not in ("bond", "bridge", "dummy", "loopback"),
+        zone=text_at(tree, "zone"),
+        description=text_at(tree, "description"),
+        default_route=boolean_at(tree, "default_route"),
+        metric=number_at(tree, "metric"),
         place=place,
     )
 
 
 def _kind(name: str, tree: Map) -> str:
-    """Return whether an interface is a nic, bond, vlan or bridge.
+    """Return whether an interface is a nic, bond, vlan, bridge, dummy or loopback.
 
     `ports` without `type` makes a bond. If the name looks like that of a bridge, it is read as a bridge; the checks
     then ask for the type.
     """
-    kind = _text(tree, "type")
+    kind = text_at(tree, "type")
+    if name == LOOPBACK:
+        return "loopback"
     if kind is not None:
         return kind
+    if _DUMMY_KEY.match(name) and not any(tree.has(key) for key in ("mac", "match", "ports", "over")):
+        return "dummy"
     if tree.get("ports") is not None:
         return "bridge" if is_like_bridge(name) and not tree.has("mode") and not tree.has("options") else "bond"
     return "vlan" if tree.get("over") is not None or _VLAN_KEY.match(name) else "nic"
@@ -355,16 +318,16 @@ def _bridge_settings(tree: Map) -> Optional[BridgeSettings]:
     settings = _bridge_mapping(node) if node is not None else None
     if settings is None:
         return None
-    mac = _text(settings, "mac")
+    mac = text_at(settings, "mac")
     return BridgeSettings(
-        name=_text(settings, "name"),
+        name=text_at(settings, "name"),
         mac=mac.lower() if mac else None,
-        stp=_boolean(settings, "stp"),
-        multicast_snooping=_boolean(settings, "multicast_snooping"),
-        vlan_filtering=_boolean(settings, "vlan_filtering"),
-        ageing=_number(settings, "ageing"),
-        priority=_number(settings, "priority"),
-        group_forward_mask=_number(settings, "group_forward_mask"),
+        stp=boolean_at(settings, "stp"),
+        multicast_snooping=boolean_at(settings, "multicast_snooping"),
+        vlan_filtering=boolean_at(settings, "vlan_filtering"),
+        ageing=number_at(settings, "ageing"),
+        priority=number_at(settings, "priority"),
+        group_forward_mask=number_at(settings, "group_forward_mask"),
     )
 
 
@@ -375,7 +338,7 @@ def _options(node: Optional[Node]) -> tuple[tuple[str, Option], ...]:
         if isinstance(entry.node, Leaf) and entry.node.value is not None:
             options[key] = entry.node.value
         elif isinstance(entry.node, Seq):
-            options[key] = ",".join(str(leaf.value) for leaf in _leaves(node, key))
+            options[key] = ",".join(str(leaf.value) for leaf in leaves_at(node, key))
     return tuple(sorted(options.items()))
 
 
@@ -383,19 +346,19 @@ def _guest(name: str, place: Place) -> Guest:
     nics = place.tree.get("nics")
     return Guest(
         name=name,
-        host=_text(place.tree, "host"),
-        group=_text(place.tree, "group"),
+        host=text_at(place.tree, "host"),
+        group=text_at(place.tree, "group"),
         nics=tuple(
             GuestNic(
                 network,
                 mac.lower(),
-                _text(item, "attach"),
-                _boolean(item, "trust_guest_rx_filters"),
+                text_at(item, "attach"),
+                boolean_at(item, "trust_guest_rx_filters"),
                 Place(item.mark, item),
             )
             for item in (nics.items if isinstance(nics, Seq) else ())
             if isinstance(item, Map)
-            for network, mac in [(_text(item, "network"), _text(item, "mac"))]
+            for network, mac in [(text_at(item, "network"), text_at(item, "mac"))]
             if network and mac
         ),
         place=place,

@@ -72,13 +72,14 @@ class Map:
 
 
 class Seq:
-    """A list."""
+    """A list. `has_refused`: whether items are in the file that were removed because the schema rejects them."""
 
-    __slots__ = ("items", "mark", "size")
+    __slots__ = ("has_refused", "items", "mark", "size")
 
     def __init__(self, mark: Mark, items: Optional[list[Node]] = None) -> None:
         self.mark = mark
         self.items: list[Node] = [] if items is None else items
+        self.has_refused = False
         self.size = 1
 
 
@@ -171,6 +172,8 @@ def _not_yaml(name: str, error: Any) -> _NotYaml:
     hint = None
     if "\\t" in reason or "'\t'" in reason:
         hint = "indent with spaces, not with tabs"
+    elif "found ':'" in reason:
+        hint = 'write an IPv6 address that begins with a colon in quotes: "::/0"'
     begin = getattr(error, "context_mark", None)
     related: tuple[Related, ...] = ()
     if begin is not None and (begin.line, begin.column) != (mark.line - 1, mark.column - 1):

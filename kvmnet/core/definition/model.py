@@ -68,7 +68,9 @@ class PlacedSubnet:
 
 @dataclass(frozen=True)
 class Network:
-    """A network. `vlan` is its VLAN ID; `over`: a logical VLAN, tagged on that network's NICs. `mtu` is in bytes."""
+    """A network. `vlan` is its VLAN ID; `over`: a logical VLAN, tagged on that network's NICs. `mtu` is in bytes.
+    `zone` is the firewalld zone of its interfaces. `on_link`: whether its gateways are reached directly although they
+    are outside the subnets (None: not stated)."""
 
     name: str
     subnets: tuple[PlacedSubnet, ...]
@@ -81,7 +83,24 @@ class Network:
     default_route: bool
     metric: Optional[int]
     attach: Optional[str]
+    zone: Optional[str]
+    on_link: Optional[bool]
     place: Place = field(compare=False, repr=False)
+
+    def has_on_link_gateway(self, version: int) -> bool:
+        """Whether a gateway of this family may be outside the subnets: if the definition states it, else if the network
+        has nothing but single addresses (/32, /128)."""
+        if self.on_link is not None:
+            return self.on_link
+        subnets = [s.net for s in self.subnets if s.net.version == version]
+        return bool(subnets) and all(net.prefixlen == net.max_prefixlen for net in subnets)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether all subnets in the file are valid. If not, what is outside of the others may be inside."""
+        subnets = self.place.tree.get("subnets")
+        is_refused = "subnets" in self.place.tree.refused
+        return not is_refused and not (isinstance(subnets, Seq) and subnets.has_refused)
 
     def subnet_of(self, ip: IP) -> Optional[Subnet]:
         """Return the smallest of the network's subnets that contains an address, or None."""
@@ -107,11 +126,12 @@ class BridgeSettings:
 class Interface:
     """An interface of a host, with the settings of the host's groups merged in.
 
-    `kind` is nic, bond, vlan or bridge. `parent` is the base interface of a VLAN, `tag` its VLAN ID, and `ports` the
-    ports of a bond or bridge. `mac` is the permanent MAC address of a NIC, or the MAC address of a bridge. `bridge` is
-    whether a NIC, bond or VLAN gets a bridge (None: by default), `bridge_settings` are those of this bridge, or of the
-    interface itself if it is a bridge. `ipv4` and `ipv6` are the sources of addresses (see the schema). `left_alone`:
-    never managed by kvmnet (InfiniBand, BMC).
+    `kind` is nic, bond, vlan, bridge, dummy or loopback. `parent` is the base interface of a VLAN, `tag` its VLAN ID,
+    and `ports` the ports of a bond or bridge. `mac` is the permanent MAC address of a NIC, or the MAC address of a
+    bridge. `bridge` is whether a NIC, bond or VLAN gets a bridge (None: by default), `bridge_settings` are those of
+    this bridge, or of the interface itself if it is a bridge. `ipv4` and `ipv6` are the sources of addresses (see the
+    schema). `zone` is the firewalld zone that the interface states itself. `default_route` and `metric` are those of
+    default routes through the interface (None: not stated). `left_alone`: never managed by kvmnet (InfiniBand, BMC).
     """
 
     name: str
@@ -133,6 +153,10 @@ class Interface:
     managed: bool
     up: bool
     left_alone: bool
+    zone: Optional[str]
+    description: Optional[str]
+    default_route: Optional[bool]
+    metric: Optional[int]
     place: Place = field(compare=False, repr=False)
 
     @property
@@ -151,6 +175,19 @@ class Interface:
     def is_nic(self) -> bool:
         return self.kind == "nic"
 
+    @property
+    def is_loopback(self) -> bool:
+        return self.kind == "loopback"
+
+    @property
+    def is_dummy(self) -> bool:
+        """Whether the interface has no cable: a dummy, or the loopback interface."""
+        return self.kind in ("dummy", "loopback")
+
+    def uses_static(self, version: int) -> bool:
+        """Whether static addresses of a family are used: also beside those from a server or router."""
+        return self.source(version) not in ("none", "link-local")
+
     def source(self, version: int) -> str:
         """Return the source of the addresses of a family (4 or 6)."""
         return self.ipv4 if version == 4 else self.ipv6
@@ -158,14 +195,41 @@ class Interface:
 
 @dataclass(frozen=True)
 class Route:
-    """A static route of the cluster, a group or a host. `stray_bits`: `to` was written with host bits set."""
+    """A static route of the cluster, a group or a host.
+
+    `via` is the next hop (None: the destination is reached directly), `interface` the key of the interface (None: the
+    one that fits). `stray_bits`: `to` was written with host bits set. `is_own`: whether the host itself states it.
+    """
 
     to: Subnet
-    via: IP
+    via: Optional[IP]
+    interface: Optional[str]
     metric: Optional[int]
     table: Optional[int]
     stray_bits: bool
+    is_own: bool
     mark: Mark
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A routing rule of the cluster, a group or a host: for which packets which routing table is used, or an action.
+
+    `version` is 4 or 6, None if nothing states the family. `source` and `destination` are those of the packets,
+    `incoming` the key of the interface through which they come in. `stray_bits`: one of the subnets was written with
+    host bits set.
+    """
+
+    version: Optional[int]
+    source: Optional[Subnet]
+    destination: Optional[Subnet]
+    incoming: Optional[str]
+    fwmark: Optional[int]
+    table: Optional[int]
+    action: Optional[str]
+    priority: Optional[int]
+    stray_bits: bool
+    place: Place = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -190,7 +254,8 @@ class Group:
 class Host:
     """A host with the settings of its groups merged in. `groups` are its group, the parent of that group, and so on.
 
-    `policy_name` is the name of its naming policy, and `policy_mark` the place where the policy is set.
+    `policy_name` is the name of its naming policy, and `policy_mark` the place where the policy is set. `default_route`
+    and `metric` are those of its default routes (None: not stated).
     """
 
     name: str
@@ -201,6 +266,9 @@ class Host:
     hostname: Optional[str]
     interfaces: Mapping[str, Interface]
     routes: tuple[Route, ...]
+    rules: tuple[Rule, ...]
+    default_route: Optional[bool]
+    metric: Optional[int]
     probes: tuple[PlacedProbe, ...]
     place: Place = field(compare=False, repr=False)
     policy_mark: Mark = field(compare=False, repr=False)
@@ -210,6 +278,16 @@ class Host:
         """The bond or bridge of the definition that has an interface as a port (the first one), by the port's key."""
         return {port: i for i in reversed(list(self.interfaces.values())) for port in i.ports}
 
+    def gives_default_route(self, interface: Interface, network: Optional[Network]) -> bool:
+        """Whether the host gets a default route through an interface, if its network or a server has one. The nearest
+        level that states it wins: interface, host, group, network."""
+        stated = (interface.default_route, self.default_route, network.default_route if network else None)
+        return next((value for value in stated if value is not None), True)
+
+    def metric_of(self, interface: Interface, network: Optional[Network]) -> Optional[int]:
+        """Return the metric of default routes through an interface; None: that of the naming policy."""
+        return interface.metric or self.metric or (network.metric if network else None)
+
     def bridged(self, interface: Interface) -> bool:
         """Whether an interface gets a bridge of its own.
 
@@ -217,6 +295,8 @@ class Host:
         bridge have none, nor has an interface with `type: bridge`, which is a bridge itself.
         """
         if interface.left_alone or not interface.managed or not interface.up or interface.is_bridge:
+            return False
+        if interface.is_dummy:
             return False
         has_default_bridge = self.kvm and interface.network is not None and not interface.is_vlan
         is_wanted = interface.bridge if interface.bridge is not None else has_default_bridge

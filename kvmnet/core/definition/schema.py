@@ -325,6 +325,7 @@ def _remove(tree: Map, path: Path) -> None:
         here.refused = (*here.refused, str(path[-1]))
         here.entries.pop(str(path[-1]), None)
     elif isinstance(here, Seq) and isinstance(path[-1], int) and path[-1] < len(here.items):
+        here.has_refused = True
         del here.items[path[-1]]
 
 
@@ -365,6 +366,7 @@ FORMATS = {
     "ip-address": _is_address,
     "ip-address-with-or-without-prefix": _is_interface,
     "ip-subnet": _is_subnet,
+    "ip-address-or-subnet": _is_interface,
     "host-and-port": _is_host_port,
     "http-url": _is_url,
 }

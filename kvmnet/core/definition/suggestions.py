@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from kvmnet.core.base.problem import did_you_mean, printable
 
@@ -16,8 +18,9 @@ _SPELLED_BOOLEANS = {**dict.fromkeys(("yes", "on", "true"), "true"), **dict.from
 _TYPES = {
     **dict.fromkeys(("linux-bridge", "bridges"), "did you mean bridge?"),
     **dict.fromkeys(("bonds", "bonding", "team"), "did you mean bond?"),
-    **dict.fromkeys(("ethernet", "nic", "physical", "vlan"), "remove type: only bridges and bonds have one"),
+    **dict.fromkeys(("ethernet", "nic", "physical", "vlan"), "remove type: only bridges, bonds and dummies have one"),
 }
+_ON_LINK = "write interface: KEY instead: then via may be an address outside the networks"
 _FOREIGN_KEYS = {
     ("interfaces", "ports"): "write ports: […] with type: bridge or type: bond",
     ("bridge_ports", "ports"): "write ports: […] with type: bridge",
@@ -34,11 +37,41 @@ _FOREIGN_KEYS = {
     ("mcast_snooping", "group_forward_mask"): "did you mean multicast_snooping?",
     ("mtu", "group_forward_mask"): "mtu is a key of the network, or of an interface with type: bridge",
     ("addresses", "group_forward_mask"): "write the addresses on the interface: its bridge gets them",
+    **{
+        (key, "ipv4"): hint
+        for keys, hint in (
+            (("gateway", "gateway4", "gateway6", "gateways"), "the gateway is a key of the network: gateway: ADDRESS"),
+            (("nameservers", "dns", "dns-nameservers", "dns_servers"), "write dns: {servers: […]} on the network"),
+            (("routes", "route"), "routes are a key of the host, of its group, or of the cluster"),
+            (("rules", "routing-policy"), "rules are a key of the host, of its group, or of the cluster"),
+            (("dhcp", "dhcp4"), "write ipv4: dhcp"),
+            (("dhcp6",), "write ipv6: dhcp"),
+            (("vlan", "tag", "id"), "write the VLAN as an interface of its own, with the VLAN ID in its key: eth0.5"),
+            (("link",), "write over: INTERFACE"),
+        )
+        for key in keys
+    },
+    **dict.fromkeys((("on-link", "via"), ("on_link", "via")), _ON_LINK),
+    **dict.fromkeys((("gateway", "via"), ("next-hop-address", "via"), ("next_hop", "via")), "did you mean via?"),
+    **dict.fromkeys((("dev", "via"), ("next-hop-interface", "via")), "did you mean interface?"),
+    **dict.fromkeys((("table-id", "via"), ("table-id", "fwmark"), ("route-table", "fwmark")), "did you mean table?"),
+    **dict.fromkeys((("mark", "fwmark"),), "did you mean fwmark?"),
+    **dict.fromkeys((("iif", "fwmark"),), "did you mean incoming?"),
+    **dict.fromkeys((("ip-from", "fwmark"), ("source", "fwmark")), "did you mean from?"),
+    **dict.fromkeys((("ip-to", "fwmark"), ("destination", "fwmark")), "did you mean to?"),
     ("bridges", "interfaces"): "write each bridge under interfaces, with type: bridge",
     ("bonds", "interfaces"): "write each bond under interfaces, with type: bond",
     ("vlans", "interfaces"): "write each VLAN under interfaces, as eth0.5",
     ("ethernets", "interfaces"): "write each NIC under interfaces",
 }
+_MODE_NUMBERS = {
+    str(number): mode
+    for number, mode in enumerate(
+        ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")
+    )
+}
+_LEADING_ZERO = re.compile(r"0[0-9]{1,9}\Z")
+_QUOTES = re.compile("[\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb]")
 _SHORT = re.compile(r"[^\s\x00-\x20\x7f\[\]{},#&*!|>'\"%@`]{1,60}\Z")
 
 
@@ -48,6 +81,10 @@ def for_value(schema: Mapping[str, Any], value: Any) -> Optional[str]:
         return None
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
+    if _QUOTES.search(value):
+        return "write straight quotes (\" or '), or none"
+    if "integer" in types and _LEADING_ZERO.match(value):
+        return f"write {int(value)}"
     if any(_NUMBER_OR_BOOLEAN[name].match(value) for name in types if name in _NUMBER_OR_BOOLEAN):
         return "remove the quotes"
     if "boolean" in types and value.lower() in _SPELLED_BOOLEANS:
@@ -58,6 +95,8 @@ def for_value(schema: Mapping[str, Any], value: Any) -> Optional[str]:
         return f"write [{value}]"
     if {"bridge", "bond"} <= set(schema.get("enum", ())) and value.lower() in _TYPES:
         return _TYPES[value.lower()]
+    if "802.3ad" in schema.get("enum", ()) and value in _MODE_NUMBERS:
+        return f"write {_MODE_NUMBERS[value]}"
     if "enum" in schema:
         allowed = [str(item) for item in schema["enum"]]
         lower = value.lower()
@@ -65,12 +104,36 @@ def for_value(schema: Mapping[str, Any], value: Any) -> Optional[str]:
     if "MAC" in schema.get("title", ""):
         digits = re.sub("[-.:]", "", value)
         return f"write {':'.join(re.findall('..', digits.lower()))}" if _MAC.match(digits) else None
-    if schema.get("format") == "ip-subnet":
-        if value == "default":
-            return "write 0.0.0.0/0 or ::/0 for the default route"
-        if "/" not in value:
-            return f"add the prefix length, as in {printable(value)}/24" if _SHORT.match(value) else None
+    if str(schema.get("format", "")).startswith("ip-"):
+        return _for_address(str(schema["format"]), value)
     return None
+
+
+def _for_address(form: str, value: str) -> Optional[str]:
+    """Return a hint for an address or subnet that is none."""
+    if "/" in value and "." in value.partition("/")[2]:
+        with contextlib.suppress(ValueError):
+            return f"write {ipaddress.ip_interface(value)} (a prefix length instead of the netmask)"
+    if form == "ip-address" and "/" in value:
+        with contextlib.suppress(ValueError):
+            return f"write {ipaddress.ip_interface(value).ip}, without the prefix length"
+    if form == "ip-subnet" and value == "default":
+        return "write 0.0.0.0/0 or ::/0 for the default route"
+    if form == "ip-subnet" and "/" not in value:
+        with contextlib.suppress(ValueError):
+            return _for_bare_address(ipaddress.ip_address(value))
+        return f"add the prefix length, as in {printable(value)}/24" if _SHORT.match(value) else None
+    return None
+
+
+def _for_bare_address(ip: Union[ipaddress.IPv4Address, ipaddress.IPv6Address]) -> str:
+    """Return a hint for an address where a subnet is needed. What it names must be a subnet without host bits."""
+    if ip.is_unspecified:
+        return f"write {ip}/0 for the default route"
+    size = 24 if ip.version == 4 else 64
+    if int(ip) % (1 << (ip.max_prefixlen - size)):
+        return f"write {ip}/{ip.max_prefixlen} for this address alone, or the subnet with its prefix length"
+    return f"add the prefix length, as in {ip}/{size}"
 
 
 def for_key(key: str, known: Iterable[str]) -> Optional[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Optional
 
-from kvmnet.core.base.nmstate import interfaces_of, port_names
+from kvmnet.core.base.nmstate import interfaces_of, port_names, rules_of
+from kvmnet.core.base.profile_settings import ZONE
 from kvmnet.core.effects.boot_rivals import Rival
 from kvmnet.core.effects.name_uses import note_name_uses, note_stopped_guests
 from kvmnet.core.effects.next_boot import NextBoot, find_present_differences
@@ -14,14 +15,12 @@ from kvmnet.core.live.live_host import UNREADABLE, Live
 from kvmnet.core.planning.complete_bundle import MacSource
 from kvmnet.core.planning.dhcp_identity import AtRisk, Identity, LeaseAtRisk
 from kvmnet.core.planning.plan import Plan
+from kvmnet.core.planning.rule_changes import RuleKey, parse_profile_rules, rule_key
 
 #: Kinds of ports that belong to guests and containers.
 PORT_KINDS = ("tun", "veth")
 _KEEP_ADDRESS = "reserve it for this MAC address on the DHCP server first, or define it as a static address"
-_KEEP_RULES = (
-    "a definition cannot contain routing rules; to keep them, first move them to the connection profile of an "
-    "interface that is not removed, or to a script in /etc/NetworkManager/dispatcher.d"
-)
+_KEEP_RULES = "to keep them, write them into the definition (`rules`)"
 
 
 def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival], next_boot: Optional[NextBoot] = None) -> list[str]:
@@ -37,6 +36,7 @@ def find_notes(plan: Plan, live: Live, rivals: Sequence[Rival], next_boot: Optio
         *_note_copies(plan, live),
         *note_name_uses(plan, live),
         *note_stopped_guests(plan, live),
+        *_note_zones(plan, live),
         *_note_present_differences(plan, live, next_boot),
     ]
 
@@ -98,10 +98,12 @@ def _at_risk_text(at_risk: AtRisk) -> str:
 
 def _note_routing_rules(plan: Plan, live: Live) -> Iterator[str]:
     """Routing rules (`ip rule`) belong to no interface, but NetworkManager sets and removes them with the profile that
-    contains them. The profile of a port contains none."""
+    contains them. The profile of a port contains none. Those of the definition get into another profile."""
     ports = {port for interface in interfaces_of(plan.desired) for port in port_names(interface)}
+    wanted = {rule_key(rule) for rule in rules_of(plan.desired)}
     for name, profile in live.profiles.items():
-        rules = ", ".join(text for text in (profile.rules4, profile.rules6) if text)
+        texts = {"ipv4": profile.rules4, "ipv6": profile.rules6}
+        rules = ", ".join(text for family, text in texts.items() if _has_other_rules(family, text, wanted))
         becomes_port = name in plan.touched and plan.new_names.get(name, name) in ports
         if rules and (becomes_port or name in plan.leaving):
             event = "becomes a port" if becomes_port else "is removed"
@@ -109,6 +111,12 @@ def _note_routing_rules(plan: Plan, live: Live) -> Iterator[str]:
                 f"{name} {event}, so the routing rules of its connection profile are removed ({rules}): {_KEEP_RULES}"
             )
             yield f"{note}; or leave the NIC out of the definition" if becomes_port else note
+
+
+def _has_other_rules(family: str, text: str, wanted: Collection[RuleKey]) -> bool:
+    """Whether the rules of a profile are others than those of the definition."""
+    rules = set(parse_profile_rules(family, text))
+    return bool(text) and (not rules or not rules <= set(wanted))
 
 
 def _note_domains(plan: Plan, live: Live) -> Iterator[str]:
@@ -123,6 +131,16 @@ def _note_domains(plan: Plan, live: Live) -> Iterator[str]:
                 f"the domain XML of {', '.join(guests)} names {old}: change it to {new} before the next start "
                 "(`virsh dumpxml --inactive GUEST | kvmnet guest xml GUEST --domain - > FILE; virsh define FILE`)"
             )
+
+
+def _note_zones(plan: Plan, live: Live) -> Iterator[str]:
+    """Name the zones of changed interfaces if firewalld does not run: they are only in the connection profiles then."""
+    if live.zones is not None:
+        return
+    zones = {name: settings[ZONE.name] for name, settings in plan.profile_settings.items() if settings.get(ZONE.name)}
+    if zones:
+        names = ", ".join(f"{name} ({zone})" for name, zone in zones.items())
+        yield f"firewalld does not run: the zone of {names} has an effect only once it runs"
 
 
 def _note_equal_rivals(plan: Plan, rivals: Sequence[Rival]) -> Iterator[str]:

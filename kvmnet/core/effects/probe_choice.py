@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Optional, Union
 
-from kvmnet.core.base.nmstate import FAMILIES, State, dns_of, interfaces_of
+from kvmnet.core.base.nmstate import FAMILIES, MAIN_TABLE, State, dns_of, interfaces_of
 from kvmnet.core.base.probe import Probe
-from kvmnet.core.planning.difference import MAIN_TABLE, is_link_local
+from kvmnet.core.planning.difference import is_link_local
 
 _DEFAULT = {"0.0.0.0/0": 4, "::/0": 6}
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]

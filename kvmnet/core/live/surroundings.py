@@ -108,6 +108,7 @@ class Surroundings:
     read_only: the folders, of those that kvmnet writes to, in which no file can be written.
     name_uses: what names interfaces in the configuration of other tools, above all firewall rules.
     configuration: kvmnet's own configuration of this host.
+    zone_names: firewalld's zones; None when firewalld does not run, or was not asked.
     """
 
     unmanaged: tuple[str, ...] = ()
@@ -128,6 +129,7 @@ class Surroundings:
     read_only: tuple[str, ...] = ()
     name_uses: tuple[NameUse, ...] = ()
     configuration: HostConfiguration = field(default_factory=HostConfiguration)
+    zone_names: Optional[tuple[str, ...]] = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Surroundings:
@@ -155,6 +157,7 @@ class Surroundings:
             read_only=tuple(data.get("read_only", ())),
             name_uses=tuple(NameUse(u["what"], u["text"], tuple(u["names"])) for u in data.get("name_uses", ())),
             configuration=HostConfiguration(**data.get("configuration", {})),
+            zone_names=tuple(data["zone_names"]) if data.get("zone_names") is not None else None,
         )
 
     def to_json(self) -> dict[str, Any]:

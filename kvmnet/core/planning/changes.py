@@ -26,6 +26,8 @@ class Reason(Enum):
     MACVTAP_RULE = auto()
     ALL_MULTICAST = auto()
     NOT_RECORDED = auto()
+    HOLDS_RULES = auto()
+    LOOPBACK_RELEASED = auto()
     CREATED_BY_KVMNET = auto()
     PROFILE_RESTORED = auto()
     PROFILE_COMPLETED = auto()
@@ -60,6 +62,13 @@ class RouteDetail:
     """A route of nmstate."""
 
     route: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RuleDetail:
+    """A routing rule of nmstate."""
+
+    rule: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,7 @@ Detail = Union[
     JoinsController,
     OptionReset,
     RouteDetail,
+    RuleDetail,
     LeftDefinition,
     InactiveProfile,
     Adopted,
@@ -127,7 +137,7 @@ Detail = Union[
 
 @dataclass(frozen=True)
 class Change:
-    """One change of a plan: its kind, the name of what changes (an interface, a file, `route`, `name servers`,
+    """One change of a plan: its kind, the name of what changes (an interface, a file, `route`, `rule`, `name servers`,
     `hostname`), and the details."""
 
     kind: Kind

@@ -12,12 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import State, interfaces_of
+from kvmnet.core.base.nmstate import MAIN_TABLE, State, interfaces_of
 
 #: Lists whose entries are matched by one of their keys, in any order.
 _KEYED = {"port": "name", "address": "ip"}
-#: The kernel's main routing table. nmstate also writes 0 for it.
-MAIN_TABLE = 254
 
 
 @dataclass(frozen=True)

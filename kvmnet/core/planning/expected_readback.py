@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import FAMILIES, KERNEL_KINDS, State, interfaces_of, port_names, routes_of
+from kvmnet.core.base.nmstate import (
+    FAMILIES,
+    KERNEL_KINDS,
+    MAIN_TABLE,
+    State,
+    interfaces_of,
+    port_names,
+    routes_of,
+    rules_of,
+)
 from kvmnet.core.base.profile_settings import PROFILE_SETTINGS
 from kvmnet.core.planning.profile_changes import Settings
 
@@ -28,6 +37,23 @@ def make_expectations(
             options = _expected_options((settings or {}).get(interface["name"], {}))
             entries.append({**entry, "options": options} if options else entry)
     return [{**entry, "virtual": list(virtual)} for entry in entries] if virtual else entries
+
+
+def expected_rules(wanted: State, sent: State) -> list[dict[str, Any]]:
+    """Return the routing rules to read back: those of the `wanted` state, and those that the `sent` one removes
+    (`absent`)."""
+    removed = [rule for rule in rules_of(sent) if rule.get("state") == "absent"]
+    return [
+        {
+            "family": "6" if rule["family"] == "ipv6" else "4",
+            "priority": rule["priority"],
+            "from": rule.get("ip-from"),
+            "to": rule.get("ip-to"),
+            "table": None if rule.get("action") else rule.get("route-table") or MAIN_TABLE,
+            **({"absent": True} if rule.get("state") == "absent" else {}),
+        }
+        for rule in [*rules_of(wanted), *removed]
+    ]
 
 
 def _expected_options(settings: Settings) -> dict[str, Any]:
@@ -56,11 +82,9 @@ def _expected_up(interface: Mapping[str, Any], controller: Any, state: State) ->
     if disabled:
         expected["without"] = disabled
     expected["routes"] = [
-        {"to": route["destination"], "via": route["next-hop-address"]}
+        {"to": route["destination"], "via": route.get("next-hop-address")}
         for route in routes_of(state)
-        if route.get("next-hop-interface") == interface["name"]
-        and route.get("next-hop-address")
-        and route.get("state") != "absent"
+        if route.get("next-hop-interface") == interface["name"] and route.get("state") != "absent"
     ]
     return expected
 

@@ -20,7 +20,7 @@ from kvmnet.core.rendering.bundle import Bundle
 #: The file of the record, in the folder of the applied bundle.
 OWNERSHIP_FILE = "interfaces.json"
 #: nmstate's types of the interfaces in the record.
-_TYPES = (ETHERNET, *KERNEL_KINDS)
+_TYPES = (ETHERNET, "loopback", *KERNEL_KINDS)
 _NAMESPACE = uuid.UUID("6e1b7c4e-5f3b-4a43-9f43-6b766d6e6574")
 
 

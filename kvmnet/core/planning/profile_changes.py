@@ -8,8 +8,8 @@ from enum import Enum, auto
 from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import KERNEL_KINDS, NM_TYPES, interfaces_of
-from kvmnet.core.base.profile_settings import CLONED_MAC, PROFILE_SETTINGS, ProfileSetting
-from kvmnet.core.live.live_host import ConnectionProfile, Live
+from kvmnet.core.base.profile_settings import CLONED_MAC, PROFILE_SETTINGS, ZONE, ProfileSetting
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
 from kvmnet.core.planning.ownership import belongs_to_kvmnet, find_created
 from kvmnet.core.rendering.bundle import Bundle
 
@@ -18,10 +18,11 @@ Settings = Mapping[str, Any]
 
 
 class Place(Enum):
-    """Where a setting differs: in the kernel, only in the connection profile (as NetworkManager has it in memory), or
-    only in the profile's keyfile."""
+    """Where a setting differs: in the kernel or in firewalld, only in the connection profile (as NetworkManager has it
+    in memory), or only in the profile's keyfile."""
 
     KERNEL = auto()
+    FIREWALL = auto()
     PROFILE = auto()
     KEYFILE = auto()
 
@@ -41,8 +42,8 @@ class ProfileComparison:
     """What of the desired settings the host does not have, by the interface's name.
 
     desired: the settings that kvmnet sets itself.
-    live: the differences for which nmstate must apply the profile: from the kernel and from keyfiles; stored: those of
-        profiles whose live values are as desired.
+    live: the differences for which nmstate must apply the profile: from the kernel, from firewalld and from keyfiles;
+        stored: those of profiles whose live values are as desired.
     adopted_macs: the MAC addresses of bridges and bonds that have theirs and were not created by kvmnet.
     """
 
@@ -87,12 +88,19 @@ def _compare(
         row = PROFILE_SETTINGS[name]
         for place, current in (
             (Place.KERNEL, row.from_kernel(link.options) if link is not None else None),
+            (Place.FIREWALL, _in_firewall(row, link, live)),
             (Place.PROFILE, _in_memory(row, profile)),
             (Place.KEYFILE, _on_disk(row, profile, live)),
         ):
             if current not in (None, value):
                 yield SettingDifference(name, current, value, place)
                 break
+
+
+def _in_firewall(row: ProfileSetting, link: Optional[Link], live: Live) -> Optional[str]:
+    """Return the zone in which firewalld has an existing interface (empty: the default zone); None for other settings,
+    and if firewalld does not run."""
+    return live.zones.get(link.name, "") if row is ZONE and link is not None and live.zones is not None else None
 
 
 def _in_memory(row: ProfileSetting, profile: Optional[ConnectionProfile]) -> Any:
@@ -112,14 +120,14 @@ def _on_disk(row: ProfileSetting, profile: Optional[ConnectionProfile], live: Li
 
 def find_desired_settings(bundle: Bundle, live: Live) -> dict[str, Settings]:
     """Return the settings that the bundle states, by the interface's name, with the default for each setting that only
-    the applied bundle has, and the live value of what an adopted interface runs with."""
+    the applied bundle has (but for those that are kept), and the live value of what an adopted interface runs with."""
     desired: dict[str, Settings] = {}
     for interface in interfaces_of(bundle.state):
         name = interface["name"]
         dropped = {
             key: PROFILE_SETTINGS[key].default
             for key in live.applied_settings.get(name, {})
-            if key in PROFILE_SETTINGS  # recorded by another version of kvmnet
+            if key in PROFILE_SETTINGS and not PROFILE_SETTINGS[key].is_kept  # recorded by another version of kvmnet
         }
         settings = {**_find_kept(interface, bundle, live), **dropped, **bundle.profile_settings.get(name, {})}
         if settings and interface.get("state") == "up":

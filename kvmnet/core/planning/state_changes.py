@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvmnet.core.base.nmstate import ETHERNET, FAMILIES, State, dns_of, interfaces_of, port_names, routes_of
+from kvmnet.core.base.nmstate import ETHERNET, FAMILIES, LOOPBACK, State, dns_of, interfaces_of, port_names, routes_of
 from kvmnet.core.base.profile_settings import CLONED_MAC
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.adoption import (
@@ -32,6 +32,7 @@ from kvmnet.core.planning.difference import Difference, interface_differences, r
 from kvmnet.core.planning.ownership import find_leaving
 from kvmnet.core.planning.profile_changes import NO_DIFFERENCES, ProfileComparison, SettingDifference
 from kvmnet.core.planning.rename_order import apply_first_state, make_first_state
+from kvmnet.core.planning.rule_changes import compare_rules
 from kvmnet.core.planning.stored_profiles import MAC, ROUTES, StoredDifference, find_stored_differences, states_bond
 from kvmnet.core.rendering.bundle import Bundle
 
@@ -86,6 +87,8 @@ def compare_state(
     complete = {i["name"]: completion[i["name"]] for i in interfaces_of(desired) if _is_complete(i, adopted, live)}
     always_sent.update({name: reason for name, reason in completion.items() if name not in complete})
     always_sent.update(_find_virtual_holders(routes, dns, new_names, live))
+    rules = compare_rules(bundle.state, live, new_names, going)
+    always_sent.update({name: Reason.HOLDS_RULES for name in rules.holders if name not in always_sent})
     interfaces, changes = _compare_interfaces(
         desired, live_interfaces, differences, stored, dropped, always_sent, profiles, complete
     )
@@ -93,14 +96,17 @@ def compare_state(
     interfaces = [with_identity(i, identities.get(i["name"], Identity())) for i in interfaces]
     released = _find_released_nics(bundle, live, leaving)
     interfaces += [_released_entry(name) for name in released]
+    loopback = _find_released_loopback(bundle, live)
+    interfaces += loopback
     interfaces += [
         {"name": name, "type": kind, "state": "absent"} for name, kind in going.items() if name not in gone_first
     ]
     changes += [Change("change", name, (Reason.NIC_RELEASED,)) for name in released]
+    changes += [Change("change", i["name"], (Reason.LOOPBACK_RELEASED,)) for i in loopback]
     changes += [Change("remove", name, (LeftDefinition(kind),)) for name, kind in leaving.items()]
     changes += [Change("remove", old, (Replaced(new),)) for old, new in replaced.items() if old not in leaving]
     return StateComparison(
-        state=_make_state(interfaces, routes, dns),
+        state=_make_state(interfaces, routes, rules.rules, dns),
         sent={i["name"] for i in interfaces},
         first=first,
         desired=desired,
@@ -111,7 +117,7 @@ def compare_state(
         replaced=replaced,
         moves=find_moves(desired, new_names, going, live),
         interface_changes=changes,
-        routing_changes=[*route_changes, *dns_changes],
+        routing_changes=[*route_changes, *rules.changes, *dns_changes],
     )
 
 
@@ -148,13 +154,17 @@ def _is_complete(interface: Mapping[str, Any], adopted: Collection[str], live: L
     return interface["name"] in adopted and interface["type"] == "bond" and states_bond(interface, live)
 
 
-def _make_state(interfaces: list[dict[str, Any]], routes: list[dict[str, Any]], dns: dict[str, Any]) -> State:
+def _make_state(
+    interfaces: list[dict[str, Any]], routes: list[dict[str, Any]], rules: list[dict[str, Any]], dns: dict[str, Any]
+) -> State:
     """Return the state to send to nmstate, without the parts that have no difference."""
     state: State = {}
     if interfaces:
         state["interfaces"] = interfaces
     if routes:
         state["routes"] = {"config": routes}
+    if rules:
+        state["route-rules"] = {"config": rules}
     if dns:
         state["dns-resolver"] = {"config": dns}
     return state
@@ -277,6 +287,18 @@ def _released_entry(name: str) -> dict[str, Any]:
     }
 
 
+def _find_released_loopback(bundle: Bundle, live: Live) -> list[dict[str, Any]]:
+    """Return the nmstate entry of the loopback interface with its own addresses only, if it left the definition."""
+    if any(i["name"] == LOOPBACK for i in interfaces_of(bundle.state)) or LOOPBACK not in live.owned:
+        return []
+    own = {"ipv4": ("127.0.0.1", 8), "ipv6": ("::1", 128)}
+    released = {
+        family: {"enabled": True, "address": [{"ip": ip, "prefix-length": prefix}]}
+        for family, (ip, prefix) in own.items()
+    }
+    return [{"name": LOOPBACK, "type": "loopback", "state": "up", **released}]
+
+
 def _find_stored_routes(stored: Mapping[str, Sequence[StoredDifference]]) -> set[str]:
     """Return the interfaces whose profiles on disk have other routes than the definition."""
     return {name for name, found in stored.items() if any(difference.path == ROUTES for difference in found)}
@@ -296,7 +318,7 @@ def _compare_routes(
     changes = []
     for key, route in live_routes.items():
         name = str(route.get("next-hop-interface"))
-        if key in wanted or name not in own_names:
+        if key in wanted or name not in own_names or _leads_to_next_hop(key, wanted):
             continue
         if _has_ip(desired, name):
             to_send.append({"state": "absent", **{k: v for k, v in route.items() if k in _ROUTE_KEYS}})
@@ -310,7 +332,23 @@ def _compare_routes(
         elif key not in live_routes:
             to_send.append(route)
             changes.append(Change("add", "route", (RouteDetail(route),)))
+        elif any(_removes(absent, key) for absent in to_send if absent.get("state") == "absent"):
+            to_send.append(route)
     return to_send, changes
+
+
+def _leads_to_next_hop(key: tuple[Any, ...], wanted: Collection[tuple[Any, ...]]) -> bool:
+    """Whether a live route is one that NetworkManager adds itself: to a next hop that is on no subnet of the host."""
+    address, _, prefix = str(key[0]).partition("/")
+    is_host_route = key[1] is None and prefix in ("32", "128")
+    return is_host_route and any(other[1] == address and other[2:4] == key[2:4] for other in wanted)
+
+
+def _removes(absent: Mapping[str, Any], key: tuple[Any, ...]) -> bool:
+    """Whether the removal of a route removes another one too: nmstate ignores the metric, and a missing next hop fits
+    every next hop."""
+    other = route_key(absent)
+    return (other[0], *other[2:4]) == (key[0], *key[2:4]) and other[1] in (None, key[1])
 
 
 def _has_ip(desired: State, name: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional
 from kvmnet.core.base.nmstate import (
     ETHERNET,
     FAMILIES,
+    MAIN_TABLE,
     NM_ETHERNET,
     NM_TYPES,
     State,
@@ -30,7 +31,7 @@ from kvmnet.core.boot.matching import profile_fits
 from kvmnet.core.boot.stored_profile import StoredProfile, normalize_mac
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.defaults import ETHERNET_MTU
-from kvmnet.core.planning.difference import MAIN_TABLE, Difference
+from kvmnet.core.planning.difference import Difference
 
 Interface = Mapping[str, Any]
 #: The place of a difference in static routes.

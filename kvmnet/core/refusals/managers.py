@@ -13,7 +13,13 @@ from kvmnet.core.planning.difference import is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
 
 #: The drivers of virtual interfaces, as NetworkManager reports them, by nmstate's types.
-_DRIVERS = {"linux-bridge": "bridge", "bond": "bonding", "vlan": "802.1Q VLAN Support", "mac-vtap": "macvlan"}
+_DRIVERS = {
+    "linux-bridge": "bridge",
+    "bond": "bonding",
+    "vlan": "802.1Q VLAN Support",
+    "mac-vtap": "macvlan",
+    "dummy": "dummy",
+}
 
 
 @refusal("KVN531", "NetworkManager does not manage an interface")

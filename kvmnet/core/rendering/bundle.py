@@ -45,8 +45,9 @@ class Bundle:
     sets itself, by interface, named as in nmcli (`bridge.vlan-filtering`). `stated_macs` are the interfaces whose MAC
     address the definition states; another MAC address in the state is only the default for a new interface.
     `stated_stp` are the bridges whose spanning tree the definition states; elsewhere an adopted bridge keeps its own.
-    `trusting` are the MAC addresses of guests' NICs whose macvtaps follow the filters of the guest. `digest` is
-    "sha256:<hex>" of all this. Equal views give equal digests, with every version of kvmnet and Python.
+    `trusting` are the MAC addresses of guests' NICs whose macvtaps follow the filters of the guest. `descriptions` are
+    those of interfaces, for human readers. `digest` is "sha256:<hex>" of all this. Equal views give equal digests, with
+    every version of kvmnet and Python.
     """
 
     cluster: str
@@ -62,3 +63,4 @@ class Bundle:
     stated_macs: tuple[str, ...] = ()
     stated_stp: tuple[str, ...] = ()
     trusting: tuple[str, ...] = ()
+    descriptions: Mapping[str, str] = field(default_factory=dict)

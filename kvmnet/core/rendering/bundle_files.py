@@ -81,6 +81,8 @@ def _index(bundle: Bundle) -> dict[str, Any]:
         index["stated-stp"] = list(bundle.stated_stp)
     if bundle.trusting:
         index["trusting"] = list(bundle.trusting)
+    if bundle.descriptions:
+        index["descriptions"] = dict(bundle.descriptions)
     return index
 
 
@@ -141,6 +143,7 @@ def read_bundle(files: Mapping[str, str], schemas: BundleSchemas) -> Bundle:
         stated_macs=tuple(index.get("stated-macs", [])),
         stated_stp=tuple(index.get("stated-stp", [])),
         trusting=tuple(index.get("trusting", [])),
+        descriptions=dict(index.get("descriptions", {})),
     )
     if compute_digest(bundle) != bundle.digest:
         _fail("the bundle was edited after it was rendered (its digest does not match): render it again")

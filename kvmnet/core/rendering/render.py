@@ -1,8 +1,9 @@
 """Renders a host's view as its bundle. A small function builds each kind of interface.
 
-The order is fixed: NICs, bonds, VLANs, bridges, macvtaps, each in the order of the definition. VLANs over a bridge
-come after the bridges, then the bridges over these VLANs, and so on. The state contains everything for which nmstate
-would otherwise choose a value: the type, both IP families, STP, the MAC address of a bridge, the metric of a route.
+The order is fixed: NICs, bonds, dummies, VLANs, bridges, macvtaps, each in the order of the definition. VLANs over a
+bridge come after the bridges, then the bridges over these VLANs, and so on. The state contains everything for which
+nmstate would otherwise choose a value: the type, both IP families, STP, the MAC address of a bridge, the metric of a
+route, the priority of a rule.
 """
 
 from __future__ import annotations
@@ -12,10 +13,23 @@ import hashlib
 import json
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import State
+from kvmnet.core.base.nmstate import MAIN_TABLE, State
+from kvmnet.core.base.profile_settings import VLAN_FILTERING, ZONE
 from kvmnet.core.rendering.bundle import Bundle, Nic
 from kvmnet.core.rendering.link_files import link_file_name, link_file_texts
-from kvmnet.core.views.host_view import NO_IP, BondView, BridgeView, HostView, IpView, MacvtapView, NicView, VlanView
+from kvmnet.core.views.host_view import (
+    NO_IP,
+    BondView,
+    BridgeView,
+    DummyView,
+    HostView,
+    IpView,
+    MacvtapView,
+    NicView,
+    RouteView,
+    RuleView,
+    VlanView,
+)
 
 
 def render(view: HostView) -> Bundle:
@@ -38,21 +52,13 @@ def render(view: HostView) -> Bundle:
             config["search"] = list(view.dns_search)
         state["dns-resolver"] = {"config": config}
     if view.routes:
-        state["routes"] = {
-            "config": [
-                {
-                    "destination": route.destination,
-                    "next-hop-address": route.via,
-                    "next-hop-interface": route.device,
-                    "metric": route.metric,
-                    "table-id": route.table,
-                }
-                for route in view.routes
-            ]
-        }
+        state["routes"] = {"config": [_route(route) for route in view.routes]}
+    if view.rules:
+        state["route-rules"] = {"config": [_rule(rule) for rule in view.rules]}
     state["interfaces"] = [
         *(_nic(nic) for nic in view.nics if nic.managed),
         *(_bond(bond) for bond in view.bonds),
+        *(_dummy(dummy) for dummy in view.dummies),
         *(_vlan(layer) if isinstance(layer, VlanView) else _bridge(layer) for layer in view.layers()),
         *from_boot,
     ]
@@ -66,16 +72,24 @@ def render(view: HostView) -> Bundle:
         guests={"interfaces": on_demand} if on_demand else None,
         links=link_file_texts(nics),
         probes=view.probes,
-        profile_settings={
-            bridge.name: {"bridge.vlan-filtering": bridge.vlan_filtering}
-            for bridge in view.bridges
-            if bridge.vlan_filtering is not None
-        },
+        profile_settings=_profile_settings(view),
         stated_macs=tuple(bridge.name for bridge in view.bridges if bridge.is_mac_stated),
         stated_stp=tuple(bridge.name for bridge in view.bridges if bridge.is_stp_stated),
         trusting=tuple(m.mac for m in view.macvtaps if m.trusts_guest),
+        descriptions=dict(view.descriptions),
     )
     return dataclasses.replace(bundle, digest=compute_digest(bundle))
+
+
+def _profile_settings(view: HostView) -> dict[str, dict[str, Any]]:
+    """Return what the connection profiles have that nmstate has no key for, by interface."""
+    settings: dict[str, dict[str, Any]] = {}
+    for bridge in view.bridges:
+        if bridge.vlan_filtering is not None:
+            settings.setdefault(bridge.name, {})[VLAN_FILTERING.name] = bridge.vlan_filtering
+    for device, zone in view.zones:
+        settings.setdefault(device, {})[ZONE.name] = zone
+    return settings
 
 
 def compute_digest(bundle: Bundle) -> str:
@@ -84,7 +98,7 @@ def compute_digest(bundle: Bundle) -> str:
     del content["digest"]
     content["probes"] = [probe.to_json() for probe in bundle.probes]
     # Omitted if empty, so that the digests of older bundles stay the same.
-    for key in ("probes", "profile_settings", "stated_macs", "stated_stp", "trusting"):
+    for key in ("probes", "profile_settings", "stated_macs", "stated_stp", "trusting", "descriptions"):
         if not content[key]:
             del content[key]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -148,6 +162,46 @@ def _bond(bond: BondView) -> dict[str, Any]:
     entry = _base(bond.name, "bond", bond.mtu, bond.mac)
     entry["link-aggregation"] = {"mode": bond.mode, "options": dict(bond.options), "port": list(bond.ports)}
     return _with_ip(entry, bond.ip)
+
+
+def _dummy(dummy: DummyView) -> dict[str, Any]:
+    """Return a dummy, or the loopback interface: nmstate refuses it without IPv4 or IPv6, and NetworkManager keeps its
+    own addresses."""
+    if not dummy.is_loopback:
+        return _with_ip(_base(dummy.name, "dummy", dummy.mtu), dummy.ip)
+    entry = _base(dummy.name, "loopback", dummy.mtu)
+    for version, own in ((4, {"ip": "127.0.0.1", "prefix-length": 8}), (6, {"ip": "::1", "prefix-length": 128})):
+        others = [{"ip": a.ip, "prefix-length": a.prefix} for a in dummy.ip.addresses if a.version == version]
+        entry[f"ipv{version}"] = {"enabled": True, "address": [own, *others]}
+    return entry
+
+
+def _route(route: RouteView) -> dict[str, Any]:
+    entry = {
+        "destination": route.destination,
+        "next-hop-address": route.via or None,
+        "next-hop-interface": route.device,
+        "metric": route.metric,
+        "table-id": route.table,
+    }
+    return _without_none(entry)
+
+
+def _rule(rule: RuleView) -> dict[str, Any]:
+    """Return a rule. The main table is 0, which nmstate reads as 254: with 254, nmstate (2.2.9 to 2.2.62) takes the
+    first interface by name for the rule, also a port, whose connection profile cannot contain it."""
+    table = 0 if rule.table in (None, MAIN_TABLE) else rule.table
+    entry = {
+        "family": rule.family,
+        "ip-from": rule.source,
+        "ip-to": rule.destination,
+        "iif": rule.incoming,
+        "fwmark": rule.fwmark,
+        "route-table": table,
+        "action": rule.action,
+        "priority": rule.priority,
+    }
+    return _without_none(entry)
 
 
 def _vlan(vlan: VlanView) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kvmnet.core.base.profile_settings import ZONE
 from kvmnet.core.planning.changes import (
     Adopted,
     Change,
@@ -18,10 +19,12 @@ from kvmnet.core.planning.changes import (
     Reason,
     Replaced,
     Restored,
+    RuleDetail,
 )
 from kvmnet.core.planning.difference import Difference, route_text, value_text
 from kvmnet.core.planning.plan import Plan
 from kvmnet.core.planning.profile_changes import Place, SettingDifference
+from kvmnet.core.planning.rule_changes import rule_text
 
 _REASONS = {
     Reason.LINK_FILE_NEEDED: "names the NIC at boot",
@@ -37,11 +40,14 @@ _REASONS = {
     Reason.CREATED_BY_KVMNET: "created by kvmnet",
     Reason.PROFILE_COMPLETED: "its connection profile is completed, because its controller is adopted",
     Reason.PROFILE_RESTORED: "its connection profile from before kvmnet is restored",
+    Reason.HOLDS_RULES: "its connection profile gets routing rules",
+    Reason.LOOPBACK_RELEASED: "no longer in the definition: its own addresses only",
     Reason.KEEPS_VIRTUAL_OUT: "applied again, so that no virtual address gets into its connection profile",
 }
 
 _PLACES = {
     Place.KERNEL: "",
+    Place.FIREWALL: "",
     Place.PROFILE: "in its connection profile, ",
     Place.KEYFILE: "connection profile on disk: ",
 }
@@ -74,9 +80,17 @@ def detail_text(detail: Detail) -> str:
     if isinstance(detail, FileRestored):
         return f"restored to its content of {detail.day}" if detail.existed else f"did not exist on {detail.day}"
     if isinstance(detail, SettingDifference):
-        live, desired = (value_text(None if value == "" else value) for value in (detail.live, detail.desired))
-        return f"{_PLACES[detail.place]}{detail.name}: {live} -> {desired}"
-    return route_text(detail.route)
+        return _PLACES[detail.place] + _setting_text(detail)
+    return rule_text(detail.rule) if isinstance(detail, RuleDetail) else route_text(detail.route)
+
+
+def _setting_text(detail: SettingDifference) -> str:
+    if detail.name == ZONE.name:
+        return "firewalld zone: " + " -> ".join(
+            str(zone) or "the default zone" for zone in (detail.live, detail.desired)
+        )
+    live, desired = (value_text(None if value == "" else value) for value in (detail.live, detail.desired))
+    return f"{detail.name}: {live} -> {desired}"
 
 
 def detail_texts(change: Change) -> list[str]:
@@ -100,4 +114,5 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         **({"first": plan.first} if plan.first else {}),
         **({"adopted": list(plan.adopted)} if plan.adopted else {}),
         **({"replaced": dict(plan.replaced)} if plan.replaced else {}),
+        **({"descriptions": dict(plan.bundle.descriptions)} if plan.bundle.descriptions else {}),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Optional
 
 from kvmnet.core.base.probe import Probe
@@ -29,16 +30,33 @@ def format_plan(plan: Plan, notes: Sequence[str] = ()) -> str:
     if plan.empty:
         return _join_lines([_describe_empty_plan(plan, notes), *notes])
     lines = [f"{plan.bundle.host}: {_count_changes(plan)} to make"]
-    lines += [line for change in plan.changes for line in format_change(change)]
+    lines += [line for change in plan.changes for line in format_change(change, plan.bundle.descriptions)]
     return _join_lines([*lines, *notes])
 
 
-def format_change(change: Change) -> list[str]:
-    """Return the lines of one change: its details follow on the same line, or indented if there are several."""
-    details = detail_texts(change)
+def format_change(change: Change, descriptions: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """Return the lines of one change: its details follow on the same line, or indented if there are several.
+
+    `descriptions` are those of interfaces: the description follows the name.
+    """
+    details, name = detail_texts(change), _with_description(change.name, descriptions)
     if len(details) == 1:
-        return [f"  {_SIGNS[change.kind]} {change.kind} {change.name}: {details[0]}"]
-    return [f"  {_SIGNS[change.kind]} {change.kind} {change.name}", *(f"      {d}" for d in details)]
+        return [f"  {_SIGNS[change.kind]} {change.kind} {name}: {details[0]}"]
+    return [f"  {_SIGNS[change.kind]} {change.kind} {name}", *(f"      {d}" for d in details)]
+
+
+def _with_description(name: str, descriptions: Mapping[str, str]) -> str:
+    return f"{name} ({descriptions[name]})" if name in descriptions else name
+
+
+def format_descriptions(descriptions: Mapping[str, str]) -> list[str]:
+    """Return the descriptions of interfaces, a line each below a heading; nothing without any. An interface and its
+    bridge, which have the same one, share a line."""
+    names: dict[str, list[str]] = {}
+    for name, text in descriptions.items():
+        names.setdefault(text, []).append(name)
+    lines = [f"  {', '.join(devices)}: {text}" for text, devices in names.items()]
+    return ["interfaces:", *lines] if lines else []
 
 
 def format_plan_markdown(
@@ -54,7 +72,8 @@ def format_plan_markdown(
     lines = [f"### {plan.bundle.host}: {_count_changes(plan)} to make", ""]
     lines += ["| | change | name | details |", "| --- | --- | --- | --- |"]
     for change in plan.changes:
-        cells = (f"`{_SIGNS[change.kind]}`", change.kind, change.name, "; ".join(detail_texts(change)))
+        name = _with_description(change.name, plan.bundle.descriptions)
+        cells = (f"`{_SIGNS[change.kind]}`", change.kind, name, "; ".join(detail_texts(change)))
         lines.append("| " + " | ".join(_escape_markdown(cell).replace("|", "\\|") for cell in cells) + " |")
     if notes:
         lines += ["", *(f"- {_escape_markdown(line)}" for line in notes)]

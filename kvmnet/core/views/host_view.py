@@ -86,6 +86,18 @@ class BondView:
 
 
 @dataclass(frozen=True)
+class DummyView:
+    """A dummy interface, or the loopback interface (`is_loopback`)."""
+
+    name: str
+    is_loopback: bool
+    mtu: Optional[int]
+    controller: Optional[str]
+    ip: IpView
+    mark: Mark = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
 class BridgeView:
     """A bridge. `interface` is the key of the bridge, or of the NIC, bond or VLAN that it is made for.
 
@@ -163,7 +175,8 @@ class GuestPortView:
 
 @dataclass(frozen=True)
 class RouteView:
-    """A route. `via` is the next hop, `device` the outgoing interface, `network` its network (empty: none)."""
+    """A route. `via` is the next hop (empty: the destination is reached directly), `device` the outgoing interface,
+    `network` its network (empty: none)."""
 
     destination: str
     via: str
@@ -172,6 +185,30 @@ class RouteView:
     table: int
     network: str
     mark: Mark = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class RuleView:
+    """A routing rule of a family (ipv4 or ipv6): `table` is the routing table, None with an `action`. `source` and
+    `destination` are subnets, `incoming` is a device."""
+
+    family: str
+    source: Optional[str]
+    destination: Optional[str]
+    incoming: Optional[str]
+    fwmark: Optional[int]
+    table: Optional[int]
+    action: Optional[str]
+    priority: int
+    mark: Mark = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Unrouted:
+    """A static route that the host does not get, and the reason."""
+
+    route: Route
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -184,6 +221,7 @@ class HostView:
     hostname: Optional[str]
     nics: tuple[NicView, ...]
     bonds: tuple[BondView, ...]
+    dummies: tuple[DummyView, ...]
     vlans: tuple[VlanView, ...]
     bridges: tuple[BridgeView, ...]
     guest_vlans: tuple[VlanView, ...]
@@ -191,14 +229,21 @@ class HostView:
     guest_ports: tuple[GuestPortView, ...]
     """The guest NICs that this host can connect, in the order of the definition."""
     routes: tuple[RouteView, ...]
+    rules: tuple[RuleView, ...]
     dns_servers: tuple[str, ...]
     dns_search: tuple[str, ...]
     probes: tuple[Probe, ...]
     """The probes of the definition, without those of the host's own addresses."""
+    zones: tuple[tuple[str, str], ...]
+    """The firewalld zones that the definition states, by the device that has the addresses."""
+    descriptions: tuple[tuple[str, str], ...]
+    """The descriptions of interfaces, by the devices: the interface itself, and its bridge."""
     unattached: tuple[tuple[Guest, GuestNic], ...] = field(compare=False, repr=False)
     """The guest NICs that this host cannot connect: it has neither a bridge nor a VLAN for their network."""
-    unrouted: tuple[Route, ...] = field(compare=False, repr=False)
-    """The static routes whose next hop is in none of the host's networks."""
+    unrouted: tuple[Unrouted, ...] = field(compare=False, repr=False)
+    """The static routes that the host does not get."""
+    ambiguous: tuple[tuple[Route, tuple[str, ...]], ...] = field(compare=False, repr=False)
+    """The static routes whose link-local next hop fits several interfaces, with their keys."""
 
     def ports_of(self, guest: str) -> tuple[GuestPortView, ...]:
         """Return the ports of the NICs of one guest, in the order of the definition."""

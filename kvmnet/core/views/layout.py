@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Optional
 
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.definition.model import Cluster, Guest, GuestNic, Host, Interface, Network
-from kvmnet.core.views import routing
 from kvmnet.core.views.host_view import (
     NO_IP,
     Address,
     BondView,
     BridgeView,
+    DummyView,
     GuestPortView,
     HostView,
     IpView,
@@ -22,6 +22,8 @@ from kvmnet.core.views.host_view import (
     VlanView,
 )
 from kvmnet.core.views.mtu import Mtus
+from kvmnet.core.views.routing import build_routing
+from kvmnet.core.views.rules import build_rules
 from kvmnet.core.views.stack import Stack
 
 
@@ -58,7 +60,8 @@ class _Layout:
         guest_vlans, macvtaps, ports, unattached = self._guest_devices()
         self.mtus = Mtus(self.stack, self._network_mtu, guest_vlans)
         guest_vlans = [dataclasses.replace(v, mtu=self.mtus.of_guest_vlan(v)) for v in guest_vlans]
-        routes, unrouted = routing.build_routes(self.cluster, self.host, self.policy, self._carriers())
+        carriers = self._carriers()
+        routing = build_routing(self.cluster, self.host, self.policy, carriers)
         servers, search = self._dns()
         return HostView(
             cluster=self.cluster.name,
@@ -67,23 +70,44 @@ class _Layout:
             hostname=self.host.hostname,
             nics=tuple(self._nic(i) for i in self.stack.nics),
             bonds=tuple(self._bond(i) for i in self.stack.bonds),
+            dummies=tuple(self._dummy(i) for i in self.stack.dummies),
             vlans=tuple(self._vlan(i) for i in self.stack.vlans),
             bridges=tuple(self._bridge(i) for i in [*self.stack.bridged, *self.stack.bridges]),
             guest_vlans=tuple(guest_vlans),
             macvtaps=tuple(macvtaps),
             guest_ports=tuple(ports),
-            routes=routes,
+            routes=tuple(routing.routes),
+            rules=tuple(build_rules(self.host, self.stack, carriers)),
             dns_servers=servers,
             dns_search=search,
             probes=self._probes(),
+            zones=tuple(self._zones()),
+            descriptions=tuple(self._descriptions()),
             unattached=tuple(unattached),
-            unrouted=unrouted,
+            unrouted=tuple(routing.unrouted),
+            ambiguous=tuple(routing.ambiguous),
         )
 
     def _probes(self) -> tuple[Probe, ...]:
         """Return the host's probes, without those of its own addresses."""
         own_addresses = {str(placed.ip) for i in self.host.interfaces.values() for placed in i.addresses}
         return tuple(p.probe for p in self.host.probes if p.probe.address not in own_addresses)
+
+    def _zones(self) -> Iterator[tuple[str, str]]:
+        """Yield the zone of each device that can have addresses, if the definition states one: on the interface, or on
+        its network."""
+        for interface, device in self._carriers():
+            network = self._network_of(interface)
+            zone = interface.zone or (network.zone if network else None)
+            if zone is not None and interface.up and not interface.is_loopback:
+                yield device, zone
+
+    def _descriptions(self) -> Iterator[tuple[str, str]]:
+        """Yield the descriptions: of each interface and of its bridge."""
+        for interface in self.stack.active:
+            if interface.description is not None:
+                for device in dict.fromkeys((self.stack.top(interface), self.stack.device(interface))):
+                    yield device, interface.description
 
     def _network_of(self, interface: Interface) -> Optional[Network]:
         return self.cluster.networks.get(interface.network or "")
@@ -101,7 +125,7 @@ class _Layout:
         network = self._network_of(interface)
         addresses = []
         for placed in interface.addresses:
-            if interface.source(placed.ip.version) != "static":
+            if not interface.uses_static(placed.ip.version):
                 continue  # the checks report it
             prefix = placed.prefix
             if prefix is None:
@@ -113,8 +137,8 @@ class _Layout:
             ipv6=interface.ipv6,
             addresses=tuple(addresses),
             auto_dns=network is None or not network.dns_servers,
-            auto_gateway=network is None or network.default_route,
-            metric=(network.metric if network else None) or self.policy.metric,
+            auto_gateway=self.host.gives_default_route(interface, network),
+            metric=self.host.metric_of(interface, network) or self.policy.metric,
         )
 
     def _device_ip(self, interface: Interface) -> IpView:
@@ -164,6 +188,16 @@ class _Layout:
             options=tuple(sorted(options.items())),
             mac=self._mac(interface),
             mtu=self.mtus.of_nic_or_bond(interface),
+            controller=self.stack.controller(interface),
+            ip=self._device_ip(interface),
+            mark=interface.place.mark,
+        )
+
+    def _dummy(self, interface: Interface) -> DummyView:
+        return DummyView(
+            name=self.stack.device(interface),
+            is_loopback=interface.is_loopback,
+            mtu=interface.mtu if interface.is_loopback else self.mtus.of_nic_or_bond(interface),
             controller=self.stack.controller(interface),
             ip=self._device_ip(interface),
             mark=interface.place.mark,

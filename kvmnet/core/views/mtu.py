@@ -31,10 +31,11 @@ class Mtus:
         self._guest_mtus: dict[str, list[Optional[int]]] = {}
         for guest_vlan in guest_vlans:
             self._guest_mtus.setdefault(guest_vlan.base, []).append(guest_vlan.mtu)
-        self._nics_and_bonds = {i.name: self._of_nic_or_bond(i) for i in [*stack.nics, *stack.bonds]}
+        self._nics_and_bonds = {i.name: self._of_nic_or_bond(i) for i in [*stack.nics, *stack.bonds, *stack.dummies]}
 
     def of_nic_or_bond(self, interface: Interface) -> Optional[int]:
-        """Return the MTU of a NIC or bond: the one set on it, else that of its bond, else the largest that it needs."""
+        """Return the MTU of a NIC, bond or dummy: the one set on it, else that of its bond, else the largest that it
+        needs."""
         return self._nics_and_bonds[interface.name]
 
     def _of_nic_or_bond(self, interface: Interface) -> Optional[int]:
@@ -69,7 +70,7 @@ class Mtus:
         """Return the MTU of a VLAN of guests: the one set on its network, else the default."""
         if vlan.mtu is not None:
             return vlan.mtu
-        interfaces = [*self.stack.nics, *self.stack.bonds, *self.stack.bridges]
+        interfaces = [*self.stack.nics, *self.stack.bonds, *self.stack.dummies, *self.stack.bridges]
         base = next(interface for interface in interfaces if self.stack.device(interface) == vlan.base)
         return _default_on(self.of_bridge(base) if base.is_bridge else self.of_nic_or_bond(base))
 

@@ -50,7 +50,9 @@ class Stack:
         self._place(active)
         self.vlans = [i for i in active if i.is_vlan and i.name in self._placed]
         self.bridges = [i for i in active if i.is_bridge and i.name in self._placed]
-        self.active = [i for i in [*self.nics, *self.bonds, *self.vlans, *self.bridges] if i.name in self._placed]
+        self.dummies = [i for i in active if i.is_dummy]
+        candidates = [*self.nics, *self.bonds, *self.dummies, *self.vlans, *self.bridges]
+        self.active = [i for i in candidates if i.name in self._placed]
         self.bridged = [i for i in self.active if self.is_bridged(i)]
 
     def _place(self, active: list[Interface]) -> None:
@@ -70,7 +72,8 @@ class Stack:
         self.bridge_of = {port: bridge for port, bridge in self.bridge_of.items() if bridge.name in self._placed}
 
     def _valid_ports(self, bridge: Interface, active: list[Interface]) -> Iterator[Interface]:
-        by_name = {i.name: i for i in active if not i.is_bridge and (not i.is_bond or i in self.bonds)}
+        usable = [i for i in active if not i.is_bridge and not i.is_loopback]
+        by_name = {i.name: i for i in usable if not i.is_bond or i in self.bonds}
         for name in dict.fromkeys(bridge.ports):
             if name in by_name and name not in self.bond_of:
                 yield by_name[name]
@@ -89,7 +92,8 @@ class Stack:
         parent = vlan.parent or ""
         if parent in self.host.interfaces:
             base = self._placed.get(parent)
-            return Base(base, False) if base is not None and not base.is_vlan else None
+            can_be_base = base is not None and not base.is_vlan and not base.is_loopback
+            return Base(base, False) if base is not None and can_be_base else None
         owner = self._by_bridge_name.get(parent)
         return Base(owner, True) if owner is not None else None
 

@@ -53,3 +53,17 @@ def test_the_exit_code_of_a_warning_is_0(tmp_path: Path, capfdbinary: Any) -> No
     assert run("validate", str(tmp_path / "c.yaml")) == 0
     out, err = capfdbinary.readouterr()
     assert b"KVN123 warning:" in out and b"1 warning;" in err
+
+
+def test_equal_warnings_of_many_hosts_are_listed_one_by_one_on_request(tmp_path: Path, capfdbinary: Any) -> None:
+    hosts = "".join(f"  h{n}: {{interfaces: {{eth0: {{mac: '02:00:00:00:00:{n:02x}'}}}}}}\n" for n in range(1, 21))
+    path = tmp_path / "cluster.yaml"
+    path.write_text(f"kvmnet: 1\ncluster: c\nprofile: plain\nhosts:\n{hosts}")
+    assert run("validate", str(path)) == 0
+    out, err = capfdbinary.readouterr()
+    assert out.count(b": KVN123 ") == 1 and b"the same on 19 more hosts (h2, h3, h4, h5, h6, " in out
+    assert b"20 warnings" in err
+    assert run("validate", str(path), "--all") == 0
+    assert capfdbinary.readouterr()[0].count(b": KVN123 ") == 20
+    assert run("validate", str(path), "--format", "json") == 0
+    assert len(json.loads(capfdbinary.readouterr()[0])["problems"]) == 20

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
-from kvmnet.core.base.profile_settings import CLONED_MAC, VLAN_FILTERING
+from kvmnet.core.base.profile_settings import CLONED_MAC, VLAN_FILTERING, ZONE
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.rendering.bundle import Bundle
 from tests.unit.core.samples import PLAIN, applied, bare, bundle_of
@@ -35,3 +35,19 @@ def host(bundle: Bundle, *, kernel: int = 0, stored: str = "no", mac: Optional[s
         links={**live.links, "br-eth0": link},
         owned=live.owned if made else {},
     )
+
+
+def zoned(tmp_path: Path, zone: Optional[str] = "internal") -> Bundle:
+    """A bundle whose bridge br-eth0 is in a firewalld zone, or whose definition states none."""
+    settings = {"br-eth0": {ZONE.name: zone}} if zone is not None else {}
+    return replace(bundle_of(tmp_path, BRIDGED), profile_settings=settings)
+
+
+def host_in_zone(bundle: Bundle, firewall: Optional[str], stored: str) -> Live:
+    """The host with the bundle applied: br-eth0's zone in firewalld (None: firewalld does not run; empty: the default
+    zone), and the one in its profile."""
+    live = host(bundle)
+    profile = live.profiles["br-eth0"]
+    profile = replace(profile, zone=stored, settings={**profile.settings, ZONE.name: stored})
+    zones = None if firewall is None else {"br-eth0": firewall} if firewall else {}
+    return replace(live, profiles={**live.profiles, "br-eth0": profile}, zones=zones)

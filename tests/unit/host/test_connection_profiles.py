@@ -152,7 +152,7 @@ ETH0 = ConnectionProfile(
     client_id="ff:2b:50:67:35:00:02:00:00:ab:11:da",
     duid="00:04:78:0f",
     iaid="2b:50:67:35",
-    settings=dict.fromkeys(PROFILE_SETTINGS, ""),
+    settings={**dict.fromkeys(PROFILE_SETTINGS, ""), "connection.zone": "trusted"},
 )
 
 
@@ -165,6 +165,7 @@ def test_active_profiles_are_read_by_device(busctl_outputs: list[str]) -> None:
             settings={
                 "bridge.vlan-filtering": "yes",
                 "802-3-ethernet.cloned-mac-address": "00:14:4F:80:DE:00",
+                "connection.zone": "",
             },
         ),
     }

@@ -10,7 +10,7 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet.host import read_surroundings
-from kvmnet.system import programs
+from kvmnet.system import firewalld, programs
 from kvmnet.system.errors import HostError
 
 
@@ -65,3 +65,15 @@ def test_the_attributes_of_a_folder_are_read(tmp_path: Path) -> None:
     """Not every file system has attributes; a folder that cannot be opened counts as writable."""
     assert read_surroundings._is_immutable(tmp_path) is False
     assert read_surroundings._is_immutable(tmp_path / "none") is False
+
+
+@pytest.mark.parametrize("state", ["active", "inactive", "silent"])
+def test_firewallds_zones_are_read_if_it_runs(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    def read() -> list[str]:
+        if state == "silent":
+            raise HostError("firewalld does not answer")
+        return ["public"]
+
+    monkeypatch.setattr(firewalld, "is_running", lambda: state != "inactive")
+    monkeypatch.setattr(firewalld, "read_zone_names", read)
+    assert read_surroundings._read_zone_names() == (("public",) if state == "active" else None)

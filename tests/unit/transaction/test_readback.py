@@ -126,3 +126,55 @@ def test_a_virtual_address_may_be_there(monkeypatch: pytest.MonkeyPatch, virtual
     down: dict[str, Any] = {"name": "br0", "down": True, "virtual": virtual}
     expected = [] if virtual else ["br0: still has the address 10.1.1.200/32"]
     assert find_kernel_differences([up]) == find_kernel_differences([down]) == expected
+
+
+@pytest.mark.parametrize(
+    ("route", "missing"),
+    [
+        ({"to": "0.0.0.0/0", "via": "10.0.0.1"}, False),
+        ({"to": "192.0.2.1/32", "via": None}, False),
+        ({"to": "10.9.0.0/16", "via": None}, False),
+        ({"to": "192.0.2.2/32", "via": None}, True),
+        ({"to": "10.9.0.0/16", "via": "10.0.0.1"}, True),
+    ],
+)
+def test_routes_with_and_without_next_hop_are_read_back(
+    monkeypatch: pytest.MonkeyPatch, route: dict[str, Any], missing: bool
+) -> None:
+    shows(monkeypatch, {"name": "eth0"}, addresses={"eth0": []})
+    rows = [("default", "10.0.0.1"), ("192.0.2.1", None), ("10.9.0.0/16", None)]
+    monkeypatch.setattr(links, "read_routes", lambda: [{"to": to, "via": via, "dev": "eth0"} for to, via in rows])
+    found = find_kernel_differences([{"name": "eth0", "addresses": [], "routes": [route]}])
+    via = f" via {route['via']}" if route["via"] else ""
+    assert found == ([f"eth0: the route to {route['to']}{via} is missing"] if missing else [])
+
+
+def test_routing_rules_are_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {
+        "4": [
+            {"priority": 0, "src": "all", "table": "255"},
+            {"priority": 1000, "src": "198.51.100.7", "table": "100", "protocol": "static"},
+            {"priority": 1001, "src": "192.0.2.0", "srclen": 24, "dst": "10.0.0.0", "dstlen": 8, "table": "254"},
+            {"priority": 1002, "src": "192.0.2.9"},
+        ],
+        "6": [{"priority": 30000, "src": "all", "table": "254"}],
+    }
+    monkeypatch.setattr(links, "read_rule_rows", lambda family: rows[family])
+
+    def rule(family: str, priority: int, table: Any, source: Any = None, to: Any = None, **more: Any) -> dict[str, Any]:
+        return {"family": family, "priority": priority, "table": table, "from": source, "to": to, **more}
+
+    present = [
+        rule("4", 1000, 100, "198.51.100.7/32"),
+        rule("4", 1001, 254, "192.0.2.0/24", "10.0.0.0/8"),
+        rule("4", 1002, None, "192.0.2.9/32"),
+        rule("6", 30000, 254),
+        rule("4", 999, 100, "198.51.100.7/32", absent=True),
+    ]
+    assert readback.find_wrong_rules(present) == []
+    wrong = [rule("4", 1000, 101, "198.51.100.7/32"), rule("6", 30000, 254, absent=True)]
+    assert readback.find_wrong_rules(wrong) == [
+        "the routing rule priority 1000 from 198.51.100.7/32 table 101 is missing",
+        "the routing rule priority 30000 table 254 still exists",
+    ]
+    assert readback.find_wrong_rules([]) == []

@@ -46,3 +46,10 @@ def test_a_bridge_gets_the_zone_of_the_one_that_it_replaces(tmp_path: Path) -> N
     assert choose_zone("br-eth0", make_plan(bundle, live), live) == "work"
     unzoned = replace(live, zones=None)
     assert choose_zone("br-eth0", make_plan(bundle, unzoned), unzoned) == "work", "its profile's"
+
+
+def test_the_zone_of_the_definition_comes_first(tmp_path: Path) -> None:
+    bundle = load_site(tmp_path, "br-eth0")
+    bundle = replace(bundle, profile_settings={"br-eth0": {"connection.zone": "internal"}})
+    live = replace(bridged_host(bundle), zones={"br0": "work", "eth0": "public"})
+    assert choose_zone("br-eth0", make_plan(bundle, live), live) == "internal"

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import json
 
-from kvmnet.core.base.problem import WARNING, Mark, Problem, Related, as_github, as_json, as_text, did_you_mean
+from kvmnet.core.base.problem import (
+    WARNING,
+    Mark,
+    Problem,
+    Related,
+    as_github,
+    as_json,
+    as_text,
+    did_you_mean,
+    fold,
+)
 
 SOURCES = {"a.yaml": "one: 1\n\ttwo: 2\nlong: " + "x" * 300 + " end\n", "b\x1b[31m.yaml": "x: \x1b[2J\n"}
 
@@ -84,3 +94,23 @@ def test_the_nearest_name_is_suggested_or_all_names_are_listed() -> None:
     assert did_you_mean("zzz", ["a"]) == "expected: a"
     assert did_you_mean("zzz", []) is None
     assert did_you_mean("zzz", [str(n) for n in range(50)]) is None
+
+
+def test_equal_warnings_of_several_hosts_are_one_that_names_the_others() -> None:
+    def warning(host: str, line: int, text: str = "host {} has 10.1.0.{} twice") -> Problem:
+        return Problem("KVN999", text.format(host, line), Mark("f", line, 1), severity=WARNING)
+
+    many = [warning(f"h{number}", number) for number in range(1, 9)]
+    other = warning("h1", 20, "host {} is odd: {}")
+    error = Problem("KVN998", "host h1 is wrong", Mark("f", 30, 1))
+    same_error = Problem("KVN998", "host h2 is wrong", Mark("f", 31, 1))
+    folded = fold([*many, other, error, same_error])
+    assert [problem.mark.line for problem in folded] == [1, 20, 30, 31]
+    assert folded[0].message == (
+        "host h1 has 10.1.0.1 twice; the same on 7 more hosts (h2, h3, h4, h5, h6, …); "
+        "`kvmnet validate --all` lists each"
+    )
+    assert folded[1:] == [other, error, same_error]
+    assert "the same on 1 more host (h2);" in fold(many[:2])[0].message
+    twice = [many[0], warning("h1", 40)]
+    assert fold(twice) == twice, "two warnings of one host"

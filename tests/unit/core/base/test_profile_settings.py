@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvmnet.core.base.profile_settings import CLONED_MAC, PROFILE_SETTINGS, VLAN_FILTERING
+from kvmnet.core.base.profile_settings import CLONED_MAC, PROFILE_SETTINGS, VLAN_FILTERING, ZONE
 from kvmnet.system import links
 
 
@@ -26,6 +26,13 @@ def test_vlan_filtering_is_read_and_written_as_dbus_and_the_kernel_have_it() -> 
     assert [VLAN_FILTERING.from_kernel({"vlan_filtering": value}) for value in (0, 1)] == [False, True]
     assert VLAN_FILTERING.from_kernel({}) is None
     assert [VLAN_FILTERING.to_kernel(value) for value in (False, True)] == [0, 1]
+
+
+def test_a_zone_is_text_with_capitals() -> None:
+    assert ZONE.from_nmcli("Home_2") == ZONE.from_keyfile("Home_2") == ZONE.from_dbus("Home_2") == "Home_2"
+    assert ZONE.from_nmcli("") == ZONE.from_dbus(None) == ""
+    assert ZONE.to_dbus("dmz") == {"zone": ("s", "dmz")} and ZONE.to_dbus("") == {"zone": None}
+    assert ZONE.from_kernel({"zone": "dmz"}) is None
 
 
 def test_a_mac_address_is_bytes_on_dbus_and_replaces_networkmanagers_other_key() -> None:

@@ -164,10 +164,7 @@ def test_another_profile_of_the_same_priority_that_matches_is_noted() -> None:
 RULE4, RULE6 = "priority 100 from 10.1.255.254 table 100", "priority 100 from 2001:db8::7 table 100"
 
 
-ELSEWHERE = (
-    "a definition cannot contain routing rules; to keep them, first move them to the connection profile of an "
-    "interface that is not removed, or to a script in /etc/NetworkManager/dispatcher.d"
-)
+ELSEWHERE = "to keep them, write them into the definition (`rules`)"
 
 
 @pytest.mark.parametrize(
@@ -180,6 +177,14 @@ def test_routing_rules_of_a_nic_that_becomes_a_port_are_noted(profile: dict[str,
     words = f"eth0 becomes a port, so the routing rules of its connection profile are removed ({rules}): {ELSEWHERE}"
     told = f"{words}; or leave the NIC out of the definition"
     assert notes_of(make_plan(BUNDLE, live), live) == ([told] if rules else [])
+
+
+def test_routing_rules_that_the_definition_has_are_not_noted() -> None:
+    live = before()
+    live = replace(live, profiles={"eth0": replace(live.profiles["eth0"], rules4=RULE4)})
+    rule = {"family": "ipv4", "ip-from": "10.1.255.254/32", "route-table": 100, "priority": 100}
+    bundle = replace(BUNDLE, state={**BUNDLE.state, "route-rules": {"config": [rule]}})
+    assert notes_of(make_plan(bundle, live), live) == []
 
 
 def test_routing_rules_of_a_removed_interface_are_noted_and_of_one_that_stays_not() -> None:

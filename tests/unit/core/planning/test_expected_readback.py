@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvmnet.core.planning.expected_readback import make_expectations
+from kvmnet.core.planning.expected_readback import expected_rules, make_expectations
 from kvmnet.core.rendering.bundle import Bundle
 from tests.unit.core.samples import MAC
 
@@ -50,3 +50,14 @@ def test_the_options_of_a_bridge_are_expected_as_iproute2_shows_them() -> None:
     assert {key: expected.get(key) for key in wanted} == wanted
     options["group-forward-mask"] = 0
     assert make_expectations({"interfaces": [bridge]})[0]["group_fwd_mask"] == "0"
+
+
+def test_the_rules_to_read_back_are_the_wanted_and_the_removed_ones() -> None:
+    rule = {"family": "ipv4", "ip-from": "192.0.2.0/24", "route-table": 7, "priority": 5}
+    other = {"family": "ipv6", "action": "prohibit", "priority": 6, "state": "absent"}
+    sent = {"route-rules": {"config": [rule, other]}}
+    assert expected_rules({"route-rules": {"config": [rule]}}, sent) == [
+        {"family": "4", "priority": 5, "from": "192.0.2.0/24", "to": None, "table": 7},
+        {"family": "6", "priority": 6, "from": None, "to": None, "table": None, "absent": True},
+    ]
+    assert expected_rules({}, {}) == []

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from kvmnet import resources
 from kvmnet.core.live.live_host import Owned
 from kvmnet.core.planning.ownership import (
     choose_profile_uuid,
@@ -63,6 +64,15 @@ def test_the_record_has_the_settings_of_profiles_and_older_records_have_none(bun
     del data["profile-settings"]
     assert ownership_record_from_json(data) == replace(note, settings={})
     assert "profile-settings" not in ownership_record_to_json(make_ownership_record(bundle, before()))
+
+
+def test_the_record_may_have_every_type_that_a_rendered_state_has() -> None:
+    types = resources.read_schema("state")["$defs"]["interface"]["properties"]["type"]["enum"]
+    assert {"ethernet", "dummy", "loopback"} <= set(types)
+    rows = {f"i{n}": {"type": kind, "made": False, "uuid": ""} for n, kind in enumerate(types)}
+    assert {o.type for o in ownership_record_from_json({"interfaces": rows}).owned.values()} == set(types)
+    with pytest.raises(ValueError):
+        ownership_record_from_json({"interfaces": {"tun0": {"type": "tun", "made": False, "uuid": ""}}})
 
 
 def test_a_new_profile_has_another_uuid_than_a_removed_one_of_its_name() -> None:

@@ -8,13 +8,14 @@ from typing import Any, Optional
 
 import pytest
 
+from kvmnet.core.base.profile_settings import ZONE
 from kvmnet.core.effects.topology import compare_topologies
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.difference import rename_interfaces
 from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.reporting.change_text import detail_texts
 from tests.unit.core.boot.samples import boot_files, stored
-from tests.unit.core.profile_samples import FILTERING, PIN, filtering, host
+from tests.unit.core.profile_samples import FILTERING, PIN, filtering, host, host_in_zone, zoned
 from tests.unit.core.samples import bare
 
 
@@ -161,3 +162,43 @@ def test_a_mac_that_the_keyfile_and_the_profile_lack_is_written_without_nmstate(
     else:
         assert changes_of(plan) == {"br-eth0": [f"in its connection profile, {PIN}: none -> {mac}"]}
         assert sent(plan) == []
+
+
+@pytest.mark.parametrize("firewall", ["internal", None])
+def test_an_interface_in_its_zone_is_as_defined(tmp_path: Path, firewall: Optional[str]) -> None:
+    bundle = zoned(tmp_path)
+    assert make_plan(bundle, host_in_zone(bundle, firewall, "internal")).empty
+
+
+@pytest.mark.parametrize(
+    ("firewall", "stored", "text"),
+    [
+        ("", "", "firewalld zone: the default zone -> internal"),
+        ("public", "public", "firewalld zone: public -> internal"),
+        ("public", "internal", "firewalld zone: public -> internal"),
+    ],
+)
+def test_another_zone_is_a_live_difference(tmp_path: Path, firewall: str, stored: str, text: str) -> None:
+    """The interface is sent, so that the change counts as one of the interface: confirmations and probes."""
+    bundle = zoned(tmp_path)
+    plan = make_plan(bundle, host_in_zone(bundle, firewall, stored))
+    assert changes_of(plan) == {"br-eth0": [text]}
+    assert sent(plan) == ["br-eth0"]
+    assert plan.profile_settings == {"br-eth0": {ZONE.name: "internal"}}
+
+
+@pytest.mark.parametrize("firewall", ["internal", None])
+def test_a_zone_that_only_the_profile_lacks_touches_no_device(tmp_path: Path, firewall: Optional[str]) -> None:
+    bundle = zoned(tmp_path)
+    plan = make_plan(bundle, host_in_zone(bundle, firewall, ""))
+    text = "in its connection profile, firewalld zone: the default zone -> internal"
+    assert changes_of(plan) == {"br-eth0": [text]}
+    assert sent(plan) == []
+
+
+def test_without_a_zone_in_the_definition_an_interface_keeps_its_zone(tmp_path: Path) -> None:
+    """Also if the definition stated it before: the default zone may let nobody in."""
+    bundle = zoned(tmp_path, None)
+    live = host_in_zone(bundle, "internal", "internal")
+    assert make_plan(bundle, live).empty
+    assert make_plan(bundle, replace(live, applied_settings={"br-eth0": {ZONE.name: "internal"}})).empty

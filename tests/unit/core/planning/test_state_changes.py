@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Optional
 
 import pytest
 
@@ -11,9 +12,11 @@ from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.live.virtual_addresses import VirtualAddress
 from kvmnet.core.planning.changes import Change, JoinsController, LeftDefinition, OptionReset, Reason, RouteDetail
 from kvmnet.core.planning.difference import Difference
+from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.core.planning.state_changes import compare_state
 from kvmnet.core.rendering.bundle import Bundle, Nic
-from tests.unit.core.samples import after, before
+from tests.unit.core.samples import PLAIN, after, applied, bare, before
+from tests.unit.core.samples import bundle_of as load_bundle
 
 Interface = dict[str, Any]
 IP: Interface = {"enabled": True, "dhcp": False, "address": [{"ip": "10.1.0.7", "prefix-length": 16}]}
@@ -248,3 +251,40 @@ def test_an_interface_with_a_virtual_address_is_sent_where_nmstate_may_write_its
     assert names == (["br0"] if virtual and is_sent else [])
     if names:
         assert compared.interface_changes == [Change("change", "br0", (Reason.KEEPS_VIRTUAL_OUT,))]
+
+
+def route_via(destination: str, via: Optional[str], metric: int = 100, table: int = 254) -> dict[str, Any]:
+    entry = {"destination": destination, "next-hop-interface": "eth0", "metric": metric, "table-id": table}
+    return {**entry, "next-hop-address": via} if via else entry
+
+
+def plan_with_routes(tmp_path: Path, wanted: list[dict[str, Any]], live_routes: list[dict[str, Any]]) -> Plan:
+    bundle = load_bundle(tmp_path, PLAIN)
+    bundle = replace(bundle, state={**bundle.state, "routes": {"config": wanted}})
+    live = applied(bundle, bare())
+    return make_plan(bundle, replace(live, state={**live.state, "routes": {"config": live_routes}}))
+
+
+def test_the_route_that_networkmanager_adds_to_an_on_link_next_hop_stays(tmp_path: Path) -> None:
+    wanted = route_via("0.0.0.0/0", "203.0.113.1")
+    assert plan_with_routes(tmp_path, [wanted], [wanted, route_via("203.0.113.1/32", None)]).empty
+    assert not plan_with_routes(tmp_path, [wanted], [wanted, route_via("203.0.113.2/32", None)]).empty
+    assert not plan_with_routes(tmp_path, [wanted], [wanted, route_via("203.0.113.1/32", None, table=7)]).empty
+
+
+def test_a_route_that_the_removal_of_another_one_would_remove_is_sent_again(tmp_path: Path) -> None:
+    """nmstate ignores the metric of a route that it removes."""
+    wanted = route_via("10.9.0.0/16", "10.1.0.7")
+    plan = plan_with_routes(tmp_path, [wanted], [wanted, route_via("10.9.0.0/16", "10.1.0.7", metric=7)])
+    rows = plan.state["routes"]["config"]
+    assert [(row.get("state"), row["metric"]) for row in rows] == [("absent", 7), (None, 100)]
+
+
+def test_the_loopback_interface_that_left_the_definition_keeps_its_own_addresses(tmp_path: Path) -> None:
+    bundle = load_bundle(tmp_path, PLAIN)
+    live = applied(bundle, bare())
+    live = replace(live, owned={**live.owned, "lo": Owned("loopback", False)})
+    plan = make_plan(bundle, live)
+    (entry,) = plan.state["interfaces"]
+    assert (entry["name"], entry["type"], entry["state"]) == ("lo", "loopback", "up")
+    assert [entry[family]["address"][0]["ip"] for family in ("ipv4", "ipv6")] == ["127.0.0.1", "::1"]

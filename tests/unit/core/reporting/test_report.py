@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Optional
 
 import pytest
@@ -17,6 +18,7 @@ from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.reporting import report
 from kvmnet.core.reporting.reason_text import reasons_to_json
 from kvmnet.core.reporting.report import (
+    format_descriptions,
     format_event,
     format_failed_commands,
     format_outcome,
@@ -42,6 +44,15 @@ def test_a_plan_without_changes_is_one_line() -> None:
         format_plan(plan, ["note: x"])
         == "vm-container-0-0: nothing to do, but kvmnet could not check everything\nnote: x\n"
     )
+
+
+def test_a_plan_names_the_descriptions_of_interfaces() -> None:
+    bundle = replace(BUNDLE, descriptions={"eth0": "rack 7", "peth0": "rack 7", "eth9": "other"})
+    plan = make_plan(bundle, before())
+    assert "  + add eth0 (rack 7): absent -> linux-bridge\n" in format_plan(plan)
+    assert "| `+` | add | eth0 (rack 7) | absent -> linux-bridge |" in format_plan_markdown(plan)
+    assert format_descriptions(bundle.descriptions) == ["interfaces:", "  eth0, peth0: rack 7", "  eth9: other"]
+    assert format_descriptions({}) == []
 
 
 def test_a_plan_as_markdown() -> None:

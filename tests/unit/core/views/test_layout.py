@@ -178,7 +178,8 @@ def test_a_bond_and_its_bridge_have_the_mac_of_the_first_port_unless_the_kernel_
         ("network: servers, addresses: [10.1.0.7/24]", [Address("10.1.0.7", 24, 4)]),
         ("network: servers, addresses: [192.0.2.7]", [Address("192.0.2.7", 32, 4)]),
         ("addresses: ['2001:db8::7']", [Address("2001:db8::7", 128, 6)]),
-        ("network: servers, ipv4: dhcp, addresses: [10.1.0.7, '2001:db8::7/64']", [Address("2001:db8::7", 64, 6)]),
+        ("network: servers, ipv4: none, addresses: [10.1.0.7, '2001:db8::7/64']", [Address("2001:db8::7", 64, 6)]),
+        ("network: servers, ipv4: dhcp, addresses: [10.1.0.7]", [Address("10.1.0.7", 16, 4)]),
     ],
 )
 def test_an_address_has_its_own_prefix_or_that_of_its_subnet_or_that_of_a_single_host(

@@ -70,7 +70,9 @@ def test_a_route_names_the_network_of_its_interface() -> None:
 def test_a_static_route_through_no_network_of_the_host_is_unrouted() -> None:
     host = "routes: [{to: 198.51.100.0/24, via: 192.0.2.1}]"
     view = view_of("eth0: {network: closed, addresses: [10.2.0.7]}", networks=NETWORKS, host=host)
-    assert view.routes == () and [str(route.via) for route in view.unrouted] == ["192.0.2.1"]
+    assert view.routes == () and [(str(u.route.via), u.reason) for u in view.unrouted] == [
+        ("192.0.2.1", "next hop 192.0.2.1 is on none of its networks")
+    ]
 
 
 def test_a_router_has_no_route_through_itself() -> None:
