@@ -53,6 +53,7 @@ BESIDE["ipv6"] |= {"dhcp-iaid"}
 def wanted(view: HostView, with_guests: bool) -> Whole:
     """Return what the keyfiles of a host must contain; `with_guests`: also for its guests."""
     found: dict[str, Facts] = {}
+    later: dict[str, list[str]] = {}
     for nic in (n for n in view.nics if n.managed):
         found[nic.name] = _facts("ethernet", nic.ip, nic.mtu, up=nic.up, controller=nic.controller or nic.bond)
         found[nic.name]["promiscuous"] = nic.promiscuous
@@ -67,13 +68,20 @@ def wanted(view: HostView, with_guests: bool) -> Whole:
             "ageing": 300 if bridge.ageing is None else bridge.ageing,
             "mask": bridge.group_forward_mask or 0,
             "snooping": bridge.multicast_snooping is not False,
+            "pvid": 1 if bridge.has_untagged else 0,
         }
+    for port, vlans in (pair for bridge in view.bridges for pair in bridge.port_vlans):
+        tags = [(str(a) if a == b else f"{a}-{b}") for a, b in vlans.tagged]
+        untagged = [f"{vlans.untagged} pvid untagged"] if vlans.untagged is not None else []
+        later[port] = sorted([*tags, *untagged])
     for vlan in (*view.vlans, *(v for v in view.guest_vlans if with_guests or v.always)):
         found[vlan.name] = _facts("vlan", vlan.ip, vlan.mtu, controller=vlan.controller)
         found[vlan.name]["over"] = (vlan.base, str(vlan.tag))
     for macvtap in (m for m in view.macvtaps if with_guests or m.always):
         found[macvtap.name] = _facts("mac-vtap", NO_IP, None, mac=macvtap.mac)
         found[macvtap.name]["over"] = (macvtap.base, macvtap.mode)
+    for port, texts in later.items():
+        found[port]["vlans"] = texts
     for route in view.routes:
         row = (route.destination, route.via, str(route.metric), str(route.table))
         found[route.device]["routes"] = sorted([*found[route.device]["routes"], row])
@@ -98,6 +106,7 @@ def _facts(
         "over": None,
         "bond": None,
         "bridge": None,
+        "vlans": [],
         "ipv4": _family(ip, 4),
         "ipv6": _family(ip, 6),
         "routes": [],
@@ -183,6 +192,7 @@ def _read(keyfile: Keyfile, names: dict[str, str]) -> Facts:
             "ageing": int(bridge.pop("ageing-time", "300")),
             "mask": int(bridge.pop("group-forward-mask", "0")),
             "snooping": bridge.pop("multicast-snooping", "true") == "true",
+            "pvid": int(bridge.pop("vlan-default-pvid", "1")),
         }
     elif kind == "bond":
         bond = keyfile.pop("bond")
@@ -195,6 +205,7 @@ def _read(keyfile: Keyfile, names: dict[str, str]) -> Facts:
         parent = macvlan.pop("parent")
         facts["over"] = (names.get(parent, parent), MACVLAN_MODES[macvlan.pop("mode")])
         facts["type"] = "mac-vtap" if macvlan.pop("tap", "false") == "true" else "mac-vlan"
+    facts["vlans"] = sorted(_listed(keyfile.get("bridge-port", {}).pop("vlans", "")))
     for family in ("ipv4", "ipv6"):
         part = keyfile.get(family, {})
         facts["routes"] += _routes(part)

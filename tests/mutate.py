@@ -591,6 +591,97 @@ def priority_without_stp(rng: Random, data: Data) -> Optional[Path]:
     return "hosts", "zz", "interfaces", "br0", "bridge", "priority"
 
 
+def _aware_host(data: Data, **port: Any) -> Data:
+    """A host with a VLAN-aware bridge, and its guest; return the interfaces of the host."""
+    data["networks"].update({"aware": {"subnets": ["10.85.0.0/16"]}, "vl": {"vlan": 20, "over": "aware"}})
+    nic = {"mac": "00:15:00:00:00:21", "network": "aware", "bridge": {"name": "br0", "vlan_filtering": True}, **port}
+    data["hosts"]["zz"] = {"kvm": True, "profile": "plain", "interfaces": {"eth0": nic}}
+    data["guests"]["zz"] = {"host": "zz", "nics": [{"network": "vl", "mac": "36:77:6e:c0:ff:01"}]}
+    for route in data.get("routes", []):
+        route["silence"] = [{"code": "KVN181", "reason": "not for these"}]
+    return data["hosts"]["zz"]["interfaces"]  # type: ignore[no-any-return]
+
+
+@mistake("KVN206")
+def wrong_vlans(rng: Random, data: Data) -> Optional[Path]:
+    value = rng.choice(["199-100", "4000-4095", "0-9", "aware"])
+    _aware_host(data, trunk=[20, value])
+    return "hosts", "zz", "interfaces", "eth0", "trunk", 1
+
+
+@mistake("KVN207")
+def vlans_without_a_bridge(rng: Random, data: Data) -> Optional[Path]:
+    interfaces = _aware_host(data)
+    if rng.random() < 0.5:
+        interfaces["eth1"] = {"access": 20}
+        return "hosts", "zz", "interfaces", "eth1", "access"
+    interfaces["eth0"].update(bridge={"vlan_filtering": False}, trunk=[20])
+    return "hosts", "zz", "interfaces", "eth0", "trunk"
+
+
+@mistake("KVN208")
+def no_untagged_network(rng: Random, data: Data) -> Optional[Path]:
+    if rng.random() < 0.5:
+        _aware_host(data, access=20)
+        return "hosts", "zz", "interfaces", "eth0", "access"
+    _aware_host(data, trunk=[20], native=30)
+    return "hosts", "zz", "interfaces", "eth0", "native"
+
+
+@mistake("KVN209")
+def vlan_over_an_aware_bridge(rng: Random, data: Data) -> Optional[Path]:
+    _aware_host(data)["br0.30"] = {}
+    return "hosts", "zz", "interfaces", "br0.30"
+
+
+@mistake("KVN210")
+def vlan_is_taken_away(rng: Random, data: Data) -> Optional[Path]:
+    interfaces = _aware_host(data, trunk=["20-30"])
+    tag = rng.choice([20, 30])
+    data["networks"]["vl"] = {"vlan": 20}
+    interfaces[f"eth0.{tag}"] = {}
+    return "hosts", "zz", "interfaces", f"eth0.{tag}"
+
+
+@mistake("KVN211")
+def vlan_is_not_carried(rng: Random, data: Data) -> Optional[Path]:
+    _aware_host(data, trunk=[30] if rng.random() < 0.5 else [])
+    return "guests", "zz", "nics", 0, "network"
+
+
+@mistake("KVN167")
+def two_kinds_of_networks(rng: Random, data: Data) -> Optional[Path]:
+    _aware_host(data)
+    nic = data["guests"]["zz"]["nics"][0]
+    if rng.random() < 0.5:
+        nic["networks"] = ["vl"]
+        return "guests", "zz", "nics", 0, "networks"
+    del nic["network"]
+    nic["networks"] = ["vl", "aware"]
+    return "guests", "zz", "nics", 0, "networks", 1
+
+
+@mistake("KVN168")
+def nic_without_network(rng: Random, data: Data) -> Optional[Path]:
+    data["guests"]["zz"] = {"host": "host-0", "nics": [{"mac": "36:77:6e:c0:ff:01"}]}
+    return "guests", "zz", "nics", 0
+
+
+@mistake("KVN160")
+def trunk_without_an_aware_bridge(rng: Random, data: Data) -> Optional[Path]:
+    _aware_host(data)["eth0"]["bridge"] = "br0"
+    nic = {"networks": ["vl"], "native": "aware", "mac": "36:77:6e:c0:ff:01"}
+    data["guests"]["zz"]["nics"] = [nic]
+    return "guests", "zz", "nics", 0, "networks"
+
+
+@mistake("KVN163")
+def macvtap_beside_an_aware_bridge(rng: Random, data: Data) -> Optional[Path]:
+    _aware_host(data)
+    data["guests"]["zz"]["nics"][0]["attach"] = "on-demand"
+    return "guests", "zz", "nics", 0, "attach"
+
+
 @mistake("KVN180")
 def contradiction(rng: Random, data: Data) -> Optional[Path]:
     path, interface = _addressed(rng, data)

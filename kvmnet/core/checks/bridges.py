@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kvmnet.core.base.problem import Mark, Problem, Related, did_you_mean, quoted
 from kvmnet.core.checks import Context, check
-from kvmnet.core.definition.build import is_like_bridge
+from kvmnet.core.definition.interface_kinds import is_like_bridge
 from kvmnet.core.definition.model import Host, Interface
 from kvmnet.core.definition.naming_policy import NamingPolicy
 from kvmnet.core.guests.guest_migration import find_device_mtus

@@ -7,7 +7,7 @@ from typing import Optional
 
 from kvmnet.core.base.problem import Mark, Problem, Related, did_you_mean
 from kvmnet.core.checks import Context, check
-from kvmnet.core.definition.build import is_like_bridge
+from kvmnet.core.definition.interface_kinds import is_like_bridge
 from kvmnet.core.definition.model import Host, Interface, Network
 from kvmnet.core.views.host_view import HostView
 from kvmnet.core.views.stack import Stack, possible_bridge_names

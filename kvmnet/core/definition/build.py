@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Optional
 
 from kvmnet.core.base.probe import Probe
+from kvmnet.core.definition.build_guests import read_guest
 from kvmnet.core.definition.document import Entry, Leaf, Map, Node, Seq, overlay
+from kvmnet.core.definition.interface_kinds import find_kind, is_left_alone, split_vlan_key
 from kvmnet.core.definition.model import (
     BridgeSettings,
     Cluster,
     Group,
-    Guest,
-    GuestNic,
     Host,
     Interface,
     Network,
@@ -26,17 +25,11 @@ from kvmnet.core.definition.model import (
     Route,
 )
 from kvmnet.core.definition.naming_policy import NamingPolicy, extend_naming_policy
-
-_VLAN_KEY = re.compile(r"(.+)\.([0-9]{1,5})\Z")
-#: As in Rocks: InfiniBand is never bridged, and ipmi is a BMC, which has no kernel interface.
-_LEFT_ALONE = re.compile(r"(ib[0-9].*|ipmi[0-9]*)\Z")
-#: Names that people give to bridges: br0, br-lan, vmbr0, virbr1, mgmt-br, bridge0.
-_BRIDGE_NAME = re.compile(r"((br|bridge)([0-9_-].*)?|[A-Za-z]+br[0-9]+|.*[_-]br[0-9]*)\Z")
-
-
-def is_like_bridge(name: str) -> bool:
-    """Whether an interface's name looks like that of a bridge."""
-    return _BRIDGE_NAME.match(name) is not None
+from kvmnet.core.definition.port_vlans import PortVlans, make_port_vlans
+from kvmnet.core.definition.tree_values import boolean as _boolean
+from kvmnet.core.definition.tree_values import leaves as _leaves
+from kvmnet.core.definition.tree_values import number as _number
+from kvmnet.core.definition.tree_values import text as _text
 
 
 def read_cluster(tree: Map, built_in: Mapping[str, NamingPolicy]) -> Cluster:
@@ -44,7 +37,7 @@ def read_cluster(tree: Map, built_in: Mapping[str, NamingPolicy]) -> Cluster:
     networks = {name: _network(name, part) for name, part in _parts(tree, "networks")}
     groups = {name: _group(name, part) for name, part in _parts(tree, "groups")}
     hosts = {name: _host(name, part, tree, groups, networks) for name, part in _parts(tree, "hosts")}
-    guests = {name: _guest(name, part) for name, part in _parts(tree, "guests")}
+    guests = {name: read_guest(name, part) for name, part in _parts(tree, "guests")}
     own_policies = dict(_parts(tree, "profiles"))
     policies = _naming_policies(own_policies, built_in)
     return Cluster(_text(tree, "cluster") or "", networks, groups, hosts, guests, policies, own_policies)
@@ -73,34 +66,6 @@ def _parts(tree: Map, key: str) -> Iterator[tuple[str, Place]]:
         for name, entry in node.entries.items():
             if isinstance(entry.node, Map):
                 yield name, Place(entry.mark, entry.node)
-
-
-def _text(tree: Map, key: str) -> Optional[str]:
-    """Return the string under a key, or None."""
-    node = tree.get(key)
-    return node.value if isinstance(node, Leaf) and isinstance(node.value, str) else None
-
-
-def _number(tree: Map, key: str) -> Optional[int]:
-    """Return the integer under a key, or None."""
-    node = tree.get(key)
-    if isinstance(node, Leaf) and isinstance(node.value, int) and not isinstance(node.value, bool):
-        return node.value
-    return None
-
-
-def _boolean(tree: Map, key: str) -> Optional[bool]:
-    """Return the boolean under a key, or None."""
-    node = tree.get(key)
-    return node.value if isinstance(node, Leaf) and isinstance(node.value, bool) else None
-
-
-def _leaves(tree: Optional[Node], key: str) -> list[Leaf]:
-    """Return the scalar under a key, or the scalars of the list under it."""
-    node = tree.get(key) if isinstance(tree, Map) else None
-    if isinstance(node, Leaf):
-        return [node]
-    return [item for item in node.items if isinstance(item, Leaf)] if isinstance(node, Seq) else []
 
 
 def _placed(leaf: Leaf) -> Placed:
@@ -298,12 +263,12 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
     match = tree.get("match")
     matched = match if isinstance(match, Map) else Map(tree.mark)
     network = networks.get(_text(tree, "network") or "")
-    kind, key, over = _kind(name, tree), _VLAN_KEY.match(name), _text(tree, "over")
+    kind, key, over = find_kind(name, tree), split_vlan_key(name), _text(tree, "over")
     parent, tag = None, None
     if kind == "vlan" and over is not None:
         parent, tag = over, network.vlan if network else None
     elif kind == "vlan" and key:
-        parent, tag = key[1], int(key[2])
+        parent, tag = key
     settings = _bridge_settings(tree)
     mac = _text(tree, "mac") or _text(matched, "mac")
     versions = _versions(tree)
@@ -326,23 +291,20 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
         options=_options(tree.get("options")),
         managed=_boolean(tree, "manage") is not False,
         up=_text(tree, "state") != "down",
-        left_alone=_LEFT_ALONE.match(name) is not None and kind not in ("bond", "bridge"),
+        left_alone=is_left_alone(name, kind),
+        vlans=_port_vlans(tree, networks),
         place=place,
     )
 
 
-def _kind(name: str, tree: Map) -> str:
-    """Return whether an interface is a nic, bond, vlan or bridge.
-
-    `ports` without `type` makes a bond. If the name looks like that of a bridge, it is read as a bridge; the checks
-    then ask for the type.
-    """
-    kind = _text(tree, "type")
-    if kind is not None:
-        return kind
-    if tree.get("ports") is not None:
-        return "bridge" if is_like_bridge(name) and not tree.has("mode") and not tree.has("options") else "bond"
-    return "vlan" if tree.get("over") is not None or _VLAN_KEY.match(name) else "nic"
+def _port_vlans(tree: Map, networks: Mapping[str, Network]) -> Optional[PortVlans]:
+    """Return the VLANs that `trunk`, `native` and `access` state, or None without these keys."""
+    if not any(tree.has(key) for key in ("trunk", "native", "access")):
+        return None
+    trunk = [leaf.value for leaf in _leaves(tree, "trunk") if isinstance(leaf.value, (int, str))]
+    untagged = [leaf.value for key in ("access", "native") for leaf in _leaves(tree, key)]
+    first = next((value for value in untagged if isinstance(value, (int, str))), None)
+    return make_port_vlans(trunk, first, {name: network.vlan for name, network in networks.items()})
 
 
 def _bridge_settings(tree: Map) -> Optional[BridgeSettings]:
@@ -373,26 +335,3 @@ def _options(node: Optional[Node]) -> tuple[tuple[str, Option], ...]:
         elif isinstance(entry.node, Seq):
             options[key] = ",".join(str(leaf.value) for leaf in _leaves(node, key))
     return tuple(sorted(options.items()))
-
-
-def _guest(name: str, place: Place) -> Guest:
-    nics = place.tree.get("nics")
-    return Guest(
-        name=name,
-        host=_text(place.tree, "host"),
-        group=_text(place.tree, "group"),
-        nics=tuple(
-            GuestNic(
-                network,
-                mac.lower(),
-                _text(item, "attach"),
-                _boolean(item, "trust_guest_rx_filters"),
-                Place(item.mark, item),
-            )
-            for item in (nics.items if isinstance(nics, Seq) else ())
-            if isinstance(item, Map)
-            for network, mac in [(_text(item, "network"), _text(item, "mac"))]
-            if network and mac
-        ),
-        place=place,
-    )

@@ -15,6 +15,7 @@ from kvmnet.core.base.probe import Probe
 from kvmnet.core.base.problem import Mark
 from kvmnet.core.definition.document import Leaf, Map, Node, Seq
 from kvmnet.core.definition.naming_policy import NamingPolicy
+from kvmnet.core.definition.port_vlans import PortVlans
 
 IP = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -111,7 +112,7 @@ class Interface:
     ports of a bond or bridge. `mac` is the permanent MAC address of a NIC, or the MAC address of a bridge. `bridge` is
     whether a NIC, bond or VLAN gets a bridge (None: by default), `bridge_settings` are those of this bridge, or of the
     interface itself if it is a bridge. `ipv4` and `ipv6` are the sources of addresses (see the schema). `left_alone`:
-    never managed by kvmnet (InfiniBand, BMC).
+    never managed by kvmnet (InfiniBand, BMC). `vlans` are the VLANs of a port of a VLAN-aware bridge, or None.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Interface:
     managed: bool
     up: bool
     left_alone: bool
+    vlans: Optional[PortVlans]
     place: Place = field(compare=False, repr=False)
 
     @property
@@ -226,13 +228,33 @@ class Host:
 @dataclass(frozen=True)
 class GuestNic:
     """A NIC of a guest. `trusts_guest`: the guest may change the MAC address and filters of its macvtap (None: not
-    stated)."""
+    stated).
+
+    A trunk has the networks `trunk` with tags, and perhaps one without (`native`). Its `network` is the native one, or
+    the first.
+    """
 
     network: str
     mac: str
     attach: Optional[str]
     trusts_guest: Optional[bool]
+    trunk: tuple[str, ...]
+    native: Optional[str]
     place: Place = field(compare=False, repr=False)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """All networks of the NIC, the native one first."""
+        if not self.trunk:
+            return (self.network,)
+        return (*([self.native] if self.native is not None else []), *self.trunk)
+
+    @property
+    def title(self) -> str:
+        """The networks of the NIC in words: `lan`, or `a, b (native lan)`."""
+        if not self.trunk:
+            return self.network
+        return ", ".join(self.trunk) + (f" (native {self.native})" if self.native is not None else "")
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,7 @@ class Surroundings:
     ifupdown: the interfaces that ifupdown would configure, each with the file that names it.
     read_only: the folders, of those that kvmnet writes to, in which no file can be written.
     name_uses: what names interfaces in the configuration of other tools, above all firewall rules.
+    libvirt: the version of libvirt, empty if it is not installed; read only for guests on VLANs of a bridge.
     """
 
     unmanaged: tuple[str, ...] = ()
@@ -117,6 +118,7 @@ class Surroundings:
     ifupdown: Mapping[str, str] = field(default_factory=dict)
     read_only: tuple[str, ...] = ()
     name_uses: tuple[NameUse, ...] = ()
+    libvirt: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Surroundings:
@@ -143,6 +145,7 @@ class Surroundings:
             ifupdown=dict(data.get("ifupdown", {})),
             read_only=tuple(data.get("read_only", ())),
             name_uses=tuple(NameUse(u["what"], u["text"], tuple(u["names"])) for u in data.get("name_uses", ())),
+            libvirt=data.get("libvirt", ""),
         )
 
     def to_json(self) -> dict[str, Any]:

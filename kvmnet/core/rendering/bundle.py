@@ -44,7 +44,8 @@ class Bundle:
     `profile_settings` is what nmstate has no key for: the settings of NetworkManager's connection profiles that kvmnet
     sets itself, by interface, named as in nmcli (`bridge.vlan-filtering`). `stated_macs` are the interfaces whose MAC
     address the definition states; another MAC address in the state is only the default for a new interface.
-    `trusting` are the MAC addresses of guests' NICs whose macvtaps follow the filters of the guest. `digest` is
+    `trusting` are the MAC addresses of guests' NICs whose macvtaps follow the filters of the guest. `tagged_guests` are
+    the guests that are connected to VLANs of a bridge, which needs libvirt 11.0.0. `digest` is
     "sha256:<hex>" of all this. Equal views give equal digests, with every version of kvmnet and Python.
     """
 
@@ -60,3 +61,4 @@ class Bundle:
     profile_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stated_macs: tuple[str, ...] = ()
     trusting: tuple[str, ...] = ()
+    tagged_guests: tuple[str, ...] = ()

@@ -70,6 +70,8 @@ def _index(bundle: Bundle) -> dict[str, Any]:
         index["stated-macs"] = list(bundle.stated_macs)
     if bundle.trusting:
         index["trusting"] = list(bundle.trusting)
+    if bundle.tagged_guests:
+        index["tagged-guests"] = list(bundle.tagged_guests)
     return index
 
 
@@ -133,6 +135,7 @@ def read_bundle(files: Mapping[str, str], state_schema: Schema) -> Bundle:
             profile_settings=_read_profile_settings(index.get("profile-settings", {})),
             stated_macs=tuple(str(name) for name in index.get("stated-macs", [])),
             trusting=tuple(str(mac) for mac in index.get("trusting", [])),
+            tagged_guests=tuple(str(name) for name in index.get("tagged-guests", [])),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(f"{BUNDLE_FILE} cannot be read: {type(error).__name__}: {error}") from None

@@ -13,6 +13,7 @@ import json
 from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import State
+from kvmnet.core.definition.port_vlans import PortVlans
 from kvmnet.core.rendering.bundle import Bundle, Nic
 from kvmnet.core.views.host_view import NO_IP, BondView, BridgeView, HostView, IpView, MacvtapView, NicView, VlanView
 
@@ -71,6 +72,7 @@ def render(view: HostView) -> Bundle:
         },
         stated_macs=tuple(bridge.name for bridge in view.bridges if bridge.is_mac_stated),
         trusting=tuple(m.mac for m in view.macvtaps if m.trusts_guest),
+        tagged_guests=tuple(dict.fromkeys(port.guest for port in view.guest_ports if port.needs_vlans)),
     )
     return dataclasses.replace(bundle, digest=compute_digest(bundle))
 
@@ -81,7 +83,7 @@ def compute_digest(bundle: Bundle) -> str:
     del content["digest"]
     content["probes"] = [probe.to_json() for probe in bundle.probes]
     # Omitted if empty, so that the digests of older bundles stay the same.
-    for key in ("probes", "profile_settings", "stated_macs", "trusting"):
+    for key in ("probes", "profile_settings", "stated_macs", "trusting", "tagged_guests"):
         if not content[key]:
             del content[key]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -181,9 +183,24 @@ def _bridge(bridge: BridgeView) -> dict[str, Any]:
         "mac-ageing-time": bridge.ageing,
         "group-forward-mask": bridge.group_forward_mask,
         "multicast-snooping": bridge.multicast_snooping,
+        "vlan-default-pvid": None if bridge.has_untagged else 0,
     }
-    entry["bridge"] = {"options": _without_none(options), "port": [{"name": port} for port in bridge.ports]}
+    vlans = {port: _port_vlans(of_port) for port, of_port in bridge.port_vlans}
+    ports = [{"name": port, **({"vlan": vlans[port]} if port in vlans else {})} for port in bridge.ports]
+    entry["bridge"] = {"options": _without_none(options), "port": ports}
     return _with_ip(entry, bridge.ip)
+
+
+def _port_vlans(vlans: PortVlans) -> dict[str, Any]:
+    """Return the VLANs of a bridge's port. nmstate turns VLAN filtering on for a bridge that has such a port."""
+    if not vlans.tagged and vlans.untagged is not None:
+        return {"mode": "access", "tag": vlans.untagged}
+    native = {"enable-native": vlans.untagged is not None}
+    tag = {"tag": vlans.untagged} if vlans.untagged is not None else {}
+    tags = [
+        {"id": first} if first == last else {"id-range": {"min": first, "max": last}} for first, last in vlans.tagged
+    ]
+    return {"mode": "trunk", **native, **tag, "trunk-tags": tags}
 
 
 def _without_none(settings: dict[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ _REASONS = {
     Reason.CREATED_BY_KVMNET: "created by kvmnet",
     Reason.PROFILE_COMPLETED: "its connection profile is completed, because its controller is adopted",
     Reason.PROFILE_RESTORED: "its connection profile from before kvmnet is restored",
+    Reason.PORT_VLANS: "its VLANs on the bridge change",
     Reason.KEEPS_VIRTUAL_OUT: "applied again, so that no virtual address gets into its connection profile",
 }
 

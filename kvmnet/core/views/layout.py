@@ -7,17 +7,17 @@ from collections.abc import Iterable, Sequence
 from typing import Optional
 
 from kvmnet.core.base.probe import Probe
-from kvmnet.core.definition.model import Cluster, Guest, GuestNic, Host, Interface, Network
+from kvmnet.core.definition.model import Cluster, Guest, Host, Interface, Network
 from kvmnet.core.views import routing
+from kvmnet.core.views.bridge_vlans import BridgeVlans
+from kvmnet.core.views.guest_devices import GuestDevices
 from kvmnet.core.views.host_view import (
     NO_IP,
     Address,
     BondView,
     BridgeView,
-    GuestPortView,
     HostView,
     IpView,
-    MacvtapView,
     NicView,
     VlanView,
 )
@@ -51,11 +51,14 @@ class _Layout:
         self.cluster, self.host, self.guests = cluster, host, guests
         self.policy = cluster.policies[host.policy_name]
         self.stack = Stack(host, self.policy)
+        self.bridge_vlans = BridgeVlans(self.stack, cluster.networks)
         self.mtus: Mtus
 
     def build(self) -> HostView:
         """Return the view."""
-        guest_vlans, macvtaps, ports, unattached = self._guest_devices()
+        devices = GuestDevices(self.cluster, self.policy, self.stack, self.bridge_vlans, self._is_port)
+        devices.add(self.guests)
+        guest_vlans = list(devices.vlans.values())
         self.mtus = Mtus(self.stack, self._network_mtu, guest_vlans)
         guest_vlans = [dataclasses.replace(v, mtu=self.mtus.of_guest_vlan(v)) for v in guest_vlans]
         routes, unrouted = routing.build_routes(self.cluster, self.host, self.policy, self._carriers())
@@ -70,13 +73,13 @@ class _Layout:
             vlans=tuple(self._vlan(i) for i in self.stack.vlans),
             bridges=tuple(self._bridge(i) for i in [*self.stack.bridged, *self.stack.bridges]),
             guest_vlans=tuple(guest_vlans),
-            macvtaps=tuple(macvtaps),
-            guest_ports=tuple(ports),
+            macvtaps=tuple(devices.macvtaps),
+            guest_ports=tuple(devices.ports),
             routes=routes,
             dns_servers=servers,
             dns_search=search,
             probes=self._probes(),
-            unattached=tuple(unattached),
+            unattached=tuple(devices.unattached),
             unrouted=unrouted,
         )
 
@@ -218,7 +221,9 @@ class _Layout:
             ageing=settings.ageing,
             group_forward_mask=settings.group_forward_mask,
             multicast_snooping=settings.multicast_snooping,
-            vlan_filtering=settings.vlan_filtering,
+            vlan_filtering=self.bridge_vlans.filtering(interface),
+            port_vlans=self.bridge_vlans.ports(interface),
+            has_untagged=self.bridge_vlans.has_untagged(interface),
             ip=self._ip(interface),
             mark=interface.place.mark,
         )
@@ -230,62 +235,6 @@ class _Layout:
         servers = dict.fromkeys(str(s.ip) for n in networks if n for s in n.dns_servers)
         search = dict.fromkeys(domain for n in networks if n for domain in n.dns_search)
         return tuple(servers), tuple(search)
-
-    def _guest_devices(
-        self,
-    ) -> tuple[list[VlanView], list[MacvtapView], list[GuestPortView], list[tuple[Guest, GuestNic]]]:
-        """Return the VLANs and macvtaps of the host's guests, the ports of their NICs, and the NICs without a port."""
-        vlans: dict[str, VlanView] = {}
-        macvtaps: list[MacvtapView] = []
-        ports: list[GuestPortView] = []
-        unattached: list[tuple[Guest, GuestNic]] = []
-        own_vlans = {self.stack.device(i) for i in self.stack.vlans}
-        bridges = [*self.stack.bridged, *self.stack.bridges]
-        for guest in self.guests:
-            for nic in guest.nics:
-                network = self.cluster.networks.get(nic.network)
-                if network is None:
-                    continue
-                bridged = next((i for i in bridges if i.network == network.name), None)
-                trusts = nic.trusts_guest
-                if bridged is not None:
-                    bridge = self.stack.top(bridged)
-                    port = GuestPortView(guest.name, nic.mac, network.name, bridge, network.vlan, trusts_guest=trusts)
-                    ports.append(port)
-                    continue
-                always = (nic.attach or network.attach or self.policy.attach) == "always"
-                vlan = self._vlan_for_guests(network, always)
-                if vlan is None:
-                    unattached.append((guest, nic))
-                    continue
-                if vlan.name not in own_vlans and (always or vlan.name not in vlans):
-                    vlans[vlan.name] = vlan
-                name, mode = self.policy.macvtap_name(nic.mac), self.policy.macvtap_mode
-                is_trusted = bool(trusts) and not always
-                macvtaps.append(
-                    MacvtapView(name, vlan.name, nic.mac, mode, guest.name, always, is_trusted, nic.place.mark)
-                )
-                port = GuestPortView(guest.name, nic.mac, network.name, vlan.name, vlan.tag, name, mode, always, trusts)
-                ports.append(port)
-        return list(vlans.values()), macvtaps, ports, unattached
-
-    def _vlan_for_guests(self, network: Network, always: bool) -> Optional[VlanView]:
-        """Return the VLAN device that connects guests of this host to a network, or None.
-
-        It is the host's own VLAN on this network, else a device on the NIC, bond or bridge of the network it is `over`.
-        """
-        if network.vlan is None:
-            return None
-        for vlan in self.stack.vlans:
-            if vlan.network == network.name and not self._is_port(vlan):
-                device, below = self.stack.device(vlan), self.stack.base_name(vlan)
-                return VlanView(device, below, network.vlan, network.mtu, None, NO_IP, always, vlan.place.mark)
-        for base in sorted(self.stack.active, key=self._is_port):  # a bridge before its ports
-            if network.over is not None and base.network == network.over and not base.is_vlan:
-                device = self.stack.device(base)
-                name = self.policy.vlan_name(device, network.vlan)
-                return VlanView(name, device, network.vlan, network.mtu, None, NO_IP, always, network.place.mark)
-        return None
 
 
 def _stated_mac(interface: Interface) -> Optional[str]:

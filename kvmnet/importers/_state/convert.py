@@ -144,7 +144,9 @@ class _Host:
         """Return what makes an interface a part of a network: addresses, a VLAN ID, or a bridge for guests."""
         ip = read_ip(device.values, device.origin, self.report)
         tag = self._find_tag(device)
-        if ip.is_empty and tag is None and device.kind != "bridge":
+        options = (device.values.get("bridge") or {}).get("options") if device.kind == "bridge" else None
+        has_untagged = not isinstance(options, Mapping) or options.get("vlan-default-pvid") != 0
+        if ip.is_empty and tag is None and (device.kind != "bridge" or not has_untagged):
             return None
         mtu = device.values.get("mtu")
         return Carrier(device.name, ip, tag, mtu if isinstance(mtu, int) else None, device.origin)
@@ -175,6 +177,8 @@ class _Host:
                 self.report.lose(f"{device.name} has addresses, but is a port of {bridge.name}", device.origin)
         elif carrier is not None and kvm and device.kind in ("nic", "bond"):
             values["bridge"] = False
+        if controller is not None and device.kind in ("nic", "bond"):
+            values.update(_describe_port_vlans(controller, device.name))
         mtu = device.values.get("mtu")
         if isinstance(mtu, int) and mtu != 1500 and (carrier is None or carrier.mtu != mtu):
             values["mtu"] = mtu
@@ -234,6 +238,19 @@ def _describe_bridge(bridge: Device, settings: dict[str, Any]) -> Any:
         if options.get(key) not in (None, default):
             settings[name] = options[key]
     return settings["name"] if list(settings) == ["name"] else settings
+
+
+def _describe_port_vlans(bridge: Device, port: str) -> dict[str, Any]:
+    """Return the VLANs of a bridge's port as keys of an interface."""
+    rows = (bridge.values.get("bridge") or {}).get("port") if bridge.kind == "bridge" else None
+    vlan = next((r.get("vlan") for r in rows or [] if isinstance(r, Mapping) and r.get("name") == port), None)
+    if not isinstance(vlan, Mapping) or not vlan:
+        return {}
+    tag, tags = vlan.get("tag"), [t for t in vlan.get("trunk-tags") or [] if isinstance(t, Mapping)]
+    if not tags:
+        return {"access": tag} if isinstance(tag, int) else {}
+    ids = [f"{t['id-range']['min']}-{t['id-range']['max']}" if "id-range" in t else t.get("id") for t in tags]
+    return {"trunk": ids, **({"native": tag} if isinstance(tag, int) and tag else {})}
 
 
 def name_host(state: Mapping[str, Any], fallback: str) -> str:

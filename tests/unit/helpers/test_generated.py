@@ -50,7 +50,7 @@ def test_a_change_affects_only_the_folders_of_its_hosts() -> None:
         changed["hosts"]["zz"] = {"interfaces": {"zz1": {"mac": "00:15:00:00:00:02"}}}
         assert changed_hosts(changed) == {host, "zz"}, number
         for name, guest in data["guests"].items():
-            logical = [nic for nic in guest["nics"] if nic["network"].startswith("logical")]
+            logical = [nic for nic in guest["nics"] if nic.get("network", "").startswith("logical")]
             if not logical:
                 continue
             changed = copy.deepcopy(data)

@@ -1,0 +1,45 @@
+"""What an interface of a definition is, by its key and its settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from kvmnet.core.definition.document import Map
+from kvmnet.core.definition.tree_values import text
+
+_VLAN_KEY = re.compile(r"(.+)\.([0-9]{1,5})\Z")
+#: As in Rocks: InfiniBand is never bridged, and ipmi is a BMC, which has no kernel interface.
+_LEFT_ALONE = re.compile(r"(ib[0-9].*|ipmi[0-9]*)\Z")
+#: Names that people give to bridges: br0, br-lan, vmbr0, virbr1, mgmt-br, bridge0.
+_BRIDGE_NAME = re.compile(r"((br|bridge)([0-9_-].*)?|[A-Za-z]+br[0-9]+|.*[_-]br[0-9]*)\Z")
+
+
+def is_like_bridge(name: str) -> bool:
+    """Whether an interface's name looks like that of a bridge."""
+    return _BRIDGE_NAME.match(name) is not None
+
+
+def is_left_alone(name: str, kind: str) -> bool:
+    """Whether kvmnet never manages an interface."""
+    return _LEFT_ALONE.match(name) is not None and kind not in ("bond", "bridge")
+
+
+def split_vlan_key(name: str) -> Optional[tuple[str, int]]:
+    """Return the base interface and the VLAN ID of a key such as eth0.5, or None."""
+    match = _VLAN_KEY.match(name)
+    return (match[1], int(match[2])) if match else None
+
+
+def find_kind(name: str, tree: Map) -> str:
+    """Return whether an interface is a nic, bond, vlan or bridge.
+
+    `ports` without `type` makes a bond. If the name looks like that of a bridge, it is read as a bridge; the checks
+    then ask for the type.
+    """
+    kind = text(tree, "type")
+    if kind is not None:
+        return kind
+    if tree.get("ports") is not None:
+        return "bridge" if is_like_bridge(name) and not tree.has("mode") and not tree.has("options") else "bond"
+    return "vlan" if tree.get("over") is not None or split_vlan_key(name) is not None else "nic"
