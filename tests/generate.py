@@ -328,7 +328,7 @@ class _Cluster:
         if self.now(0.2):
             interfaces["mine"] = {**self.nic(), "manage": False, "state": "up"}
         if self.now(0.2):
-            vlans = self.rng.choice(
+            vlans: Data = self.rng.choice(
                 [{"access": 40}, {"trunk": ["50-59", 61], "native": 60}, {"trunk": [], "native": 1}]
             )
             interfaces["port"] = {**self.nic(), "bridge": {"name": "brp"}, **vlans}

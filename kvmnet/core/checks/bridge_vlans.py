@@ -97,8 +97,8 @@ def _find_wrong_values(context: Context, name: str, interface: Interface) -> Ite
                 hint = "untagged frames need no entry in trunk"
                 yield Problem("KVN206", message, mark, related=(definition,), hint=hint)
         elif found is None:
-            hint = did_you_mean(str(value), context.cluster.networks)
-            yield Problem("KVN101", f"unknown network {quoted(value)}", mark, hint=hint)
+            similar = did_you_mean(str(value), context.cluster.networks)
+            yield Problem("KVN101", f"unknown network {quoted(value)}", mark, hint=similar)
         elif not is_valid(found):
             is_reversed = found[0] > found[1] and is_valid((found[1], found[0]))
             fix = f"write {found[1]}-{found[0]}" if is_reversed else None
