@@ -97,10 +97,10 @@ class _Cluster:
             self.pick(own["bridge"], "beside", 0.6, "c-{interface}")
             self.pick(own["bridge"], "stp", 0.6, True, False)
         if self.now(0.5):
-            own["vlan"] = {"name": "{nic}.{tag}"}
+            own["vlan"] = {"name": self.rng.choice(["{nic}.{tag}", "v{tag}", "{interface}"])}
         if self.now(0.5):
             own["macvtap"] = {}
-            self.pick(own["macvtap"], "name", 0.6, "t{mac6}")
+            self.pick(own["macvtap"], "name", 0.6, "t{mac6}", "t{mac}")
             self.pick(own["macvtap"], "mode", 0.6, "bridge", "private", "vepa")
         self.pick(own, "attach", 0.5, "always", "on-demand")
         if self.now(0.5):
@@ -247,6 +247,7 @@ class _Cluster:
             # the MTU of the guests' bridge must not depend on it, and a VLAN-aware bridge gives its host no VLAN
             is_large = self.aware or "mtu" in self.data["networks"][name]
             base = bridge_name if isinstance(bridge_name, str) and not is_large and self.now(0.5) else "eth0"
+            self.pick(vlan, "name", 0.4, f"nm{tag}")
             if self.now(0.5):
                 interfaces[f"{base}.{tag}"] = vlan
             else:

@@ -380,7 +380,7 @@ def name_twice(rng: Random, data: Data) -> Optional[Path]:
     if rng.random() < 0.5:
         data["networks"]["zz"] = {"vlan": 999}
         vlans: Data = {"eth0.999": {"network": "zz"}, "stor": {"over": "eth0", "network": "zz"}}
-        data["hosts"]["zz"] = {"interfaces": {"eth0": {}, **vlans}}
+        data["hosts"]["zz"] = {"profile": "plain", "interfaces": {"eth0": {}, **vlans}}
         return "hosts", "zz", "interfaces", "stor"
     host = _guest_host(data)
     host["profile"] = "rocks"

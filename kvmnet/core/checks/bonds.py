@@ -189,9 +189,9 @@ def _find_rejected_values(name: str, bond: Interface) -> Iterator[Problem]:
 def find_keys_of_other_kinds(context: Context) -> Iterator[Problem]:
     """
     `mode` and `options` are for bonds: interfaces with `ports`. `mac` and `match` identify NICs; a bond has the MAC of
-    its first port. `over` is for VLANs, and neither a bond nor a bridge is a VLAN. An interface with `type: bridge` is
-    a bridge itself: its key is its name, `mac` is its MAC address, and `bridge` has its other settings. `state: down`
-    is for NICs; remove any other interface from the definition instead.
+    its first port. `over` and `name` are for VLANs, and neither a bond nor a bridge is a VLAN. An interface with
+    `type: bridge` is a bridge itself: its key is its name, `mac` is its MAC address, and `bridge` has its other
+    settings. `state: down` is for NICs; remove any other interface from the definition instead.
     """
     for host, interface in _interfaces(context):
         name = f"{interface.name} on host {host.name}"
@@ -207,6 +207,12 @@ def find_keys_of_other_kinds(context: Context) -> Iterator[Problem]:
                 if interface.place.has(key):
                     message = f"{name} is a bond: {key} is not valid for bonds"
                     yield Problem("KVN175", message, interface.place.at(key))
+        if interface.place.has("name") and not interface.is_vlan:
+            kinds = {"nic": "a NIC", "bond": "a bond", "bridge": "a bridge"}
+            hints = {"nic": "its kernel name is its key, or match: {name: …}; its bridge is named by bridge: NAME"}
+            message = f"{name} is {kinds.get(interface.kind, interface.kind)}: name is for VLANs only"
+            hint = hints.get(interface.kind, "its name is its key")
+            yield Problem("KVN175", message, interface.place.at("name"), hint=hint)
         if not interface.up and not interface.is_nic:
             message = f"{name} is not a NIC: remove the interface instead of setting state: down"
             yield Problem("KVN175", message, interface.place.at("state"))

@@ -293,6 +293,7 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
         up=_text(tree, "state") != "down",
         left_alone=is_left_alone(name, kind),
         vlans=_port_vlans(tree, networks),
+        own_name=_text(tree, "name"),
         place=place,
     )
 

@@ -108,11 +108,12 @@ class BridgeSettings:
 class Interface:
     """An interface of a host, with the settings of the host's groups merged in.
 
-    `kind` is nic, bond, vlan or bridge. `parent` is the base interface of a VLAN, `tag` its VLAN ID, and `ports` the
-    ports of a bond or bridge. `mac` is the permanent MAC address of a NIC, or the MAC address of a bridge. `bridge` is
-    whether a NIC, bond or VLAN gets a bridge (None: by default), `bridge_settings` are those of this bridge, or of the
-    interface itself if it is a bridge. `ipv4` and `ipv6` are the sources of addresses (see the schema). `left_alone`:
-    never managed by kvmnet (InfiniBand, BMC). `vlans` are the VLANs of a port of a VLAN-aware bridge, or None.
+    `kind` is nic, bond, vlan or bridge. `parent` is the base interface of a VLAN, `tag` its VLAN ID, `own_name` its
+    kernel name if the definition states it, and `ports` the ports of a bond or bridge. `mac` is the permanent MAC
+    address of a NIC, or the MAC address of a bridge. `bridge` is whether a NIC, bond or VLAN gets a bridge (None: by
+    default), `bridge_settings` are those of this bridge, or of the interface itself if it is a bridge. `ipv4` and
+    `ipv6` are the sources of addresses (see the schema). `left_alone`: never managed by kvmnet (InfiniBand, BMC).
+    `vlans` are the VLANs of a port of a VLAN-aware bridge, or None.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Interface:
     up: bool
     left_alone: bool
     vlans: Optional[PortVlans]
+    own_name: Optional[str]
     place: Place = field(compare=False, repr=False)
 
     @property

@@ -110,6 +110,6 @@ class GuestDevices:
         for base in sorted(self.stack.active, key=self.is_port):  # a bridge before its ports
             if network.over is not None and base.network == network.over and not base.is_vlan:
                 device = self.stack.device(base)
-                name = self.policy.vlan_name(device, network.vlan)
+                name = self.policy.vlan_name(device, network.vlan, network.name)
                 return VlanView(name, device, network.vlan, network.mtu, None, NO_IP, always, network.place.mark)
         return None

@@ -123,7 +123,8 @@ class Stack:
 
     def _device_name(self, interface: Interface) -> str:
         if interface.is_vlan:
-            return self.policy.vlan_name(self.base_name(interface), interface.tag or 0)
+            own_name = self.policy.vlan_name(self.base_name(interface), interface.tag or 0, interface.name)
+            return interface.own_name or own_name
         if self.is_renamed(interface):
             return self.policy.nic_name(interface.name)
         if interface.is_nic and interface.kernel_name is not None and not self.has_link_file(interface):

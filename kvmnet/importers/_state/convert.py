@@ -206,7 +206,7 @@ class _Host:
         if device.kind == "vlan":
             vlan = device.values.get("vlan") or {}
             base, tag = vlan.get("base-iface"), vlan.get("id")
-            return {} if device.name == f"{base}.{tag}" else {"over": str(base)}
+            return {} if device.name == f"{base}.{tag}" else {"over": str(base), "name": device.name}
         if device.kind == "bridge":
             options = _describe_bridge(device, {})
             mac = device.values.get("mac-address")

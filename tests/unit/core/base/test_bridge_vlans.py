@@ -14,7 +14,7 @@ def test_a_port_without_a_stated_untagged_vlan_has_that_of_the_bridge() -> None:
     assert read_membership(trunk) == (frozenset({5}), 1)
     assert read_membership(trunk, 0) == (frozenset({5}), None)
     access = read_membership({"mode": "access", "tag": 40})
-    assert (access.tagged, access.untagged, access.all()) == (frozenset(), 40, {40})
+    assert (list(access.tagged), access.untagged, list(access.all())) == ([], 40, [40])
     assert read_membership({}).all() == {1}
 
 
