@@ -334,7 +334,12 @@ class _Cluster:
             )
             interfaces["port"] = {**self.nic(), "bridge": {"name": "brp"}, **vlans}
         if self.now(0.2):
-            interfaces["ib0"] = {"mac": ":".join(["80"] + ["00"] * 17 + [f"{self.macs % 256:02x}", f"{number:02x}"])}
+            name = self.rng.choice(["ib0", "ibp5s0d1", "mlx5_ib1"])
+            interfaces[name] = {"mac": ":".join(["80"] + ["00"] * 17 + [f"{self.macs % 256:02x}", f"{number:02x}"])}
+            self.pick(interfaces[name], "addresses", 0.5, [f"10.60.1.{number + 1}/16"])
+            self.pick(interfaces[name], "transport_mode", 0.6, "datagram", "connected")
+            if name == "ib0" and self.now(0.5):
+                interfaces["ib0.8001"] = {"addresses": [f"10.61.1.{number + 1}/16"]}
 
     # ------------------------------------------------------------------ guests and silences
 

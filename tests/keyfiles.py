@@ -27,7 +27,7 @@ class Whole(NamedTuple):
 
 TYPES = {
     **{"ethernet": "ethernet", "802-3-ethernet": "ethernet", "bridge": "linux-bridge", "bond": "bond"},
-    **{"vlan": "vlan", "macvlan": "mac-vtap"},
+    **{"vlan": "vlan", "macvlan": "mac-vtap", "infiniband": "infiniband"},
 }
 #: NM_SETTING_MACVLAN_MODE_* of libnm.
 MACVLAN_MODES = {"1": "vepa", "2": "bridge", "3": "private", "4": "passthru"}
@@ -55,8 +55,11 @@ def wanted(view: HostView, with_guests: bool) -> Whole:
     found: dict[str, Facts] = {}
     later: dict[str, list[str]] = {}
     for nic in (n for n in view.nics if n.managed):
-        found[nic.name] = _facts("ethernet", nic.ip, nic.mtu, up=nic.up, controller=nic.controller or nic.bond)
+        kind = "ethernet" if nic.infiniband is None else "infiniband"
+        found[nic.name] = _facts(kind, nic.ip, nic.mtu, up=nic.up, controller=nic.controller or nic.bond)
         found[nic.name]["promiscuous"] = nic.promiscuous
+        if nic.infiniband is not None and nic.up:
+            found[nic.name]["over"] = (nic.infiniband.mode, nic.infiniband.base, nic.infiniband.pkey)
     for bond in view.bonds:
         found[bond.name] = _facts("bond", bond.ip, bond.mtu, mac=bond.mac, controller=bond.controller)
         found[bond.name]["bond"] = _options(bond)
@@ -197,6 +200,13 @@ def _read(keyfile: Keyfile, names: dict[str, str]) -> Facts:
     elif kind == "bond":
         bond = keyfile.pop("bond")
         facts["bond"] = {SPELLED.get(key, key): value.lower() for key, value in bond.items()}
+    elif kind == "infiniband":
+        infiniband = keyfile.get("infiniband", {})
+        facts["mtu"] = infiniband.pop("mtu", None)
+        if "transport-mode" in infiniband:
+            pkey = infiniband.pop("p-key", None)
+            base = infiniband.pop("parent", None)
+            facts["over"] = (infiniband.pop("transport-mode"), names.get(base or "", base), int(pkey) if pkey else None)
     elif kind == "vlan":
         parent = keyfile["vlan"].pop("parent")
         facts["over"] = (names.get(parent, parent), keyfile["vlan"].pop("id"))

@@ -82,7 +82,7 @@ def _addressed(rng: Random, data: Data) -> Any:
 
 def _nics(data: Data) -> Iterator[tuple[Path, Data]]:
     """Return the NICs that have `mac` and are not ports."""
-    others = ("p0", "p1", "q0", "q1", "ib0", "off", "mine")
+    others = ("p0", "p1", "q0", "q1", "ib0", "ibp5s0d1", "mlx5_ib1", "off", "mine")
     return ((p, i) for p, i in _interfaces(data) if "mac" in i and "type" not in i and p[3] not in others)
 
 
@@ -294,11 +294,29 @@ def local(rng: Random, data: Data) -> Optional[Path]:
 
 @mistake("KVN124")
 def long_mac(rng: Random, data: Data) -> Optional[Path]:
-    found = _some(rng, _nics(data))
-    if found is None:
-        return None
-    found[1]["mac"] = ":".join(["80", *["00"] * 18, "01"])
-    return (*found[0], "mac")
+    bridge: Data = {"type": "bridge", "mac": ":".join(["80", *["00"] * 18, "01"])}
+    data["hosts"]["zz"] = {"interfaces": {"br0": bridge}}
+    return "hosts", "zz", "interfaces", "br0", "mac"
+
+
+@mistake("KVN212")
+def infiniband_bond(rng: Random, data: Data) -> Optional[Path]:
+    ports: Data = {"ib0": {}, "ib1": {}, "eth0": {}}
+    bond: Data = rng.choice(
+        [
+            {"ports": ["ib0", "ib1"], "mode": "802.3ad"},
+            {"ports": ["ib0", "eth0"], "mode": "active-backup"},
+        ]
+    )
+    data["hosts"]["zz"] = {"interfaces": {**ports, "bond0": bond}}
+    return "hosts", "zz", "interfaces", "bond0", "mode" if "ib1" in bond["ports"] else "ports"
+
+
+@mistake("KVN213")
+def partition(rng: Random, data: Data) -> Optional[Path]:
+    key = rng.choice(["ib0.0001", "ib0.ffff", "ib1.8001"])
+    data["hosts"]["zz"] = {"interfaces": {"ib0": {}, key: {}}}
+    return "hosts", "zz", "interfaces", key
 
 
 @mistake("KVN130")

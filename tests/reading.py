@@ -103,11 +103,17 @@ class _Reading:
         for nic in self.view.nics:
             if not nic.managed:
                 continue
-            entry = self.entry(nic.name, "ethernet", "up" if nic.up else "down")
+            kind = "infiniband" if nic.infiniband is not None else "ethernet"
+            entry = self.entry(nic.name, kind, "up" if nic.up else "down")
             if not nic.up:
                 self.expect(f"{nic.name}, which is down", set(entry), {"name", "type", "state"})
                 continue
             self.expect(f"{nic.name} mtu", entry.get("mtu"), nic.mtu)
+            if nic.infiniband is not None:
+                ib = nic.infiniband
+                wanted = {"mode": ib.mode, "pkey": f"0x{ib.pkey:04x}" if ib.pkey else "0xffff"}
+                wanted.update({"base-iface": ib.base} if ib.base else {})
+                self.expect(f"{nic.name} infiniband", entry.get("infiniband"), wanted)
             self.expect(f"{nic.name} promiscuous", entry.get("accept-all-mac-addresses", False), nic.promiscuous)
             self.addresses(entry, nic.name, nic.ip)
             self.expect(f"{nic.name} controller", self.controller(nic.name), nic.controller or nic.bond)
@@ -206,7 +212,7 @@ class _Reading:
         for entry in self.rest + self.extra:
             around = at_rest if entry in self.rest else set(self.by_name)
             ports = _ports(entry)
-            bases = [entry.get(kind, {}).get("base-iface") for kind in ("vlan", "mac-vtap")]
+            bases = [entry.get(kind, {}).get("base-iface") for kind in ("vlan", "mac-vtap", "infiniband")]
             for name in [*ports, *(base for base in bases if base)]:
                 if name not in around:
                     self.wrong.append(f"{entry['name']} needs {name}, which is not there")

@@ -15,13 +15,22 @@ State = dict[str, Any]
 FAMILIES = ("ipv4", "ipv6")
 
 ETHERNET = "ethernet"
+#: IPoIB interfaces and their partitions.
+INFINIBAND = "infiniband"
 #: NetworkManager's type of the connection profile of a NIC.
 NM_ETHERNET = "802-3-ethernet"
 
 #: nmstate's types of virtual interfaces, and the kernel's kind of such a link (IFLA_INFO_KIND). A NIC has none.
 KERNEL_KINDS = {"linux-bridge": "bridge", "vlan": "vlan", "bond": "bond", "mac-vtap": "macvtap"}
 #: nmstate's types, and NetworkManager's type of their connection profiles.
-NM_TYPES = {ETHERNET: NM_ETHERNET, "linux-bridge": "bridge", "bond": "bond", "vlan": "vlan", "mac-vtap": "macvlan"}
+NM_TYPES = {
+    ETHERNET: NM_ETHERNET,
+    INFINIBAND: "infiniband",
+    "linux-bridge": "bridge",
+    "bond": "bond",
+    "vlan": "vlan",
+    "mac-vtap": "macvlan",
+}
 #: The kernel's kinds of the devices that libvirt makes for guests.
 GUEST_KINDS = ("tun", "macvtap")
 

@@ -18,7 +18,7 @@ from kvmnet.core.views.host_view import HostView
 
 _MODULES = (
     *("references", "addresses", "macs", "vlans", "names", "guests", "bonds", "bridges", "sources", "routes"),
-    *("bridge_vlans", "probes"),
+    *("bridge_vlans", "infiniband", "probes"),
 )
 
 

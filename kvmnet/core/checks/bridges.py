@@ -51,18 +51,23 @@ def find_ports_without_type(context: Context) -> Iterator[Problem]:
 def find_invalid_ports(context: Context) -> Iterator[Problem]:
     """
     The `ports` of a bridge are the keys of NICs, bonds and VLANs of the same host. A bridge cannot be a port of a
-    bridge. InfiniBand interfaces and BMCs (ib0, ipmi) cannot be ports either, because kvmnet never configures them.
+    bridge. InfiniBand interfaces (ib0) cannot be ports, because IPoIB has no Ethernet frames, nor can BMCs (ipmi).
     Remove the key from `ports`, or correct it. The taps of guests are not listed: libvirt adds them.
     """
     for host, bridge in _bridges(context):
         for number, name in enumerate(bridge.ports):
             port, mark = host.interfaces.get(name), bridge.place.at("ports", number)
             if port is None:
-                possible = [i.name for i in host.interfaces.values() if not i.is_bridge and not i.left_alone]
+                possible = [
+                    i.name
+                    for i in host.interfaces.values()
+                    if not i.is_bridge and not i.left_alone and not i.is_infiniband
+                ]
                 message = f"port {quoted(name)} of {bridge.name} is not an interface of host {host.name}"
                 yield Problem("KVN201", message, mark, hint=did_you_mean(name, possible))
-            elif port.is_bridge or port.left_alone:
-                reason = "a bridge itself" if port.is_bridge else "not managed by kvmnet"
+            elif port.is_bridge or port.left_alone or host.is_over_infiniband(port):
+                reason = "a bridge itself" if port.is_bridge else "InfiniBand"
+                reason = "not managed by kvmnet" if port.left_alone else reason
                 definition = Related(port.place.mark, f"{name} is defined here")
                 message = f"{bridge.name} on host {host.name}: {name} cannot be a port, it is {reason}"
                 yield Problem("KVN201", message, mark, related=(definition,))

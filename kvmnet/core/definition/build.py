@@ -9,7 +9,13 @@ from typing import Optional
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.definition.build_guests import read_guest
 from kvmnet.core.definition.document import Entry, Leaf, Map, Node, Seq, overlay
-from kvmnet.core.definition.interface_kinds import find_kind, is_left_alone, split_vlan_key
+from kvmnet.core.definition.interface_kinds import (
+    find_kind,
+    is_infiniband,
+    is_left_alone,
+    split_partition_key,
+    split_vlan_key,
+)
 from kvmnet.core.definition.model import (
     BridgeSettings,
     Cluster,
@@ -264,13 +270,16 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
     matched = match if isinstance(match, Map) else Map(tree.mark)
     network = networks.get(_text(tree, "network") or "")
     kind, key, over = find_kind(name, tree), split_vlan_key(name), _text(tree, "over")
-    parent, tag = None, None
+    parent, tag, pkey = None, None, None
+    mac = _text(tree, "mac") or _text(matched, "mac")
+    infiniband = is_infiniband(name, kind, mac)
     if kind == "vlan" and over is not None:
         parent, tag = over, network.vlan if network else None
     elif kind == "vlan" and key:
         parent, tag = key
+    elif infiniband and (partition := split_partition_key(name)) is not None:
+        parent, pkey = partition
     settings = _bridge_settings(tree)
-    mac = _text(tree, "mac") or _text(matched, "mac")
     versions = _versions(tree)
     return Interface(
         name=name,
@@ -294,6 +303,9 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
         left_alone=is_left_alone(name, kind),
         vlans=_port_vlans(tree, networks),
         own_name=_text(tree, "name"),
+        is_infiniband=infiniband,
+        transport_mode=_text(tree, "transport_mode"),
+        pkey=pkey,
         place=place,
     )
 

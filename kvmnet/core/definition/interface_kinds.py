@@ -9,8 +9,14 @@ from kvmnet.core.definition.document import Map
 from kvmnet.core.definition.tree_values import text
 
 _VLAN_KEY = re.compile(r"(.+)\.([0-9]{1,5})\Z")
-#: As in Rocks: InfiniBand is never bridged, and ipmi is a BMC, which has no kernel interface.
-_LEFT_ALONE = re.compile(r"(ib[0-9].*|ipmi[0-9]*)\Z")
+#: A BMC, which has no kernel interface.
+_LEFT_ALONE = re.compile(r"ipmi[0-9]*\Z")
+#: Names of IPoIB interfaces: the kernel's (ib0), udev's by path, slot, firmware index or MAC address (ibp5s0d1, ibs6f1,
+#: ibo1, ibx001122…; systemd.net-naming-scheme(7)), and those by the RDMA device (mlx5_ib1).
+_INFINIBAND = re.compile(r"(ib([0-9]|[bosp][0-9]|P[0-9]+p|x[0-9a-f]{4}).*|[a-z0-9]+_ib[0-9]+)\Z")
+_PARTITION = re.compile(r"(.+)\.([0-9a-f]{4})\Z")
+#: Characters of a MAC address of 6 bytes; InfiniBand's have 20.
+_ETHERNET_MAC = 17
 #: Names that people give to bridges: br0, br-lan, vmbr0, virbr1, mgmt-br, bridge0.
 _BRIDGE_NAME = re.compile(r"((br|bridge)([0-9_-].*)?|[A-Za-z]+br[0-9]+|.*[_-]br[0-9]*)\Z")
 
@@ -25,8 +31,21 @@ def is_left_alone(name: str, kind: str) -> bool:
     return _LEFT_ALONE.match(name) is not None and kind not in ("bond", "bridge")
 
 
+def is_infiniband(name: str, kind: str, mac: Optional[str] = None) -> bool:
+    """Whether an interface is an IPoIB interface: by its name, or by its MAC address of 20 bytes."""
+    return kind == "nic" and (_INFINIBAND.match(name) is not None or len(mac or "") > _ETHERNET_MAC)
+
+
+def split_partition_key(name: str) -> Optional[tuple[str, int]]:
+    """Return the base interface and the partition key of a key such as ib0.8001, or None."""
+    match = _PARTITION.match(name)
+    return (match[1], int(match[2], 16)) if match and _INFINIBAND.match(match[1]) else None
+
+
 def split_vlan_key(name: str) -> Optional[tuple[str, int]]:
-    """Return the base interface and the VLAN ID of a key such as eth0.5, or None."""
+    """Return the base interface and the VLAN ID of a key such as eth0.5, or None. A partition of InfiniBand is none."""
+    if split_partition_key(name) is not None:
+        return None
     match = _VLAN_KEY.match(name)
     return (match[1], int(match[2])) if match else None
 

@@ -113,7 +113,8 @@ class Interface:
     address of a NIC, or the MAC address of a bridge. `bridge` is whether a NIC, bond or VLAN gets a bridge (None: by
     default), `bridge_settings` are those of this bridge, or of the interface itself if it is a bridge. `ipv4` and
     `ipv6` are the sources of addresses (see the schema). `left_alone`: never managed by kvmnet (InfiniBand, BMC).
-    `vlans` are the VLANs of a port of a VLAN-aware bridge, or None.
+    `vlans` are the VLANs of a port of a VLAN-aware bridge, or None. A NIC can be an IPoIB interface (`is_infiniband`)
+    with `transport_mode` (datagram, connected; None: not stated), or a partition of one: `parent` and `pkey`.
     """
 
     name: str
@@ -137,6 +138,9 @@ class Interface:
     left_alone: bool
     vlans: Optional[PortVlans]
     own_name: Optional[str]
+    is_infiniband: bool
+    transport_mode: Optional[str]
+    pkey: Optional[int]
     place: Place = field(compare=False, repr=False)
 
     @property
@@ -214,6 +218,12 @@ class Host:
         """The bond or bridge of the definition that has an interface as a port (the first one), by the port's key."""
         return {port: i for i in reversed(list(self.interfaces.values())) for port in i.ports}
 
+    def is_over_infiniband(self, interface: Interface) -> bool:
+        """Whether an interface is an IPoIB interface or a bond of such: it has no Ethernet frames, so it can be neither
+        bridged nor have VLANs."""
+        ports = [self.interfaces[name] for name in interface.ports if name in self.interfaces]
+        return interface.is_infiniband or (interface.is_bond and any(port.is_infiniband for port in ports))
+
     def bridged(self, interface: Interface) -> bool:
         """Whether an interface gets a bridge of its own.
 
@@ -221,6 +231,8 @@ class Host:
         bridge have none, nor has an interface with `type: bridge`, which is a bridge itself.
         """
         if interface.left_alone or not interface.managed or not interface.up or interface.is_bridge:
+            return False
+        if self.is_over_infiniband(interface):
             return False
         has_default_bridge = self.kvm and interface.network is not None and not interface.is_vlan
         is_wanted = interface.bridge if interface.bridge is not None else has_default_bridge

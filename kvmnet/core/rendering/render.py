@@ -12,10 +12,20 @@ import hashlib
 import json
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import State
+from kvmnet.core.base.nmstate import INFINIBAND, State
 from kvmnet.core.definition.port_vlans import PortVlans
 from kvmnet.core.rendering.bundle import Bundle, Nic
-from kvmnet.core.views.host_view import NO_IP, BondView, BridgeView, HostView, IpView, MacvtapView, NicView, VlanView
+from kvmnet.core.views.host_view import (
+    NO_IP,
+    BondView,
+    BridgeView,
+    HostView,
+    InfinibandView,
+    IpView,
+    MacvtapView,
+    NicView,
+    VlanView,
+)
 
 
 def render(view: HostView) -> Bundle:
@@ -60,7 +70,7 @@ def render(view: HostView) -> Bundle:
         cluster=view.cluster,
         host=view.host,
         profile=view.policy.name,
-        nics=tuple(_nic_of_bundle(nic) for nic in view.nics),
+        nics=tuple(_nic_of_bundle(nic) for nic in view.nics if not nic.infiniband or nic.infiniband.pkey is None),
         state=state,
         guests={"interfaces": on_demand} if on_demand else None,
         links={_link_name(nic): _link_text(nic) for nic in view.nics if nic.has_link_file},
@@ -156,11 +166,21 @@ def _with_ip(entry: dict[str, Any], ip: IpView) -> dict[str, Any]:
 
 def _nic(nic: NicView) -> dict[str, Any]:
     if not nic.up:
-        return {"name": nic.name, "type": "ethernet", "state": "down"}
+        return {"name": nic.name, "type": "ethernet" if nic.infiniband is None else INFINIBAND, "state": "down"}
+    if nic.infiniband is not None:
+        return _with_ip(_infiniband(nic, nic.infiniband), nic.ip)
     entry = _base(nic.name, "ethernet", nic.mtu)
     if nic.controller is not None:
         entry["accept-all-mac-addresses"] = nic.promiscuous
     return _with_ip(entry, nic.ip)
+
+
+def _infiniband(nic: NicView, settings: InfinibandView) -> dict[str, Any]:
+    """Return an IPoIB interface; a key of 0xffff stands for one that is no partition."""
+    entry = _base(nic.name, INFINIBAND, nic.mtu)
+    pkey = f"0x{0xFFFF if settings.pkey is None else settings.pkey:04x}"
+    base = {"base-iface": settings.base} if settings.base is not None else {}
+    return {**entry, "infiniband": {"mode": settings.mode, "pkey": pkey, **base}}
 
 
 def _bond(bond: BondView) -> dict[str, Any]:

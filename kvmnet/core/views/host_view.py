@@ -46,12 +46,22 @@ NO_IP = IpView()
 
 
 @dataclass(frozen=True)
+class InfinibandView:
+    """An IPoIB interface: its transport mode (datagram, connected); for a partition also its base interface and its
+    partition key."""
+
+    mode: str
+    base: Optional[str] = None
+    pkey: Optional[int] = None
+
+
+@dataclass(frozen=True)
 class NicView:
     """A physical NIC. `name` is its kernel name after kvmnet has renamed it, `controller` its bridge, `bond` its bond.
 
     `managed` is false for a NIC that the definition only names; the nmstate state does not contain it. `up` is false
     for a NIC that must be down. `is_renamed`: the naming policy renames it, because its bridge takes its name.
-    `has_link_file`: a .link file gives it its name at boot.
+    `has_link_file`: a .link file gives it its name at boot. `infiniband` are the settings of an IPoIB interface.
     """
 
     interface: str
@@ -67,6 +77,7 @@ class NicView:
     up: bool
     is_renamed: bool
     has_link_file: bool
+    infiniband: Optional[InfinibandView]
     mark: Mark = field(compare=False, repr=False)
 
 

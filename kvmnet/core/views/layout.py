@@ -17,11 +17,12 @@ from kvmnet.core.views.host_view import (
     BondView,
     BridgeView,
     HostView,
+    InfinibandView,
     IpView,
     NicView,
     VlanView,
 )
-from kvmnet.core.views.mtu import Mtus
+from kvmnet.core.views.mtu import MAX_DATAGRAM_MTU, Mtus
 from kvmnet.core.views.stack import Stack
 
 
@@ -133,13 +134,15 @@ class _Layout:
         stack, bond = self.stack, self.stack.bond_of.get(interface.name)
         device, controller = stack.device(interface), stack.controller(interface)
         has_vlan = any(stack.base_name(vlan) == device for vlan in stack.vlans)
-        is_used = controller is not None or has_vlan or bond is not None or interface.network is not None
+        has_partition = any(i.pkey is not None and i.parent == interface.name for i in stack.nics)
+        has_user = has_vlan or has_partition or controller is not None or bond is not None
+        is_used = has_user or interface.network is not None or interface.pkey is not None
         has_ip = interface.ipv4 != "none" or interface.ipv6 != "none"
         return NicView(
             interface=interface.name,
             name=device,
             kernel_name=interface.kernel_name,
-            mac=interface.mac,
+            mac=None if interface.is_infiniband else interface.mac,  # a part of it changes at each boot
             mtu=self.mtus.of_nic_or_bond(interface) if interface.up else None,
             promiscuous=controller is not None and self.policy.promiscuous,
             controller=controller,
@@ -149,13 +152,25 @@ class _Layout:
             up=interface.up,
             is_renamed=stack.is_renamed(interface),
             has_link_file=stack.has_link_file(interface),
+            infiniband=self._infiniband(interface),
             mark=interface.place.mark,
         )
+
+    def _infiniband(self, interface: Interface) -> Optional[InfinibandView]:
+        """Return the settings of an IPoIB interface. Only the connected mode allows a large MTU."""
+        if not interface.is_infiniband:
+            return None
+        needs_connected = (self.mtus.of_nic_or_bond(interface) or 0) > MAX_DATAGRAM_MTU
+        mode = interface.transport_mode or ("connected" if needs_connected else "datagram")
+        base = self.host.interfaces.get(interface.parent or "")
+        return InfinibandView(mode, self.stack.device(base) if base is not None else None, interface.pkey)
 
     def _bond(self, interface: Interface) -> BondView:
         options = dict(interface.options)
         if "miimon" not in options and "arp_interval" not in options:
             options["miimon"] = 100  # milliseconds; by default the kernel does not monitor the links
+        if self.host.is_over_infiniband(interface):
+            options.setdefault("fail_over_mac", "active")  # IPoIB ports keep their MAC addresses
         primary = self.host.interfaces.get(str(options.get("primary")))
         if primary is not None and primary.is_nic:
             options["primary"] = self.stack.device(primary)
@@ -186,6 +201,8 @@ class _Layout:
             return self._bridge_mac(interface)
         if interface.is_bond:
             if interface.mode == "active-backup" and dict(interface.options).get("fail_over_mac") == "active":
+                return None
+            if self.host.is_over_infiniband(interface):
                 return None
             return self.host.interfaces[interface.ports[0]].mac
         return interface.mac

@@ -72,7 +72,7 @@ class Stack:
     def _valid_ports(self, bridge: Interface, active: list[Interface]) -> Iterator[Interface]:
         by_name = {i.name: i for i in active if not i.is_bridge and (not i.is_bond or i in self.bonds)}
         for name in dict.fromkeys(bridge.ports):
-            if name in by_name and name not in self.bond_of:
+            if name in by_name and name not in self.bond_of and not self.host.is_over_infiniband(by_name[name]):
                 yield by_name[name]
 
     def _can_be_placed(self, interface: Interface) -> bool:
@@ -89,7 +89,9 @@ class Stack:
         parent = vlan.parent or ""
         if parent in self.host.interfaces:
             base = self._placed.get(parent)
-            return Base(base, False) if base is not None and not base.is_vlan else None
+            if base is None or base.is_vlan or self.host.is_over_infiniband(base):
+                return None
+            return Base(base, False)
         owner = self._by_bridge_name.get(parent)
         return Base(owner, True) if owner is not None else None
 
@@ -143,7 +145,7 @@ class Stack:
         If the naming policy renames NICs, every NIC with a known MAC address has one. Without it, a NIC that the kernel
         finds late could take its name.
         """
-        return self.policy.renames and nic.mac is not None
+        return self.policy.renames and nic.mac is not None and not nic.is_infiniband
 
     def bridge_name(self, interface: Interface) -> str:
         """Return the name of the bridge of a NIC, bond or VLAN: the one in the definition, else the policy's."""

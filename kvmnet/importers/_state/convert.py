@@ -16,13 +16,25 @@ from kvmnet.importers._state.addresses import IpSettings, read_ip
 from kvmnet.importers._state.bonds import read_bond
 from kvmnet.importers._state.networks import Carrier, add_networks, read_routing
 
-_NIC_TYPES = ("ethernet", "veth")
+_NIC_TYPES = ("ethernet", "veth", "infiniband")
 _KINDS = {"bond": "bond", "vlan": "vlan", "linux-bridge": "bridge"}
 #: Devices that libvirt and containers make for guests, and loopback.
 _PASSING_TYPES = ("tun", "mac-vtap", "tap", "macvtap", "loopback")
 _GUEST_PREFIXES = ("vnet", "tap", "macvtap", "veth", "virbr", "docker", "cni", "lxc")
 #: Keys of an interface that are read, and those that only describe it or that every `nmstatectl show` has.
-_READ = {"name", "type", "state", "ipv4", "ipv6", "mtu", "mac-address", "bridge", "vlan", "link-aggregation"}
+_READ = {
+    "name",
+    "type",
+    "state",
+    "ipv4",
+    "ipv6",
+    "mtu",
+    "mac-address",
+    "bridge",
+    "vlan",
+    "link-aggregation",
+    "infiniband",
+}
 _DESCRIPTIVE = {
     *("permanent-mac-address", "min-mtu", "max-mtu", "driver", "identifier", "profile-name", "wait-ip", "controller"),
     *("copy-mac-from", "alt-names", "mptcp", "ethtool", "lldp", "ethernet", "accept-all-mac-addresses", "description"),
@@ -212,6 +224,9 @@ class _Host:
             mac = device.values.get("mac-address")
             values: dict[str, Any] = {"type": "bridge", "ports": list(device.ports)}
             return {**values, **({"mac": str(mac).lower()} if mac else {}), **({"bridge": options} if options else {})}
+        infiniband = device.values.get("infiniband")
+        if isinstance(infiniband, Mapping):
+            return {"transport_mode": "connected"} if infiniband.get("mode") == "connected" else {}
         permanent = device.values.get("permanent-mac-address")
         is_port = device.name in self.controllers
         mac = permanent or (None if is_port else device.values.get("mac-address"))

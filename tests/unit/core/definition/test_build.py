@@ -134,17 +134,13 @@ def test_a_vlan_has_its_base_and_id_from_its_key_or_from_over_and_its_network(
 @pytest.mark.parametrize(
     ("name", "keys", "left_alone"),
     [
-        ("ib0", "", True),
-        ("ib0.8001", "", True),
-        ("ibm0", "", False),
         ("ipmi", "", True),
         ("ipmi1", "", True),
         ("ipmi1x", "", False),
         ("eth0", "", False),
-        ("ib0", "ports: [eth0]", False),
     ],
 )
-def test_infiniband_and_a_bmc_are_left_alone(name: str, keys: str, left_alone: bool) -> None:
+def test_a_bmc_is_left_alone(name: str, keys: str, left_alone: bool) -> None:
     assert interface_of(keys, name=name).left_alone is left_alone
 
 
