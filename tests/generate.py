@@ -54,6 +54,8 @@ class _Cluster:
         self.table = 254
         self.data: Data = {"kvmnet": 1, "cluster": "c", "profile": rng.choice(["rocks", "plain"])}
         self.plain = rng.randint(1, 3)
+        self.aware = self.now(0.4)
+        """Whether the bridges on net-0 are VLAN-aware: guests are connected to its logical VLANs by them."""
         if self.now(0.3):
             self.data["hostname"] = self.now(0.5)
         if self.now(0.3):
@@ -104,10 +106,10 @@ class _Cluster:
             self.pick(own["bridge"], "beside", 0.6, "c-{interface}")
             self.pick(own["bridge"], "stp", 0.6, True, False)
         if self.now(0.5):
-            own["vlan"] = {"name": "{nic}.{tag}"}
+            own["vlan"] = {"name": self.rng.choice(["{nic}.{tag}", "v{tag}", "{interface}"])}
         if self.now(0.5):
             own["macvtap"] = {}
-            self.pick(own["macvtap"], "name", 0.6, "t{mac6}")
+            self.pick(own["macvtap"], "name", 0.6, "t{mac6}", "t{mac}")
             self.pick(own["macvtap"], "mode", 0.6, "bridge", "private", "vepa")
         self.pick(own, "attach", 0.5, "always", "on-demand")
         if self.now(0.5):
@@ -140,8 +142,9 @@ class _Cluster:
             self.pick(found[f"tagged-{n}"], "mtu", 0.4, 1500, 4000)
         for n in range(self.rng.randint(0, 2)):
             found[f"logical-{n}"] = {"vlan": 200 + n, "over": "net-0"}
-            self.pick(found[f"logical-{n}"], "attach", 0.4, "always", "on-demand")
-            self.pick(found[f"logical-{n}"], "mtu", 0.3, 1500, 4000)
+            if not self.aware:
+                self.pick(found[f"logical-{n}"], "attach", 0.4, "always", "on-demand")
+                self.pick(found[f"logical-{n}"], "mtu", 0.3, 1500, 4000)
         return found
 
     # ------------------------------------------------------------------ groups and hosts
@@ -211,8 +214,10 @@ class _Cluster:
                 interfaces[f"eth{n}"] = {**self.nic(), "network": f"net-{n}"}
                 self.addressed(interfaces[f"eth{n}"], n, number)
                 self.pick(interfaces[f"eth{n}"], "bridge", 0.4, True, False, self.bridge(f"lan{n}"))
-        if self.now(0.4):
-            interfaces["eth0"]["bridge"] = self.bridge("br0")
+        if self.aware:
+            self.aware_bridge(interfaces["eth0"])
+        elif self.now(0.4):
+            interfaces["eth0"]["bridge"] = self.bridge("br0", vlans=False)
         self.vlans(interfaces, number)
         if self.now(0.7):
             self.bond(interfaces)
@@ -247,6 +252,15 @@ class _Cluster:
                 rules[-1].update(table=200, fwmark=self.rng.choice([1, 16]))
         host["rules"] = rules
 
+    def aware_bridge(self, nic: Data) -> None:
+        """A VLAN-aware bridge with the logical VLANs over net-0."""
+        nic["bridge"] = {**self.settings(vlans=False), **({"name": "br0"} if self.now(0.5) else {})}
+        logical = [name for name in self.data["networks"] if name.startswith("logical")]
+        if self.now(0.5):
+            nic["trunk"] = self.rng.choice([["200-299"], [*logical, "250-260", 270], [200, "201-202"]])
+        if "trunk" not in nic or self.now(0.5):
+            nic["bridge"]["vlan_filtering"] = True
+
     def addressed(self, interface: Data, net: int, number: int, always: bool = False) -> None:
         """Addresses of both families; always a static IPv4 address if routes lead through the network."""
         four, six = f"10.{net}.1.{number + 1}", f"2001:db8:{net}::1:{number + 1}"
@@ -276,19 +290,22 @@ class _Cluster:
             self.pick(vlan, "bridge", 0.5, True, False, f"br{tag}", self.bridge(f"br{tag}"))
             bridge = interfaces["eth0"].get("bridge")
             bridge_name = bridge.get("name", "eth0") if isinstance(bridge, dict) else bridge
-            is_large = "mtu" in self.data["networks"][name]  # the MTU of the guests' bridge must not depend on it
+            # the MTU of the guests' bridge must not depend on it, and a VLAN-aware bridge gives its host no VLAN
+            is_large = self.aware or "mtu" in self.data["networks"][name]
             base = bridge_name if isinstance(bridge_name, str) and not is_large and self.now(0.5) else "eth0"
+            self.pick(vlan, "name", 0.4, f"nm{tag}")
             if self.now(0.5):
                 interfaces[f"{base}.{tag}"] = vlan
             else:
                 interfaces[f"vl{tag}"] = {**vlan, "over": base}
 
-    def bridge(self, name: str) -> Any:
+    def bridge(self, name: str, vlans: bool = True) -> Any:
         """Return a bridge: its name, or its settings."""
-        return name if self.now(0.3) else {**self.settings(), **({"name": name} if self.now(0.5) else {})}
+        return name if self.now(0.3) else {**self.settings(vlans=vlans), **({"name": name} if self.now(0.5) else {})}
 
-    def settings(self, explicit: bool = False) -> Data:
-        """Return settings of a bridge; without the MAC address if the bridge is an interface of its own."""
+    def settings(self, explicit: bool = False, vlans: bool = True) -> Data:
+        """Return settings of a bridge; without the MAC address if the bridge is an interface of its own. `vlans`: it
+        may be VLAN-aware."""
         settings: Data = {}
         if not explicit and self.now(0.3):
             settings["mac"] = self.mac(local=True)
@@ -296,7 +313,8 @@ class _Cluster:
         if settings.get("stp"):
             self.pick(settings, "priority", 0.7, 0, 4096, 65535)
         self.pick(settings, "multicast_snooping", 0.4, True, False)
-        self.pick(settings, "vlan_filtering", 0.4, True, False)
+        if vlans:
+            self.pick(settings, "vlan_filtering", 0.4, True, False)
         self.pick(settings, "ageing", 0.4, 0, 300, 1000000)
         self.pick(settings, "group_forward_mask", 0.4, 0, 8, 16384, 65528)
         return settings
@@ -319,11 +337,12 @@ class _Cluster:
             bridge["addresses"] = [f"10.70.1.{number + 1}"]
         if self.now(0.3):
             bridge["mac"] = self.mac(local=True)
+        has_vlan = self.now(0.3)
         if self.now(0.5):
-            bridge["bridge"] = self.settings(explicit=True)
+            bridge["bridge"] = self.settings(explicit=True, vlans=not has_vlan)
         self.pick(bridge, "mtu", 0.2, 1500, 9000)
         interfaces["vmbr9"] = bridge
-        if self.now(0.3):
+        if has_vlan:
             interfaces["vmbr9.301"] = {"bridge": True} if self.now(0.5) else {}
 
     def bond(self, interfaces: Data) -> None:
@@ -365,7 +384,17 @@ class _Cluster:
         if self.now(0.2):
             interfaces["mine"] = {**self.nic(), "manage": False, "state": "up"}
         if self.now(0.2):
-            interfaces["ib0"] = {"mac": ":".join(["80"] + ["00"] * 17 + [f"{self.macs % 256:02x}", f"{number:02x}"])}
+            vlans: Data = self.rng.choice(
+                [{"access": 40}, {"trunk": ["50-59", 61], "native": 60}, {"trunk": [], "native": 1}]
+            )
+            interfaces["port"] = {**self.nic(), "bridge": {"name": "brp"}, **vlans}
+        if self.now(0.2):
+            name = self.rng.choice(["ib0", "ibp5s0d1", "mlx5_ib1"])
+            interfaces[name] = {"mac": ":".join(["80"] + ["00"] * 17 + [f"{self.macs % 256:02x}", f"{number:02x}"])}
+            self.pick(interfaces[name], "addresses", 0.5, [f"10.60.1.{number + 1}/16"])
+            self.pick(interfaces[name], "transport_mode", 0.6, "datagram", "connected")
+            if name == "ib0" and self.now(0.5):
+                interfaces["ib0.8001"] = {"addresses": [f"10.61.1.{number + 1}/16"]}
 
     # ------------------------------------------------------------------ guests and silences
 
@@ -383,13 +412,17 @@ class _Cluster:
             else:
                 guest["host"] = self.rng.choice(list(self.data["hosts"]))
                 host = self.data["hosts"][guest["host"]]
-                bridged = "group" in host or host.get("kvm", False)
+                bridged = self.aware or "group" in host or host.get("kvm", False)
             nets = [*(["net-0"] if bridged else []), *logical]
             guest["nics"] = []
             for _ in range(self.rng.randint(0, 3) if nets else 0):
                 network = self.rng.choice(nets)
                 nic = {"network": network, "mac": self.mac(local=True)}
-                if network != "net-0":
+                if self.aware and logical and self.now(0.5):
+                    del nic["network"]
+                    nic["networks"] = self.rng.sample(logical, self.rng.randint(1, len(logical)))
+                    self.pick(nic, "native", 0.5, "net-0")
+                elif network != "net-0" and not self.aware:
                     self.pick(nic, "attach", 0.4, "always", "on-demand")
                     if nic.get("attach") == "on-demand":
                         self.pick(nic, "trust_guest_rx_filters", 0.5, True, False)

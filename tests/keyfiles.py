@@ -29,7 +29,7 @@ class Whole(NamedTuple):
 
 TYPES = {
     **{"ethernet": "ethernet", "802-3-ethernet": "ethernet", "bridge": "linux-bridge", "bond": "bond"},
-    **{"vlan": "vlan", "macvlan": "mac-vtap", "dummy": "dummy", "loopback": "loopback"},
+    **{"vlan": "vlan", "macvlan": "mac-vtap", "dummy": "dummy", "loopback": "loopback", "infiniband": "infiniband"},
 }
 #: NM_SETTING_MACVLAN_MODE_* of libnm.
 MACVLAN_MODES = {"1": "vepa", "2": "bridge", "3": "private", "4": "passthru"}
@@ -55,9 +55,13 @@ BESIDE["ipv6"] |= {"dhcp-iaid"}
 def wanted(view: HostView, with_guests: bool) -> Whole:
     """Return what the keyfiles of a host must contain; `with_guests`: also for its guests."""
     found: dict[str, Facts] = {}
+    later: dict[str, list[str]] = {}
     for nic in (n for n in view.nics if n.managed):
-        found[nic.name] = _facts("ethernet", nic.ip, nic.mtu, up=nic.up, controller=nic.controller or nic.bond)
+        kind = "ethernet" if nic.infiniband is None else "infiniband"
+        found[nic.name] = _facts(kind, nic.ip, nic.mtu, up=nic.up, controller=nic.controller or nic.bond)
         found[nic.name]["promiscuous"] = nic.promiscuous
+        if nic.infiniband is not None and nic.up:
+            found[nic.name]["over"] = (nic.infiniband.mode, nic.infiniband.base, nic.infiniband.pkey)
     for bond in view.bonds:
         found[bond.name] = _facts("bond", bond.ip, bond.mtu, mac=bond.mac, controller=bond.controller)
         found[bond.name]["bond"] = _options(bond)
@@ -69,17 +73,24 @@ def wanted(view: HostView, with_guests: bool) -> Whole:
             "ageing": 300 if bridge.ageing is None else bridge.ageing,
             "mask": bridge.group_forward_mask or 0,
             "snooping": bridge.multicast_snooping is not False,
+            "pvid": 1 if bridge.has_untagged else 0,
         }
     for dummy in view.dummies:
         ip = _with_own(dummy.ip) if dummy.is_loopback else dummy.ip
         found[dummy.name] = _facts("loopback" if dummy.is_loopback else "dummy", ip, dummy.mtu)
         found[dummy.name]["controller"] = dummy.controller
+    for port, vlans in (pair for bridge in view.bridges for pair in bridge.port_vlans):
+        tags = [(str(a) if a == b else f"{a}-{b}") for a, b in vlans.tagged]
+        untagged = [f"{vlans.untagged} pvid untagged"] if vlans.untagged is not None else []
+        later[port] = sorted([*tags, *untagged])
     for vlan in (*view.vlans, *(v for v in view.guest_vlans if with_guests or v.always)):
         found[vlan.name] = _facts("vlan", vlan.ip, vlan.mtu, controller=vlan.controller)
         found[vlan.name]["over"] = (vlan.base, str(vlan.tag))
     for macvtap in (m for m in view.macvtaps if with_guests or m.always):
         found[macvtap.name] = _facts("mac-vtap", NO_IP, None, mac=macvtap.mac)
         found[macvtap.name]["over"] = (macvtap.base, macvtap.mode)
+    for port, texts in later.items():
+        found[port]["vlans"] = texts
     for route in view.routes:
         row = (route.destination, route.via, str(route.metric), str(route.table))
         found[route.device]["routes"] = sorted([*found[route.device]["routes"], row])
@@ -124,6 +135,7 @@ def _facts(
         "over": None,
         "bond": None,
         "bridge": None,
+        "vlans": [],
         "ipv4": _family(ip, 4),
         "ipv6": _family(ip, 6),
         "routes": [],
@@ -221,10 +233,18 @@ def _read(keyfile: Keyfile, names: dict[str, str]) -> Facts:
             "ageing": int(bridge.pop("ageing-time", "300")),
             "mask": int(bridge.pop("group-forward-mask", "0")),
             "snooping": bridge.pop("multicast-snooping", "true") == "true",
+            "pvid": int(bridge.pop("vlan-default-pvid", "1")),
         }
     elif kind == "bond":
         bond = keyfile.pop("bond")
         facts["bond"] = {SPELLED.get(key, key): value.lower() for key, value in bond.items()}
+    elif kind == "infiniband":
+        infiniband = keyfile.get("infiniband", {})
+        facts["mtu"] = infiniband.pop("mtu", None)
+        if "transport-mode" in infiniband:
+            pkey = infiniband.pop("p-key", None)
+            base = infiniband.pop("parent", None)
+            facts["over"] = (infiniband.pop("transport-mode"), names.get(base or "", base), int(pkey) if pkey else None)
     elif kind == "vlan":
         parent = keyfile["vlan"].pop("parent")
         facts["over"] = (names.get(parent, parent), keyfile["vlan"].pop("id"))
@@ -233,6 +253,7 @@ def _read(keyfile: Keyfile, names: dict[str, str]) -> Facts:
         parent = macvlan.pop("parent")
         facts["over"] = (names.get(parent, parent), MACVLAN_MODES[macvlan.pop("mode")])
         facts["type"] = "mac-vtap" if macvlan.pop("tap", "false") == "true" else "mac-vlan"
+    facts["vlans"] = sorted(_listed(keyfile.get("bridge-port", {}).pop("vlans", "")))
     for family in ("ipv4", "ipv6"):
         part = keyfile.get(family, {})
         facts["routes"] += _routes(part)

@@ -82,7 +82,7 @@ def _addressed(rng: Random, data: Data) -> Any:
 
 def _nics(data: Data) -> Iterator[tuple[Path, Data]]:
     """Return the NICs that have `mac` and are not ports."""
-    others = ("p0", "p1", "q0", "q1", "ib0", "off", "mine")
+    others = ("p0", "p1", "q0", "q1", "ib0", "ibp5s0d1", "mlx5_ib1", "off", "mine")
     return ((p, i) for p, i in _interfaces(data) if "mac" in i and "type" not in i and p[3] not in others)
 
 
@@ -294,11 +294,29 @@ def local(rng: Random, data: Data) -> Optional[Path]:
 
 @mistake("KVN124")
 def long_mac(rng: Random, data: Data) -> Optional[Path]:
-    found = _some(rng, _nics(data))
-    if found is None:
-        return None
-    found[1]["mac"] = ":".join(["80", *["00"] * 18, "01"])
-    return (*found[0], "mac")
+    bridge: Data = {"type": "bridge", "mac": ":".join(["80", *["00"] * 18, "01"])}
+    data["hosts"]["zz"] = {"interfaces": {"br0": bridge}}
+    return "hosts", "zz", "interfaces", "br0", "mac"
+
+
+@mistake("KVN212")
+def infiniband_bond(rng: Random, data: Data) -> Optional[Path]:
+    ports: Data = {"ib0": {}, "ib1": {}, "eth0": {}}
+    bond: Data = rng.choice(
+        [
+            {"ports": ["ib0", "ib1"], "mode": "802.3ad"},
+            {"ports": ["ib0", "eth0"], "mode": "active-backup"},
+        ]
+    )
+    data["hosts"]["zz"] = {"interfaces": {**ports, "bond0": bond}}
+    return "hosts", "zz", "interfaces", "bond0", "mode" if "ib1" in bond["ports"] else "ports"
+
+
+@mistake("KVN213")
+def partition(rng: Random, data: Data) -> Optional[Path]:
+    key = rng.choice(["ib0.0001", "ib0.ffff", "ib1.8001"])
+    data["hosts"]["zz"] = {"interfaces": {"ib0": {}, key: {}}}
+    return "hosts", "zz", "interfaces", key
 
 
 @mistake("KVN130")
@@ -380,7 +398,7 @@ def name_twice(rng: Random, data: Data) -> Optional[Path]:
     if rng.random() < 0.5:
         data["networks"]["zz"] = {"vlan": 999}
         vlans: Data = {"eth0.999": {"network": "zz"}, "stor": {"over": "eth0", "network": "zz"}}
-        data["hosts"]["zz"] = {"interfaces": {"eth0": {}, **vlans}}
+        data["hosts"]["zz"] = {"profile": "plain", "interfaces": {"eth0": {}, **vlans}}
         return "hosts", "zz", "interfaces", "stor"
     host = _guest_host(data)
     host["profile"] = "rocks"
@@ -589,6 +607,97 @@ def priority_without_stp(rng: Random, data: Data) -> Optional[Path]:
     settings = {"priority": 4096, "stp": False}
     data["hosts"]["zz"] = {"interfaces": {"br0": {"type": "bridge", "bridge": settings}}}
     return "hosts", "zz", "interfaces", "br0", "bridge", "priority"
+
+
+def _aware_host(data: Data, **port: Any) -> Data:
+    """A host with a VLAN-aware bridge, and its guest; return the interfaces of the host."""
+    data["networks"].update({"aware": {"subnets": ["10.85.0.0/16"]}, "vl": {"vlan": 20, "over": "aware"}})
+    nic = {"mac": "00:15:00:00:00:21", "network": "aware", "bridge": {"name": "br0", "vlan_filtering": True}, **port}
+    data["hosts"]["zz"] = {"kvm": True, "profile": "plain", "interfaces": {"eth0": nic}}
+    data["guests"]["zz"] = {"host": "zz", "nics": [{"network": "vl", "mac": "36:77:6e:c0:ff:01"}]}
+    for route in data.get("routes", []):
+        route["silence"] = [{"code": "KVN181", "reason": "not for these"}]
+    return data["hosts"]["zz"]["interfaces"]  # type: ignore[no-any-return]
+
+
+@mistake("KVN206")
+def wrong_vlans(rng: Random, data: Data) -> Optional[Path]:
+    value = rng.choice(["199-100", "4000-4095", "0-9", "aware"])
+    _aware_host(data, trunk=[20, value])
+    return "hosts", "zz", "interfaces", "eth0", "trunk", 1
+
+
+@mistake("KVN207")
+def vlans_without_a_bridge(rng: Random, data: Data) -> Optional[Path]:
+    interfaces = _aware_host(data)
+    if rng.random() < 0.5:
+        interfaces["eth1"] = {"access": 20}
+        return "hosts", "zz", "interfaces", "eth1", "access"
+    interfaces["eth0"].update(bridge={"vlan_filtering": False}, trunk=[20])
+    return "hosts", "zz", "interfaces", "eth0", "trunk"
+
+
+@mistake("KVN208")
+def no_untagged_network(rng: Random, data: Data) -> Optional[Path]:
+    if rng.random() < 0.5:
+        _aware_host(data, access=20)
+        return "hosts", "zz", "interfaces", "eth0", "access"
+    _aware_host(data, trunk=[20], native=30)
+    return "hosts", "zz", "interfaces", "eth0", "native"
+
+
+@mistake("KVN209")
+def vlan_over_an_aware_bridge(rng: Random, data: Data) -> Optional[Path]:
+    _aware_host(data)["br0.30"] = {}
+    return "hosts", "zz", "interfaces", "br0.30"
+
+
+@mistake("KVN210")
+def vlan_is_taken_away(rng: Random, data: Data) -> Optional[Path]:
+    interfaces = _aware_host(data, trunk=["20-30"])
+    tag = rng.choice([20, 30])
+    data["networks"]["vl"] = {"vlan": 20}
+    interfaces[f"eth0.{tag}"] = {}
+    return "hosts", "zz", "interfaces", f"eth0.{tag}"
+
+
+@mistake("KVN211")
+def vlan_is_not_carried(rng: Random, data: Data) -> Optional[Path]:
+    _aware_host(data, trunk=[30] if rng.random() < 0.5 else [])
+    return "guests", "zz", "nics", 0, "network"
+
+
+@mistake("KVN167")
+def two_kinds_of_networks(rng: Random, data: Data) -> Optional[Path]:
+    _aware_host(data)
+    nic = data["guests"]["zz"]["nics"][0]
+    if rng.random() < 0.5:
+        nic["networks"] = ["vl"]
+        return "guests", "zz", "nics", 0, "networks"
+    del nic["network"]
+    nic["networks"] = ["vl", "aware"]
+    return "guests", "zz", "nics", 0, "networks", 1
+
+
+@mistake("KVN168")
+def nic_without_network(rng: Random, data: Data) -> Optional[Path]:
+    data["guests"]["zz"] = {"host": "host-0", "nics": [{"mac": "36:77:6e:c0:ff:01"}]}
+    return "guests", "zz", "nics", 0
+
+
+@mistake("KVN160")
+def trunk_without_an_aware_bridge(rng: Random, data: Data) -> Optional[Path]:
+    _aware_host(data)["eth0"]["bridge"] = "br0"
+    nic = {"networks": ["vl"], "native": "aware", "mac": "36:77:6e:c0:ff:01"}
+    data["guests"]["zz"]["nics"] = [nic]
+    return "guests", "zz", "nics", 0, "networks"
+
+
+@mistake("KVN163")
+def macvtap_beside_an_aware_bridge(rng: Random, data: Data) -> Optional[Path]:
+    _aware_host(data)
+    data["guests"]["zz"]["nics"][0]["attach"] = "on-demand"
+    return "guests", "zz", "nics", 0, "attach"
 
 
 @mistake("KVN180")

@@ -24,6 +24,23 @@ def _ports(entry: dict[str, Any]) -> list[str]:
     return [*of_bridge, *entry.get("link-aggregation", {}).get("port", [])]
 
 
+def _vlans(vlan: dict[str, Any]) -> Any:
+    """Return the VLANs of a port as nmstate reads them: those with tags, and that of untagged frames; anything that it
+    would refuse as it is."""
+    tags: list[int] = []
+    for row in vlan.get("trunk-tags", []):
+        given = row["id-range"] if "id-range" in row else {"min": row.get("id", 0), "max": row.get("id", 0)}
+        if set(given) != {"min", "max"} or len(row) != 1:
+            return vlan
+        tags += range(given["min"], given["max"] + 1)
+    tag = vlan.get("tag")
+    if vlan["mode"] == "access":
+        return vlan if set(vlan) != {"mode", "tag"} else ([], tag)
+    keys = {"mode", "enable-native", "trunk-tags", *(["tag"] if tag is not None else [])}
+    is_right = vlan["mode"] == "trunk" and set(vlan) == keys and vlan["enable-native"] is (tag is not None)
+    return (sorted(tags), tag) if is_right and len(set(tags)) == len(tags) else vlan
+
+
 class _Reading:
     def __init__(self, view: HostView, bundle: Bundle) -> None:
         self.view, self.bundle = view, bundle
@@ -88,11 +105,17 @@ class _Reading:
         for nic in self.view.nics:
             if not nic.managed:
                 continue
-            entry = self.entry(nic.name, "ethernet", "up" if nic.up else "down")
+            kind = "infiniband" if nic.infiniband is not None else "ethernet"
+            entry = self.entry(nic.name, kind, "up" if nic.up else "down")
             if not nic.up:
                 self.expect(f"{nic.name}, which is down", set(entry), {"name", "type", "state"})
                 continue
             self.expect(f"{nic.name} mtu", entry.get("mtu"), nic.mtu)
+            if nic.infiniband is not None:
+                ib = nic.infiniband
+                wanted = {"mode": ib.mode, "pkey": f"0x{ib.pkey:04x}" if ib.pkey else "0xffff"}
+                wanted.update({"base-iface": ib.base} if ib.base else {})
+                self.expect(f"{nic.name} infiniband", entry.get("infiniband"), wanted)
             self.expect(f"{nic.name} promiscuous", entry.get("accept-all-mac-addresses", False), nic.promiscuous)
             self.addresses(entry, nic.name, nic.ip)
             self.expect(f"{nic.name} controller", self.controller(nic.name), nic.controller or nic.bond)
@@ -136,12 +159,22 @@ class _Reading:
             self.expect(f"{bridge.name} mac", mac, bridge.mac.upper() if bridge.mac else None)
             options = entry.get("bridge", {}).get("options", {})
             self.expect(f"{bridge.name} stp", options.get("stp", {}).get("enabled"), bridge.stp)
-            ports = [p["name"] for p in entry.get("bridge", {}).get("port", [])]
-            self.expect(f"{bridge.name} ports", ports, list(bridge.ports))
+            rows = entry.get("bridge", {}).get("port", [])
+            self.expect(f"{bridge.name} ports", [p["name"] for p in rows], list(bridge.ports))
+            self.expect(
+                f"{bridge.name} keys of ports", {key for p in rows for key in p} - {"vlan"}, {"name"} if rows else set()
+            )
+            vlans = {p["name"]: _vlans(p["vlan"]) for p in rows if "vlan" in p}
+            wanted_vlans = {
+                name: (sorted(t for first, last in v.tagged for t in range(first, last + 1)), v.untagged)
+                for name, v in bridge.port_vlans
+            }
+            self.expect(f"{bridge.name} VLANs of ports", vlans, wanted_vlans)
             wanted = {
                 "mac-ageing-time": bridge.ageing,
                 "group-forward-mask": bridge.group_forward_mask,
                 "multicast-snooping": bridge.multicast_snooping,
+                "vlan-default-pvid": None if bridge.has_untagged else 0,
             }
             self.expect(f"{bridge.name} priority", options.get("stp", {}).get("priority"), bridge.priority)
             self.expect(f"{bridge.name} options", {key: options.get(key) for key in wanted}, wanted)
@@ -171,6 +204,8 @@ class _Reading:
             self.addresses(entry, macvtap.name, IpView())
         self.expect("zones", self._zones(), dict(self.view.zones))
         self.expect("descriptions", dict(self.bundle.descriptions), dict(self.view.descriptions))
+        tagged = [p.guest for p in self.view.guest_ports if p.trunk or p.untagged is not None]
+        self.expect("guests on VLANs of a bridge", list(self.bundle.tagged_guests), list(dict.fromkeys(tagged)))
         trusting = [m.mac for m in self.view.macvtaps if m.trusts_guest and not m.always]
         stated_stp = [b.name for b in self.view.bridges if b.is_stp_stated]
         self.expect("bridges whose spanning tree is stated", list(self.bundle.stated_stp), stated_stp)
@@ -223,7 +258,7 @@ class _Reading:
         for entry in self.rest + self.extra:
             around = at_rest if entry in self.rest else set(self.by_name)
             ports = _ports(entry)
-            bases = [entry.get(kind, {}).get("base-iface") for kind in ("vlan", "mac-vtap")]
+            bases = [entry.get(kind, {}).get("base-iface") for kind in ("vlan", "mac-vtap", "infiniband")]
             for name in [*ports, *(base for base in bases if base)]:
                 if name not in around:
                     self.wrong.append(f"{entry['name']} needs {name}, which is not there")

@@ -32,6 +32,8 @@ _DOMAIN_HELP = (
 
 #: The code of the refusal to write XML in which a NIC has lost what protected others from its guest.
 LOST_PROTECTION = "KVN564"
+#: The code of the refusal to write XML that libvirt on this host cannot start.
+OLD_LIBVIRT = "KVN565"
 _LOSS_HINT = (
     "connect the NIC to a bridge (bridge: true on the VLAN), or protect the network in another way and accept the loss"
 )
@@ -74,7 +76,9 @@ def print_xml(
         raise Usage("--json and --domain cannot be used together", "a domain's XML is for libvirt")
     definition = load_definition(path)
     chosen = get_guest(definition, guest)
-    ports = definition.views[_choose_host(definition, chosen, host)].ports_of(guest)
+    name = _choose_host(definition, chosen, host)
+    ports = definition.views[name].ports_of(guest)
+    _require_libvirt(name, ports, allow)
     if domain is not None:
         _print_merged(_merge_into_domain(domain, ports), allow)
     elif as_json:
@@ -100,6 +104,25 @@ def _print_merged(merged: "Merged", allow: Optional[list[str]]) -> None:
         nic = f"NIC {mac}" if mac else "NIC without a MAC address"
         write_stderr(f"kvmnet: the domain's {nic} is not in the definition: its XML is not changed\n")
     write_stdout(merged.text.decode("utf-8"))
+
+
+def _require_libvirt(host: str, ports: Sequence["GuestPortView"], allow: Optional[list[str]]) -> None:
+    """Note that the guest's VLANs need libvirt 11.0.0. Raises Refused if this machine is the host and has an older
+    one, unless that is allowed."""
+    from kvmnet.core.live.live_host import version_of
+    from kvmnet.core.refusals import Refusal, require_allowed
+    from kvmnet.core.refusals.guests import VLANS_OF_PORTS
+    from kvmnet.host.libvirt import read_version
+    from kvmnet.host.read_live import read_hostname
+
+    if not any(port.needs_vlans for port in ports):
+        return
+    version = read_version() if read_hostname().partition(".")[0] == host.partition(".")[0] else ""
+    if version and version_of(version) < VLANS_OF_PORTS:
+        message = f"libvirt {version} on this host cannot start a guest with VLANs on a bridge (11.0.0 can)"
+        hint = "use one bridge for each VLAN (eth0.20: {network: …, bridge: true}), or update libvirt"
+        require_allowed([Refusal(OLD_LIBVIRT, message, hint)], read_allowed_codes(allow))
+    write_stderr("kvmnet: <vlan> on a bridge needs libvirt 11.0.0 or later, and VLAN filtering of the bridge\n")
 
 
 def list_guests(path: PathArgument = None, as_json: JsonOption = False) -> None:
@@ -146,7 +169,7 @@ def check_move(
         write_text(f"{guest} {'can' if move.possible else 'cannot'} move to {host}\n")
         for nic in move.nics:
             port = f"{nic.port.device}, MTU {nic.mtu}" if nic.port is not None else ""
-            write_text(f"  {nic.nic.mac}  {nic.nic.network}: {nic.problem or port}\n")
+            write_text(f"  {nic.nic.mac}  {nic.nic.title}: {nic.problem or port}\n")
         write_text("".join(f"note: {note}\n" for note in move.notes))
     if not move.possible:
         raise typer.Exit(exit_codes.PROBLEMS)
@@ -162,9 +185,12 @@ def _describe_guest(definition: "Definition", guest: "Guest", running: Optional[
         for host in hosts:
             for port in definition.views[host].ports_of(guest.name):
                 if (port.mac, port.network) == (nic.mac, nic.network):
-                    described = {"device": port.device, "macvtap": port.macvtap, "always": port.always}
+                    described: dict[str, Any] = {"device": port.device, "macvtap": port.macvtap, "always": port.always}
+                    if port.needs_vlans:
+                        described.update(untagged=port.untagged, trunk=list(port.trunk))
                     ports.setdefault(host, described)
-        nics.append({"mac": nic.mac, "network": nic.network, "ports": ports})
+        trunk = {"networks": list(nic.trunk), "native": nic.native} if nic.trunk else {}
+        nics.append({"mac": nic.mac, "network": nic.network, **trunk, "ports": ports})
     return {
         "guest": guest.name,
         "host": guest.host,
@@ -180,8 +206,13 @@ def _format_guest(row: dict[str, Any]) -> str:
     place = f"host {row['host']}" if row["host"] else f"group {row['group']} ({', '.join(row['hosts']) or 'no host'})"
     state = {None: "", True: ", running here", False: ", not running here"}[row["running_here"]]
     lines = [f"{row['guest']}: {place}{state}"]
-    lines += [f"  {nic['mac']}  {nic['network']}: {_format_ports(nic['ports'])}" for nic in row["nics"]]
+    lines += [f"  {nic['mac']}  {_format_networks(nic)}: {_format_ports(nic['ports'])}" for nic in row["nics"]]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _format_networks(nic: dict[str, Any]) -> str:
+    native = f" (native {nic['native']})" if nic.get("native") else ""
+    return ", ".join(nic.get("networks", [nic["network"]])) + native
 
 
 def _format_ports(ports: dict[str, dict[str, Any]]) -> str:
@@ -189,13 +220,20 @@ def _format_ports(ports: dict[str, dict[str, Any]]) -> str:
     hosts_by_text: dict[str, list[str]] = {}
     for host, port in ports.items():
         if port["macvtap"] is None:
-            text = f"bridge {port['device']}"
+            text = f"bridge {port['device']}{_format_vlans(port)}"
         else:
             text = f"macvtap on {port['device']}, {port['macvtap'] + ' from boot' if port['always'] else 'on demand'}"
         hosts_by_text.setdefault(text, []).append(host)
     if len(hosts_by_text) == 1:
         return next(iter(hosts_by_text))
     return "; ".join(f"{text} ({', '.join(hosts)})" for text, hosts in hosts_by_text.items())
+
+
+def _format_vlans(port: dict[str, Any]) -> str:
+    tags = [str(tag) for tag in port.get("trunk", [])]
+    if tags:
+        return f", VLANs {', '.join(tags)} with tags"
+    return f", VLAN {port['untagged']}" if port.get("untagged") is not None else ""
 
 
 def _choose_host(definition: "Definition", guest: "Guest", host: Optional[str]) -> str:

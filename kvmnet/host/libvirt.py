@@ -29,6 +29,8 @@ SOCKETS = ("/run/libvirt/libvirt-sock-ro", "/run/libvirt/virtqemud-sock-ro")
 STATUS_DIR = "/run/libvirt/qemu"
 #: libvirt keeps a file here for each defined domain, and in its folder `networks` for each network.
 DEFINITIONS = "/etc/libvirt/qemu"
+#: The programs that know libvirt's version: its daemons, and its client.
+_PROGRAMS = ("virtqemud", "libvirtd", "virsh")
 _SEPARATOR = "= kvmnet ="
 
 
@@ -67,6 +69,17 @@ def read_libvirt_xml(seconds: float = PATIENCE) -> LibvirtXml:
     if shutil.which("virsh", path=programs.PROGRAM_PATH) is None:
         raise LibvirtError("libvirt is running, but neither its Python binding nor virsh is installed")
     return _read_with_virsh(seconds)
+
+
+def read_version() -> str:
+    """Return the version of the installed libvirt, or "" if there is none. Works without a running daemon."""
+    for program in _PROGRAMS:
+        if shutil.which(program, path=programs.PROGRAM_PATH) is not None:
+            with contextlib.suppress(HostError):
+                version = re.search(r"[0-9]+(\.[0-9]+)+", programs.run(program, "--version"))
+                if version is not None:
+                    return version[0]
+    return ""
 
 
 def read_defined_xml(root: Path = Path("/")) -> LibvirtXml:

@@ -54,7 +54,7 @@ def read_links() -> dict[str, Link]:
         name: Link(
             name,
             link["mac"] if link["type"] == "ether" else None,
-            link["kind"],
+            None if _is_infiniband_port(name, link["kind"]) else link["kind"],
             tuple(link["altnames"]),
             link["master"],
             _find_base(name) if link["kind"] else None,
@@ -64,6 +64,12 @@ def read_links() -> dict[str, Link]:
         )
         for name, link in links.read_links(rows).items()
     }
+
+
+def _is_infiniband_port(name: str, kind: Optional[str]) -> bool:
+    """Whether a link is an IPoIB interface of a NIC: the kernel gives it the same kind as its partitions, which have a
+    base interface."""
+    return kind == "ipoib" and not list((NET / name).glob("lower_*"))
 
 
 def _find_base(name: str) -> Optional[str]:

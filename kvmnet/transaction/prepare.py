@@ -35,6 +35,7 @@ from kvmnet.core.rendering.hook_record import HOOK_FILE, format_hook_record
 from kvmnet.core.reporting.assessment_text import assessment_to_json
 from kvmnet.core.reporting.report import format_guests
 from kvmnet.host.connection_profiles import ManagerState, group_bound_profiles, read_manager_state
+from kvmnet.host.libvirt import read_version
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
 from kvmnet.host.operator_connection import SshConnection, find_ssh_connection
@@ -238,6 +239,8 @@ def find_drift(bundle: Bundle, state_dir: Path, report: Callable[[str], None]) -
 def _read_surroundings(assessment: Assessment, manager: NetworkManager, state_dir: Path) -> Surroundings:
     plan, live = assessment.plan, assessment.live
     surroundings = read_surroundings(manager, live.links, state_dir, plan.changes_link_files(live))
+    if plan.bundle.tagged_guests:
+        surroundings = dataclasses.replace(surroundings, libvirt=read_version())
     settings = manager.plain_settings(profiles_to_read(plan, live))
     return dataclasses.replace(surroundings, running=read_running(live.links), profile_settings=settings)
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from kvmnet.core.base.bridge_vlans import format_tags
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
-from kvmnet.system import firewalld, links
+from kvmnet.system import bridge_ports, firewalld, links
 from kvmnet.system.types import Json
 
 Expected = Mapping[str, Any]
@@ -85,6 +86,7 @@ def _interface_differences(want: Expected, kernel: _KernelState) -> list[str]:
         if link["options"].get(option) != value
     ]
     differences += _bond_differences(name, want.get("bond", {}))
+    differences += _vlan_differences(want.get("port_vlans", {}))
     differences += [f"{name}: the address {a} is missing" for a in want["addresses"] if a not in addresses]
     differences += [
         f"{name}: still has the address {a}" for a in others if _interface(a).version in want.get("without", ())
@@ -155,6 +157,26 @@ def _bond_differences(name: str, options: Mapping[str, Any]) -> list[str]:
             if not wanted <= {word.lower() for word in shown}:
                 differences.append(f"{name}: {option} is {' '.join(shown) or 'not set'}, not {value}")
     return differences
+
+
+def _vlan_differences(wanted: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Where the VLANs of bridge ports differ: a guest would be in another network, or in none."""
+    differences = []
+    for port, vlans in read_vlans_of(wanted).items():
+        tagged = sorted(vid for vid, flags in vlans.items() if "Egress Untagged" not in flags)
+        pvid = next((vid for vid, flags in vlans.items() if "PVID" in flags), 0)
+        if pvid != wanted[port]["untagged"]:
+            differences.append(f"{port}: untagged frames are in VLAN {pvid}, not {wanted[port]['untagged']}")
+        if tagged != wanted[port]["tagged"]:
+            words = [format_tags(tags) or "none" for tags in (tagged, wanted[port]["tagged"])]
+            differences.append(f"{port}: the VLANs with tags are {words[0]}, not {words[1]}")
+    return differences
+
+
+def read_vlans_of(ports: Collection[str]) -> dict[str, dict[int, tuple[str, ...]]]:
+    """Return the VLAN IDs of bridge ports with their flags, by the port's name. Raises HostError."""
+    shown = bridge_ports.read_vlans() if ports else {}
+    return {port: bridge_ports.expand_vlans(shown.get(port, [])) for port in ports}
 
 
 def find_unused_servers(manager: NetworkManager, wanted: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import NM_ETHERNET
+from kvmnet.core.base.nmstate import INFINIBAND, NM_ETHERNET
 from kvmnet.core.base.profile_settings import CLONED_MAC, PROFILE_SETTINGS
 from kvmnet.host.networkmanager_dbus import Settings
 from kvmnet.rescue import checkpoint, restore
@@ -73,6 +73,8 @@ def _profile_settings(row: Step) -> Settings:
         mode = MACVLAN_MODES[row["over"]["mode"]]
         parent = row["over"]["base-iface"]
         settings["macvlan"] = {"parent": ("s", parent), "mode": ("u", mode), "tap": ("b", True)}
+    if row["type"] == INFINIBAND:
+        settings[INFINIBAND] = {"transport-mode": ("s", "datagram")}
     if row["type"] in (NM_ETHERNET, "bond", "dummy"):
         settings[row["type"]] = {}
     for setting, keys in row.get("carried", {}).items():

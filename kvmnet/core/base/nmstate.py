@@ -15,6 +15,8 @@ State = dict[str, Any]
 FAMILIES = ("ipv4", "ipv6")
 
 ETHERNET = "ethernet"
+#: IPoIB interfaces and their partitions.
+INFINIBAND = "infiniband"
 #: The kernel's main routing table. nmstate also writes 0 for it.
 MAIN_TABLE = 254
 LOOPBACK = "lo"
@@ -32,6 +34,7 @@ KERNEL_KINDS = {
 #: nmstate's types, and NetworkManager's type of their connection profiles.
 NM_TYPES = {
     ETHERNET: NM_ETHERNET,
+    INFINIBAND: "infiniband",
     "linux-bridge": "bridge",
     "bond": "bond",
     "vlan": "vlan",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kvmnet.core.base.problem import WARNING, Mark, Problem, Related, did_you_mean, quoted
 from kvmnet.core.checks import Context, check
-from kvmnet.core.definition.build import is_like_bridge
+from kvmnet.core.definition.interface_kinds import is_like_bridge
 from kvmnet.core.definition.model import Host, Interface
 
 #: BOND_MAX_ARP_TARGETS of the kernel's bonding.h.
@@ -58,9 +58,8 @@ def _ports(context: Context) -> Iterator[tuple[Host, Interface, Interface]]:
 @check("KVN170", "bond port is not a NIC")
 def find_ports_that_are_not_nics(context: Context) -> Iterator[Problem]:
     """
-    `ports` lists the keys of NICs of the same host. A bond or a VLAN cannot be a port. InfiniBand interfaces and BMCs
-    (ib0, ipmi) cannot be ports either, because kvmnet never configures them. Remove the key from `ports`, or correct
-    it.
+    `ports` lists the keys of NICs of the same host. A bond or a VLAN cannot be a port. A BMC (ipmi) cannot be a port
+    either, because kvmnet never configures it. Remove the key from `ports`, or correct it.
     """
     for host, bond in _bonds(context):
         for number, name in enumerate(bond.ports):
@@ -189,9 +188,10 @@ def _find_rejected_values(name: str, bond: Interface) -> Iterator[Problem]:
 def find_keys_of_other_kinds(context: Context) -> Iterator[Problem]:
     """
     `mode` and `options` are for bonds: interfaces with `ports`. `mac` and `match` identify NICs; a bond has the MAC of
-    its first port. `over` is for VLANs, and neither a bond nor a bridge is a VLAN. An interface with `type: bridge` is
-    a bridge itself: its key is its name, `mac` is its MAC address, and `bridge` has its other settings. `state: down`
-    is for NICs; remove any other interface from the definition instead.
+    its first port. `over` and `name` are for VLANs, and neither a bond nor a bridge is a VLAN. An interface with
+    `type: bridge` is a bridge itself: its key is its name, `mac` is its MAC address, and `bridge` has its other
+    settings. `state: down` is for NICs; remove any other interface from the definition instead. `transport_mode` is for
+    InfiniBand.
     """
     for host, interface in _interfaces(context):
         name = f"{interface.name} on host {host.name}"
@@ -207,6 +207,16 @@ def find_keys_of_other_kinds(context: Context) -> Iterator[Problem]:
                 if interface.place.has(key):
                     message = f"{name} is a bond: {key} is not valid for bonds"
                     yield Problem("KVN175", message, interface.place.at(key))
+        if interface.place.has("transport_mode") and not interface.is_infiniband:
+            message = f"{name} is not InfiniBand: transport_mode is for InfiniBand only"
+            hint = "InfiniBand interfaces have a key such as ib0 or ibp5s0, or a MAC address of 20 bytes"
+            yield Problem("KVN175", message, interface.place.at("transport_mode"), hint=hint)
+        if interface.place.has("name") and not interface.is_vlan:
+            kinds = {"nic": "a NIC", "bond": "a bond", "bridge": "a bridge"}
+            hints = {"nic": "its kernel name is its key, or match: {name: …}; its bridge is named by bridge: NAME"}
+            message = f"{name} is {kinds.get(interface.kind, interface.kind)}: name is for VLANs only"
+            hint = hints.get(interface.kind, "its name is its key")
+            yield Problem("KVN175", message, interface.place.at("name"), hint=hint)
         if not interface.up and not interface.is_nic:
             message = f"{name} is not a NIC: remove the interface instead of setting state: down"
             yield Problem("KVN175", message, interface.place.at("state"))
@@ -256,11 +266,12 @@ def find_port_mtus_below_bond(context: Context) -> Iterator[Problem]:
 def find_unusable_base_interfaces(context: Context) -> Iterator[Problem]:
     """
     The base interface of a VLAN and the ports of a bond must be up and managed by kvmnet. Remove `state: down` or
-    `manage: false` from them. kvmnet never manages InfiniBand interfaces and BMCs (ib0, ipmi), so they cannot have a
-    VLAN or a bridge.
+    `manage: false` from them. kvmnet never manages BMCs (ipmi), so they cannot have a VLAN or a bridge. InfiniBand
+    interfaces, and bonds of them, cannot have one either: IPoIB has no Ethernet frames. A guest reaches an InfiniBand
+    network through the host as its router, or by SR-IOV.
     """
     for host, interface in _interfaces(context):
-        below = [interface.parent] if interface.parent else list(interface.ports)
+        below = [interface.parent] if interface.parent and interface.pkey is None else list(interface.ports)
         for name in below if interface.managed and interface.up else ():
             other = host.interfaces.get(name)
             if other is not None and (not other.managed or not other.up or (other.left_alone and interface.parent)):
@@ -268,6 +279,14 @@ def find_unusable_base_interfaces(context: Context) -> Iterator[Problem]:
                 message = f"{interface.name} on host {host.name} uses {name}, which {state}"
                 definition = Related(other.place.mark, f"{name} is defined here")
                 yield Problem("KVN178", message, interface.place.mark, related=(definition,))
+            if interface.is_vlan and other is not None and host.is_over_infiniband(other):
+                kind = "an InfiniBand interface" if other.is_infiniband else "a bond of InfiniBand interfaces"
+                message = f"{interface.name} on host {host.name} is over {name}, {kind}, which cannot have VLANs"
+                definition = Related(other.place.mark, f"{name} is defined here")
+                yield Problem("KVN178", message, interface.place.mark, related=(definition,))
+        if interface.bridge and host.is_over_infiniband(interface):
+            message = f"{interface.name} on host {host.name} is InfiniBand and cannot have a bridge"
+            yield Problem("KVN178", message, interface.place.at("bridge"), hint="remove bridge")
         if interface.left_alone and interface.bridge:
             message = f"{interface.name} on host {host.name} is not managed by kvmnet and cannot have a bridge"
             yield Problem("KVN178", message, interface.place.at("bridge"))
@@ -290,12 +309,12 @@ def find_bonds_without_ports(context: Context) -> Iterator[Problem]:
 @check("KVN124", "20-byte MAC address on a NIC that is not InfiniBand")
 def find_long_macs(context: Context) -> Iterator[Problem]:
     """
-    Only InfiniBand interfaces have MAC addresses of 20 bytes. Their keys are ib0, ib1 and so on, and kvmnet does not
-    manage them. Correct the MAC or the key.
+    Only InfiniBand interfaces have MAC addresses of 20 bytes. A NIC with such an address is one, whatever its key. A
+    VLAN, bond or bridge is not. Correct the MAC address, or remove it.
     """
     for host, interface in _interfaces(context):
-        if interface.mac is not None and len(interface.mac) > 17 and not interface.left_alone:
+        if interface.mac is not None and len(interface.mac) > 17 and not interface.is_infiniband:
             path = ("mac",) if interface.place.tree.get("mac") is not None else ("match", "mac")
             name = f"{interface.name} on host {host.name}"
-            message = f"{name} has a 20-byte MAC address, which is valid for InfiniBand (ib0) only"
+            message = f"{name} has a 20-byte MAC address, which is valid for InfiniBand only"
             yield Problem("KVN124", message, interface.place.at(*path))

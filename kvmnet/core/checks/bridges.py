@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kvmnet.core.base.problem import Mark, Problem, Related, did_you_mean, quoted
 from kvmnet.core.checks import Context, check
-from kvmnet.core.definition.build import is_like_bridge
+from kvmnet.core.definition.interface_kinds import is_like_bridge
 from kvmnet.core.definition.model import Host, Interface
 from kvmnet.core.definition.naming_policy import NamingPolicy
 from kvmnet.core.guests.guest_migration import find_device_mtus
@@ -51,20 +51,24 @@ def find_ports_without_type(context: Context) -> Iterator[Problem]:
 def find_invalid_ports(context: Context) -> Iterator[Problem]:
     """
     The `ports` of a bridge are the keys of NICs, bonds, VLANs and dummies of the same host. A bridge cannot be a port
-    of a bridge, nor can the loopback interface. InfiniBand interfaces and BMCs (ib0, ipmi) cannot be ports either,
-    because kvmnet never configures them. Remove the key from `ports`, or correct it. The taps of guests are not listed:
+    of a bridge, nor can the loopback interface. InfiniBand interfaces (ib0) cannot be ports, because IPoIB has no
+    Ethernet frames, nor can BMCs (ipmi). Remove the key from `ports`, or correct it. The taps of guests are not listed:
     libvirt adds them.
     """
     for host, bridge in _bridges(context):
         for number, name in enumerate(bridge.ports):
             port, mark = host.interfaces.get(name), bridge.place.at("ports", number)
             if port is None:
-                possible = [i.name for i in host.interfaces.values() if not i.is_bridge and not i.left_alone]
+                possible = [
+                    i.name
+                    for i in host.interfaces.values()
+                    if not i.is_bridge and not i.left_alone and not i.is_infiniband
+                ]
                 message = f"port {quoted(name)} of {bridge.name} is not an interface of host {host.name}"
                 yield Problem("KVN201", message, mark, hint=did_you_mean(name, possible))
-            elif port.is_bridge or port.left_alone or port.is_loopback:
+            elif port.is_bridge or port.left_alone or port.is_loopback or host.is_over_infiniband(port):
                 kinds = {"bridge": "a bridge itself", "loopback": "the loopback interface"}
-                reason = kinds.get(port.kind, "not managed by kvmnet")
+                reason = "not managed by kvmnet" if port.left_alone else kinds.get(port.kind, "InfiniBand")
                 definition = Related(port.place.mark, f"{name} is defined here")
                 message = f"{bridge.name} on host {host.name}: {name} cannot be a port, it is {reason}"
                 yield Problem("KVN201", message, mark, related=(definition,))

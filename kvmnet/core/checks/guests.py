@@ -7,7 +7,9 @@ from typing import Optional
 
 from kvmnet.core.base.problem import WARNING, Mark, Problem, Related
 from kvmnet.core.checks import Context, check
+from kvmnet.core.definition.document import Map, Seq
 from kvmnet.core.definition.model import Guest, GuestNic, Host, Interface, Network
+from kvmnet.core.definition.tree_values import leaves_at
 from kvmnet.core.guests.guest_migration import find_device_mtus
 
 
@@ -18,23 +20,48 @@ def find_unconnected_guest_nics(context: Context) -> Iterator[Problem]:
     The host needs a bridge on the network. For a logical VLAN, it needs a NIC on the network that `over` names. A host
     with `kvm: true` has a bridge for every NIC with a network. Add the missing interface to the host, or move the
     guest to another host or group.
+
+    A NIC with `networks` (a trunk) needs one VLAN-aware bridge that carries all these networks: `trunk` on the NIC of
+    the bridge contains them, or they are logical VLANs (`over`) over the bridge's network and the bridge has
+    `vlan_filtering: true`. A native network is the bridge's own, or one of these.
     """
     reported = set()
     for view in context.views.values():
         for guest, nic in view.unattached:
-            mark = nic.place.at("network")
-            if mark in reported:  # one problem for a group of 200 hosts
-                continue
+            mark = nic.place.at("networks" if nic.trunk else "network")
+            if mark in reported or any(context.cluster.networks[name].vlan is None for name in nic.trunk):
+                continue  # one problem for a group of 200 hosts; KVN167 reports a trunk of untagged networks
             reported.add(mark)
             host = context.cluster.hosts[view.host]
-            subject = f"host {view.host} cannot connect guest {guest.name} to network {nic.network}"
-            message = f"{subject}: it has neither a bridge on this network nor a NIC for its VLAN"
+            subject = f"host {view.host} cannot connect guest {guest.name} to {'networks' if nic.trunk else 'network'}"
+            missing = "neither a bridge on this network nor a NIC for its VLAN"
+            if nic.trunk:
+                missing = "no VLAN-aware bridge that carries all of them"
+            message = f"{subject} {nic.title}: it has {missing}"
             hint = None if host.kvm else f"set kvm: true for host {view.host}"
+            if nic.trunk and host.kvm:
+                hint = "add the VLANs to trunk on the NIC of the bridge, or give the guest a NIC for each network"
             ports = [i for i in host.interfaces.values() if i.network == nic.network and i.name in host.controllers]
             if ports and host.controllers[ports[0].name].is_bridge:
                 hint = f"set network: {nic.network} on bridge {host.controllers[ports[0].name].name}"
+            if hint is None and not nic.trunk:
+                hint = _suggest_vlan(host, context.cluster.networks[nic.network])
             definition = Related(host.place.mark, "the host is defined here")
             yield Problem("KVN160", message, mark, related=(definition,), hint=hint)
+
+
+def _suggest_vlan(host: Host, network: Network) -> Optional[str]:
+    """Return how to write the VLAN of a tagged network on a host: on the NIC or bond that has its other VLANs, or on
+    the only one."""
+    if network.vlan is None or network.over is not None:
+        return None
+    bases = [i for i in host.interfaces.values() if (i.is_nic or i.is_bond) and i.managed and not i.left_alone]
+    with_vlans = {i.parent for i in host.interfaces.values() if i.is_vlan}
+    bases = [i for i in bases if i.name in with_vlans] or [i for i in bases if i.name not in host.controllers]
+    if len(bases) != 1:
+        return None
+    vlan = f"{bases[0].name}.{network.vlan}"
+    return f"define the VLAN on the host: {vlan}: {{network: {network.name}}}, with bridge: true for a bridge"
 
 
 @check("KVN161", "guest needs either a host or a group")
@@ -68,7 +95,10 @@ def find_attach_on_bridged_networks(context: Context) -> Iterator[Problem]:
     the guest runs. But a host of this guest has a bridge on that network: on its NIC, or on the VLAN with
     `bridge: true`. The kernel does not create a macvtap on a port of a bridge (EBUSY), so the guest would be connected
     to the bridge instead. Remove `attach`, or set `bridge: false` on the interface.
+
+    The same holds for a logical VLAN over the network of a VLAN-aware bridge: the bridge connects the guest.
     """
+    yield from _find_attach_on_aware_bridges(context)
     reported: set[Mark] = set()
     for guest, nic, network in _nics_with_attach(context):
         mark = nic.place.at("attach") if nic.attach else network.place.at("attach")
@@ -80,6 +110,73 @@ def find_attach_on_bridged_networks(context: Context) -> Iterator[Problem]:
             message = f"guest {guest.name} gets no macvtap on host {host.name}: {interface.name} has a bridge"
             definition = Related(interface.place.at("bridge"), "the interface with a bridge is here")
             yield Problem("KVN163", message, mark, related=(definition,), hint="remove attach, or set bridge: false")
+
+
+def _find_attach_on_aware_bridges(context: Context) -> Iterator[Problem]:
+    """Yield a problem for each `attach` of a network that a VLAN-aware bridge has."""
+    nics = {(g.name, nic.mac): nic for g in context.cluster.guests.values() for nic in g.nics}
+    reported: set[Mark] = set()
+    for view in context.views.values():
+        for port in view.guest_ports:
+            nic, network = nics[port.guest, port.mac], context.cluster.networks[port.network]
+            mark = nic.place.at("attach") if nic.attach else network.place.at("attach")
+            if port.untagged is None or port.trunk or not (nic.attach or network.attach) or mark in reported:
+                continue
+            reported.add(mark)
+            message = f"guest {port.guest} gets no macvtap on host {view.host}: bridge {port.device} is VLAN-aware"
+            yield Problem("KVN163", message, mark, hint="remove attach, or vlan_filtering of the bridge")
+
+
+@check("KVN167", "guest NIC with contradictory networks")
+def find_contradictory_networks(context: Context) -> Iterator[Problem]:
+    """
+    A guest's NIC has either `network`, or `networks` and perhaps `native`. With `network`, the guest sees frames
+    without a tag. With `networks`, it sees the frames of each of these networks with the VLAN ID of the network, and
+    those of the `native` network without a tag. So each of the `networks` needs a VLAN ID (`vlan`), and no two of them
+    can have the same one. `attach` and `trust_guest_rx_filters` are for macvtaps, and a trunk has none.
+    """
+    for guest in context.cluster.guests.values():
+        for nic in guest.nics:
+            for key in ("networks", "native"):
+                if nic.place.has("network") and nic.place.has(key):
+                    message = f"guest {guest.name} has a NIC with both network and {key}"
+                    hint = "for a trunk, write networks: […] and native:, without network"
+                    yield Problem("KVN167", message, nic.place.at(key), hint=hint)
+            for key in ("attach", "trust_guest_rx_filters"):
+                if nic.trunk and nic.place.has(key):
+                    message = f"guest {guest.name}: {key} is for a macvtap, and a trunk is on a bridge"
+                    yield Problem("KVN167", message, nic.place.at(key), hint=f"remove {key}")
+            yield from _find_untagged_networks_of_trunk(context, guest, nic)
+
+
+def _find_untagged_networks_of_trunk(context: Context, guest: Guest, nic: GuestNic) -> Iterator[Problem]:
+    """Yield a problem for each network of a trunk that has no VLAN ID of its own."""
+    first: dict[int, str] = {}
+    for number, leaf in enumerate(leaves_at(nic.place.tree, "networks") if nic.trunk else ()):
+        network = context.cluster.networks.get(str(leaf.value))
+        if network is None or network.name == nic.native:
+            continue
+        mark = nic.place.at("networks", number)
+        if network.vlan is None:
+            message = f"guest {guest.name}: network {network.name} has no VLAN ID, so a trunk cannot have its tag"
+            definition = Related(network.place.mark, f"network {network.name} is defined here")
+            yield Problem("KVN167", message, mark, related=(definition,), hint=f"write native: {network.name}")
+        elif first.setdefault(network.vlan, network.name) != network.name:
+            message = f"guest {guest.name}: {network.name} and {first[network.vlan]} have the same VLAN ID"
+            yield Problem("KVN167", message, mark)
+
+
+@check("KVN168", "guest NIC without a network")
+def find_nics_without_network(context: Context) -> Iterator[Problem]:
+    """
+    A guest's NIC needs `network`, the network that it is connected to, or `networks` for a trunk. Add one of them.
+    """
+    for guest in context.cluster.guests.values():
+        node = guest.place.tree.get("nics")
+        for number, item in enumerate(node.items if isinstance(node, Seq) else ()):
+            if isinstance(item, Map) and not any(item.has(key) for key in ("network", "networks")):
+                message = f"guest {guest.name}: NIC {number + 1} has neither network nor networks"
+                yield Problem("KVN168", message, item.mark)
 
 
 @check("KVN164", "hosts of a guest have different MTUs")

@@ -17,6 +17,26 @@ from kvmnet.core.views.host_view import HostView
 _RESERVED = (".", "..", "all", "default", "lo", "bonding_masters")
 
 
+#: How a name that is too long, or used twice, becomes another one.
+_VLAN_FIX = 'set name: on the VLAN, or vlan: {name: "vlan{tag}"} in a naming policy (profiles)'
+_LOGICAL_FIX = 'set vlan: {name: "vlan{tag}"} in a naming policy (profiles)'
+_MACVTAP_FIX = 'set macvtap: {name: "t{mac}"} in a naming policy (profiles)'
+_BRIDGE_FIX = "name the bridge: bridge: br0"
+_NIC_FIX = "choose a shorter key, with match: {name: …} or mac for the NIC"
+
+
+def _fix_of(interface: str) -> Optional[str]:
+    """Return the fix for the name of an interface with this description."""
+    fixes = {
+        "NIC ": _NIC_FIX,
+        "the VLAN": _VLAN_FIX,
+        "the bridge on": _BRIDGE_FIX,
+        "the logical": _LOGICAL_FIX,
+        "the macvtap": _MACVTAP_FIX,
+    }
+    return next((fix for start, fix in fixes.items() if interface.startswith(start)), None)
+
+
 def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
     """The kernel name of every interface of a host, a description of the interface, and its place."""
     for nic in view.nics:
@@ -27,12 +47,12 @@ def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
         if not dummy.is_loopback:
             yield dummy.name, "the dummy", dummy.mark
     for vlan in view.vlans:
-        yield vlan.name, "the VLAN", vlan.mark
+        yield vlan.name, f"the VLAN {vlan.tag} on {vlan.base}", vlan.mark
     for bridge in view.bridges:
         ports = ", ".join(bridge.ports)
         yield bridge.name, f"the bridge on {ports}" if ports else "the bridge", bridge.mark
     for logical in view.guest_vlans:
-        yield logical.name, "the logical VLAN", logical.mark
+        yield logical.name, f"the logical VLAN {logical.tag} on {logical.base}", logical.mark
     for macvtap in view.macvtaps:
         yield macvtap.name, f"the macvtap of guest {macvtap.guest}", macvtap.mark
 
@@ -48,7 +68,9 @@ def find_invalid_names(context: Context) -> Iterator[Problem]:
     read it as an interface index. On hosts with bridges or macvtaps, names that begin with vnet or macvtap are
     reserved for libvirt: NetworkManager does not manage interfaces with these names.
 
-    Choose another key for the interface, or another naming policy.
+    A VLAN gets another name by `name:`, or by a naming policy with a shorter pattern: `vlan: {name: "vlan{tag}"}`. The
+    bridge of an interface gets the name in `bridge: br0`. A NIC gets a shorter key, and `match: {name: …}` or `mac`
+    finds it. The pattern of macvtaps is `macvtap: {name: …}` in a naming policy.
     """
     reported: set[tuple[str, Mark]] = set()
     for view in context.views.values():
@@ -59,7 +81,8 @@ def find_invalid_names(context: Context) -> Iterator[Problem]:
             reported.add((name, mark))
             if len(name) > MAX_INTERFACE_NAME:
                 length = f"{len(name)} characters, at most {MAX_INTERFACE_NAME} are allowed"
-                yield Problem("KVN150", f"host {view.host}: name {name} of {interface} is too long: {length}", mark)
+                message = f"host {view.host}: name {name} of {interface} is too long: {length}"
+                yield Problem("KVN150", message, mark, hint=_fix_of(interface))
             elif name in _RESERVED or name.isdigit() or not has_form(INTERFACE_NAME, name):
                 yield Problem("KVN150", f"host {view.host}: {interface} cannot be named {name}", mark)
             elif may_run_guests and name.startswith(PREFIXES):  # unmanaged by NetworkManager on such hosts
@@ -90,11 +113,18 @@ def find_duplicate_names(context: Context) -> Iterator[Problem]:
                     f"host {view.host}: {interface} and {other} would both be named {name}",
                     mark,
                     related=(Related(place, "first used here"),),
-                    hint=_explain_bridge(context.cluster.hosts[view.host], name, owners.get(name, [])),
+                    hint=_explain_bridge(context.cluster.hosts[view.host], name, owners.get(name, []))
+                    or _explain_pattern(interface, other),
                 )
             else:
                 first[name] = interface, mark
         yield from _find_bridges_named_like_keys(context.cluster.hosts[view.host], view, owners)
+
+
+def _explain_pattern(interface: str, other: str) -> Optional[str]:
+    """Return how two VLANs or macvtaps whose names are from a pattern get different ones, or None."""
+    is_of_pattern = all(what.startswith(("the VLAN", "the logical", "the macvtap")) for what in (interface, other))
+    return _fix_of(interface) if is_of_pattern else None
 
 
 def _find_owners_of_named_bridges(host: Host, view: HostView) -> dict[str, list[str]]:

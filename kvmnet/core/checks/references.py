@@ -9,6 +9,7 @@ from kvmnet.core.base.problem import Mark, Problem, did_you_mean, quoted
 from kvmnet.core.checks import Context, check
 from kvmnet.core.definition.build import MAX_GROUP_DEPTH
 from kvmnet.core.definition.document import Leaf
+from kvmnet.core.definition.tree_values import leaves_at
 
 #: The naming policies that are part of kvmnet.
 BUILT_IN = ("plain", "rocks")
@@ -35,7 +36,14 @@ def find_unknown_networks(context: Context) -> Iterator[Problem]:
             yield from _find_unknown("KVN101", "network", interface.network, cluster.networks, place)
     for guest in cluster.guests.values():
         for nic in guest.nics:
-            yield from _find_unknown("KVN101", "network", nic.network, cluster.networks, nic.place.at("network"))
+            if not nic.trunk:
+                place = nic.place.at("network" if nic.place.has("network") else "native")
+                yield from _find_unknown("KVN101", "network", nic.network, cluster.networks, place)
+            for number, leaf in enumerate(leaves_at(nic.place.tree, "networks")):
+                place = nic.place.at("networks", number)
+                yield from _find_unknown("KVN101", "network", str(leaf.value), cluster.networks, place)
+            if nic.trunk:
+                yield from _find_unknown("KVN101", "network", nic.native, cluster.networks, nic.place.at("native"))
 
 
 @check("KVN102", "unknown group")

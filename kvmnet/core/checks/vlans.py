@@ -7,9 +7,9 @@ from typing import Optional
 
 from kvmnet.core.base.problem import Mark, Problem, Related, did_you_mean
 from kvmnet.core.checks import Context, check
-from kvmnet.core.definition.build import is_like_bridge
+from kvmnet.core.definition.interface_kinds import is_like_bridge
 from kvmnet.core.definition.model import Host, Interface, Network
-from kvmnet.core.views.host_view import HostView
+from kvmnet.core.views.host_view import HostView, VlanView
 from kvmnet.core.views.stack import Stack, possible_bridge_names
 
 
@@ -88,6 +88,17 @@ def find_duplicate_ids(context: Context) -> Iterator[Problem]:
                 yield Problem("KVN132", message, interface.place.mark, related=(definition,))
     for view in context.views.values():
         yield from _find_ids_used_below(view)
+        yield from _find_ids_used_twice(view)
+
+
+def _find_ids_used_twice(view: HostView) -> Iterator[Problem]:
+    """Yield a problem for each second VLAN device with the same ID on one interface. Of the same name: see KVN151."""
+    seen: dict[tuple[str, int], VlanView] = {}
+    for vlan in view.vlans:
+        other = seen.setdefault((vlan.base, vlan.tag), vlan)
+        if other.name != vlan.name:
+            message = f"host {view.host}: VLAN ID {vlan.tag} on {vlan.base} is already used by {other.name}"
+            yield Problem("KVN132", message, vlan.mark, related=(Related(other.mark, "first used here"),))
 
 
 def _find_ids_used_below(view: HostView) -> Iterator[Problem]:

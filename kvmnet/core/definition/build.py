@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Optional, TypeVar
 
-from kvmnet.core.base.nmstate import LOOPBACK
 from kvmnet.core.base.probe import Probe
+from kvmnet.core.definition.build_guests import read_guest
 from kvmnet.core.definition.document import Entry, Leaf, Map, Node, Seq, overlay
+from kvmnet.core.definition.interface_kinds import (
+    find_kind,
+    is_infiniband,
+    is_left_alone,
+    split_partition_key,
+    split_vlan_key,
+)
 from kvmnet.core.definition.model import (
     BridgeSettings,
     Cluster,
     Group,
-    Guest,
-    GuestNic,
     Host,
     Interface,
     Network,
@@ -25,21 +29,11 @@ from kvmnet.core.definition.model import (
     PlacedProbe,
 )
 from kvmnet.core.definition.naming_policy import NamingPolicy, extend_naming_policy
+from kvmnet.core.definition.port_vlans import PortVlans, make_port_vlans
 from kvmnet.core.definition.routing import read_routes, read_rules
 from kvmnet.core.definition.tree_values import boolean_at, leaves_at, number_at, read_subnet, text_at
 
-_VLAN_KEY = re.compile(r"(.+)\.([0-9]{1,5})\Z")
-_DUMMY_KEY = re.compile(r"dummy[0-9]+\Z")
 _T = TypeVar("_T")
-#: As in Rocks: InfiniBand is never bridged, and ipmi is a BMC, which has no kernel interface.
-_LEFT_ALONE = re.compile(r"(ib[0-9].*|ipmi[0-9]*)\Z")
-#: Names that people give to bridges: br0, br-lan, vmbr0, virbr1, mgmt-br, bridge0.
-_BRIDGE_NAME = re.compile(r"((br|bridge)([0-9_-].*)?|[A-Za-z]+br[0-9]+|.*[_-]br[0-9]*)\Z")
-
-
-def is_like_bridge(name: str) -> bool:
-    """Whether an interface's name looks like that of a bridge."""
-    return _BRIDGE_NAME.match(name) is not None
 
 
 #: How many groups a host can inherit from. Each host has the settings of all of them, so the work grows with it.
@@ -51,7 +45,7 @@ def read_cluster(tree: Map, built_in: Mapping[str, NamingPolicy]) -> Cluster:
     networks = {name: _network(name, part) for name, part in _parts(tree, "networks")}
     groups = {name: _group(name, part) for name, part in _parts(tree, "groups")}
     hosts = {name: _host(name, part, tree, groups, networks) for name, part in _parts(tree, "hosts")}
-    guests = {name: _guest(name, part) for name, part in _parts(tree, "guests")}
+    guests = {name: read_guest(name, part) for name, part in _parts(tree, "guests")}
     own_policies = dict(_parts(tree, "profiles"))
     policies = _naming_policies(own_policies, built_in)
     return Cluster(text_at(tree, "cluster") or "", networks, groups, hosts, guests, policies, own_policies)
@@ -257,14 +251,17 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
     match = tree.get("match")
     matched = match if isinstance(match, Map) else Map(tree.mark)
     network = networks.get(text_at(tree, "network") or "")
-    kind, key, over = _kind(name, tree), _VLAN_KEY.match(name), text_at(tree, "over")
-    parent, tag = None, None
+    kind, key, over = find_kind(name, tree), split_vlan_key(name), text_at(tree, "over")
+    parent, tag, pkey = None, None, None
+    mac = text_at(tree, "mac") or text_at(matched, "mac")
+    infiniband = is_infiniband(name, kind, mac)
     if kind == "vlan" and over is not None:
         parent, tag = over, network.vlan if network else None
     elif kind == "vlan" and key:
-        parent, tag = key[1], int(key[2])
+        parent, tag = key
+    elif infiniband and (partition := split_partition_key(name)) is not None:
+        parent, pkey = partition
     settings = _bridge_settings(tree)
-    mac = text_at(tree, "mac") or text_at(matched, "mac")
     versions = _versions(tree)
     return Interface(
         name=name,
@@ -285,7 +282,12 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
         options=_options(tree.get("options")),
         managed=boolean_at(tree, "manage") is not False,
         up=text_at(tree, "state") != "down",
-        left_alone=_LEFT_ALONE.match(name) is not None and kind not in ("bond", "bridge", "dummy", "loopback"),
+        left_alone=is_left_alone(name, kind),
+        vlans=_port_vlans(tree, networks),
+        own_name=text_at(tree, "name"),
+        is_infiniband=infiniband,
+        transport_mode=text_at(tree, "transport_mode"),
+        pkey=pkey,
         zone=text_at(tree, "zone"),
         description=text_at(tree, "description"),
         default_route=boolean_at(tree, "default_route"),
@@ -294,22 +296,14 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
     )
 
 
-def _kind(name: str, tree: Map) -> str:
-    """Return whether an interface is a nic, bond, vlan, bridge, dummy or loopback.
-
-    `ports` without `type` makes a bond. If the name looks like that of a bridge, it is read as a bridge; the checks
-    then ask for the type.
-    """
-    kind = text_at(tree, "type")
-    if name == LOOPBACK:
-        return "loopback"
-    if kind is not None:
-        return kind
-    if _DUMMY_KEY.match(name) and not any(tree.has(key) for key in ("mac", "match", "ports", "over")):
-        return "dummy"
-    if tree.get("ports") is not None:
-        return "bridge" if is_like_bridge(name) and not tree.has("mode") and not tree.has("options") else "bond"
-    return "vlan" if tree.get("over") is not None or _VLAN_KEY.match(name) else "nic"
+def _port_vlans(tree: Map, networks: Mapping[str, Network]) -> Optional[PortVlans]:
+    """Return the VLANs that `trunk`, `native` and `access` state, or None without these keys."""
+    if not any(tree.has(key) for key in ("trunk", "native", "access")):
+        return None
+    trunk = [leaf.value for leaf in leaves_at(tree, "trunk") if isinstance(leaf.value, (int, str))]
+    untagged = [leaf.value for key in ("access", "native") for leaf in leaves_at(tree, key)]
+    first = next((value for value in untagged if isinstance(value, (int, str))), None)
+    return make_port_vlans(trunk, first, {name: network.vlan for name, network in networks.items()})
 
 
 def _bridge_settings(tree: Map) -> Optional[BridgeSettings]:
@@ -340,26 +334,3 @@ def _options(node: Optional[Node]) -> tuple[tuple[str, Option], ...]:
         elif isinstance(entry.node, Seq):
             options[key] = ",".join(str(leaf.value) for leaf in leaves_at(node, key))
     return tuple(sorted(options.items()))
-
-
-def _guest(name: str, place: Place) -> Guest:
-    nics = place.tree.get("nics")
-    return Guest(
-        name=name,
-        host=text_at(place.tree, "host"),
-        group=text_at(place.tree, "group"),
-        nics=tuple(
-            GuestNic(
-                network,
-                mac.lower(),
-                text_at(item, "attach"),
-                boolean_at(item, "trust_guest_rx_filters"),
-                Place(item.mark, item),
-            )
-            for item in (nics.items if isinstance(nics, Seq) else ())
-            if isinstance(item, Map)
-            for network, mac in [(text_at(item, "network"), text_at(item, "mac"))]
-            if network and mac
-        ),
-        place=place,
-    )

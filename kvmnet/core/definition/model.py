@@ -15,6 +15,7 @@ from kvmnet.core.base.probe import Probe
 from kvmnet.core.base.problem import Mark
 from kvmnet.core.definition.document import Leaf, Map, Node, Seq
 from kvmnet.core.definition.naming_policy import NamingPolicy
+from kvmnet.core.definition.port_vlans import PortVlans
 
 IP = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -127,11 +128,14 @@ class Interface:
     """An interface of a host, with the settings of the host's groups merged in.
 
     `kind` is nic, bond, vlan, bridge, dummy or loopback. `parent` is the base interface of a VLAN, `tag` its VLAN ID,
-    and `ports` the ports of a bond or bridge. `mac` is the permanent MAC address of a NIC, or the MAC address of a
-    bridge. `bridge` is whether a NIC, bond or VLAN gets a bridge (None: by default), `bridge_settings` are those of
-    this bridge, or of the interface itself if it is a bridge. `ipv4` and `ipv6` are the sources of addresses (see the
-    schema). `zone` is the firewalld zone that the interface states itself. `default_route` and `metric` are those of
-    default routes through the interface (None: not stated). `left_alone`: never managed by kvmnet (InfiniBand, BMC).
+    `own_name` its kernel name if the definition states it, and `ports` the ports of a bond or bridge. `mac` is the
+    permanent MAC address of a NIC, or the MAC address of a bridge. `bridge` is whether a NIC, bond or VLAN gets a
+    bridge (None: by default), `bridge_settings` are those of this bridge, or of the interface itself if it is a bridge.
+    `ipv4` and `ipv6` are the sources of addresses (see the schema). `zone` is the firewalld zone that the interface
+    states itself. `default_route` and `metric` are those of default routes through the interface (None: not stated).
+    `left_alone`: never managed by kvmnet (BMC). `vlans` are the VLANs of a port of a VLAN-aware bridge, or None. A NIC
+    can be an IPoIB interface (`is_infiniband`) with `transport_mode` (datagram, connected; None: not stated), or a
+    partition of one: `parent` and `pkey`.
     """
 
     name: str
@@ -157,6 +161,11 @@ class Interface:
     description: Optional[str]
     default_route: Optional[bool]
     metric: Optional[int]
+    vlans: Optional[PortVlans]
+    own_name: Optional[str]
+    is_infiniband: bool
+    transport_mode: Optional[str]
+    pkey: Optional[int]
     place: Place = field(compare=False, repr=False)
 
     @property
@@ -288,6 +297,12 @@ class Host:
         """Return the metric of default routes through an interface; None: that of the naming policy."""
         return interface.metric or self.metric or (network.metric if network else None)
 
+    def is_over_infiniband(self, interface: Interface) -> bool:
+        """Whether an interface is an IPoIB interface or a bond of such: it has no Ethernet frames, so it can be neither
+        bridged nor have VLANs."""
+        ports = [self.interfaces[name] for name in interface.ports if name in self.interfaces]
+        return interface.is_infiniband or (interface.is_bond and any(port.is_infiniband for port in ports))
+
     def bridged(self, interface: Interface) -> bool:
         """Whether an interface gets a bridge of its own.
 
@@ -296,7 +311,7 @@ class Host:
         """
         if interface.left_alone or not interface.managed or not interface.up or interface.is_bridge:
             return False
-        if interface.is_dummy:
+        if interface.is_dummy or self.is_over_infiniband(interface):
             return False
         has_default_bridge = self.kvm and interface.network is not None and not interface.is_vlan
         is_wanted = interface.bridge if interface.bridge is not None else has_default_bridge
@@ -306,13 +321,33 @@ class Host:
 @dataclass(frozen=True)
 class GuestNic:
     """A NIC of a guest. `trusts_guest`: the guest may change the MAC address and filters of its macvtap (None: not
-    stated)."""
+    stated).
+
+    A trunk has the networks `trunk` with tags, and perhaps one without (`native`). Its `network` is the native one, or
+    the first.
+    """
 
     network: str
     mac: str
     attach: Optional[str]
     trusts_guest: Optional[bool]
+    trunk: tuple[str, ...]
+    native: Optional[str]
     place: Place = field(compare=False, repr=False)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """All networks of the NIC, the native one first."""
+        if not self.trunk:
+            return (self.network,)
+        return (*([self.native] if self.native is not None else []), *self.trunk)
+
+    @property
+    def title(self) -> str:
+        """The networks of the NIC in words: `lan`, or `a, b (native lan)`."""
+        if not self.trunk:
+            return self.network
+        return ", ".join(self.trunk) + (f" (native {self.native})" if self.native is not None else "")
 
 
 @dataclass(frozen=True)

@@ -45,13 +45,16 @@ class NamingPolicy:
         name = self.bridge_pattern.replace("{interface}", interface)
         return name if name != device else self.bridge_beside.replace("{interface}", interface)
 
-    def vlan_name(self, nic: str, tag: int) -> str:
-        """Return the name of the VLAN device with this VLAN ID on the NIC or bond with this kernel name."""
-        return self.vlan_pattern.replace("{nic}", nic).replace("{tag}", str(tag))
+    def vlan_name(self, nic: str, tag: int, interface: str) -> str:
+        """Return the name of the VLAN device with this VLAN ID on the NIC or bond with this kernel name. `interface` is
+        its key in the definition, or the name of its network."""
+        name = self.vlan_pattern.replace("{nic}", nic).replace("{tag}", str(tag))
+        return name.replace("{interface}", interface)
 
     def macvtap_name(self, mac: str) -> str:
         """Return the name of the macvtap of the guest NIC with this MAC address."""
-        return self.macvtap_pattern.replace("{mac6}", mac.lower().replace(":", "")[-6:])
+        digits = mac.lower().replace(":", "")
+        return self.macvtap_pattern.replace("{mac6}", digits[-6:]).replace("{mac}", digits)
 
 
 #: The path of each attribute in the file of a naming policy.

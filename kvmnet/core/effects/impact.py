@@ -158,6 +158,8 @@ def _find_effect(topologies: Topologies, end: _End, over: str) -> _Effect:
     if old_paths and not old_tags & new_tags:
         networks = f"{_networks_text(new_tags)} instead of {_networks_text(old_tags)}"
         return _Effect(DISCONNECTED, f"{over} will be connected to {networks}")
+    if end.kind == "tap" and (lost_vlan := topologies.find_vlan_loss(start, later, end.device)):
+        return _Effect(DISCONNECTED, f"{over}: {lost_vlan}")
     return _find_interruption(topologies, start, device=end.device, later=later)
 
 

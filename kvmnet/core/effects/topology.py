@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import FAMILIES, KERNEL_KINDS, State, interfaces_of, port_names
+from kvmnet.core.effects.vlan_paths import BridgePorts, find_bridges_after, find_bridges_before, find_vlan_loss
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.changes import Reason
 from kvmnet.core.planning.difference import Difference, interface_differences
@@ -88,6 +89,7 @@ class Topologies:
     sent: the devices that nmstate is given.
     successors: the bridges that take over the guests' ports of removed ones, by the names of the latter.
     lent: VLAN devices of guests (libvirt's hook created them) that become devices of the host.
+    bridges_before, bridges_after: the VLANs of the bridges' ports.
     """
 
     before: Topology
@@ -99,6 +101,19 @@ class Topologies:
     sent: set[str]
     lent: set[str]
     successors: Mapping[str, str]
+    bridges_before: Mapping[str, BridgePorts] = field(default_factory=dict)
+    bridges_after: Mapping[str, BridgePorts] = field(default_factory=dict)
+
+    def find_vlan_loss(self, bridge: str, later: str, tap: str) -> Optional[str]:
+        """Return why a guest behind a tap loses its network by the VLANs of its bridge, or None."""
+        before, after = self.bridges_before.get(bridge), self.bridges_after.get(later)
+        if before is None or after is None:
+            return None
+        uplinks = (
+            [plain(port) for port in self.before.below(bridge)],
+            [plain(port) for port in self.after.below(later)],
+        )
+        return find_vlan_loss(before, after, tap, uplinks) if all(uplinks) else None
 
     def now(self, name: str) -> Optional[str]:
         """Return the device that has this name now."""
@@ -121,7 +136,7 @@ def compare_topologies(plan: Plan, live: Live, view: State) -> Topologies:
 
 class _Comparison:
     def __init__(self, plan: Plan, live: Live, view: State) -> None:
-        self.plan, self.live = plan, live
+        self.plan, self.live, self.state = plan, live, view
         self.view = {(i["name"], i.get("type") in ("ethernet", "veth", "infiniband")): i for i in interfaces_of(view)}
         self.before = self._live_topology()
         self.after = self.before.copy()
@@ -147,8 +162,19 @@ class _Comparison:
             and device in self.before.kinds
         }
         changed = self._find_changed()
+        bridges = find_bridges_before(self.live, self.state)
         return Topologies(
-            self.before, self.after, current, future, changed, self.recreated, set(self.sent), lent, self.plan.replaced
+            before=self.before,
+            after=self.after,
+            current=current,
+            future=future,
+            changed=changed,
+            recreated=self.recreated,
+            sent=set(self.sent),
+            lent=lent,
+            successors=self.plan.replaced,
+            bridges_before=bridges,
+            bridges_after=find_bridges_after(self.plan, bridges),
         )
 
     def _hand_over(self, old: str, new: str) -> None:

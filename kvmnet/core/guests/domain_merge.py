@@ -20,7 +20,14 @@ from kvmnet.core.guests.domain_text import (
     set_attribute,
 )
 from kvmnet.core.guests.guest_xml import connection_elements, connection_type, format_interface
-from kvmnet.core.guests.interface_settings import DIRECT, TRUST, Setting, find_lost_settings, is_virtio
+from kvmnet.core.guests.interface_settings import (
+    DIRECT,
+    TRUST,
+    Setting,
+    find_lost_settings,
+    has_vlans_of,
+    is_virtio,
+)
 from kvmnet.core.views.host_view import GuestPortView
 
 #: The elements of an <interface> that set what it is connected to. If one of them goes, the new connection replaces it.
@@ -183,12 +190,15 @@ def _is_replaced(child: Element, interface: Element, port: GuestPortView) -> boo
     """Whether an element of the old connection goes: the name of a tap that libvirt creates stays."""
     if child.name == "target":
         return port.always or interface.attributes["type"] == "ethernet"
-    return child.name == "source"
+    return child.name == "source" or (child.name == "vlan" and port.needs_vlans)
 
 
 def _find_correct_element(interface: Element, port: GuestPortView) -> Optional[Element]:
     """Return the element that already connects a NIC to a port, or None. The type must be correct too."""
     if interface.attributes.get("type") != connection_type(port):
+        return None
+    vlan = interface.child("vlan")
+    if port.needs_vlans and (vlan is None or not has_vlans_of(vlan, port)):
         return None
     child = interface.child("target" if port.always else "source")
     attributes = child.attributes if child is not None else {}

@@ -70,6 +70,7 @@ class Migration:
                 {
                     "mac": row.nic.mac,
                     "network": row.nic.network,
+                    **({"networks": list(row.nic.networks)} if row.nic.trunk else {}),
                     "device": row.port.device if row.port else None,
                     "mtu": row.mtu,
                     "problem": row.problem,
@@ -83,8 +84,9 @@ class Migration:
 def check_migration(cluster: Cluster, guest: Guest, host: Host) -> Migration:
     """Return whether a guest can run on a host.
 
-    The host needs a bridge or VLAN for the network of each NIC. Its MTU must not be smaller than on the hosts where the
-    guest can run now, because the guest does not learn of a smaller one. The definition must have no errors. Raises
+    The host needs a bridge or VLAN for the network of each NIC, and for a trunk a VLAN-aware bridge that carries all
+    its networks. Its MTU must not be smaller than on the hosts where the guest can run now, because the guest does not
+    learn of a smaller one. The definition must have no errors. Raises
     KeyError if the naming policy of a host is unknown.
     """
     current_hosts = [h for h in cluster.hosts_of(guest) if h.name != host.name]
@@ -94,6 +96,8 @@ def check_migration(cluster: Cluster, guest: Guest, host: Host) -> Migration:
     target = build_host_view(cluster, host, guests if is_placed_there else [*guests, guest])
     nics = tuple(_check_nic(cluster, nic, guest, host, target, sources) for nic in guest.nics)
     notes = []
+    if any(nic.port is not None and nic.port.needs_vlans for nic in nics):
+        notes.append(f"{host.name} needs libvirt 11.0.0 or later, which sets the VLANs of guests on a bridge")
     if all(nic.problem is None for nic in nics):
         if not is_placed_there and render(target).digest != render(build_host_view(cluster, host, guests)).digest:
             notes.append(
@@ -120,10 +124,10 @@ def _check_nic(
     if port is None:
         return NicMigration(nic, None, None, _describe_missing_device(cluster, nic, host))
     mtu, problem = find_device_mtus(target)[port.device], None
-    network_mtu = cluster.networks[nic.network].mtu or 0
+    network_mtu, network = max((cluster.networks[name].mtu or 0, name) for name in nic.networks)
     would_be = f"its MTU would be {mtu} ({port.device} on {host.name})"
     if network_mtu > mtu:
-        problem = f"{would_be}, but that of network {nic.network} is {network_mtu}"
+        problem = f"{would_be}, but that of network {network} is {network_mtu}"
     for view in sources:
         source_port = _port_of(view, guest, nic)
         source_mtu = find_device_mtus(view)[source_port.device] if source_port is not None else 0
@@ -139,6 +143,8 @@ def _port_of(view: HostView, guest: Guest, nic: GuestNic) -> Optional[GuestPortV
 
 def _describe_missing_device(cluster: Cluster, nic: GuestNic, host: Host) -> str:
     """Return why a host cannot connect a NIC to its network."""
+    if nic.trunk:
+        return f"{host.name} has no VLAN-aware bridge that carries the networks {nic.title}"
     network = cluster.networks.get(nic.network)
     message = f"{host.name} has neither a bridge nor a VLAN for network {nic.network}"
     if network is not None and network.over is not None:

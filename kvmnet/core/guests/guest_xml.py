@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from kvmnet.core.views.host_view import GuestPortView
 
+#: The attribute of a <vlan> whose guest gets tagged frames.
+TRUNK = " trunk='yes'"
+
 
 def format_interface(port: GuestPortView, indent: str = "", *, note: bool = False) -> str:
     """Return an <interface> element. With `note`, a comment before it describes the connection.
@@ -39,14 +42,31 @@ def connection_type(port: GuestPortView) -> str:
 def connection_elements(port: GuestPortView) -> list[str]:
     """Return the elements of an <interface> that set what it is connected to."""
     if port.macvtap is None:
-        return [f"<source bridge='{_escape(port.device)}'/>"]
+        vlans = [format_vlans(port)] if port.needs_vlans else []
+        return [f"<source bridge='{_escape(port.device)}'/>", *vlans]
     if port.always:
         return [f"<target dev='{_escape(port.macvtap)}' managed='no'/>"]
     return [f"<source dev='{_escape(port.device)}' mode='{port.mode}'/>"]
 
 
+def format_vlans(port: GuestPortView) -> str:
+    """Return the <vlan> element of a port of a VLAN-aware bridge (libvirt 11.0.0 and later).
+
+    libvirt makes the port a member of these VLANs and of no other. It does not turn VLAN filtering of the bridge on.
+    """
+    native = " nativeMode='untagged'" if port.trunk else ""
+    untagged = [f"<tag id='{port.untagged}'{native}/>"] if port.untagged is not None else []
+    tags = "".join([*untagged, *(f"<tag id='{tag}'/>" for tag in port.trunk)])
+    return f"<vlan{TRUNK if port.trunk else ''}>{tags}</vlan>"
+
+
 def _describe(port: GuestPortView) -> str:
     tag = f" (VLAN {port.tag})" if port.tag is not None else ""
+    if port.trunk:
+        native = f", untagged {port.network}" if port.untagged is not None else ""
+        return f"VLANs {', '.join(map(str, port.trunk))} with tags{native}: VLAN-aware bridge {port.device}"
+    if port.macvtap is None and port.needs_vlans:
+        return f"network {port.network}{tag}: VLAN-aware bridge {port.device}"
     if port.macvtap is None:
         return f"network {port.network}{tag}: bridge {port.device}"
     if port.always:

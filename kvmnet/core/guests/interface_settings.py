@@ -90,9 +90,22 @@ def _is_isolated(element: Element, interface: Element, port: GuestPortView) -> b
 
 def _is_of_another_switch(element: Element, interface: Element, port: GuestPortView) -> bool:
     """Whether a <vlan> is that of another switch: libvirt 11.0 and later accept it on a Linux bridge too, if that has
-    VLAN filtering."""
+    VLAN filtering. On a bridge that is VLAN-aware in the definition, only the VLANs of the definition are right."""
+    if port.is_on_aware_bridge:
+        return not has_vlans_of(element, port)
     is_of_bridge = interface.attributes["type"] == BRIDGE and interface.child("virtualport") is None
     return not is_of_bridge or connection_type(port) != BRIDGE
+
+
+def has_vlans_of(vlan: Element, port: GuestPortView) -> bool:
+    """Whether a <vlan> element has the VLANs of a port: those without a tag, and those with one."""
+    tags = [child for child in vlan.children if child.name == "tag"]
+    is_trunk = len(tags) > 1 or vlan.attributes.get("trunk") == "yes" or any("nativeMode" in t.attributes for t in tags)
+    tagged = {t.attributes.get("id") for t in tags if is_trunk and "nativeMode" not in t.attributes}
+    untagged = {t.attributes.get("id") for t in tags} - tagged
+    modes = {t.attributes.get("nativeMode", "untagged") for t in tags}
+    wanted = {str(port.untagged)} if port.untagged is not None else set()
+    return modes <= {"untagged"} and (tagged, untagged) == ({str(tag) for tag in port.trunk}, wanted)
 
 
 def _was_hostdev(element: Element, interface: Element, port: GuestPortView) -> bool:
@@ -271,7 +284,8 @@ SETTINGS = (
         "the VLAN is that of the network in the definition",
         "domain_validate.c virDomainActualNetDefValidate (refused at start)",
         has_it=_is_of_another_switch,
-        exception="stays on a bridge if the NIC was on a bridge without <virtualport>: libvirt 11.0 and later",
+        exception="stays on a bridge if the NIC was on a bridge without <virtualport>: libvirt 11.0 and later; on a "
+        "VLAN-aware bridge of the definition, it is replaced by that of the network",
     ),
     Setting(
         "<source portgroup>",

@@ -109,6 +109,7 @@ class Surroundings:
     name_uses: what names interfaces in the configuration of other tools, above all firewall rules.
     configuration: kvmnet's own configuration of this host.
     zone_names: firewalld's zones; None when firewalld does not run, or was not asked.
+    libvirt: the version of libvirt, empty if it is not installed; read only for guests on VLANs of a bridge.
     """
 
     unmanaged: tuple[str, ...] = ()
@@ -130,6 +131,7 @@ class Surroundings:
     name_uses: tuple[NameUse, ...] = ()
     configuration: HostConfiguration = field(default_factory=HostConfiguration)
     zone_names: Optional[tuple[str, ...]] = None
+    libvirt: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Surroundings:
@@ -158,6 +160,7 @@ class Surroundings:
             name_uses=tuple(NameUse(u["what"], u["text"], tuple(u["names"])) for u in data.get("name_uses", ())),
             configuration=HostConfiguration(**data.get("configuration", {})),
             zone_names=tuple(data["zone_names"]) if data.get("zone_names") is not None else None,
+            libvirt=data.get("libvirt", ""),
         )
 
     def to_json(self) -> dict[str, Any]:

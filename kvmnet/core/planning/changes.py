@@ -32,6 +32,7 @@ class Reason(Enum):
     PROFILE_RESTORED = auto()
     PROFILE_COMPLETED = auto()
     KEEPS_VIRTUAL_OUT = auto()
+    PORT_VLANS = auto()
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kvmnet.core.base.bridge_vlans import DEFAULT_VLAN
 from kvmnet.core.base.nmstate import FAMILIES, State, dns_of, interfaces_of
 
 ETHERNET_MTU = 1500
 #: The kernel's defaults of a bridge (net/bridge/br_device.c), which are also NetworkManager's.
 DEFAULT_STP_PRIORITY = 32768
-_BRIDGE_DEFAULTS = {"mac-ageing-time": 300, "group-forward-mask": 0, "multicast-snooping": True}
+_BRIDGE_DEFAULTS = {
+    "mac-ageing-time": 300,
+    "group-forward-mask": 0,
+    "multicast-snooping": True,
+    "vlan-default-pvid": DEFAULT_VLAN,
+}
+#: A port that is a member of the bridge's default VLAN only. With an empty mapping instead, nmstate would turn VLAN
+#: filtering of the bridge off.
+_NO_VLANS = {"mode": "trunk", "trunk-tags": []}
 Interface = dict[str, Any]
 
 
@@ -73,7 +82,12 @@ def _complete_bridge(desired: Interface, applied: Interface) -> Interface:
     stp, old_stp = options["stp"], old_options.get("stp", {})
     if "priority" in old_stp and "priority" not in stp and stp["enabled"]:
         defaults["stp"] = {**stp, "priority": DEFAULT_STP_PRIORITY}
-    return {**desired, "options": {**options, **defaults}} if defaults else desired
+    old_vlans = {port["name"] for port in applied.get("port", []) if "vlan" in port}
+    ports = [
+        {**port, "vlan": _NO_VLANS} if port["name"] in old_vlans and "vlan" not in port else port
+        for port in desired["port"]
+    ]
+    return {**desired, "options": {**options, **defaults}, "port": ports}
 
 
 def find_dropped_options(desired: State, applied: State) -> dict[str, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from kvmnet.core.base.bridge_vlans import format_tags, read_membership, read_trunk_tags
 from kvmnet.core.base.nmstate import MAIN_TABLE, State, interfaces_of
 
 #: Lists whose entries are matched by one of their keys, in any order.
@@ -69,6 +70,9 @@ def _compare(desired: Any, live: Any, path: str) -> list[Difference]:
 
 def _compare_lists(desired: list[Any], live: list[Any], path: str) -> list[Difference]:
     last = path.rpartition(".")[2]
+    if last == "trunk-tags":  # nmstate prints other ranges than it was given
+        is_same = read_trunk_tags(desired) == read_trunk_tags(live)
+        return [] if is_same else [Difference(path, live, desired)]
     if last == "port" and all(isinstance(x, str) for x in [*desired, *live]):  # a bond's ports have no order
         return [Difference(path, sorted(live), desired)] if set(desired) != set(live) else []
     key = _KEYED.get(last)
@@ -93,6 +97,8 @@ def projection(desired: Any, live: Any, path: str = "") -> Any:
     if not isinstance(desired, list):
         return _normalized(live)
     last, rows = path.rpartition(".")[2], live if isinstance(live, list) else []
+    if last == "trunk-tags":
+        return sorted(read_trunk_tags(rows))
     if last == "port" and all(isinstance(x, str) for x in [*desired, *rows]):
         return sorted(rows)
     key = _KEYED.get(last)
@@ -153,9 +159,19 @@ def value_text(value: Any) -> str:
         if "ip" in value:
             return f"{value['ip']}/{value.get('prefix-length', '?')}"
         if "name" in value:
-            return str(value["name"])
+            return str(value["name"]) + _vlans_text(value.get("vlan"))
         return "{" + ", ".join(f"{k}: {value_text(v)}" for k, v in value.items()) + "}"
     return str(value)
+
+
+def _vlans_text(vlan: Optional[Mapping[str, Any]]) -> str:
+    """Return the VLANs of a bridge's port: ` (VLANs 20, 100-199 with tags, 40 without)`."""
+    if not vlan or not (vlan.get("tag") or vlan.get("trunk-tags")):
+        return ""
+    vlans = read_membership(vlan, 0)
+    parts = [f"{format_tags(vlans.tagged)} with tags"] if vlans.tagged else []
+    parts += [f"{vlans.untagged} without"] if vlans.untagged is not None else []
+    return f" (VLANs {', '.join(parts)})"
 
 
 def route_key(route: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from kvmnet.core.base.bridge_vlans import default_vlan, read_membership
 from kvmnet.core.base.nmstate import (
     FAMILIES,
     KERNEL_KINDS,
@@ -101,10 +102,22 @@ def _expected_of_type(interface: Mapping[str, Any]) -> dict[str, Any]:
         expected.update(base=section["base-iface"], mode=section["mode"])
     if "bridge" in interface:
         expected.update(_expected_bridge_options(interface["bridge"].get("options", {})))
+        if vlans := _expected_port_vlans(interface["bridge"]):
+            expected["port_vlans"] = vlans
     if interface["type"] == "bond" and "link-aggregation" in interface:
         bond = interface["link-aggregation"]
         expected["bond"] = {"mode": bond["mode"], **bond.get("options", {})}
     return expected
+
+
+def _expected_port_vlans(bridge: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the VLANs that each port with stated VLANs must have, by its name: those with a tag, and the one without
+    (0: none)."""
+    default = default_vlan(bridge.get("options", {}))
+    vlans = {
+        port["name"]: read_membership(port["vlan"], default) for port in bridge.get("port", []) if port.get("vlan")
+    }
+    return {name: {"tagged": sorted(v.tagged), "untagged": v.untagged or 0} for name, v in vlans.items()}
 
 
 def _expected_bridge_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kvmnet.core.base.names import INTERFACE_NAME, KERNEL_NAME, MAC, UUID, require_form
-from kvmnet.core.base.nmstate import ETHERNET, KERNEL_KINDS, State, interfaces_of
+from kvmnet.core.base.nmstate import ETHERNET, INFINIBAND, KERNEL_KINDS, State, interfaces_of
 from kvmnet.core.base.profile_settings import PROFILE_SETTINGS
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.rendering.bundle import Bundle
@@ -20,7 +20,7 @@ from kvmnet.core.rendering.bundle import Bundle
 #: The file of the record, in the folder of the applied bundle.
 OWNERSHIP_FILE = "interfaces.json"
 #: nmstate's types of the interfaces in the record.
-_TYPES = (ETHERNET, "loopback", *KERNEL_KINDS)
+_TYPES = (ETHERNET, INFINIBAND, "loopback", *KERNEL_KINDS)
 _NAMESPACE = uuid.UUID("6e1b7c4e-5f3b-4a43-9f43-6b766d6e6574")
 
 

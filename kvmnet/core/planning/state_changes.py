@@ -81,7 +81,10 @@ def compare_state(
     stored = find_stored_differences(desired, live, new_names)
     routes, route_changes = _compare_routes(bundle.state, view, replaced, _find_stored_routes(stored))
     dns, dns_changes = _compare_dns(desired, view)
-    always_sent = _find_always_sent(desired, differences, first, going, new_names, live)
+    always_sent: dict[str, Detail] = {
+        **dict.fromkeys(_find_ports_with_new_vlans(desired, live_interfaces, differences), Reason.PORT_VLANS),
+        **_find_always_sent(desired, differences, first, going, new_names, live),
+    }
     completed = find_completed(bundle, adopted, live_interfaces)
     completion = _find_completion(completed, adopted, live, new_names)
     complete = {i["name"]: completion[i["name"]] for i in interfaces_of(desired) if _is_complete(i, adopted, live)}
@@ -244,6 +247,21 @@ def _find_always_sent(
         if differences[name]:
             always.update({p: JoinsController(name) for p in port_names(interface) if controllers.get(p) != name})
     return always
+
+
+def _find_ports_with_new_vlans(
+    desired: State, live_interfaces: Mapping[str, Mapping[str, Any]], differences: Mapping[str, Sequence[Difference]]
+) -> Iterator[str]:
+    """Yield the ports of bridges of which the VLANs change. They are in the ports' connection profiles, of which only
+    those are saved that are sent."""
+    for interface in interfaces_of(desired):
+        name = interface["name"]
+        if name not in live_interfaces or not any(d.path == "bridge.port" for d in differences[name]):
+            continue
+        live = {port["name"]: port for port in live_interfaces[name].get("bridge", {}).get("port", [])}
+        for port in interface["bridge"]["port"]:
+            if "vlan" in port and interface_differences(port, live.get(port["name"])):
+                yield port["name"]
 
 
 def _find_virtual_holders(

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
+from kvmnet.core.base.bridge_vlans import Membership, format_tags, read_membership
 from kvmnet.core.base.nmstate import (
     ETHERNET,
     FAMILIES,
@@ -129,6 +130,7 @@ class _Comparison:
             yield StoredDifference("bound to", _binding_of(stored, device), device.name)
         yield from self._compare("controller", self._name_of(stored.controller), self.controller)
         yield from self._compare_base()
+        yield from self._compare_port_vlans()
         if not self.controller and not stored.controller:
             for family in FAMILIES:
                 yield from self._compare_family(family)
@@ -150,6 +152,18 @@ class _Comparison:
             yield from self._compare("parent", self._name_of(self.stored.parent), base["base-iface"])
         if "id" in base:
             yield from self._compare("vlan.id", self.stored.value("vlan", "id"), str(base["id"]))
+
+    def _compare_port_vlans(self) -> Iterator[StoredDifference]:
+        """The VLANs of a port that the definition states: `vlans=20,100-199,40 pvid untagged` in a keyfile."""
+        name = self.interface["name"]
+        ports = [p for i in interfaces_of(self.desired) for p in i.get("bridge", {}).get("port", [])]
+        vlan = next((p.get("vlan") for p in ports if p["name"] == name), None)
+        if not vlan:
+            return
+        wanted = read_membership(vlan, 0)
+        stored = _read_stored_vlans(self.stored.value("bridge-port", "vlans"))
+        if stored != wanted:
+            yield StoredDifference("bridge-port.vlans", _vlans_text(stored), _vlans_text(wanted))
 
     def _compare_family(self, family: str) -> Iterator[StoredDifference]:
         settings = self.interface.get(family)
@@ -188,6 +202,28 @@ class _Comparison:
         if wanted is None or (stored in ("", "0") and self.interface["type"] not in (ETHERNET, "bond")):
             return
         yield from self._compare("mtu", str(ETHERNET_MTU) if stored in ("", "0") else stored, str(wanted))
+
+
+def _read_stored_vlans(text: str) -> Membership:
+    """Return the VLANs of a keyfile (nm-settings-keyfile(5)); what is not valid is left out."""
+    tagged: set[int] = set()
+    untagged = None
+    for entry in text.split(","):
+        numbers, *flags = entry.split() or [""]
+        first, _, last = numbers.partition("-")
+        if not first.isdigit() or not (last or first).isdigit():
+            continue
+        if "pvid" in flags:
+            untagged = int(first)
+        else:
+            tagged.update(range(int(first), int(last or first) + 1))
+    return Membership(frozenset(tagged), untagged)
+
+
+def _vlans_text(vlans: Membership) -> Optional[str]:
+    parts = [format_tags(vlans.tagged)] if vlans.tagged else []
+    parts += [f"{vlans.untagged} untagged"] if vlans.untagged is not None else []
+    return ", ".join(parts) or None
 
 
 def _binding_of(stored: StoredProfile, device: BootDevice) -> str:

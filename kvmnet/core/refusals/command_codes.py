@@ -66,3 +66,16 @@ register_page(
     allow=True,
     commands="guest xml",
 )
+register_page(
+    "KVN565",
+    "libvirt on this host is too old for a guest's VLANs",
+    """
+    The XML of the guest contains `<vlan>`: a VLAN-aware bridge connects the guest to a tagged network. libvirt on this
+    machine, which is a host of the guest, is older than 11.0.0. It accepts the XML, but refuses to start the guest.
+
+    Use one bridge for each VLAN instead (`eth0.20: {network: vlan20, bridge: true}`), or update libvirt. To print the
+    XML for a host with a newer libvirt, name it with `--host`.
+    """,
+    allow=True,
+    commands="guest xml",
+)

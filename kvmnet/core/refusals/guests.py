@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.effects.impact import DISCONNECTED, Impact
-from kvmnet.core.refusals import Case, Refusal, refusal
+from kvmnet.core.live.live_host import version_of
+from kvmnet.core.refusals import WRITING, Case, Refusal, refusal
 
 
 def find_macvtaps_on_taken_vlans(case: Case) -> dict[str, list[str]]:
@@ -69,3 +70,28 @@ def guest_loss(case: Case) -> Iterator[Refusal]:
         nics = "; ".join(f"{i.device} on {i.over}: {i.why}" for i in impacts)
         hint = f"stop or migrate it first, or override this: --allow-guest-loss {name}"
         yield Refusal("KVN527", f"{subject} would be disconnected permanently ({nics})", hint, name)
+
+
+#: The first libvirt that sets the VLANs of a port of a Linux bridge (virNetDevBridgeSetupVlans).
+VLANS_OF_PORTS = (11, 0, 0)
+
+
+@refusal("KVN546", "libvirt is too old for guests on VLANs of a bridge", when=WRITING, allow=True)
+def old_libvirt(case: Case) -> Iterator[Refusal]:
+    """
+    A guest of this host is connected to a tagged network by a VLAN-aware bridge: its XML contains `<vlan>`. libvirt
+    sets the VLANs of a port of a Linux bridge from version 11.0.0 on. An older one, such as that of EL 9 and Debian 12,
+    refuses the guest, but only when it starts.
+
+    Use one bridge for each VLAN instead: `eth0.20: {network: vlan20, bridge: true}` connects guests of network vlan20
+    to bridge br-eth0.20, and they need no `<vlan>`. A guest that has a trunk gets a NIC for each network then. Or
+    update libvirt. If the guest runs on another host only, override this refusal.
+    """
+    guests, version = case.bundle.tagged_guests, case.live.surroundings.libvirt
+    if guests and version and version_of(version) < VLANS_OF_PORTS:
+        names = ", ".join(guests[:3]) + (f" and {len(guests) - 3} more" if len(guests) > 3 else "")
+        yield Refusal(
+            "KVN546",
+            f"libvirt {version} cannot set VLANs of guests on a bridge (11.0.0 can), which {names} would need",
+            "use one bridge for each VLAN (eth0.20: {network: …, bridge: true}), or update libvirt",
+        )

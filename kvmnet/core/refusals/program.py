@@ -116,10 +116,16 @@ def _has_bond_option(name: str) -> Callable[[State], bool]:
     return is_used
 
 
+def _has_default_vlan(state: State) -> bool:
+    """Whether a bridge of a state sets the VLAN of its new ports."""
+    return any("vlan-default-pvid" in i.get("bridge", {}).get("options", {}) for i in interfaces_of(state))
+
+
 #: From nmstate's sources, and from NetworkManager's documentation of its settings.
 FEATURES = (
     _Feature("connection profiles that are bound to a MAC address", lambda state: True, (2, 2, 9)),
     _Feature("the bond option arp_missed_max", _has_bond_option("arp_missed_max"), (2, 2, 13), (1, 44)),
+    _Feature("a port with native or access VLANs (vlan-default-pvid)", _has_default_vlan, (2, 2, 12)),
     _Feature("the bond option balance_slb", _has_bond_option("balance_slb"), (2, 2, 9), (1, 42)),
 )
 
@@ -146,8 +152,8 @@ def too_old(case: Case) -> Iterator[Refusal]:
     """
     The installed nmstate or NetworkManager does not support a feature that the host's state uses. kvmnet needs nmstate
     2.2.9 (EL 9.2) or later. nmstate 2.2.24 and later need NetworkManager 1.40. The bond option arp_missed_max needs
-    nmstate 2.2.13 and NetworkManager 1.44, balance_slb needs NetworkManager 1.42. Update the host, or remove the option
-    from the definition.
+    nmstate 2.2.13 and NetworkManager 1.44, balance_slb needs NetworkManager 1.42. A bridge port with `native` or
+    `access` needs nmstate 2.2.12. Update the host, or remove the option from the definition.
     """
     nmstate, networkmanager = version_of(case.live.nmstate), version_of(case.live.networkmanager)
     needs = [(f.name, f.nmstate, f.networkmanager) for f in FEATURES if f.is_used(case.bundle.state)]

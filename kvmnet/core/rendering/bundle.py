@@ -46,8 +46,9 @@ class Bundle:
     address the definition states; another MAC address in the state is only the default for a new interface.
     `stated_stp` are the bridges whose spanning tree the definition states; elsewhere an adopted bridge keeps its own.
     `trusting` are the MAC addresses of guests' NICs whose macvtaps follow the filters of the guest. `descriptions` are
-    those of interfaces, for human readers. `digest` is "sha256:<hex>" of all this. Equal views give equal digests, with
-    every version of kvmnet and Python.
+    those of interfaces, for human readers. `tagged_guests` are the guests that are connected to VLANs of a bridge,
+    which needs libvirt 11.0.0. `digest` is "sha256:<hex>" of all this. Equal views give equal digests, with every
+    version of kvmnet and Python.
     """
 
     cluster: str
@@ -64,3 +65,4 @@ class Bundle:
     stated_stp: tuple[str, ...] = ()
     trusting: tuple[str, ...] = ()
     descriptions: Mapping[str, str] = field(default_factory=dict)
+    tagged_guests: tuple[str, ...] = ()

@@ -83,6 +83,8 @@ def _index(bundle: Bundle) -> dict[str, Any]:
         index["trusting"] = list(bundle.trusting)
     if bundle.descriptions:
         index["descriptions"] = dict(bundle.descriptions)
+    if bundle.tagged_guests:
+        index["tagged-guests"] = list(bundle.tagged_guests)
     return index
 
 
@@ -144,6 +146,7 @@ def read_bundle(files: Mapping[str, str], schemas: BundleSchemas) -> Bundle:
         stated_stp=tuple(index.get("stated-stp", [])),
         trusting=tuple(index.get("trusting", [])),
         descriptions=dict(index.get("descriptions", {})),
+        tagged_guests=tuple(index.get("tagged-guests", [])),
     )
     if compute_digest(bundle) != bundle.digest:
         _fail("the bundle was edited after it was rendered (its digest does not match): render it again")

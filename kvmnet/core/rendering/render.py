@@ -13,8 +13,9 @@ import hashlib
 import json
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import MAIN_TABLE, State
+from kvmnet.core.base.nmstate import INFINIBAND, MAIN_TABLE, State
 from kvmnet.core.base.profile_settings import VLAN_FILTERING, ZONE
+from kvmnet.core.definition.port_vlans import PortVlans
 from kvmnet.core.rendering.bundle import Bundle, Nic
 from kvmnet.core.rendering.link_files import link_file_name, link_file_texts
 from kvmnet.core.views.host_view import (
@@ -23,6 +24,7 @@ from kvmnet.core.views.host_view import (
     BridgeView,
     DummyView,
     HostView,
+    InfinibandView,
     IpView,
     MacvtapView,
     NicView,
@@ -62,7 +64,7 @@ def render(view: HostView) -> Bundle:
         *(_vlan(layer) if isinstance(layer, VlanView) else _bridge(layer) for layer in view.layers()),
         *from_boot,
     ]
-    nics = tuple(_nic_of_bundle(nic) for nic in view.nics)
+    nics = tuple(_nic_of_bundle(nic) for nic in view.nics if not nic.infiniband or nic.infiniband.pkey is None)
     bundle = Bundle(
         cluster=view.cluster,
         host=view.host,
@@ -77,6 +79,7 @@ def render(view: HostView) -> Bundle:
         stated_stp=tuple(bridge.name for bridge in view.bridges if bridge.is_stp_stated),
         trusting=tuple(m.mac for m in view.macvtaps if m.trusts_guest),
         descriptions=dict(view.descriptions),
+        tagged_guests=tuple(dict.fromkeys(port.guest for port in view.guest_ports if port.needs_vlans)),
     )
     return dataclasses.replace(bundle, digest=compute_digest(bundle))
 
@@ -98,7 +101,16 @@ def compute_digest(bundle: Bundle) -> str:
     del content["digest"]
     content["probes"] = [probe.to_json() for probe in bundle.probes]
     # Omitted if empty, so that the digests of older bundles stay the same.
-    for key in ("probes", "profile_settings", "stated_macs", "stated_stp", "trusting", "descriptions"):
+    later_keys = (
+        "probes",
+        "profile_settings",
+        "stated_macs",
+        "stated_stp",
+        "trusting",
+        "descriptions",
+        "tagged_guests",
+    )
+    for key in later_keys:
         if not content[key]:
             del content[key]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -151,11 +163,21 @@ def _with_ip(entry: dict[str, Any], ip: IpView) -> dict[str, Any]:
 
 def _nic(nic: NicView) -> dict[str, Any]:
     if not nic.up:
-        return {"name": nic.name, "type": "ethernet", "state": "down"}
+        return {"name": nic.name, "type": "ethernet" if nic.infiniband is None else INFINIBAND, "state": "down"}
+    if nic.infiniband is not None:
+        return _with_ip(_infiniband(nic, nic.infiniband), nic.ip)
     entry = _base(nic.name, "ethernet", nic.mtu)
     if nic.controller is not None:
         entry["accept-all-mac-addresses"] = nic.promiscuous
     return _with_ip(entry, nic.ip)
+
+
+def _infiniband(nic: NicView, settings: InfinibandView) -> dict[str, Any]:
+    """Return an IPoIB interface; a key of 0xffff stands for one that is no partition."""
+    entry = _base(nic.name, INFINIBAND, nic.mtu)
+    pkey = f"0x{0xFFFF if settings.pkey is None else settings.pkey:04x}"
+    base = {"base-iface": settings.base} if settings.base is not None else {}
+    return {**entry, "infiniband": {"mode": settings.mode, "pkey": pkey, **base}}
 
 
 def _bond(bond: BondView) -> dict[str, Any]:
@@ -218,9 +240,24 @@ def _bridge(bridge: BridgeView) -> dict[str, Any]:
         "mac-ageing-time": bridge.ageing,
         "group-forward-mask": bridge.group_forward_mask,
         "multicast-snooping": bridge.multicast_snooping,
+        "vlan-default-pvid": None if bridge.has_untagged else 0,
     }
-    entry["bridge"] = {"options": _without_none(options), "port": [{"name": port} for port in bridge.ports]}
+    vlans = {port: _port_vlans(of_port) for port, of_port in bridge.port_vlans}
+    ports = [{"name": port, **({"vlan": vlans[port]} if port in vlans else {})} for port in bridge.ports]
+    entry["bridge"] = {"options": _without_none(options), "port": ports}
     return _with_ip(entry, bridge.ip)
+
+
+def _port_vlans(vlans: PortVlans) -> dict[str, Any]:
+    """Return the VLANs of a bridge's port. nmstate turns VLAN filtering on for a bridge that has such a port."""
+    if not vlans.tagged and vlans.untagged is not None:
+        return {"mode": "access", "tag": vlans.untagged}
+    native = {"enable-native": vlans.untagged is not None}
+    tag = {"tag": vlans.untagged} if vlans.untagged is not None else {}
+    tags = [
+        {"id": first} if first == last else {"id-range": {"min": first, "max": last}} for first, last in vlans.tagged
+    ]
+    return {"mode": "trunk", **native, **tag, "trunk-tags": tags}
 
 
 def _without_none(settings: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ _REASONS = {
     Reason.PROFILE_RESTORED: "its connection profile from before kvmnet is restored",
     Reason.HOLDS_RULES: "its connection profile gets routing rules",
     Reason.LOOPBACK_RELEASED: "no longer in the definition: its own addresses only",
+    Reason.PORT_VLANS: "its VLANs on the bridge change",
     Reason.KEEPS_VIRTUAL_OUT: "applied again, so that no virtual address gets into its connection profile",
 }
 

@@ -14,6 +14,7 @@ from kvmnet.core.base.probe import Probe
 from kvmnet.core.base.problem import Mark
 from kvmnet.core.definition.model import Guest, GuestNic, Option, Route
 from kvmnet.core.definition.naming_policy import NamingPolicy
+from kvmnet.core.definition.port_vlans import PortVlans
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,22 @@ NO_IP = IpView()
 
 
 @dataclass(frozen=True)
+class InfinibandView:
+    """An IPoIB interface: its transport mode (datagram, connected); for a partition also its base interface and its
+    partition key."""
+
+    mode: str
+    base: Optional[str] = None
+    pkey: Optional[int] = None
+
+
+@dataclass(frozen=True)
 class NicView:
     """A physical NIC. `name` is its kernel name after kvmnet has renamed it, `controller` its bridge, `bond` its bond.
 
     `managed` is false for a NIC that the definition only names; the nmstate state does not contain it. `up` is false
     for a NIC that must be down. `is_renamed`: the naming policy renames it, because its bridge takes its name.
-    `has_link_file`: a .link file gives it its name at boot.
+    `has_link_file`: a .link file gives it its name at boot. `infiniband` are the settings of an IPoIB interface.
     """
 
     interface: str
@@ -66,6 +77,7 @@ class NicView:
     up: bool
     is_renamed: bool
     has_link_file: bool
+    infiniband: Optional[InfinibandView]
     mark: Mark = field(compare=False, repr=False)
 
 
@@ -102,8 +114,10 @@ class BridgeView:
     """A bridge. `interface` is the key of the bridge, or of the NIC, bond or VLAN that it is made for.
 
     `ports` are the kernel names of its ports. `mac` is the stated MAC address (`is_mac_stated`), else that of the first
-    port that has one. `ageing` is in seconds. Settings that are None are not in the definition;
-    without `is_stp_stated`, `stp` is that of the naming policy.
+    port that has one. `ageing` is in seconds. Settings that are None are not in the definition; without
+    `is_stp_stated`, `stp` is that of the naming policy. `port_vlans` are the VLANs of its ports by their kernel names.
+    `has_untagged`: the bridge has an untagged network, and a new port is a member of it; false for a VLAN-aware bridge
+    of which a port states another VLAN for untagged frames.
     """
 
     interface: str
@@ -119,6 +133,8 @@ class BridgeView:
     group_forward_mask: Optional[int]
     multicast_snooping: Optional[bool]
     vlan_filtering: Optional[bool]
+    port_vlans: tuple[tuple[str, PortVlans], ...]
+    has_untagged: bool
     ip: IpView
     mark: Mark = field(compare=False, repr=False)
 
@@ -160,6 +176,9 @@ class GuestPortView:
     name that the naming policy gives the macvtap, None for a bridge. (If libvirt creates the macvtap, libvirt chooses
     the name.) `mode` and `always` are as in MacvtapView. `trusts_guest`: whether the guest may change the MAC address
     and filters of its macvtap (None: the definition does not state it).
+
+    On a VLAN-aware bridge (`is_on_aware_bridge`), `untagged` is the VLAN ID of the guest's untagged frames (None: that
+    of the bridge's own network, or none for a trunk), and `trunk` are the VLAN IDs of its tagged ones.
     """
 
     guest: str
@@ -171,6 +190,14 @@ class GuestPortView:
     mode: str = ""
     always: bool = False
     trusts_guest: Optional[bool] = None
+    untagged: Optional[int] = None
+    trunk: tuple[int, ...] = ()
+    is_on_aware_bridge: bool = False
+
+    @property
+    def needs_vlans(self) -> bool:
+        """Whether libvirt must set the VLANs of the guest's port (libvirt 11.0.0 and later)."""
+        return bool(self.trunk) or self.untagged is not None
 
 
 @dataclass(frozen=True)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Optional
 
 from kvmnet.core.base.probe import Probe
-from kvmnet.core.definition.model import Cluster, Guest, GuestNic, Host, Interface, Network
+from kvmnet.core.definition.model import Cluster, Guest, Host, Interface, Network
+from kvmnet.core.views.bridge_vlans import BridgeVlans
+from kvmnet.core.views.guest_devices import GuestDevices
 from kvmnet.core.views.host_view import (
     NO_IP,
     Address,
     BondView,
     BridgeView,
     DummyView,
-    GuestPortView,
     HostView,
+    InfinibandView,
     IpView,
-    MacvtapView,
     NicView,
     VlanView,
 )
-from kvmnet.core.views.mtu import Mtus
+from kvmnet.core.views.mtu import MAX_DATAGRAM_MTU, Mtus
 from kvmnet.core.views.routing import build_routing
 from kvmnet.core.views.rules import build_rules
 from kvmnet.core.views.stack import Stack
@@ -53,37 +54,41 @@ class _Layout:
         self.cluster, self.host, self.guests = cluster, host, guests
         self.policy = cluster.policies[host.policy_name]
         self.stack = Stack(host, self.policy)
+        self.bridge_vlans = BridgeVlans(self.stack, cluster.networks)
         self.mtus: Mtus
 
     def build(self) -> HostView:
         """Return the view."""
-        guest_vlans, macvtaps, ports, unattached = self._guest_devices()
+        devices = GuestDevices(self.cluster, self.policy, self.stack, self.bridge_vlans, self._is_port)
+        devices.add(self.guests)
+        guest_vlans = list(devices.vlans.values())
         self.mtus = Mtus(self.stack, self._network_mtu, guest_vlans)
         guest_vlans = [dataclasses.replace(v, mtu=self.mtus.of_guest_vlan(v)) for v in guest_vlans]
         carriers = self._carriers()
         routing = build_routing(self.cluster, self.host, self.policy, carriers)
         servers, search = self._dns()
+        nics = tuple(self._nic(i) for i in self.stack.nics)
         return HostView(
             cluster=self.cluster.name,
             host=self.host.name,
             policy=self.policy,
             hostname=self.host.hostname,
-            nics=tuple(self._nic(i) for i in self.stack.nics),
+            nics=nics,
             bonds=tuple(self._bond(i) for i in self.stack.bonds),
             dummies=tuple(self._dummy(i) for i in self.stack.dummies),
             vlans=tuple(self._vlan(i) for i in self.stack.vlans),
             bridges=tuple(self._bridge(i) for i in [*self.stack.bridged, *self.stack.bridges]),
             guest_vlans=tuple(guest_vlans),
-            macvtaps=tuple(macvtaps),
-            guest_ports=tuple(ports),
+            macvtaps=tuple(devices.macvtaps),
+            guest_ports=tuple(devices.ports),
             routes=tuple(routing.routes),
             rules=tuple(build_rules(self.host, self.stack, carriers)),
             dns_servers=servers,
             dns_search=search,
             probes=self._probes(),
-            zones=tuple(self._zones()),
+            zones=tuple(self._zones({nic.interface for nic in nics if not nic.managed})),
             descriptions=tuple(self._descriptions()),
-            unattached=tuple(unattached),
+            unattached=tuple(devices.unattached),
             unrouted=tuple(routing.unrouted),
             ambiguous=tuple(routing.ambiguous),
         )
@@ -93,10 +98,12 @@ class _Layout:
         own_addresses = {str(placed.ip) for i in self.host.interfaces.values() for placed in i.addresses}
         return tuple(p.probe for p in self.host.probes if p.probe.address not in own_addresses)
 
-    def _zones(self) -> Iterator[tuple[str, str]]:
+    def _zones(self, unmanaged: Collection[str]) -> Iterator[tuple[str, str]]:
         """Yield the zone of each device that can have addresses, if the definition states one: on the interface, or on
-        its network."""
+        its network. `unmanaged` are the NICs that are not configured, which can have none."""
         for interface, device in self._carriers():
+            if interface.name in unmanaged:
+                continue
             network = self._network_of(interface)
             zone = interface.zone or (network.zone if network else None)
             if zone is not None and interface.up and not interface.is_loopback:
@@ -154,13 +161,15 @@ class _Layout:
         stack, bond = self.stack, self.stack.bond_of.get(interface.name)
         device, controller = stack.device(interface), stack.controller(interface)
         has_vlan = any(stack.base_name(vlan) == device for vlan in stack.vlans)
-        is_used = controller is not None or has_vlan or bond is not None or interface.network is not None
+        has_partition = any(i.pkey is not None and i.parent == interface.name for i in stack.nics)
+        has_user = has_vlan or has_partition or controller is not None or bond is not None
+        is_used = has_user or interface.network is not None or interface.pkey is not None
         has_ip = interface.ipv4 != "none" or interface.ipv6 != "none"
         return NicView(
             interface=interface.name,
             name=device,
             kernel_name=interface.kernel_name,
-            mac=interface.mac,
+            mac=None if interface.is_infiniband else interface.mac,  # a part of it changes at each boot
             mtu=self.mtus.of_nic_or_bond(interface) if interface.up else None,
             promiscuous=controller is not None and self.policy.promiscuous,
             controller=controller,
@@ -170,13 +179,25 @@ class _Layout:
             up=interface.up,
             is_renamed=stack.is_renamed(interface),
             has_link_file=stack.has_link_file(interface),
+            infiniband=self._infiniband(interface),
             mark=interface.place.mark,
         )
+
+    def _infiniband(self, interface: Interface) -> Optional[InfinibandView]:
+        """Return the settings of an IPoIB interface. Only the connected mode allows a large MTU."""
+        if not interface.is_infiniband:
+            return None
+        needs_connected = (self.mtus.of_nic_or_bond(interface) or 0) > MAX_DATAGRAM_MTU
+        mode = interface.transport_mode or ("connected" if needs_connected else "datagram")
+        base = self.host.interfaces.get(interface.parent or "")
+        return InfinibandView(mode, self.stack.device(base) if base is not None else None, interface.pkey)
 
     def _bond(self, interface: Interface) -> BondView:
         options = dict(interface.options)
         if "miimon" not in options and "arp_interval" not in options:
             options["miimon"] = 100  # milliseconds; by default the kernel does not monitor the links
+        if self.host.is_over_infiniband(interface):
+            options.setdefault("fail_over_mac", "active")  # IPoIB ports keep their MAC addresses
         primary = self.host.interfaces.get(str(options.get("primary")))
         if primary is not None and primary.is_nic:
             options["primary"] = self.stack.device(primary)
@@ -218,6 +239,8 @@ class _Layout:
         if interface.is_bond:
             if interface.mode == "active-backup" and dict(interface.options).get("fail_over_mac") == "active":
                 return None
+            if self.host.is_over_infiniband(interface):
+                return None
             return self.host.interfaces[interface.ports[0]].mac
         return interface.mac
 
@@ -253,7 +276,9 @@ class _Layout:
             ageing=settings.ageing,
             group_forward_mask=settings.group_forward_mask,
             multicast_snooping=settings.multicast_snooping,
-            vlan_filtering=settings.vlan_filtering,
+            vlan_filtering=self.bridge_vlans.filtering(interface),
+            port_vlans=self.bridge_vlans.ports(interface),
+            has_untagged=self.bridge_vlans.has_untagged(interface),
             ip=self._ip(interface),
             mark=interface.place.mark,
         )
@@ -265,62 +290,6 @@ class _Layout:
         servers = dict.fromkeys(str(s.ip) for n in networks if n for s in n.dns_servers)
         search = dict.fromkeys(domain for n in networks if n for domain in n.dns_search)
         return tuple(servers), tuple(search)
-
-    def _guest_devices(
-        self,
-    ) -> tuple[list[VlanView], list[MacvtapView], list[GuestPortView], list[tuple[Guest, GuestNic]]]:
-        """Return the VLANs and macvtaps of the host's guests, the ports of their NICs, and the NICs without a port."""
-        vlans: dict[str, VlanView] = {}
-        macvtaps: list[MacvtapView] = []
-        ports: list[GuestPortView] = []
-        unattached: list[tuple[Guest, GuestNic]] = []
-        own_vlans = {self.stack.device(i) for i in self.stack.vlans}
-        bridges = [*self.stack.bridged, *self.stack.bridges]
-        for guest in self.guests:
-            for nic in guest.nics:
-                network = self.cluster.networks.get(nic.network)
-                if network is None:
-                    continue
-                bridged = next((i for i in bridges if i.network == network.name), None)
-                trusts = nic.trusts_guest
-                if bridged is not None:
-                    bridge = self.stack.top(bridged)
-                    port = GuestPortView(guest.name, nic.mac, network.name, bridge, network.vlan, trusts_guest=trusts)
-                    ports.append(port)
-                    continue
-                always = (nic.attach or network.attach or self.policy.attach) == "always"
-                vlan = self._vlan_for_guests(network, always)
-                if vlan is None:
-                    unattached.append((guest, nic))
-                    continue
-                if vlan.name not in own_vlans and (always or vlan.name not in vlans):
-                    vlans[vlan.name] = vlan
-                name, mode = self.policy.macvtap_name(nic.mac), self.policy.macvtap_mode
-                is_trusted = bool(trusts) and not always
-                macvtaps.append(
-                    MacvtapView(name, vlan.name, nic.mac, mode, guest.name, always, is_trusted, nic.place.mark)
-                )
-                port = GuestPortView(guest.name, nic.mac, network.name, vlan.name, vlan.tag, name, mode, always, trusts)
-                ports.append(port)
-        return list(vlans.values()), macvtaps, ports, unattached
-
-    def _vlan_for_guests(self, network: Network, always: bool) -> Optional[VlanView]:
-        """Return the VLAN device that connects guests of this host to a network, or None.
-
-        It is the host's own VLAN on this network, else a device on the NIC, bond or bridge of the network it is `over`.
-        """
-        if network.vlan is None:
-            return None
-        for vlan in self.stack.vlans:
-            if vlan.network == network.name and not self._is_port(vlan):
-                device, below = self.stack.device(vlan), self.stack.base_name(vlan)
-                return VlanView(device, below, network.vlan, network.mtu, None, NO_IP, always, vlan.place.mark)
-        for base in sorted(self.stack.active, key=self._is_port):  # a bridge before its ports
-            if network.over is not None and base.network == network.over and not base.is_vlan:
-                device = self.stack.device(base)
-                name = self.policy.vlan_name(device, network.vlan)
-                return VlanView(name, device, network.vlan, network.mtu, None, NO_IP, always, network.place.mark)
-        return None
 
 
 def _stated_mac(interface: Interface) -> Optional[str]:

@@ -15,6 +15,8 @@ from kvmnet.core.views.stack import Stack
 
 #: Default MTU in bytes (IEEE 802.3). It is rendered only where a related interface has another MTU.
 ETHERNET_MTU = 1500
+#: Largest MTU in bytes of an IPoIB interface in datagram mode that every NetworkManager accepts.
+MAX_DATAGRAM_MTU = 2044
 
 
 class Mtus:

@@ -75,7 +75,7 @@ class Stack:
         usable = [i for i in active if not i.is_bridge and not i.is_loopback]
         by_name = {i.name: i for i in usable if not i.is_bond or i in self.bonds}
         for name in dict.fromkeys(bridge.ports):
-            if name in by_name and name not in self.bond_of:
+            if name in by_name and name not in self.bond_of and not self.host.is_over_infiniband(by_name[name]):
                 yield by_name[name]
 
     def _can_be_placed(self, interface: Interface) -> bool:
@@ -92,8 +92,9 @@ class Stack:
         parent = vlan.parent or ""
         if parent in self.host.interfaces:
             base = self._placed.get(parent)
-            can_be_base = base is not None and not base.is_vlan and not base.is_loopback
-            return Base(base, False) if base is not None and can_be_base else None
+            if base is None or base.is_vlan or base.is_loopback or self.host.is_over_infiniband(base):
+                return None
+            return Base(base, False)
         owner = self._by_bridge_name.get(parent)
         return Base(owner, True) if owner is not None else None
 
@@ -127,7 +128,8 @@ class Stack:
 
     def _device_name(self, interface: Interface) -> str:
         if interface.is_vlan:
-            return self.policy.vlan_name(self.base_name(interface), interface.tag or 0)
+            own_name = self.policy.vlan_name(self.base_name(interface), interface.tag or 0, interface.name)
+            return interface.own_name or own_name
         if self.is_renamed(interface):
             return self.policy.nic_name(interface.name)
         if interface.is_nic and interface.kernel_name is not None and not self.has_link_file(interface):
@@ -146,7 +148,7 @@ class Stack:
         If the naming policy renames NICs, every NIC with a known MAC address has one. Without it, a NIC that the kernel
         finds late could take its name.
         """
-        return self.policy.renames and nic.mac is not None
+        return self.policy.renames and nic.mac is not None and not nic.is_infiniband
 
     def bridge_name(self, interface: Interface) -> str:
         """Return the name of the bridge of a NIC, bond or VLAN: the one in the definition, else the policy's."""

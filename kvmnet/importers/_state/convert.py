@@ -17,13 +17,25 @@ from kvmnet.importers._state.bonds import read_bond
 from kvmnet.importers._state.networks import Carrier, add_networks, read_routing
 from kvmnet.importers._state.values import section_of
 
-_NIC_TYPES = ("ethernet", "veth")
+_NIC_TYPES = ("ethernet", "veth", "infiniband")
 _KINDS = {"bond": "bond", "vlan": "vlan", "linux-bridge": "bridge"}
 #: Devices that libvirt and containers make for guests, and loopback.
 _PASSING_TYPES = ("tun", "mac-vtap", "tap", "macvtap", "loopback")
 _GUEST_PREFIXES = ("vnet", "tap", "macvtap", "veth", "virbr", "docker", "cni", "lxc")
 #: Keys of an interface that are read, and those that only describe it or that every `nmstatectl show` has.
-_READ = {"name", "type", "state", "ipv4", "ipv6", "mtu", "mac-address", "bridge", "vlan", "link-aggregation"}
+_READ = {
+    "name",
+    "type",
+    "state",
+    "ipv4",
+    "ipv6",
+    "mtu",
+    "mac-address",
+    "bridge",
+    "vlan",
+    "link-aggregation",
+    "infiniband",
+}
 _DESCRIPTIVE = {
     *("permanent-mac-address", "min-mtu", "max-mtu", "driver", "identifier", "profile-name", "wait-ip", "controller"),
     *("copy-mac-from", "alt-names", "mptcp", "ethtool", "lldp", "ethernet", "accept-all-mac-addresses", "description"),
@@ -149,7 +161,9 @@ class _Host:
         """Return what makes an interface a part of a network: addresses, a VLAN ID, or a bridge for guests."""
         ip = read_ip(device.values, device.origin, self.report)
         tag = self._find_tag(device)
-        if ip.is_empty and tag is None and device.kind != "bridge":
+        options = (device.values.get("bridge") or {}).get("options") if device.kind == "bridge" else None
+        has_untagged = not isinstance(options, Mapping) or options.get("vlan-default-pvid") != 0
+        if ip.is_empty and tag is None and (device.kind != "bridge" or not has_untagged):
             return None
         mtu = device.values.get("mtu")
         return Carrier(device.name, ip, tag, mtu if isinstance(mtu, int) else None, device.origin)
@@ -180,6 +194,8 @@ class _Host:
                 self.report.lose(f"{device.name} has addresses, but is a port of {bridge.name}", device.origin)
         elif carrier is not None and kvm and device.kind in ("nic", "bond"):
             values["bridge"] = False
+        if controller is not None and device.kind in ("nic", "bond"):
+            values.update(_describe_port_vlans(controller, device.name))
         mtu = device.values.get("mtu")
         if isinstance(mtu, int) and mtu != 1500 and (carrier is None or carrier.mtu != mtu):
             values["mtu"] = mtu
@@ -207,12 +223,15 @@ class _Host:
         if device.kind == "vlan":
             vlan = section_of(device.values, "vlan")
             base, tag = vlan.get("base-iface"), vlan.get("id")
-            return {} if device.name == f"{base}.{tag}" else {"over": str(base)}
+            return {} if device.name == f"{base}.{tag}" else {"over": str(base), "name": device.name}
         if device.kind == "bridge":
             options = _describe_bridge(device, {})
             mac = device.values.get("mac-address")
             values: dict[str, Any] = {"type": "bridge", "ports": list(device.ports)}
             return {**values, **({"mac": str(mac).lower()} if mac else {}), **({"bridge": options} if options else {})}
+        infiniband = device.values.get("infiniband")
+        if isinstance(infiniband, Mapping):
+            return {"transport_mode": "connected"} if infiniband.get("mode") == "connected" else {}
         permanent = device.values.get("permanent-mac-address")
         is_port = device.name in self.controllers
         mac = permanent or (None if is_port else device.values.get("mac-address"))
@@ -244,6 +263,19 @@ def _describe_bridge(bridge: Device, settings: dict[str, Any]) -> Any:
         if options.get(key) not in (None, default):
             settings[name] = options[key]
     return settings["name"] if list(settings) == ["name"] else settings
+
+
+def _describe_port_vlans(bridge: Device, port: str) -> dict[str, Any]:
+    """Return the VLANs of a bridge's port as keys of an interface."""
+    rows = (bridge.values.get("bridge") or {}).get("port") if bridge.kind == "bridge" else None
+    vlan = next((r.get("vlan") for r in rows or [] if isinstance(r, Mapping) and r.get("name") == port), None)
+    if not isinstance(vlan, Mapping) or not vlan:
+        return {}
+    tag, tags = vlan.get("tag"), [t for t in vlan.get("trunk-tags") or [] if isinstance(t, Mapping)]
+    if not tags:
+        return {"access": tag} if isinstance(tag, int) else {}
+    ids = [f"{t['id-range']['min']}-{t['id-range']['max']}" if "id-range" in t else t.get("id") for t in tags]
+    return {"trunk": ids, **({"native": tag} if isinstance(tag, int) and tag else {})}
 
 
 def name_host(state: Mapping[str, Any], fallback: str) -> str:

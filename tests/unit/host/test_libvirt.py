@@ -111,3 +111,21 @@ def test_the_binding_is_used_before_virsh(libvirt_host: Path, monkeypatch: pytes
     with pytest.raises(libvirt.LibvirtError, match="no answer within 0 s"):
         libvirt.read_libvirt_xml(0.2)
     assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(
+    ("installed", "output", "expected"),
+    [
+        ("virtqemud", "virtqemud (libvirt) 11.3.0", "11.3.0"),
+        ("libvirtd", "libvirtd (libvirt) 9.0.0", "9.0.0"),
+        ("virsh", "10.0.0", "10.0.0"),
+        ("virsh", "?", ""),
+        ("", "", ""),
+    ],
+)
+def test_the_version_of_libvirt_is_that_of_its_daemon_or_client(
+    monkeypatch: pytest.MonkeyPatch, installed: str, output: str, expected: str
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name, path: name if name == installed else None)
+    monkeypatch.setattr(programs, "run", lambda *argv: output if argv == (installed, "--version") else pytest.fail())
+    assert libvirt.read_version() == expected

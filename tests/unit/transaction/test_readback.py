@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kvmnet.host.networkmanager_dbus import NameServers
-from kvmnet.system import links
+from kvmnet.system import bridge_ports, links
 from kvmnet.transaction import (
     readback,
 )
@@ -178,3 +178,22 @@ def test_routing_rules_are_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
         "the routing rule priority 30000 table 254 still exists",
     ]
     assert readback.find_wrong_rules([]) == []
+
+
+def test_other_vlans_of_a_bridge_port_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    shows(monkeypatch, {"name": "br0", "kind": "bridge"}, addresses={"br0": []})
+    shown = {
+        "eth0": [[1, 1, ["Egress Untagged", "PVID"]], [20, 21, []]],
+        "eth1": [[1, 1, ["Egress Untagged"]], [40, 40, ["Egress Untagged", "PVID"]]],
+    }
+    monkeypatch.setattr(bridge_ports, "read_vlans", lambda: shown)
+
+    def found(**vlans: Any) -> list[str]:
+        return find_kernel_differences([{"name": "br0", "addresses": [], "routes": [], "port_vlans": vlans}])
+
+    assert found(eth0={"tagged": [20, 21], "untagged": 1}, eth1={"tagged": [], "untagged": 40}) == []
+    assert found(eth0={"tagged": [20, 22], "untagged": 40}, eth2={"tagged": [], "untagged": 1}) == [
+        "eth0: untagged frames are in VLAN 1, not 40",
+        "eth0: the VLANs with tags are 20-21, not 20, 22",
+        "eth2: untagged frames are in VLAN 0, not 1",
+    ]

@@ -7,7 +7,6 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet import pipeline
-from kvmnet.core.definition.build import is_like_bridge
 from kvmnet.core.definition.document import Source
 from kvmnet.core.definition.model import BridgeSettings, Cluster, Host, Interface
 
@@ -135,17 +134,13 @@ def test_a_vlan_has_its_base_and_id_from_its_key_or_from_over_and_its_network(
 @pytest.mark.parametrize(
     ("name", "keys", "left_alone"),
     [
-        ("ib0", "", True),
-        ("ib0.8001", "", True),
-        ("ibm0", "", False),
         ("ipmi", "", True),
         ("ipmi1", "", True),
         ("ipmi1x", "", False),
         ("eth0", "", False),
-        ("ib0", "ports: [eth0]", False),
     ],
 )
-def test_infiniband_and_a_bmc_are_left_alone(name: str, keys: str, left_alone: bool) -> None:
+def test_a_bmc_is_left_alone(name: str, keys: str, left_alone: bool) -> None:
     assert interface_of(keys, name=name).left_alone is left_alone
 
 
@@ -277,15 +272,3 @@ def test_an_interface_has_the_kind_of_its_type_its_ports_or_its_name(
 
 def test_the_mac_address_of_a_bridge_is_in_lower_case() -> None:
     assert interface_of("type: bridge, mac: '02:00:00:00:00:0A'", name="br0").mac == "02:00:00:00:00:0a"
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        *((name, True) for name in ("br0", "br", "br-lan", "br_lan", "br0.5", "bridge", "bridge0", "bridge-x")),
-        *((name, True) for name in ("vmbr0", "virbr1", "lxcbr0", "xenbr12", "mgmt-br", "mgmt_br0")),
-        *((name, False) for name in ("bond0", "eth0", "broadcom0", "bridged", "brand", "lan", "brlan", "vbr", "team0")),
-    ],
-)
-def test_names_of_bridges_are_recognised(name: str, expected: bool) -> None:
-    assert is_like_bridge(name) is expected

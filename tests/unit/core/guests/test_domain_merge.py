@@ -318,3 +318,47 @@ def test_everything_between_the_nics_is_preserved(
     assert frame.sub("*", merged) == f"<domain><devices>{frame.sub('*', body)}</devices></domain>"
     known = [nic["mac address"] for nic in nics(merged.encode()) if nic["mac address"] != "52:54:00:00:00:99"]
     assert known == [port.mac for port in ports]
+
+
+VLAN_20 = GuestPortView("g", M1, "v20", "eth0", 20, untagged=20, is_on_aware_bridge=True)
+VLAN_TRUNK = dataclasses.replace(VLAN_20, untagged=1, trunk=(20, 21))
+NO_VLAN = dataclasses.replace(VLAN_20, untagged=None)
+
+
+@pytest.mark.parametrize(
+    ("port", "vlan", "is_right"),
+    [
+        (VLAN_20, "<vlan><tag id='20'/></vlan>", True),
+        (VLAN_20, "<vlan trunk='no'>\n<tag id='20'/>\n</vlan>", True),
+        (VLAN_20, "<vlan><tag id='42'/></vlan>", False),
+        (VLAN_20, "<vlan trunk='yes'><tag id='20'/></vlan>", False),
+        (VLAN_20, "", False),
+        (VLAN_TRUNK, "<vlan><tag id='21'/><tag id='20'/><tag id='1' nativeMode='untagged'/></vlan>", True),
+        (VLAN_TRUNK, "<vlan><tag id='21'/><tag id='20'/><tag id='1' nativeMode='tagged'/></vlan>", False),
+        (VLAN_TRUNK, "<vlan trunk='yes'><tag id='20'/><tag id='21'/></vlan>", False),
+        (NO_VLAN, "", True),
+        (NO_VLAN, "<vlan><tag id='20'/></vlan>", False),
+    ],
+)
+def test_a_nic_on_an_aware_bridge_gets_the_vlans_of_the_definition(
+    port: GuestPortView, vlan: str, is_right: bool
+) -> None:
+    nic = (
+        f"<interface type='bridge'><mac address='{{mac}}'/><source bridge='eth0'/>{vlan}<model type='virtio'/>"
+        "</interface>"
+    )
+    domain = in_domain(nic, port)
+    merged = merge(domain, [port])
+    assert (merged.text == domain) is is_right
+    wanted = [line.strip().encode() for line in format_interface(port).splitlines() if "<vlan" in line]
+    assert merged.text.count(b"<vlan") == len(wanted)
+    assert is_right or all(line in merged.text for line in wanted)
+    assert merge(merged.text, [port]).text == merged.text
+    assert bool(merged.notes) is (bool(vlan) and not is_right)
+
+
+def test_a_macvtap_becomes_a_port_in_a_vlan() -> None:
+    nic = "<interface type='direct'><mac address='{mac}'/><source dev='eth0.20' mode='bridge'/></interface>"
+    merged = merge(in_domain(nic, VLAN_20), [VLAN_20])
+    assert b"<source bridge='eth0'/><vlan><tag id='20'/></vlan>" in merged.text
+    assert b"eth0.20" not in merged.text and b"type='direct'" not in merged.text

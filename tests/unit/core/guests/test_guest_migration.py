@@ -92,3 +92,43 @@ def test_json_has_the_device_and_mtu_of_each_nic() -> None:
         "nics": [{"mac": "36:77:6e:c0:00:02", "network": "private", "device": "eth0", "mtu": 1500, "problem": None}],
         "notes": [],
     }
+
+
+AWARE = """kvmnet: 1
+cluster: c
+profile: plain
+networks:
+  lan: {subnets: [10.1.0.0/16]}
+  v20: {vlan: 20, over: lan}
+  v40: {vlan: 40}
+hosts:
+  a: {kvm: true, interfaces: {eth0: {network: lan, trunk: [v20, v40]}}}
+  b: {kvm: true, interfaces: {eth0: {network: lan, trunk: [20, 40]}}}
+  fewer: {kvm: true, interfaces: {eth0: {network: lan, trunk: [20]}}}
+  plain: {kvm: true, interfaces: {eth0: {network: lan}, eth0.40: {network: v40, bridge: true}}}
+guests:
+  trunk: {host: a, nics: [{networks: [v20, v40], native: lan, mac: 52:54:00:00:00:01}]}
+  tagged: {host: a, nics: [{network: v40, mac: 52:54:00:00:00:02}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("guest", "host", "problem"),
+    [
+        ("trunk", "b", None),
+        ("trunk", "fewer", "fewer has no VLAN-aware bridge that carries the networks v20, v40 (native lan)"),
+        ("trunk", "plain", "plain has no VLAN-aware bridge that carries the networks v20, v40 (native lan)"),
+        ("tagged", "b", None),
+        ("tagged", "fewer", "fewer has neither a bridge nor a VLAN for network v40"),
+        ("tagged", "plain", None),
+    ],
+)
+def test_the_vlans_of_a_guest_must_be_on_the_target(guest: str, host: str, problem: Optional[str]) -> None:
+    definition = pipeline.check([Source("cluster.yaml", AWARE)])
+    assert definition.cluster is not None and definition.ok, definition.problems
+    move = check_migration(definition.cluster, definition.cluster.guests[guest], definition.cluster.hosts[host])
+    assert [nic.problem for nic in move.nics] == [problem]
+    needs_libvirt = f"{host} needs libvirt 11.0.0 or later, which sets the VLANs of guests on a bridge"
+    assert (needs_libvirt in move.notes) is (host == "b")
+    row = move.to_json()["nics"][0]
+    assert row.get("networks") == (["lan", "v20", "v40"] if guest == "trunk" else None)

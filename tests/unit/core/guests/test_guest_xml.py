@@ -63,3 +63,31 @@ def test_only_a_macvtap_that_libvirt_creates_can_trust_its_guest() -> None:
     trusting = [dataclasses.replace(port, trusts_guest=True) for port in (ON_DEMAND, FROM_BOOT, BRIDGE)]
     assert [" trustGuestRxFilters='yes'>" in format_interface(port) for port in trusting] == [True, False, False]
     assert "trust" not in format_interface(dataclasses.replace(ON_DEMAND, trusts_guest=False))
+
+
+AWARE = GuestPortView("g", M1, "v20", "br0", 20, untagged=20, is_on_aware_bridge=True)
+TRUNK = GuestPortView("g", M1, "lan", "br0", None, untagged=1, trunk=(20, 21), is_on_aware_bridge=True)
+
+
+@pytest.mark.parametrize(
+    ("port", "vlan", "comment"),
+    [
+        (AWARE, "<vlan><tag id='20'/></vlan>", "network v20 (VLAN 20): VLAN-aware bridge br0"),
+        (
+            TRUNK,
+            "<vlan trunk='yes'><tag id='1' nativeMode='untagged'/><tag id='20'/><tag id='21'/></vlan>",
+            "VLANs 20, 21 with tags, untagged lan: VLAN-aware bridge br0",
+        ),
+        (
+            dataclasses.replace(TRUNK, untagged=None, trunk=(20,)),
+            "<vlan trunk='yes'><tag id='20'/></vlan>",
+            "VLANs 20 with tags: VLAN-aware bridge br0",
+        ),
+        (dataclasses.replace(AWARE, untagged=None), "", "network v20 (VLAN 20): bridge br0"),
+    ],
+)
+def test_a_guest_on_a_vlan_aware_bridge_has_its_vlans(port: GuestPortView, vlan: str, comment: str) -> None:
+    lines = [line.strip() for line in format_interface(port, note=True).splitlines()]
+    assert lines[0] == f"<!-- {comment} -->"
+    assert [line for line in lines if line.startswith("<vlan")] == ([vlan] if vlan else [])
+    assert "<source bridge='br0'/>" in lines and lines[1] == "<interface type='bridge'>"

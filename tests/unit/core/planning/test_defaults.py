@@ -102,3 +102,22 @@ def test_the_options_of_a_bridge_that_left_the_definition_return_to_their_defaul
     assert completed(state({"enabled": False}), state({"enabled": True, "priority": 1})) == {"stp": {"enabled": False}}
     assert completed(old, state({"enabled": False})) == old["interfaces"][0]["bridge"]["options"]
     assert complete_with_defaults(state({"enabled": True}), {}) == state({"enabled": True})
+
+
+def test_vlans_that_left_a_bridge_port_are_removed() -> None:
+    """With an empty mapping, nmstate would turn VLAN filtering of the bridge off."""
+
+    def state(vlan: dict[str, Any], **options: Any) -> dict[str, Any]:
+        ports = [{"name": "eth0", **vlan}, {"name": "eth1"}]
+        bridge = {"options": {"stp": {"enabled": False}, **options}, "port": ports}
+        return {"interfaces": [{"name": "br0", "type": "linux-bridge", "state": "up", "bridge": bridge}]}
+
+    said = state({"vlan": {"mode": "access", "tag": 40}}, **{"vlan-default-pvid": 0})
+    (found,) = complete_with_defaults(state({}), said)["interfaces"]
+    assert found["bridge"]["port"] == [
+        {"name": "eth0", "vlan": {"mode": "trunk", "trunk-tags": []}},
+        {"name": "eth1"},
+    ]
+    assert found["bridge"]["options"]["vlan-default-pvid"] == 1
+    assert complete_with_defaults(said, said) == said
+    assert complete_with_defaults(state({}), state({})) == state({})

@@ -108,3 +108,23 @@ def test_equal_projections_have_equal_differences(desired: Any, one: Any, two: A
         if projection(desired, one) == projection(desired, live):
             assert bool(interface_differences(desired, one)) == bool(interface_differences(desired, live))
     assert projection(desired, {**one, "nobody-asked": 1}) == projection(desired, one)
+
+
+def test_vlans_of_a_port_are_compared_as_sets() -> None:
+    """nmstate prints other ranges than it was given, and lists the ports of guests."""
+    wanted = {"mode": "trunk", "enable-native": False, "trunk-tags": [{"id-range": {"min": 5, "max": 7}}, {"id": 9}]}
+    tags = [{"id": 9}, {"id": 5}, {"id-range": {"min": 6, "max": 7}}]
+    shown = {"mode": "trunk", "enable-native": False, "trunk-tags": tags}
+    desired = {"name": "br0", "bridge": {"port": [{"name": "eth0", "vlan": wanted}]}}
+
+    def live(vlan: dict[str, Any]) -> dict[str, Any]:
+        return {"name": "br0", "bridge": {"port": [{"name": "eth0", "vlan": vlan}, {"name": "vnet0"}]}}
+
+    assert interface_differences(desired, live(shown)) == []
+    (found,) = interface_differences(desired, live({**shown, "trunk-tags": tags[:2]}))
+    expected = "bridge.port: eth0 (VLANs 5, 9 with tags), vnet0 -> eth0 (VLANs 5-7, 9 with tags)"
+    assert (found.path, found.text) == ("bridge.port", expected)
+    access = {"name": "br0", "bridge": {"port": [{"name": "eth0", "vlan": {"mode": "access", "tag": 40}}]}}
+    (found,) = interface_differences(access, live(shown))
+    assert found.text.endswith("-> eth0 (VLANs 40 without)")
+    assert projection(desired, live(shown)) == projection(desired, live(wanted))

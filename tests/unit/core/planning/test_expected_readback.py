@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kvmnet.core.planning.expected_readback import expected_rules, make_expectations
 from kvmnet.core.rendering.bundle import Bundle
 from tests.unit.core.samples import MAC
@@ -61,3 +63,19 @@ def test_the_rules_to_read_back_are_the_wanted_and_the_removed_ones() -> None:
         {"family": "6", "priority": 6, "from": None, "to": None, "table": None, "absent": True},
     ]
     assert expected_rules({}, {}) == []
+
+
+def test_the_vlans_of_ports_are_read_back() -> None:
+    trunk = {"mode": "trunk", "enable-native": False, "trunk-tags": [{"id-range": {"min": 20, "max": 22}}]}
+    ports = [{"name": "eth0", "vlan": trunk}, {"name": "eth1"}, {"name": "eth2", "vlan": {"mode": "access", "tag": 40}}]
+
+    def expected(**options: Any) -> Any:
+        bridge = {"options": options, "port": ports}
+        (entry, *_) = make_expectations(
+            {"interfaces": [{"name": "br0", "type": "linux-bridge", "state": "up", "bridge": bridge}]}
+        )
+        return entry["port_vlans"]
+
+    access = {"tagged": [], "untagged": 40}
+    assert expected() == {"eth0": {"tagged": [20, 21, 22], "untagged": 1}, "eth2": access}
+    assert expected(**{"vlan-default-pvid": 0}) == {"eth0": {"tagged": [20, 21, 22], "untagged": 0}, "eth2": access}

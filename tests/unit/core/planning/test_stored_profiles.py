@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -211,3 +211,25 @@ def test_a_plan_shows_the_difference_and_writes_the_profile_again() -> None:
     assert "~ change eth0: connection profile on disk: routes: none -> 0.0.0.0/0 via 10.1.1.1" in format_plan(plan)
     live = replace(live, boot=boot_files(eth0(GATEWAY + V6)))
     assert [change.kind for change in make_plan(bundle, live).changes if change.kind != "record"] == []
+
+
+@pytest.mark.parametrize(
+    ("keyfile", "expected"),
+    [
+        ("vlans=20-22,30,40 pvid untagged", None),
+        ("vlans=22,20-21,30-30,40 pvid untagged", None),
+        ("vlans=20-22", "bridge-port.vlans: 20-22 -> 20-22, 30, 40 untagged"),
+        ("vlans=x", "bridge-port.vlans: none -> 20-22, 30, 40 untagged"),
+        ("path-cost=1", "bridge-port.vlans: none -> 20-22, 30, 40 untagged"),
+    ],
+)
+def test_the_vlans_of_a_port_are_in_its_profile(keyfile: str, expected: Optional[str]) -> None:
+    tags = [{"id-range": {"min": 20, "max": 22}}, {"id": 30}]
+    vlan = {"mode": "trunk", "enable-native": True, "tag": 40, "trunk-tags": tags}
+    bridge = {"name": "br0", "type": "linux-bridge", "state": "up", "ipv4": NO_IP, "ipv6": NO_IP}
+    desired = state(nic(ipv4=NO_IP), {**bridge, "bridge": {"options": {}, "port": [{"name": "eth0", "vlan": vlan}]}})
+    port = stored(
+        "eth0", "u-1", "interface-name=eth0", "master=br0", "slave-type=bridge", groups=f"[bridge-port]\n{keyfile}\n"
+    )
+    found = find_stored_differences(desired, host(desired, port), {}).get("eth0", [])
+    assert [d.text.removeprefix("connection profile on disk: ") for d in found] == ([expected] if expected else [])

@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet.core.views.host_view import NO_IP, Address, HostView
+from kvmnet.core.views.host_view import NO_IP, Address, HostView, InfinibandView
 from kvmnet.core.views.layout import build_host_views
 from tests.unit.core.views.samples import MAC, NETWORKS, cluster_of, view_of
 
@@ -94,9 +94,21 @@ def test_a_nic_that_is_a_port_of_two_bonds_belongs_to_the_first() -> None:
     assert [nic.bond for nic in view.nics] == ["bond0"]
 
 
-def test_infiniband_is_left_out_and_can_have_no_bridge() -> None:
-    view = view_of("ib0: {network: servers, addresses: [10.1.0.7]}", "eth0: {}")
-    assert [nic.name for nic in view.nics] == ["eth0"] and view.bridges == ()
+def test_infiniband_has_addresses_and_never_a_bridge_a_link_file_or_a_new_name() -> None:
+    mac = ":".join(["80"] * 20)
+    ib = f"ib0: {{network: servers, addresses: [10.1.0.7], mac: '{mac}', bridge: true}}"
+    view = view_of(ib, "ib0.8001: {mtu: 65520}", "eth0: {}", profile="rocks")
+    ib0, partition, _ = view.nics
+    assert (ib0.name, ib0.mac, ib0.controller, ib0.has_link_file) == ("ib0", None, None, False)
+    assert (ib0.ip.ipv4, ib0.managed, ib0.infiniband) == ("static", True, InfinibandView("datagram"))
+    assert partition.infiniband == InfinibandView("connected", "ib0", 0x8001) and partition.managed
+    assert view.bridges == ()
+
+
+def test_a_bond_of_infiniband_keeps_the_mac_addresses_of_its_ports() -> None:
+    view = view_of("ib0: {}", "ib1: {}", "bond0: {ports: [ib0, ib1], network: servers}")
+    assert dict(view.bonds[0].options)["fail_over_mac"] == "active"
+    assert (view.bonds[0].mac, view.bonds[0].controller, view.bridges) == (None, None, ())
 
 
 @pytest.mark.parametrize(
@@ -450,3 +462,9 @@ def test_stp_is_that_of_the_definition_or_the_policy(profile: str, setting: str,
     assert bridge.stp is stp
     assert (bridge.priority, bridge.ageing, bridge.group_forward_mask) == (None, None, None)
     assert (bridge.multicast_snooping, bridge.vlan_filtering) == (None, None)
+
+
+def test_a_nic_that_is_not_configured_has_no_zone() -> None:
+    view = view_of("eth0: {zone: public, addresses: [10.1.0.7/16]}", "eth1: {zone: dmz}", "ib0: {zone: dmz}")
+    assert [nic.name for nic in view.nics if nic.managed] == ["eth0"]
+    assert view.zones == (("eth0", "public"),)

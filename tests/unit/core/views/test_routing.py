@@ -130,7 +130,7 @@ def test_an_address_is_reachable_on_link_or_by_a_route_of_the_definition_or_of_d
     assert is_reachable(cluster, host, view.routes, ip) is reachable
 
 
-@pytest.mark.parametrize(("name", "reachable"), [("eth0", True), ("ib0", False)])
+@pytest.mark.parametrize(("name", "reachable"), [("eth0", True), ("ib0", True), ("ipmi", False)])
 def test_an_interface_that_kvmnet_leaves_alone_reaches_no_subnet(name: str, reachable: bool) -> None:
     cluster = one_host(f"{name}: {{network: closed, addresses: [10.2.0.7]}}", networks=NETWORKS)
     assert is_reachable(cluster, cluster.hosts["h"], (), ipaddress.ip_address("10.2.9.9")) is reachable
