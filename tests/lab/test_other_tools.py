@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.lab.test_refusals import apply, refused
+from tests.lab.test_refusals import apply
 from tests.machines import picture
 from tests.machines.machine import Machine
 from tests.machines.outage import reachable
