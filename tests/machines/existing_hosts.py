@@ -178,6 +178,13 @@ HOSTS = {
 }
 
 
+#: Undoes the renaming of a kind whose test has failed.
+_NO_RENAME = """
+rm -f /etc/systemd/network/00-kvmnet-* /run/systemd/network/00-kvmnet-*
+if [ -e /sys/class/net/peth0 ]; then ip link set dev peth0 down && ip link set dev peth0 name eth0; fi
+"""
+
+
 def lay_out(host: Machine, kind: ExistingHost) -> str:
     """Set the host up as this kind, without kvmnet's files, and return its address."""
     host.run("rm -rf /var/lib/kvmnet")
@@ -186,6 +193,7 @@ def lay_out(host: Machine, kind: ExistingHost) -> str:
         " xargs -r nmcli --wait 30 connection delete",
         timeout=120,
     )
+    host.run(_NO_RENAME)
     host.run("set -e\n" + kind.script, timeout=300)
     host.put("/root/cluster.yaml", kind.definition)
     host.run("sync")
