@@ -215,7 +215,7 @@ def set_port_attributes(host: Machine, tap: str) -> None:
 def look(host: Machine) -> dict[str, Any]:
     """Return the picture of the host with everything that bridges have for their ports, and its routing rules."""
     ports = [
-        {key: value for key, value in row.items() if key not in ("ifindex", "link", "flags")}
+        {key: value for key, value in row.items() if key not in ("ifindex", "link", "flags", "mcast_n_groups")}
         for row in json.loads(host.out("bridge -d -j link show") or "[]")
     ]
     return {
