@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kvmnet.core.base.nmstate import FAMILIES, GUEST_KINDS, KERNEL_KINDS, interfaces_of, port_names
+from kvmnet.core.base.nmstate import FAMILIES, KERNEL_KINDS, interfaces_of, port_names
 from kvmnet.core.effects.topology import compare_topologies
 from kvmnet.core.live.live_host import Link
 from kvmnet.core.live.running_guests import find_guests_on
+from kvmnet.core.planning.adoption import find_uplinks
 from kvmnet.core.planning.difference import is_automatic, is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
 
@@ -32,19 +33,26 @@ def foreign_controller(case: Case) -> Iterator[Refusal]:
     port, or an interface NAME with `type: bridge` and all its ports. kvmnet then adopts it. Or remove the bridge from
     this host first. If it carries the address of this host, do this at the console.
     """
-    known = {i["name"] for i in interfaces_of(case.bundle.state)} | set(case.plan.leaving)
-    taken: dict[str, list[str]] = {}
-    for link in _find_ports(case):
-        if link.master is not None and link.master not in known:
-            taken.setdefault(link.master, []).append(link.name)
-    for controller, ports in taken.items():
-        facts = ", ".join(describe_controller(case, controller, ports))
+    for controller, ports in _find_foreign_controllers(case).items():
+        is_last = not {uplink.name for uplink in find_uplinks(controller, case.live)} - set(ports)
+        loss = [f"{controller} would lose its last uplink"] if is_last else []
+        facts = ", ".join([*loss, *describe_controller(case, controller)])
         one_of_several = f"{' and '.join(ports)} {'is a port' if len(ports) == 1 else 'are ports'} of {controller}"
         yield Refusal(
             "KVN530",
             f"{one_of_several}, which the definition does not contain" + (f": {facts}" if facts else ""),
             _find_fix(case, controller, ports),
         )
+
+
+def _find_foreign_controllers(case: Case) -> dict[str, list[str]]:
+    """Return the controllers that are not in the definition, each with the ports that it may lose."""
+    known = {i["name"] for i in interfaces_of(case.bundle.state)} | set(case.plan.leaving)
+    taken: dict[str, list[str]] = {}
+    for link in _find_ports(case):
+        if link.master is not None and link.master not in known:
+            taken.setdefault(link.master, []).append(link.name)
+    return taken
 
 
 def _find_ports(case: Case) -> Iterator[Link]:
@@ -65,10 +73,8 @@ def _find_ports(case: Case) -> Iterator[Link]:
             yield link
 
 
-def describe_controller(case: Case, controller: str, taken: Sequence[str]) -> Iterator[str]:
-    """Yield what the controller has: uplinks, addresses, guests."""
-    if not set(_find_uplinks(case, controller)) - set(taken):
-        yield f"{controller} would lose its last uplink"
+def describe_controller(case: Case, controller: str) -> Iterator[str]:
+    """Yield what the controller has: addresses, guests."""
     upper = [link.name for link in case.live.links.values() if link.base == controller]
     for name in (controller, *upper):
         if addresses := _find_addresses(case, name):
@@ -81,11 +87,6 @@ def describe_controller(case: Case, controller: str, taken: Sequence[str]) -> It
         yield f"its guests: {', '.join(guests)}"
     if stopped := sorted(find_guests_on(controller, running.stopped, running)):
         yield f"its stopped guests: {', '.join(stopped)}"
-
-
-def _find_uplinks(case: Case, controller: str) -> list[str]:
-    links = case.live.links.values()
-    return [link.name for link in links if link.master == controller and link.kind not in GUEST_KINDS]
 
 
 def _find_addresses(case: Case, name: str) -> list[str]:
@@ -111,7 +112,7 @@ def _find_fix(case: Case, controller: str, taken: Sequence[str]) -> str:
             f"systemd-networkd configures {controller}{place}: configure it with NetworkManager instead, at the "
             f"console of the host, and add it to the definition; or {remove}"
         )
-    uplinks = _find_uplinks(case, controller)
+    uplinks = [uplink.name for uplink in find_uplinks(controller, case.live)]
     keep = f"to keep {controller}, add it to the definition as it is: "
     if kind == "bridge" and len(uplinks) == 1:
         return f"{keep}`bridge: {controller}` for {taken[0]}; or {remove}"

@@ -78,13 +78,14 @@ def test_a_foreign_bridge_is_refused_also_in_a_recording() -> None:
     [
         ((Link("eth1", OTHER_NIC.mac, None, (), "br0"),), "`br0: {type: bridge, ports: [eth0, eth1]}`"),
         ((Link("vnet1", None, "tun", (), "br0"),), "`bridge: br0` for eth0"),
+        ((Link("veth1", None, "veth", (), "br0"),), "`bridge: br0` for eth0"),
     ],
 )
 def test_the_fix_names_all_ports_of_the_bridge(others: tuple[Link, ...], hint: str) -> None:
     live = replace(BRIDGED, links={**BRIDGED.links, **{link.name: link for link in others}})
     (refusal,) = [r for r in refusals_of_example(live) if r.code == "KVN530"]
     assert hint in refusal.hint
-    assert ("last uplink" in refusal.message) == (others[0].kind == "tun")
+    assert ("last uplink" in refusal.message) == (others[0].kind in ("tun", "veth"))
 
 
 def refusals_of_example(live: Live) -> list[Refusal]:
