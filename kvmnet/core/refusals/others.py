@@ -129,30 +129,42 @@ def address_elsewhere(case: Case) -> Iterator[Refusal]:
     The change would give an interface an address that another interface of this host has, and keeps. The host would
     have the address twice: which of the two interfaces answers is then undefined. Typical causes are a VLAN or bridge
     of another tool that the definition replaces under another name, and an address that has moved in the definition
-    but not on the host.
+    but not on the host. An address in another VRF is accepted.
 
     Remove the address from the other interface first, or add that interface to the definition.
     """
-    reported = {link.master for link in _find_ports(case)}  # by KVN530
+    reported = set(_find_foreign_controllers(case))  # by KVN530
     desired = {i["name"]: i for i in interfaces_of(case.plan.desired) if i.get("state") == "up"}
-    holders = {
-        str(a["ip"]): str(i["name"])
-        for i in interfaces_of(case.view_after_renames)
-        for a in _addresses_of(i)
-        if _keeps(case, i, a, desired)
-    }
+    holders: dict[str, list[str]] = {}
+    for interface in interfaces_of(case.view_after_renames):
+        for address in _addresses_of(interface):
+            if interface["name"] not in reported and _keeps(case, interface, address, desired):
+                holders.setdefault(str(address["ip"]), []).append(str(interface["name"]))
     for interface in interfaces_of(case.plan.state):
         for address in _addresses_of(interface) if interface.get("state") == "up" else ():
-            ip = str(address["ip"])
-            holder = holders.get(ip)
-            if holder is not None and holder != interface["name"] and holder not in reported:
-                current = case.current_name(holder)
-                yield Refusal(
-                    "KVN537",
-                    f"{interface['name']} would get the address {ip}, but the address is on {current}",
-                    f"remove {ip} from {current} first (nmcli -f NAME,DEVICE connection show), or add {current} to the "
-                    "definition",
-                )
+            ip, name = str(address["ip"]), str(interface["name"])
+            for holder in holders.get(ip, ()):
+                if holder != name and _find_vrf(case, holder) == _find_vrf(case, name):
+                    current = case.current_name(holder)
+                    yield Refusal(
+                        "KVN537",
+                        f"{name} would get the address {ip}, but the address is on {current}",
+                        f"remove {ip} from {current} first (nmcli -f NAME,DEVICE connection show), or add {current} to "
+                        "the definition",
+                    )
+
+
+def _find_vrf(case: Case, name: str) -> str:
+    """Return the VRF of an interface (by its name after the renames), empty without one. Addresses of a VRF answer
+    only in it. A definition has no VRFs: its interfaces stay in theirs, unless they become ports of another
+    controller."""
+    link = case.live.links.get(case.current_name(name))
+    if link is None or any(name in port_names(i) for i in interfaces_of(case.plan.desired)):
+        return ""
+    if link.kind == "vrf":
+        return link.name
+    master = case.live.links.get(link.master) if link.master else None
+    return master.name if master is not None and master.kind == "vrf" else ""
 
 
 def _keeps(case: Case, interface: Mapping[str, Any], address: Mapping[str, Any], desired: Mapping[str, Any]) -> bool:
