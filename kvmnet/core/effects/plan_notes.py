@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Optional
 
 from kvmnet.core.base.nmstate import interfaces_of, port_names
+from kvmnet.core.boot.outcome import describe_doubts
 from kvmnet.core.effects.boot_rivals import Rival
 from kvmnet.core.effects.name_uses import note_name_uses, note_stopped_guests
 from kvmnet.core.effects.next_boot import NextBoot, find_present_differences
@@ -171,5 +172,5 @@ def _note_present_differences(plan: Plan, live: Live, next_boot: Optional[NextBo
     for profile, outcome in find_present_differences(live, foreign):
         yield (
             f"{outcome.interface} has the connection profile {profile} now, but gets {outcome.text} at the next boot; "
-            "the change does not alter this"
+            f"the change does not alter this{describe_doubts(outcome)}"
         )

@@ -93,9 +93,20 @@ def test_a_profile_for_several_nics_that_is_bound_to_one_takes_it_from_the_other
     assert (change.before.uuid, change.after.kind) == ("u-1", CREATED)
     [message] = messages_of(bundle, live, "KVN552", copies=False)
     assert message == (
-        "eth1 is not in the definition, but the change alters what it gets at the next boot: the connection profile "
-        "default (IPv4: auto, IPv6: auto) -> a connection profile that NetworkManager creates (DHCP)"
+        "eth1 is not in the definition, but the change alters what it gets at the next boot; now: the connection "
+        "profile default (IPv4: auto, IPv6: auto). After the change: a connection profile that NetworkManager creates "
+        "(DHCP)"
     )
+
+
+def test_doubts_are_a_sentence_of_their_own(bundle: Bundle) -> None:
+    live = host(stored("default", "u-1", groups="[match]\ndriver=virtio*;\n"), active={"eth1": "u-1"})
+    [message] = messages_of(bundle, live, "KVN552", copies=False)
+    results, doubts = message.split(". This is not certain: ")
+    assert results.endswith(
+        "; now: no connection profile. After the change: a connection profile that NetworkManager creates (DHCP)"
+    )
+    assert doubts.startswith("default also fits eth0; whether default fits eth1 is not known")
 
 
 def test_a_pattern_that_does_not_match_the_new_name_is_not_in_the_copy(bundle: Bundle) -> None:
