@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kvmnet.core.base.enumeration import join_names
 from kvmnet.core.base.nmstate import FAMILIES, KERNEL_KINDS, interfaces_of, port_names
 from kvmnet.core.effects.topology import compare_topologies
 from kvmnet.core.live.live_host import Link
@@ -37,7 +38,7 @@ def foreign_controller(case: Case) -> Iterator[Refusal]:
         is_last = not {uplink.name for uplink in find_uplinks(controller, case.live)} - set(ports)
         loss = [f"{controller} would lose its last uplink"] if is_last else []
         facts = ", ".join([*loss, *describe_controller(case, controller)])
-        one_of_several = f"{' and '.join(ports)} {'is a port' if len(ports) == 1 else 'are ports'} of {controller}"
+        one_of_several = f"{join_names(ports)} {'is a port' if len(ports) == 1 else 'are ports'} of {controller}"
         yield Refusal(
             "KVN530",
             f"{one_of_several}, which the definition does not contain" + (f": {facts}" if facts else ""),
@@ -79,7 +80,7 @@ def describe_controller(case: Case, controller: str) -> Iterator[str]:
     for name in (controller, *upper):
         if addresses := _find_addresses(case, name):
             noun = "address" if len(addresses) == 1 else "addresses"
-            yield f"{name} carries this host's {noun} {' and '.join(addresses)}"
+            yield f"{name} carries this host's {noun} {join_names(addresses)}"
     running = case.live.surroundings.running
     on_taps = {i.guest or i.device for i in case.impacts if i.over == controller}
     guests = sorted(on_taps | set(find_guests_on(controller, running.guests, running)))
@@ -120,7 +121,7 @@ def _find_fix(case: Case, controller: str, taken: Sequence[str]) -> str:
         return f"{keep}`{controller}: {{type: bridge, ports: [{', '.join(uplinks)}]}}`; or {remove}"
     if kind == "bond":
         return f"{keep}`{controller}: {{ports: [{', '.join(uplinks)}]}}`; or {remove}"
-    return f"remove {' and '.join(taken)} from {controller} first{at_the_console}, or from the definition"
+    return f"remove {join_names(taken)} from {controller} first{at_the_console}, or from the definition"
 
 
 @refusal("KVN537", "an address of the definition is on another interface")
