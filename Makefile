@@ -92,7 +92,7 @@ contract-versions: $(VENV)/.ready  ## contract tests with older nmstate versions
 	@$(BIN)/python -m tests.machines.build --versions
 	@$(BIN)/python -m tests.machines.side_by_side --backends all tests/contract
 
-faults:  ## the fault matrix, 776 points (SHARD=1/4: the first quarter, half an hour or more; PAIRS=3)
+faults:  ## the fault matrix, 877 points (SHARD=1/4: the first quarter, half an hour or more; PAIRS=3)
 	@tools/prepare.sh --python
 	@$(PYTHON) -m tests.faults.matrix --shard $(SHARD) --pairs $(PAIRS)
 

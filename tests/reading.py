@@ -154,6 +154,8 @@ class _Reading:
             self.expect(f"{macvtap.name} mac", entry.get("mac-address"), macvtap.mac.upper())
             self.addresses(entry, macvtap.name, IpView())
         trusting = [m.mac for m in self.view.macvtaps if m.trusts_guest and not m.always]
+        stated_stp = [b.name for b in self.view.bridges if b.is_stp_stated]
+        self.expect("bridges whose spanning tree is stated", list(self.bundle.stated_stp), stated_stp)
         self.expect("macvtaps that trust their guests", list(self.bundle.trusting), trusting)
 
     def _whole(self) -> None:

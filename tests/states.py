@@ -35,6 +35,8 @@ BINDINGS: Mapping[str, str] = {
     "name": "ifname {name}",
     "mac": "ifname '*' 802-3-ethernet.mac-address {mac}",
     "pattern": "ifname '*' match.interface-name {name}",
+    "none": "ifname '*'",
+    "wide pattern": "ifname '*' match.interface-name eth*",
     "both": "ifname {name} 802-3-ethernet.mac-address {mac}",
 }
 _ADDRESS = f"ipv4.method manual ipv4.addresses {{address}}/16 ipv4.gateway {PEER_ADDRESS} ipv6.method disabled"
@@ -62,13 +64,14 @@ def generate(seed: int, number: int) -> State:
     second = "port" if lower == "bond" else choose.choice(["profile", "bridge", "none"])
     taps = choose.randint(0, 2) if bridged else 0
     mtu = choose.choice([1500, 1400])
+    stp = choose.choice(["no", "yes bridge.forward-delay 2"])
     uplink = {"nic": "eth0", "bond": "bond0", "vlan": f"eth0.{existing_hosts.MANAGEMENT_VLAN}"}[lower]
     address = existing_hosts.MANAGEMENT_ADDRESS if lower == "vlan" else HOST_ADDRESS
     gateway = existing_hosts.MANAGEMENT_PEER if lower == "vlan" else PEER_ADDRESS
     ip = _ADDRESS.format(address=address).replace(PEER_ADDRESS, gateway)
     script = [
         *_lower_commands(lower, uplink, binding, second_binding, "br0" if bridged else "", mtu, "" if bridged else ip),
-        *(_bridge_commands(ip, filtering, mtu) if bridged else []),
+        *(_bridge_commands(ip, filtering, mtu, stp) if bridged else []),
         *_second_commands(second, second_binding),
         "nmcli connection reload",
         *_activations(lower, bridged, second),
@@ -83,7 +86,9 @@ def generate(seed: int, number: int) -> State:
         adopts=bridged or lower != "nic",
     )
     words = [lower, f"profile by {binding}", f"mtu {mtu}", f"second NIC: {second} by {second_binding}"]
-    words += [f"bridge{' with VLAN filtering' if filtering else ''}, {taps} taps"] if bridged else []
+    words += (
+        [f"bridge{' with VLAN filtering' if filtering else ''}, stp {stp[:3].strip()}, {taps} taps"] if bridged else []
+    )
     foreign = {"profile": "eth1", "bridge": "br9", "none": "eth1"}.get(second, "")
     return State(number, ", ".join(words), host, foreign, filtering and taps > 0)
 
@@ -110,19 +115,19 @@ def _lower_commands(
     return [
         f"nmcli connection add type ethernet con-name base {first} {_NO_IP}",
         (
-            f"nmcli connection add type vlan con-name uplink ifname {uplink} dev eth0 id {existing_hosts.MANAGEMENT_VLAN}"
-            f" 802-3-ethernet.mtu {min(mtu, 1496)} {joins}"
+            f"nmcli connection add type vlan con-name uplink ifname {uplink} dev eth0"
+            f" id {existing_hosts.MANAGEMENT_VLAN} 802-3-ethernet.mtu {min(mtu, 1496)} {joins}"
         ),
     ]
 
 
-def _bridge_commands(ip: str, filtering: bool, mtu: int) -> list[str]:
+def _bridge_commands(ip: str, filtering: bool, mtu: int, stp: str) -> list[str]:
     more = "bridge.vlan-filtering yes" if filtering else ""
     size = f"802-3-ethernet.mtu {mtu}" if mtu != 1500 else ""
     return [
         (
-            f"nmcli connection add type bridge con-name br0 ifname br0 bridge.stp no connection.zone trusted {more} {size}"
-            f" {ip}"
+            f"nmcli connection add type bridge con-name br0 ifname br0 bridge.stp {stp} connection.zone trusted"
+            f" {more} {size} {ip}"
         )
     ]
 

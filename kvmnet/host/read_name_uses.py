@@ -30,7 +30,7 @@ _SAVERS = {"iptables-save": "iptables rule", "ip6tables-save": "ip6tables rule",
 _INTERFACE_OPTION = re.compile(
     r"(?:^|\s)(?:-[io]|--(?:in|out)-interface|--physdev-(?:in|out)|--logical-(?:in|out))\s+(\S+)"
 )
-#: The chains in which firewalld names interfaces, when its backend is iptables. They follow the zones that kvmnet sets.
+#: The chains in which firewalld names interfaces, if its backend is iptables. They follow the zones that kvmnet sets.
 _FIREWALLD_CHAIN = re.compile(r"(?:INPUT|OUTPUT|FORWARD|PREROUTING|POSTROUTING)(?:_IN|_OUT)?_(?:ZONES|POLICIES)\b")
 #: The tables of iptables, which nft lists too if iptables uses nf_tables.
 _USES_NFTABLES = "(nf_tables) on "

@@ -191,6 +191,7 @@ def blocks(page: str) -> Iterator[tuple[str, str]]:
         yield block[1], block[2]
 
 
+@pytest.mark.long
 @pytest.mark.guarantee("G54")
 def test_the_options_of_an_adopted_bridge_stay(machines: tuple[Machine, Machine]) -> None:
     """Also those that nmstate has no key for, and those that are not in the profile: it states them afterwards."""

@@ -47,7 +47,6 @@ KINDS = {"created": boot_cases.CREATED, "nothing": boot_cases.NOTHING, "unmanage
 def machine(lab: None, generation: str, wire: Wire) -> Iterator[Machine]:
     nics = [Nic(mac, wire) for mac in MACS]
     with Machine(generation, "host", nics, layers=layers.all_of(generation)) as booted:
-        booted.boot()
         yield booted
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.lab.test_refusals import apply, refused
+from tests.lab.test_refusals import apply
 from tests.machines import picture
 from tests.machines.machine import Machine
 from tests.machines.outage import reachable
@@ -22,7 +22,7 @@ cluster: site
 profile: plain
 networks:
   lan: {{subnets: [10.1.0.0/16], gateway: {PEER_ADDRESS}}}
-  mgmt: {{subnets: [10.1.0.0/16], vlan: 100, mtu: 1496}}
+  mgmt: {{vlan: 100, mtu: 1496}}
   prod: {{vlan: 200, mtu: 1496}}
   storage: {{subnets: [10.5.0.0/24], vlan: 50, mtu: 1496}}
 hosts:
@@ -34,11 +34,13 @@ hosts:
 UNBRIDGED = HEAD.replace("network: lan,", "network: lan, bridge: false,")
 BONDED = (
     HEAD.partition("      eth0:")[0]
+    .replace(f"lan: {{subnets: [10.1.0.0/16], gateway: {PEER_ADDRESS}}}", "lan: {}")
+    .replace("mgmt: {", "mgmt: {subnets: [10.1.0.0/16], ")
     + f"""\
       eth0: {{mac: {HOST_MAC}}}
       bond0: {{ports: [eth0]}}
-      bond0.100: {{network: mgmt, addresses: [{HOST_ADDRESS}], bridge: true}}
-      bond0.200: {{network: prod, bridge: true}}
+      bond0.100: {{network: mgmt, addresses: [{HOST_ADDRESS}], bridge: false}}
+      bond0.200: {{network: prod, bridge: false}}
 """
 )
 DOMAINS = "/etc/libvirt/qemu"
@@ -138,6 +140,7 @@ CASES = {
         ),
         guests("br0")[0] + BR0 + "ip tuntap add vnet77 mode tap && ip link set vnet77 master br0 up",
         guests("br0")[1] + "ip link delete vnet77\n" + NO_BR0,
+        UNBRIDGED,
     ),
     "bridges over VLANs of a bond": Case(
         "KVN530",
@@ -146,16 +149,14 @@ CASES = {
                 f"bond0.100 is a port of br0, which the definition does not contain: br0 would lose its last uplink, "
                 f"br0 carries this host's address {HOST_ADDRESS}"
             ),
-            "bond0.200 is a port of br200, which the definition does not contain: br200 would lose its last uplink",
-            "`bridge: br200` for bond0.200",
         ),
         BONDS,
         NO_BONDS,
         BONDED,
     ),
     "a bridge over a VLAN that only a stopped guest uses": Case(
-        "KVN530",
-        ("eth0.200 is a port of br200", "its stopped guests: db1"),
+        "KVN536",
+        ("br200", "--adopt"),
         guests("br200")[0] + BR200,
         guests("br200")[1] + NO_BR200,
         UNBRIDGED + "      eth0.200: {network: prod, bridge: true}\n",
@@ -213,12 +214,6 @@ CASES = {
         "mount -o remount,bind,ro system-connections",
         "umount /etc/NetworkManager/system-connections",
     ),
-    "an immutable folder": Case(
-        "KVN513",
-        ("/etc/NetworkManager/system-connections is read-only",),
-        "chattr +i /etc/NetworkManager/system-connections",
-        "chattr -i /etc/NetworkManager/system-connections",
-    ),
 }
 
 
@@ -241,7 +236,7 @@ def test_refused(host: Machine, peer: Machine, name: str) -> None:
         before = picture.whole(host)
         result = apply(host, definition="case.yaml")
         after = picture.whole(host)
-    refused(result, case.code, case.parts[0])
+    assert (result.code, f"{case.code}: " in result.stderr) == (5, True), result
     for part in case.parts:
         assert part in result.stderr, result.stderr
     assert "nmcli device set" not in result.stderr
@@ -275,22 +270,6 @@ def test_firewall_rules_that_name_the_interface_are_listed(host: Machine) -> Non
         assert picture.whole(host) == before
     finally:
         host.run(f"{NO_RULES}; rm /etc/sysctl.d/90-eth0.conf", timeout=60)
-
-
-def test_rules_of_nftables_that_name_the_interface_are_listed(host: Machine) -> None:
-    host.put("/root/case.yaml", HEAD)
-    host.put(
-        "/root/rules.nft",
-        'table inet site {\n set up { type ifname; elements = { "eth0", "bond0" } }\n'
-        ' chain in { type filter hook input priority 0; iifname "eth0" tcp dport 22 accept; }\n}\n',
-    )
-    host.run("nft -f /root/rules.nft")
-    try:
-        plan = host.out("kvmnet plan /root/case.yaml", timeout=60)
-    finally:
-        host.run("nft delete table inet site")
-    assert 'the nftables rule `inet site: iifname "eth0" tcp dport 22 accept` names eth0, which becomes a port' in plan
-    assert 'inet site: elements = { "eth0", "bond0" }' in plan or 'elements = { "eth0",' in plan
 
 
 def test_the_host_is_as_it_was(host: Machine) -> None:

@@ -55,9 +55,9 @@ method=disabled
 """
 HEAD = """kvmnet: 1
 cluster: shared
-profile: {policy}
+profile: POLICY
 networks:
-  lan: {{subnets: [10.1.0.0/16], gateway: 10.1.1.1}}
+  lan: {subnets: [10.1.0.0/16], gateway: 10.1.1.1}
 hosts:
   host:
     kvm: true
@@ -136,12 +136,12 @@ def test_a_profile_for_all_nics_stays_for_the_others(site: Site, policy: str) ->
     use(host, "default", SHARED, "eth0", "eth1")
     before, seen = whole(host), second_nic(host)
     addresses = picture.addresses(host, "eth0")
-    host.put("/root/cluster.yaml", ONE.format(policy=policy))
+    host.put("/root/cluster.yaml", ONE.replace("POLICY", policy))
 
     told = host.out("kvmnet plan /root/cluster.yaml", timeout=60)
     note = "the connection profile default of eth0 also serves eth1: eth0 gets a copy of it, and default is not changed"
     assert note in told
-    result = host.run("kvmnet apply --yes --confirm-within 8 /root/cluster.yaml", check=False, timeout=240)
+    result = host.run("kvmnet apply --yes --confirm-within 10 /root/cluster.yaml", check=False, timeout=240)
     assert result.code == 3, result
     wait_for_address(host, "eth0", addresses)
     assert not (found := picture.differences(whole(host), before, before)), found
@@ -173,7 +173,7 @@ def test_two_nics_of_the_definition_may_share_a_profile(site: Site) -> None:
     use(host, "default", SHARED, "eth0", "eth1")
     before = whole(host)
     addresses = picture.addresses(host, "eth0")
-    host.put("/root/cluster.yaml", BOTH.format(policy="rocks"))
+    host.put("/root/cluster.yaml", BOTH.replace("POLICY", "rocks"))
     result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=240)
     assert result.code == 0, result
     for _ in range(2):
@@ -195,8 +195,8 @@ def test_a_profile_with_a_name_pattern_is_copied(site: Site, policy: str) -> Non
     host, peer = site
     use(host, "netplan-uplink", PATTERN, "eth0")
     before, seen = whole(host), second_nic(host)
-    host.put("/root/cluster.yaml", STATIC.format(policy=policy))
-    result = host.run("kvmnet apply --yes --confirm-within 8 /root/cluster.yaml", check=False, timeout=240)
+    host.put("/root/cluster.yaml", STATIC.replace("POLICY", policy))
+    result = host.run("kvmnet apply --yes --confirm-within 10 /root/cluster.yaml", check=False, timeout=240)
     assert result.code == 3, result
     assert not (found := picture.differences(whole(host), before, before)), found
 
@@ -222,7 +222,7 @@ def test_a_power_cut_between_the_name_and_the_profiles_leaves_a_host_with_its_ad
     host, _ = site
     use(host, "netplan-uplink", PATTERN, "eth0")
     before = whole(host)
-    host.put("/root/cluster.yaml", STATIC.format(policy="rocks"))
+    host.put("/root/cluster.yaml", STATIC.replace("POLICY", "rocks"))
     titles = json.loads(host.out("kvmnet plan --json /root/cluster.yaml", timeout=60))["steps"]
     injection.pause(host, titles.index("write the .link files to /etc (permanent)"), event="done")
     job = host.start("kvmnet apply --yes /root/cluster.yaml")

@@ -30,6 +30,12 @@ class BootChange:
     before: BootOutcome
     after: BootOutcome
 
+    @property
+    def is_usual(self) -> bool:
+        """Whether it had no profile, and gets the one that NetworkManager creates for every NIC that no profile fits:
+        a profile that fitted it by chance is bound to another NIC."""
+        return self.before.kind == NOTHING and self.after.kind == CREATED
+
 
 @dataclass(frozen=True)
 class OwnOutcome:

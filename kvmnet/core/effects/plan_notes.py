@@ -168,6 +168,13 @@ def _note_present_differences(plan: Plan, live: Live, next_boot: Optional[NextBo
     """Name the interfaces that lose at the next boot what they have now, with or without the change."""
     if next_boot is None or not plan.changes_host:
         return
+    for change in next_boot.changes:
+        if change.is_usual:
+            nic = change.after.interface
+            yield (
+                f"{nic} has no connection profile: at the next boot NetworkManager creates one for it (DHCP); "
+                f"to prevent this, set no-auto-default for {nic}"
+            )
     foreign = {name: next_boot.before[name] for name in next_boot.foreign}
     for profile, outcome in find_present_differences(live, foreign):
         yield (

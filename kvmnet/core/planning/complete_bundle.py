@@ -1,8 +1,12 @@
-"""Completes a bundle with the live host: the MAC addresses of its bridges and bonds.
+"""Completes a bundle with the live host: the MAC addresses of its bridges and bonds, and whether a bridge of another
+tool has spanning tree.
 
 Everything that compares the bundle with the host uses the completed one. Offline the kernel's MAC addresses are
 unknown, and a bridge or bond without one gets another MAC address at each boot, or one that systemd makes from its name
 (MACAddressPolicy=persistent), and so another DHCP lease.
+
+A definition that does not state `stp` must not turn the spanning tree of an existing bridge off: with two uplinks the
+network would have a loop.
 
 A VLAN inherits the MAC address of its base interface, and a macvtap has that of its guest.
 """
@@ -18,6 +22,7 @@ from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import KERNEL_KINDS, interfaces_of, port_names
 from kvmnet.core.live.live_host import Live
+from kvmnet.core.planning.ownership import find_created
 from kvmnet.core.rendering.bundle import Bundle
 
 _WITH_OWN_MAC = ("linux-bridge", "bond")
@@ -52,6 +57,33 @@ def complete_bundle(bundle: Bundle, macs: Mapping[str, ChosenMac]) -> Bundle:
         for i in interfaces_of(bundle.state)
     ]
     return dataclasses.replace(bundle, state={**bundle.state, "interfaces": interfaces}) if macs else bundle
+
+
+def keep_spanning_tree(bundle: Bundle, live: Live) -> Bundle:
+    """Return the bundle with the live spanning tree of bridges that another tool created, where the definition states
+    none. After the adoption the recorded one counts, so that a change by hand is drift."""
+    created, interfaces = find_created(live), []
+    recorded = {i["name"]: i for i in interfaces_of(live.applied_state)}
+    shown = {i["name"]: i for i in interfaces_of(live.state)}
+    for interface in interfaces_of(bundle.state):
+        name, link, enabled = interface["name"], live.links.get(interface["name"]), None
+        is_bridge = "bridge" in interface and link is not None and link.kind == "bridge"
+        if is_bridge and name not in created and name not in bundle.stated_stp:
+            enabled = _spanning_tree(recorded.get(name, {}))
+            enabled = _spanning_tree(shown.get(name, {})) if enabled is None else enabled
+        interfaces.append(interface if enabled is None else _with_spanning_tree(interface, enabled))
+    return dataclasses.replace(bundle, state={**bundle.state, "interfaces": interfaces}) if interfaces else bundle
+
+
+def _spanning_tree(interface: Mapping[str, Any]) -> Optional[bool]:
+    enabled = interface.get("bridge", {}).get("options", {}).get("stp", {}).get("enabled")
+    return enabled if isinstance(enabled, bool) else None
+
+
+def _with_spanning_tree(interface: Mapping[str, Any], enabled: bool) -> Mapping[str, Any]:
+    options = interface["bridge"].get("options", {})
+    options = {**options, "stp": {**options.get("stp", {}), "enabled": enabled}}
+    return {**interface, "bridge": {**interface["bridge"], "options": options}}
 
 
 def choose_macs(bundle: Bundle, live: Live) -> dict[str, ChosenMac]:

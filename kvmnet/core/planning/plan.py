@@ -12,7 +12,7 @@ from kvmnet.core.base.profile_settings import CLONED_MAC
 from kvmnet.core.live.live_host import UNREADABLE, Live
 from kvmnet.core.planning.adoption import find_replaced_macs
 from kvmnet.core.planning.changes import Change, InactiveProfile, NewName, Reason, hostname_change
-from kvmnet.core.planning.complete_bundle import ChosenMac, choose_macs, complete_bundle
+from kvmnet.core.planning.complete_bundle import ChosenMac, choose_macs, complete_bundle, keep_spanning_tree
 from kvmnet.core.planning.dhcp_identity import Identity
 from kvmnet.core.planning.file_changes import compare_link_files, compare_settings
 from kvmnet.core.planning.macvtap_multicast import find_filtered_macvtaps
@@ -127,7 +127,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     """Compare a bundle with the live host. Whether the host can take the change is judged by core/refusals."""
     rendered, renames = bundle, find_renames(bundle, live)
     macs = {**choose_macs(rendered, live), **find_replaced_macs(rendered, live, new_names_of(renames))}
-    bundle, inactive = complete_bundle(rendered, macs), find_inactive_leaving(rendered, live)
+    bundle, inactive = keep_spanning_tree(complete_bundle(rendered, macs), live), find_inactive_leaving(rendered, live)
     profiles = compare_profiles(bundle, live, {rename.new: rename.old for rename in renames})
     compared = compare_state(bundle, live, new_names_of(renames), profiles)
     link_files, stale_files, link_file_changes = compare_link_files(bundle, live)

@@ -81,13 +81,16 @@ def foreign_interface_at_boot(case: Case) -> Iterator[Refusal]:
 
     kvmnet computes the next boot by NetworkManager's rules from the files on the disk: the keyfiles of all folders of
     NetworkManager, NetworkManager.conf with its drop-ins, what was active last, profiles that NetworkManager or netplan
-    creates at boot, and the names of the NICs. The message has both results.
+    creates at boot, and the names of the NICs. The message has both results. It is only a note in the plan if a NIC
+    without a profile gets the usual one of NetworkManager (DHCP).
 
     Create a connection profile for each NIC (`nmcli connection clone`), and bind each to its NIC
     (`nmcli connection modify PROFILE connection.interface-name NIC`). Or add the interface to the definition. If you
     override this refusal, kvmnet verifies after the change that the next boot gives the second result.
     """
     for change in case.next_boot.changes if case.next_boot is not None else ():
+        if change.is_usual:
+            continue  # a note of the plan
         before, after = change.before, change.after
         yield Refusal(
             "KVN552",

@@ -44,6 +44,7 @@ class Bundle:
     `profile_settings` is what nmstate has no key for: the settings of NetworkManager's connection profiles that kvmnet
     sets itself, by interface, named as in nmcli (`bridge.vlan-filtering`). `stated_macs` are the interfaces whose MAC
     address the definition states; another MAC address in the state is only the default for a new interface.
+    `stated_stp` are the bridges whose spanning tree the definition states; elsewhere an adopted bridge keeps its own.
     `trusting` are the MAC addresses of guests' NICs whose macvtaps follow the filters of the guest. `digest` is
     "sha256:<hex>" of all this. Equal views give equal digests, with every version of kvmnet and Python.
     """
@@ -59,4 +60,5 @@ class Bundle:
     probes: tuple[Probe, ...] = ()
     profile_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stated_macs: tuple[str, ...] = ()
+    stated_stp: tuple[str, ...] = ()
     trusting: tuple[str, ...] = ()

@@ -68,6 +68,8 @@ def _index(bundle: Bundle) -> dict[str, Any]:
         index["profile-settings"] = bundle.profile_settings
     if bundle.stated_macs:
         index["stated-macs"] = list(bundle.stated_macs)
+    if bundle.stated_stp:
+        index["stated-stp"] = list(bundle.stated_stp)
     if bundle.trusting:
         index["trusting"] = list(bundle.trusting)
     return index
@@ -132,6 +134,7 @@ def read_bundle(files: Mapping[str, str], state_schema: Schema) -> Bundle:
             probes=tuple(Probe.from_json(row, OWN_KINDS) for row in index.get("probes", [])),
             profile_settings=_read_profile_settings(index.get("profile-settings", {})),
             stated_macs=tuple(str(name) for name in index.get("stated-macs", [])),
+            stated_stp=tuple(str(name) for name in index.get("stated-stp", [])),
             trusting=tuple(str(mac) for mac in index.get("trusting", [])),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -70,6 +70,7 @@ def render(view: HostView) -> Bundle:
             if bridge.vlan_filtering is not None
         },
         stated_macs=tuple(bridge.name for bridge in view.bridges if bridge.is_mac_stated),
+        stated_stp=tuple(bridge.name for bridge in view.bridges if bridge.is_stp_stated),
         trusting=tuple(m.mac for m in view.macvtaps if m.trusts_guest),
     )
     return dataclasses.replace(bundle, digest=compute_digest(bundle))
@@ -81,7 +82,7 @@ def compute_digest(bundle: Bundle) -> str:
     del content["digest"]
     content["probes"] = [probe.to_json() for probe in bundle.probes]
     # Omitted if empty, so that the digests of older bundles stay the same.
-    for key in ("probes", "profile_settings", "stated_macs", "trusting"):
+    for key in ("probes", "profile_settings", "stated_macs", "stated_stp", "trusting"):
         if not content[key]:
             del content[key]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

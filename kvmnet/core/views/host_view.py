@@ -90,7 +90,8 @@ class BridgeView:
     """A bridge. `interface` is the key of the bridge, or of the NIC, bond or VLAN that it is made for.
 
     `ports` are the kernel names of its ports. `mac` is the stated MAC address (`is_mac_stated`), else that of the first
-    port that has one. `ageing` is in seconds. Settings that are None are not in the definition.
+    port that has one. `ageing` is in seconds. Settings that are None are not in the definition;
+    without `is_stp_stated`, `stp` is that of the naming policy.
     """
 
     interface: str
@@ -100,6 +101,7 @@ class BridgeView:
     is_mac_stated: bool
     mtu: Optional[int]
     stp: bool
+    is_stp_stated: bool
     priority: Optional[int]
     ageing: Optional[int]
     group_forward_mask: Optional[int]

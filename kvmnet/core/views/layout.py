@@ -214,6 +214,7 @@ class _Layout:
             is_mac_stated=_stated_mac(interface) is not None,
             mtu=self.mtus.of_bridge(interface),
             stp=self.policy.stp if settings.stp is None else settings.stp,
+            is_stp_stated=settings.stp is not None,
             priority=settings.priority,
             ageing=settings.ageing,
             group_forward_mask=settings.group_forward_mask,

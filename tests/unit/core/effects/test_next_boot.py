@@ -100,13 +100,26 @@ def test_a_profile_for_several_nics_that_is_bound_to_one_takes_it_from_the_other
 
 
 def test_doubts_are_a_sentence_of_their_own(bundle: Bundle) -> None:
-    live = host(stored("default", "u-1", groups="[match]\ndriver=virtio*;\n"), active={"eth1": "u-1"})
-    [message] = messages_of(bundle, live, "KVN552", copies=False)
+    shared = stored("default", "u-1", "multi-connect=3", groups="[match]\ndriver=virtio*;\n")
+    [message] = messages_of(bundle, host(shared, active={"eth1": "u-1"}), "KVN552", copies=False)
     results, doubts = message.split(". This is not certain: ")
     assert results.endswith(
-        "; now: no connection profile. After the change: a connection profile that NetworkManager creates (DHCP)"
+        "; now: the connection profile default (IPv4: auto, IPv6: auto). After the change: a connection profile that "
+        "NetworkManager creates (DHCP)"
     )
-    assert doubts.startswith("default also fits eth0; whether default fits eth1 is not known")
+    assert doubts == "whether default fits eth1 is not known (match.driver or match.path)"
+
+
+def test_a_nic_that_gets_the_usual_profile_instead_of_none_is_a_note(bundle: Bundle) -> None:
+    """The unbound profile fits both NICs, and only one of them can have it."""
+    live = host(stored("office", "u-1"))
+    [change] = foreseen(bundle, live).changes
+    assert (change.before.interface, change.before.kind, change.after.kind) == ("eth1", NOTHING, CREATED)
+    assert messages_of(bundle, live, "KVN552") == []
+    assert any(
+        "eth1 has no connection profile: at the next boot NetworkManager creates one for it (DHCP)" in note
+        for note in notes_of(plan_of(bundle, live), live)
+    )
 
 
 def test_a_pattern_that_does_not_match_the_new_name_is_not_in_the_copy(bundle: Bundle) -> None:

@@ -7,7 +7,8 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet.core.live.live_host import Link, Live
+from kvmnet.core.base.nmstate import interfaces_of
+from kvmnet.core.live.live_host import ConnectionProfile, Link, Live, Owned
 from kvmnet.core.planning.complete_bundle import (
     ChosenMac,
     MacSource,
@@ -15,6 +16,7 @@ from kvmnet.core.planning.complete_bundle import (
     complete_bundle,
     generate_mac,
     has_changing_mac,
+    keep_spanning_tree,
 )
 from kvmnet.core.planning.ownership import make_ownership_record
 from kvmnet.core.planning.plan import make_plan
@@ -158,6 +160,33 @@ def test_a_bridge_without_ports_has_a_generated_mac_that_stays() -> None:
     names = [(cluster, host, name) for cluster in "ab" for host in "cd" for name in "ef"]
     assert len({generate_mac(*n) for n in names}) == len(names)
     assert generate_mac("order", "host", "br9") == "22:56:e7:e4:36:80"  # of every version
+
+
+def with_tree(live: Live, enabled: bool, **parts: Any) -> Live:
+    """The host whose bridge br0 has spanning tree, or not."""
+    shown = [{**i, "bridge": {"options": {"stp": {"enabled": enabled}}}} for i in interfaces_of(live.state)]
+    return replace(live, state={**live.state, "interfaces": shown}, **parts)
+
+
+@pytest.mark.parametrize("recorded_tree", [None, False])
+@pytest.mark.parametrize(("stated", "made", "kept"), [((), False, True), (("br0",), False, False), ((), True, False)])
+def test_a_bridge_of_another_tool_keeps_its_spanning_tree(
+    stated: tuple[str, ...], made: bool, kept: bool, recorded_tree: Optional[bool]
+) -> None:
+    wanted = bridge("br0", "eth0")
+    bundle = bundle_with(
+        {**wanted, "bridge": {**wanted["bridge"], "options": {"stp": {"enabled": False}}}}, stated_stp=stated
+    )
+    live = with_tree(existing("br0", LIVE_MAC), True)
+    live = replace(live, profiles={"br0": ConnectionProfile("u", "br0", "bridge", "br0", "", "br0")})
+    live = replace(live, owned={"br0": Owned("linux-bridge", made, "u")})
+    if recorded_tree is not None:
+        options = {"options": {"stp": {"enabled": recorded_tree}}}
+        live = replace(live, applied_state={"interfaces": [{"name": "br0", "type": "linux-bridge", "bridge": options}]})
+        kept = False  # as recorded: what the bridge has is a change by hand
+    [interface] = [i for i in interfaces_of(keep_spanning_tree(bundle, live).state) if i["name"] == "br0"]
+    assert interface["bridge"]["options"]["stp"] == {"enabled": kept}
+    assert interface["bridge"]["port"] == wanted["bridge"]["port"]
 
 
 def test_loops_end() -> None:

@@ -21,7 +21,9 @@ from tests.unit.core.samples import KEYFILES, after, refusals_of
 
 
 def plain_bundle() -> Bundle:
-    return load("tests/golden/good/a-site-extends-a-profile/cluster.yaml").bundle("a")
+    """Return a bundle whose definition states the spanning tree of its bridge: otherwise the bridge keeps its own."""
+    bundle = load("tests/golden/good/a-site-extends-a-profile/cluster.yaml").bundle("a")
+    return replace(bundle, stated_stp=(bridge_of(bundle),))
 
 
 def created_by_hand(bundle: Bundle, *, with_other_stp: bool = False) -> Live:
