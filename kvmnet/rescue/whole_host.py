@@ -87,7 +87,9 @@ def find_own_rules(before: Json) -> tuple[list[tuple[str, str]], list[tuple[str,
 def _compare_rules(before: Json) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     was, now = before["host"]["rules"], links.read_rules()
     missing = [(family, rule) for family, rules in was.items() for rule in rules if rule not in now.get(family, [])]
-    return missing, [(family, rule) for family, rules in now.items() for rule in rules if rule not in was[family]]
+    return missing, [
+        (family, rule) for family, rules in now.items() for rule in rules if rule not in was.get(family, [])
+    ]
 
 
 def _is_own_rule(rule: str, before: Json) -> bool:

@@ -196,3 +196,15 @@ def test_rules_that_cannot_be_set_do_not_stop_the_rest(host: Host, before: dict[
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(programs, "run", refuse)
         assert restore.restore_rules(before) == ["100: from 10.1.1.5 lookup 77 proto static"]
+
+
+@pytest.mark.guarantee("G18")
+def test_a_host_that_was_booted_without_ipv6_is_compared(host: Host, before: dict[str, Any], tmp_path: Path) -> None:
+    """With `ipv6.disable=1` the kernel refuses to list the rules of IPv6."""
+    (tmp_path / "sysctl" / "ipv6").rmdir()
+    taken = snapshot.take_snapshot(["br0", "eth0"], ["02::0"], ["u-0"], [])
+    assert taken["host"]["rules"]["6"] == []
+    assert (comparison.find_differences(taken), whole_host.find_notes(taken)) == ([], [])
+    (tmp_path / "sysctl" / "ipv6").mkdir()
+    del before["host"]["rules"]["6"]
+    assert whole_host.find_notes(before) == ["the routing rule 0: from all lookup local is new"]
