@@ -10,6 +10,7 @@ something that kvmnet did not do and must not repair. The devices of guests and 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from pathlib import Path
 
 from kvmnet.rescue import difference_text
@@ -149,13 +150,18 @@ def _find_dependents(before: Json) -> set[str]:
     return found
 
 
-def compare_dependents(before: Json, kernel: Kernel) -> list[str]:
+def compare_dependents(before: Json, kernel: Kernel, removed: Collection[str] = ()) -> list[str]:
     """Return how dependent interfaces differ; those that exist, because a tool may remove its interface at any time,
-    and those that were removed together with what they are based on."""
+    and those that were removed together with what they are based on.
+
+    `removed` are interfaces that the transaction has removed with permission: what was based on one of them, directly
+    or not, is gone with it, and what was a port of one is a port no more.
+    """
     names = _find_dependents(before)
+    names -= _find_based(before, removed)
     if not names:
         return []
-    host, current = before["host"], links.read_links(kernel.links)
+    host, current = _without_controllers(before["host"], removed), links.read_links(kernel.links)
     indices = {row["ifname"]: row["ifindex"] for row in kernel.links}
     kept = {n for n in names if n in current or indices.get(_base(host, n)) != host["indices"].get(_base(host, n))}
     for link in current.values():  # a removal gives the lower interface another name
@@ -169,6 +175,24 @@ def compare_dependents(before: Json, kernel: Kernel) -> list[str]:
         *difference_text.compare_links(_select(host["links"], kept), _select(current, kept)),
         *difference_text.compare_addresses(_select(host["addresses"], kept), still_there),
     ]
+
+
+def _find_based(before: Json, lower: Collection[str]) -> set[str]:
+    """Return the interfaces that were based on one of these, directly or not."""
+    saved = before["host"]["links"]
+    found: set[str] = set()
+    while new := {name for name in saved if name not in found and saved[name].get("over") in {*lower, *found}}:
+        found |= new
+    return found
+
+
+def _without_controllers(host: Json, removed: Collection[str]) -> Json:
+    """Return the part `host` of a snapshot without the controllers that were removed: a port has none, or another."""
+    saved = {
+        name: {key: value for key, value in link.items() if key != "master" or value not in removed}
+        for name, link in host["links"].items()
+    }
+    return {**host, "links": saved}
 
 
 def _base(host: Json, name: str) -> str:

@@ -48,12 +48,14 @@ class RemovalCheck:
             *self._compare_rules(),
             *whole_host.compare_own_ports({"names": [], **self.original}, kernel),
             *comparison.find_guest_differences(self.guests_to_keep(kernel), kernel.links),
-            *(whole_host.compare_dependents(self.before, kernel) if "host" in self.before else []),
+            *self._compare_dependents(kernel),
         ]
 
     def guests_to_keep(self, kernel: Kernel) -> Json:
-        """The guests' ports, in the format of a snapshot, without those whose bridge is removed."""
-        removed = {*self.step.get("removed", ())} - {row["ifname"] for row in kernel.links}
+        """The guests' ports, in the format of a snapshot, without those whose bridge is removed. A NIC may have the
+        bridge's name now; a bridge from before kvmnet has its ports again."""
+        bridges = {r["ifname"] for r in kernel.links if r.get("linkinfo", {}).get("info_kind") == "bridge"}
+        removed = {*self.step.get("removed", ())} - bridges
         guests = self.guests.get("guests", {})
         return {"guests": {name: port for name, port in guests.items() if port["of"] not in removed}}
 
@@ -82,6 +84,11 @@ class RemovalCheck:
     def _is_left(self, name: str, current: Json) -> bool:
         """Whether an interface that kvmnet created still exists; one of the original may have its name now."""
         return name in current and name not in self.original["links"] and bool(current[name]["kind"])
+
+    def _compare_dependents(self, kernel: Kernel) -> list[str]:
+        if "host" not in self.before:
+            return []
+        return whole_host.compare_dependents(self.before, kernel, self.step.get("removed", ()))
 
     def _compare_addresses(self, kernel: Kernel) -> list[str]:
         current = links.read_addresses(kernel.addresses)

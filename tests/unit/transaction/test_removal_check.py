@@ -132,6 +132,38 @@ def test_everything_else_must_be_as_just_before_the_removal(host: Host, check: R
     assert check.find_differences() == ["the address 10.50.0.1/24 of br0.50 is missing"]
 
 
+@pytest.mark.guarantee("G74")
+@pytest.mark.parametrize("has_nic", [False, True])
+def test_what_used_a_removed_interface_is_gone_or_no_port_any_more(
+    host: Host, check: RemovalCheck, has_nic: bool
+) -> None:
+    """`--allow KVN525` permits it. The profile rocks gives the NIC the name that the bridge had."""
+    host.add("eth0.7", 40, "vlan", link="eth0")
+    host.add("br-eth0", 41, "bridge")
+    host.add("br-eth0.9", 42, "vlan", link="br-eth0")
+    host.add("br-eth0.9.1", 43, "vlan", link="br-eth0.9")
+    host.add("vnet1", 44, "tun", master="br-eth0")
+    host.attach("eth0.7", "br-eth0", {})
+    check.before.update(json.loads(json.dumps(snapshot.take_snapshot(["br0", "br-eth0", "eth0"], [], ["u-br0"], []))))
+    check.guests["guests"] = {"vnet1": check.before["guests"]["vnet1"]}
+    del check.before["guests"]["eth0.7"]
+    for name in ("vnet1", "eth0.7"):
+        host.detach(name)
+    for name in ("br-eth0", "br-eth0.9", "br-eth0.9.1"):
+        del host.rows[name]
+    if has_nic:
+        host.add("br-eth0", 45, "")
+        del host.rows["br-eth0"]["linkinfo"]["info_kind"]
+    assert check.find_differences() == []
+    host.addresses["br0.50"] = []
+    del host.rows["eth0.7"]
+    host.rows["eth0"]["ifindex"] = 46
+    assert check.find_differences() == [
+        "interface eth0.7 is missing",
+        "the address 10.50.0.1/24 of br0.50 is missing",
+    ]
+
+
 def run_step(check: RemovalCheck, folder: Path) -> str:
     """Run the step of the comparison in the folder of a transaction."""
     (folder / "original").mkdir()
