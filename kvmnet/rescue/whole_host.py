@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import Optional
 
 from kvmnet.rescue import difference_text
 from kvmnet.system import bridge_ports, files, links, networkmanager
@@ -150,18 +151,21 @@ def _find_dependents(before: Json) -> set[str]:
     return found
 
 
-def compare_dependents(before: Json, kernel: Kernel, removed: Collection[str] = ()) -> list[str]:
+def compare_dependents(
+    before: Json, kernel: Kernel, removed: Collection[str] = (), mtus: Optional[dict[str, int]] = None
+) -> list[str]:
     """Return how dependent interfaces differ; those that exist, because a tool may remove its interface at any time,
     and those that were removed together with what they are based on.
 
     `removed` are interfaces that the transaction has removed with permission: what was based on one of them, directly
-    or not, is gone with it, and what was a port of one is a port no more.
+    or not, is gone with it, and what was a port of one is a port no more. `mtus` are MTUs that count instead of those
+    of the snapshot.
     """
     names = _find_dependents(before)
     names -= _find_based(before, removed)
     if not names:
         return []
-    host, current = _without_controllers(before["host"], removed), links.read_links(kernel.links)
+    host, current = _accept_changes(before["host"], removed, mtus or {}), links.read_links(kernel.links)
     indices = {row["ifname"]: row["ifindex"] for row in kernel.links}
     kept = {n for n in names if n in current or indices.get(_base(host, n)) != host["indices"].get(_base(host, n))}
     for link in current.values():  # a removal gives the lower interface another name
@@ -177,6 +181,19 @@ def compare_dependents(before: Json, kernel: Kernel, removed: Collection[str] = 
     ]
 
 
+def find_lowered_mtus(before: Json, kernel: Kernel) -> dict[str, int]:
+    """Return the dependent interfaces that had a greater MTU than what they are based on has now, with their MTU now.
+    The kernel lowers them together."""
+    saved, current = before["host"]["links"], links.read_links(kernel.links)
+    lowered: dict[str, int] = {}
+    for name in sorted(_find_dependents(before) & set(current)):
+        link = current[name]
+        base = current.get(link["over"] or link["master"])
+        if base and link["mtu"] <= base["mtu"] < saved[name]["mtu"]:
+            lowered[name] = link["mtu"]
+    return lowered
+
+
 def _find_based(before: Json, lower: Collection[str]) -> set[str]:
     """Return the interfaces that were based on one of these, directly or not."""
     saved = before["host"]["links"]
@@ -186,10 +203,14 @@ def _find_based(before: Json, lower: Collection[str]) -> set[str]:
     return found
 
 
-def _without_controllers(host: Json, removed: Collection[str]) -> Json:
-    """Return the part `host` of a snapshot without the controllers that were removed: a port has none, or another."""
+def _accept_changes(host: Json, removed: Collection[str], mtus: dict[str, int]) -> Json:
+    """Return the part `host` of a snapshot with these MTUs, and without the controllers that were removed: a port of
+    one has no controller now, or another."""
     saved = {
-        name: {key: value for key, value in link.items() if key != "master" or value not in removed}
+        name: {
+            **{key: value for key, value in link.items() if key != "master" or value not in removed},
+            **({"mtu": mtus[name]} if name in mtus else {}),
+        }
         for name, link in host["links"].items()
     }
     return {**host, "links": saved}

@@ -88,7 +88,19 @@ class RemovalCheck:
     def _compare_dependents(self, kernel: Kernel) -> list[str]:
         if "host" not in self.before:
             return []
-        return whole_host.compare_dependents(self.before, kernel, self.step.get("removed", ()))
+        lowered = whole_host.find_lowered_mtus(self.before, kernel)
+        return whole_host.compare_dependents(self.before, kernel, self.step.get("removed", ()), lowered)
+
+    def find_lowered_mtus(self) -> list[str]:
+        """The interfaces of other tools whose MTU is lower, because that of what they are based on is lower now,
+        a sentence each. Raises HostError."""
+        if "host" not in self.before:
+            return []
+        saved, kernel = self.before["host"]["links"], links.read_kernel()
+        return [
+            f"the MTU of {name} is {mtu}, not {saved[name]['mtu']}: the interface below it has no greater one"
+            for name, mtu in whole_host.find_lowered_mtus(self.before, kernel).items()
+        ]
 
     def _compare_addresses(self, kernel: Kernel) -> list[str]:
         current = links.read_addresses(kernel.addresses)

@@ -164,6 +164,31 @@ def test_what_used_a_removed_interface_is_gone_or_no_port_any_more(
     ]
 
 
+@pytest.mark.guarantee("G74")
+def test_a_lower_mtu_lowers_that_of_other_tools_interfaces(host: Host, check: RemovalCheck, tmp_path: Path) -> None:
+    """The kernel does not let a VLAN have a greater MTU than the bridge below it. One that fits is restored."""
+    host.add("br0.60", 61, "vlan", link="br0")
+    host.add("br0.60.1", 62, "vlan", link="br0.60")
+    host.add("br0.70", 63, "vlan", link="br0")
+    mtus = {"br0": 9000, "br0.60": 9000, "br0.60.1": 8000, "br0.70": 1400}
+    for name, mtu in mtus.items():
+        host.rows[name]["mtu"] = mtu
+    check.before.update(json.loads(json.dumps(snapshot.take_snapshot(["br0", "eth0"], [], ["u-br0"], []))))
+    for name, mtu in mtus.items():
+        host.rows[name]["mtu"] = min(mtu, 1500)
+    assert check.find_differences() == []
+    notes = [
+        f"the MTU of {name} is 1500, not {mtus[name]}: the interface below it has no greater one"
+        for name in ("br0.60", "br0.60.1")
+    ]
+    assert check.find_lowered_mtus() == notes
+    host.rows["br0.70"]["mtu"] = 1300
+    assert check.find_differences() == ["the MTU of br0.70 is 1300, not 1400"]
+    run_step(check, tmp_path)
+    assert host.rows["br0.70"]["mtu"] == 1400
+    assert Journal(tmp_path).events()[0]["unrestored"][-2:] == notes
+
+
 def run_step(check: RemovalCheck, folder: Path) -> str:
     """Run the step of the comparison in the folder of a transaction."""
     (folder / "original").mkdir()
@@ -202,5 +227,6 @@ def test_the_original_of_an_earlier_kvmnet_is_compared(host: Host, check: Remova
     for key in ("host", "routes", "names"):
         del check.original[key]
     del check.before["host"]
+    assert check.find_lowered_mtus() == []
     host.routes.clear()
     assert (check.find_differences(), check.find_unrestored()) == ([], [])
