@@ -26,8 +26,11 @@ GUEST_KINDS = ("tun", "veth", "macvtap", "macvlan", "ipvtap", "ipvlan")
 #: The largest number of notes.
 NOTE_LIMIT = 20
 
-#: How NetworkManager marks its routing rules in what `ip rule` prints.
-_MANAGED_RULE = " proto static"
+#: How NetworkManager, and not only it, marks its routing rules in what `ip rule` prints.
+_MANAGED_RULE = " proto static "
+
+#: Routing tables that all interfaces use.
+_SHARED_TABLES = frozenset(("local", "main", "default"))
 
 
 def read_whole_host(kernel: Kernel) -> Json:
@@ -80,10 +83,10 @@ def compare_own_ports(before: Json, kernel: Kernel) -> list[str]:
 
 
 def find_own_rules(before: Json) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return the routing rules that are missing and those that are new, each with its family, as far as NetworkManager
-    or the transaction's own interfaces have them. Raises HostError."""
+    """Return the routing rules that are missing and those that are new, each with its family, as far as they are the
+    transaction's own (`is_own_rule`). Raises HostError."""
     missing, new = _compare_rules(before)
-    return [r for r in missing if _is_own_rule(r[1], before)], [r for r in new if _is_own_rule(r[1], before)]
+    return [r for r in missing if is_own_rule(r[1], before)], [r for r in new if is_own_rule(r[1], before)]
 
 
 def _compare_rules(before: Json) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -94,10 +97,24 @@ def _compare_rules(before: Json) -> tuple[list[tuple[str, str]], list[tuple[str,
     ]
 
 
-def _is_own_rule(rule: str, before: Json) -> bool:
+def is_own_rule(rule: str, before: Json) -> bool:
+    """Return whether a routing rule belongs to the transaction's own interfaces in the snapshot: it names one, or it is
+    NetworkManager's and has a routing table, an address or a network of one. NetworkManager marks its rules as VPNs and
+    systemd-networkd mark theirs, so the mark alone says nothing."""
     words = rule.split()
-    devices = {name for word, name in zip(words, words[1:]) if word in ("iif", "oif")}
-    return _MANAGED_RULE in f"{rule} " or bool(devices & set(before["names"]))
+    values = list(zip(words, words[1:]))
+    names = set(before.get("names", ()))
+    if any(word in ("iif", "oif") and value in names for word, value in values):
+        return True
+    if _MANAGED_RULE not in f"{rule} ":
+        return False
+    routes = [route for route in before.get("routes", ()) if route["dev"] in names]
+    tables = {str(route.get("table", "main")) for route in routes} - _SHARED_TABLES
+    places = {str(route["to"]) for route in routes} - {"default"}
+    places |= {a.partition("/")[0] for name in names for a in before.get("addresses", {}).get(name) or ()}
+    return any(
+        (word in ("from", "to") and value in places) or (word == "lookup" and value in tables) for word, value in values
+    )
 
 
 def find_new_keyfiles(before: Json) -> dict[str, str]:
@@ -241,8 +258,8 @@ def find_notes(before: Json) -> list[str]:
         *difference_text.compare_links(_select(host["links"], foreign), _select(now["links"], foreign)),
         *difference_text.compare_addresses(_select(host["addresses"], foreign), _select(now["addresses"], foreign)),
         *difference_text.compare_routes(_routes_of(host, foreign), _routes_of(now, foreign)),
-        *(f"the routing rule {rule} is missing" for _, rule in missing_rules if not _is_own_rule(rule, before)),
-        *(f"the routing rule {rule} is new" for _, rule in new_rules if not _is_own_rule(rule, before)),
+        *(f"the routing rule {rule} is missing" for _, rule in missing_rules if not is_own_rule(rule, before)),
+        *(f"the routing rule {rule} is new" for _, rule in new_rules if not is_own_rule(rule, before)),
         *_note_keyfiles(before, now["keyfiles"]),
         *_note_ports({**own_ports(before), **before.get("guests", {})}, now["ports"]),
     ]

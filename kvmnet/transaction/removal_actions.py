@@ -82,6 +82,7 @@ def compare_with_original(context: Context, step: Step) -> str:
 def _note_other_changes(context: Context, check: RemovalCheck) -> None:
     """Write into the journal what other tools changed meanwhile, and what cannot be restored."""
     with contextlib.suppress(*EXPECTED_ERRORS):
-        lines, unrestored = whole_host.find_notes(check.before), [*check.find_unrestored(), *check.find_lowered_mtus()]
+        lines = [*whole_host.find_notes(check.before), *check.find_other_rules()]
+        unrestored = [*check.find_unrestored(), *check.find_lowered_mtus()]
         if lines or unrestored:
             Journal(context.folder).append("notes", lines=lines, unrestored=unrestored)

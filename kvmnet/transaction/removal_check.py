@@ -128,14 +128,25 @@ class RemovalCheck:
         return difference_text.compare_zones(zones, {name: current.get(name) for name in zones})
 
     def _compare_rules(self) -> list[str]:
+        return [line for rule, line in self._find_rule_differences() if self._is_own_rule(rule)]
+
+    def find_other_rules(self) -> list[str]:
+        """The routing rules that are not as before kvmnet and that belong to another tool, a sentence each. An earlier
+        kvmnet recorded them too. Raises HostError."""
+        return [line for rule, line in self._find_rule_differences() if not self._is_own_rule(rule)]
+
+    def _find_rule_differences(self) -> list[tuple[str, str]]:
         rules = self.step.get("rules", {})
         if not any(rules.values()):
             return []
         current = [[family, rule] for family, found in links.read_rules().items() for rule in found]
         return [
-            *(f"the routing rule {rule[1]} is missing" for rule in rules["missing"] if rule not in current),
-            *(f"the routing rule {rule[1]} is left" for rule in rules["new"] if rule in current),
+            *((rule[1], f"the routing rule {rule[1]} is missing") for rule in rules["missing"] if rule not in current),
+            *((rule[1], f"the routing rule {rule[1]} is left") for rule in rules["new"] if rule in current),
         ]
+
+    def _is_own_rule(self, rule: str) -> bool:
+        return any(whole_host.is_own_rule(rule, snapshot) for snapshot in (self.original, self.before))
 
     def _is_stated(self, device: str, words: Iterable[str]) -> bool:
         """Whether the original connection profile of a device contains all these words."""

@@ -102,14 +102,22 @@ def test_what_kvmnet_changed_must_be_as_its_original_profile_states(
 
 def test_routing_rules_that_kvmnet_changed_must_be_as_before(host: Host, check: RemovalCheck) -> None:
     rules = {
-        "missing": [["4", "7: from 10.1.1.9 lookup 5"]],
-        "new": [["4", "100: from 10.1.1.5 lookup 77 proto static"]],
+        "missing": [
+            ["4", "7: to 10.9.0.0/16 lookup 5 proto static"],
+            ["4", "8: from all lookup 6 proto static"],
+        ],
+        "new": [["4", "100: from 10.1.1.5 lookup 77 proto static"], ["4", "200: from all lookup 51820 proto static"]],
     }
     check.step["rules"] = rules
+    host.rules["4"].append("200:\tfrom all lookup 51820 proto static")
     assert check.find_differences() == [
-        "the routing rule 7: from 10.1.1.9 lookup 5 is missing",
+        "the routing rule 7: to 10.9.0.0/16 lookup 5 proto static is missing",
         "the routing rule 100: from 10.1.1.5 lookup 77 proto static is left",
     ]
+    assert check.find_other_rules() == [
+        "the routing rule 8: from all lookup 6 proto static is missing",
+        "the routing rule 200: from all lookup 51820 proto static is left",
+    ], "an earlier kvmnet recorded rules of VPNs"
 
 
 @pytest.mark.guarantee("G74")
