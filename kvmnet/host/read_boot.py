@@ -17,6 +17,7 @@ from kvmnet.core.boot.link_names import NamedNic, Sections, find_boot_name, pars
 from kvmnet.core.boot.manager_settings import BootDevice, ManagerSettings, merge_settings
 from kvmnet.core.boot.stored_profile import StoredProfile, find_fault, read_stored_profile
 from kvmnet.core.live.live_host import Link, version_of
+from kvmnet.host.ifupdown import read_stanzas
 
 #: NetworkManager's folders of drop-ins in reading order (read_entire_config, nm-config.c). A file hides those of the
 #: same name in folders that are read before it.
@@ -191,15 +192,15 @@ def _read_timestamps(root: Path) -> dict[str, int]:
 
 def _find_interfaces_of_ifupdown(root: Path, settings: ManagerSettings) -> Iterator[str]:
     """Yield the interfaces of /etc/network/interfaces, which NetworkManager leaves alone on Debian ([ifupdown] managed
-    is false by default)."""
+    is false by default), and the ports of bridges whose names begin with `br` (nms-ifupdown-plugin.c). It does not
+    leave such a bridge itself alone, but ifupdown has made it before."""
     is_managed = (settings.value("ifupdown", "managed") or "").strip().lower() in ("true", "1", "yes", "on")
     if "ifupdown" not in settings.plugins or is_managed:
         return
-    files = [root / "etc/network/interfaces", *_list_folder(root / "etc/network/interfaces.d")]
-    for path in files:
-        for words in (line.split() for line in _read_text(path).splitlines()):
-            if len(words) > 1 and words[0] == "iface" and words[1] != "lo":
-                yield words[1]
+    for stanza in read_stanzas(root):
+        yield stanza.name
+        if stanza.name.startswith("br"):
+            yield from stanza.bridge_ports
 
 
 # ---- NICs

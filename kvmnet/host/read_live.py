@@ -140,7 +140,7 @@ def _separate_virtual(
 
 def _read_temporary_addresses(networkmanager: ManagerState) -> tuple[str, ...]:
     """Return the temporary IPv6 addresses (RFC 8981). They matter only if NetworkManager uses router advertisements."""
-    if not any("auto" in device.asks[1:] for device in networkmanager.devices.values()):
+    if "6" not in links.read_families() or not any("auto" in d.asks[1:] for d in networkmanager.devices.values()):
         return ()
     rows = programs.run_json("ip", "-j", "-6", "address", "show", "temporary")
     return tuple(a["local"] for link in rows for a in link.get("addr_info", []) if a.get("temporary"))

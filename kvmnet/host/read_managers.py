@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kvmnet.core.live.surroundings import ConfigFile, UnmanagedRule
+from kvmnet.host.ifupdown import read_stanzas
 from kvmnet.host.text_files import absolute, read_text
 
 #: NetworkManager reads these in this order. One of the same name in a later folder hides a drop-in (nm-config.c).
@@ -81,10 +82,10 @@ def find_links_of_networkd(root: Path) -> Iterator[tuple[str, str]]:
 
 
 def find_interfaces_of_ifupdown(root: Path) -> Iterator[tuple[str, str]]:
-    """Yield the interfaces that ifupdown (Debian) configures, each with the file that names it; none without ifup."""
+    """Yield the interfaces that ifupdown (Debian) configures, each with the file that names it: those of its stanzas,
+    and the ports of their bridges and bonds; none without ifup."""
     if not any((root / path).exists() for path in ("usr/sbin/ifup", "sbin/ifup")):
         return
-    for path in [root / "etc/network/interfaces", *sorted((root / "etc/network/interfaces.d").glob("*"))]:
-        for words in (line.split() for line in read_text(path).splitlines()):
-            if len(words) > 1 and words[0] == "iface" and words[1] != "lo":
-                yield words[1], absolute(root, path)
+    for stanza in read_stanzas(root):
+        for name in (stanza.name, *stanza.bridge_ports, *stanza.bond_ports):
+            yield name, stanza.file

@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from kvmnet.core.live.surroundings import NameUse
+from kvmnet.core.live.running_guests import bridge_of
+from kvmnet.core.live.surroundings import LIBVIRT_NETWORK, NameUse
 from kvmnet.host.libvirt import read_defined_xml
 from kvmnet.host.text_files import absolute, read_text
 from kvmnet.system import programs
@@ -153,7 +154,7 @@ def _find_settings_of_daemons(root: Path, names: Collection[str]) -> Iterator[Na
 
 
 def _find_networks(root: Path, names: Collection[str]) -> Iterator[NameUse]:
-    """Yield the libvirt networks that name a device for their traffic, active or not."""
+    """Yield the libvirt networks that name a device for their traffic, or a bridge of the host; active or not."""
     for text in read_defined_xml(root).networks:
         with contextlib.suppress(ET.ParseError):
             network = ET.fromstring(text)
@@ -162,5 +163,6 @@ def _find_networks(root: Path, names: Collection[str]) -> Iterator[NameUse]:
                 for tag in ("forward", "forward/interface", "forward/pf")
                 for e in network.iterfind(tag)
             ]
-            if found := _match([device for device in devices if device], names):
-                yield NameUse("libvirt network", network.findtext("name", "?"), found)
+            _, bridge = bridge_of(text) or ("", "")
+            if found := _match([device for device in (*devices, bridge) if device], names):
+                yield NameUse(LIBVIRT_NETWORK, network.findtext("name", "?"), found)

@@ -99,9 +99,6 @@ def _restore_and_verify(state_dir: Path, transaction: Json, before: Json, new_de
     guests = {name: port for name, port in before.get("guests", {}).items() if name not in given_up}
     differences = restore.restore_until_equal({**before, "guests": guests}, journal, restore.SETTLE_SECONDS)
     with contextlib.suppress(*EXPECTED_ERRORS):
-        if raised := restore.restore_upper_mtus(before):
-            journal.try_append("mtus", given_back=raised)
-    with contextlib.suppress(*EXPECTED_ERRORS):
         guest_ports = links.read_guest_ports()
         lost = [n for n, port in given_up.items() if guest_ports.get(n, {}).get("index") != port["index"]]
         if lost := [*lost, *_find_disconnected(new_devices)]:

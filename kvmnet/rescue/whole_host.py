@@ -10,7 +10,10 @@ something that kvmnet did not do and must not repair. The devices of guests and 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+from collections.abc import Collection
 from pathlib import Path
+from typing import Optional
 
 from kvmnet.rescue import difference_text
 from kvmnet.system import bridge_ports, files, links, networkmanager
@@ -24,8 +27,11 @@ GUEST_KINDS = ("tun", "veth", "macvtap", "macvlan", "ipvtap", "ipvlan")
 #: The largest number of notes.
 NOTE_LIMIT = 20
 
-#: How NetworkManager marks its routing rules in what `ip rule` prints.
-_MANAGED_RULE = " proto static"
+#: How NetworkManager, and not only it, marks its routing rules in what `ip rule` prints.
+_MANAGED_RULE = " proto static "
+
+#: Routing tables that all interfaces use.
+_SHARED_TABLES = frozenset(("local", "main", "default"))
 
 
 def read_whole_host(kernel: Kernel) -> Json:
@@ -78,22 +84,57 @@ def compare_own_ports(before: Json, kernel: Kernel) -> list[str]:
 
 
 def find_own_rules(before: Json) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return the routing rules that are missing and those that are new, each with its family, as far as NetworkManager
-    or the transaction's own interfaces have them. Raises HostError."""
+    """Return the routing rules that are missing and those that are new, each with its family, as far as they are the
+    transaction's own (`is_own_rule`). Raises HostError."""
     missing, new = _compare_rules(before)
-    return [r for r in missing if _is_own_rule(r[1], before)], [r for r in new if _is_own_rule(r[1], before)]
+    return [r for r in missing if is_own_rule(r[1], before)], [r for r in new if is_own_rule(r[1], before)]
 
 
 def _compare_rules(before: Json) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     was, now = before["host"]["rules"], links.read_rules()
     missing = [(family, rule) for family, rules in was.items() for rule in rules if rule not in now.get(family, [])]
-    return missing, [(family, rule) for family, rules in now.items() for rule in rules if rule not in was[family]]
+    return missing, [
+        (family, rule) for family, rules in now.items() for rule in rules if rule not in was.get(family, [])
+    ]
 
 
-def _is_own_rule(rule: str, before: Json) -> bool:
+def is_own_rule(rule: str, before: Json) -> bool:
+    """Return whether a routing rule is the transaction's: it names one of its interfaces in the snapshot, or it is
+    NetworkManager's, and the definition has it, or it has a routing table, an address or a network of such an
+    interface. NetworkManager marks its rules as VPNs and systemd-networkd mark theirs, so the mark alone says
+    nothing."""
     words = rule.split()
-    devices = {name for word, name in zip(words, words[1:]) if word in ("iif", "oif")}
-    return _MANAGED_RULE in f"{rule} " or bool(devices & set(before["names"]))
+    values = list(zip(words, words[1:]))
+    names = set(before.get("names", ()))
+    if any(word in ("iif", "oif") and value in names for word, value in values):
+        return True
+    if _MANAGED_RULE not in f"{rule} ":
+        return False
+    if _parse_rule(rule) in [(stated["priority"], stated["from"], stated["to"]) for stated in before.get("rules", ())]:
+        return True
+    routes = [route for route in before.get("routes", ()) if route["dev"] in names]
+    tables = {str(route.get("table", "main")) for route in routes} - _SHARED_TABLES
+    places = {str(route["to"]) for route in routes} - {"default"}
+    places |= {a.partition("/")[0] for name in names for a in before.get("addresses", {}).get(name) or ()}
+    return any(
+        (word in ("from", "to") and value in places) or (word == "lookup" and value in tables) for word, value in values
+    )
+
+
+def _parse_rule(rule: str) -> tuple[int, Optional[str], Optional[str]]:
+    """Return the priority, the source and the destination of a rule as `ip rule` prints it. None: all addresses."""
+    words = rule.split()
+    values = dict(zip(words, words[1:]))
+    priority = words[0].rstrip(":")
+    source, destination = (_parse_selector(values.get(word, "all")) for word in ("from", "to"))
+    return int(priority) if priority.isdigit() else -1, source, destination
+
+
+def _parse_selector(text: str) -> Optional[str]:
+    try:
+        return None if text == "all" else str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        return text
 
 
 def find_new_keyfiles(before: Json) -> dict[str, str]:
@@ -147,13 +188,21 @@ def _find_dependents(before: Json) -> set[str]:
     return found
 
 
-def compare_dependents(before: Json, kernel: Kernel) -> list[str]:
+def compare_dependents(
+    before: Json, kernel: Kernel, removed: Collection[str] = (), mtus: Optional[dict[str, int]] = None
+) -> list[str]:
     """Return how dependent interfaces differ; those that exist, because a tool may remove its interface at any time,
-    and those that were removed together with what they are based on."""
+    and those that were removed together with what they are based on.
+
+    `removed` are interfaces that the transaction has removed with permission: what was based on one of them, directly
+    or not, is gone with it, and what was a port of one is a port no more. `mtus` are MTUs that count instead of those
+    of the snapshot.
+    """
     names = _find_dependents(before)
+    names -= _find_based(before, removed)
     if not names:
         return []
-    host, current = before["host"], links.read_links(kernel.links)
+    host, current = _accept_changes(before["host"], removed, mtus or {}), links.read_links(kernel.links)
     indices = {row["ifname"]: row["ifindex"] for row in kernel.links}
     kept = {n for n in names if n in current or indices.get(_base(host, n)) != host["indices"].get(_base(host, n))}
     for link in current.values():  # a removal gives the lower interface another name
@@ -167,6 +216,41 @@ def compare_dependents(before: Json, kernel: Kernel) -> list[str]:
         *difference_text.compare_links(_select(host["links"], kept), _select(current, kept)),
         *difference_text.compare_addresses(_select(host["addresses"], kept), still_there),
     ]
+
+
+def find_lowered_mtus(before: Json, kernel: Kernel) -> dict[str, int]:
+    """Return the dependent interfaces that had a greater MTU than what they are based on has now, with their MTU now.
+    The kernel lowers them together."""
+    saved, current = before["host"]["links"], links.read_links(kernel.links)
+    lowered: dict[str, int] = {}
+    for name in sorted(_find_dependents(before) & set(current)):
+        link = current[name]
+        base = current.get(link["over"] or link["master"])
+        if base and link["mtu"] <= base["mtu"] < saved[name]["mtu"]:
+            lowered[name] = link["mtu"]
+    return lowered
+
+
+def _find_based(before: Json, lower: Collection[str]) -> set[str]:
+    """Return the interfaces that were based on one of these, directly or not."""
+    saved = before["host"]["links"]
+    found: set[str] = set()
+    while new := {name for name in saved if name not in found and saved[name].get("over") in {*lower, *found}}:
+        found |= new
+    return found
+
+
+def _accept_changes(host: Json, removed: Collection[str], mtus: dict[str, int]) -> Json:
+    """Return the part `host` of a snapshot with these MTUs, and without the controllers that were removed: a port of
+    one has no controller now, or another."""
+    saved = {
+        name: {
+            **{key: value for key, value in link.items() if key != "master" or value not in removed},
+            **({"mtu": mtus[name]} if name in mtus else {}),
+        }
+        for name, link in host["links"].items()
+    }
+    return {**host, "links": saved}
 
 
 def _base(host: Json, name: str) -> str:
@@ -194,8 +278,8 @@ def find_notes(before: Json) -> list[str]:
         *difference_text.compare_links(_select(host["links"], foreign), _select(now["links"], foreign)),
         *difference_text.compare_addresses(_select(host["addresses"], foreign), _select(now["addresses"], foreign)),
         *difference_text.compare_routes(_routes_of(host, foreign), _routes_of(now, foreign)),
-        *(f"the routing rule {rule} is missing" for _, rule in missing_rules if not _is_own_rule(rule, before)),
-        *(f"the routing rule {rule} is new" for _, rule in new_rules if not _is_own_rule(rule, before)),
+        *(f"the routing rule {rule} is missing" for _, rule in missing_rules if not is_own_rule(rule, before)),
+        *(f"the routing rule {rule} is new" for _, rule in new_rules if not is_own_rule(rule, before)),
         *_note_keyfiles(before, now["keyfiles"]),
         *_note_ports({**own_ports(before), **before.get("guests", {})}, now["ports"]),
     ]

@@ -141,21 +141,27 @@ def read_addresses(rows: Optional[list[Json]] = None, *, with_dynamic: bool = Tr
     return addresses
 
 
+def read_families() -> tuple[str, ...]:
+    """Return the address families (`4`, `6`) of the running kernel. One that was booted with `ipv6.disable=1` refuses
+    requests for IPv6, or answers them with what it has of IPv4."""
+    return ("4", "6") if Path(SYSCTL, "ipv6").exists() else ("4",)
+
+
 def read_rules() -> dict[str, list[str]]:
     """Return the routing rules of both families (`4`, `6`) as `ip rule` prints them: `PRIORITY: SELECTOR lookup TABLE`.
-    Raises HostError."""
-    return {
-        family: [
-            " ".join(line.removesuffix("[detached]").split())
-            for line in programs.run("ip", f"-{family}", "rule", "show").splitlines()
-        ]
-        for family in ("4", "6")
-    }
+    A family that the kernel does not have has none. Raises HostError."""
+    rules: dict[str, list[str]] = {"4": [], "6": []}
+    for family in read_families():
+        lines = programs.run("ip", f"-{family}", "rule", "show").splitlines()
+        rules[family] = [" ".join(line.removesuffix("[detached]").split()) for line in lines]
+    return rules
 
 
 def read_rule_rows(family: str) -> list[Json]:
-    """Return the routing rules of a family (`4` or `6`) as `ip -j rule` shows them, with the numbers of tables. Raises
-    HostError."""
+    """Return the routing rules of a family (`4` or `6`) as `ip -j rule` shows them, with the numbers of tables. A
+    family that the kernel does not have has none. Raises HostError."""
+    if family not in read_families():
+        return []
     rows: list[Json] = programs.run_json("ip", f"-{family}", "-N", "-j", "rule", "show")
     return rows
 
@@ -166,14 +172,14 @@ def read_routes() -> list[Json]:
     Those that the kernel creates itself (local, broadcast, anycast, multicast) are left out.
     """
     routes = []
-    for family in ("-4", "-6"):
-        for route in programs.run_json("ip", family, "-j", "route", "show", "table", "all"):
+    for family in read_families():
+        for route in programs.run_json("ip", f"-{family}", "-j", "route", "show", "table", "all"):
             table = str(route.get("table", "main"))
             if table == "local" or route.get("type", "unicast") in ("local", "broadcast", "anycast", "multicast"):
                 continue
             routes.append(
                 {
-                    "family": family[1:],
+                    "family": family,
                     "to": route.get("dst"),
                     "via": route.get("gateway"),
                     "dev": route.get("dev"),

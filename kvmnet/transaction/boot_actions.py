@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from kvmnet.core.boot.boot_files import BootFiles
-from kvmnet.core.boot.outcome import NOTHING, PROFILE, BootOutcome, compute_outcomes
+from kvmnet.core.boot.outcome import NOTHING, PROFILE, BootOutcome, compute_outcomes, describe_doubts
 from kvmnet.core.boot.stored_profile import StoredProfile
 from kvmnet.host import networkmanager_objects
 from kvmnet.host.read_boot import read_boot_files
@@ -37,11 +37,11 @@ def find_boot_problems(files: BootFiles, step: Step, active: Mapping[str, str]) 
         outcome = by_mac.get(expected.mac) if expected.mac else outcomes.get(expected.interface)
         outcome = outcome or BootOutcome(expected.interface, NOTHING)
         if outcome.identity != expected.identity:
-            yield f"{expected.interface} would get {outcome.text}, not {expected.text}"
+            yield f"{expected.interface} would get {outcome.text}, not {expected.text}{describe_doubts(outcome)}"
     for row in step["own"]:
         name = row["interface"]
         outcome = outcomes.get(name, BootOutcome(name, NOTHING))
         is_own = outcome.kind == PROFILE and outcome.uuid == active.get(name, row["uuid"])
         if not is_own or outcome.controller != row["controller"]:
             port = f" as a port of {row['controller']}" if row["controller"] else ""
-            yield f"{name} would not get its own connection profile{port}, but {outcome.text}"
+            yield f"{name} would not get its own connection profile{port}, but {outcome.text}{describe_doubts(outcome)}"

@@ -19,6 +19,7 @@ from kvmnet import __version__
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.effects.impact import DISCONNECTED
+from kvmnet.core.planning.expected_readback import list_own_rules
 from kvmnet.core.reporting.change_text import changes_to_json
 from kvmnet.host.nmstate import find_nmstatectl
 from kvmnet.rescue import handover, snapshot
@@ -97,6 +98,7 @@ def _write_transaction(state_dir: Path, prepared: Prepared) -> str:
         before = snapshot.take_snapshot(
             sorted(names), macs, touched_profiles(steps), touched_files(steps), tuple(lost), live.virtual_ips
         )
+    before["rules"] = list_own_rules(plan.bundle.state, plan.state, live.applied_state)
     before["guests"] = handover.note_successors(before.get("guests", {}), dict(plan.replaced))
     new = state_dir / "open.new"
     shutil.rmtree(new, ignore_errors=True)

@@ -56,7 +56,7 @@ def activate_profiles(context: Context, step: Step) -> str:
 
 def compare_with_original(context: Context, step: Step) -> str:
     """Wait until the host is as it must be after the removal (removal_check), and restore meanwhile what no connection
-    profile sets: MAC addresses, guests' ports, attributes of ports."""
+    profile sets: MAC addresses, guests' ports, attributes of ports, MTUs of other tools' interfaces."""
     original = files.read_json(context.folder / "original" / "snapshot.json")
     before = files.read_json(context.folder / "snapshot.json")
     check = RemovalCheck(original, before, read_guest_ports(context.folder), step)
@@ -65,6 +65,8 @@ def compare_with_original(context: Context, step: Step) -> str:
         for restore_part in (restore.restore_macs, restore.restore_link_settings, restore.restore_own_ports):
             with contextlib.suppress(HostError):  # the comparison finds what is not restored
                 restore_part({"names": [], **original})
+        with contextlib.suppress(HostError):
+            restore.restore_upper_mtus(before)
         with contextlib.suppress(HostError):  # a guest has just stopped
             restore.restore_guest_ports(check.guests_to_keep(links.read_kernel()))
         return not check.find_differences()
@@ -80,6 +82,7 @@ def compare_with_original(context: Context, step: Step) -> str:
 def _note_other_changes(context: Context, check: RemovalCheck) -> None:
     """Write into the journal what other tools changed meanwhile, and what cannot be restored."""
     with contextlib.suppress(*EXPECTED_ERRORS):
-        lines, unrestored = whole_host.find_notes(check.before), check.find_unrestored()
+        lines = [*whole_host.find_notes(check.before), *check.find_other_rules()]
+        unrestored = [*check.find_unrestored(), *check.find_lowered_mtus()]
         if lines or unrestored:
             Journal(context.folder).append("notes", lines=lines, unrestored=unrestored)

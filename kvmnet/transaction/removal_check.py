@@ -48,12 +48,14 @@ class RemovalCheck:
             *self._compare_rules(),
             *whole_host.compare_own_ports({"names": [], **self.original}, kernel),
             *comparison.find_guest_differences(self.guests_to_keep(kernel), kernel.links),
-            *(whole_host.compare_dependents(self.before, kernel) if "host" in self.before else []),
+            *self._compare_dependents(kernel),
         ]
 
     def guests_to_keep(self, kernel: Kernel) -> Json:
-        """The guests' ports, in the format of a snapshot, without those whose bridge is removed."""
-        removed = {*self.step.get("removed", ())} - {row["ifname"] for row in kernel.links}
+        """The guests' ports, in the format of a snapshot, without those whose bridge is removed. A NIC may have the
+        bridge's name now; a bridge from before kvmnet has its ports again."""
+        bridges = {r["ifname"] for r in kernel.links if r.get("linkinfo", {}).get("info_kind") == "bridge"}
+        removed = {*self.step.get("removed", ())} - bridges
         guests = self.guests.get("guests", {})
         return {"guests": {name: port for name, port in guests.items() if port["of"] not in removed}}
 
@@ -83,6 +85,23 @@ class RemovalCheck:
         """Whether an interface that kvmnet created still exists; one of the original may have its name now."""
         return name in current and name not in self.original["links"] and bool(current[name]["kind"])
 
+    def _compare_dependents(self, kernel: Kernel) -> list[str]:
+        if "host" not in self.before:
+            return []
+        lowered = whole_host.find_lowered_mtus(self.before, kernel)
+        return whole_host.compare_dependents(self.before, kernel, self.step.get("removed", ()), lowered)
+
+    def find_lowered_mtus(self) -> list[str]:
+        """The interfaces of other tools whose MTU is lower, because that of what they are based on is lower now,
+        a sentence each. Raises HostError."""
+        if "host" not in self.before:
+            return []
+        saved, kernel = self.before["host"]["links"], links.read_kernel()
+        return [
+            f"the MTU of {name} is {mtu}, not {saved[name]['mtu']}: the interface below it has no greater one"
+            for name, mtu in whole_host.find_lowered_mtus(self.before, kernel).items()
+        ]
+
     def _compare_addresses(self, kernel: Kernel) -> list[str]:
         current = links.read_addresses(kernel.addresses)
         stated = {
@@ -109,14 +128,25 @@ class RemovalCheck:
         return difference_text.compare_zones(zones, {name: current.get(name) for name in zones})
 
     def _compare_rules(self) -> list[str]:
+        return [line for rule, line in self._find_rule_differences() if self._is_own_rule(rule)]
+
+    def find_other_rules(self) -> list[str]:
+        """The routing rules that are not as before kvmnet and that belong to another tool, a sentence each. An earlier
+        kvmnet recorded them too. Raises HostError."""
+        return [line for rule, line in self._find_rule_differences() if not self._is_own_rule(rule)]
+
+    def _find_rule_differences(self) -> list[tuple[str, str]]:
         rules = self.step.get("rules", {})
         if not any(rules.values()):
             return []
         current = [[family, rule] for family, found in links.read_rules().items() for rule in found]
         return [
-            *(f"the routing rule {rule[1]} is missing" for rule in rules["missing"] if rule not in current),
-            *(f"the routing rule {rule[1]} is left" for rule in rules["new"] if rule in current),
+            *((rule[1], f"the routing rule {rule[1]} is missing") for rule in rules["missing"] if rule not in current),
+            *((rule[1], f"the routing rule {rule[1]} is left") for rule in rules["new"] if rule in current),
         ]
+
+    def _is_own_rule(self, rule: str) -> bool:
+        return any(whole_host.is_own_rule(rule, snapshot) for snapshot in (self.original, self.before))
 
     def _is_stated(self, device: str, words: Iterable[str]) -> bool:
         """Whether the original connection profile of a device contains all these words."""

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.make_test("trixie")
 #: Seconds that a guest on a bridge which keeps its name may be without network for a change.
 GUEST_OUTAGE = {"trixie": 0.5, "bookworm": 1.0}
 #: The same when its bridge is replaced.
-HAND_OVER_OUTAGE = {"trixie": 2.0, "bookworm": 4.0}
+HAND_OVER_OUTAGE = {"trixie": 5.0, "bookworm": 8.0}
 #: What a reboot changes of a host, whether kvmnet is there or not.
 ON_DISK = ("addresses", "routes", "settings", "resolv.conf", "hostname", "open", "rules")
 

@@ -139,6 +139,10 @@ DRIFT = {
         "sed -i '/^route1/d; /^gateway/d' $(grep -l '^type=bridge' {folder}/*); nmcli connection reload",
         "change eth0: connection profile on disk: routes: none -> 0.0.0.0/0 via 10.1.1.1",
     ),
+    "an option of the bridge": (
+        "sed -i '/^stp=/d' $(grep -l '^type=bridge' {folder}/*)",
+        "change eth0: connection profile on disk: bridge.stp: true -> false",
+    ),
     "the controller": (
         "sed -i '/^master=/d; /^slave-type=/d; /^controller=/d; /^port-type=/d' $(grep -l {mac} -i {folder}/*)",
         "change peth0: connection profile on disk: controller: none -> eth0",

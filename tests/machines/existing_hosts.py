@@ -178,6 +178,13 @@ HOSTS = {
 }
 
 
+#: Undoes the renaming of a kind whose test has failed.
+_NO_RENAME = """
+rm -f /etc/systemd/network/00-kvmnet-* /run/systemd/network/00-kvmnet-*
+if [ -e /sys/class/net/peth0 ]; then ip link set dev peth0 down && ip link set dev peth0 name eth0; fi
+"""
+
+
 def lay_out(host: Machine, kind: ExistingHost) -> str:
     """Set the host up as this kind, without kvmnet's files, and return its address."""
     host.run("rm -rf /var/lib/kvmnet")
@@ -186,6 +193,7 @@ def lay_out(host: Machine, kind: ExistingHost) -> str:
         " xargs -r nmcli --wait 30 connection delete",
         timeout=120,
     )
+    host.run(_NO_RENAME)
     host.run("set -e\n" + kind.script, timeout=300)
     host.put("/root/cluster.yaml", kind.definition)
     host.run("sync")
@@ -207,7 +215,7 @@ def set_port_attributes(host: Machine, tap: str) -> None:
 def look(host: Machine) -> dict[str, Any]:
     """Return the picture of the host with everything that bridges have for their ports, and its routing rules."""
     ports = [
-        {key: value for key, value in row.items() if key not in ("ifindex", "link", "flags")}
+        {key: value for key, value in row.items() if key not in ("ifindex", "link", "flags", "mcast_n_groups")}
         for row in json.loads(host.out("bridge -d -j link show") or "[]")
     ]
     return {

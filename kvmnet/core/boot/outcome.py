@@ -50,12 +50,7 @@ class BootOutcome:
 
     @property
     def text(self) -> str:
-        """The outcome in words, with the reasons why it is not certain."""
-        doubts = f", which is not certain: {'; '.join(self.uncertain)}" if self.uncertain else ""
-        return self._certain_text + doubts
-
-    @property
-    def _certain_text(self) -> str:
+        """The outcome in words, without the reasons why it is not certain (see `describe_doubts`)."""
         if self.kind != PROFILE:
             return {
                 CREATED: "a connection profile that NetworkManager creates (DHCP)",
@@ -74,6 +69,13 @@ class BootOutcome:
     def to_json(self) -> dict[str, Any]:
         """Return the outcome as plain data for JSON."""
         return {**asdict(self), "uncertain": list(self.uncertain)}
+
+
+def describe_doubts(*outcomes: BootOutcome) -> str:
+    """Return a sentence with the reasons why outcomes are not certain, to be put after another sentence; empty without
+    any."""
+    reasons = dict.fromkeys(reason for outcome in outcomes for reason in outcome.uncertain)
+    return f". This is not certain: {'; '.join(reasons)}" if reasons else ""
 
 
 def compute_outcomes(files: BootFiles) -> dict[str, BootOutcome]:

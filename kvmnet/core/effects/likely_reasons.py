@@ -90,7 +90,7 @@ def _ip(address: str) -> str:
 def find_plan_reasons(plan: Plan, live: Live) -> Iterator[LikelyReason]:
     """Yield what is known before the change and explains that a target or the operator does not reply after it. It is
     recorded with the transaction, because the watchdog, which ends a step that hangs, does not read the host."""
-    for name, event in find_role_changes(plan, live).items():
+    for name, change in find_role_changes(plan, live).items():
         rules = [u for u in live.surroundings.name_uses if name in u.names and "rule" in u.what]
         for rule in rules[:_MOST_RULES]:
-            yield LikelyReason(FIREWALL_RULE, name, {"what": rule.what, "rule": rule.text, "event": event})
+            yield LikelyReason(FIREWALL_RULE, name, {"what": rule.what, "rule": rule.text, "event": change.text})

@@ -7,6 +7,7 @@ from typing import Optional
 
 from kvmnet.core.base.nmstate import interfaces_of, port_names, rules_of
 from kvmnet.core.base.profile_settings import ZONE
+from kvmnet.core.boot.outcome import describe_doubts
 from kvmnet.core.effects.boot_rivals import Rival
 from kvmnet.core.effects.name_uses import note_name_uses, note_stopped_guests
 from kvmnet.core.effects.next_boot import NextBoot, find_present_differences
@@ -120,16 +121,25 @@ def _has_other_rules(family: str, text: str, wanted: Collection[RuleKey]) -> boo
 
 
 def _note_domains(plan: Plan, live: Live) -> Iterator[str]:
-    """Name the guests whose domain XML names a bridge that is replaced: libvirt does not start them without it."""
+    """Name the guests whose domain XML names a bridge that is replaced, and the libvirt networks that do so for their
+    guests: libvirt does not start a guest without its bridge."""
+    running = live.surroundings.running
+    guests = (*running.guests, *running.stopped)
     for old, new in plan.replaced.items():
-        guests = sorted({g.name for g in live.surroundings.running.guests if any(n.source == old for n in g.nics)})
         ports = sorted(link.name for link in live.links.values() if link.master == old and link.kind in PORT_KINDS)
         if ports:
             yield f"{new} takes over the guests' ports of {old}: {', '.join(ports)}"
-        if guests:
+        if direct := sorted({g.name for g in guests if any(n.source == old and not n.network for n in g.nics)}):
             yield (
-                f"the domain XML of {', '.join(guests)} names {old}: change it to {new} before the next start "
+                f"the domain XML of {', '.join(direct)} names {old}: change it to {new} before the next start "
                 "(`virsh dumpxml --inactive GUEST | kvmnet guest xml GUEST --domain - > FILE; virsh define FILE`)"
+            )
+        for network in sorted(name for name, bridge in running.bridges.items() if bridge == old):
+            users = sorted({guest.name for guest in guests if any(n.network == network for n in guest.nics)})
+            moment = f"the next start of {', '.join(users)}" if users else "a guest in it starts"
+            yield (
+                f"the libvirt network {network} names {old}: change it to {new} before {moment} "
+                f"(`virsh net-edit {network}; virsh net-destroy {network}; virsh net-start {network}`)"
             )
 
 
@@ -187,5 +197,5 @@ def _note_present_differences(plan: Plan, live: Live, next_boot: Optional[NextBo
     for profile, outcome in find_present_differences(live, foreign):
         yield (
             f"{outcome.interface} has the connection profile {profile} now, but gets {outcome.text} at the next boot; "
-            "the change does not alter this"
+            f"the change does not alter this{describe_doubts(outcome)}"
         )

@@ -66,6 +66,10 @@ class UnmanagedRule:
     types: tuple[str, ...] = ()
 
 
+#: What a use of an interface's name by a libvirt network is called; its text is the network's name.
+LIBVIRT_NETWORK = "libvirt network"
+
+
 @dataclass(frozen=True)
 class NameUse:
     """A place in the configuration of another tool that names interfaces: what it is (`iptables rule`), its text, and

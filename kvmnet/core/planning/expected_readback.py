@@ -57,6 +57,15 @@ def expected_rules(wanted: State, sent: State) -> list[dict[str, Any]]:
     ]
 
 
+def list_own_rules(*states: State) -> list[dict[str, Any]]:
+    """Return the priority, source and destination of the routing rules of these states, each once. A rollback restores
+    these rules, and none of another tool."""
+    selectors = {
+        (rule["priority"], rule.get("ip-from"), rule.get("ip-to")): None for state in states for rule in rules_of(state)
+    }
+    return [{"priority": priority, "from": source, "to": to} for priority, source, to in selectors]
+
+
 def _expected_options(settings: Settings) -> dict[str, Any]:
     """Return what `ip -d -j link` shows for settings of a connection profile, as far as it shows them."""
     rows = [(PROFILE_SETTINGS[name], value) for name, value in settings.items()]

@@ -2,14 +2,14 @@
 
 Compared is what decides whether the interface is the same after the next boot: autoconnect, the binding to the
 interface, the controller, the base interface and VLAN ID, the methods and static addresses of both IP families, static
-routes, the MAC address of bridges and bonds, and the MTU. Other settings, name servers, and notes that NetworkManager
-writes itself (time stamps, the order of keys) are not compared.
+routes, the MAC address of bridges and bonds, the mode and options of bonds, the options of bridges, and the MTU. Other
+settings, name servers, and notes that NetworkManager writes itself (time stamps, the order of keys) are not compared.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
@@ -25,7 +25,7 @@ from kvmnet.core.base.nmstate import (
     port_names,
     routes_of,
 )
-from kvmnet.core.boot.boot_files import BootFiles
+from kvmnet.core.boot.boot_files import IFCFG_FOLDER, BootFiles
 from kvmnet.core.boot.keyfile import parse_number
 from kvmnet.core.boot.manager_settings import BootDevice
 from kvmnet.core.boot.matching import profile_fits
@@ -33,6 +33,7 @@ from kvmnet.core.boot.stored_profile import StoredProfile, normalize_mac
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.defaults import ETHERNET_MTU
 from kvmnet.core.planning.difference import Difference
+from kvmnet.core.planning.stored_options import find_bond_differences, find_bridge_differences, states_every_option
 
 Interface = Mapping[str, Any]
 #: The place of a difference in static routes.
@@ -76,24 +77,16 @@ def find_stored_differences(
             differences[name] = [StoredDifference("keyfile", _find_reason(profile.file, live.boot), profile.file)]
             continue
         comparison = _Comparison(interface, stored, effective, controllers.get(name, ""), desired)
-        if found := list(comparison.differences(_device_of(interface, live))):
+        if found := list(comparison.differences(_device_of(interface, live), live.boot.options)):
             differences[name] = found
     return differences
 
 
 def states_bond(bond: Interface, live: Live) -> bool:
     """Whether the profile on disk of a bond states its mode and every option of nmstate's entry `bond`."""
-    profile, section = live.profiles.get(bond["name"]), bond["link-aggregation"]
+    profile = live.profiles.get(bond["name"])
     stored = live.boot.effective.get(profile.uuid) if live.boot is not None and profile is not None else None
-    if stored is None:
-        return False
-    wanted = {"mode": section["mode"], **section.get("options", {})}
-    return all(stored.value("bond", option) == _option_text(value) for option, value in wanted.items())
-
-
-def _option_text(value: Any) -> str:
-    """Return the value of a bond's option as keyfiles contain it: 0 and 1 for booleans."""
-    return str(int(value)) if isinstance(value, bool) else str(value)
+    return stored is not None and states_every_option(bond["link-aggregation"], stored)
 
 
 def _find_reason(file: str, boot: BootFiles) -> str:
@@ -121,12 +114,12 @@ class _Comparison:
     controller: str
     desired: State
 
-    def differences(self, device: BootDevice) -> Iterator[StoredDifference]:
-        """Yield the differences of one profile."""
+    def differences(self, device: BootDevice, options: Sequence[str]) -> Iterator[StoredDifference]:
+        """Yield the differences of one profile. `options` are those of the kernel command line at boot."""
         stored = self.stored
         if not stored.autoconnect:
             yield StoredDifference("autoconnect", False, True)
-        if profile_fits(stored, device) is False:
+        if profile_fits(stored, device, options) is False:
             yield StoredDifference("bound to", _binding_of(stored, device), device.name)
         yield from self._compare("controller", self._name_of(stored.controller), self.controller)
         yield from self._compare_base()
@@ -137,6 +130,7 @@ class _Comparison:
             yield from self._compare_routes()
         yield from self._compare_mac()
         yield from self._compare_mtu()
+        yield from self._compare_options()
 
     def _name_of(self, reference: str) -> str:
         """Return the interface that a profile refers to by its name or by its profile's UUID."""
@@ -202,6 +196,15 @@ class _Comparison:
         if wanted is None or (stored in ("", "0") and self.interface["type"] not in (ETHERNET, "bond")):
             return
         yield from self._compare("mtu", str(ETHERNET_MTU) if stored in ("", "0") else stored, str(wanted))
+
+    def _compare_options(self) -> Iterator[StoredDifference]:
+        """The options of a bond or bridge. Of ifcfg files they are not read."""
+        if self.stored.file.startswith(IFCFG_FOLDER):
+            return
+        if bond := self.interface.get("link-aggregation"):
+            yield from (StoredDifference(*difference) for difference in find_bond_differences(bond, self.stored))
+        if options := self.interface.get("bridge", {}).get("options"):
+            yield from (StoredDifference(*difference) for difference in find_bridge_differences(options, self.stored))
 
 
 def _read_stored_vlans(text: str) -> Membership:

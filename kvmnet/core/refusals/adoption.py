@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from kvmnet.core.base.nmstate import KERNEL_KINDS, interfaces_of
 from kvmnet.core.live.live_host import UNREADABLE
-from kvmnet.core.planning.adoption import find_uplinks
 from kvmnet.core.planning.difference import Difference, interface_differences, value_text
 from kvmnet.core.planning.ownership import belongs_to_kvmnet, find_created
 from kvmnet.core.refusals import ADOPT_OPTION, Case, Refusal, refusal
@@ -86,12 +85,11 @@ def needs_permission(case: Case) -> Iterator[Refusal]:
     created = find_created(live)
     for old, new in plan.replaced.items():
         if old not in created:
-            uplinks = [link.name for link in find_uplinks(old, live)]
-            facts = ", ".join(describe_controller(case, old, uplinks))
+            facts = ", ".join(describe_controller(case, old))
             yield Refusal(
                 "KVN536",
                 f"another tool created the bridge {old}: {new} would replace it and take over its addresses and "
-                f"guests' ports ({facts})",
+                f"guests' ports{f' ({facts})' if facts else ''}",
                 f"{_HINT}; to keep {old}, write `bridge: {old}` in the definition",
                 adopt=True,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvmnet.core.base.nmstate import interfaces_of
+from kvmnet.core.boot.outcome import describe_doubts
 from kvmnet.core.refusals import Case, Refusal, refusal
 from kvmnet.core.refusals.managers import find_unmanaged_interfaces
 
@@ -93,8 +94,8 @@ def foreign_interface_at_boot(case: Case) -> Iterator[Refusal]:
         before, after = change.before, change.after
         yield Refusal(
             "KVN552",
-            f"{before.interface} is not in the definition, but the change alters what it gets at the next boot: "
-            f"{before.text} -> {after.text}",
+            f"{before.interface} is not in the definition, but the change alters what it gets at the next boot; "
+            f"now: {before.text}. After the change: {after.text}{describe_doubts(before, after)}",
             f"create a connection profile for {before.interface} alone, or add {before.interface} to the definition",
         )
 
@@ -127,7 +128,8 @@ def own_interface_at_boot(case: Case) -> Iterator[Refusal]:
         port = f" as a port of {own.controller}" if own.controller else ""
         yield Refusal(
             "KVN553",
-            f"at the next boot, {outcome.interface} would not get its connection profile{port}, but {outcome.text}",
+            f"at the next boot, {outcome.interface} would not get its connection profile{port}, but {outcome.text}"
+            f"{describe_doubts(outcome)}",
             f"create a connection profile that is bound to {outcome.interface} by its name or MAC address, and remove "
             "what matches by a pattern or is written by another program",
         )

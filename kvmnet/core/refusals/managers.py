@@ -20,6 +20,8 @@ _DRIVERS = {
     "mac-vtap": "macvlan",
     "dummy": "dummy",
 }
+#: What is done at the console, because the host may be disconnected meanwhile.
+_CONSOLE = "at the console of the host, create a connection profile"
 
 
 @refusal("KVN531", "NetworkManager does not manage an interface")
@@ -31,8 +33,10 @@ def not_managed(case: Case) -> Iterator[Refusal]:
 
     If another program configures the interface, move the configuration to a connection profile of NetworkManager
     first: create the profile, remove the interface from the files of the other program, and activate the profile. Do
-    this at the console, because the host may be disconnected meanwhile. Otherwise let NetworkManager manage the
-    interface: `nmcli device set NIC managed yes`, and create a connection profile with its addresses.
+    this at the console, because the host may be disconnected meanwhile. The same is true for an interface that has an
+    address or is a port of a bridge or bond: when NetworkManager begins to manage it, it may take the interface away.
+    Otherwise let NetworkManager manage the interface: `nmcli device set NIC managed yes`, and create a connection
+    profile with its addresses.
     """
     addressed = {i["name"] for i in interfaces_of(case.live.state) if _has_address(i)}
     own_names = {i["name"] for i in interfaces_of(case.bundle.state)}
@@ -41,24 +45,27 @@ def not_managed(case: Case) -> Iterator[Refusal]:
         has_strange_address = link.name not in case.live.profiles and link.name in addressed
         if not is_unmanaged and not has_strange_address:
             continue
+        reason = f"NetworkManager does not manage NIC {link.name}"
+        if not is_unmanaged:
+            reason = f"NIC {link.name} has addresses that NetworkManager did not set: they could not be restored"
         other = _find_other_program(case, link.name)
-        if other is not None:
-            yield other
-        elif is_unmanaged:
-            hint = _find_hint(case, link)
-            yield Refusal("KVN531", f"NetworkManager does not manage NIC {link.name}", hint)
-        else:
-            message = f"NIC {link.name} has addresses that NetworkManager did not set: they could not be restored"
-            yield Refusal("KVN531", message, _find_hint(case, link))
-    nics = {link.name for _, link in case.nics}
-    for name in sorted((own_names & set(case.live.surroundings.networkd)) - nics):
-        if (other := _find_other_program(case, name)) is not None:
+        yield other or Refusal("KVN531", reason, _find_hint(case, link, link.name in addressed))
+    for name in sorted(own_names - {link.name for _, link in case.nics}):
+        if _is_created_by_other(case, name) and (other := _find_other_program(case, name)) is not None:
             yield other
 
 
 def _has_address(interface: Mapping[str, Any]) -> bool:
     addresses = [a for family in FAMILIES for a in interface.get(family, {}).get("address", [])]
     return any(not is_link_local(address["ip"]) for address in addresses)
+
+
+def _is_created_by_other(case: Case, name: str) -> bool:
+    """Whether another program has created an interface that is no NIC. The files of ifupdown may be leftovers: with
+    a saved connection profile, NetworkManager has created the interface."""
+    profile = case.live.profiles.get(name)
+    is_saved = profile is not None and profile.saved
+    return name in case.live.surroundings.networkd or (name in case.live.links and not is_saved)
 
 
 def _find_other_program(case: Case, name: str) -> Optional[Refusal]:
@@ -70,18 +77,24 @@ def _find_other_program(case: Case, name: str) -> Optional[Refusal]:
             return Refusal(
                 "KVN531",
                 f"{program} configures {name}{place}, and NetworkManager does not manage it",
-                f"at the console of the host, create a connection profile for {name}, remove {name} from "
-                f"{files[name] or f'the files of {program}'}, and activate the profile",
+                f"{_CONSOLE} for {name}, remove {name} from {files[name] or f'the files of {program}'}, and activate "
+                "the profile",
             )
     return None
 
 
-def _find_hint(case: Case, link: Link) -> str:
+def _find_hint(case: Case, link: Link, has_address: bool) -> str:
+    """Return how NetworkManager can manage a NIC. When it begins to manage a NIC in use, it may take it from its
+    controller, or activate another profile on it: that is for the console."""
     obstacle = find_unmanaged_reason(BootDevice(link.name, mac=link.mac or ""), case.live.surroundings)
-    manage = (
-        f"let NetworkManager manage it: nmcli device set {link.name} managed yes, and create its connection profile"
-    )
-    return f"the reason is {obstacle.reason}: {obstacle.fix}" if obstacle is not None else manage
+    is_in_use = has_address or link.master or any(link.name == other.base for other in case.live.links.values())
+    if is_in_use and obstacle is not None:
+        return f"the reason is {obstacle.reason}: {_CONSOLE} for {link.name}, {obstacle.fix}, and activate the profile"
+    if is_in_use:
+        return f"{_CONSOLE} for {link.name}, and activate the profile"
+    if obstacle is not None:
+        return f"the reason is {obstacle.reason}: {obstacle.fix}"
+    return f"let NetworkManager manage it: nmcli device set {link.name} managed yes, and create its connection profile"
 
 
 @refusal("KVN538", "NetworkManager is configured to leave an interface unmanaged")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kvmnet.core.base.nmstate import FAMILIES, GUEST_KINDS, KERNEL_KINDS, interfaces_of, port_names
+from kvmnet.core.base.enumeration import join_names
+from kvmnet.core.base.nmstate import FAMILIES, KERNEL_KINDS, interfaces_of, port_names
 from kvmnet.core.effects.topology import compare_topologies
 from kvmnet.core.live.live_host import Link
 from kvmnet.core.live.running_guests import find_guests_on
+from kvmnet.core.planning.adoption import find_uplinks
 from kvmnet.core.planning.difference import is_automatic, is_link_local
 from kvmnet.core.refusals import Case, Refusal, refusal
 
@@ -32,19 +34,26 @@ def foreign_controller(case: Case) -> Iterator[Refusal]:
     port, or an interface NAME with `type: bridge` and all its ports. kvmnet then adopts it. Or remove the bridge from
     this host first. If it carries the address of this host, do this at the console.
     """
-    known = {i["name"] for i in interfaces_of(case.bundle.state)} | set(case.plan.leaving)
-    taken: dict[str, list[str]] = {}
-    for link in _find_ports(case):
-        if link.master is not None and link.master not in known:
-            taken.setdefault(link.master, []).append(link.name)
-    for controller, ports in taken.items():
-        facts = ", ".join(describe_controller(case, controller, ports))
-        one_of_several = f"{' and '.join(ports)} {'is a port' if len(ports) == 1 else 'are ports'} of {controller}"
+    for controller, ports in _find_foreign_controllers(case).items():
+        is_last = not {uplink.name for uplink in find_uplinks(controller, case.live)} - set(ports)
+        loss = [f"{controller} would lose its last uplink"] if is_last else []
+        facts = ", ".join([*loss, *describe_controller(case, controller)])
+        one_of_several = f"{join_names(ports)} {'is a port' if len(ports) == 1 else 'are ports'} of {controller}"
         yield Refusal(
             "KVN530",
             f"{one_of_several}, which the definition does not contain" + (f": {facts}" if facts else ""),
             _find_fix(case, controller, ports),
         )
+
+
+def _find_foreign_controllers(case: Case) -> dict[str, list[str]]:
+    """Return the controllers that are not in the definition, each with the ports that it may lose."""
+    known = {i["name"] for i in interfaces_of(case.bundle.state)} | set(case.plan.leaving)
+    taken: dict[str, list[str]] = {}
+    for link in _find_ports(case):
+        if link.master is not None and link.master not in known:
+            taken.setdefault(link.master, []).append(link.name)
+    return taken
 
 
 def _find_ports(case: Case) -> Iterator[Link]:
@@ -65,15 +74,13 @@ def _find_ports(case: Case) -> Iterator[Link]:
             yield link
 
 
-def describe_controller(case: Case, controller: str, taken: Sequence[str]) -> Iterator[str]:
-    """Yield what the controller has: uplinks, addresses, guests."""
-    if not set(_find_uplinks(case, controller)) - set(taken):
-        yield f"{controller} would lose its last uplink"
+def describe_controller(case: Case, controller: str) -> Iterator[str]:
+    """Yield what the controller has: addresses, guests."""
     upper = [link.name for link in case.live.links.values() if link.base == controller]
     for name in (controller, *upper):
         if addresses := _find_addresses(case, name):
             noun = "address" if len(addresses) == 1 else "addresses"
-            yield f"{name} carries this host's {noun} {' and '.join(addresses)}"
+            yield f"{name} carries this host's {noun} {join_names(addresses)}"
     running = case.live.surroundings.running
     on_taps = {i.guest or i.device for i in case.impacts if i.over == controller}
     guests = sorted(on_taps | set(find_guests_on(controller, running.guests, running)))
@@ -81,11 +88,6 @@ def describe_controller(case: Case, controller: str, taken: Sequence[str]) -> It
         yield f"its guests: {', '.join(guests)}"
     if stopped := sorted(find_guests_on(controller, running.stopped, running)):
         yield f"its stopped guests: {', '.join(stopped)}"
-
-
-def _find_uplinks(case: Case, controller: str) -> list[str]:
-    links = case.live.links.values()
-    return [link.name for link in links if link.master == controller and link.kind not in GUEST_KINDS]
 
 
 def _find_addresses(case: Case, name: str) -> list[str]:
@@ -111,7 +113,7 @@ def _find_fix(case: Case, controller: str, taken: Sequence[str]) -> str:
             f"systemd-networkd configures {controller}{place}: configure it with NetworkManager instead, at the "
             f"console of the host, and add it to the definition; or {remove}"
         )
-    uplinks = _find_uplinks(case, controller)
+    uplinks = [uplink.name for uplink in find_uplinks(controller, case.live)]
     keep = f"to keep {controller}, add it to the definition as it is: "
     if kind == "bridge" and len(uplinks) == 1:
         return f"{keep}`bridge: {controller}` for {taken[0]}; or {remove}"
@@ -119,7 +121,7 @@ def _find_fix(case: Case, controller: str, taken: Sequence[str]) -> str:
         return f"{keep}`{controller}: {{type: bridge, ports: [{', '.join(uplinks)}]}}`; or {remove}"
     if kind == "bond":
         return f"{keep}`{controller}: {{ports: [{', '.join(uplinks)}]}}`; or {remove}"
-    return f"remove {' and '.join(taken)} from {controller} first{at_the_console}, or from the definition"
+    return f"remove {join_names(taken)} from {controller} first{at_the_console}, or from the definition"
 
 
 @refusal("KVN537", "an address of the definition is on another interface")
@@ -128,30 +130,42 @@ def address_elsewhere(case: Case) -> Iterator[Refusal]:
     The change would give an interface an address that another interface of this host has, and keeps. The host would
     have the address twice: which of the two interfaces answers is then undefined. Typical causes are a VLAN or bridge
     of another tool that the definition replaces under another name, and an address that has moved in the definition
-    but not on the host.
+    but not on the host. An address in another VRF is accepted.
 
     Remove the address from the other interface first, or add that interface to the definition.
     """
-    reported = {link.master for link in _find_ports(case)}  # by KVN530
+    reported = set(_find_foreign_controllers(case))  # by KVN530
     desired = {i["name"]: i for i in interfaces_of(case.plan.desired) if i.get("state") == "up"}
-    holders = {
-        str(a["ip"]): str(i["name"])
-        for i in interfaces_of(case.view_after_renames)
-        for a in _addresses_of(i)
-        if _keeps(case, i, a, desired)
-    }
+    holders: dict[str, list[str]] = {}
+    for interface in interfaces_of(case.view_after_renames):
+        for address in _addresses_of(interface):
+            if interface["name"] not in reported and _keeps(case, interface, address, desired):
+                holders.setdefault(str(address["ip"]), []).append(str(interface["name"]))
     for interface in interfaces_of(case.plan.state):
         for address in _addresses_of(interface) if interface.get("state") == "up" else ():
-            ip = str(address["ip"])
-            holder = holders.get(ip)
-            if holder is not None and holder != interface["name"] and holder not in reported:
-                current = case.current_name(holder)
-                yield Refusal(
-                    "KVN537",
-                    f"{interface['name']} would get the address {ip}, but the address is on {current}",
-                    f"remove {ip} from {current} first (nmcli -f NAME,DEVICE connection show), or add {current} to the "
-                    "definition",
-                )
+            ip, name = str(address["ip"]), str(interface["name"])
+            for holder in holders.get(ip, ()):
+                if holder != name and _find_vrf(case, holder) == _find_vrf(case, name):
+                    current = case.current_name(holder)
+                    yield Refusal(
+                        "KVN537",
+                        f"{name} would get the address {ip}, but the address is on {current}",
+                        f"remove {ip} from {current} first (nmcli -f NAME,DEVICE connection show), or add {current} to "
+                        "the definition",
+                    )
+
+
+def _find_vrf(case: Case, name: str) -> str:
+    """Return the VRF of an interface (by its name after the renames), empty without one. Addresses of a VRF answer
+    only in it. A definition has no VRFs: its interfaces stay in theirs, unless they become ports of another
+    controller."""
+    link = case.live.links.get(case.current_name(name))
+    if link is None or any(name in port_names(i) for i in interfaces_of(case.plan.desired)):
+        return ""
+    if link.kind == "vrf":
+        return link.name
+    master = case.live.links.get(link.master) if link.master else None
+    return master.name if master is not None and master.kind == "vrf" else ""
 
 
 def _keeps(case: Case, interface: Mapping[str, Any], address: Mapping[str, Any], desired: Mapping[str, Any]) -> bool:

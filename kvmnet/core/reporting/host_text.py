@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from kvmnet.core.base.enumeration import both_or_all, join_names
 from kvmnet.core.effects.host_effects import HostEffects, InterfaceEffect
 from kvmnet.core.effects.interruption import Cause, Interruption
 from kvmnet.core.effects.management import BY_CONNECTION, Management
@@ -34,7 +35,7 @@ def format_host_effects(effects: HostEffects) -> list[str]:
     lines = [_management_text(one) for one in effects.management]
     lines += [text for effect in effects.interfaces for text in _interface_texts(effect)]
     lines += [
-        f"warning: {_join(names)} will both have {ip}: replies arrive at only one of them"
+        f"warning: {join_names(names)} will {both_or_all(names)} have {ip}: replies arrive at only one of them"
         for ip, names in effects.duplicates
     ]
     if effects.management:
@@ -59,7 +60,7 @@ def _management_text(one: Management) -> str:
 
 
 def _place(kind: str, name: str, below: Sequence[str]) -> str:
-    return f"{kind} {name} over {_join(below)}" if below else f"{kind} {name}"
+    return f"{kind} {name} over {join_names(below)}" if below else f"{kind} {name}"
 
 
 def _interface_texts(effect: InterfaceEffect) -> Iterator[str]:
@@ -87,16 +88,16 @@ def _clauses(effect: InterfaceEffect) -> Iterator[str]:
     if effect.event not in ("new", "removed", "taken down") and before.controller != after.controller:
         yield f"becomes a port of {after.controller}" if after.controller else f"leaves {before.controller}"
     if lost:
-        yield f"loses {_join(lost)}"
+        yield f"loses {join_names(lost)}"
     if gained:
-        yield f"gains {_join(gained)}"
+        yield f"gains {join_names(gained)}"
     if effect.event in ("removed", "taken down", "new"):
         return
     if effect.lost_ports:
         whole = "its only port" if len(effect.lost_ports) == 1 else "all its ports"
-        yield f"loses {whole if effect.loses_last_port else 'its port'} {_join(effect.lost_ports)}"
+        yield f"loses {whole if effect.loses_last_port else 'its port'} {join_names(effect.lost_ports)}"
     if effect.gained_ports:
-        yield f"gets {'port' if len(effect.gained_ports) == 1 else 'ports'} {_join(effect.gained_ports)}"
+        yield f"gets {'port' if len(effect.gained_ports) == 1 else 'ports'} {join_names(effect.gained_ports)}"
     if before.mac and after.mac and before.mac != after.mac:
         yield f"gets another MAC address ({before.mac} -> {after.mac}): {_MAC_CHANGE}"
     if before.zone != after.zone and after.controller is None:  # a port's packets have the zone of its controller
@@ -117,11 +118,9 @@ def _interruption_text(interruption: Interruption) -> str:
         return "the host will not be reachable by an address that no interface has afterwards"
     causes = [_CAUSES[cause].format(name) for cause, name in interruption.causes]
     if not interruption.at_most:
-        return f"no interruption is expected{f' ({_join(causes)})' if causes else ''}"
+        return f"no interruption is expected{f' ({join_names(causes)})' if causes else ''}"
     reasons = [text for text, (cause, _) in zip(causes, interruption.causes) if cause is not Cause.APPLIED_AGAIN]
-    text = f"expected interruption: at most {interruption.at_most:g} s ({_join(reasons)}; measured with virtual NICs)"
+    text = (
+        f"expected interruption: at most {interruption.at_most:g} s ({join_names(reasons)}; measured with virtual NICs)"
+    )
     return f"{text}; {_LINK_DOWN}" if interruption.takes_link_down else text
-
-
-def _join(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

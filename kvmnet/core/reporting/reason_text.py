@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kvmnet.core.base.enumeration import both_or_all, join_names
 from kvmnet.core.effects import likely_reasons
 from kvmnet.core.effects.likely_reasons import LikelyReason
 
@@ -32,8 +33,8 @@ def _unmanaged(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _duplicate_address(ip: str, values: Mapping[str, Any]) -> str:
-    names = " and ".join(values["interfaces"])
-    return f"{names} both have the address {ip}: replies arrive at only one of them"
+    names = values["interfaces"]
+    return f"{join_names(names)} {both_or_all(names)} have the address {ip}: replies arrive at only one of them"
 
 
 def _no_carrier(name: str, _: Mapping[str, Any]) -> str:

@@ -148,6 +148,14 @@ def test_debians_interfaces_are_not_managed(tmp_path: Path, text: str, names: tu
     assert read(tmp_path).unrecognized == ()
 
 
+def test_the_ports_of_debians_bridges_are_not_managed(tmp_path: Path) -> None:
+    """NetworkManager looks for ports only in stanzas whose names begin with br, and not in those of bonds."""
+    write(tmp_path, "etc/NetworkManager/NetworkManager.conf", "[main]\nplugins=ifupdown\n")
+    bridges = "iface br0 inet dhcp\n  bridge_ports eth0\niface lan inet dhcp\n  bridge_ports eth1\n"
+    write(tmp_path, "etc/network/interfaces", f"{bridges}iface bond0 inet manual\n  bond-slaves eth2 eth3\n")
+    assert read(tmp_path).unrecognized == ("br0", "eth0", "lan", "bond0")
+
+
 def test_the_state_of_networkmanager(tmp_path: Path) -> None:
     write(tmp_path, "var/lib/NetworkManager/timestamps", f"[timestamps]\n{UUID}=1700000000\nbroken=x\n")
     write(tmp_path, "var/lib/NetworkManager/no-auto-default.state", f"{MAC.upper()}\n")

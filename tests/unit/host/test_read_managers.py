@@ -75,4 +75,5 @@ def test_the_interfaces_of_ifupdown_are_found_if_it_is_installed(tmp_path: Path)
     assert dict(read_managers.find_interfaces_of_ifupdown(tmp_path)) == {
         "eth0": "/etc/network/interfaces",
         "br0": "/etc/network/interfaces.d/br",
+        "eth1": "/etc/network/interfaces.d/br",
     }

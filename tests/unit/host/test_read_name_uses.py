@@ -128,6 +128,9 @@ def test_settings_of_the_kernel_and_of_daemons_are_found(tmp_path: Path, monkeyp
     networks.mkdir(parents=True)
     (networks / "nat.xml").write_text("<network><name>nat</name><forward dev='eth0' mode='nat'/></network>")
     (networks / "broken.xml").write_text("<network")
+    bridged = "<network><name>{}</name><forward mode='{}'/><bridge name='br0'/></network>"
+    (networks / "lan.xml").write_text(bridged.format("lan", "bridge"))
+    (networks / "own.xml").write_text(bridged.format("own", "nat"))  # libvirt makes this bridge itself
     assert found(tmp_path) == [
         ("kernel setting", "net.ipv4.conf.eth0.rp_filter = 0 (/etc/sysctl.d/90-net.conf)", ("eth0",)),
         ("kernel setting", "-net/ipv6/conf/eth0.100/accept_ra=0 (/etc/sysctl.conf)", ("eth0.100",)),
@@ -136,6 +139,7 @@ def test_settings_of_the_kernel_and_of_daemons_are_found(tmp_path: Path, monkeyp
         ("setting of radvd", "interface eth0.100 { (/etc/radvd.conf)", ("eth0.100",)),
         ("setting of keepalived", "interface eth0 (/etc/keepalived/keepalived.conf)", ("eth0",)),
         ("setting of dhcpd", 'INTERFACESv4="eth0 bond0" (/etc/default/isc-dhcp-server)', ("eth0", "bond0")),
+        ("libvirt network", "lan", ("br0",)),
         ("libvirt network", "nat", ("eth0",)),
     ]
 

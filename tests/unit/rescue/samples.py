@@ -181,6 +181,8 @@ class Host(GuestPorts):
     def run(self, *argv: str, text: str = "", **_: Any) -> str:
         if argv[2:3] != ("rule",):
             return super().run(*argv, text=text)
+        if argv[1] == "-6" and not Path(links.SYSCTL, "ipv6").exists():
+            raise HostError("RTNETLINK answers: Address family not supported by protocol\nDump terminated")
         rules = self.rules[argv[1][1:]]
         if argv[3] == "show":
             return "\n".join(rules) + "\n"
@@ -197,6 +199,8 @@ def simulate_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     """Return a host that programs read and change. Its firewalld does not run."""
     (tmp_path / "profiles").mkdir()
     made = Host(tmp_path / "profiles")
+    (tmp_path / "sysctl" / "ipv6").mkdir(parents=True)
+    monkeypatch.setattr(links, "SYSCTL", str(tmp_path / "sysctl"))
     monkeypatch.setattr(networkmanager, "PROFILE_FOLDERS", (str(tmp_path / "profiles"),))
     monkeypatch.setattr(networkmanager, "list_profiles", list)
     monkeypatch.setattr(networkmanager, "read_name_servers", dict)

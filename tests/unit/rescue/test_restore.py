@@ -10,11 +10,13 @@ import pytest
 from kvmnet.rescue import comparison, restore, snapshot
 from kvmnet.system import files, firewalld, links, networkmanager, programs
 from kvmnet.system.errors import HostError
+from kvmnet.system.journal import Journal
 from tests.unit.rescue.samples import (
     GLOBAL,
     BondedNics,
     GlobalDns,
     make_snapshot,
+    simulate_host,
 )
 from tests.unit.system.samples import GuestPorts
 
@@ -204,6 +206,24 @@ def test_the_mtu_of_upper_devices_is_restored(ports: GuestPorts) -> None:
     assert restore.restore_upper_mtus(before) == ["bond0.2"]
     assert ports.commands == ["ip link set dev bond0.2 mtu 9000"]
     assert restore.restore_upper_mtus({}) == []
+
+
+@pytest.mark.guarantee("G18")
+def test_the_mtu_of_another_tools_vlan_is_restored_before_the_host_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel reduced it with the MTU of the bridge, and nobody else raises it again."""
+    host, journal = simulate_host(tmp_path, monkeypatch), Journal(tmp_path)
+    for name in ("br0", "br0.50"):
+        host.rows[name]["mtu"] = 9000
+    before = snapshot.take_snapshot(["br0", "eth0"], ["02::0"], ["u-0"], [])
+    for name in ("br0", "br0.50"):
+        host.rows[name]["mtu"] = 1500
+    differences = ["the MTU of br0.50 is 1500, not 9000", "the MTU of br0 is 1500, not 9000"]
+    assert restore.restore_until_equal(before, journal, 0) == differences
+    host.rows["br0"]["mtu"] = 9000  # by the rollback of the checkpoint
+    assert restore.restore_until_equal(before, journal, 0) == []
+    assert [event["given_back"] for event in journal.events()] == [["br0.50"]]
 
 
 @pytest.mark.guarantee("G10")

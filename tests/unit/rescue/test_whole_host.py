@@ -126,6 +126,47 @@ def test_rules_of_networkmanager_and_of_own_interfaces_are_restored(host: Host, 
     ]
 
 
+@pytest.mark.guarantee("G18")
+def test_a_rule_of_another_tool_is_noted_although_it_has_networkmanagers_mark(host: Host) -> None:
+    """VPNs and systemd-networkd mark their rules in the same way. What belongs to an interface of the change has its
+    address, its network or its routing table."""
+    host.routes += [{"dst": "10.1.1.0/24", "dev": "br0"}, {"dst": "default", "dev": "br0", "table": "77"}]
+    host.rules["4"].append("210:\tfrom all lookup 52 proto static")
+    before = json.loads(json.dumps(snapshot.take_snapshot(["br0", "eth0"], ["02::0"], ["u-0"], [])))
+    foreign = [
+        "200: not from all fwmark 0x1 lookup 51820 proto static",
+        "205: from 10.7.0.1 lookup main proto static",
+    ]
+    own = ["300: from 10.1.1.0/24 lookup 8 proto static", "310: from all fwmark 0x2 lookup 77 proto static"]
+    host.rules["4"] = ["0:\tfrom all lookup local", "100:\tfrom 10.1.1.5 lookup 77 proto static", *foreign, *own]
+    assert comparison.find_differences(before) == [f"the routing rule {rule} is new" for rule in own]
+    assert whole_host.find_traces(before)["rules"] == {"missing": [], "new": [("4", rule) for rule in own]}
+    assert whole_host.find_notes(before) == [
+        "the routing rule 210: from all lookup 52 proto static is missing",
+        *(f"the routing rule {rule} is new" for rule in foreign),
+    ]
+    host.rules["4"] = [rule.replace(": ", ":\t") for rule in host.rules["4"]]
+    restore.restore_rules(before)
+    assert [command.split()[5] for command in host.commands] == ["300", "310"], "no rule of another tool is touched"
+    assert comparison.find_differences(before) == []
+
+
+def test_the_rules_of_the_definition_are_the_transactions_own(host: Host, before: dict[str, Any]) -> None:
+    """Also with a table and addresses that no interface had before."""
+    stated = [(1000, "198.51.100.7/32", None), (30000, None, "2001:db8::/32"), (1001, "192.0.2.0/24", None)]
+    before["rules"] = [{"priority": priority, "from": source, "to": to} for priority, source, to in stated]
+    own = "1000: from 198.51.100.7 lookup 200 proto static"
+    others = ["1000: from 198.51.100.8 lookup 52 proto static", "1001: from 192.0.2.0/24 lookup 52"]
+    host.rules["4"] += [rule.replace(": ", ":\t") for rule in (own, *others)]
+    host.rules["6"].append("30000:\tfrom all to 2001:db8::/32 fwmark 0x1 blackhole proto static")
+    new = [own, "30000: from all to 2001:db8::/32 fwmark 0x1 blackhole proto static"]
+    assert comparison.find_differences(before) == [f"the routing rule {rule} is new" for rule in new]
+    assert whole_host.find_traces(before)["rules"]["new"] == [("4", new[0]), ("6", new[1])]
+    assert whole_host.find_notes(before) == [f"the routing rule {rule} is new" for rule in others]
+    restore.restore_rules(before)
+    assert comparison.find_differences(before) == []
+
+
 def test_a_new_keyfile_for_an_own_interface_is_moved_aside(host: Host, before: dict[str, Any], tmp_path: Path) -> None:
     """nmstate may create a second profile, with a UUID of its own."""
     host.write_keyfile("second", "[connection]\nuuid=U-Second\ninterface-name=eth0\n")
@@ -196,3 +237,15 @@ def test_rules_that_cannot_be_set_do_not_stop_the_rest(host: Host, before: dict[
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(programs, "run", refuse)
         assert restore.restore_rules(before) == ["100: from 10.1.1.5 lookup 77 proto static"]
+
+
+@pytest.mark.guarantee("G18")
+def test_a_host_that_was_booted_without_ipv6_is_compared(host: Host, before: dict[str, Any], tmp_path: Path) -> None:
+    """With `ipv6.disable=1` the kernel refuses to list the rules of IPv6."""
+    (tmp_path / "sysctl" / "ipv6").rmdir()
+    taken = snapshot.take_snapshot(["br0", "eth0"], ["02::0"], ["u-0"], [])
+    assert taken["host"]["rules"]["6"] == []
+    assert (comparison.find_differences(taken), whole_host.find_notes(taken)) == ([], [])
+    (tmp_path / "sysctl" / "ipv6").mkdir()
+    del before["host"]["rules"]["6"]
+    assert whole_host.find_notes(before) == ["the routing rule 0: from all lookup local is new"]

@@ -155,7 +155,9 @@ class GuestPorts:
             name, rest = words[3], words[4:]
             if rest[0] == "master":
                 return self.attach(name, rest[1], {})
-            if rest[0] in ("mtu", "address"):
+            if rest[0] == "mtu":
+                return self.set_mtu(name, int(rest[1]))
+            if rest[0] == "address":
                 return None
             assert (rest[:2] == ["type", "bridge_slave"]) == (program == "ip"), words
             return self.set_attributes(name, rest[2:] if program == "ip" else rest)
@@ -167,6 +169,11 @@ class GuestPorts:
         vlan = {"vlan": int(values["vlan"])} if "vlan" in values else {}
         self.entries[values["dev"]].append({**entry, **vlan, "state": "static"})
         return None
+
+    def set_mtu(self, name: str, mtu: int) -> None:
+        if mtu > self.rows.get(self.rows[name].get("link", ""), {}).get("mtu", mtu):
+            raise HostError("RTNETLINK answers: Numerical result out of range")
+        self.rows[name]["mtu"] = mtu
 
     def change_vlans(self, words: list[str], name: str, vids: str) -> None:
         assert ("self" in words) == (name not in self.port_settings), words

@@ -102,14 +102,22 @@ def test_what_kvmnet_changed_must_be_as_its_original_profile_states(
 
 def test_routing_rules_that_kvmnet_changed_must_be_as_before(host: Host, check: RemovalCheck) -> None:
     rules = {
-        "missing": [["4", "7: from 10.1.1.9 lookup 5"]],
-        "new": [["4", "100: from 10.1.1.5 lookup 77 proto static"]],
+        "missing": [
+            ["4", "7: to 10.9.0.0/16 lookup 5 proto static"],
+            ["4", "8: from all lookup 6 proto static"],
+        ],
+        "new": [["4", "100: from 10.1.1.5 lookup 77 proto static"], ["4", "200: from all lookup 51820 proto static"]],
     }
     check.step["rules"] = rules
+    host.rules["4"].append("200:\tfrom all lookup 51820 proto static")
     assert check.find_differences() == [
-        "the routing rule 7: from 10.1.1.9 lookup 5 is missing",
+        "the routing rule 7: to 10.9.0.0/16 lookup 5 proto static is missing",
         "the routing rule 100: from 10.1.1.5 lookup 77 proto static is left",
     ]
+    assert check.find_other_rules() == [
+        "the routing rule 8: from all lookup 6 proto static is missing",
+        "the routing rule 200: from all lookup 51820 proto static is left",
+    ], "an earlier kvmnet recorded rules of VPNs"
 
 
 @pytest.mark.guarantee("G74")
@@ -130,6 +138,63 @@ def test_everything_else_must_be_as_just_before_the_removal(host: Host, check: R
     host.addresses["br0.50"] = []
     host.addresses["eth7"] = []
     assert check.find_differences() == ["the address 10.50.0.1/24 of br0.50 is missing"]
+
+
+@pytest.mark.guarantee("G74")
+@pytest.mark.parametrize("has_nic", [False, True])
+def test_what_used_a_removed_interface_is_gone_or_no_port_any_more(
+    host: Host, check: RemovalCheck, has_nic: bool
+) -> None:
+    """`--allow KVN525` permits it. The profile rocks gives the NIC the name that the bridge had."""
+    host.add("eth0.7", 40, "vlan", link="eth0")
+    host.add("br-eth0", 41, "bridge")
+    host.add("br-eth0.9", 42, "vlan", link="br-eth0")
+    host.add("br-eth0.9.1", 43, "vlan", link="br-eth0.9")
+    host.add("vnet1", 44, "tun", master="br-eth0")
+    host.attach("eth0.7", "br-eth0", {})
+    check.before.update(json.loads(json.dumps(snapshot.take_snapshot(["br0", "br-eth0", "eth0"], [], ["u-br0"], []))))
+    check.guests["guests"] = {"vnet1": check.before["guests"]["vnet1"]}
+    del check.before["guests"]["eth0.7"]
+    for name in ("vnet1", "eth0.7"):
+        host.detach(name)
+    for name in ("br-eth0", "br-eth0.9", "br-eth0.9.1"):
+        del host.rows[name]
+    if has_nic:
+        host.add("br-eth0", 45, "")
+        del host.rows["br-eth0"]["linkinfo"]["info_kind"]
+    assert check.find_differences() == []
+    host.addresses["br0.50"] = []
+    del host.rows["eth0.7"]
+    host.rows["eth0"]["ifindex"] = 46
+    assert check.find_differences() == [
+        "interface eth0.7 is missing",
+        "the address 10.50.0.1/24 of br0.50 is missing",
+    ]
+
+
+@pytest.mark.guarantee("G74")
+def test_a_lower_mtu_lowers_that_of_other_tools_interfaces(host: Host, check: RemovalCheck, tmp_path: Path) -> None:
+    """The kernel does not let a VLAN have a greater MTU than the bridge below it. One that fits is restored."""
+    host.add("br0.60", 61, "vlan", link="br0")
+    host.add("br0.60.1", 62, "vlan", link="br0.60")
+    host.add("br0.70", 63, "vlan", link="br0")
+    mtus = {"br0": 9000, "br0.60": 9000, "br0.60.1": 8000, "br0.70": 1400}
+    for name, mtu in mtus.items():
+        host.rows[name]["mtu"] = mtu
+    check.before.update(json.loads(json.dumps(snapshot.take_snapshot(["br0", "eth0"], [], ["u-br0"], []))))
+    for name, mtu in mtus.items():
+        host.rows[name]["mtu"] = min(mtu, 1500)
+    assert check.find_differences() == []
+    notes = [
+        f"the MTU of {name} is 1500, not {mtus[name]}: the interface below it has no greater one"
+        for name in ("br0.60", "br0.60.1")
+    ]
+    assert check.find_lowered_mtus() == notes
+    host.rows["br0.70"]["mtu"] = 1300
+    assert check.find_differences() == ["the MTU of br0.70 is 1300, not 1400"]
+    run_step(check, tmp_path)
+    assert host.rows["br0.70"]["mtu"] == 1400
+    assert Journal(tmp_path).events()[0]["unrestored"][-2:] == notes
 
 
 def run_step(check: RemovalCheck, folder: Path) -> str:
@@ -170,5 +235,6 @@ def test_the_original_of_an_earlier_kvmnet_is_compared(host: Host, check: Remova
     for key in ("host", "routes", "names"):
         del check.original[key]
     del check.before["host"]
+    assert check.find_lowered_mtus() == []
     host.routes.clear()
     assert (check.find_differences(), check.find_unrestored()) == ([], [])

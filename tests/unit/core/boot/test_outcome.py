@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from kvmnet.core.boot.boot_files import RUN_FOLDER, BootFiles
-from kvmnet.core.boot.outcome import CREATED, NOTHING, PROFILE, UNMANAGED, BootOutcome, compute_outcomes
+from kvmnet.core.boot.outcome import (
+    CREATED,
+    NOTHING,
+    PROFILE,
+    UNMANAGED,
+    BootOutcome,
+    compute_outcomes,
+    describe_doubts,
+)
 from kvmnet.core.live.live_host import Link
 from kvmnet.host.read_boot import read_boot_files
 from tests import boot_cases
@@ -175,5 +183,8 @@ def test_outcomes_in_words_and_as_json() -> None:
     for outcome in outcomes.values():
         assert BootOutcome.from_json(json.loads(json.dumps(outcome.to_json()))) == outcome
     moved = replace(outcomes["br0"], file="/elsewhere", uncertain=("a", "b"))
-    assert moved.text.endswith("IPv6: auto), which is not certain: a; b")
+    assert moved.text == outcomes["br0"].text, "the doubts are a sentence of their own"
+    other = BootOutcome("x", NOTHING, uncertain=("b", "c"))
+    assert describe_doubts(moved, other) == ". This is not certain: a; b; c"
+    assert describe_doubts(*outcomes.values()) == ""
     assert moved.identity == outcomes["br0"].identity

@@ -11,9 +11,9 @@ from kvmnet.core.effects.name_uses import find_role_changes
 from kvmnet.core.live.live_host import Link, Live
 from kvmnet.core.live.running_guests import GuestNic, Running, RunningGuest
 from kvmnet.core.live.surroundings import NameUse, Surroundings
-from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.planning.plan import Plan, make_plan
 from kvmnet.pipeline import load
-from tests.unit.core.samples import before, bundle_with, live_of, notes_of, with_leaving
+from tests.unit.core.samples import MACS, before, bundle_with, live_of, notes_of, with_leaving
 
 BUNDLE = load("examples/rocks/cluster.yaml").bundle("vm-container-0-0")
 NIC = "      eth0: {network: private, mac: 00:14:4f:80:de:00, addresses: [10.1.255.254]}\n"
@@ -23,19 +23,20 @@ def naming(*uses: NameUse, stopped: tuple[RunningGuest, ...] = ()) -> Live:
     return replace(before(), surroundings=Surroundings(name_uses=uses, running=Running(stopped=stopped)))
 
 
+def texts(plan: Plan, live: Live) -> dict[str, str]:
+    return {name: change.text for name, change in find_role_changes(plan, live).items()}
+
+
 def test_what_becomes_of_each_name(tmp_path: Path) -> None:
-    assert find_role_changes(make_plan(BUNDLE, before()), before()) == {
-        "eth0": "becomes a bridge (the NIC is renamed to peth0)"
-    }
+    assert texts(make_plan(BUNDLE, before()), before()) == {"eth0": "becomes a bridge (the NIC is renamed to peth0)"}
     bundle = bundle_with(tmp_path, NIC)
-    assert find_role_changes(make_plan(bundle, before()), before()) == {"eth0": "becomes a port of br-eth0"}
+    assert texts(make_plan(bundle, before()), before()) == {"eth0": "becomes a port of br-eth0"}
     live = live_of(bundle)
-    assert find_role_changes(make_plan(bundle, live), live) == {}
+    assert texts(make_plan(bundle, live), live) == {}
     leaving = with_leaving(BUNDLE)
-    changes = find_role_changes(make_plan(BUNDLE, leaving), leaving)
-    assert changes == {"peth0.5": "is removed", "br5": "is removed"}
+    assert texts(make_plan(BUNDLE, leaving), leaving) == {"peth0.5": "is removed", "br5": "is removed"}
     alone = load_without_bridge(tmp_path)
-    assert find_role_changes(make_plan(alone, before()), before()) == {"eth0": "is renamed to lan0"}
+    assert texts(make_plan(alone, before()), before()) == {"eth0": "is renamed to lan0"}
 
 
 def load_without_bridge(folder: Path):  # type: ignore[no-untyped-def]
@@ -80,6 +81,43 @@ def test_stopped_guests_that_would_not_start_are_listed(tmp_path: Path) -> None:
     assert "the stopped guest old is connected to br5, which is removed: it will not start" in (
         notes_of(make_plan(BUNDLE, leaving), leaving)
     )
+
+
+def test_a_stopped_guest_on_a_nic_that_is_renamed_is_listed(tmp_path: Path) -> None:
+    live = naming(stopped=(RunningGuest("db1", (GuestNic("direct", source="eth0"),)),))
+    note = "the stopped guest db1 is connected to eth0, which is renamed to lan0: it will not start"
+    assert notes_of(make_plan(load_without_bridge(tmp_path), live), live) == [note]
+    assert notes_of(make_plan(BUNDLE, live), live) == [], "a macvtap can be on the bridge eth0"
+
+
+SWAPPED = (
+    f"      eth1: {{network: private, mac: '{MACS[0]}', addresses: [10.1.255.254], bridge: false}}\n"
+    f"      eth0: {{network: private, mac: '{MACS[1]}', addresses: [10.1.0.2], bridge: false}}\n"
+)
+BONDED = (
+    f"      eth1: {{mac: '{MACS[0]}'}}\n      eth0: {{mac: '{MACS[1]}'}}\n"
+    "      bond0: {ports: [eth0, eth1], network: private, addresses: [10.1.255.254], bridge: false}\n"
+)
+
+
+@pytest.mark.parametrize(("text", "effect"), [(SWAPPED, "it will start on another NIC"), (BONDED, "it will not start")])
+def test_a_stopped_guest_on_a_nic_that_swaps_its_name_is_listed(tmp_path: Path, text: str, effect: str) -> None:
+    live = naming(stopped=(RunningGuest("db1", (GuestNic("direct", source="eth0"),)),))
+    live = replace(live, links={**live.links, "eth1": Link("eth1", MACS[1], None)})
+    plan = make_plan(bundle_with(tmp_path, text, profile="rocks"), live)
+    assert [note for note in notes_of(plan, live) if "db1" in note] == [
+        f"the stopped guest db1 is connected to eth0, which is renamed to eth1: {effect}"
+    ]
+
+
+def test_the_words_of_a_change_do_not_decide(tmp_path: Path) -> None:
+    """The name of the NIC contains the word port."""
+    bundle = bundle_with(tmp_path, NIC.replace("eth0", "port0"), profile="rocks")
+    live = naming(stopped=(RunningGuest("db1", (GuestNic("direct", source="port0"),)),))
+    live = replace(live, links={"port0": Link("port0", MACS[0], None)}, profiles={})
+    plan = make_plan(bundle, live)
+    assert texts(plan, live) == {"port0": "becomes a bridge (the NIC is renamed to pport0)"}
+    assert [note for note in notes_of(plan, live) if "db1" in note] == [], "a macvtap can be on the bridge"
 
 
 def test_a_bridge_that_stays_is_no_reason_for_a_note(tmp_path: Path) -> None:

@@ -93,9 +93,21 @@ def test_a_profile_for_several_nics_that_is_bound_to_one_takes_it_from_the_other
     assert (change.before.uuid, change.after.kind) == ("u-1", CREATED)
     [message] = messages_of(bundle, live, "KVN552", copies=False)
     assert message == (
-        "eth1 is not in the definition, but the change alters what it gets at the next boot: the connection profile "
-        "default (IPv4: auto, IPv6: auto) -> a connection profile that NetworkManager creates (DHCP)"
+        "eth1 is not in the definition, but the change alters what it gets at the next boot; now: the connection "
+        "profile default (IPv4: auto, IPv6: auto). After the change: a connection profile that NetworkManager creates "
+        "(DHCP)"
     )
+
+
+def test_doubts_are_a_sentence_of_their_own(bundle: Bundle) -> None:
+    shared = stored("default", "u-1", "multi-connect=3", groups="[match]\ndriver=virtio*;\n")
+    [message] = messages_of(bundle, host(shared, active={"eth1": "u-1"}), "KVN552", copies=False)
+    results, doubts = message.split(". This is not certain: ")
+    assert results.endswith(
+        "; now: the connection profile default (IPv4: auto, IPv6: auto). After the change: a connection profile that "
+        "NetworkManager creates (DHCP)"
+    )
+    assert doubts == "whether default fits eth1 is not known (match.driver or match.path)"
 
 
 def test_a_nic_that_gets_the_usual_profile_instead_of_none_is_a_note(bundle: Bundle) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kvmnet.core.planning.expected_readback import expected_rules, make_expectations
+from kvmnet.core.planning.expected_readback import expected_rules, list_own_rules, make_expectations
 from kvmnet.core.rendering.bundle import Bundle
 from tests.unit.core.samples import MAC
 
@@ -63,6 +63,10 @@ def test_the_rules_to_read_back_are_the_wanted_and_the_removed_ones() -> None:
         {"family": "6", "priority": 6, "from": None, "to": None, "table": None, "absent": True},
     ]
     assert expected_rules({}, {}) == []
+    assert list_own_rules({"route-rules": {"config": [rule]}}, sent, {}) == [
+        {"priority": 5, "from": "192.0.2.0/24", "to": None},
+        {"priority": 6, "from": None, "to": None},
+    ]
 
 
 def test_the_vlans_of_ports_are_read_back() -> None:

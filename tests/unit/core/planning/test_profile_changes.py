@@ -126,7 +126,7 @@ def test_what_an_adopted_bridge_runs_with_is_written_into_its_profile(tmp_path: 
 def on_disk(live: Live, filters: str = "", mac: str = "") -> Live:
     """The host with a keyfile of br-eth0 that has this line about VLAN filtering, and this MAC address."""
     uuid = live.profiles["br-eth0"].uuid
-    lines = ("interface-name=br-eth0", "[bridge]", filters, "[ethernet]", f"cloned-mac-address={mac}")
+    lines = ("interface-name=br-eth0", "[bridge]", "stp=false", filters, "[ethernet]", f"cloned-mac-address={mac}")
     address = "[ipv4]\nmethod=manual\naddress1=10.1.255.254/16,10.1.1.1\n[ipv6]\nmethod=disabled\n"
     profile = stored("br-eth0", uuid, *lines, type="bridge", groups=address)
     return replace(live, profiles={"br-eth0": live.profiles["br-eth0"]}, boot=boot_files(profile))

@@ -8,7 +8,8 @@ from typing import Any, Optional
 import pytest
 
 from kvmnet.core.base.nmstate import State
-from kvmnet.core.boot.boot_files import BootFiles
+from kvmnet.core.boot.boot_files import IFCFG_FOLDER, BootFiles
+from kvmnet.core.boot.ifcfg import read_ifcfg
 from kvmnet.core.boot.stored_profile import StoredProfile
 from kvmnet.core.live.live_host import ConnectionProfile, Link, Live
 from kvmnet.core.planning.plan import make_plan
@@ -175,6 +176,38 @@ def test_vlans() -> None:
     assert differences(vlan, right, eth0()) == [], "without an MTU it has that of its base interface"
     wrong = right.changed({"vlan": {"parent": "eth1", "id": "6"}})
     assert differences(vlan, wrong) == ["parent: eth1 -> eth0", "vlan.id: 6 -> 5"]
+
+
+def test_options_of_bonds_and_bridges() -> None:
+    bond = {"name": "bond0", "type": "bond", "state": "up", "link-aggregation": {"mode": "802.3ad", "port": ["eth0"]}}
+    keyfile = stored("bond0", "u-2", "interface-name=bond0", type="bond", groups="[bond]\nmode=802.3ad\n")
+    assert differences(bond, keyfile) == []
+    assert differences(bond, keyfile.changed({"bond": {"mode": "balance-rr"}})) == ["bond.mode: balance-rr -> 802.3ad"]
+    bridge = {"name": "br0", "type": "linux-bridge", "state": "up", "bridge": {"options": {"stp": {"enabled": False}}}}
+    keyfile = stored("br0", "u-2", "interface-name=br0", type="bridge", groups="[bridge]\nstp=false\n")
+    assert differences(bridge, keyfile) == []
+    assert differences(bridge, keyfile.changed({"bridge": {"stp": None}})) == ["bridge.stp: true -> false"]
+
+
+def test_of_ifcfg_files_options_are_not_known() -> None:
+    text = "DEVICE=bond0\nTYPE=Bond\nBONDING_MASTER=yes\nBONDING_OPTS=mode=4\nUUID=u-2\nBOOTPROTO=none\n"
+    keyfile = read_ifcfg(f"{IFCFG_FOLDER}/ifcfg-bond0", text)
+    assert keyfile is not None
+    bond = {"name": "bond0", "type": "bond", "state": "up", "link-aggregation": {"mode": "802.3ad", "port": ["eth0"]}}
+    live = host(
+        state(bond),
+        replace(keyfile, groups={**keyfile.groups, "connection": {**keyfile.groups["connection"], "id": "bond0"}}),
+    )
+    assert find_stored_differences(state(bond), live, {}) == {}
+
+
+@pytest.mark.parametrize("options, found", [(("kvmnet.bond",), []), (("quiet",), ["bound to: other NICs -> eth0"])])
+def test_a_profile_may_depend_on_the_kernel_command_line(options: tuple[str, ...], found: list[str]) -> None:
+    profile = eth0(V4 + V6 + "[match]\nkernel-command-line=kvmnet.bond;\n")
+    desired = state(nic())
+    live = host(desired, profile, files=boot_files(profile, options=options))
+    texts = [d.text for d in find_stored_differences(desired, live, {}).get("eth0", ())]
+    assert texts == [f"connection profile on disk: {text}" for text in found]
 
 
 def test_a_keyfile_that_is_missing_or_ignored() -> None:

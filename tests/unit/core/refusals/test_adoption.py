@@ -21,7 +21,9 @@ from tests.unit.core.samples import KEYFILES, after, refusals_of
 
 
 def plain_bundle() -> Bundle:
-    return load("tests/golden/good/a-site-extends-a-profile/cluster.yaml").bundle("a")
+    """Return a bundle whose definition states the spanning tree of its bridge: otherwise the bridge keeps its own."""
+    bundle = load("tests/golden/good/a-site-extends-a-profile/cluster.yaml").bundle("a")
+    return replace(bundle, stated_stp=(bridge_of(bundle),))
 
 
 def created_by_hand(bundle: Bundle, *, with_other_stp: bool = False) -> Live:
@@ -86,10 +88,22 @@ def test_a_bridge_that_would_be_replaced_needs_permission(tmp_path: Path) -> Non
     assert code == "KVN536"
     assert message.startswith("another tool created the bridge br0: br-eth0 would replace it")
     assert "carries this host's address 10.1.255.254" in message and "vnet0" in message
+    assert "uplink" not in message, "its uplinks become ports of br-eth0"
     [reason] = refusals_of(make_plan(bundle, live), live)
     assert "`bridge: br0`" in reason.hint
     own = replace(live, owned={"br0": Owned("linux-bridge", True, "u-br0")})
     assert find_codes(own, bundle) == [], "kvmnet created it"
+
+
+def test_a_bridge_without_addresses_and_guests_has_no_facts(tmp_path: Path) -> None:
+    bundle = load_site(tmp_path, "br-eth0")
+    live = bridged_host(bundle)
+    state = copy.deepcopy(live.state)
+    for interface in state["interfaces"]:
+        interface["ipv4"] = {"enabled": False}
+    links = {name: live.links[name] for name in ("eth0", "br0")}
+    messages = dict(find_messages(replace(live, links=links, state=state), bundle))
+    assert messages["KVN536"].endswith("br-eth0 would replace it and take over its addresses and guests' ports")
 
 
 def test_what_is_adopted_needs_no_permission_again(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,16 @@ import pytest
 from kvmnet.core.live.live_host import Link, Live
 from kvmnet.core.live.surroundings import ConfigFile, Surroundings, UnmanagedRule
 from kvmnet.core.planning.plan import make_plan
-from tests.unit.core.refusals.samples import BUNDLE, assert_refused, find_codes, find_messages, host_with, links_with
+from tests.unit.core.adoption_samples import bridged_host, load_site
+from tests.unit.core.refusals.samples import (
+    BUNDLE,
+    ETH0,
+    assert_refused,
+    find_codes,
+    find_messages,
+    host_with,
+    links_with,
+)
 from tests.unit.core.samples import after, before, bundle_with, live_of, refusals_of
 
 DOCKER = "/etc/NetworkManager/conf.d/10-docker.conf"
@@ -31,12 +41,12 @@ def configured(text: str, path: str = DOCKER) -> Live:
         (
             host_with(unmanaged=("eth0",)),
             "NetworkManager does not manage NIC eth0",
-            "let NetworkManager manage it: nmcli device set eth0 managed yes, and create its connection profile",
+            "at the console of the host, create a connection profile for eth0, and activate the profile",
         ),
         (
             replace(before(), profiles={}),
             "NIC eth0 has addresses that NetworkManager did not set: they could not be restored",
-            "let NetworkManager manage it: nmcli device set eth0 managed yes, and create its connection profile",
+            "at the console of the host, create a connection profile for eth0, and activate the profile",
         ),
         (
             host_with(unmanaged=("eth0",), networkd={"eth0": NETWORKD}),
@@ -63,7 +73,11 @@ def configured(text: str, path: str = DOCKER) -> Live:
                 ),
             ),
             "NetworkManager does not manage NIC eth0",
-            "the reason is unmanaged-devices=mac:00:14:4F:80:DE:00 in conf.d/10-docker.conf: exclude eth0 there",
+            (
+                "the reason is unmanaged-devices=mac:00:14:4F:80:DE:00 in conf.d/10-docker.conf: at the console of the "
+                "host, create a connection profile for eth0, exclude eth0 there (`except:interface-name:eth0`), and "
+                "run `systemctl reload NetworkManager`, and activate the profile"
+            ),
         ),
     ],
 )
@@ -79,6 +93,55 @@ def test_an_interface_of_the_definition_that_networkd_has_made_is_refused() -> N
         ("KVN531", "systemd-networkd configures eth0, and NetworkManager does not manage it")
     ]
     assert find_codes(replace(live, surroundings=Surroundings(networkd={"br7": ""}))) == []
+
+
+def unused_nic(*others: Link, master: str | None = None, unmanaged_devices: str = "") -> Live:
+    """Return a host whose only NIC is unmanaged and has no address."""
+    state = copy.deepcopy(before().state)
+    for interface in state["interfaces"]:
+        interface["ipv4"] = interface["ipv6"] = {"enabled": False}
+    files = (ConfigFile(DOCKER, f"[keyfile]\nunmanaged-devices={unmanaged_devices}\n"),) if unmanaged_devices else ()
+    surroundings = Surroundings(unmanaged=("eth0",), manager_files=files)
+    links = links_with(*others, nic=replace(ETH0, master=master))
+    return replace(before(), state=state, links=links, surroundings=surroundings)
+
+
+@pytest.mark.parametrize(
+    ("live", "is_at_the_console"),
+    [
+        (unused_nic(), False),
+        (unused_nic(Link("br0", None, "bridge"), master="br0"), True),
+        (unused_nic(Link("bond7", None, "bond"), master="bond7"), True),
+        (unused_nic(Link("eth0.5", None, "vlan", base="eth0")), True),
+        (unused_nic(unmanaged_devices="eth0"), False),
+        (unused_nic(Link("br0", None, "bridge"), master="br0", unmanaged_devices="eth0"), True),
+    ],
+)
+def test_a_nic_in_use_is_given_to_networkmanager_only_at_the_console(live: Live, is_at_the_console: bool) -> None:
+    """`nmcli device set NIC managed yes` takes a port from the bridge of ifupdown, which cuts off the host."""
+    [hint] = [r.hint for r in refusals_of(make_plan(BUNDLE, live), live) if r.code == "KVN531"]
+    assert ("at the console" in hint) is is_at_the_console
+    if is_at_the_console:
+        assert "nmcli device set" not in hint
+
+
+@pytest.mark.parametrize("unmanaged", [("eth0",), ()])
+def test_a_bridge_of_ifupdown_is_not_adopted(tmp_path: Path, unmanaged: tuple[str, ...]) -> None:
+    """/etc/network/interfaces has br0 with eth0 in bridge_ports, and no stanza for eth0."""
+    bundle = load_site(tmp_path)
+    live = bridged_host(bundle)
+    files = {"br0": "/etc/network/interfaces", "eth0": "/etc/network/interfaces"}
+    live = replace(live, surroundings=Surroundings(unmanaged=unmanaged, ifupdown=files))
+    assert find_codes(live, bundle) == (["KVN531"] if unmanaged else []) + ["KVN536"], "br0 has a saved profile"
+    external = replace(live.profiles["br0"], file="")
+    for profiles in ({"br0": external}, {}):
+        found = refusals_of(make_plan(bundle, replace(live, profiles=profiles)), replace(live, profiles=profiles))
+        refusals = [r for r in found if r.code == "KVN531"]
+        assert [r.message.partition(" (")[0] for r in refusals] == [
+            *(f"ifupdown configures {name}" for name in unmanaged),
+            "ifupdown configures br0",
+        ]
+        assert all("at the console" in r.hint and "nmcli device set" not in r.hint for r in refusals)
 
 
 def test_an_unmanaged_nic_that_is_not_in_the_definition_is_accepted() -> None:

@@ -15,7 +15,7 @@ from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.refusals import Refusal
 from kvmnet.core.rendering.bundle import Bundle
-from tests.unit.core.refusals.samples import BUNDLE, OTHER_NIC, assert_refused, find_codes, links_with
+from tests.unit.core.refusals.samples import BUNDLE, ETH0, OTHER_NIC, assert_refused, find_codes, links_with
 from tests.unit.core.samples import KEYFILES, MAC, MACS, before, bundle_of, bundle_with, refusals_of
 
 
@@ -78,13 +78,14 @@ def test_a_foreign_bridge_is_refused_also_in_a_recording() -> None:
     [
         ((Link("eth1", OTHER_NIC.mac, None, (), "br0"),), "`br0: {type: bridge, ports: [eth0, eth1]}`"),
         ((Link("vnet1", None, "tun", (), "br0"),), "`bridge: br0` for eth0"),
+        ((Link("veth1", None, "veth", (), "br0"),), "`bridge: br0` for eth0"),
     ],
 )
 def test_the_fix_names_all_ports_of_the_bridge(others: tuple[Link, ...], hint: str) -> None:
     live = replace(BRIDGED, links={**BRIDGED.links, **{link.name: link for link in others}})
     (refusal,) = [r for r in refusals_of_example(live) if r.code == "KVN530"]
     assert hint in refusal.hint
-    assert ("last uplink" in refusal.message) == (others[0].kind == "tun")
+    assert ("last uplink" in refusal.message) == (others[0].kind in ("tun", "veth"))
 
 
 def refusals_of_example(live: Live) -> list[Refusal]:
@@ -251,6 +252,62 @@ def test_an_address_that_another_interface_keeps_is_refused(tmp_path: Path) -> N
     assert "remove 10.5.0.7 from br0.50 first" in refusal.hint
     live = with_vlan_on_bridge("10.5.0.8/24")
     assert refusals_of(make_plan(bundle, live), live) == []
+
+
+def holding(*others: Link, nic: Link = ETH0) -> Live:
+    """Return a host with these other interfaces, of which all but bridges and VRFs have the address 10.5.0.7."""
+    live = replace(before(), links=links_with(*others, OTHER_NIC, nic=nic))
+    holders = {link.name: "10.5.0.7/24" for link in others if link.kind not in ("bridge", "vrf")}
+    return addressed(live, holders, **dict.fromkeys(holders, "vlan"))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_each_interface_that_keeps_the_address_is_reported(tmp_path: Path, order: int) -> None:
+    """Of two VLANs, one has the name of the definition: the order in which they are read does not matter."""
+    bundle = bundle_with(tmp_path, NIC + VLAN.replace("storage,", "storage, mtu: 1400,"))
+    bridge = Link("br0", None, "bridge")
+    own, other = Link("eth0.5", None, "vlan", base="eth0"), Link("br0.50", None, "vlan", base="br0")
+    third = Link("br0.51", None, "vlan", base="br0")
+    live = holding(bridge, *[own, other][::order])
+    expected = "eth0.5 would get the address 10.5.0.7, but the address is on {}"
+    messages = {r.code: r.message for r in refusals_of(make_plan(bundle, live), live)}
+    assert messages["KVN537"] == expected.format("br0.50")
+    live = holding(bridge, *[other, third][::order])
+    messages_of_both = [r.message for r in refusals_of(make_plan(bundle, live), live) if r.code == "KVN537"]
+    assert messages_of_both == [expected.format(link.name) for link in [other, third][::order]]
+    live = holding(bridge, own)
+    assert "KVN537" not in codes_of(refusals_of(make_plan(bundle, live), live)), "it has the address already"
+
+
+def test_an_address_in_another_vrf_is_accepted(tmp_path: Path) -> None:
+    bundle = bundle_with(tmp_path, NIC.replace("}", ", bridge: false}") + VLAN)
+    red, blue = Link("red", None, "vrf"), Link("blue", None, "vrf")
+    holder = Link("dummy0", None, "dummy", (), "red")
+    own = Link("eth0.5", None, "vlan", (), "red", "eth0")
+    for links, is_refused in (
+        ((red, holder), False),
+        ((red, replace(holder, master=None)), True),
+        ((red, holder, own), True),
+        ((red, blue, replace(holder, master="blue"), own), False),
+        ((red, replace(holder, master=None), own), False),
+    ):
+        live = addressed(holding(*links), {"eth0.5": "10.5.0.8/24"} if own in links else {}, **{"eth0.5": "vlan"})
+        codes = codes_of(refusals_of(make_plan(bundle, live), live))
+        assert ("KVN537" in codes) is is_refused, (links, codes)
+
+
+def test_an_address_of_a_controller_of_the_definition_is_not_left_to_kvn530(tmp_path: Path) -> None:
+    """br-eth0 keeps its lease; KVN530 does not report it, although a port of it is read first."""
+    text = (
+        "      eth0: {network: private, mac: 00:14:4f:80:de:00, ipv4: dhcp, bridge: br0}\n"
+        f"      eth1: {{network: private, mac: '{MACS[1]}', addresses: [10.1.255.254], bridge: false}}\n"
+    )
+    live = replace(BRIDGED, links={**BRIDGED.links, "eth1": Link("eth1", MACS[1], None)})
+    live = addressed(live, {"eth1": ""}, eth1="ethernet")
+    bridge = next(i for i in live.state["interfaces"] if i["name"] == "br0")
+    bridge["ipv4"] = {**bridge["ipv4"], "dhcp": True}
+    bridge["ipv4"]["address"][0]["valid-life-time"] = "3600sec"
+    assert "KVN537" in codes_of(refusals_of(make_plan(bundle_with(tmp_path, text), live), live))
 
 
 def test_an_address_may_move_within_the_definition(tmp_path: Path) -> None:

@@ -128,6 +128,10 @@ def test_an_address_on_two_interfaces_is_a_warning() -> None:
     assert format_host_effects(effects)[1] == (
         "  warning: br-bond0.100 and br0 will both have 10.1.255.254: replies arrive at only one of them"
     )
+    effects = HostEffects(duplicates=(("10.1.255.254", ("br0", "br1", "br2")),))
+    assert format_host_effects(effects)[1] == (
+        "  warning: br0, br1 and br2 will all have 10.1.255.254: replies arrive at only one of them"
+    )
 
 
 @pytest.mark.parametrize(

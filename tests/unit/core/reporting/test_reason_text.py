@@ -38,6 +38,12 @@ from kvmnet.core.reporting.reason_text import explains_alone, reason_text, reaso
             {"interfaces": ["br0", "br1"]},
             "br0 and br1 both have the address 10.1.255.254: replies arrive at only one of them",
         ),
+        (
+            likely_reasons.DUPLICATE_ADDRESS,
+            "10.1.255.254",
+            {"interfaces": ["br0", "br1", "br2"]},
+            "br0, br1 and br2 all have the address 10.1.255.254: replies arrive at only one of them",
+        ),
         (likely_reasons.NO_CARRIER, "eth0", {}, "eth0 has no carrier: check the cable and the switch port"),
         (
             likely_reasons.SILENT_LACP,
