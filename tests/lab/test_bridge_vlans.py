@@ -21,7 +21,7 @@ from tests.machines.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, host_and_p
 from tests.machines.tap_guest import guest
 from tests.machines.wire import Wire
 
-pytestmark = pytest.mark.make_test("trixie", "bookworm")
+pytestmark = pytest.mark.make_test()
 
 ACCESS, TRUNK = "access-0", "trunk-0"
 MACS = {ACCESS: "52:54:00:00:00:01", TRUNK: "52:54:00:00:00:02"}

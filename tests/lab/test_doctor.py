@@ -11,7 +11,7 @@ import pytest
 from tests.machines.machine import Machine
 from tests.machines.picture import whole
 
-pytestmark = pytest.mark.make_test("trixie")
+pytestmark = pytest.mark.make_test()
 
 #: Seconds that the command may take on a host with 60 connection profiles; the lab's machines are slow.
 LIMIT, LAB_FACTOR = 3.0, 4.0

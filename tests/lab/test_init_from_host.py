@@ -19,6 +19,8 @@ from tests.machines.machine import Machine, Result
 from tests.machines.outage import reachable
 from tests.machines.seed import HOST_MAC
 
+pytestmark = pytest.mark.make_test()
+
 FOLDER = "/root/site"
 #: What kvmnet plan may show on a host as it is: profiles that are adopted and completed, and kvmnet's own files.
 RECORDED = ("adopted: ", "its connection profile", "connection profile on disk: ", "in its connection profile, ")
