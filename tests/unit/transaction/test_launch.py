@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kvmnet.core.assessment import assess
 from kvmnet.core.base.errors import Refused
 from kvmnet.rescue import closing, snapshot
 from kvmnet.system import files, lock, programs, state_folder, units
@@ -24,7 +25,8 @@ from kvmnet.transaction import (
 )
 from kvmnet.transaction.history import read_history
 from kvmnet.transaction.prepare import Prepared
-from tests.unit.transaction.samples import PROGRAM, raising
+from tests.unit.core.samples import before
+from tests.unit.transaction.samples import BUNDLE, PROGRAM, raising
 
 
 def follow(*events: dict[str, Any], state: Path = Path("/nowhere")) -> tuple[Any, list[str]]:
@@ -132,6 +134,17 @@ def test_a_transaction_is_written_completely(tmp_path: Path, prepared: Prepared)
     assert files.read_json(tmp_path / "open" / "transaction.json")["id"] == identity
     assert (tmp_path / "open" / "ballast").stat().st_size == state_folder.BALLAST_SIZE
     assert [e["event"] for e in Journal(tmp_path / "open").events()] == ["begin"]
+
+
+def test_the_snapshot_has_the_rules_of_the_definition_now_and_before(tmp_path: Path, prepared: Prepared) -> None:
+    new, old = ({"family": "ipv4", "ip-from": f"192.0.2.{n}/32", "route-table": n, "priority": n} for n in (7, 8))
+    bundle = replace(BUNDLE, state={**BUNDLE.state, "route-rules": {"config": [new]}})
+    live = replace(before(), applied_state={"route-rules": {"config": [new, old]}})
+    launch.open_transaction(tmp_path, replace(prepared, assessment=assess(bundle, live)), PROGRAM)
+    assert files.read_json(tmp_path / "open" / "snapshot.json")["rules"] == [
+        {"priority": 7, "from": "192.0.2.7/32", "to": None},
+        {"priority": 8, "from": "192.0.2.8/32", "to": None},
+    ]
 
 
 def test_a_transaction_records_the_interfaces_for_the_confirmation(tmp_path: Path, prepared: Prepared) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from kvmnet.core.definition.document import Map, Source, parse
 from kvmnet.core.definition.interface_kinds import (
+    find_kind,
     is_infiniband,
+    is_left_alone,
     is_like_bridge,
     split_partition_key,
     split_vlan_key,
@@ -53,3 +56,26 @@ def test_the_key_of_a_partition_is_no_vlan() -> None:
     assert split_vlan_key("ib0.8001") is None
     assert split_partition_key("eth0.8001") is None
     assert split_vlan_key("ib0.5") == ("ib0", 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "kind"),
+    [
+        *(("lo", settings, "loopback") for settings in ("{}", "{type: dummy}")),
+        *((name, "{}", "dummy") for name in ("dummy0", "dummy12")),
+        *(("dummy0", settings, "nic") for settings in ("{mac: x}", "{match: {name: x}}")),
+        *(("dummy0", settings, kind) for settings, kind in (("{ports: [a]}", "bond"), ("{over: eth0}", "vlan"))),
+        *((name, "{}", "nic") for name in ("dummy", "dummyx", "eth0", "ib0", "ib0.8001")),
+        *((name, settings, "vlan") for name, settings in (("eth0.5", "{}"), ("dummy0.5", "{}"), ("x", "{over: y}"))),
+        *(("ipmi0", f"{{type: {kind}}}", kind) for kind in ("bond", "bridge", "dummy")),
+    ],
+)
+def test_the_kind_of_an_interface_is_its_type_or_what_its_key_says(name: str, settings: str, kind: str) -> None:
+    tree, _ = parse(Source("f.yaml", settings))
+    assert isinstance(tree, Map)
+    assert find_kind(name, tree) == kind
+    assert not is_left_alone(name, kind)
+
+
+def test_only_a_bmc_is_left_alone() -> None:
+    assert [name for name in ("ipmi", "ipmi1", "ib0", "eth0") if is_left_alone(name, "nic")] == ["ipmi", "ipmi1"]
