@@ -101,6 +101,13 @@ COMPARED_OPTIONS = {
 
 BOND_STATE_KEYS = ("active_slave", "ad_info")
 
+#: The options that every version of iproute2 shows, but only where they are set.
+SHOWN_IF_SET = ("primary", "arp_ip_target")
+
+#: The options of a bridge that change by themselves with spanning tree: the kernel uses and shows the root bridge's
+#: timers, and after a topology change it shortens the ageing time (net/bridge/br_stp.c).
+SPANNING_TREE_TIMERS = ("forward_delay", "hello_time", "max_age", "ageing_time")
+
 
 def _select_options(link_info: Json) -> Json:
     kind, options = link_info.get("info_kind"), link_info.get("info_data", {})
@@ -111,11 +118,18 @@ def _select_options(link_info: Json) -> Json:
     return {key: options[key] for key in COMPARED_OPTIONS.get(str(kind), ()) if key in options}
 
 
-def align_options(was: Json, now: Json) -> Json:
-    """Return the options of the link `now` as far as the snapshot `was` of the link has them, if it is a bridge: an
-    earlier kvmnet recorded fewer. Of other links all are returned."""
-    options: Json = now.get("options") or {}
-    return options if was.get("kind") != "bridge" else {key: options.get(key) for key in was.get("options") or {}}
+def align_options(was: Json, now: Json) -> tuple[Json, Json]:
+    """Return the options of a link in a snapshot (`was`) and those of the link now, as far as they can be compared.
+
+    What the snapshot does not have is left out: an earlier kvmnet or iproute2 showed fewer options. So are the timers
+    of a bridge with spanning tree.
+    """
+    saved: Json = was.get("options") or {}
+    current: Json = now.get("options") or {}
+    has_spanning_tree = bool(saved.get("stp_state") or current.get("stp_state"))
+    skipped = SPANNING_TREE_TIMERS if has_spanning_tree else ()
+    keys = [key for key in {**saved, **current} if key not in skipped and (key in saved or key in SHOWN_IF_SET)]
+    return {key: saved[key] for key in keys if key in saved}, {key: current.get(key) for key in keys}
 
 
 def read_ip_addresses() -> list[Json]:

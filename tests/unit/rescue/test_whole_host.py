@@ -176,6 +176,23 @@ def test_a_snapshot_of_an_earlier_kvmnet_has_no_such_part(host: Host, before: di
     assert whole_host.find_traces(before) == {}
 
 
+def test_the_timers_of_a_spanning_tree_are_not_compared_and_not_restored(host: Host) -> None:
+    """They are the root bridge's, and a topology change sets the ageing time for a while."""
+    options = host.rows["br0"]["linkinfo"]["info_data"]
+    timers = {"forward_delay": 1500, "hello_time": 200, "max_age": 2000, "ageing_time": 30000}
+    options.update({"stp_state": 1, "priority": 32768, **timers})
+    before = json.loads(json.dumps(snapshot.take_snapshot(["br0", "eth0"], ["02::0"], ["u-0"], [])))
+    options.update(forward_delay=400, hello_time=100, max_age=600, ageing_time=3500)
+    assert comparison.find_differences(before) == []
+    assert restore.has_device_settings(before, snapshot.read_current_state(before), "br0")
+    restore.restore_link_settings(before)
+    assert host.commands == []
+    options["stp_state"] = 0
+    assert comparison.find_differences(before) == ["the option stp_state of br0 is 0, not 1"]
+    before["links"]["br0"]["options"]["stp_state"] = 0
+    assert len(comparison.find_differences(before)) == len(timers), "without spanning tree they are settings"
+
+
 def test_an_attribute_that_kvmnet_does_not_know_is_noted(host: Host) -> None:
     host.port_settings["vnet0"]["new_switch"] = True
     before = snapshot.take_snapshot(["br0", "eth0"], [], [], [])
