@@ -170,7 +170,8 @@ def has_device_settings(before: Json, now: Json, device: str) -> bool:
         saved_options, options = links.align_options(was, current)
         before = {**before, "links": {**before["links"], device: {**was, "options": saved_options}}}
         now = {**now, "links": {**now["links"], device: {**current, "options": options}}}
-    return bool(read_device_settings(before, device) == read_device_settings(now, device))
+    states = [{**state, "routes": comparison.without_shared_networks(before, state)} for state in (before, now)]
+    return bool(read_device_settings(states[0], device) == read_device_settings(states[1], device))
 
 
 def read_device_settings(state: Json, device: str) -> Any:

@@ -207,8 +207,9 @@ class Kernel(NamedTuple):
 def read_kernel(virtual: Collection[str] = ()) -> Kernel:
     """Read links, addresses and routes, without these virtual addresses: they come and go by themselves, and must never
     be restored. Runs four programs. Raises HostError."""
-    kernel = Kernel(read_ip_links(), read_ip_addresses(), rank_routes(read_routes()))
-    return leave_out_virtual(kernel, virtual) if virtual else kernel
+    kernel = Kernel(read_ip_links(), read_ip_addresses(), read_routes())
+    kernel = leave_out_virtual(kernel, virtual) if virtual else kernel
+    return kernel._replace(routes=rank_routes(kernel.routes))
 
 
 def leave_out_virtual(kernel: Kernel, virtual: Collection[str]) -> Kernel:
@@ -231,6 +232,23 @@ def leave_out_virtual(kernel: Kernel, virtual: Collection[str]) -> Kernel:
     gone -= own
     routes = [r for r in kernel.routes if r["source"] not in virtual and (r["dev"], r["to"]) not in gone]
     return Kernel(kernel.links, rows, routes)
+
+
+def leave_out_shared_networks(routes: list[Json], addresses: Json, virtual: Collection[str]) -> list[Json]:
+    """Return ranked routes without those to the IPv6 networks of these addresses (links by name) that contain a virtual
+    address: the kernel creates one more route to the network with the virtual address, and it goes with it."""
+    if not virtual:
+        return routes
+    import ipaddress  # as in leave_out_virtual
+
+    hosts = [ipaddress.ip_address(address) for address in virtual]
+    networks = [(name, ipaddress.ip_network(a, strict=False)) for name, found in addresses.items() for a in found]
+    shared = {(name, str(n)) for name, n in networks if n.version == 6 and any(host in n for host in hosts)}
+    kept = [route for route in routes if route["via"] or (route["dev"], route["to"]) not in shared]
+    targets = {target for _, target in shared}
+    ranked = rank_routes([{**route, "metric": route["rank"]} for route in kept if route["to"] in targets])
+    rest = [route for route in kept if route["to"] not in targets]
+    return sorted([*rest, *ranked], key=lambda r: json.dumps(r, sort_keys=True))
 
 
 def rank_routes(routes: list[Json]) -> list[Json]:

@@ -49,8 +49,8 @@ _STP_DEFAULTS: Mapping[str, tuple[int, range]] = {
 }
 #: Options whose live value differs from the default by rounding of the kernel's clock.
 _ROUNDED = {"multicast-startup-query-interval": (3124, 3125)}
-#: Options that with spanning tree are not the bridge's own: the root bridge's timers, and an ageing time that the kernel
-#: changes for a while after a topology change.
+#: Options that with spanning tree are not the bridge's own: the root bridge's timers, and an ageing time that the
+#: kernel changes for a while after a topology change.
 _TIMERS = ("forward-delay", "hello-time", "max-age", "mac-ageing-time")
 _DEFAULT_MTU = 1500
 

@@ -164,7 +164,7 @@ def test_options_of_any_link_that_the_snapshot_does_not_have_are_not_compared() 
         "bond0": {**was["bond0"], "options": {"mode": "active-backup", "miimon": 100, "lacp_active": "on"}}
     }
     assert difference_text.compare_links(was, now) == []
-    now["bond0"]["options"] = {**options, "miimon": 0, "primary": "eth1"}
+    now["bond0"]["options"].update(miimon=0, primary="eth1")
     assert difference_text.compare_links(was, now) == [
         "the option miimon of bond0 is 0, not 100",
         "the option primary of bond0 is eth1, although it was not set",

@@ -193,6 +193,34 @@ def test_the_timers_of_a_spanning_tree_are_not_compared_and_not_restored(host: H
     assert len(comparison.find_differences(before)) == len(timers), "without spanning tree they are settings"
 
 
+@pytest.mark.guarantee("G18")
+@pytest.mark.parametrize("was_here", [True, False])
+def test_the_route_of_a_virtual_ipv6_address_comes_and_goes(
+    host: Host, monkeypatch: pytest.MonkeyPatch, was_here: bool
+) -> None:
+    """keepalived's address is in the network of an own one: the kernel adds a second route to that network."""
+    routes = [{"dst": "fd00::/64", "dev": "br0", "metric": 425}, {"dst": "fd00::/64", "dev": "eth0", "metric": 430}]
+    virtual, second = "fd00::c8", {"dst": "fd00::/64", "dev": "br0", "metric": 256}
+    shown = {True: (["fd00::1", virtual], [second, *routes]), False: (["fd00::1"], routes)}
+
+    def run_json(*argv: str) -> Any:
+        if argv[:3] == ("ip", "-j", "address"):
+            infos = [{"local": a, "prefixlen": 64} for a in shown[is_here][0]]
+            return [{"ifname": "br0", "addr_info": infos}]
+        if "route" in argv:
+            return shown[is_here][1] if "-6" in argv else []
+        return host.run_json(*argv)
+
+    monkeypatch.setattr(programs, "run_json", run_json)
+    is_here = was_here
+    before = json.loads(json.dumps(snapshot.take_snapshot(["br0", "eth0"], [], [], [], virtual=[virtual])))
+    is_here = not was_here
+    assert comparison.find_differences(before) == []
+    assert restore.has_device_settings(before, snapshot.read_current_state(before), "br0")
+    shown[is_here] = (["fd00::1"], routes[:1])
+    assert comparison.find_differences(before) == ["the route to fd00::/64 on eth0 is missing"]
+
+
 def test_an_attribute_that_kvmnet_does_not_know_is_noted(host: Host) -> None:
     host.port_settings["vnet0"]["new_switch"] = True
     before = snapshot.take_snapshot(["br0", "eth0"], [], [], [])
