@@ -49,10 +49,17 @@ def find_differences(before: Json) -> list[str]:
             differences = [line for line in differences if not line.startswith("file /run/")]
     except EXPECTED_ERRORS as error:
         return [*differences, f"the host cannot be read: {str(error) or repr(error)}"]
+    before = {**before, "routes": without_shared_networks(before, before)} if "routes" in before else before
+    after["routes"] = without_shared_networks(before, after)
     for part, compare in _PARTS.items():
         if part in before and before[part] != after[part]:
             differences += compare(before[part], after[part])
     return differences
+
+
+def without_shared_networks(before: Json, state: Json) -> list[Json]:
+    """Return the routes of a state, or of the snapshot itself, that do not come and go with a virtual address."""
+    return links.leave_out_shared_networks(state["routes"], before.get("addresses", {}), before.get("virtual", ()))
 
 
 def find_guest_differences(before: Json, rows: Optional[list[Json]] = None) -> list[str]:

@@ -43,10 +43,8 @@ def compare_links(was: Json, now: Json) -> list[str]:
 def _compare_link(name: str, was: Json, now: Json) -> list[str]:
     """Return how one link differs, in what was recorded: an earlier kvmnet recorded less."""
     lines: list[str] = []
-    for key, value in was.items():
-        current = now.get(key)
-        if key == "options":
-            current = links.align_options(was, now)
+    for key in was:
+        value, current = links.align_options(was, now) if key == "options" else (was[key], now.get(key))
         if value != current:
             lines += _describe_link_change(name, key, value, current)
     return lines

@@ -166,9 +166,12 @@ def has_device_settings(before: Json, now: Json, device: str) -> bool:
     """Return whether a device has from its profile what it had, in a snapshot and a state from
     `snapshot.read_host_state`."""
     was, current = before["links"].get(device, {}), now["links"].get(device, {})
-    aligned = {**current, "options": links.align_options(was, current)} if was and current else current
-    now = {**now, "links": {**now["links"], device: aligned}}
-    return bool(read_device_settings(before, device) == read_device_settings(now, device))
+    if was and current:
+        saved_options, options = links.align_options(was, current)
+        before = {**before, "links": {**before["links"], device: {**was, "options": saved_options}}}
+        now = {**now, "links": {**now["links"], device: {**current, "options": options}}}
+    states = [{**state, "routes": comparison.without_shared_networks(before, state)} for state in (before, now)]
+    return bool(read_device_settings(states[0], device) == read_device_settings(states[1], device))
 
 
 def read_device_settings(state: Json, device: str) -> Any:
@@ -279,8 +282,8 @@ def restore_link_settings(before: Json) -> None:
 
 def _restore_bridge_options(name: str, was: Json, now: Json) -> None:
     """Restore the options of a bridge, such as `vlan_filtering`. One that the kernel refuses does not stop the rest."""
-    current = links.align_options(was, now)
-    for option, value in (was.get("options") or {}).items():
+    saved, current = links.align_options(was, now)
+    for option, value in saved.items():
         if value != current[option] and value is not None:
             with contextlib.suppress(HostError):
                 programs.run("ip", "link", "set", "dev", name, "type", "bridge", option, str(value))

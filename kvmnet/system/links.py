@@ -101,6 +101,13 @@ COMPARED_OPTIONS = {
 
 BOND_STATE_KEYS = ("active_slave", "ad_info")
 
+#: The options that every version of iproute2 shows, but only where they are set.
+SHOWN_IF_SET = ("primary", "arp_ip_target")
+
+#: The options of a bridge that change by themselves with spanning tree: the kernel uses and shows the root bridge's
+#: timers, and after a topology change it shortens the ageing time (net/bridge/br_stp.c).
+SPANNING_TREE_TIMERS = ("forward_delay", "hello_time", "max_age", "ageing_time")
+
 
 def _select_options(link_info: Json) -> Json:
     kind, options = link_info.get("info_kind"), link_info.get("info_data", {})
@@ -111,11 +118,18 @@ def _select_options(link_info: Json) -> Json:
     return {key: options[key] for key in COMPARED_OPTIONS.get(str(kind), ()) if key in options}
 
 
-def align_options(was: Json, now: Json) -> Json:
-    """Return the options of the link `now` as far as the snapshot `was` of the link has them, if it is a bridge: an
-    earlier kvmnet recorded fewer. Of other links all are returned."""
-    options: Json = now.get("options") or {}
-    return options if was.get("kind") != "bridge" else {key: options.get(key) for key in was.get("options") or {}}
+def align_options(was: Json, now: Json) -> tuple[Json, Json]:
+    """Return the options of a link in a snapshot (`was`) and those of the link now, as far as they can be compared.
+
+    What the snapshot does not have is left out: an earlier kvmnet or iproute2 showed fewer options. So are the timers
+    of a bridge with spanning tree.
+    """
+    saved: Json = was.get("options") or {}
+    current: Json = now.get("options") or {}
+    has_spanning_tree = bool(saved.get("stp_state") or current.get("stp_state"))
+    skipped = SPANNING_TREE_TIMERS if has_spanning_tree else ()
+    keys = [key for key in {**saved, **current} if key not in skipped and (key in saved or key in SHOWN_IF_SET)]
+    return {key: saved[key] for key in keys if key in saved}, {key: current.get(key) for key in keys}
 
 
 def read_ip_addresses() -> list[Json]:
@@ -202,8 +216,9 @@ class Kernel(NamedTuple):
 def read_kernel(virtual: Collection[str] = ()) -> Kernel:
     """Read links, addresses and routes, without these virtual addresses: they come and go by themselves, and must never
     be restored. Runs four programs. Raises HostError."""
-    kernel = Kernel(read_ip_links(), read_ip_addresses(), rank_routes(read_routes()))
-    return leave_out_virtual(kernel, virtual) if virtual else kernel
+    kernel = Kernel(read_ip_links(), read_ip_addresses(), read_routes())
+    kernel = leave_out_virtual(kernel, virtual) if virtual else kernel
+    return kernel._replace(routes=rank_routes(kernel.routes))
 
 
 def leave_out_virtual(kernel: Kernel, virtual: Collection[str]) -> Kernel:
@@ -226,6 +241,23 @@ def leave_out_virtual(kernel: Kernel, virtual: Collection[str]) -> Kernel:
     gone -= own
     routes = [r for r in kernel.routes if r["source"] not in virtual and (r["dev"], r["to"]) not in gone]
     return Kernel(kernel.links, rows, routes)
+
+
+def leave_out_shared_networks(routes: list[Json], addresses: Json, virtual: Collection[str]) -> list[Json]:
+    """Return ranked routes without those to the IPv6 networks of these addresses (links by name) that contain a virtual
+    address: the kernel creates one more route to the network with the virtual address, and it goes with it."""
+    if not virtual:
+        return routes
+    import ipaddress  # as in leave_out_virtual
+
+    hosts = [ipaddress.ip_address(address) for address in virtual]
+    networks = [(name, ipaddress.ip_network(a, strict=False)) for name, found in addresses.items() for a in found]
+    shared = {(name, str(n)) for name, n in networks if n.version == 6 and any(host in n for host in hosts)}
+    kept = [route for route in routes if route["via"] or (route["dev"], route["to"]) not in shared]
+    targets = {target for _, target in shared}
+    ranked = rank_routes([{**route, "metric": route["rank"]} for route in kept if route["to"] in targets])
+    rest = [route for route in kept if route["to"] not in targets]
+    return sorted([*rest, *ranked], key=lambda r: json.dumps(r, sort_keys=True))
 
 
 def rank_routes(routes: list[Json]) -> list[Json]:

@@ -24,13 +24,16 @@ def find_hand_overs(plan: Plan, live: Live) -> list[dict[str, Any]]:
     ]
 
 
-def hand_over_ports(plan: Plan) -> list[Step]:
+def hand_over_ports(plan: Plan, live: Live) -> list[Step]:
     """The step that moves what guests' ports the replaced bridges still have, or had until they were removed. In a
-    trial the step before has moved them already, as soon as the new bridge had an uplink."""
+    trial the step before has moved them already, as soon as the new bridge had an uplink. Each port needs some
+    programs, one after the other."""
     if not plan.replaced:
         return []
+    limit = STEP_LIMIT + 2 * sum(link.master in plan.replaced for link in live.links.values())
     title = "; ".join(f"hand over the guests' ports of {old} to {new}" for old, new in plan.replaced.items())
-    return [step(operations.HAND_OVER, title, [undo_spec(operations.UNDO_PORTS)], bridges=dict(plan.replaced))]
+    undo = [undo_spec(operations.UNDO_PORTS)]
+    return [step(operations.HAND_OVER, title, undo, limit=limit, bridges=dict(plan.replaced))]
 
 
 def keep_settings(plan: Plan, live: Live) -> list[Step]:

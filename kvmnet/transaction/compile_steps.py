@@ -61,7 +61,7 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
         *trial_steps.set_profile_settings(plan, live, known),
         *trial_steps.drop_bond_options(plan, live),
         *trial_steps.apply_state(plan, live, known, terms.timeout, terms.confirm),
-        *adoption_steps.hand_over_ports(plan),
+        *adoption_steps.hand_over_ports(plan, live),
         *trial_steps.set_macs(plan, live),
         *trial_steps.check_profile_settings(plan),
         *trial_steps.keep_dhcp_iaids(plan, live),

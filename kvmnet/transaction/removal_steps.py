@@ -44,7 +44,7 @@ def compile_removal(
         *_restore_global_dns(original),
         *_restore_hostname(original, live),
         _activate_profiles(original, live, created),
-        *hand_over_ports(plan),
+        *hand_over_ports(plan, live),
         comparison,
         *verification_steps.probe(probes),
         *verification_steps.wait_for_confirmation(confirm),

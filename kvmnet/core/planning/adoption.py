@@ -49,6 +49,9 @@ _STP_DEFAULTS: Mapping[str, tuple[int, range]] = {
 }
 #: Options whose live value differs from the default by rounding of the kernel's clock.
 _ROUNDED = {"multicast-startup-query-interval": (3124, 3125)}
+#: Options that with spanning tree are not the bridge's own: the root bridge's timers, and an ageing time that the
+#: kernel changes for a while after a topology change.
+_TIMERS = ("forward-delay", "hello-time", "max-age", "mac-ageing-time")
 _DEFAULT_MTU = 1500
 
 
@@ -146,12 +149,15 @@ def with_live_options(interface: Interface, live: Interface) -> dict[str, Any]:
 
 def _with_bridge_options(section: Interface, live_options: Interface) -> dict[str, Any]:
     stated = section.get("options", {})
+    live_stp, stp = live_options.get("stp", {}), {}
+    if live_stp.get("enabled"):
+        live_options = {key: value for key, value in live_options.items() if key not in _TIMERS}
+        live_stp = {key: value for key, value in live_stp.items() if key not in _TIMERS}
     options = {
         key: value
         for key, default in _OPTION_DEFAULTS.items()
         if (value := live_options.get(key)) is not None and value != default and value not in _ROUNDED.get(key, ())
     }
-    live_stp, stp = live_options.get("stp", {}), {}
     for key, (default, accepted) in _STP_DEFAULTS.items():
         value = live_stp.get(key)
         if isinstance(value, int) and value != default and value in accepted:

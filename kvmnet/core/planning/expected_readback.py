@@ -130,14 +130,15 @@ def _expected_port_vlans(bridge: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _expected_bridge_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a bridge as iproute2 shows them: the ageing time in 1/100 s, the mask in hexadecimal."""
+    """Return the options of a bridge as iproute2 shows them: the ageing time in 1/100 s, the mask in hexadecimal. With
+    spanning tree the kernel changes the ageing time for a while after a topology change."""
     expected: dict[str, Any] = {}
     stp = options.get("stp", {})
     if "enabled" in stp:
         expected["stp"] = int(stp["enabled"])
     if "priority" in stp:
         expected["priority"] = stp["priority"]
-    if "mac-ageing-time" in options:
+    if "mac-ageing-time" in options and not stp.get("enabled"):
         expected["ageing_time"] = options["mac-ageing-time"] * 100
     if "group-forward-mask" in options:
         mask = options["group-forward-mask"]

@@ -27,7 +27,7 @@ NIC: dict[str, Any] = {
         ({"mtu": 9000}, ["the MTU of eth0 is 9000, not 1500"]),
         ({"up": False}, ["eth0 is down"]),
         ({"promiscuous": True}, ["the promiscuous mode of eth0 is on, not off"]),
-        ({"options": {"mode": "vepa"}}, ["the option mode of eth0 is vepa, although it was not set"]),
+        ({"options": {"primary": "x"}}, ["the option primary of eth0 is x, although it was not set"]),
     ],
 )  # fmt: skip
 def test_a_changed_link_is_described(now: dict[str, Any], lines: list[str]) -> None:
@@ -153,3 +153,19 @@ def test_a_port_is_described_by_attribute_and_vlan() -> None:
 def test_a_file_and_an_unreadable_host_are_not_runtime_only() -> None:
     assert not is_runtime_only("file /etc/x: no longer exists")
     assert not is_runtime_only("the host cannot be read: ip: not found")
+
+
+def test_options_of_any_link_that_the_snapshot_does_not_have_are_not_compared() -> None:
+    """An upgrade of the operating system shows more of them. A primary port is shown only where there is one."""
+    was: dict[str, Any] = {
+        "bond0": {"name": "bond0", "kind": "bond", "options": {"mode": "active-backup", "miimon": 100}}
+    }
+    now: dict[str, Any] = {
+        "bond0": {**was["bond0"], "options": {"mode": "active-backup", "miimon": 100, "lacp_active": "on"}}
+    }
+    assert difference_text.compare_links(was, now) == []
+    now["bond0"]["options"].update(miimon=0, primary="eth1")
+    assert difference_text.compare_links(was, now) == [
+        "the option miimon of bond0 is 0, not 100",
+        "the option primary of bond0 is eth1, although it was not set",
+    ]

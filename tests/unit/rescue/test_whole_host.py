@@ -192,6 +192,51 @@ def test_a_snapshot_of_an_earlier_kvmnet_has_no_such_part(host: Host, before: di
     assert whole_host.find_traces(before) == {}
 
 
+def test_the_timers_of_a_spanning_tree_are_not_compared_and_not_restored(host: Host) -> None:
+    """They are the root bridge's, and a topology change sets the ageing time for a while."""
+    options = host.rows["br0"]["linkinfo"]["info_data"]
+    timers = {"forward_delay": 1500, "hello_time": 200, "max_age": 2000, "ageing_time": 30000}
+    options.update({"stp_state": 1, "priority": 32768, **timers})
+    before = json.loads(json.dumps(snapshot.take_snapshot(["br0", "eth0"], ["02::0"], ["u-0"], [])))
+    options.update(forward_delay=400, hello_time=100, max_age=600, ageing_time=3500)
+    assert comparison.find_differences(before) == []
+    assert restore.has_device_settings(before, snapshot.read_current_state(before), "br0")
+    restore.restore_link_settings(before)
+    assert host.commands == []
+    options["stp_state"] = 0
+    assert comparison.find_differences(before) == ["the option stp_state of br0 is 0, not 1"]
+    before["links"]["br0"]["options"]["stp_state"] = 0
+    assert len(comparison.find_differences(before)) == len(timers), "without spanning tree they are settings"
+
+
+@pytest.mark.guarantee("G18")
+@pytest.mark.parametrize("was_here", [True, False])
+def test_the_route_of_a_virtual_ipv6_address_comes_and_goes(
+    host: Host, monkeypatch: pytest.MonkeyPatch, was_here: bool
+) -> None:
+    """keepalived's address is in the network of an own one: the kernel adds a second route to that network."""
+    routes = [{"dst": "fd00::/64", "dev": "br0", "metric": 425}, {"dst": "fd00::/64", "dev": "eth0", "metric": 430}]
+    virtual, second = "fd00::c8", {"dst": "fd00::/64", "dev": "br0", "metric": 256}
+    shown = {True: (["fd00::1", virtual], [second, *routes]), False: (["fd00::1"], routes)}
+
+    def run_json(*argv: str) -> Any:
+        if argv[:3] == ("ip", "-j", "address"):
+            infos = [{"local": a, "prefixlen": 64} for a in shown[is_here][0]]
+            return [{"ifname": "br0", "addr_info": infos}]
+        if "route" in argv:
+            return shown[is_here][1] if "-6" in argv else []
+        return host.run_json(*argv)
+
+    monkeypatch.setattr(programs, "run_json", run_json)
+    is_here = was_here
+    before = json.loads(json.dumps(snapshot.take_snapshot(["br0", "eth0"], [], [], [], virtual=[virtual])))
+    is_here = not was_here
+    assert comparison.find_differences(before) == []
+    assert restore.has_device_settings(before, snapshot.read_current_state(before), "br0")
+    shown[is_here] = (["fd00::1"], routes[:1])
+    assert comparison.find_differences(before) == ["the route to fd00::/64 on eth0 is missing"]
+
+
 def test_an_attribute_that_kvmnet_does_not_know_is_noted(host: Host) -> None:
     host.port_settings["vnet0"]["new_switch"] = True
     before = snapshot.take_snapshot(["br0", "eth0"], [], [], [])

@@ -9,7 +9,7 @@ from typing import Any
 from kvmnet.core.base.nmstate import interfaces_of
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.transaction.compile_steps import Terms, compile_steps
-from kvmnet.transaction.step import Step, touched_profiles
+from kvmnet.transaction.step import STEP_LIMIT, Step, touched_profiles
 from tests.unit.core.adoption_samples import bridged_host, load_site, with_profile_settings
 from tests.unit.core.planning.test_carried_settings import RICH, host_of_one_nic
 from tests.unit.transaction.samples import assert_steps_match_the_table, index_of
@@ -31,6 +31,9 @@ def test_a_replaced_bridge_hands_its_ports_over_in_the_trial(tmp_path: Path) -> 
     apply, hand_over = steps[index_of("apply", steps)], steps[index_of("hand over", steps)]
     assert apply["hand_over"] == [{"from": "br0", "to": "br-eth0", "uplinks": ["eth0"]}]
     assert hand_over["bridges"] == {"br0": "br-eth0"}
+    links = bridged_host(load_site(tmp_path, "br-eth0", "plain")).links
+    ports = [link for link in links.values() if link.master == "br0"]
+    assert ports and hand_over["limit"] == STEP_LIMIT + 2 * len(ports)
     assert hand_over["undo"] == [{"op": "ports"}]
     assert {"op": "ports"} in apply["undo"]
 

@@ -59,6 +59,15 @@ def test_another_interface_that_gets_something_else() -> None:
     )
 
 
+def test_a_nic_that_has_disappeared_is_not_expected_to_get_anything() -> None:
+    """A virtual function goes to a guest: the change is right without it."""
+    step = step_for(boot_files(PORT, BRIDGE, OTHER, active=ACTIVE))
+    files = boot_files(PORT, BRIDGE, OTHER)
+    mac = step["expect"][0]["mac"]
+    gone = replace(files, nics=tuple(nic for nic in files.nics if nic.mac != mac))
+    assert mac and list(find_boot_problems(gone, step, ACTIVE)) == []
+
+
 def test_an_own_interface_without_its_profile_or_controller() -> None:
     free = PORT.changed({"connection": {"controller": None, "port-type": None}})
     [problem] = problems(free, BRIDGE, OTHER)

@@ -75,8 +75,8 @@ def test_the_profiles_of_an_adopted_bridge_and_its_port_state_everything(tmp_pat
 
 def test_options_that_are_defaults_or_out_of_range_are_not_stated() -> None:
     desired = {"name": "br0", "bridge": {"options": {"stp": {"enabled": False}}, "port": []}}
-    stp = {"enabled": True, "forward-delay": 0, "hello-time": 2, "max-age": 6, "priority": 4096}
-    live = {
+    stp = {"enabled": False, "forward-delay": 0, "hello-time": 2, "max-age": 6, "priority": 4096}
+    live: dict[str, Any] = {
         "mtu": 9000,
         "bridge": {
             "options": {
@@ -98,6 +98,9 @@ def test_options_that_are_defaults_or_out_of_range_are_not_stated() -> None:
         "max-age": 6,
         "priority": 1,
     }
+    stp["enabled"] = True  # then the timers are the root bridge's, and the ageing time is not the configured one
+    live["bridge"]["options"]["mac-ageing-time"] = 35
+    assert with_live_options(desired, live)["bridge"]["options"] == {"stp": {"enabled": False, "priority": 4096}}
 
 
 def test_a_bridge_over_the_same_uplink_is_replaced(tmp_path: Path) -> None:
