@@ -13,7 +13,7 @@ from kvmnet.core.definition.document import Source
 State = dict[str, Any]
 FAMILIES = ("ipv4", "ipv6")
 #: Types of interfaces that importers leave to libvirt.
-GUEST_TYPES = ("mac-vtap",)
+GUEST_TYPES = ("mac-vtap", "loopback")
 #: Bond options with the values that the kernel has by default (bonding.rst): importers leave them out.
 BOND_DEFAULTS: dict[str, Any] = {
     "all_slaves_active": "dropped", "arp_all_targets": "any", "arp_validate": "none", "fail_over_mac": "none",
@@ -41,7 +41,9 @@ def differences(before: State, after: State) -> list[str]:
 
 def _routes(state: State) -> dict[str, Any]:
     rows = state.get("routes", {}).get("config", [])
-    return {f"{r['destination']} {r['next-hop-address']} {r.get('table-id')}": r for r in rows}
+    return {
+        f"{r['destination']} {r.get('next-hop-address', r['next-hop-interface'])} {r.get('table-id')}": r for r in rows
+    }
 
 
 def normal(interface: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def _controllers(state: State) -> dict[str, tuple[str, str]]:
     return found
 
 
-_NM_TYPES = {"ethernet": "ethernet", "linux-bridge": "bridge", "bond": "bond", "vlan": "vlan"}
+_NM_TYPES = {"linux-bridge": "bridge", **{kind: kind for kind in ("ethernet", "bond", "vlan", "dummy", "infiniband")}}
 
 
 def _write_keyfile(interface: State, state: State, controllers: dict[str, tuple[str, str]]) -> str:
@@ -108,6 +110,8 @@ def _write_keyfile(interface: State, state: State, controllers: dict[str, tuple[
         groups["ethernet"]["mtu"] = interface["mtu"]
     if "mac-address" in interface and kind != "ethernet":
         groups["ethernet"]["cloned-mac-address"] = interface["mac-address"].upper()
+    if kind == "infiniband":
+        groups["infiniband"] = {"transport-mode": interface["infiniband"]["mode"]}
     if kind == "vlan":
         groups["vlan"] = {"parent": interface["vlan"]["base-iface"], "id": interface["vlan"]["id"]}
     if kind == "bond":
@@ -167,8 +171,9 @@ def _routes_of(name: str, family: str, state: State) -> dict[str, Any]:
         if r["next-hop-interface"] == name and (":" in r["destination"]) == (family == "ipv6")
     ]
     keys: dict[str, Any] = {}
+    nowhere = "0.0.0.0" if family == "ipv4" else "::"
     for number, row in enumerate(rows, 1):
-        keys[f"route{number}"] = f"{row['destination']},{row['next-hop-address']},{row['metric']}"
+        keys[f"route{number}"] = f"{row['destination']},{row.get('next-hop-address', nowhere)},{row['metric']}"
         keys[f"route{number}_options"] = f"table={row['table-id']}"
     return keys
 
@@ -197,7 +202,7 @@ def write_ifcfg(state: State) -> list[Source]:
             for family, prefix in (("ipv4", "route"), ("ipv6", "route6")):
                 routes = list(_routes_of(name, family, state).items())
                 lines = [
-                    "{} via {} metric {}".format(*route.split(",")) + options.replace("=", " ").join([" ", "\n"])
+                    _ifcfg_route(name, *route.split(",")) + options.replace("=", " ").join([" ", "\n"])
                     for (_, route), (_, options) in zip(routes[::2], routes[1::2])
                 ]
                 if lines:
@@ -205,10 +210,21 @@ def write_ifcfg(state: State) -> list[Source]:
     return sources
 
 
+def _ifcfg_route(name: str, destination: str, via: str, metric: str) -> str:
+    return f"{destination} {f'dev {name}' if via in ('0.0.0.0', '::') else f'via {via}'} metric {metric}"
+
+
 def _write_ifcfg_file(interface: State, state: State, controllers: dict[str, tuple[str, str]]) -> str:
     name, kind = interface["name"], _NM_TYPES[interface["type"]]
     keys: dict[str, Any] = {"DEVICE": name, "NAME": f'"profile of {name}"', "ONBOOT": "yes", "BOOTPROTO": "none"}
-    keys["TYPE"] = {"ethernet": "Ethernet", "bridge": "Bridge", "bond": "Bond", "vlan": "Vlan"}[kind]
+    keys["TYPE"] = {
+        "ethernet": "Ethernet",
+        "bridge": "Bridge",
+        "bond": "Bond",
+        "vlan": "Vlan",
+        "dummy": "Dummy",
+        "infiniband": "InfiniBand",
+    }[kind]
     if name in controllers:
         keys[{"bridge": "BRIDGE", "bond": "MASTER"}[controllers[name][1]]] = controllers[name][0]
     if "mtu" in interface:

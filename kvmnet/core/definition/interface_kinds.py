@@ -28,6 +28,11 @@ def is_like_bridge(name: str) -> bool:
     return _BRIDGE_NAME.match(name) is not None
 
 
+def is_like_dummy(name: str) -> bool:
+    """Whether an interface's name makes it a dummy."""
+    return _DUMMY_KEY.match(name) is not None
+
+
 def is_left_alone(name: str, kind: str) -> bool:
     """Whether kvmnet never manages an interface."""
     return _LEFT_ALONE.match(name) is not None and kind not in ("bond", "bridge", "dummy", "loopback")
@@ -63,7 +68,7 @@ def find_kind(name: str, tree: Map) -> str:
         return "loopback"
     if kind is not None:
         return kind
-    if _DUMMY_KEY.match(name) and not any(tree.has(key) for key in ("mac", "match", "ports", "over")):
+    if is_like_dummy(name) and not any(tree.has(key) for key in ("mac", "match", "ports", "over")):
         return "dummy"
     if tree.get("ports") is not None:
         return "bridge" if is_like_bridge(name) and not tree.has("mode") and not tree.has("options") else "bond"

@@ -139,6 +139,8 @@ class _State:
             bridge = {"options": {"stp": {"enabled": settings.is_yes("STP")}}, "port": []}
             mac = settings.get("MACADDR")
             return {"type": "linux-bridge", "bridge": bridge, **({"mac-address": mac} if mac else {})}
+        if kind == "dummy":
+            return {"type": "dummy"}
         if kind == "bond" or settings.is_yes("BONDING_MASTER") or settings.get("BONDING_OPTS"):
             return {"type": "bond", "link-aggregation": self._read_bonding(name, settings)}
         if kind == "vlan" or settings.is_yes("VLAN"):

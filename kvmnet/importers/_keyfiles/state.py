@@ -52,7 +52,9 @@ def _describe(profile: Profile, profiles: Mapping[str, Profile], network: Networ
         interface["link-aggregation"] = read_bond(profile)
     elif stored.type == "vlan":
         interface["vlan"] = _read_vlan(profile, profiles)
-    if stored.type in _TYPES or stored.type in ("bond", "vlan"):
+    elif stored.type == "infiniband":
+        interface["infiniband"] = {"mode": stored.value("infiniband", "transport-mode")}
+    if stored.type in _TYPES or stored.type in ("bond", "vlan", "dummy", "infiniband"):
         interface.update(read_mac(profile, report))
         report_keys(profile, report)
         for family in FAMILIES:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from kvmnet.core.definition.interface_kinds import is_like_dummy
 from kvmnet.importers._draft import Draft, HostPart, Origin, Part
 from kvmnet.importers._report import Report
 from kvmnet.importers._state.addresses import IpSettings, read_ip
@@ -18,7 +19,7 @@ from kvmnet.importers._state.networks import Carrier, add_networks, read_routing
 from kvmnet.importers._state.values import section_of
 
 _NIC_TYPES = ("ethernet", "veth", "infiniband")
-_KINDS = {"bond": "bond", "vlan": "vlan", "linux-bridge": "bridge"}
+_KINDS = {"bond": "bond", "vlan": "vlan", "linux-bridge": "bridge", "dummy": "dummy"}
 #: Devices that libvirt and containers make for guests, and loopback.
 _PASSING_TYPES = ("tun", "mac-vtap", "tap", "macvtap", "loopback")
 _GUEST_PREFIXES = ("vnet", "tap", "macvtap", "veth", "virbr", "docker", "cni", "lxc")
@@ -51,7 +52,7 @@ _BRIDGE_OPTIONS = {
 
 @dataclass
 class Device:
-    """An interface of the state: its kind (nic, bond, vlan, bridge), its values, its ports and where it is."""
+    """An interface of the state: its kind (nic, bond, vlan, bridge, dummy), its values, its ports and where it is."""
 
     name: str
     kind: str
@@ -79,7 +80,7 @@ class _Host:
         host = HostPart({"kvm": True} if any(d.kind == "bridge" for d in self.devices.values()) else {})
         carriers: dict[str, Carrier] = {}
         for device in self.devices.values():
-            if device.name not in self.controllers:
+            if device.name not in self.controllers and device.kind != "dummy":
                 carrier = self._read_carrier(device)
                 if carrier is not None:
                     carriers[device.name] = carrier
@@ -88,7 +89,9 @@ class _Host:
             host.settings["routes"] = routes
         for device in self.devices.values():
             if device.kind != "bridge" or len(device.ports) != 1:
-                host.interfaces[device.name] = self._describe(device, carriers, bool(host.settings.get("kvm")))
+                host.interfaces[self._find_key(device.name)] = self._describe(
+                    device, carriers, bool(host.settings.get("kvm"))
+                )
         self.draft.hosts[self.name] = host
 
     def _read_devices(self) -> None:
@@ -161,12 +164,23 @@ class _Host:
         """Return what makes an interface a part of a network: addresses, a VLAN ID, or a bridge for guests."""
         ip = read_ip(device.values, device.origin, self.report)
         tag = self._find_tag(device)
-        options = (device.values.get("bridge") or {}).get("options") if device.kind == "bridge" else None
+        options = section_of(device.values, "bridge").get("options") if device.kind == "bridge" else None
         has_untagged = not isinstance(options, Mapping) or options.get("vlan-default-pvid") != 0
         if ip.is_empty and tag is None and (device.kind != "bridge" or not has_untagged):
             return None
         mtu = device.values.get("mtu")
-        return Carrier(device.name, ip, tag, mtu if isinstance(mtu, int) else None, device.origin)
+        key, mtu = self._find_key(device.name), mtu if isinstance(mtu, int) else None
+        return Carrier(device.name, key, ip, tag, mtu, device.origin)
+
+    def _find_key(self, name: str) -> str:
+        """Return the key of an interface in the definition: its kernel name, that of the only port of a bridge, and
+        eth0.5 for a VLAN of another name that has no network, which would state its VLAN ID."""
+        device, controller = self.devices.get(name), self.controllers.get(name)
+        if device is not None and device.kind == "bridge" and len(device.ports) == 1:
+            return self._find_key(device.ports[0])
+        if device is not None and device.kind == "vlan" and controller is not None and len(controller.ports) > 1:
+            return "{base-iface}.{id}".format_map(section_of(device.values, "vlan"))
+        return name
 
     def _find_tag(self, device: Device) -> Optional[int]:
         """Return the VLAN ID of a VLAN, or of the one that is the only port of a bridge."""
@@ -185,6 +199,9 @@ class _Host:
         values = self._describe_kind(device)
         if carrier is not None:
             values = {"network": carrier.network, **values, **_describe_ip(carrier.ip)}
+        elif device.kind == "dummy":  # single addresses, of any network
+            ip = read_ip(device.values, device.origin, self.report)
+            values = {**values, **_describe_ip(ip, with_prefix=True)}
         if bridge is not None:
             mac = str(bridge.values.get("mac-address") or "").lower()
             given = {} if mac in ("", self._find_mac(device)) else {"mac": mac}
@@ -223,12 +240,17 @@ class _Host:
         if device.kind == "vlan":
             vlan = section_of(device.values, "vlan")
             base, tag = vlan.get("base-iface"), vlan.get("id")
-            return {} if device.name == f"{base}.{tag}" else {"over": str(base), "name": device.name}
+            if device.name == f"{base}.{tag}":
+                return {}
+            is_named_by_key = self._find_key(device.name) != device.name
+            return {**({} if is_named_by_key else {"over": str(base)}), "name": device.name}
         if device.kind == "bridge":
             options = _describe_bridge(device, {})
             mac = device.values.get("mac-address")
-            values: dict[str, Any] = {"type": "bridge", "ports": list(device.ports)}
+            values: dict[str, Any] = {"type": "bridge", "ports": [self._find_key(port) for port in device.ports]}
             return {**values, **({"mac": str(mac).lower()} if mac else {}), **({"bridge": options} if options else {})}
+        if device.kind == "dummy":
+            return {} if is_like_dummy(device.name) else {"type": "dummy"}
         infiniband = device.values.get("infiniband")
         if isinstance(infiniband, Mapping):
             return {"transport_mode": "connected"} if infiniband.get("mode") == "connected" else {}
@@ -243,10 +265,10 @@ def _is_complete_vlan(vlan: Any) -> bool:
     return isinstance(vlan, Mapping) and bool(vlan.get("base-iface")) and isinstance(vlan.get("id"), int)
 
 
-def _describe_ip(ip: IpSettings) -> dict[str, Any]:
+def _describe_ip(ip: IpSettings, with_prefix: bool = False) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if ip.addresses:
-        values["addresses"] = [str(address.ip) for address in ip.addresses]
+        values["addresses"] = [str(address if with_prefix else address.ip) for address in ip.addresses]
     return {**values, **ip.sources}
 
 
@@ -267,8 +289,9 @@ def _describe_bridge(bridge: Device, settings: dict[str, Any]) -> Any:
 
 def _describe_port_vlans(bridge: Device, port: str) -> dict[str, Any]:
     """Return the VLANs of a bridge's port as keys of an interface."""
-    rows = (bridge.values.get("bridge") or {}).get("port") if bridge.kind == "bridge" else None
-    vlan = next((r.get("vlan") for r in rows or [] if isinstance(r, Mapping) and r.get("name") == port), None)
+    rows = section_of(bridge.values, "bridge").get("port") if bridge.kind == "bridge" else None
+    rows = rows if isinstance(rows, list) else []
+    vlan = next((r.get("vlan") for r in rows if isinstance(r, Mapping) and r.get("name") == port), None)
     if not isinstance(vlan, Mapping) or not vlan:
         return {}
     tag, tags = vlan.get("tag"), [t for t in vlan.get("trunk-tags") or [] if isinstance(t, Mapping)]

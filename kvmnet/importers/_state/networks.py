@@ -25,9 +25,11 @@ IpNetwork = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 @dataclass
 class Carrier:
-    """An interface with a network: its addresses, the VLAN ID of the network, its MTU in bytes."""
+    """An interface with a network: its kernel name, its key in the definition, its addresses, the VLAN ID of the
+    network, its MTU in bytes."""
 
     name: str
+    key: str
     ip: IpSettings
     tag: Optional[int]
     mtu: Optional[int]
@@ -158,16 +160,20 @@ def _read_route(
 ) -> Optional[Part]:
     """Return a static route of the host, or None when the definition cannot state it."""
     destination, via = str(route.get("destination")), str(route.get("next-hop-address") or "")
-    text = f"the route to {destination} via {via or route.get('next-hop-interface')}"
+    device = route.get("next-hop-interface")
+    text = f"the route to {destination} via {via or device}"
     try:
         ipaddress.ip_network(destination)
     except ValueError:
         report.lose(f"{destination!r} is not the destination of a route", origin)
         return None
+    values: dict[str, Any] = {"to": destination, **({"via": via} if via else {})}
     if not any(_is_inside(via, carrier) for carrier in carriers):
-        report.lose(f"{text} is not in the definition: the next hop is in no network of this host", origin)
-        return None
-    values: dict[str, Any] = {"to": destination, "via": via}
+        key = next((c.key for c in carriers if c.name == device), None)
+        if key is None:
+            report.lose(f"{text} is not in the definition: the next hop is in no network of this host", origin)
+            return None
+        values["interface"] = key
     if route.get("metric") not in _DEFAULT_METRICS:
         values["metric"] = route["metric"]
     if route.get("table-id") not in _MAIN_TABLES:

@@ -30,9 +30,12 @@ def write_nmstate(state: Any) -> list[Source]:
 LOSSES = {
     # A rendered state has no permanent MAC addresses, so whether a bond has that of a port is unknown: reported.
     "nmstate": r"bond[0-9]\.mac-address: ",
-    "keyfiles": r"bond[0-9]\.mac-address: ",
-    # Nor have ifcfg files names for all settings of bridges, and the initscripts know no metric of DHCP.
-    "ifcfg": r"bond[0-9]\.mac-address: |[a-z0-9.-]+\.(bridge\.options\.|ipv[46]\.auto-|state: )",
+    # Keyfiles have the VLANs of ports at the ports, and name servers at one interface of several.
+    "keyfiles": r"bond[0-9]\.mac-address: |.*\.(bridge\.options\.vlan-default-pvid|ipv[46]\.auto-dns): ",
+    # Nor have ifcfg files names for all settings of bridges, and the initscripts know no metric of DHCP. InfiniBand is
+    # reported.
+    "ifcfg": r"bond[0-9]\.mac-address: |[a-z0-9.-]+\.(bridge\.options\.|ipv[46]\.auto|state: )"
+    r"|[a-z0-9_]*ib[a-z0-9.]*: missing",
 }
 WRITERS: dict[str, Writer] = {"nmstate": write_nmstate, "keyfiles": write_keyfiles, "ifcfg": write_ifcfg}
 

@@ -37,4 +37,4 @@ def test_the_ports_of_bridges_and_bonds_are_names(interface: dict[str, Any], por
 
 
 def test_every_virtual_type_has_a_profile_type_and_a_nic_has_no_kernel_kind() -> None:
-    assert set(NM_TYPES) == {*KERNEL_KINDS, "ethernet", "loopback"}
+    assert set(NM_TYPES) == {*KERNEL_KINDS, "ethernet", "infiniband", "loopback"}

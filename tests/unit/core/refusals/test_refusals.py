@@ -72,7 +72,9 @@ def test_every_page_states_whether_the_refusal_can_be_overridden() -> None:
             commands = (
                 "plan, apply, rollback and remove" if code in refusals.REMOVAL_CODES else "plan, apply and rollback"
             )
-            commands = dict.fromkeys(("KVN564", "KVN565"), "guest xml").get(code, commands)
+            commands = {"KVN517": "plan and apply", **dict.fromkeys(("KVN564", "KVN565"), "guest xml")}.get(
+                code, commands
+            )
             assert page.endswith(f"To override this refusal, use `--allow {code}` with {commands}."), code
 
 
