@@ -100,7 +100,7 @@ def _compare_rules(before: Json) -> tuple[list[tuple[str, str]], list[tuple[str,
 def is_own_rule(rule: str, before: Json) -> bool:
     """Return whether a routing rule belongs to the transaction's own interfaces in the snapshot: it names one, or it is
     NetworkManager's and has a routing table, an address or a network of one. NetworkManager marks its rules as VPNs and
-    systemd-networkd mark theirs, so the mark alone says nothing."""
+    systemd-networkd mark theirs, so the mark alone is not enough."""
     words = rule.split()
     values = list(zip(words, words[1:]))
     names = set(before.get("names", ()))
