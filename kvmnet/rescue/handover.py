@@ -32,6 +32,17 @@ def after_hand_over(ports: Json, bridges: dict[str, str]) -> Json:
     }
 
 
+def return_new_ports(ports: Json, bridges: dict[str, str]) -> Json:
+    """Return those ports of new bridges (old bridge -> new one) that a rollback must move to the old one and that no
+    snapshot has, because their guests started during the change. `ports` are read before the rollback."""
+    former = {new: old for old, new in bridges.items()}
+    return {
+        name: {**port, "of": former[port["of"]], "from": port["of"]}
+        for name, port in ports.items()
+        if port["kind"] == "tap" and port["of"] in former
+    }
+
+
 def _is_moved(port: Json, bridges: dict[str, str]) -> bool:
     return port.get("kind") != "macvtap" and port.get("of") in bridges
 

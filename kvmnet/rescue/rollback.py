@@ -11,6 +11,7 @@ from kvmnet.rescue import (
     closing,
     comparison,
     difference_text,
+    handover,
     repair_commands,
     restore,
     snapshot,
@@ -97,6 +98,7 @@ def _restore_and_verify(state_dir: Path, transaction: Json, before: Json, new_de
             before = snapshot.adapt_snapshot_to_boot(before, renamed_macs)
     given_up = snapshot.select_given_up_macvtaps(before, transaction.get("lost", []))
     guests = {name: port for name, port in before.get("guests", {}).items() if name not in given_up}
+    guests = {**guests, **handover.return_new_ports(new_devices, transaction.get("replaced", {}))}
     differences = restore.restore_until_equal({**before, "guests": guests}, journal, restore.SETTLE_SECONDS)
     with contextlib.suppress(*EXPECTED_ERRORS):
         guest_ports = links.read_guest_ports()
@@ -119,7 +121,8 @@ def _find_new_guest_devices(before: Json) -> dict[str, Json]:
     """Return the guests' devices that are not in the snapshot: their guests started during the change, on a bridge or a
     VLAN that the rollback may remove."""
     with contextlib.suppress(*EXPECTED_ERRORS):
-        return {name: port for name, port in links.read_guest_ports().items() if name not in before.get("guests", {})}
+        saved = {name: port["index"] for name, port in before.get("guests", {}).items()}
+        return {n: port for n, port in links.read_guest_ports().items() if saved.get(n) != port["index"]}
     return {}
 
 

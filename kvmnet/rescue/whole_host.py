@@ -101,8 +101,8 @@ def _compare_rules(before: Json) -> tuple[list[tuple[str, str]], list[tuple[str,
 def is_own_rule(rule: str, before: Json) -> bool:
     """Return whether a routing rule is the transaction's: it names one of its interfaces in the snapshot, or it is
     NetworkManager's, and the definition has it, or it has a routing table, an address or a network of such an
-    interface. NetworkManager marks its rules as VPNs and systemd-networkd mark theirs, so the mark alone says
-    nothing."""
+    interface. NetworkManager marks its rules as VPNs and systemd-networkd mark theirs, so the mark alone is
+    not enough."""
     words = rule.split()
     values = list(zip(words, words[1:]))
     names = set(before.get("names", ()))

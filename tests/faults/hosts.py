@@ -148,16 +148,7 @@ class _Guests:
                 tap_guest.start(host, tap, bridge, address)
             existing_hosts.set_port_attributes(host, self.kind.guests[-1][0])
             self.boot = boot
-        seen = existing_hosts.look(host)
-        for part in ("files", "settings"):
-            seen[part] = {path: file for path, file in seen[part].items() if not self._is_of_tap(path)}
-        seen["profiles"] = [profile for profile in seen["profiles"] if not self._is_of_tap(profile)]
-        return seen
-
-    def _is_of_tap(self, text: str) -> bool:
-        """Whether this is a profile that NetworkManager makes for a tap that it is not told to leave alone: each time
-        with another UUID."""
-        return any(f"/run/NetworkManager/system-connections/{tap}." in text for tap, _, _ in self.kind.guests)
+        return existing_hosts.look(host)
 
 
 def both_ends(

@@ -101,7 +101,7 @@ def adopt_with_guests(host: Machine, peer: Machine, kind: ExistingHost, allowed:
 
 
 @pytest.mark.guarantee("G54", "G55")
-@pytest.mark.parametrize("name", kinds("br0", "replaced, NIC renamed"))
+@pytest.mark.parametrize("name", kinds("br0"))
 def test_a_host_is_adopted_and_given_back(machines: tuple[Machine, Machine], generation: str, name: str) -> None:
     host, peer = machines
     kind = HOSTS[name]

@@ -14,7 +14,7 @@ from tests.machines.machine import Machine
 from tests.machines.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS, host_and_peer, seed_host
 from tests.machines.wire import Wire
 
-pytestmark = pytest.mark.make_test("trixie", "bookworm")
+pytestmark = pytest.mark.make_test("bookworm")
 
 VIRTIO, EMULATED, FROM_BOOT, ROUTER = "virtio-0", "emulated-0", "always-0", "router-0"
 MACS = {name: f"36:77:6e:c0:00:0{n}" for n, name in enumerate((VIRTIO, EMULATED, FROM_BOOT, ROUTER), 1)}

@@ -162,8 +162,14 @@ DRIFT = {
 }
 
 
+#: Those in `make test`.
+SHORT = ("an address that NetworkManager has read", "a deleted file")
+
+
 @pytest.mark.guarantee("G82")
-@pytest.mark.parametrize("name", DRIFT)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in DRIFT]
+)
 def test_drift_that_only_the_disk_has_is_shown_and_repaired(host: Machine, peer: Machine, name: str) -> None:
     """The running network is right all the time, and other profiles are not written."""
     command, words = DRIFT[name]

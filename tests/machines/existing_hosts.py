@@ -4,6 +4,7 @@ VLANs, by DHCP; a NIC whose profile has much that no definition can state."""
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,6 +186,10 @@ if [ -e /sys/class/net/peth0 ]; then ip link set dev peth0 down && ip link set d
 """
 
 
+#: The profile that NetworkManager makes for a tap that it is not told to leave alone: each time with another UUID.
+_OF_TAP = re.compile(r"/run/NetworkManager/system-connections/vnet\d+\.")
+
+
 def lay_out(host: Machine, kind: ExistingHost) -> str:
     """Set the host up as this kind, without kvmnet's files, and return its address."""
     host.run("rm -rf /var/lib/kvmnet")
@@ -218,8 +223,12 @@ def look(host: Machine) -> dict[str, Any]:
         {key: value for key, value in row.items() if key not in ("ifindex", "link", "flags", "mcast_n_groups")}
         for row in json.loads(host.out("bridge -d -j link show") or "[]")
     ]
+    seen = picture.without_metrics(picture.whole(host))
+    for part in ("files", "settings"):
+        seen[part] = {path: file for path, file in seen[part].items() if not _OF_TAP.search(path)}
+    seen["profiles"] = [profile for profile in seen["profiles"] if not _OF_TAP.search(profile)]
     return {
-        **picture.without_metrics(picture.whole(host)),
+        **seen,
         "ports": {row["ifname"]: row for row in ports},
         "vlans": {row["ifname"]: row["vlans"] for row in json.loads(host.out("bridge -j vlan show") or "[]")},
         "rules": host.out("ip rule; ip -6 rule").splitlines(),

@@ -14,6 +14,7 @@ from kvmnet.system import files, links, networkmanager, programs, units
 from kvmnet.system.journal import Journal
 from tests.unit.rescue.samples import (
     roll_back_noted,
+    simulate_host,
 )
 from tests.unit.system.samples import GuestPorts
 
@@ -219,3 +220,27 @@ def test_a_restart_of_networkmanager_is_in_the_journal(opened: Path, monkeypatch
         monkeypatch.setattr(module, name, lambda *_: [])
     assert rollback.roll_back(opened, "x") == 3
     assert "woken" in [e["event"] for e in Journal(opened / "history" / "T").events()]
+
+
+@pytest.mark.guarantee("G18")
+def test_a_guest_that_started_during_the_change_gets_its_bridge_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No snapshot has its port. The new bridge took it over, and the rollback removes that bridge."""
+    host = simulate_host(tmp_path, monkeypatch)
+    before = json.loads(json.dumps(snapshot.take_snapshot(["br0", "eth0"], ["02::0"], ["u-0"], [])))
+    host.add("br1", 70, "bridge")
+    host.add("vnet9", 71, "tun", master="br1", isolated=True)
+    host.vlans["vnet9"] = {7: ["PVID"]}
+    host.add("vnet0", 72, "tun", master="br1")  # its guest was restarted
+    new_devices = rollback._find_new_guest_devices(before)
+    for name in ("vnet0", "vnet9"):
+        host.detach(name)
+    del host.rows["br1"]
+    (tmp_path / "open").mkdir()
+    transaction = {"id": "T", "steps": [], "replaced": {"br0": "br1"}}
+    monkeypatch.setattr(restore, "SETTLE_SECONDS", 2)
+    assert rollback._restore_and_verify(tmp_path, transaction, before, new_devices) == []
+    assert (host.rows["vnet9"]["master"], host.vlans["vnet9"]) == ("br0", {7: ["PVID"]})
+    assert host.port_settings["vnet9"]["isolated"] and host.rows["vnet0"]["master"] == "br0"
+    assert all(event["event"] != "lost" for event in Journal(tmp_path / "open").events())
