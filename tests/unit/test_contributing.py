@@ -33,8 +33,8 @@ def test_the_example_of_a_check_works(tmp_path: Path) -> None:
     (pair / "cluster.yaml").write_text(definition, encoding="utf-8")
     (pair / "expected.txt").write_text(
         "cluster.yaml:9:47: KVN125 MAC address fe:14:4f:80:de:01 of guest g starts with fe, which libvirt reserves\n"
-        "      g: {host: a, nics: [{network: private, mac: fe:14:4f:80:de:01}]}\n"
-        "                                                  ^\n",
+        "    |   g: {host: a, nics: [{network: private, mac: fe:14:4f:80:de:01}]}\n"
+        "    |                                               ^\n",
         encoding="utf-8",
     )
     tests = ["tests/golden", "tests/unit/helpers/test_generated.py", "-k", "reserved or mutator or mistake"]
