@@ -7,7 +7,7 @@ from typing import Callable, NamedTuple, Optional
 
 from kvmnet.core.base.nmstate import State, interfaces_of
 from kvmnet.core.live.live_host import version_of
-from kvmnet.core.refusals import WRITING, Case, Refusal, refusal, register_page
+from kvmnet.core.refusals import ALWAYS, WRITING, Case, Refusal, refusal, register_page
 
 register_page(
     "KVN500",
@@ -203,3 +203,16 @@ def cluster_software(case: Case) -> Iterator[Refusal]:
             f"cluster software is active and may fence this host: {names}",
             "put the cluster into maintenance mode, or stop it on this host, for the time of the change",
         )
+
+
+@refusal("KVN566", "VLAN filtering of a bridge cannot be enabled", when=ALWAYS)
+def vlan_filtering(case: Case) -> Iterator[Refusal]:
+    """
+    The definition has `vlan_filtering: true` for a bridge. This version of kvmnet checks and renders the setting, but
+    `kvmnet apply` cannot enable it: nmstate has no key for it without VLANs of the ports. Without it the guests of all
+    VLANs would reach each other, so kvmnet makes no change. Remove the setting from the definition.
+    """
+    for interface, settings in case.bundle.profile_settings.items():
+        if settings.get("bridge.vlan-filtering"):
+            message = f"{interface} has vlan_filtering: true, which this version of kvmnet cannot apply"
+            yield Refusal("KVN566", message, f"remove vlan_filtering of {interface} from the definition")

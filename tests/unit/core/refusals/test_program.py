@@ -16,7 +16,7 @@ from tests.unit.core.refusals.samples import (
     find_messages,
     host_with,
 )
-from tests.unit.core.samples import before
+from tests.unit.core.samples import after, before
 
 CASES: list[tuple[str, Live, str]] = [
     (
@@ -36,6 +36,17 @@ CASES: list[tuple[str, Live, str]] = [
 @pytest.mark.parametrize(("code", "live", "message"), CASES, ids=[f"{c[0]} {c[2][:30]}" for c in CASES])
 def test_an_unsuitable_host_is_refused(code: str, live: Live, message: str) -> None:
     assert_refused(code, live, message)
+
+
+@pytest.mark.parametrize("live", [before(), after(BUNDLE)], ids=["first apply", "nothing else to do"])
+def test_vlan_filtering_that_would_not_be_enabled_is_refused(live: Live) -> None:
+    """Without it guests of different VLANs would reach each other."""
+    settings = {"eth0": {"bridge.vlan-filtering": True}}
+    assert find_messages(live, replace(BUNDLE, profile_settings=settings)) == [
+        ("KVN566", "eth0 has vlan_filtering: true, which this version of kvmnet cannot apply")
+    ]
+    settings = {"eth0": {"bridge.vlan-filtering": False}}
+    assert find_codes(live, replace(BUNDLE, profile_settings=settings)) == [], "it is off by default"
 
 
 ACCEPTED: dict[str, Live] = {
