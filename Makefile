@@ -29,7 +29,7 @@ help:
 
 # ---- Before every commit
 
-check: lint unit  ## lint, types, spelling, unit and golden tests (90 s)
+check: lint unit  ## lint, types, spelling, unit and golden tests (3 min)
 
 lint: $(VENV)/.ready  ## ruff, codespell, mypy, import-linter, deptry (20 s)
 	@echo "lint: style, spelling, types, imports, dependencies (about 20 s)"
@@ -40,8 +40,8 @@ lint: $(VENV)/.ready  ## ruff, codespell, mypy, import-linter, deptry (20 s)
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/deptry kvmnet
 
-unit: $(VENV)/.ready  ## unit and golden tests (1 min)
-	@echo "unit: unit and golden tests (about a minute)"
+unit: $(VENV)/.ready  ## unit and golden tests (2 min)
+	@echo "unit: unit and golden tests (about 2 min)"
 	@$(BIN)/python -m pytest
 
 docs: $(VENV)/.ready  ## rewrite the generated pages of docs/reference
@@ -61,7 +61,7 @@ coverage: $(VENV)/.ready  ## lines that the unit and golden tests run; fails if 
 	@echo "coverage: kvmnet/core, files with lines that no test runs (minimum: $(CORE_COVERAGE) %)"
 	@$(BIN)/coverage report --include='kvmnet/core/*' --skip-covered --show-missing --fail-under=$(CORE_COVERAGE)
 
-pythons: $(VENV)/.ready  ## unit and golden tests on the oldest and the newest Python of this machine (2 min)
+pythons: $(VENV)/.ready  ## unit and golden tests on the oldest and the newest Python of this machine (5 min)
 	@$(BIN)/python -m tools.pythons
 
 fuzz: $(VENV)/.ready  ## generated definitions, valid and invalid (N=10000: 3 min)

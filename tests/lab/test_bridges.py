@@ -100,40 +100,44 @@ def check(host: Machine, settings: dict[str, Any], priority: int) -> None:
     host.until("ping -n -c 1 -W 2 10.6.0.1", timeout=60)  # STP lets frames pass after 30 s
 
 
+def assert_as_defined(
+    machines: tuple[Machine, Machine], settings: dict[str, Any], priority: int, file: str = "cluster.yaml"
+) -> None:
+    """Check the kernel, that the host is reachable, and that another apply has nothing to do."""
+    host, peer = machines
+    check(host, settings, priority)
+    assert reachable(peer)
+    assert host.run(f"kvmnet apply /root/{file}").stdout == NOTHING
+
+
 SETTINGS = {"ageing_time": 12000, "group_fwd_mask": "0x4000", "mcast_snooping": 0}
 DEFAULTS = {"ageing_time": 30000, "group_fwd_mask": "0", "mcast_snooping": 1}
 
 
 @pytest.mark.guarantee("G40")
 def test_bridges_are_as_defined(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
-    host, peer = machines
+    host, _ = machines
     result = host.run("kvmnet apply --yes /root/cluster.yaml", check=False, timeout=240)
     assert result.code == 0, result
-    check(host, SETTINGS, 4096)
-    assert reachable(peer)
-    assert host.run("kvmnet apply /root/cluster.yaml").stdout == NOTHING
+    assert_as_defined(machines, SETTINGS, 4096)
 
 
 @pytest.mark.guarantee("G40")
 def test_bridges_are_as_defined_after_a_power_cut(machines: tuple[Machine, Machine]) -> None:
-    host, peer = machines
+    host, _ = machines
     host.power_cut()
     host.boot()
     host.run("nm-online -s -q -t 60", timeout=90)
-    check(host, SETTINGS, 4096)
-    assert reachable(peer)
-    assert host.run("kvmnet apply /root/cluster.yaml").stdout == NOTHING
+    assert_as_defined(machines, SETTINGS, 4096)
 
 
 @pytest.mark.guarantee("G45")
 def test_settings_that_leave_the_definition_return_to_their_defaults(machines: tuple[Machine, Machine]) -> None:
-    host, peer = machines
+    host, _ = machines
     host.put("/root/plain.yaml", PLAIN_SETTINGS)
     result = host.run("kvmnet apply --yes /root/plain.yaml", check=False, timeout=240)
     assert result.code == 0, result
-    check(host, DEFAULTS, 32768)
-    assert reachable(peer)
-    assert host.run("kvmnet apply /root/plain.yaml").stdout == NOTHING
+    assert_as_defined(machines, DEFAULTS, 32768, "plain.yaml")
 
 
 def test_a_removal_restores_the_host(machines: tuple[Machine, Machine], before: dict[str, Any]) -> None:
