@@ -22,7 +22,7 @@ _CLASS_NET = Path("/sys/class/net")
 #: NM_DEVICE_STATE_UNMANAGED
 _UNMANAGED = 10
 _NO_PARTNER = "00:00:00:00:00:00"
-#: With this, `ip route get` begins the kernel's answer: no route, or one that is unreachable, prohibited or a black hole.
+#: So `ip route get` begins the kernel's answer: no route, or one that is unreachable, prohibited or a black hole.
 _NO_ROUTE = "RTNETLINK answers:"
 
 
