@@ -18,7 +18,7 @@ from tests.machines.outage import reachable
 from tests.machines.seed import ECHO_PORT, HOST_MAC, UUID
 from tests.machines.ssh import anew, way_in
 
-pytestmark = pytest.mark.make_test("trixie")
+pytestmark = pytest.mark.make_test("bookworm")
 
 DEFINITION = f"""\
 kvmnet: 1
