@@ -302,7 +302,7 @@ def test_a_filtered_macvtap_is_drift_that_apply_repairs(machines: tuple[Machine,
     assert "<interface type='direct' trustGuestRxFilters='yes'>" in host.out(f"virsh dumpxml {ROUTER}")
     with guests.running(host, VIRTIO, ROUTER):
         taps = {guest: macvtap_of(host, MACS[guest]) for guest in (VIRTIO, ROUTER, FROM_BOOT)}
-        assert all(receives_all(host, tap) for tap in taps.values())
+        assert all(receives_all(host, taps[guest]) for guest in (VIRTIO, FROM_BOOT))
         assert json.loads(host.out("kvmnet plan --json /root/cluster.yaml", timeout=120))["empty"]
         for tap in taps.values():
             host.run(f"ip link set dev {tap} allmulticast off")
