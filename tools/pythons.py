@@ -73,7 +73,7 @@ def dependencies() -> list[str]:
 
 def run_tests(python: Path) -> tuple[int, str]:
     """Return pytest's exit code and output."""
-    command = [python, "-m", "pytest", "-p", "no:cacheprovider"]
+    command = [str(python), "-m", "pytest", "-p", "no:cacheprovider"]
     done = subprocess.run(
         command, cwd=ROOT, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace"
     )

@@ -18,7 +18,7 @@ from tests.machines.outage import reachable
 from tests.machines.seed import ECHO_PORT, HOST_MAC, UUID
 from tests.machines.ssh import anew, way_in
 
-pytestmark = pytest.mark.make_test("trixie")
+pytestmark = pytest.mark.make_test("bookworm")
 
 DEFINITION = f"""\
 kvmnet: 1
@@ -112,9 +112,8 @@ def test_an_interface_that_networkmanager_is_configured_to_ignore(host: Machine,
     config = "[keyfile]\\nunmanaged-devices=interface-name:br-*\\n"
     try:
         result = apply_with(host, PLAIN, TRIAL, f"printf '{config}' > {file} && systemctl reload NetworkManager")
-        text = (
-            f"NetworkManager is configured to leave br-eth0 unmanaged (unmanaged-devices=interface-name:br-* in {file})"
-        )
+        entry = "unmanaged-devices=interface-name:br-* in conf.d/10-docker.conf"
+        text = f"NetworkManager is configured to leave br-eth0 unmanaged ({entry})"
         assert result.code == 3, result
         assert any(line.startswith(text) for line in likely(host)), result
     finally:

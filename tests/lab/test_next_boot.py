@@ -166,6 +166,7 @@ DRIFT = {
 SHORT = ("an address that NetworkManager has read", "a deleted file")
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G82")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in DRIFT]
@@ -187,6 +188,7 @@ def test_drift_that_only_the_disk_has_is_shown_and_repaired(host: Machine, peer:
     assert reachable(peer)
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G80")
 def test_a_removal_verifies_the_next_boot_too(host: Machine, peer: Machine) -> None:
     other = other_nic(host)
