@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from kvmnet.core.base.nmstate import dns_of, interfaces_of
 from kvmnet.core.base.probe import Probe
+from kvmnet.core.base.profile_settings import VLAN_FILTERING
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.plan import Plan
@@ -92,4 +93,20 @@ def _read_back(plan: Plan, live: Live, known: KnownProfiles) -> Step:
     sent = [i["name"] for i in interfaces_of(plan.state) if i["state"] == "up"]
     activated = trial_steps.activated_by_old_profiles(plan, live, known)
     zones = {name: zone for name in activated if (zone := choose_zone(name, plan, live))}
-    return verification_steps.read_back(expect, sent, dns_of(plan.state), zones)
+    bridges = _find_bridges_with_own_vlans(plan, live)
+    return verification_steps.read_back(expect, sent, dns_of(plan.state), zones, bridges)
+
+
+def _find_bridges_with_own_vlans(plan: Plan, live: Live) -> list[str]:
+    """Return the existing bridges that nmstate is given and that filter VLANs, before and after. NetworkManager 1.42
+    sets the VLANs of the bridge itself to those of its profile, which nmstate cannot state, when it reapplies that."""
+    return [
+        i["name"]
+        for i in interfaces_of(plan.state)
+        if i["type"] == "linux-bridge"
+        and i["state"] == "up"
+        and (link := live.links.get(i["name"])) is not None
+        and link.options.get("vlan_filtering")
+        and plan.profile_settings.get(i["name"], {}).get(VLAN_FILTERING.name, True)
+        and not any("vlan" in port for port in i.get("bridge", {}).get("port", ()))
+    ]

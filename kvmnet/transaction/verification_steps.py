@@ -52,10 +52,14 @@ def wait_for_confirmation(seconds: int) -> list[Step]:
     ]
 
 
-def read_back(expect: list[dict[str, Any]], sent: list[str], dns: Any, zones: dict[str, str]) -> Step:
+def read_back(
+    expect: list[dict[str, Any]], sent: list[str], dns: Any, zones: dict[str, str], with_own_vlans: Sequence[str] = ()
+) -> Step:
     """The step that compares the kernel and NetworkManager with what was applied: `expect` is what the kernel must
     show (core/planning/expected_readback), `sent` the devices that NetworkManager must have activated, `dns` the name
-    servers it must use, `zones` the firewalld zones by interface."""
+    servers it must use, `zones` the firewalld zones by interface, `with_own_vlans` the bridges that keep the VLANs that
+    they have themselves."""
+    fields: dict[str, Any] = {"with_own_vlans": list(with_own_vlans)} if with_own_vlans else {}
     return step(
         operations.READ_BACK,
         "read the kernel state back",
@@ -64,6 +68,7 @@ def read_back(expect: list[dict[str, Any]], sent: list[str], dns: Any, zones: di
         sent=sent,
         dns=dns,
         zones=zones,
+        **fields,
     )
 
 
