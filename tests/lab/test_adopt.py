@@ -214,6 +214,7 @@ def test_the_options_of_an_adopted_bridge_stay(machines: tuple[Machine, Machine]
     assert host.run("kvmnet remove --yes", check=False, timeout=240).code == 0
 
 
+@pytest.mark.make_test()
 def test_the_plan_names_what_a_profile_has(machines: tuple[Machine, Machine]) -> None:
     host, _ = machines
     existing_hosts.lay_out(host, HOSTS["rich"])

@@ -107,6 +107,7 @@ def test_a_gateway_that_nobody_has(host: Machine, peer: Machine) -> None:
     assert reachable(peer)
 
 
+@pytest.mark.make_test()
 def test_an_interface_that_networkmanager_is_configured_to_ignore(host: Machine, peer: Machine) -> None:
     file = "/etc/NetworkManager/conf.d/10-docker.conf"
     config = "[keyfile]\\nunmanaged-devices=interface-name:br-*\\n"
@@ -152,6 +153,7 @@ def test_a_firewall_rule_that_names_the_nic(host: Machine, peer: Machine, ruled:
     assert reachable(peer)
 
 
+@pytest.mark.make_test()
 def test_nmstate_that_hangs_is_named_and_the_address_was_never_away(host: Machine, peer: Machine) -> None:
     host.put("/root/cluster.yaml", PLAIN)
     with injection.nmstatectl(host, "sleep 300"):

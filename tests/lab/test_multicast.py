@@ -192,6 +192,7 @@ def test_multicast_reaches_guests_on_macvtaps_on_demand(machines: tuple[Machine,
         host.until("! ip link show dev peth0.2", timeout=20)
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G77")
 def test_multicast_reaches_guests_on_macvtaps_from_boot(machines: tuple[Machine, Machine]) -> None:
     """After the apply and after a reboot."""
@@ -208,6 +209,7 @@ def test_multicast_reaches_guests_on_macvtaps_from_boot(machines: tuple[Machine,
         host.until("virsh list", timeout=120)
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G77")
 def test_multicast_reaches_a_nic_that_is_attached_to_a_running_guest(machines: tuple[Machine, Machine]) -> None:
     """libvirt calls no hook for it. Attached and detached several times: libvirt sets the macvtap up at the same time
@@ -262,6 +264,7 @@ print(count)
 """
 
 
+@pytest.mark.make_test()
 def test_a_guest_on_a_macvtap_reaches_everybody_but_its_own_host(machines: tuple[Machine, Machine]) -> None:
     """The other machine in its VLAN and the other guest of its host."""
     host, peer = machines
@@ -284,6 +287,7 @@ def test_a_guest_on_a_macvtap_reaches_everybody_but_its_own_host(machines: tuple
     assert busy.code != 0 and "busy" in busy.stderr, "peth0 is a port of the bridge"
 
 
+@pytest.mark.make_test()
 def test_macvtaps_over_other_devices_are_left_alone(host: Machine) -> None:
     """Over an interface of the definition every macvtap receives multicast, whoever has created it."""
     host.run("ip link add other0 type dummy && ip link set other0 up")
@@ -317,6 +321,7 @@ def test_a_filtered_macvtap_is_drift_that_apply_repairs(machines: tuple[Machine,
         assert host.run("kvmnet status", check=False).code == 0
 
 
+@pytest.mark.make_test()
 def test_a_macvtap_from_before_kvmnet_is_given_back(host: Machine) -> None:
     """Removed is also the rule: udev does not use it any more."""
     host.run("kvmnet remove --yes", timeout=180)

@@ -110,6 +110,7 @@ def test_a_file_that_another_program_writes_while_the_change_is_saved(host: Mach
     assert reachable(peer)
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G80", "G81")
 def test_a_kept_change_was_verified_and_a_boot_gives_what_was_foreseen(host: Machine, peer: Machine) -> None:
     other = other_nic(host)
