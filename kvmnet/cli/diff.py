@@ -57,7 +57,7 @@ def diff(
 ) -> None:
     """Show what a change of the definition does to each host and its guests.
 
-    It says what `kvmnet plan` would say on each host while OLD is applied on it. No host is read or changed. Hosts with
+    It lists what `kvmnet plan` would list on each host that has OLD applied. No host is read or changed. Hosts with
     the same change are listed together.
     """
     from kvmnet.core.base.errors import Usage

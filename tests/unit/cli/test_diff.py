@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.cli.samples import run
+from tests.unit.cli.samples import ROOT, run
 from tests.unit.core.review.samples import CLUSTER
 from tests.unit.test_git_files import git
 
@@ -105,3 +107,29 @@ def test_an_invalid_definition_is_not_compared(site: Path, capfdbinary: Any) -> 
     assert run("diff", "HEAD") == 1
     errors = capfdbinary.readouterr()[1].decode()
     assert "HEAD:cluster.yaml:" in errors and "so it cannot have been applied" in errors
+
+
+def test_the_commands_of_the_howto(tmp_path: Path, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call of kvmnet in docs/howto/review.md, in a repository made by `kvmnet init`; the first has the output
+    that the page shows."""
+    assert run("init", str(tmp_path)) == 0
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "-q", "-b", "main")
+    for message in ("one", "two"):
+        git(tmp_path, "add", "-A")
+        git(tmp_path, "commit", "-q", "--allow-empty", "-m", message)
+    (tmp_path / "old").mkdir()
+    definition = tmp_path / "cluster.yaml"
+    text = definition.read_text()
+    (tmp_path / "old" / "cluster.yaml").write_text(text)
+    definition.write_text(text.replace("addresses: [10.1.0.11]}", "addresses: [10.1.0.11], mtu: 9000}"))
+    page = (ROOT / "docs/howto/review.md").read_text()
+    lines = [line for block in re.findall("^```sh\n(.*?)^```", page, re.M | re.S) for line in block.splitlines()]
+    calls = [shlex.split(line.partition(" > ")[0])[1:] for line in lines if line.startswith("kvmnet ")]
+    capfdbinary.readouterr()
+    assert len(calls) == 8
+    outputs = []
+    for call in calls:
+        assert run(*call) == 0, call
+        outputs.append(capfdbinary.readouterr()[0].decode())
+    assert f"```\n{outputs[0]}```" in page
