@@ -61,7 +61,7 @@ coverage: $(VENV)/.ready  ## lines that the unit and golden tests run; fails if 
 	@echo "coverage: kvmnet/core, files with lines that no test runs (minimum: $(CORE_COVERAGE) %)"
 	@$(BIN)/coverage report --include='kvmnet/core/*' --skip-covered --show-missing --fail-under=$(CORE_COVERAGE)
 
-pythons: $(VENV)/.ready  ## unit and golden tests on the oldest and the newest Python of this machine (5 min)
+pythons: $(VENV)/.ready  ## unit and golden tests on this, the oldest and the newest Python of the machine (5 min)
 	@$(BIN)/python -m tools.pythons
 
 fuzz: $(VENV)/.ready  ## generated definitions, valid and invalid (N=10000: 3 min)
@@ -72,7 +72,7 @@ fuzz-importers: $(VENV)/.ready  ## mutated files through all importers (N=100000
 	@echo "fuzz-importers: $(N) mutated inputs (10,000 take about 2 min)"
 	@$(BIN)/python -m tests.fuzz_importers --examples $(N)
 
-test: check pythons lab-tests  ## check, pythons, contract and lab tests (25 min once the lab is built)
+test: lint pythons lab-tests  ## lint, pythons, contract and lab tests (25 min once the lab is built)
 
 # ---- The lab: virtual machines (tests/lab/README.md)
 

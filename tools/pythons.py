@@ -1,7 +1,8 @@
-"""Run the unit and golden tests on the oldest Python that kvmnet supports and on the newest of this machine.
+"""Run the unit and golden tests on this Python, on the oldest that kvmnet supports, and on the newest of this machine.
 
-Searches PATH and the versions of pyenv for interpreters and prints which were used. Each interpreter gets a virtual
-environment in the user's cache directory, named by a hash of the interpreter and the dependencies.
+As many run at the same time as the machine has processors; the output of each is printed when it ends. Searches PATH
+and the versions of pyenv for interpreters and prints which were used. Each interpreter gets a virtual environment in
+the user's cache directory, named by a hash of the interpreter and the dependencies.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Optional
 
@@ -69,6 +71,15 @@ def dependencies() -> list[str]:
     return re.findall(r'"([^"]+)"', block[1])
 
 
+def run_tests(python: Path) -> tuple[int, str]:
+    """Return pytest's exit code and output."""
+    command = [str(python), "-m", "pytest", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command, cwd=ROOT, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace"
+    )
+    return done.returncode, done.stdout
+
+
 def _names(versions: list[Version]) -> str:
     return ", ".join(f"{major}.{minor}" for major, minor in versions) or "none"
 
@@ -77,17 +88,19 @@ def main() -> int:
     """Return 0 if the tests pass on each Python that was found."""
     pythons = interpreters()
     current = sys.version_info[:2]
-    chosen = sorted({min(pythons), max(pythons)} - {current})
+    chosen = sorted({min(pythons), max(pythons), current})
     if OLDEST not in pythons:
         print("pythons: Python 3.9, the oldest supported, is not installed: the tests were NOT RUN on it")
-    code = 0
-    for version in chosen:
-        python = environment(pythons[version])
-        print(f"pythons: unit and golden tests on Python {version[0]}.{version[1]} (about a minute)", flush=True)
-        code |= subprocess.run([python, "-m", "pytest", "-p", "no:cacheprovider"], cwd=ROOT, check=False).returncode
-    skipped = sorted(set(pythons) - set(chosen) - {current})
-    print(f"pythons: run on {_names(sorted({*chosen, current}))}; found but not used: {_names(skipped)}")
-    return 1 if code else 0
+    environments = [Path(sys.executable) if version == current else environment(pythons[version]) for version in chosen]
+    print(f"pythons: unit and golden tests on Python {_names(chosen)} at the same time (about 5 min)", flush=True)
+    codes = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for version, (code, output) in zip(chosen, pool.map(run_tests, environments)):
+            print(f"{output}pythons: Python {_names([version])}: {'failed' if code else 'passed'}", flush=True)
+            codes.append(code)
+    skipped = sorted(set(pythons) - set(chosen))
+    print(f"pythons: run on {_names(chosen)}; found but not used: {_names(skipped)}")
+    return 1 if any(codes) else 0
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ _CLASS_NET = Path("/sys/class/net")
 #: NM_DEVICE_STATE_UNMANAGED
 _UNMANAGED = 10
 _NO_PARTNER = "00:00:00:00:00:00"
+#: So `ip route get` begins the kernel's answer: no route, or one that is unreachable, prohibited or a black hole.
+_NO_ROUTE = "RTNETLINK answers:"
 
 
 def read_failure_facts(facts: FailureFacts, types: Mapping[str, str], targets: Sequence[str]) -> None:
@@ -56,7 +58,7 @@ def _read_way(facts: FailureFacts, target: str) -> None:
     try:
         route = programs.run_json("ip", "-j", "route", "get", target)[0]
     except HostError as error:
-        if "unreachable" in str(error).lower():
+        if _NO_ROUTE in str(error):
             facts.routes[target] = ""
         return
     facts.routes[target] = device = str(route["dev"])

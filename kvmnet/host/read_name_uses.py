@@ -30,8 +30,12 @@ _SAVERS = {"iptables-save": "iptables rule", "ip6tables-save": "ip6tables rule",
 _INTERFACE_OPTION = re.compile(
     r"(?:^|\s)(?:-[io]|--(?:in|out)-interface|--physdev-(?:in|out)|--logical-(?:in|out))\s+(\S+)"
 )
-#: The chains in which firewalld names interfaces, if its backend is iptables. They follow the zones that kvmnet sets.
-_FIREWALLD_CHAIN = re.compile(r"(?:INPUT|OUTPUT|FORWARD|PREROUTING|POSTROUTING)(?:_IN|_OUT)?_(?:ZONES|POLICIES)\b")
+#: The chains in which firewalld names interfaces, if its backend is iptables: its dispatchers, and those of a zone for
+#: traffic within it (`FWD_trusted_allow`). They follow the zones that kvmnet sets.
+_FIREWALLD_CHAIN = re.compile(
+    r"(?:INPUT|OUTPUT|FORWARD|PREROUTING|POSTROUTING)(?:_IN|_OUT)?_(?:ZONES|POLICIES)\b"
+    r"|(?:IN|OUT|FWD[IO]?|PRE|POST)_[\w-]+_(?:pre|log|deny|allow|post)\Z"
+)
 #: The tables of iptables, which nft lists too if iptables uses nf_tables.
 _USES_NFTABLES = "(nf_tables) on "
 _IPTABLES_TABLES = ("filter", "nat", "mangle", "raw", "security")

@@ -211,6 +211,8 @@ def read_open_transaction(state_dir: Path) -> Optional[OpenTransaction]:
     steps = [e for e in events if e["event"] in ("do", "undoing")]
     is_rolling_back = _has_event(events, "undo")
     comparison = next((e for e in reversed(events) if e["event"] in ("not-verified", "settling")), {})
+    # the watchdog tries again and again: while it does, the commands of the last try are still the answer
+    last_try = next((e for e in reversed(events) if e["event"] == "not-verified"), {})
     confirmation = _find_confirmation_step(events)
     return OpenTransaction(
         str(transaction.get("id", "")),
@@ -221,7 +223,7 @@ def read_open_transaction(state_dir: Path) -> Optional[OpenTransaction]:
         units.is_unit_alive(str(transaction.get("unit", ""))),
         is_rolling_back,
         tuple(comparison.get("differences", ())),
-        tuple(comparison.get("mends", ())),
+        tuple(last_try.get("mends", ())),
         None if confirmation is None else round(confirmation["up"] + confirmation["seconds"] - clock.uptime(), 1),
         _find_reason(events),
         _find_likely_reasons(events),

@@ -18,7 +18,7 @@ from tests.machines.outage import reachable
 from tests.machines.seed import ECHO_PORT, HOST_MAC, UUID
 from tests.machines.ssh import anew, way_in
 
-pytestmark = pytest.mark.make_test("trixie")
+pytestmark = pytest.mark.make_test("bookworm")
 
 DEFINITION = f"""\
 kvmnet: 1
@@ -58,16 +58,20 @@ def likely(host: Machine) -> list[str]:
 
 
 def test_the_same_address_on_two_interfaces(host: Machine, peer: Machine) -> None:
+    """The gateway replies on the new bridge, to which its probe is bound. Other requests follow the routes."""
+    server = "10.1.1.5"
+    peer.run(f"ip address add {server}/16 dev eth0")
     add = "ip link add br1 type bridge && ip address add 10.1.255.254/16 dev br1 && ip link set br1 up"
-    add += " && ip route replace 10.1.1.1/32 dev br1"
+    add += f" && ip route replace {server}/32 dev br1"
     try:
-        result = apply_with(host, PLAIN, "probe", add)
+        result = apply_with(host, PLAIN + f"probes: [ping: {server}]\n", "probe", add)
         text = "br-eth0 and br1 both have the address 10.1.255.254: replies arrive at only one of them"
         assert result.code == 3, result
         assert f"     likely reason: {text}" in result.stdout.splitlines(), result
         assert text in likely(host) and f"likely: {text}" in host.out("kvmnet history")
     finally:
         host.run("ip link delete br1", check=False)
+        peer.run(f"ip address delete {server}/16 dev eth0")
     assert reachable(peer)
 
 
@@ -108,9 +112,8 @@ def test_an_interface_that_networkmanager_is_configured_to_ignore(host: Machine,
     config = "[keyfile]\\nunmanaged-devices=interface-name:br-*\\n"
     try:
         result = apply_with(host, PLAIN, TRIAL, f"printf '{config}' > {file} && systemctl reload NetworkManager")
-        text = (
-            f"NetworkManager is configured to leave br-eth0 unmanaged (unmanaged-devices=interface-name:br-* in {file})"
-        )
+        entry = "unmanaged-devices=interface-name:br-* in conf.d/10-docker.conf"
+        text = f"NetworkManager is configured to leave br-eth0 unmanaged ({entry})"
         assert result.code == 3, result
         assert any(line.startswith(text) for line in likely(host)), result
     finally:

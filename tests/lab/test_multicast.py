@@ -78,6 +78,9 @@ for _ in range(3):
     time.sleep(0.1)
 """
 KINDS = {"broadcast", "solicitation", "router", "vrrp 4", "vrrp 6", "mdns 4", "mdns 6"}
+#: Those that a filtered macvtap loses. The kernel filters by a hash: one of them may pass by chance, not all. The
+#: others are in groups that the macvtap itself joins if the kernel gave it a link-local address.
+FILTERED = {"vrrp 4", "vrrp 6", "mdns 4", "mdns 6"}
 #: Reads from the file that qemu has open, and not from another queue of the macvtap: a copy of its descriptor
 #: (pidfd_getfd). Without a driver in the guest, qemu itself reads one frame at most.
 READ = """
@@ -98,7 +101,7 @@ while (left := until - time.monotonic()) > 0:
 print(json.dumps(sorted(seen)))
 """
 #: More PCI slots, so that a NIC can be attached to the running guest.
-SLOTS = "    <controller type='pci' model='pcie-root-port'/>\n" * 3
+SLOTS = "".join(f"    <controller type='pci' index='{n}' model='pcie-root-port'/>\n" for n in range(1, 9))
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +144,10 @@ def received(machines: tuple[Machine, Machine], guest: str, mac: str, tag: int) 
     return set(json.loads(result.stdout.splitlines()[-1]))
 
 
+def loses_multicast(kinds: set[str]) -> bool:
+    return "broadcast" in kinds and not kinds >= FILTERED
+
+
 @contextmanager
 def filtered(host: Machine, macvtap: str) -> Iterator[None]:
     """Filter a macvtap as the kernel does by default during the block."""
@@ -152,7 +159,7 @@ def filtered(host: Machine, macvtap: str) -> Iterator[None]:
 
 
 def test_before_kvmnet_no_multicast_reaches_a_guest_on_a_macvtap(machines: tuple[Machine, Machine]) -> None:
-    """The guest and its VLAN are made by hand. Only the broadcast arrives."""
+    """The guest and its VLAN are made by hand. Broadcasts arrive."""
     host = machines[0]
     host.run("ip link add link eth0 name eth0.2 type vlan id 2 && ip link set eth0.2 up")
     nic = f"<interface type='direct'><mac address='{MACS[VIRTIO]}'/><source dev='eth0.2' mode='bridge'/>"
@@ -160,8 +167,9 @@ def test_before_kvmnet_no_multicast_reaches_a_guest_on_a_macvtap(machines: tuple
     host.put(f"/root/{VIRTIO}.xml", xml)
     host.run(f"virsh --quiet define /root/{VIRTIO}.xml", timeout=60)
     with guests.running(host, VIRTIO):
-        assert received(machines, VIRTIO, MACS[VIRTIO], 2) == {"broadcast"}
-    host.run("ip link delete eth0.2")
+        kinds = received(machines, VIRTIO, MACS[VIRTIO], 2)
+        assert loses_multicast(kinds), kinds
+    host.run(f"virsh --quiet undefine {VIRTIO} && ip link delete eth0.2")
 
 
 @pytest.mark.guarantee("G77")
@@ -180,7 +188,7 @@ def test_multicast_reaches_guests_on_macvtaps_on_demand(machines: tuple[Machine,
             assert picture.link(host, macvtap)["link"] == "peth0.2" and receives_all(host, macvtap)
             assert received(machines, guest, MACS[guest], 2) == KINDS
             with filtered(host, macvtap):
-                assert received(machines, guest, MACS[guest], 2) == {"broadcast"}
+                assert loses_multicast(received(machines, guest, MACS[guest], 2))
         host.until("! ip link show dev peth0.2", timeout=20)
 
 
@@ -194,7 +202,7 @@ def test_multicast_reaches_guests_on_macvtaps_from_boot(machines: tuple[Machine,
         with guests.running(host, guest):
             assert received(machines, guest, MACS[guest], 3) == KINDS
             with filtered(host, macvtap_of(host, MACS[guest])):
-                assert received(machines, guest, MACS[guest], 3) == {"broadcast"}
+                assert loses_multicast(received(machines, guest, MACS[guest], 3))
         host.reboot()
         host.run("nm-online -s -q -t 60", timeout=90)
         host.until("virsh list", timeout=120)
@@ -205,19 +213,21 @@ def test_multicast_reaches_a_nic_that_is_attached_to_a_running_guest(machines: t
     """libvirt calls no hook for it. Attached and detached several times: libvirt sets the macvtap up at the same time
     as the rule."""
     host, mac = machines[0], "36:77:6e:c0:00:09"
-    attach = f"virsh attach-interface {VIRTIO} direct peth0.2 --mac {mac} --model virtio --mode bridge"
+    nic = f"<interface type='direct'><mac address='{mac}'/><source dev='peth0.2' mode='bridge'/>"
+    host.put("/root/nic.xml", f"{nic}<model type='virtio'/></interface>")
     with guests.running(host, VIRTIO):
-        for _ in range(5):
-            host.run(attach, timeout=60)
+        for is_last in (False, False, False, False, True):
+            host.run(f"virsh --quiet attach-device {VIRTIO} /root/nic.xml --live", timeout=60)
             host.until(f"ip -o link show type macvtap | grep {mac} | grep -q ALLMULTI", timeout=10, every=0.1)
             host.run("udevadm settle")
-            assert receives_all(host, macvtap_of(host, mac))
-            detach = f"ip link delete dev {macvtap_of(host, mac)}"
-            if _ == 4:
-                pid = host.out(f"cat /run/libvirt/qemu/{VIRTIO}.pid")
-                assert pid
+            macvtap = macvtap_of(host, mac)
+            assert receives_all(host, macvtap)
+            if is_last:
                 assert received(machines, VIRTIO, mac, 2) == KINDS
-            host.run(f"virsh detach-interface {VIRTIO} direct --mac {mac} || true; {detach} || true", check=False)
+            # the guest has no driver that would release the NIC
+            host.run(
+                f"virsh --quiet detach-device {VIRTIO} /root/nic.xml --live; ip link delete dev {macvtap}", check=False
+            )
             host.until(f"! ip -o link show type macvtap | grep -q {mac}", timeout=20)
 
 
@@ -292,7 +302,7 @@ def test_a_filtered_macvtap_is_drift_that_apply_repairs(machines: tuple[Machine,
     assert "<interface type='direct' trustGuestRxFilters='yes'>" in host.out(f"virsh dumpxml {ROUTER}")
     with guests.running(host, VIRTIO, ROUTER):
         taps = {guest: macvtap_of(host, MACS[guest]) for guest in (VIRTIO, ROUTER, FROM_BOOT)}
-        assert all(receives_all(host, tap) for tap in taps.values())
+        assert all(receives_all(host, taps[guest]) for guest in (VIRTIO, FROM_BOOT))
         assert json.loads(host.out("kvmnet plan --json /root/cluster.yaml", timeout=120))["empty"]
         for tap in taps.values():
             host.run(f"ip link set dev {tap} allmulticast off")
@@ -311,16 +321,13 @@ def test_a_macvtap_from_before_kvmnet_is_given_back(host: Machine) -> None:
     """Removed is also the rule: udev does not use it any more."""
     host.run("kvmnet remove --yes", timeout=180)
     assert host.run(f"test -e {RULE}", check=False).code != 0
-    host.run("ip link add link eth0 name eth0.2 type vlan id 2 && ip link set eth0.2 up")
-    host.run("ip link add link eth0.2 name macvtap0 type macvtap mode bridge")
+    host.run("ip link add link eth0 name macvtap0 type macvtap mode bridge")
     host.run("udevadm settle")
     assert not receives_all(host, "macvtap0")
     own = DEFINITION[: DEFINITION.index("guests:")].replace("profile: rocks", "profile: plain")
-    own = own.replace("kvm: true\n    interfaces:", "kvm: true\n    interfaces:\n      eth0.2: {network: tenant-a}")
     own = own.replace("eth0: {network: private,", "eth0: {network: private, bridge: false,")
-    host.put("/root/own.yaml", own.replace("tenant-a: {vlan: 2, over: private}", "tenant-a: {vlan: 2}"))
-    result = host.run("kvmnet apply --yes /root/own.yaml", timeout=180, check=False)
-    assert result.code == 0, result
+    host.put("/root/own.yaml", own + "      br9: {type: bridge}\n")
+    host.run("kvmnet apply --yes /root/own.yaml", timeout=180)
     assert receives_all(host, "macvtap0"), "it exists already when the rule is written"
     host.run("kvmnet remove --yes", timeout=180)
     assert not receives_all(host, "macvtap0")

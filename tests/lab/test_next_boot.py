@@ -94,7 +94,7 @@ def test_what_the_next_boot_takes_away_anyway_is_a_note(host: Machine) -> None:
 @pytest.mark.guarantee("G80", "G81")
 def test_a_file_that_another_program_writes_while_the_change_is_saved(host: Machine, peer: Machine) -> None:
     """NetworkManager does not know the file yet, but the next boot does. The change is rolled back wholly."""
-    before = picture.whole(host)
+    before = picture.without_metrics(picture.whole(host))
     rival = RIVAL.replace("multi-connect=3", "interface-name=eth1")
     injection.pause(host, step_number(host, "commit the trial"), event="done")
     job = host.start(["kvmnet", "apply", "--yes", "/root/cluster.yaml"])
@@ -106,7 +106,7 @@ def test_a_file_that_another_program_writes_while_the_change_is_saved(host: Mach
     assert result.code == 3, result
     assert "the files on disk would not give the right network at the next boot" in result.stdout, result
     assert "eth1 would get" in result.stdout, result
-    assert picture.whole(host) == before
+    assert picture.without_metrics(picture.whole(host)) == before
     assert reachable(peer)
 
 
@@ -166,6 +166,7 @@ DRIFT = {
 SHORT = ("an address that NetworkManager has read", "a deleted file")
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G82")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in DRIFT]
@@ -187,6 +188,7 @@ def test_drift_that_only_the_disk_has_is_shown_and_repaired(host: Machine, peer:
     assert reachable(peer)
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G80")
 def test_a_removal_verifies_the_next_boot_too(host: Machine, peer: Machine) -> None:
     other = other_nic(host)

@@ -17,7 +17,7 @@ from tests.lab.transactions import apply, cut_in, history, online, same
 from tests.machines import picture
 from tests.machines.machine import Machine
 
-pytestmark = pytest.mark.make_test("bookworm")
+pytestmark = pytest.mark.make_test()
 
 PREVIOUS = Path(__file__).parents[1] / "compatibility" / "previous_layout"
 STATE, UNIT_FOLDER = "/var/lib/kvmnet", "/etc/systemd/system"

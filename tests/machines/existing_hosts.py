@@ -4,7 +4,6 @@ VLANs, by DHCP; a NIC whose profile has much that no definition can state."""
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,10 +185,6 @@ if [ -e /sys/class/net/peth0 ]; then ip link set dev peth0 down && ip link set d
 """
 
 
-#: The profile that NetworkManager makes for a tap that it is not told to leave alone: each time with another UUID.
-_OF_TAP = re.compile(r"/run/NetworkManager/system-connections/vnet\d+\.")
-
-
 def lay_out(host: Machine, kind: ExistingHost) -> str:
     """Set the host up as this kind, without kvmnet's files, and return its address."""
     host.run("rm -rf /var/lib/kvmnet")
@@ -223,10 +218,7 @@ def look(host: Machine) -> dict[str, Any]:
         {key: value for key, value in row.items() if key not in ("ifindex", "link", "flags", "mcast_n_groups")}
         for row in json.loads(host.out("bridge -d -j link show") or "[]")
     ]
-    seen = picture.without_metrics(picture.whole(host))
-    for part in ("files", "settings"):
-        seen[part] = {path: file for path, file in seen[part].items() if not _OF_TAP.search(path)}
-    seen["profiles"] = [profile for profile in seen["profiles"] if not _OF_TAP.search(profile)]
+    seen = picture.without_managers_taps(picture.without_metrics(picture.whole(host)))
     return {
         **seen,
         "ports": {row["ifname"]: row for row in ports},

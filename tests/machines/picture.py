@@ -179,6 +179,24 @@ def without_metrics(seen: dict[str, Any]) -> dict[str, Any]:
     return {**seen, "routes": sorted(re.sub(r" metric \d+", "", route) for route in seen["routes"])}
 
 
+def without_managers_taps(seen: dict[str, Any]) -> dict[str, Any]:
+    """Return a picture without what NetworkManager makes of guests' taps that it is not told to leave alone, each time
+    it sees one: a profile in memory with a new UUID, a zone, how the tap's own IPv6 address is generated."""
+    taps = [name for name, row in seen["links"].items() if row["kind"] == "tun"]
+    files = [f"/run/NetworkManager/system-connections/{name}.nmconnection" for name in taps]
+    links = {name: dict(row, inet6_addr_gen_mode=None) if name in taps else row for name, row in seen["links"].items()}
+    return {
+        **seen,
+        "links": links,
+        **{
+            part: {path: row for path, row in seen[part].items() if path not in files} for part in ("files", "settings")
+        },
+        "profiles": [line for line in seen["profiles"] if not line.endswith(tuple(files))],
+        "zones": {zone: [name for name in names if name not in taps] for zone, names in seen["zones"].items()},
+        "routes": [route for route in seen["routes"] if not any(f" dev {name} " in route for name in taps)],
+    }
+
+
 def checkpoints(machine: Machine) -> str:
     return machine.out(
         "busctl get-property org.freedesktop.NetworkManager /org/freedesktop/NetworkManager "

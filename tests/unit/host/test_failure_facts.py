@@ -57,8 +57,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def run(*argv: str) -> Any:
         answer = answers.get(" ".join(argv))
-        if answer is None:
-            raise HostError("RTNETLINK answers: Network is unreachable")
+        if answer is None or isinstance(answer, str):
+            raise HostError(answer or "RTNETLINK answers: Network is unreachable")
         return answer
 
     monkeypatch.setattr(failure_facts, "NetworkManager", Manager)
@@ -68,6 +68,26 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(links, "read_addresses", lambda: {"br0": ["10.1.255.254/16"]})
     monkeypatch.setattr(programs, "run_json", run)
     return answers
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_without_route"),
+    [
+        ("ip route get 10.9.9.9: ended with 2: RTNETLINK answers: Network is unreachable", True),
+        ("ip route get 10.9.9.9: ended with 2: RTNETLINK answers: No route to host", True),  # of type unreachable
+        ("ip route get 10.9.9.9: ended with 2: RTNETLINK answers: Permission denied", True),  # of type prohibit
+        ("ip route get 10.9.9.9: ended with 2: RTNETLINK answers: Invalid argument", True),  # of type blackhole
+        ("ip: not found", False),
+        ("ip route get 10.9.9.9: no answer within 5 s", False),
+    ],
+)
+def test_a_target_has_no_route_only_if_the_kernel_answers_so(
+    host: dict[str, Any], answer: str, is_without_route: bool
+) -> None:
+    host["ip -j route get 10.9.9.9"] = answer
+    facts = FailureFacts()
+    read_failure_facts(facts, {}, ["10.9.9.9"])
+    assert facts.routes == ({"10.9.9.9": ""} if is_without_route else {})
 
 
 def test_everything_is_read(host: dict[str, Any]) -> None:

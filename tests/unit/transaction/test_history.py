@@ -141,6 +141,20 @@ def test_the_open_transaction_contains_how_long_a_confirmation_is_accepted(
     assert find_confirmation_start(tmp_path) is None
 
 
+def test_while_the_watchdog_tries_again_the_commands_of_its_last_try_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "open").mkdir()
+    monkeypatch.setattr(units, "is_unit_alive", lambda unit: True)
+    events = [event(90, "begin", steps=[]), event(100, "undo", why="x")]
+    events += [event(110, "not-verified", differences=["a", "b"], mends=["run this"])]
+    events += [event(120, "undo", why="x"), event(125, "settling", differences=["a"])]
+    (tmp_path / "open" / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in events))
+    transaction = read_open_transaction(tmp_path)
+    assert transaction is not None
+    assert (transaction.differences, transaction.mends) == (("a",), ("run this",))
+
+
 def test_the_history_is_read_from_the_journals(tmp_path: Path) -> None:
     def past(name: str, events: list[dict[str, Any]], transaction: dict[str, Any], files: dict[str, str]) -> None:
         folder = tmp_path / "history" / name
