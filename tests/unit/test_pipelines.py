@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 import yaml
@@ -75,9 +75,9 @@ class Pipeline:
         git(self.folder, "add", "-A")
         git(self.folder, "commit", "-q", "-m", name)
 
-    def run(self, script: str, code: int = 0, **variables: str) -> str:
+    def run(self, script: str, variables: Optional[dict[str, str]] = None, code: int = 0) -> str:
         """Run a script as both platforms do, which end at the first command that fails."""
-        environment = {**self.environment, **variables}
+        environment = {**self.environment, **(variables or {})}
         done = subprocess.run(
             ["bash", "-e", "-c", script], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
@@ -139,7 +139,7 @@ def test_github(pipeline: Pipeline) -> None:
     assert variables_in(GITHUB) <= set(variables)
     steps = list(scripts(GITHUB).values())
     for script in steps:
-        pipeline.run(script, **variables)
+        pipeline.run(script, variables)
     text = (pipeline.folder / "diff.md").read_text()
     assert text.startswith(MARKER) and "gains the default route via 10.1.0.254" in text
     assert summary.read_text() == text
@@ -147,7 +147,7 @@ def test_github(pipeline: Pipeline) -> None:
     assert program == "gh" and words[:4] == ["api", "--method", "POST", "repos/site/network/issues/3/comments"]
     assert body == text
     comments = json.dumps([{"id": 5, "body": "other"}, {"id": 7, "body": MARKER + "\nold"}])
-    pipeline.run(steps[-1], COMMENTS=comments, **variables)
+    pipeline.run(steps[-1], {**variables, "COMMENTS": comments})
     _, (_, words, body) = pipeline.sent()
     assert words[:4] == ["api", "--method", "PATCH", "repos/site/network/issues/comments/7"] and body == text
 
@@ -164,7 +164,7 @@ def test_gitlab(pipeline: Pipeline) -> None:
     assert variables_in(GITLAB) <= set(variables)
     jobs = scripts(GITLAB)
     for script in jobs.values():
-        pipeline.run(script, **variables)
+        pipeline.run(script, variables)
     assert json.loads((pipeline.folder / "code-quality.json").read_text()) == []
     text = (pipeline.folder / "diff.md").read_text()
     assert "gains the default route via 10.1.0.254" in text
@@ -172,7 +172,8 @@ def test_gitlab(pipeline: Pipeline) -> None:
     notes = "https://gitlab.example.org/api/v4/projects/12/merge_requests/3/notes"
     assert [call[1][-1] for call in calls] == [f"{notes}?per_page=100", notes]
     assert "POST" in calls[1][1] and calls[1][2] == text and "PRIVATE-TOKEN: secret" in calls[1][1]
-    pipeline.run(jobs["kvmnet-comment"], COMMENTS=json.dumps([{"id": 7, "body": MARKER + "\nold"}]), **variables)
+    comments = json.dumps([{"id": 7, "body": MARKER + "\nold"}])
+    pipeline.run(jobs["kvmnet-comment"], {**variables, "COMMENTS": comments})
     assert [call[1][-1] for call in pipeline.sent()] == [f"{notes}?per_page=100", f"{notes}/7"]
 
 
