@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kvmnet.core.planning.plan import make_plan
+from kvmnet.core.review.host_review import review_changed_host
 from tests import versions
 from tests.simulated_host import carry_out, new_host, plug_in
 
@@ -27,10 +28,8 @@ def test_a_simulated_host_has_what_was_applied() -> None:
 
 
 def test_a_review_that_lacks_a_change_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = versions.review_changed_host
-
     def lacking(*arguments: Any) -> Any:
-        review = original(*arguments)
+        review = review_changed_host(*arguments)
         return replace(review, changes=review.changes[1:]) if review else None
 
     monkeypatch.setattr(versions, "review_changed_host", lacking)
