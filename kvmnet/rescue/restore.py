@@ -86,9 +86,11 @@ def restore_own_ports(before: Json) -> list[str]:
 
     NetworkManager restores those that a connection profile sets. Raises HostError.
     """
-    saved, rows = whole_host.own_ports(before), links.read_ip_links()
-    restored = []
-    for name, now in (bridge_ports.read_ports(rows, saved) if saved else {}).items():
+    saved = whole_host.own_ports(before)
+    restored: list[str] = []
+    if not saved:
+        return restored
+    for name, now in bridge_ports.read_ports(links.read_ip_links(), saved).items():
         if now.get("of") == saved[name].get("of") and difference_text.compare_port(name, saved[name], now):
             bridge_ports.restore_port(name, saved[name], now)
             restored.append(name)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from kvmnet.core.base.nmstate import dns_of, interfaces_of
 from kvmnet.core.base.probe import Probe
-from kvmnet.core.base.profile_settings import ZONE
+from kvmnet.core.base.profile_settings import VLAN_FILTERING, ZONE
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.expected_readback import expected_rules, make_expectations
 from kvmnet.core.planning.plan import Plan
@@ -95,4 +95,20 @@ def _read_back(plan: Plan, live: Live, known: KnownProfiles) -> Step:
     stated = [name for name in sent if ZONE.name in plan.bundle.profile_settings.get(name, {})]
     zones = {name: zone for name in (*activated, *stated) if (zone := choose_zone(name, plan, live))}
     rules = expected_rules(plan.desired, plan.state)
-    return verification_steps.read_back(expect, sent, dns_of(plan.state), zones, rules)
+    bridges = _find_bridges_with_own_vlans(plan, live)
+    return verification_steps.read_back(expect, sent, dns_of(plan.state), zones, rules, bridges)
+
+
+def _find_bridges_with_own_vlans(plan: Plan, live: Live) -> list[str]:
+    """Return the existing bridges that nmstate is given and that filter VLANs, before and after. NetworkManager 1.42
+    sets the VLANs of the bridge itself to those of its profile, which nmstate cannot state, when it reapplies that."""
+    return [
+        i["name"]
+        for i in interfaces_of(plan.state)
+        if i["type"] == "linux-bridge"
+        and i["state"] == "up"
+        and (link := live.links.get(i["name"])) is not None
+        and link.options.get("vlan_filtering")
+        and plan.profile_settings.get(i["name"], {}).get(VLAN_FILTERING.name, True)
+        and not any("vlan" in port for port in i.get("bridge", {}).get("port", ()))
+    ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 
 from kvmnet.core.base.probe import Probe
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 from kvmnet.host.probing import find_replying
-from kvmnet.rescue import comparison, restore
-from kvmnet.system import clock, files
+from kvmnet.rescue import comparison, restore, whole_host
+from kvmnet.system import clock, files, links
 from kvmnet.system.errors import HostError
+from kvmnet.system.types import Json
 from kvmnet.transaction.action_context import Context, StepFailed, read_guest_ports
 from kvmnet.transaction.readback import (
     find_inactive_devices,
@@ -25,11 +27,14 @@ def read_back(context: Context, step: Step) -> str:
     """Wait until the kernel shows what was applied, NetworkManager has activated the devices that it was sent, and the
     guests' taps are ports of their bridges. Addresses and ports may take a moment, those of many interfaces longer."""
     guests = read_guest_ports(context.folder)
+    bridges = _select_bridges(files.read_json(context.folder / "snapshot.json"), step.get("with_own_vlans", ()))
     activation = _Activation(context.manager, step["sent"])
 
     def find_kernel_problems() -> list[str]:
         rules = find_wrong_rules(step.get("rules", ()))
-        return find_kernel_differences(step["expect"]) + rules + comparison.find_guest_differences(guests)
+        vlans = whole_host.compare_own_ports(bridges, links.read_kernel()) if bridges["names"] else []
+        guests_ports = comparison.find_guest_differences(guests)
+        return [*find_kernel_differences(step["expect"]), *rules, *guests_ports, *vlans]
 
     def find_other_problems() -> list[str]:
         return find_wrong_zones(step.get("zones", {})) or find_unused_servers(context.manager, step["dns"])
@@ -37,6 +42,7 @@ def read_back(context: Context, step: Step) -> str:
     def is_complete() -> bool:
         with contextlib.suppress(HostError):
             restore.restore_guest_ports(guests)
+            restore.restore_own_ports(bridges)
         return activation.poll() and not find_kernel_problems() and not find_other_problems()
 
     if not clock.wait_until(is_complete, 10 + len(step["expect"]) / 2):
@@ -46,6 +52,13 @@ def read_back(context: Context, step: Step) -> str:
             raise StepFailed("the host is not in the desired state: " + "; ".join(problems))
     ports = f", {len(guests['guests'])} guests' ports as before" if guests["guests"] else ""
     return f"{len(step['expect'])} interfaces as defined{ports}"
+
+
+def _select_bridges(before: Json, names: Collection[str]) -> Json:
+    """Return a snapshot of these bridges alone, with the VLANs that they have themselves."""
+    ports = before.get("host", {}).get("ports", {})
+    own = {name: ports[name] for name in names if name in ports and "of" not in ports[name]}
+    return {"names": list(own), "host": {"ports": own}}
 
 
 class _Activation:

@@ -75,10 +75,13 @@ def read_back(
     dns: Any,
     zones: dict[str, str],
     rules: Sequence[dict[str, Any]] = (),
+    with_own_vlans: Sequence[str] = (),
 ) -> Step:
     """The step that compares the kernel and NetworkManager with what was applied: `expect` is what the kernel must
     show (core/planning/expected_readback), `sent` the devices that NetworkManager must have activated, `dns` the name
-    servers it must use, `zones` the firewalld zones by interface, `rules` the routing rules."""
+    servers it must use, `zones` the firewalld zones by interface, `rules` the routing rules, `with_own_vlans` the
+    bridges that keep the VLANs that they have themselves."""
+    optional: dict[str, Any] = {"rules": list(rules), "with_own_vlans": list(with_own_vlans)}
     return step(
         operations.READ_BACK,
         "read the kernel state back",
@@ -87,7 +90,7 @@ def read_back(
         sent=sent,
         dns=dns,
         zones=zones,
-        **({"rules": list(rules)} if rules else {}),
+        **{key: value for key, value in optional.items() if value},
     )
 
 

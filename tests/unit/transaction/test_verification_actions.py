@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kvmnet.rescue import restore
 from kvmnet.system import clock, firewalld, programs
 from kvmnet.system.errors import HostError
 from kvmnet.transaction import (
@@ -55,6 +56,22 @@ def test_a_tap_that_cannot_be_attached_fails_the_step(context: Any, monkeypatch:
     kernel(monkeypatch, refuses=True)
     with pytest.raises(StepFailed, match=r"vnet0 is not a port of br0$"):
         verification_actions.read_back(context, {"expect": [], "sent": [], "dns": {}})
+
+
+def test_a_bridge_keeps_its_own_vlans(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NetworkManager 1.42 sets them to those of the profile when it reapplies that."""
+    made = kernel(monkeypatch, refuses=False)
+    had = [[1, 1, ["Egress Untagged", "PVID"]], [300, 300, []]]
+    ports = {"br0": {"vlans": had}, "vnet0": {"of": "br0", "vlans": had}}
+    snapshot = json.loads((context.folder / "snapshot.json").read_text())
+    (context.folder / "snapshot.json").write_text(json.dumps({**snapshot, "host": {"ports": ports}}))
+    step = {"expect": [], "sent": [], "dns": {}, "with_own_vlans": ["br0", "vnet0", "br9"]}
+    verification_actions.read_back(context, step)
+    assert "bridge vlan add vid 300 dev br0 self" in made.commands
+    monkeypatch.setattr(restore, "restore_own_ports", lambda _: [])
+    del made.vlans["br0"][300]
+    with pytest.raises(StepFailed, match=r"br0 is not in VLAN 300"):
+        verification_actions.read_back(context, step)
 
 
 def test_networkmanager_gets_few_calls_while_it_activates_devices(
