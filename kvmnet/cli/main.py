@@ -22,6 +22,7 @@ COMMANDS = {
     "explain": "kvmnet.cli.explain",
     "schema": "kvmnet.cli.schema",
     "render": "kvmnet.cli.render",
+    "diff": "kvmnet.cli.diff",
     "export": "kvmnet.cli.export",
     "plan": "kvmnet.cli.plan",
     "apply": "kvmnet.cli.apply",

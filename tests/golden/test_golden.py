@@ -24,7 +24,7 @@ ROOT = HERE.parent.parent
 WRITE = os.environ.get("KVMNET_GOLDEN") == "write"
 GOOD = sorted(path.name for path in (HERE / "good").iterdir())
 BAD = sorted(path.name for path in (HERE / "bad").iterdir())
-EXAMPLES = sorted(path.name for path in (ROOT / "examples").iterdir())
+EXAMPLES = sorted(path.parent.name for path in ROOT.glob("examples/*/cluster.yaml"))
 
 
 def load_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pipeline.Definition:

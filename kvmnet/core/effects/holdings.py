@@ -85,7 +85,7 @@ class Inventory:
         # a bridge that takes over a NIC's name would have the NIC's routes too: routes name interfaces
         has_routes = bool(_static_addresses(interface) or _dynamic_families(interface))
         return Holdings(
-            tuple(_current_addresses(interface)),
+            tuple(_addresses_before(interface)),
             tuple(self._routes_of(plain(device))) if has_routes else (),
             tuple(self._ports(device, self.topologies.before)) if is_known else (),
             self.topologies.before.controller.get(device),
@@ -161,6 +161,14 @@ def _current_addresses(interface: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _addresses_before(interface: Mapping[str, Any]) -> list[str]:
+    """Return the addresses of a live interface. For those from a server or router that it has not got yet, `BY_DHCP4`
+    and the like."""
+    addresses = _current_addresses(interface)
+    versions = {version_of_address(address) for address in addresses}
+    return addresses + [name for name in _dynamic_families(interface) if version_of_address(name) not in versions]
+
+
 def _dynamic_families(interface: Mapping[str, Any]) -> list[str]:
     """Return which addresses an interface gets from servers and routers."""
     kinds = []
@@ -187,4 +195,5 @@ def _addresses_after(interface: Mapping[str, Any], before: Holdings) -> list[str
 
 
 def version_of_address(address: str) -> int:
-    return 6 if ":" in address else 4
+    """Return 4 or 6, also for `BY_DHCP4` and the like."""
+    return 6 if ":" in address or address in (BY_DHCP6, BY_ROUTER) else 4

@@ -115,7 +115,7 @@ def _names_below(device: str, topologies: Topologies, *, is_after: bool) -> tupl
 
 def _is_dynamic(live: Live, address: str) -> bool:
     ip = address.partition("/")[0]
-    return any(
+    return address in (BY_DHCP4, BY_DHCP6, BY_ROUTER) or any(
         a["ip"] == ip and ("valid-life-time" in a or "valid-left" in a)
         for interface in interfaces_of(live.state)
         for family in FAMILIES

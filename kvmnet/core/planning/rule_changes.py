@@ -57,7 +57,7 @@ def compare_rules(desired: State, live: Live, new_names: Mapping[str, str], goin
     ]
     changes = [*(Change("remove", "rule", (RuleDetail(rule),)) for rule in removed), *changes]
     absent = [{"state": "absent", **rule} for rule in removed]
-    holders = tuple(dict.fromkeys(name for rule in to_send if (name := _find_holder(rule, desired))))
+    holders = tuple(dict.fromkeys(name for rule in to_send if (name := find_holder(rule, desired))))
     return RuleComparison([*absent, *(dict(rule) for rule in to_send)], holders, changes)
 
 
@@ -131,7 +131,7 @@ def parse_profile_rules(family: str, text: str) -> Iterator[RuleKey]:
         yield rule_key(parsed)
 
 
-def _find_holder(rule: Rule, desired: State) -> Optional[str]:
+def find_holder(rule: Rule, desired: State) -> Optional[str]:
     """Return an interface of the definition whose profile can contain a rule: its incoming interface, else one with a
     route in its table, else the first one with addresses of the family."""
     usable = [i["name"] for i in interfaces_of(desired) if i.get(str(rule["family"]), {}).get("enabled")]

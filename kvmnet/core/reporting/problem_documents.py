@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from posixpath import normpath
 from typing import Any
 from urllib.parse import quote
 
@@ -74,7 +75,7 @@ def _result(problem: Problem, number: int, fingerprint: str) -> dict[str, Any]:
 
 def _location(mark: Mark) -> dict[str, Any]:
     return {
-        "artifactLocation": {"uri": quote(mark.file)},
+        "artifactLocation": {"uri": quote(normpath(mark.file))},
         "region": {"startLine": mark.line, "startColumn": mark.column},
     }
 
@@ -94,7 +95,7 @@ def as_gitlab(problems: Iterable[Problem], sources: Mapping[str, str], silenced:
             "check_name": problem.code,
             "fingerprint": fingerprint.make(problem),
             "severity": "critical" if problem.is_error else "minor",
-            "location": {"path": problem.mark.file, "lines": {"begin": problem.mark.line}},
+            "location": {"path": normpath(problem.mark.file), "lines": {"begin": problem.mark.line}},
         }
         for problem in in_order(problems)
     ]

@@ -192,3 +192,10 @@ def test_an_operator_may_be_connected_by_a_virtual_address(make_bundle: Any) -> 
     live = replace(live_of(make_bundle()), virtual=(VirtualAddress("br-eth0", "10.1.1.200/32", "keepalived"),))
     effects = effects_of(make_bundle(NIC_LINE), live, Facts("10.1.1.200"))
     assert [(m.address, m.before) for m in effects.management] == [("10.1.1.200/32", "br-eth0")]
+
+
+def test_an_address_that_dhcp_has_not_given_yet_is_not_gained(make_bundle: Any) -> None:
+    asking = make_bundle(NIC_LINE.replace("addresses: [10.1.255.254]", "ipv4: dhcp"))
+    larger = make_bundle(NIC_LINE.replace("addresses: [10.1.255.254]", "ipv4: dhcp, mtu: 1400"))
+    effects = effects_of(larger, live_of(asking))
+    assert not any(effect.gained_addresses or effect.lost_addresses for effect in effects.interfaces)

@@ -89,3 +89,10 @@ def test_a_definition_without_problems_gives_an_empty_report(name: str) -> None:
     text = "kvmnet: 1\ncluster: c\nprofile: plain\nhosts: {}\n"
     document = report(name, text)
     assert document == [] if name == "gitlab" else document["runs"][0]["results"] == []
+
+
+def test_paths_do_not_begin_with_a_dot() -> None:
+    """GitLab ignores a path that begins with "./"."""
+    assert report("gitlab", file="./site/cluster.yaml")[0]["location"]["path"] == "site/cluster.yaml"
+    (place,) = report("sarif", file="./site/cluster.yaml")["runs"][0]["results"][0]["locations"]
+    assert place["physicalLocation"]["artifactLocation"]["uri"] == "site/cluster.yaml"
