@@ -52,10 +52,22 @@ def interfaces_of(state: Mapping[str, Any]) -> list[Any]:
     return interfaces
 
 
+#: How nmstate shows that a route has no next hop.
+_NO_NEXT_HOP = (None, "", "0.0.0.0", "::")
+
+
+def next_hop_of(route: Mapping[str, Any]) -> str:
+    """The next hop of a route; empty when it has none."""
+    next_hop = route.get("next-hop-address")
+    return "" if next_hop in _NO_NEXT_HOP else str(next_hop)
+
+
 def routes_of(state: Mapping[str, Any]) -> list[Any]:
-    """The configured routes of a state; empty when it has none."""
+    """The configured routes of a state; empty when it has none. A route without a next hop lacks the key."""
     routes: list[Any] = state.get("routes", {}).get("config", [])
-    return routes
+    if all(next_hop_of(route) for route in routes):
+        return routes
+    return [{k: v for k, v in route.items() if k != "next-hop-address" or next_hop_of(route)} for route in routes]
 
 
 def rules_of(state: Mapping[str, Any]) -> list[Any]:

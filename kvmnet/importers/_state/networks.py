@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
+from kvmnet.core.base.nmstate import next_hop_of
 from kvmnet.importers._draft import Draft, Origin, Part
 from kvmnet.importers._report import Report
 from kvmnet.importers._state.addresses import IpSettings
@@ -125,7 +126,7 @@ def _add_gateway(
 ) -> Optional[Part]:
     """Make a default route the gateway of a network. Return it as a route of the host where it is in another table, or
     the second one of its network."""
-    via, metric = str(route.get("next-hop-address") or ""), route.get("metric")
+    via, metric = next_hop_of(route), route.get("metric")
     text = f"the default route via {via or 'no gateway'} on {route.get('next-hop-interface')}"
     if carrier is None or not via:
         report.lose(f"{text} is not in the definition: it has no gateway in a network of this host", origin)
@@ -159,7 +160,7 @@ def _read_route(
     route: Mapping[str, Any], carriers: Sequence[Carrier], origin: Origin, report: Report
 ) -> Optional[Part]:
     """Return a static route of the host, or None when the definition cannot state it."""
-    destination, via = str(route.get("destination")), str(route.get("next-hop-address") or "")
+    destination, via = str(route.get("destination")), next_hop_of(route)
     device = route.get("next-hop-interface")
     text = f"the route to {destination} via {via or device}"
     try:

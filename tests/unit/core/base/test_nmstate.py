@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.base.nmstate import KERNEL_KINDS, NM_TYPES, dns_of, interfaces_of, port_names, routes_of
+from kvmnet.core.base.nmstate import (
+    KERNEL_KINDS,
+    NM_TYPES,
+    dns_of,
+    interfaces_of,
+    next_hop_of,
+    port_names,
+    routes_of,
+)
 
 
 def test_the_parts_of_a_state_are_found_and_missing_ones_are_empty() -> None:
@@ -20,6 +28,16 @@ def test_the_parts_of_a_state_are_found_and_missing_ones_are_empty() -> None:
     assert dns_of(state) == {"server": ["10.1.0.2"]}
     assert (interfaces_of({}), routes_of({}), dns_of({})) == ([], [], {})
     assert (routes_of({"routes": {}}), dns_of({"dns-resolver": {}})) == ([], {})
+
+
+@pytest.mark.parametrize("next_hop", ["0.0.0.0", "::", "", None])
+def test_a_route_without_a_next_hop_lacks_the_key(next_hop: object) -> None:
+    """nmstate shows 0.0.0.0 for such a route in a table of its own."""
+    route = {"destination": "198.51.100.0/24", "next-hop-interface": "eth1", "table-id": 100}
+    other = {"destination": "0.0.0.0/0", "next-hop-address": "10.1.1.1", "next-hop-interface": "eth0"}
+    rows: list[dict[str, Any]] = [{**route, "next-hop-address": next_hop}, other]
+    assert routes_of({"routes": {"config": rows}}) == [route, other]
+    assert [next_hop_of(row) for row in rows] == ["", "10.1.1.1"]
 
 
 @pytest.mark.parametrize(
