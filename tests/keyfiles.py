@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+import ipaddress
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Optional
 
@@ -196,7 +197,15 @@ def _removed_rules(part: dict[str, str]) -> list[str]:
 def _pairs(text: str) -> str:
     """Return a rule with its pairs of words sorted."""
     words = text.split()
-    return " ".join(sorted(f"{key} {value}" for key, value in zip(words[::2], words[1::2])))
+    return " ".join(sorted(f"{key} {_same(key, value)}" for key, value in zip(words[::2], words[1::2])))
+
+
+def _same(key: str, value: str) -> str:
+    """Return a value of a rule in the notation of a definition: NetworkManager leaves the prefix length of single
+    addresses out, and writes marks in hexadecimal."""
+    if key in ("from", "to"):
+        return str(ipaddress.ip_network(value, strict=False))
+    return str(int(value, 0)) if key == "fwmark" else value
 
 
 def _sections(text: str) -> Keyfile:
@@ -276,7 +285,8 @@ def _routes(part: dict[str, str]) -> list[tuple[str, ...]]:
         options = dict(pair.split("=") for pair in part.pop(f"{key}_options", "").split(",") if pair)
         table = options.pop("table", "254")
         assert not options, f"{key} has {options}"
-        found.append((*value.split(","), table))
+        destination, *rest = value.split(",")
+        found.append((destination, *("" if hop in ("0.0.0.0", "::") else hop for hop in rest), table))
     return found
 
 

@@ -162,10 +162,12 @@ def _with_ip(entry: dict[str, Any], ip: IpView) -> dict[str, Any]:
 
 
 def _nic(nic: NicView) -> dict[str, Any]:
-    if not nic.up:
-        return {"name": nic.name, "type": "ethernet" if nic.infiniband is None else INFINIBAND, "state": "down"}
     if nic.infiniband is not None:
-        return _with_ip(_infiniband(nic, nic.infiniband), nic.ip)
+        entry = _infiniband(nic, nic.infiniband)
+        # NetworkManager refuses a profile without the mode, also one that is not activated
+        return _with_ip(entry, nic.ip) if nic.up else {**entry, "state": "down"}
+    if not nic.up:
+        return {"name": nic.name, "type": "ethernet", "state": "down"}
     entry = _base(nic.name, "ethernet", nic.mtu)
     if nic.controller is not None:
         entry["accept-all-mac-addresses"] = nic.promiscuous
