@@ -61,7 +61,7 @@ def wanted(view: HostView, with_guests: bool) -> Whole:
         kind = "ethernet" if nic.infiniband is None else "infiniband"
         found[nic.name] = _facts(kind, nic.ip, nic.mtu, up=nic.up, controller=nic.controller or nic.bond)
         found[nic.name]["promiscuous"] = nic.promiscuous
-        if nic.infiniband is not None and nic.up:
+        if nic.infiniband is not None:
             found[nic.name]["over"] = (nic.infiniband.mode, nic.infiniband.base, nic.infiniband.pkey)
     for bond in view.bonds:
         found[bond.name] = _facts("bond", bond.ip, bond.mtu, mac=bond.mac, controller=bond.controller)

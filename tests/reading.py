@@ -107,15 +107,16 @@ class _Reading:
                 continue
             kind = "infiniband" if nic.infiniband is not None else "ethernet"
             entry = self.entry(nic.name, kind, "up" if nic.up else "down")
-            if not nic.up:
-                self.expect(f"{nic.name}, which is down", set(entry), {"name", "type", "state"})
-                continue
-            self.expect(f"{nic.name} mtu", entry.get("mtu"), nic.mtu)
             if nic.infiniband is not None:
                 ib = nic.infiniband
                 wanted = {"mode": ib.mode, "pkey": f"0x{ib.pkey:04x}" if ib.pkey else "0xffff"}
                 wanted.update({"base-iface": ib.base} if ib.base else {})
                 self.expect(f"{nic.name} infiniband", entry.get("infiniband"), wanted)
+            if not nic.up:
+                keys = {"name", "type", "state", *(["infiniband"] if kind == "infiniband" else [])}
+                self.expect(f"{nic.name}, which is down", set(entry), keys)
+                continue
+            self.expect(f"{nic.name} mtu", entry.get("mtu"), nic.mtu)
             self.expect(f"{nic.name} promiscuous", entry.get("accept-all-mac-addresses", False), nic.promiscuous)
             self.addresses(entry, nic.name, nic.ip)
             self.expect(f"{nic.name} controller", self.controller(nic.name), nic.controller or nic.bond)

@@ -165,7 +165,8 @@ def _nic(nic: NicView) -> dict[str, Any]:
     if nic.infiniband is not None:
         entry = _infiniband(nic, nic.infiniband)
         # NetworkManager refuses a profile without the mode, also one that is not activated
-        return _with_ip(entry, nic.ip) if nic.up else {**entry, "state": "down"}
+        down = {"name": nic.name, "type": INFINIBAND, "state": "down", "infiniband": entry["infiniband"]}
+        return _with_ip(entry, nic.ip) if nic.up else down
     if not nic.up:
         return {"name": nic.name, "type": "ethernet", "state": "down"}
     entry = _base(nic.name, "ethernet", nic.mtu)
