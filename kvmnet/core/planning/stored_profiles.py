@@ -175,9 +175,11 @@ class _Comparison:
     def _compare_routes(self) -> Iterator[StoredDifference]:
         name = self.interface["name"]
         wanted = sorted(
-            _route(r["destination"], r.get("next-hop-address", ""), r.get("table-id") or MAIN_TABLE)
-            for r in routes_of(self.desired)
-            if r.get("next-hop-interface") == name
+            {
+                _route(r["destination"], r.get("next-hop-address", ""), r.get("table-id") or MAIN_TABLE)
+                for r in routes_of(self.desired)
+                if r.get("next-hop-interface") == name
+            }
         )
         if not any(self.stored.method(family) in ("manual", "auto", "dhcp") for family in FAMILIES):
             return
@@ -250,7 +252,8 @@ def _wanted_method(family: str, settings: Mapping[str, Any]) -> Optional[str]:
 
 
 def stored_routes(stored: StoredProfile) -> list[str]:
-    """Return the static routes of a profile, in the notation of differences."""
+    """Return the static routes of a profile, in the notation of differences. nmstate stores a route without a next hop
+    a second time, with 0.0.0.0, when it merges a state into the profile: it counts once."""
     routes = []
     for family in FAMILIES:
         everywhere = "0.0.0.0/0" if family == "ipv4" else "::/0"
@@ -263,7 +266,7 @@ def stored_routes(stored: StoredProfile) -> list[str]:
             options = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
             table = parse_number(options.get("table", ""), default_table)
             routes.append(_route(destination, next_hop, table))
-    return routes
+    return list(dict.fromkeys(routes))
 
 
 def _route(destination: str, next_hop: str, table: int) -> str:

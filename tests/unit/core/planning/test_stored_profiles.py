@@ -128,6 +128,14 @@ def test_static_routes(groups: str, found: list[str]) -> None:
     assert differences(nic(), eth0(groups), routes=(ROUTE,)) == found
 
 
+def test_a_route_that_is_stored_twice_counts_once() -> None:
+    """nmstate does so with one without a next hop. Another metric is no other route here: the live one is compared."""
+    on_link = {"destination": "10.9.0.0/16", "next-hop-interface": "eth0", "table-id": 100, "metric": 100}
+    twice = "route1=10.9.0.0/16,0.0.0.0,100\nroute1_options=table=100\nroute2=10.9.0.0/16\nroute2_options=table=100\n"
+    for routes in ((ROUTE, on_link), (ROUTE, on_link, {**on_link, "metric": 200})):
+        assert differences(nic(), eth0(GATEWAY + twice + V6), routes=routes) == []
+
+
 @pytest.mark.parametrize(
     "profile, found",
     [
