@@ -57,6 +57,7 @@ def test_critical_points(bench: Bench, generation: str, number: int) -> None:
     ],
     ids=["the watchdog", "the boot's units"],
 )
+@pytest.mark.make_test("bookworm")
 def test_the_matrix_recognizes_a_lost_host_without_a_safeguard(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, off: str, fault: str, step: int
 ) -> None:

@@ -283,6 +283,7 @@ EXTRA = "  extra: {subnets: [10.11.0.0/24], vlan: 11, mtu: 1400}\n"
 ONE_MORE = "      eth0.11: {network: extra, bridge: true, addresses: [10.11.0.7]}\n"
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G43")
 def test_a_change_of_one_vlan_affects_only_that_vlan(machines: tuple[Machine, Machine]) -> None:
     """A VLAN is added, changed in MTU and address, and removed. Other bridges, bonds, VLANs and leases are not

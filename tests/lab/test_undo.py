@@ -384,6 +384,7 @@ def test_a_checkpoint_of_another_tool_is_refused(host: Machine, before: dict[str
     assert picture.whole(host) == before
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G16")
 def test_a_checkpoint_of_another_tool_with_the_trials_path_is_left_alone(
     host: Machine, peer: Machine, before: dict[str, Any]
