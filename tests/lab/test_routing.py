@@ -116,6 +116,7 @@ def test_a_rollback_and_a_reboot_keep_the_rule(pair: tuple[Machine, Machine]) ->
     host.reboot()
     online(host)
     assert len(rules(host)) == 1 and leaves_by(host, "198.51.100.108") == "eth1"
+    host.put("/root/cluster.yaml", RULED)
     assert apply(host).stdout == NOTHING
 
 
