@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kvmnet.core.base.nmstate import dns_of, interfaces_of
 from kvmnet.core.base.probe import Probe
@@ -100,15 +101,24 @@ def _read_back(plan: Plan, live: Live, known: KnownProfiles) -> Step:
 
 
 def _find_bridges_with_own_vlans(plan: Plan, live: Live) -> list[str]:
-    """Return the existing bridges that nmstate is given and that filter VLANs, before and after. NetworkManager 1.42
-    sets the VLANs of the bridge itself to those of its profile, which nmstate cannot state, when it reapplies that."""
+    """Return the existing bridges that nmstate is given and whose own VLANs the change leaves alone: they filter VLANs
+    before and after, and it sets no VLAN of a port and no other default VLAN. NetworkManager 1.42 sets the VLANs of
+    the bridge itself to those of its profile, which nmstate cannot state, when it reapplies that."""
     return [
         i["name"]
         for i in interfaces_of(plan.state)
-        if i["type"] == "linux-bridge"
-        and i["state"] == "up"
-        and (link := live.links.get(i["name"])) is not None
-        and link.options.get("vlan_filtering")
-        and plan.profile_settings.get(i["name"], {}).get(VLAN_FILTERING.name, True)
-        and not any("vlan" in port for port in i.get("bridge", {}).get("port", ()))
+        if i["type"] == "linux-bridge" and i["state"] == "up" and _keeps_own_vlans(i, plan, live)
     ]
+
+
+def _keeps_own_vlans(bridge: Mapping[str, Any], plan: Plan, live: Live) -> bool:
+    name, section = bridge["name"], bridge.get("bridge", {})
+    if name not in live.links or any("vlan" in port for port in section.get("port", ())):
+        return False
+    options = live.links[name].options
+    default_vlan = section.get("options", {}).get("vlan-default-pvid")
+    return bool(
+        options.get("vlan_filtering")
+        and plan.profile_settings.get(name, {}).get(VLAN_FILTERING.name, True)
+        and default_vlan in (None, options.get("vlan_default_pvid"))
+    )

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from kvmnet.core.base.profile_settings import VLAN_FILTERING
+from kvmnet.core.live.live_host import Link
 from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.pipeline import load
+from kvmnet.transaction import compile_steps as module
 from kvmnet.transaction.compile_steps import Terms, compile_steps
 from kvmnet.transaction.step import touched_files, touched_profiles
 from tests.unit.core.samples import after, before, with_leaving
@@ -113,3 +118,25 @@ def test_a_change_that_only_renames_waits_for_a_confirmation_too(tmp_path: Path,
     if confirm:
         assert compiled.index("rename") < compiled.index("confirm") < compiled.index("write profile")
         assert compiled[compiled.index("confirm") + 1] == "read back"
+
+
+@pytest.mark.parametrize(
+    ("section", "options", "filters_afterwards", "is_kept"),
+    [
+        ({}, {"vlan_filtering": 1, "vlan_default_pvid": 1}, None, True),
+        ({"options": {"vlan-default-pvid": 1}}, {"vlan_filtering": 1, "vlan_default_pvid": 1}, True, True),
+        # the kernel changes the bridge's own VLANs with the default VLAN: the untagged one of the host comes back
+        ({"options": {"vlan-default-pvid": 1}}, {"vlan_filtering": 1, "vlan_default_pvid": 0}, True, False),
+        ({"port": [{"name": "eth0", "vlan": {"mode": "trunk"}}]}, {"vlan_filtering": 1}, None, False),
+        ({}, {"vlan_filtering": 1}, False, False),
+        ({}, {"vlan_filtering": 0}, None, False),
+    ],
+)
+def test_own_vlans_of_a_bridge_are_kept_where_the_change_leaves_them_alone(
+    section: dict[str, Any], options: dict[str, Any], filters_afterwards: object, is_kept: bool
+) -> None:
+    state = {"interfaces": [{"name": "br0", "type": "linux-bridge", "state": "up", "bridge": section}]}
+    settings = {} if filters_afterwards is None else {"br0": {VLAN_FILTERING.name: filters_afterwards}}
+    plan: Any = SimpleNamespace(state=state, profile_settings=settings)
+    live: Any = SimpleNamespace(links={"br0": Link("br0", None, "bridge", options=options)})
+    assert module._find_bridges_with_own_vlans(plan, live) == (["br0"] if is_kept else [])
