@@ -24,7 +24,7 @@ from tests.machines import existing_hosts, host_kinds, neighbour, picture, roots
 from tests.machines.existing_hosts import ExistingHost, look
 from tests.machines.host_kinds import SECOND_MAC
 from tests.machines.machine import Machine, Result
-from tests.machines.outage import reachable
+from tests.machines.outage import reachable, until_reachable
 from tests.machines.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS
 
 #: Parts of the picture that a boot does not change. Without guests.
@@ -183,7 +183,7 @@ def check(host: Machine, peer: Machine, state: State) -> str:
     """Adopt a host in this state, reboot it and give it back; return "adopted", or "refused" with its code. Raises
     AssertionError."""
     existing_hosts.lay_out(host, state.host)
-    assert reachable(peer, state.host.address)
+    until_reachable(peer, state.host.address)
     with _running(host, state):
         before, foreign = look(host), _look_at(host, state.foreign)
         result = _apply(host)
@@ -204,7 +204,7 @@ def check(host: Machine, peer: Machine, state: State) -> str:
     host.until(f"ip -o address show | grep -q ' {state.host.address}/'", timeout=60)
     _same(look(host), adopted, ("addresses", "hostname", "open", "rules"), leave_out=state)
     assert host.run("kvmnet status --exit-code", check=False).code == 0
-    assert reachable(peer, state.host.address)
+    until_reachable(peer, state.host.address)
     assert _look_at(host, state.foreign) == foreign, "an interface of another tool is not as before after the boot"
     removed = host.run("kvmnet remove --yes", check=False, timeout=240)
     assert removed.code == 0, removed

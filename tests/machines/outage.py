@@ -115,6 +115,15 @@ def reachable(peer: Machine, address: str = HOST_ADDRESS, port: int = ECHO_PORT,
     return peer.run(["/usr/bin/python3", "-c", script], check=False).code == 0
 
 
+def until_reachable(peer: Machine, address: str, *, seconds: float = 30) -> None:
+    """Wait until a connection is answered: the ports of a bridge with spanning tree forward only after its delays.
+    Raises AssertionError."""
+    end = time.monotonic() + seconds
+    while not reachable(peer, address):
+        assert time.monotonic() < end, f"{address} is not reachable after {seconds} s"
+        time.sleep(0.2)
+
+
 def by_hand(host: Machine, verb: str) -> None:
     """Run the example's change with ordinary commands (`do`), or revert it (`undo`): kvmnet is compared with it."""
     host.put("/root/by_hand.sh", BY_HAND.read_bytes(), mode=0o755)
