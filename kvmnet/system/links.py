@@ -15,6 +15,8 @@ from kvmnet.system.types import Json
 #: The folder of the kernel's settings for each link.
 SYSCTL = "/proc/sys/net"
 
+LOOPBACK = "lo"
+
 
 def read_ip_links() -> list[Json]:
     """Return every link as iproute2 prints it. Raises HostError."""

@@ -20,6 +20,10 @@ from kvmnet.system.types import Json
 #: The folders of keyfiles: on disk, and in memory for as long as the host runs.
 PROFILE_FOLDERS = ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections")
 
+#: The profile that NetworkManager makes of the loopback interface as long as no other one is for it, with a new UUID at
+#: each boot. It states what the interface has, so it is never restored.
+LOOPBACK_KEYFILE = f"{PROFILE_FOLDERS[1]}/lo.nmconnection"
+
 BUS_NAME = "org.freedesktop.NetworkManager"
 
 #: The path of NetworkManager's main object on the bus.

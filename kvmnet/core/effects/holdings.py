@@ -19,6 +19,9 @@ from kvmnet.core.planning.plan import Plan
 #: Stand for addresses that are not known before the change.
 BY_DHCP4, BY_DHCP6, BY_ROUTER = "IPv4 by DHCP", "IPv6 by DHCPv6", "IPv6 from routers"
 
+#: What the loopback interface always has: no change gives it these.
+_OWN_OF_LOOPBACK = ("127.0.0.1/8", "::1/128")
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -191,7 +194,7 @@ def _addresses_after(interface: Mapping[str, Any], before: Holdings) -> list[str
             addresses += of_before
         elif _asks(settings):
             addresses += of_before or _dynamic_families({family: settings})
-    return list(dict.fromkeys(addresses))
+    return [address for address in dict.fromkeys(addresses) if address not in _OWN_OF_LOOPBACK]
 
 
 def version_of_address(address: str) -> int:

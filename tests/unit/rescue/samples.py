@@ -179,6 +179,13 @@ class Host(GuestPorts):
         return super().run_json(*argv) if argv[0] in ("ip", "bridge") else []
 
     def run(self, *argv: str, text: str = "", **_: Any) -> str:
+        if argv[:2] == ("ip", "address"):  # ip address VERB ADDRESS/24 dev NAME
+            address, found = argv[3].partition("/")[0], self.addresses[argv[5]]
+            found.append(address) if argv[2] == "add" else found.remove(address)
+            return ""
+        if argv[2:4] == ("route", "del"):
+            self.routes.remove({"dst": argv[4], "dev": argv[6]})
+            return ""
         if argv[2:3] != ("rule",):
             return super().run(*argv, text=text)
         if argv[1] == "-6" and not Path(links.SYSCTL, "ipv6").exists():
