@@ -113,12 +113,17 @@ def restore_rules(before: Json) -> list[str]:
     return [rule for _, _, rule in changes]
 
 
+#: What the kernel delivers locally, with a route in the table local.
+_LOOPBACK_NETWORK = "127.0.0.0/8"
+
+
 def restore_loopback(before: Json, removable: Optional[Collection[str]] = None) -> list[str]:
     """Restore the addresses of the loopback interface, and remove the routes to them outside the table local; return
     the addresses and routes.
 
-    NetworkManager (1.42 to 1.52) adds such routes with a profile for it, and removes neither them nor the addresses
-    when the profile goes. `removable` are the addresses that may be removed; without it, all. Raises HostError.
+    NetworkManager (1.42 to 1.52) adds such routes with a profile for it. When the profile goes, it may leave them and
+    the addresses, and it removes the kernel's route to 127.0.0.0/8 in the table local. `removable` are the addresses
+    that may be removed; without it, all. Raises HostError.
     """
     name = links.LOOPBACK
     if name not in before.get("addresses", {}):
@@ -134,6 +139,10 @@ def restore_loopback(before: Json, removable: Optional[Collection[str]] = None) 
     for route in routes:
         with contextlib.suppress(HostError):  # it went with its address
             programs.run("ip", f"-{route['family']}", "route", "del", route["to"], "dev", name, "table", route["table"])
+    if "4" in links.read_families() and not links.has_local_route(_LOOPBACK_NETWORK):
+        words = ("table", "local", "proto", "kernel", "scope", "host")
+        programs.run("ip", "route", "replace", "local", _LOOPBACK_NETWORK, "dev", name, *words)
+        routes.append({"to": f"local {_LOOPBACK_NETWORK}"})
     return [*missing, *new, *(route["to"] for route in routes)]
 
 

@@ -207,6 +207,12 @@ def read_routes() -> list[Json]:
     return sorted(routes, key=lambda r: json.dumps(r, sort_keys=True))
 
 
+def has_local_route(network: str) -> bool:
+    """Return whether the table local has a route to this IPv4 network. Raises HostError."""
+    rows = programs.run_json("ip", "-4", "-j", "route", "show", "table", "local")
+    return any(row.get("type") == "local" and row.get("dst") == network for row in rows)
+
+
 class Kernel(NamedTuple):
     """One reading of the kernel: the rows of `read_ip_links` and `read_ip_addresses`, and the ranked routes."""
 

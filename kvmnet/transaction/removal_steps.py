@@ -194,11 +194,11 @@ def _restore_profiles(original: Original, created_profiles: list[str]) -> Step:
 
 
 def _restore_loopback(plan: Plan, original: Original) -> list[Step]:
-    """NetworkManager leaves the addresses when it no longer has a profile for the loopback interface."""
-    addresses = _find_added_loopback_addresses(plan, original)
-    if not addresses:
+    """NetworkManager leaves the addresses and routes when it no longer has a profile for the loopback interface. It may
+    still have one when the loopback interface has left the definition."""
+    if LOOPBACK not in original.snapshot["addresses"]:
         return []
-    spec = undo_spec(operations.UNDO_LOOPBACK, addresses=addresses)
+    spec = undo_spec(operations.UNDO_LOOPBACK, addresses=_find_added_loopback_addresses(plan, original))
     return [_give_back("restore the addresses of the loopback interface", [spec], [spec])]
 
 

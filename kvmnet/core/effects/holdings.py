@@ -114,6 +114,7 @@ class Inventory:
         if self.facts.restored is not None:
             addresses = tuple(self.facts.restored.get(name, addresses))
             routes = before.routes if addresses == before.addresses else ()
+        addresses = tuple(address for address in addresses if address not in _OWN_OF_LOOPBACK)
         return Holdings(addresses, routes, ports, controller, mac, zone)
 
     def _ports(self, device: str, topology: Topology) -> list[str]:
@@ -194,7 +195,7 @@ def _addresses_after(interface: Mapping[str, Any], before: Holdings) -> list[str
             addresses += of_before
         elif _asks(settings):
             addresses += of_before or _dynamic_families({family: settings})
-    return [address for address in dict.fromkeys(addresses) if address not in _OWN_OF_LOOPBACK]
+    return list(dict.fromkeys(addresses))
 
 
 def version_of_address(address: str) -> int:

@@ -266,6 +266,8 @@ def test_the_loopback_interface_gets_its_addresses_back(tmp_path: Path, monkeypa
     assert sorted(host.addresses["lo"]) == ["10.9.9.1", "10.9.9.3", "127.0.0.1"]
     assert restore.restore_loopback(before) == ["10.9.9.3/24"]
     assert comparison.find_differences(before) == []
+    host.has_local_route = False
+    assert restore.restore_loopback(before) == ["local 127.0.0.0/8"] and host.has_local_route
     del before["addresses"]["lo"]
     host.addresses["lo"].append("10.9.9.4")
     assert restore.restore_loopback(before) == [], "the transaction does not touch the loopback interface"
