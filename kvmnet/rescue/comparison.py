@@ -101,7 +101,7 @@ def find_file_differences(before: Json) -> list[str]:
             continue
         if now != record:
             differences.append(f"file {record['path']}: {_describe_file_difference(record, now)}")
-    known = {r["path"] for r in before["files"]}
+    known = {networkmanager.LOOPBACK_KEYFILE, *(r["path"] for r in before["files"])}
     new = [path for path in networkmanager.find_keyfiles(before["uuids"]) if path not in known]
     return [*differences, *(f"file {path}: did not exist before" for path in new)]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from kvmnet.rescue import comparison, difference_text, snapshot, whole_host
 from kvmnet.system import bridge_ports, files, firewalld, links, networkmanager, programs
@@ -111,6 +111,39 @@ def restore_rules(before: Json) -> list[str]:
         with contextlib.suppress(HostError):  # the other rules must be restored
             programs.run("ip", f"-{family}", "rule", verb, "priority", priority, *rest.split())
     return [rule for _, _, rule in changes]
+
+
+#: What the kernel delivers locally, with a route in the table local.
+_LOOPBACK_NETWORK = "127.0.0.0/8"
+
+
+def restore_loopback(before: Json, removable: Optional[Collection[str]] = None) -> list[str]:
+    """Restore the addresses of the loopback interface, and remove the routes to them outside the table local; return
+    the addresses and routes.
+
+    NetworkManager (1.42 to 1.52) adds such routes with a profile for it. When the profile goes, it may leave them and
+    the addresses, and it removes the kernel's route to 127.0.0.0/8 in the table local. `removable` are the addresses
+    that may be removed; without it, all. Raises HostError.
+    """
+    name = links.LOOPBACK
+    if name not in before.get("addresses", {}):
+        return []
+    kernel = links.read_kernel(before.get("virtual", ()))
+    saved, current = before["addresses"][name], links.read_addresses(kernel.addresses).get(name, [])
+    new = [a for a in current if a not in saved and (removable is None or a in removable)]
+    missing = [a for a in saved if a not in current]
+    for verb, addresses in (("add", missing), ("del", new)):
+        for address in addresses:
+            programs.run("ip", "address", verb, address, "dev", name)
+    routes = [r for r in kernel.routes if r["dev"] == name and not r["via"] and r not in before.get("routes", ())]
+    for route in routes:
+        with contextlib.suppress(HostError):  # it went with its address
+            programs.run("ip", f"-{route['family']}", "route", "del", route["to"], "dev", name, "table", route["table"])
+    if "4" in links.read_families() and not links.has_local_route(_LOOPBACK_NETWORK):
+        words = ("table", "local", "proto", "kernel", "scope", "host")
+        programs.run("ip", "route", "replace", "local", _LOOPBACK_NETWORK, "dev", name, *words)
+        routes.append({"to": f"local {_LOOPBACK_NETWORK}"})
+    return [*missing, *new, *(route["to"] for route in routes)]
 
 
 def reactivate_profiles(before: Json) -> None:
@@ -321,6 +354,8 @@ def restore_until_equal(before: Json, journal: Journal, patience: float) -> list
             with contextlib.suppress(*EXPECTED_ERRORS):
                 reactivate_profiles(before)
             next_activation = time.monotonic() + 15
+        with contextlib.suppress(*EXPECTED_ERRORS):
+            restore_loopback(before)
         with contextlib.suppress(*EXPECTED_ERRORS):  # without delay: until then a guest has no network
             if ports := restore_guest_ports(before):
                 journal.try_append("ports", given_back=ports)

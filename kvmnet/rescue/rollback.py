@@ -11,6 +11,7 @@ from kvmnet.rescue import (
     closing,
     comparison,
     difference_text,
+    guest_profiles,
     handover,
     repair_commands,
     restore,
@@ -73,6 +74,9 @@ def _roll_back(state_dir: Path, why: str, booting: bool, likely: Sequence[Json])
         return 3
     with contextlib.suppress(*EXPECTED_ERRORS):  # the checkpoint may be rolled back although the call for it failed
         checkpoint.restore_other_keyfiles(folder)
+    with contextlib.suppress(*EXPECTED_ERRORS):  # otherwise they are among the notes
+        if paths := guest_profiles.keep_guest_profiles_in_memory(before):
+            journal.try_append("profiles-in-memory", files=paths)
     differences = _restore_and_verify(state_dir, transaction, before, new_devices)
     if files.is_read_only(folder):  # the transaction cannot be closed: the watchdog would roll it back again and again
         units.stop_watchdog(str(transaction.get("id")))

@@ -32,8 +32,9 @@ def take_snapshot(
     kernel = links.read_kernel(virtual)
     state = read_host_state(sorted(names), sorted(m.lower() for m in macs), sorted(uuids), kernel)
     # also the files that NetworkManager reports: a keyfile may contain no UUID
-    keyfiles = {p["file"] for p in state["profiles"] if p["file"].startswith(networkmanager.PROFILE_FOLDERS)}
-    paths = sorted({*written_files, *keyfiles, *networkmanager.find_keyfiles(uuids)})
+    reported = [p["file"] for p in state["profiles"] if p["file"].startswith(networkmanager.PROFILE_FOLDERS)]
+    keyfiles = {*reported, *networkmanager.find_keyfiles(uuids)} - {networkmanager.LOOPBACK_KEYFILE}
+    paths = sorted({*written_files, *keyfiles})
     return {
         "names": sorted(names),
         "macs": sorted(m.lower() for m in macs),
@@ -89,7 +90,11 @@ def read_host_state(
         "addresses": {n: a for n, a in links.read_addresses(kernel.addresses).items() if n in our_links},
         "routes": [r for r in kernel.routes if r["dev"] in names],
         "zones": {n: zones.get(n) for n in names} if zones is not None else None,
-        "profiles": [p for p in networkmanager.list_profiles() if p["uuid"] in uuids or p["device"] in our_links],
+        "profiles": [
+            p
+            for p in networkmanager.list_profiles()
+            if (p["uuid"] in uuids or p["device"] in our_links) and p["file"] != networkmanager.LOOPBACK_KEYFILE
+        ],
         "dns": {n: servers for n, servers in networkmanager.read_name_servers().items() if n in our_links},
         "global dns": networkmanager.read_global_dns(),
     }

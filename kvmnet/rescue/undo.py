@@ -251,6 +251,12 @@ def undo_multicast(folder: Path, spec: Json) -> str:
     return f"{len(changed)} restored"
 
 
+def undo_loopback(folder: Path, spec: Json) -> str:
+    """Restore the loopback interface: its addresses, and of the new ones remove only `addresses`."""
+    restored = restore.restore_loopback(files.read_json(folder / "snapshot.json"), spec["addresses"])
+    return f"restored {', '.join(restored)}" if restored else "unchanged"
+
+
 def undo_ports(folder: Path, spec: Json) -> str:
     """Attach the taps of guests that lost their bridge in the trial."""
     return ", ".join(restore.restore_guest_ports(files.read_json(folder / "snapshot.json"))) or "no port was missing"
@@ -272,6 +278,7 @@ UNDO: dict[str, Callable[[Path, Json], str]] = {
     operations.UNDO_HOSTNAME.name: undo_hostname,
     operations.UNDO_GLOBAL_DNS.name: undo_global_dns,
     operations.UNDO_MULTICAST.name: undo_multicast,
+    operations.UNDO_LOOPBACK.name: undo_loopback,
 }
 
 #: The kinds of undo that also run at boot, before NetworkManager starts.

@@ -15,6 +15,8 @@ from kvmnet.system.types import Json
 #: The folder of the kernel's settings for each link.
 SYSCTL = "/proc/sys/net"
 
+LOOPBACK = "lo"
+
 
 def read_ip_links() -> list[Json]:
     """Return every link as iproute2 prints it. Raises HostError."""
@@ -203,6 +205,12 @@ def read_routes() -> list[Json]:
                 }
             )
     return sorted(routes, key=lambda r: json.dumps(r, sort_keys=True))
+
+
+def has_local_route(network: str) -> bool:
+    """Return whether the table local has a route to this IPv4 network. Raises HostError."""
+    rows = programs.run_json("ip", "-4", "-j", "route", "show", "table", "local")
+    return any(row.get("type") == "local" and row.get("dst") == network for row in rows)
 
 
 class Kernel(NamedTuple):

@@ -20,6 +20,10 @@ from kvmnet.system.types import Json
 #: The folders of keyfiles: on disk, and in memory for as long as the host runs.
 PROFILE_FOLDERS = ("/etc/NetworkManager/system-connections", "/run/NetworkManager/system-connections")
 
+#: The profile that NetworkManager makes of the loopback interface as long as no other one is for it, with a new UUID at
+#: each boot. It states what the interface has, so it is never restored.
+LOOPBACK_KEYFILE = f"{PROFILE_FOLDERS[1]}/lo.nmconnection"
+
 BUS_NAME = "org.freedesktop.NetworkManager"
 
 #: The path of NetworkManager's main object on the bus.
@@ -106,6 +110,23 @@ def has_uuid(keyfile: bytes, uuids: list[str]) -> bool:
     """
     named = {uuid.lower() for uuid in re.findall(rb"^[ \t]*uuid[ \t]*=[ \t]*([^\s]+)", keyfile, re.MULTILINE)}
     return any(uuid.lower().encode() in named for uuid in uuids)
+
+
+#: Flags of NetworkManager's Update2: in memory only (its file is deleted), removed when it is not active any more,
+#: and the device is left as it is.
+_IN_MEMORY_ONLY, _VOLATILE, _NO_REAPPLY = 0x8, 0x10, 0x40
+
+
+def move_to_memory(uuid: str) -> None:
+    """Make a stored profile one in memory, as NetworkManager makes them of devices of other programs: unchanged, and
+    removed with its device. Raises HostError."""
+    settings = f"{OBJECT_PATH}/Settings"
+    call = ("busctl", "call", BUS_NAME)
+    path = programs.run(*call, settings, f"{BUS_NAME}.Settings", "GetConnectionByUuid", "s", uuid).split()[1].strip('"')
+    flags = str(_IN_MEMORY_ONLY | _VOLATILE | _NO_REAPPLY)
+    no_settings, no_options = "0", "0"  # without settings it keeps those that it has
+    update = (f"{BUS_NAME}.Settings.Connection", "Update2", "a{sa{sv}}ua{sv}", no_settings, flags, no_options)
+    programs.run(*call, path, *update)
 
 
 def read_name_servers() -> dict[str, Json]:

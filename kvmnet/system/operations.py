@@ -51,6 +51,7 @@ UNDO_FILES = UndoKind("files", runs_before_networkmanager=True)
 UNDO_GLOBAL_DNS = UndoKind("global dns", runs_before_networkmanager=True)
 UNDO_HOSTNAME = UndoKind("hostname", runs_before_networkmanager=True)
 UNDO_LINKS = UndoKind("links")
+UNDO_LOOPBACK = UndoKind("loopback")
 UNDO_MULTICAST = UndoKind("multicast")
 UNDO_PORTS = UndoKind("ports")
 UNDO_PROFILE = UndoKind("profile")
@@ -112,7 +113,10 @@ MULTICAST = Operation("multicast", (UNDO_MULTICAST,))
 # The removal of kvmnet's configuration
 GIVE_BACK = Operation(
     "give back",
-    (UNDO_FILES, UNDO_LINKS, UNDO_MULTICAST, UNDO_RENAME, UNDO_ZONE, UNDO_ZONES, UNDO_GLOBAL_DNS, UNDO_HOSTNAME),
+    (
+        *(UNDO_FILES, UNDO_LINKS, UNDO_LOOPBACK, UNDO_MULTICAST, UNDO_RENAME),
+        *(UNDO_ZONE, UNDO_ZONES, UNDO_GLOBAL_DNS, UNDO_HOSTNAME),
+    ),
     interrupts_traffic=True,
 )
 ACTIVATE = Operation("activate", undone_with="give back", interrupts_traffic=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Optional
 
 from kvmnet.core.base.errors import Refused
-from kvmnet.core.base.nmstate import NM_ETHERNET, State
+from kvmnet.core.base.nmstate import LOOPBACK, NM_ETHERNET, State
 from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.system import files, networkmanager, operations
 from kvmnet.system.journal import Journal
@@ -157,6 +157,9 @@ class _Collection:
         self.traces = {path: uuid for path, uuid in self.traces.items() if path in existing}
         self._add_profiles(snapshot, adopted_macs)
         self._add_nics(snapshot, adopted_macs)
+        if LOOPBACK in snapshot["links"] and LOOPBACK not in self.links:
+            self.links[LOOPBACK] = snapshot["links"][LOOPBACK]
+            self._add_settings(LOOPBACK, snapshot)
 
     def _add_replaced(self, replaced: Mapping[str, str]) -> None:
         """Add bridges that were replaced (old -> new). One that replaced another one may be replaced itself."""

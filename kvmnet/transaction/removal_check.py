@@ -44,6 +44,7 @@ class RemovalCheck:
                 if self._is_left(name, current)
             ),
             *self._compare_addresses(kernel),
+            *self._compare_loopback(kernel),
             *self._compare_zones(),
             *self._compare_rules(),
             *whole_host.compare_own_ports({"names": [], **self.original}, kernel),
@@ -119,6 +120,11 @@ class RemovalCheck:
             *difference_text.compare_addresses(stated, shown),
             *difference_text.compare_routes(wanted, [r for r in _without_rank(kernel.routes) if r in wanted]),
         ]
+
+    def _compare_loopback(self, kernel: Kernel) -> list[str]:
+        current = links.read_addresses(kernel.addresses).get(links.LOOPBACK, [])
+        released = self.step.get("released", ())
+        return [f"{links.LOOPBACK} still has the address {address}" for address in released if address in current]
 
     def _compare_zones(self) -> list[str]:
         zones = {n: zone for n, zone in self.original["zones"].items() if zone and self._is_stated(n, [f"zone={zone}"])}

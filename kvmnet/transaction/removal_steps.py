@@ -6,7 +6,7 @@ of the host over (original_host). The undo of a step restores the current state.
 
 from __future__ import annotations
 
-from kvmnet.core.base.nmstate import FAMILIES, interfaces_of
+from kvmnet.core.base.nmstate import FAMILIES, LOOPBACK, interfaces_of
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.difference import is_link_local
@@ -40,6 +40,7 @@ def compile_removal(
         *_remove_interfaces(created, live),
         *_restore_names(plan, original, live),
         _restore_profiles(original, created_profiles),
+        *_restore_loopback(plan, original),
         *_restore_zones(plan, original, live, created),
         *_restore_global_dns(original),
         *_restore_hostname(original, live),
@@ -192,6 +193,27 @@ def _restore_profiles(original: Original, created_profiles: list[str]) -> Step:
     )
 
 
+def _restore_loopback(plan: Plan, original: Original) -> list[Step]:
+    """NetworkManager leaves the addresses and routes when it no longer has a profile for the loopback interface. It may
+    still have one when the loopback interface has left the definition."""
+    if LOOPBACK not in original.snapshot["addresses"]:
+        return []
+    spec = undo_spec(operations.UNDO_LOOPBACK, addresses=_find_added_loopback_addresses(plan, original))
+    return [_give_back("restore the addresses of the loopback interface", [spec], [spec])]
+
+
+def _find_added_loopback_addresses(plan: Plan, original: Original) -> list[str]:
+    """The addresses of the loopback interface in the applied bundle that it did not have before kvmnet."""
+    applied = [
+        f"{address['ip']}/{address['prefix-length']}"
+        for interface in interfaces_of(plan.bundle.state)
+        if interface["name"] == LOOPBACK
+        for family in FAMILIES
+        for address in interface.get(family, {}).get("address", [])
+    ]
+    return [address for address in applied if address not in original.snapshot["addresses"].get(LOOPBACK, [])]
+
+
 def _restore_zones(plan: Plan, original: Original, live: Live, created: list[str]) -> list[Step]:
     if live.zones is None:
         return []
@@ -254,12 +276,14 @@ def _removed_profiles(plan: Plan, live: Live, created_profiles: list[str]) -> se
 
 def _compare(plan: Plan, original: Original, live: Live, created: list[str], created_profiles: list[str]) -> Step:
     """The step that compares the host with the original. `gone` lists the profiles and `removed` the interfaces that
-    must not exist any more, `rules` the routing rules that must exist (`missing` since kvmnet) or must not (`new`)."""
+    must not exist any more, `released` the addresses that the loopback interface must not have, `rules` the routing
+    rules that must exist (`missing` since kvmnet) or must not (`new`)."""
     return step(
         operations.AS_BEFORE,
         "compare the host with the one before kvmnet",
         limit=STEP_LIMIT + restore.SETTLE_SECONDS,
         gone=sorted(_removed_profiles(plan, live, created_profiles)),
         removed=created,
+        released=_find_added_loopback_addresses(plan, original),
         rules=dict(original.rules),
     )

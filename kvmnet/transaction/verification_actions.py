@@ -9,7 +9,7 @@ from kvmnet.core.base.probe import Probe
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 from kvmnet.host.probing import find_replying
 from kvmnet.rescue import comparison, restore, whole_host
-from kvmnet.system import clock, files, links
+from kvmnet.system import bridge_ports, clock, files, links, programs
 from kvmnet.system.errors import HostError
 from kvmnet.system.types import Json
 from kvmnet.transaction.action_context import Context, StepFailed, read_guest_ports
@@ -43,6 +43,7 @@ def read_back(context: Context, step: Step) -> str:
         with contextlib.suppress(HostError):
             restore.restore_guest_ports(guests)
             restore.restore_own_ports(bridges)
+            _set_port_vlans(step["expect"])
         return activation.poll() and not find_kernel_problems() and not find_other_problems()
 
     if not clock.wait_until(is_complete, 10 + len(step["expect"]) / 2):
@@ -59,6 +60,19 @@ def _select_bridges(before: Json, names: Collection[str]) -> Json:
     ports = before.get("host", {}).get("ports", {})
     own = {name: ports[name] for name in names if name in ports and "of" not in ports[name]}
     return {"names": list(own), "host": {"ports": own}}
+
+
+def _set_port_vlans(expectations: Collection[Json]) -> None:
+    """Set the VLANs of ports that have others. NetworkManager 1.42 does not set them when it reapplies a profile that
+    states them already, so drift would stay. Raises HostError."""
+    expected = {name: vlans for want in expectations for name, vlans in want.get("port_vlans", {}).items()}
+    current = bridge_ports.read_vlans() if expected else {}
+    for name, vlans in expected.items():
+        wanted = [[tag, tag, []] for tag in vlans["tagged"]]
+        if untagged := vlans["untagged"]:
+            wanted.append([untagged, untagged, ["Egress Untagged", "PVID"]])
+        for command in bridge_ports.vlan_commands(name, wanted, current.get(name, [])):
+            programs.run("bridge", *command)
 
 
 class _Activation:

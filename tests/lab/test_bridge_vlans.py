@@ -93,6 +93,8 @@ if verb == "send":
             send(frame(tag))
         time.sleep(0.1)
 else:
+    while pid and select.select([handle], [], [], 0)[0]:  # what waits at the end of a guest without a system
+        receive()
     print("listening", flush=True)
     seen, until = set(), time.monotonic() + 6
     while (left := until - time.monotonic()) > 0:
@@ -186,7 +188,8 @@ def sent(machines: tuple[Machine, Machine], name: str) -> list[list[int]]:
 def assert_frames_pass(machines: tuple[Machine, Machine]) -> None:
     """Check the frames of both guests at both ends."""
     assert received(machines, ACCESS) == [[0, 20]]
-    assert sent(machines, ACCESS) == [[20, 0]]
+    # the kernel takes frames that have the tag of an access port's VLAN already; they are in the same VLAN
+    assert sent(machines, ACCESS) == [[20, 0], [20, 20]]
     assert received(machines, TRUNK) == [[0, 0], [20, 20], [21, 21]]
     assert sent(machines, TRUNK) == [[0, 0], [20, 20], [21, 21]]
 
@@ -200,7 +203,9 @@ def test_an_old_libvirt_is_refused(machines: tuple[Machine, Machine], before: di
     result = apply(host) if not has_new_libvirt(host) else host.run("kvmnet plan /root/cluster.yaml", check=False)
     assert (result.code == 5 and "KVN546" in result.stderr) is not has_new_libvirt(host), result
     printed = host.run(f"kvmnet guest xml {ACCESS} /root/cluster.yaml", check=False)
-    assert "<vlan><tag id='20'/></vlan>" in printed.stdout
+    assert ("KVN565" in printed.stderr) is not has_new_libvirt(host), printed
+    allow = "" if has_new_libvirt(host) else "--allow KVN565"
+    assert "<vlan><tag id='20'/></vlan>" in host.out(f"kvmnet guest xml {allow} {ACCESS} /root/cluster.yaml")
 
 
 def test_frames_of_the_right_vlans_pass(machines: tuple[Machine, Machine]) -> None:
@@ -224,10 +229,11 @@ def test_a_change_of_the_bridge_keeps_the_vlans_of_its_guests(machines: tuple[Ma
         change(host, DEFINITION.replace(AWARE, "bridge: br0\n        trunk: [20-29]"))
         assert "vlans=20-29" in host.out(f"cat {PROFILE}").splitlines()
         assert_frames_pass(machines)
-        seen = picture.whole(host)
+        seen = picture.without_managers_taps(picture.whole(host))
         host.put("/root/cluster.yaml", DEFINITION.replace("10.1.", "10.2."))
         assert apply(host, *options(host)).code == 3
-        assert picture.whole(host) == seen
+        now = picture.without_managers_taps(picture.whole(host))
+        assert not (found := picture.differences(now, seen, seen)), "\n".join(found)
         assert_frames_pass(machines)
         assert reachable(peer)
 

@@ -75,6 +75,7 @@ def test_the_same_address_on_two_interfaces(host: Machine, peer: Machine) -> Non
     assert reachable(peer)
 
 
+@pytest.mark.make_test()
 def test_a_nic_without_carrier(host: Machine, peer: Machine) -> None:
     """The file of the kernel is replaced for everybody: the lab's cable cannot be pulled."""
     carrier = "/sys/class/net/eth0/carrier"
@@ -96,6 +97,7 @@ def test_a_target_without_a_route(host: Machine, peer: Machine) -> None:
     assert reachable(peer)
 
 
+@pytest.mark.make_test()
 def test_a_gateway_that_nobody_has(host: Machine, peer: Machine) -> None:
     """The mistake of the tutorial: a mistyped network."""
     host.put("/root/cluster.yaml", ROCKS.replace("10.1.", "10.2."))
@@ -137,6 +139,7 @@ def ruled(host: Machine) -> Iterator[str]:
     host.run(f"nmcli --wait 30 connection up {UUID}", timeout=60)
 
 
+@pytest.mark.make_test()
 def test_a_firewall_rule_that_names_the_nic(host: Machine, peer: Machine, ruled: str) -> None:
     """The session goes on, because its connection is known to the firewall. A new one is not accepted."""
     host.put("/root/cluster.yaml", PLAIN)

@@ -281,6 +281,7 @@ def test_no_confirm_skips_the_confirmation(host: Machine, peer: Machine, before:
     nothing_left(host, peer, before)
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G37")
 def test_the_operators_address_is_probed_after_the_change(
     host: Machine, peer: Machine, before: dict[str, Any], ssh: str

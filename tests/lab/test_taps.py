@@ -23,7 +23,7 @@ from tests.machines.outage import reachable
 from tests.machines.seed import HOST_ADDRESS, HOST_MAC, PEER_ADDRESS
 from tests.machines.tap_guest import guest
 
-pytestmark = pytest.mark.make_test("trixie")
+pytestmark = pytest.mark.make_test("bookworm")
 
 #: The bridge as an administrator makes it, with the address of the NIC.
 BY_HAND = f"""

@@ -99,6 +99,7 @@ def test_the_worker_is_killed(host: Machine, peer: Machine, before: dict[str, An
     same(host, peer, before)
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G07")
 def test_a_rollback_that_cannot_be_verified_stays_open_until_it_can(
     host: Machine, peer: Machine, before: dict[str, Any]
@@ -222,6 +223,7 @@ def test_files_are_restored_with_owner_mode_and_label(host: Machine, peer: Machi
         host.run(f"rm -f {LINK_FILE}; chmod 600 {PROFILE}; chgrp 0 {PROFILE}")
 
 
+@pytest.mark.make_test()
 @pytest.mark.guarantee("G04")
 @pytest.mark.parametrize("title", [TRIAL, pytest.param("save the connection profiles to disk", marks=pytest.mark.long)])
 def test_the_disk_becomes_read_only(host: Machine, peer: Machine, before: dict[str, Any], title: str) -> None:

@@ -19,6 +19,9 @@ from kvmnet.core.planning.plan import Plan
 #: Stand for addresses that are not known before the change.
 BY_DHCP4, BY_DHCP6, BY_ROUTER = "IPv4 by DHCP", "IPv6 by DHCPv6", "IPv6 from routers"
 
+#: What the loopback interface always has: no change gives it these.
+_OWN_OF_LOOPBACK = ("127.0.0.1/8", "::1/128")
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -111,6 +114,7 @@ class Inventory:
         if self.facts.restored is not None:
             addresses = tuple(self.facts.restored.get(name, addresses))
             routes = before.routes if addresses == before.addresses else ()
+        addresses = tuple(address for address in addresses if address not in _OWN_OF_LOOPBACK)
         return Holdings(addresses, routes, ports, controller, mac, zone)
 
     def _ports(self, device: str, topology: Topology) -> list[str]:

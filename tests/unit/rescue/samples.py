@@ -156,6 +156,7 @@ class Host(GuestPorts):
         self.addresses = {"br0": ["10.1.1.5"], "br0.50": ["10.50.0.1"], "eth7": ["10.7.0.1"]}
         self.routes: list[dict[str, Any]] = [{"dst": "10.7.0.0/24", "dev": "eth7"}]
         self.dynamic: set[str] = set()
+        self.has_local_route = True
         self.add("eth0", 2, "", master="br0")
         self.add("br0.50", 20, "vlan", link="br0")
         self.add("eth7", 30, "")
@@ -174,11 +175,23 @@ class Host(GuestPorts):
                 }
                 for name, found in self.addresses.items()
             ]
+        if argv[-2:] == ("table", "local"):
+            return [{"type": "local", "dst": "127.0.0.0/8", "dev": "lo"}] if self.has_local_route else []
         if "route" in argv:
             return self.routes if "-4" in argv else []
         return super().run_json(*argv) if argv[0] in ("ip", "bridge") else []
 
     def run(self, *argv: str, text: str = "", **_: Any) -> str:
+        if argv[:2] == ("ip", "address"):  # ip address VERB ADDRESS/24 dev NAME
+            address, found = argv[3].partition("/")[0], self.addresses[argv[5]]
+            found.append(address) if argv[2] == "add" else found.remove(address)
+            return ""
+        if argv[:5] == ("ip", "route", "replace", "local", "127.0.0.0/8"):
+            self.has_local_route = True
+            return ""
+        if argv[2:4] == ("route", "del"):
+            self.routes.remove({"dst": argv[4], "dev": argv[6]})
+            return ""
         if argv[2:3] != ("rule",):
             return super().run(*argv, text=text)
         if argv[1] == "-6" and not Path(links.SYSCTL, "ipv6").exists():

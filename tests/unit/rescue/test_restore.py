@@ -249,3 +249,41 @@ def test_the_port_of_a_container_is_restored_too(ports: GuestPorts) -> None:
     ports.detach("veth1")
     assert comparison.find_guest_differences(before) == ["veth1 is not a port of br0"]
     assert restore.restore_guest_ports(before) == ["veth1"]
+
+
+def test_the_loopback_interface_gets_its_addresses_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NetworkManager leaves the addresses of a profile that it no longer has, and routes to them."""
+    host = simulate_host(tmp_path, monkeypatch)
+    host.add("lo", 1, "")
+    host.addresses["lo"] = ["127.0.0.1", "10.9.9.1"]
+    before = snapshot.take_snapshot(["lo"], [], [], [])
+    assert restore.restore_loopback(before) == []
+    host.addresses["lo"] = ["127.0.0.1", "10.9.9.2", "10.9.9.3"]
+    host.routes.append({"dst": "127.0.0.0/8", "dev": "lo"})
+    assert comparison.find_differences(before)
+    restored = ["10.9.9.1/24", "10.9.9.2/24", "127.0.0.0/8"]
+    assert restore.restore_loopback(before, ["10.9.9.2/24"]) == restored
+    assert sorted(host.addresses["lo"]) == ["10.9.9.1", "10.9.9.3", "127.0.0.1"]
+    assert restore.restore_loopback(before) == ["10.9.9.3/24"]
+    assert comparison.find_differences(before) == []
+    host.has_local_route = False
+    assert restore.restore_loopback(before) == ["local 127.0.0.0/8"] and host.has_local_route
+    del before["addresses"]["lo"]
+    host.addresses["lo"].append("10.9.9.4")
+    assert restore.restore_loopback(before) == [], "the transaction does not touch the loopback interface"
+
+
+def test_the_profile_that_networkmanager_makes_of_the_loopback_interface_is_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = simulate_host(tmp_path, monkeypatch)
+    host.add("lo", 1, "")
+    path = f"{host.keyfiles}/lo.nmconnection"
+    monkeypatch.setattr(networkmanager, "LOOPBACK_KEYFILE", path)
+    host.write_keyfile("lo", "[connection]\nuuid=u-1\ninterface-name=lo\n")
+    profile = {"uuid": "u-1", "device": "lo", "file": path, "id": "lo"}
+    monkeypatch.setattr(networkmanager, "list_profiles", lambda: [profile])
+    before = snapshot.take_snapshot(["lo"], [], ["u-1"], [])
+    assert (before["files"], before["profiles"]) == ([], [])
+    host.write_keyfile("lo", "[connection]\nuuid=u-1\ninterface-name=lo\nautoconnect=false\n")
+    assert comparison.find_differences(before) == []

@@ -198,3 +198,11 @@ def test_virtual_addresses_of_that_time_are_left_out(state: Path) -> None:
         original.snapshot["addresses"][name][:-1],
         ["10.1.1.200"],
     )
+
+
+def test_the_loopback_interface_of_the_first_snapshot_that_has_it_counts(state: Path) -> None:
+    assert "lo" not in find_original(state).snapshot["addresses"]
+    loopback: dict[str, Any] = {"name": "lo", "mac": None, "kind": "", "altnames": []}
+    for number, addresses in (("3", ["127.0.0.1/8"]), ("4", ["127.0.0.1/8", "10.9.9.1/32"])):
+        write_history(state, number, snapshot={"links": {"lo": loopback}, "addresses": {"lo": addresses}})
+    assert find_original(state).snapshot["addresses"]["lo"] == ["127.0.0.1/8"]

@@ -238,3 +238,9 @@ def test_the_original_of_an_earlier_kvmnet_is_compared(host: Host, check: Remova
     assert check.find_lowered_mtus() == []
     host.routes.clear()
     assert (check.find_differences(), check.find_unrestored()) == ([], [])
+
+
+def test_the_loopback_interface_must_not_have_an_address_of_kvmnets(host: Host, check: RemovalCheck) -> None:
+    host.addresses["lo"] = ["127.0.0.1", "10.9.9.1", "10.9.9.2"]
+    check.step["released"] = ["10.9.9.1/24", "10.9.9.3/24"]
+    assert check.find_differences() == ["lo still has the address 10.9.9.1/24"]

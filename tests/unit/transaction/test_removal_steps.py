@@ -128,3 +128,19 @@ def test_macvtaps_from_before_kvmnet_receive_the_multicast_frames_of_then(state:
     spec = {"op": "multicast", "bases": macvtap_bases(BUNDLE), "exempt": []}
     assert (step["specs"], step["undo"]) == ([spec], [spec])
     assert_steps_match_the_table(steps)
+
+
+def test_addresses_that_the_loopback_interface_got_are_removed(state: Path) -> None:
+    original = find_original(state)
+    addresses = [{"ip": "127.0.0.1", "prefix-length": 8}, {"ip": "10.9.9.1", "prefix-length": 32}]
+    interface = {"name": "lo", "type": "loopback", "state": "up", "ipv4": {"enabled": True, "address": addresses}}
+    bundle = replace(BUNDLE, state={**BUNDLE.state, "interfaces": [*BUNDLE.state["interfaces"], interface]})
+    snapshot = {**original.snapshot, "addresses": {**original.snapshot["addresses"], "lo": ["127.0.0.1/8"]}}
+    original = replace(original, snapshot=snapshot)
+    steps = compile_removal(plan_removal(bundle, original, live()), original, live(), (), [], 0)
+    (step,) = (s for s in steps if "loopback" in s["title"])
+    spec = {"op": "loopback", "addresses": ["10.9.9.1/32"]}
+    assert (step["specs"], step["undo"]) == ([spec], [spec])
+    (comparison,) = (s for s in steps if s["op"] == "as before")
+    assert comparison["released"] == ["10.9.9.1/32"]
+    assert_steps_match_the_table(steps)

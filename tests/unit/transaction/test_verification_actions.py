@@ -74,6 +74,26 @@ def test_a_bridge_keeps_its_own_vlans(context: Any, monkeypatch: pytest.MonkeyPa
         verification_actions.read_back(context, step)
 
 
+def test_ports_get_the_vlans_that_networkmanager_does_not_set(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 1.42 leaves drift when the profile states them already."""
+    made = kernel(monkeypatch, refuses=False)
+    made.add("eth5", 9, "", master="br0")
+    made.vlans["eth5"] = {1: ["PVID", "Egress Untagged"], 20: []}
+    expect = [{"name": "br0", "port_vlans": {"eth5": {"tagged": [21, 22], "untagged": 5}}}]
+    verification_actions.read_back(context, {"expect": expect, "sent": [], "dns": {}})
+    commands = [command for command in made.commands if "eth5" in command and "vlan" in command]
+    assert commands == [
+        "bridge vlan del vid 1 dev eth5",
+        "bridge vlan del vid 20 dev eth5",
+        "bridge vlan add vid 5 pvid untagged dev eth5",
+        "bridge vlan add vid 21-22 dev eth5",
+    ]
+    made.vlans["eth5"] = {5: ["PVID", "Egress Untagged"], 21: [], 22: []}
+    made.commands.clear()
+    verification_actions.read_back(context, {"expect": expect, "sent": [], "dns": {}})
+    assert not any("vlan" in command for command in made.commands)
+
+
 def test_networkmanager_gets_few_calls_while_it_activates_devices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
