@@ -192,7 +192,7 @@ def without_managers_taps(seen: dict[str, Any]) -> dict[str, Any]:
             part: {path: row for path, row in seen[part].items() if path not in files} for part in ("files", "settings")
         },
         "profiles": [line for line in seen["profiles"] if not line.endswith(tuple(files))],
-        "zones": {zone: [name for name in names if name not in taps] for zone, names in seen["zones"].items()},
+        "zones": {zone: [name for name in names if name not in taps] for zone, names in (seen["zones"] or {}).items()},
         "routes": [route for route in seen["routes"] if not any(f" dev {name} " in route for name in taps)],
     }
 
