@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from kvmnet.core.base.probe import Probe
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
-from kvmnet.host.probing import find_replying
+from kvmnet.host.probing import find_replies
 from kvmnet.rescue import comparison, restore, whole_host
 from kvmnet.system import clock, files, links
 from kvmnet.system.errors import HostError
@@ -97,11 +97,14 @@ class _Activation:
 def probe_targets(context: Context, step: Step) -> str:
     """Probe the targets repeatedly until all have replied, for longer when a link went down."""
     probes = [Probe.from_json(row) for row in step["targets"]]
-    replied = find_replying(probes, step["patience"] if context.has_lost_link() else step["seconds"])
-    silent = [probe for probe in probes if probe not in replied]
+    replies = find_replies(probes, step["patience"] if context.has_lost_link() else step["seconds"])
+    silent = [probe for probe in probes if probe not in replies.replied]
     if silent:
         addresses = [address for probe in silent if not probe.device and (address := probe.address)]
-        raise StepFailed(f"no reply from {', '.join(probe.text for probe in silent)} after the change", addresses)
+        through = [f"{probe.text} through {port}" for probe, port in replies.through_guests.items()]
+        guests = f" (what came through a guest's port does not count: {', '.join(through)})" if through else ""
+        message = f"no reply from {', '.join(probe.text for probe in silent)} after the change{guests}"
+        raise StepFailed(message, addresses)
     return ", ".join(probe.text for probe in probes) + " replied"
 
 

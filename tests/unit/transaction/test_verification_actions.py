@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from kvmnet.core.base.probe import Probe
+from kvmnet.host.probing import Replies
 from kvmnet.rescue import restore
 from kvmnet.system import clock, firewalld, programs
 from kvmnet.system.errors import HostError
@@ -129,3 +131,18 @@ def test_an_interface_in_a_wrong_zone_fails_the_step(tmp_path: Path, monkeypatch
     monkeypatch.setattr(firewalld, "read_zones", lambda: {"eth0": "drop"})
     with pytest.raises(StepFailed, match="eth0 is in zone drop, not trusted"):
         verification_actions.read_back(context, step)
+
+
+@pytest.mark.guarantee("G96")
+def test_a_target_that_replies_only_through_a_guests_port_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = Probe("gateway", "10.1.1.1")
+    context: Any = SimpleNamespace(has_lost_link=lambda: False)
+    step = {"targets": [gateway.to_json()], "seconds": 1, "patience": 1}
+    monkeypatch.setattr(verification_actions, "find_replies", lambda *_: Replies([], {gateway: "vnet3"}))
+    with pytest.raises(StepFailed) as failed:
+        verification_actions.probe_targets(context, step)
+    assert str(failed.value) == (
+        "no reply from 10.1.1.1 after the change (what came through a guest's port does not count: "
+        "10.1.1.1 through vnet3)"
+    )
+    assert failed.value.targets == ("10.1.1.1",)
