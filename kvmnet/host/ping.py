@@ -24,8 +24,8 @@ class Pinger:
     """ICMP echo requests to one address over a raw socket, for root only.
 
     They take the same route as any other traffic of this host; those to a link-local address leave by `device`. Each
-    contains a random token, so only who has received the request can reply. `arrived_on` is the device on which the last
-    reply has arrived.
+    contains a random token, so only who has received the request can reply. `arrived_on` is the device on which the
+    last reply has arrived.
     """
 
     def __init__(self, address: str, device: str = "") -> None:

@@ -2,8 +2,8 @@
 
 A reply that comes through the port of a guest of this host does not count: a guest can answer for any address of its
 network. For ARP and neighbour discovery, which nothing authenticates, the device on which the frames arrive decides
-(frame_watch). The other kinds have a token, a port and an ID, or sequence numbers, which nobody else sees than those who
-get the request. So for them the route decides, which is read before and after the try: by which device and to which
+(frame_watch). The other kinds have a token, a port and an ID, or sequence numbers, which only those see who get the
+request. So for them the route decides, which is read before and after the try: by which device and to which
 neighbour the request leaves, and behind which port that neighbour is (reply_path).
 
 The sockets are not bound to a device (SO_BINDTODEVICE). That would test another way than the one that the host uses: it
@@ -175,7 +175,7 @@ def _require_outside(sender: Sender) -> bool:
         if path.port:
             raise GuestReply(path.port)
         # what comes from behind a router may take another way back
-        return path.neighbour != sender.address or path.device == "lo" or sender.arrived_on == path.device
+        return path.neighbour != sender.address or path.device in ("lo", sender.arrived_on)
     rows = {str(row["ifname"]): row for row in links.read_ip_links()}
     counts, port = judge_arrivals(sender.device, sender.arrivals, rows)
     if not counts and port:

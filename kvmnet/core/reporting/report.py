@@ -163,8 +163,8 @@ def _list_targets(probes: Probes) -> list[str]:
     for probe, port in probes.through_guests:
         target = f"the gateway {probe.text}" if probe.kind == "gateway" else probe.text
         lines.append(
-            f"note: {target} is reached through {port}, the port of a guest of this host: it shows nothing about the way "
-            "to the outside, so it will not be probed after the change"
+            f"note: {target} is reached through {port}, the port of a guest of this host: it shows nothing about the "
+            "way to the outside, so it will not be probed after the change"
         )
     return lines
 
