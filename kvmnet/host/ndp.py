@@ -61,7 +61,7 @@ class NdpProbe:
     def replies(self, seconds: float) -> list[int]:
         """Return the sequence number of the last solicitation if an advertisement for it, to an own address of the
         device from which it was sent, came in on that device within `seconds`."""
-        replied = []
+        replied: list[int] = []
         for device, mac, data in self._watch.read(seconds):
             if self._is_reply(data):
                 self.arrivals.setdefault(mac, set()).add(device)

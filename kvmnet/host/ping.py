@@ -133,7 +133,7 @@ class ArpProbe:
     def replies(self, seconds: float) -> list[int]:
         """Return the sequence number of the last request if a reply to it, for our own MAC and IP address, came in
         within `seconds` on the device from which it was sent."""
-        replied = []
+        replied: list[int] = []
         for device, mac, data in self._watch.read(seconds):
             is_reply = data[6:8] == b"\0\x02" and data[14:18] == self._target
             if is_reply and data[18:24] == self._mac and data[24:28] == self._source:

@@ -32,7 +32,7 @@ def find_reply_path(target: str, source: str = "", device: str = "") -> ReplyPat
     `device` is needed for a link-local target. Raises HostError, also if there is no route."""
     if ipaddress.ip_address(target).is_loopback:
         return ReplyPath("lo", target)
-    rows = {str(row["ifname"]): row for row in links.read_ip_links()}
+    rows: dict[str, Row] = {str(row["ifname"]): row for row in links.read_ip_links()}
     return _find_path(target, source, device, rows, _TUNNELS)
 
 

@@ -124,11 +124,11 @@ def tcp(
 CLAIM = "10.9.9.9 50000 10.8.8.8 22"
 
 
-def session(proc: Path, server: int = 20, **environment: str) -> None:
+def session(proc: Path, server: int = 20, claim: str = "") -> None:
     """Add a shell with sudo and kvmnet (50) below the sshd 20, whose parent is the listening sshd 10."""
     process(proc, 10, 1, "sshd", 5.0)
     process(proc, 20, 10, "sshd-session", 100.5)
-    process(proc, 30, server, "bash", 101.0, **environment)
+    process(proc, 30, server, "bash", 101.0, SSH_CONNECTION=claim)
     process(proc, 40, 30, "sudo")
     process(proc, 50, 40, "kvmnet")
 
@@ -137,7 +137,7 @@ def session(proc: Path, server: int = 20, **environment: str) -> None:
 @pytest.mark.parametrize("program", ["/usr/sbin/sshd", "/usr/lib/openssh/sshd-session", "/usr/sbin/sshd (deleted)"])
 def test_the_ends_of_a_connection_are_those_of_sshds_socket(tmp_path: Path, program: str) -> None:
     """Whatever the environment claims."""
-    session(tmp_path, SSH_CONNECTION=CLAIM)
+    session(tmp_path, claim=CLAIM)
     hold(tmp_path, 20, 5001, program=program)
     sockets = [tcp(4000, "192.0.2.1", cookie=1), tcp(5001)]
     assert find_ssh_connection(tmp_path, 50, lambda: sockets) == SshConnection("10.1.1.1", "10.1.255.254", 100.5, 77)
@@ -164,7 +164,7 @@ def test_a_process_that_is_not_sshd_of_root_with_a_socket_proves_nothing(
     tmp_path: Path, program: str, user: int, listed: bool
 ) -> None:
     """It still shows that the session is a remote one."""
-    session(tmp_path, SSH_CONNECTION=CLAIM)
+    session(tmp_path, claim=CLAIM)
     hold(tmp_path, 20, 5001, program=program, user=user)
     found = find_ssh_connection(tmp_path, 50, lambda: [tcp(5001)] if listed else [])
     assert found == SshConnection("10.9.9.9", "10.8.8.8", 100.5, None)
@@ -197,7 +197,7 @@ def test_without_the_kernels_list_the_connection_proves_nothing(tmp_path: Path) 
     def fail() -> list[TcpSocket]:
         raise HostError("no sock_diag")
 
-    session(tmp_path, SSH_CONNECTION=CLAIM)
+    session(tmp_path, claim=CLAIM)
     hold(tmp_path, 20, 5001)
     assert find_ssh_connection(tmp_path, 50, fail) == SshConnection("10.9.9.9", "10.8.8.8", 100.5, None)
 

@@ -14,8 +14,10 @@ import pytest
 
 from kvmnet.core.base.probe import Probe
 from kvmnet.host import probing, reply_path
+from kvmnet.host.ping import Pinger
 from kvmnet.host.probing import GuestReply, find_replies, find_replying
 from kvmnet.host.reply_path import ReplyPath
+from kvmnet.system import links, programs
 
 HERE = "127.0.0.1"
 
@@ -222,7 +224,7 @@ def test_an_arp_reply_through_a_guests_port_does_not_count(monkeypatch: pytest.M
         {"ifname": "peth0", "master": "eth0"},
         {"ifname": "vnet3", "master": "eth0", "linkinfo": {"info_kind": "tun", "info_data": {"type": "tap"}}},
     ]
-    monkeypatch.setattr(probing.links, "read_ip_links", lambda: rows)
+    monkeypatch.setattr(links, "read_ip_links", lambda: rows)
     mac = "00:14:4f:80:ee:01"
     assert probing._require_outside(Sender({mac: {"peth0", "eth0"}}))  # type: ignore[arg-type]
     with pytest.raises(GuestReply) as reply:
@@ -239,7 +241,7 @@ def test_an_arp_reply_through_a_guests_port_does_not_count(monkeypatch: pytest.M
 def test_an_echo_reply_of_a_neighbour_must_arrive_on_the_device_of_its_route(
     monkeypatch: pytest.MonkeyPatch, device: str, neighbour: str, is_reply: bool
 ) -> None:
-    pinger = object.__new__(probing.Pinger)
+    pinger = object.__new__(Pinger)
     pinger.address, pinger.device, pinger.arrived_on = "10.1.1.1", "eth9", device
     set_paths(monkeypatch, ReplyPath("eth0", neighbour))
     assert probing._require_outside(pinger) is is_reply
@@ -249,5 +251,5 @@ def test_an_echo_reply_of_a_neighbour_must_arrive_on_the_device_of_its_route(
 
 
 def test_the_way_to_the_loopback_interface_needs_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reply_path.programs, "run", lambda *_: pytest.fail("a program was run"))
+    monkeypatch.setattr(programs, "run", lambda *_: pytest.fail("a program was run"))
     assert reply_path.find_reply_path("127.0.0.53") == ReplyPath("lo", "127.0.0.53")
