@@ -1,4 +1,4 @@
-"""Pages of refusals that single commands raise: confirm, remove, rollback, guest xml, and reading kvmnet's state."""
+"""Pages of refusals of single commands: confirm, remove, rollback, purge, guest xml, and reading kvmnet's state."""
 
 from __future__ import annotations
 
@@ -78,4 +78,14 @@ register_page(
     """,
     allow=True,
     commands="guest xml",
+)
+register_page(
+    "KVN566",
+    "the snapshots are still needed",
+    """
+    `kvmnet purge --all` deletes all snapshots of closed transactions, also those of the host before kvmnet. A bundle is
+    applied on this host, and `kvmnet remove` and `kvmnet rollback` need these snapshots to restore the host.
+
+    Without `--all`, `kvmnet purge` deletes only what nothing needs. To delete everything, run `kvmnet remove` first.
+    """,
 )
