@@ -174,7 +174,7 @@ def _require_outside(sender: Sender) -> bool:
         path = _find_path(sender.address, sender.device)
         if path.port:
             raise GuestReply(path.port)
-        # what comes from behind a router may take another way back
+        # what comes from behind a router may arrive on another device
         return path.neighbour != sender.address or path.device in ("lo", sender.arrived_on)
     rows = {str(row["ifname"]): row for row in links.read_ip_links()}
     counts, port = judge_arrivals(sender.device, sender.arrivals, rows)

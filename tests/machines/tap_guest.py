@@ -21,6 +21,7 @@ outside, inside = tap(name), tap(name + "-in")
 ip("netns", "add", name)
 ip("link", "set", name + "-in", "netns", name, "up")
 ip("-n", name, "address", "add", address, "dev", name + "-in")
+ip("link", "set", name, "addrgenmode", "none")  # as libvirt, which turns IPv6 off on the host's end
 ip("link", "set", name, *(["master", bridge] if bridge else []), "up")
 print("on", flush=True)
 other = {outside: inside, inside: outside}
