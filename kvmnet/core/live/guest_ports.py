@@ -125,7 +125,8 @@ def judge_arrivals(device: str, arrivals: Mapping[str, Collection[str]], rows: M
     for names in arrivals.values():
         if device not in names:
             continue
-        guests = sorted(name for name in names if is_guest_port(rows.get(name, {})))
+        # what is gone since may have been the port of a guest that has ended
+        guests = sorted(name for name in names if name not in rows or is_guest_port(rows[name]))
         row = rows.get(device, {})
         if not guests and device_kind(row) in _SIBLINGS and row.get("link") not in names:
             guests = [device]  # of another macvlan over the same device

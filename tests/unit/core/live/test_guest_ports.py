@@ -125,6 +125,7 @@ def test_open_vswitch_has_its_own_table(learned: Optional[str], port: str) -> No
         ("eth0", {GATEWAY: {"vnet3", "eth0"}}, (False, "vnet3")),
         ("eth0", {GATEWAY: {"vnet3", "peth0", "eth0"}}, (False, "vnet3")),  # a guest forges the MAC address
         ("eth0", {GUEST: {"vnet3", "eth0"}, GATEWAY: {"peth0", "eth0"}}, (True, "")),
+        ("eth0", {GATEWAY: {"vnet5", "eth0"}}, (False, "vnet5")),  # the guest has ended since
         ("eth0", {GATEWAY: {"peth0"}}, (False, "")),  # the bridge did not accept it
         ("eth0", {GATEWAY: {"eth1"}}, (False, "")),
         ("eth0", {}, (False, "")),
