@@ -120,8 +120,8 @@ def _along_route(target: str, device: str = "") -> Iterator[ReplyPath]:
     after = _find_path(target, device)
     if (before.device, before.neighbour) != (after.device, after.neighbour):
         raise OSError(f"the route to {target} has changed")
-    if port := before.port or after.port:
-        raise GuestReply(port)
+    if after.port:  # before the try, a new bridge may not have learned where the neighbour is
+        raise GuestReply(after.port)
 
 
 def _probe_neighbour(probe: Probe) -> bool:

@@ -182,8 +182,8 @@ def test_a_connection_through_a_guests_port_is_no_reply(monkeypatch: pytest.Monk
         replies = find_replies([tcp(port)], 0)
         assert (replies.replied, replies.through_guests) == ([], {tcp(port): "vnet3"})
         set_paths(monkeypatch, ReplyPath("eth0", HERE), ReplyPath("eth0", HERE, "vnet3"))
-        assert find_replies([tcp(port)], 0).through_guests == {tcp(port): "vnet3"}, "read before and after the try"
-        set_paths(monkeypatch, ReplyPath("eth0", HERE))
+        assert find_replies([tcp(port)], 0).through_guests == {tcp(port): "vnet3"}
+        set_paths(monkeypatch, ReplyPath("eth0", HERE, "vnet3"), ReplyPath("eth0", HERE))  # it was not learned before
         replies = find_replies([tcp(port)], 0)
         assert (replies.replied, replies.through_guests) == ([tcp(port)], {})
 
