@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
-from kvmnet.core.live.guest_ports import Row, device_kind, find_guest_port, is_guest_port
+from kvmnet.core.live.guest_ports import Row, device_kind, find_guest_port, is_guest_port, judge_arrivals
+from kvmnet.host.ndp import NdpProbe
+from kvmnet.host.ping import ArpProbe
 from kvmnet.system import links, programs
 from kvmnet.system.errors import HostError
 
 #: How many tunnels within tunnels are followed.
 _TUNNELS = 3
+#: Seconds to wait for a neighbour's reply.
+_WAIT = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,30 @@ def _find_path(target: str, source: str, device: str, rows: dict[str, Row], dept
     neighbour = str(route.get("gateway") or route.get("via", {}).get("host") or target)
     if route.get("type") == "local" or not any(is_guest_port(row) for row in rows.values()):
         return ReplyPath(leaving, neighbour)
-    port = find_guest_port(leaving, _read_mac(neighbour, leaving), rows, _read_table(rows))
+    port, is_known = find_guest_port(leaving, _read_mac(neighbour, leaving), rows, _read_table(rows))
+    if port and not is_known and _replies_from_outside(neighbour, leaving, rows):
+        port = ""
     remote = str(rows.get(leaving, {}).get("linkinfo", {}).get("info_data", {}).get("remote", ""))
     if not port and depth and _is_address(remote):  # a tunnel: its other end may be a guest
         port = _find_path(remote, "", "", rows, depth - 1).port
     return ReplyPath(leaving, neighbour, port)
+
+
+def _replies_from_outside(neighbour: str, device: str, rows: Mapping[str, Row]) -> bool:
+    """Return whether the neighbour replies to ARP or neighbour discovery through no guest's port. No bridge learns the
+    address of a virtual router (VRRP, anycast gateways) that sends only from another one."""
+    is_link_local = ipaddress.ip_address(neighbour).is_link_local
+    with contextlib.suppress(OSError):
+        asked: Union[ArpProbe, NdpProbe] = (
+            NdpProbe(neighbour, device if is_link_local else "") if ":" in neighbour else ArpProbe(neighbour)
+        )
+        with contextlib.closing(asked):
+            end = time.monotonic() + _WAIT
+            is_sent = asked.send(1)
+            while is_sent and asked.device == device and (remaining := end - time.monotonic()) > 0:
+                if asked.replies(remaining) and judge_arrivals(device, asked.arrivals, rows)[0]:
+                    return True
+    return False
 
 
 def _is_address(text: str) -> bool:

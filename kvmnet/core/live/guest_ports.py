@@ -16,7 +16,7 @@ The rows are those of `ip -d -j link`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
 _BRIDGES = ("bridge", "openvswitch")
@@ -24,6 +24,14 @@ _BRIDGES = ("bridge", "openvswitch")
 _OVS_DATAPATH = "ovs-system"
 #: Devices that get every frame from the outside through the device below them, and frames of each other directly.
 _SIBLINGS = ("macvlan", "macvtap", "ipvlan", "ipvtap")
+
+
+class GuestPort(NamedTuple):
+    """The guest's port through which a neighbour is reached, empty for none. `is_known`: whether a bridge has learned
+    it; otherwise the neighbour may be behind this port or another one."""
+
+    port: str = ""
+    is_known: bool = True
 
 
 def is_guest_port(row: Row) -> bool:
@@ -43,25 +51,25 @@ def device_kind(row: Row) -> str:
 
 def find_guest_port(
     device: str, mac: str, rows: Mapping[str, Row], table: Sequence[Row], seen: tuple[str, ...] = ()
-) -> str:
-    """Return the guest's port through which the neighbour with this MAC address is reached over `device`; empty if
-    there is none. `table` are the rows of `bridge -j fdb show`; those of Open vSwitch have its bridge as `master`.
+) -> GuestPort:
+    """Return the guest's port through which the neighbour with this MAC address is reached over `device`. `table` are
+    the rows of `bridge -j fdb show`; those of Open vSwitch have its bridge as `master`.
 
     If a bridge with guests' ports has not learned the address, it is unknown where the neighbour is: then one of its
     guests' ports is returned, unless another port does not learn addresses.
     """
     row = rows.get(device)
     if row is None or device in seen:
-        return ""
+        return GuestPort()
     if is_guest_port(row):
-        return device
+        return GuestPort(device)
     sibling = next((name for name, other in rows.items() if mac and _has_own_mac(other, mac)), "")
     if sibling:
-        return sibling
+        return GuestPort(sibling)
     below = _find_below(row, rows)
     if device_kind(row) in _BRIDGES:
         return _find_bridge_port(device, mac, rows, table, (*seen, device))
-    return find_guest_port(below, mac, rows, table, (*seen, device)) if below else ""
+    return find_guest_port(below, mac, rows, table, (*seen, device)) if below else GuestPort()
 
 
 def _has_own_mac(row: Row, mac: str) -> bool:
@@ -79,7 +87,7 @@ def _find_below(row: Row, rows: Mapping[str, Row]) -> str:
 
 def _find_bridge_port(
     bridge: str, mac: str, rows: Mapping[str, Row], table: Sequence[Row], seen: tuple[str, ...]
-) -> str:
+) -> GuestPort:
     is_ovs = device_kind(rows[bridge]) == "openvswitch"
     learned = [
         str(entry["ifname"])
@@ -90,14 +98,15 @@ def _find_bridge_port(
         and (is_ovs or entry.get("master") == bridge)  # Open vSwitch has patches between its bridges
     ]
     for port in learned:
-        if found := find_guest_port(port, mac, rows, table, seen):
+        found = find_guest_port(port, mac, rows, table, seen)
+        if found.port:
             return found
     if any(port in rows for port in learned):
-        return ""
+        return GuestPort()
     ports = {name: row for name, row in rows.items() if row.get("master") == (_OVS_DATAPATH if is_ovs else bridge)}
     if any(not _learns(row) and not is_guest_port(row) for row in ports.values()):
-        return ""
-    return next(iter(_guests_behind(ports, rows, seen)), "")
+        return GuestPort()
+    return GuestPort(next(iter(_guests_behind(ports, rows, seen)), ""), is_known=False)
 
 
 def _learns(row: Row) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from kvmnet.host import reply_path
 from kvmnet.host.reply_path import ReplyPath, find_reply_path
 from kvmnet.system import links, programs
 from kvmnet.system.errors import HostError
@@ -93,6 +95,29 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 )
 def test_replies_to_a_target_leave_by_a_device_and_perhaps_through_a_guests_port(target: str, path: ReplyPath) -> None:
     assert find_reply_path(target, "10.1.255.254") == path
+
+
+@pytest.mark.guarantee("G97")
+@pytest.mark.parametrize(
+    ("arrivals", "port"),
+    [({"eth0", "br0"}, ""), ({"vnet3", "br0"}, "vnet3"), ({"eth0"}, "vnet3"), (set(), "vnet3")],
+    ids=["from outside", "from a guest", "not on the bridge", "no reply"],
+)
+def test_a_neighbour_that_no_bridge_has_learned_is_asked(
+    arrivals: set[str], port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a virtual router, which sends its frames from another MAC address."""
+    monkeypatch.setitem(ROUTES, "10.1.0.5", {"dev": "br0", "gateway": "10.1.0.254"})
+    monkeypatch.setattr(reply_path, "_WAIT", 0.05)
+    asked = SimpleNamespace(
+        send=lambda _: True,
+        replies=lambda _: [1] if arrivals else [],
+        close=lambda: None,
+        device="br0",
+        arrivals={"00:00:5e:00:01:01": arrivals},
+    )
+    monkeypatch.setattr(reply_path, "ArpProbe", lambda address: {"10.1.0.254": asked}[address])
+    assert find_reply_path("10.1.0.5") == ReplyPath("br0", "10.1.0.254", port)
 
 
 def test_the_route_is_that_of_the_own_address_and_device(simulated: list[tuple[str, ...]]) -> None:

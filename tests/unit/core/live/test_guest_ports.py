@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 import pytest
 
-from kvmnet.core.live.guest_ports import find_guest_port, is_guest_port, judge_arrivals
+from kvmnet.core.live.guest_ports import GuestPort, find_guest_port, is_guest_port, judge_arrivals
 
 GATEWAY, GUEST, PATCHED = "00:14:4f:80:ee:01", "52:54:00:00:00:01", "52:54:00:00:00:02"
 
@@ -97,14 +97,23 @@ def test_taps_macvtaps_and_veths_into_other_namespaces_are_guests_ports(
     ],
 )
 def test_the_port_of_a_neighbour_is_found_through_bridges_vlans_and_veths(device: str, mac: str, port: str) -> None:
-    assert find_guest_port(device, mac, HOST, TABLE) == port
+    assert find_guest_port(device, mac, HOST, TABLE).port == port
+
+
+def test_where_a_neighbour_is_is_unknown_only_if_a_bridge_has_not_learned_it() -> None:
+    unlearned = "00:00:00:00:00:09"
+    assert find_guest_port("eth0", unlearned, HOST, TABLE) == GuestPort("vnet3", is_known=False)
+    assert find_guest_port("eth0.5", unlearned, HOST, TABLE) == GuestPort("vnet3", is_known=False)
+    for device, mac in (("eth0", GUEST), ("tap9", unlearned), ("eth1", "52:54:00:00:00:09")):
+        found = find_guest_port(device, mac, HOST, TABLE)
+        assert found.port and found.is_known
 
 
 def test_an_uplink_that_does_not_learn_hides_nothing_that_guests_send() -> None:
     """The addresses of guests are still learned on their ports."""
     silent = {**HOST, "peth0": row("peth0", master="eth0", info_slave_data={"learning": False})}
-    assert find_guest_port("eth0", "00:00:00:00:00:09", silent, TABLE) == ""
-    assert find_guest_port("eth0", GUEST, silent, TABLE) == "vnet3"
+    assert find_guest_port("eth0", "00:00:00:00:00:09", silent, TABLE).port == ""
+    assert find_guest_port("eth0", GUEST, silent, TABLE) == GuestPort("vnet3")
 
 
 @pytest.mark.parametrize(("learned", "port"), [("vnet1", "vnet1"), ("eth2", ""), (None, "vnet1"), ("patch", "vnet1")])
@@ -114,7 +123,7 @@ def test_open_vswitch_has_its_own_table(learned: Optional[str], port: str) -> No
         row("ovsbr0", "openvswitch", "ovs-system"), row("eth2", master="ovs-system"), tap("vnet1", "ovs-system")
     )
     table = [{"mac": GUEST, "ifname": learned, "master": "ovsbr0"}] if learned else []
-    assert find_guest_port("ovsbr0", GUEST, rows, table) == port
+    assert find_guest_port("ovsbr0", GUEST, rows, table).port == port
 
 
 @pytest.mark.guarantee("G96")
