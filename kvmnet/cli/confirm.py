@@ -46,11 +46,12 @@ def confirm(
     with report_failures(console):
         require_root("confirm a change")
         state_dir = state_path()
-        confirmed_by = _find_confirmer(state_dir, at_the_console)
         folder = state_dir / "open"
+        # first: this process may be suspended until another change waits, which it must not confirm
         identity = str(files.read_json(folder / "transaction.json").get("id", ""))
+        confirmation = {"id": identity, "by": _find_confirmer(state_dir, at_the_console)}
         try:
-            (folder / ".confirmed").write_text(json.dumps({"by": confirmed_by}), encoding="utf-8")
+            (folder / ".confirmed").write_text(json.dumps(confirmation), encoding="utf-8")
             (folder / ".confirmed").rename(folder / "confirmed.json")
         except FileNotFoundError as error:
             hint = "`kvmnet history` shows how it ended"
@@ -65,24 +66,44 @@ def _find_confirmer(state_dir: Path, at_the_console: bool) -> str:
 
     Raises Refused when no change waits, or when the connection does not show that the host is reachable.
     """
-    from kvmnet.host.operator_connection import find_ssh_connection
+    from kvmnet.host.operator_connection import find_ssh_connection, is_at_console
     from kvmnet.system import files
 
     since = _read_waiting_since(state_dir)
     if at_the_console:
+        if not is_at_console():
+            message = "this is not the host's console: --at-the-console needs a virtual terminal or a serial line"
+            raise Refused(message, _NEW_CONNECTION, CANNOT_CONFIRM)
         return "the console"
     connection = find_ssh_connection()
     if connection is None:
         hint = f"{_NEW_CONNECTION}; or, at the host's console, add --at-the-console"
         raise Refused("this is not an SSH connection and cannot confirm the change", hint, CANNOT_CONFIRM)
+    folder = state_dir / "open"
+    _require_new(connection, since, files.read_json(folder / "connections.json").get("cookies", []))
+    _require_affected_path(connection, files.read_json(folder / "transaction.json").get("proving", []))
+    return connection.peer
+
+
+def _require_new(connection: "SshConnection", since: float, older: list[int]) -> None:
+    """Raise Refused unless the connection was opened after the change, which waits since `since` (seconds of uptime).
+
+    `older` are the cookies of the connections that existed when it began to wait.
+    """
+    if not connection.peer:
+        message = "this session does not come over SSH from another machine and cannot confirm the change"
+        raise Refused(message, _NEW_CONNECTION, CANNOT_CONFIRM)
     if connection.opened < since:
         message = (
             f"this connection was opened {since - connection.opened:.0f} s before the change and cannot confirm it"
         )
         raise Refused(message, _NEW_CONNECTION, CANNOT_CONFIRM)
-    proving = files.read_json(state_dir / "open" / "transaction.json").get("proving", [])
-    _require_affected_path(connection, proving)
-    return connection.peer
+    if connection.cookie is None:
+        message = "no socket of sshd was found for this session, so it cannot confirm the change"
+        raise Refused(message, f"{_NEW_CONNECTION}; `modprobe tcp_diag` if that does not help", CANNOT_CONFIRM)
+    if connection.cookie in older:
+        message = "this connection was opened before the change and cannot confirm it"
+        raise Refused(message, _NEW_CONNECTION, CANNOT_CONFIRM)
 
 
 def _read_waiting_since(state_dir: Path) -> float:
@@ -104,13 +125,14 @@ def _require_affected_path(connection: "SshConnection", proving: list[str]) -> N
 
     An empty list means any interface.
     """
-    from kvmnet.host.operator_connection import find_reply_path
     from kvmnet.system import links
 
     addresses = {
         name: [address.partition("/")[0] for address in prefixed] for name, prefixed in links.read_addresses().items()
     }
     names = [name for name, own in addresses.items() if connection.address in own]
+    if connection.device:  # other interfaces may have the same link-local address
+        names = [connection.device]
     if proving and not set(names) & set(proving):
         used = names[0] if names else connection.address
         hint = f"{_NEW_CONNECTION}, to an address of {' or '.join(_names_with_addresses(proving, addresses))}"
@@ -118,15 +140,29 @@ def _require_affected_path(connection: "SshConnection", proving: list[str]) -> N
     if any(connection.peer in own for own in addresses.values()):
         message = "this connection comes from this host itself and cannot confirm the change"
         raise Refused(message, f"{_NEW_CONNECTION}, from another host", CANNOT_CONFIRM)
-    device, port = find_reply_path(connection.peer, connection.address)
-    if port:
+    _require_reply_path(connection, proving)
+
+
+def _require_reply_path(connection: "SshConnection", proving: list[str]) -> None:
+    """Raise Refused if replies go through the port of a guest, or leave by an interface that is not in `proving`."""
+    from kvmnet.host.reply_path import find_reply_path
+    from kvmnet.system.errors import HostError
+
+    try:
+        source = "" if connection.device else connection.address
+        path = find_reply_path(connection.peer, source, connection.device)
+    except HostError as error:
+        message = f"the route back to {connection.peer} could not be read, so this connection cannot confirm the change"
+        raise Refused(f"{message}: {error}", _NEW_CONNECTION, CANNOT_CONFIRM) from error
+    if path.port:
         message = (
-            f"this connection comes from a guest or container on this host (port {port}) and cannot confirm the change"
+            f"this connection comes from a guest or container on this host (port {path.port}) and cannot confirm the "
+            "change"
         )
-        hint = f"{_NEW_CONNECTION}, from another host; or add --at-the-console if you always reach this host from there"
+        hint = f"{_NEW_CONNECTION}, from another host; if you always reach this host from there, use its console"
         raise Refused(message, hint, CANNOT_CONFIRM)
-    if proving and device and device not in proving:
-        message = f"replies to this connection leave through {device}, {_NOT_AFFECTED}"
+    if proving and path.device not in proving:
+        message = f"replies to this connection leave through {path.device}, {_NOT_AFFECTED}"
         raise Refused(message, _NEW_CONNECTION, CANNOT_CONFIRM)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
+import struct
 from collections.abc import Iterator
 from typing import Any
 
 #: The discard port: a datagram socket that is connected to it sends nothing.
 _DISCARD = 9
+#: Options and messages of ip(7) and ipv6(7): IPv4 has one number for both, and Python 3.9 has none for IPv4.
+_IP_PKTINFO, _IPV6_RECVPKTINFO, _IPV6_PKTINFO = 8, 49, 50
 
 
 def source_address(family: int, address: str) -> bytes:
@@ -25,3 +29,33 @@ def receive(receiver: socket.socket, seconds: float, size: int) -> Iterator[tupl
     while ready:
         yield receiver.recvfrom(size)
         ready, _, _ = select.select([receiver], [], [], 0)
+
+
+def enable_arrival(receiver: socket.socket) -> None:
+    """Let the kernel report the device on which each packet arrives."""
+    if receiver.family == socket.AF_INET6:
+        receiver.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
+    else:
+        receiver.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+
+
+def receive_with_arrival(receiver: socket.socket, seconds: float, size: int) -> Iterator[tuple[bytes, Any, str]]:
+    """Yield packets like `receive`, each with the device on which it arrived, after `enable_arrival`."""
+    ready, _, _ = select.select([receiver], [], [], max(0.0, seconds))
+    while ready:
+        data, messages, _, sender = receiver.recvmsg(size, 128)
+        yield data, sender, _find_arrival(messages)
+        ready, _, _ = select.select([receiver], [], [], 0)
+
+
+def _find_arrival(messages: list[tuple[int, int, bytes]]) -> str:
+    """Return the device that the ancillary data names: in_pktinfo begins with its index, in6_pktinfo ends with it."""
+    for level, kind, data in messages:
+        part = {
+            (socket.IPPROTO_IP, _IP_PKTINFO): data[:4],
+            (socket.IPPROTO_IPV6, _IPV6_PKTINFO): data[16:20],
+        }.get((level, kind), b"")
+        if len(part) == 4:
+            with contextlib.suppress(OSError):  # it was removed meanwhile
+                return socket.if_indextoname(struct.unpack("=I", part)[0])
+    return ""

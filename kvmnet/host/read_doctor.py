@@ -26,7 +26,7 @@ from kvmnet.core.live.surroundings import Surroundings
 from kvmnet.host.connection_profiles import ManagerState, read_manager_state
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 from kvmnet.host.nmstate import NmstateError, find_backend
-from kvmnet.host.probing import find_replying
+from kvmnet.host.probing import find_replies
 from kvmnet.host.read_boot import read_boot_files
 from kvmnet.host.read_live import read_links
 from kvmnet.host.read_surroundings import read_surroundings
@@ -152,7 +152,8 @@ def find_binding_problem() -> str:
 
 def _find_silent(servers: tuple[str, ...]) -> list[str]:
     probes = [Probe("dns", server) for server in servers]
-    replying = {probe.target for probe in find_replying(probes, _PATIENCE)}
+    replies = find_replies(probes, _PATIENCE)
+    replying = {probe.target for probe in (*replies.replied, *replies.through_guests)}  # one in a guest replies too
     return [server for server in servers if server not in replying]
 
 

@@ -34,34 +34,42 @@ def close_transaction(state_dir: Path, outcome: str, **fields: Any) -> None:
 
 
 def prune_history(history: Path, keep: int = state_folder.HISTORY_LIMIT) -> None:
-    """Delete the oldest transactions, but those that are still needed.
+    """Delete the oldest transactions, but those that are still needed (`find_needed`)."""
+    folders = sorted(history.iterdir())
+    needed = find_needed(history)
+    for folder in folders[: max(0, len(folders) - keep)]:
+        if folder not in needed:
+            shutil.rmtree(folder, ignore_errors=True)
 
-    Needed are: the last kept one, for `rollback`; each kept one that has a part of the host's state before kvmnet, for
+
+def find_needed(history: Path) -> dict[Path, str]:
+    """Return the transactions that are still needed, each with what needs it.
+
+    These are: the last kept one, for `rollback`; each kept one that has a part of the host's state before kvmnet, for
     `remove` (it adopted a NIC, was the first to write a file, or was itself a removal); each one whose rollback moved a
     file of /etc aside.
     """
-    folders = sorted(history.iterdir())
-    needed = set(folders[-keep:])
+    needed: dict[Path, str] = {}
     seen: set[str] = set()
     last_kept = None
-    for folder in folders:
+    for folder in sorted(history.iterdir()):
         if (folder / files.ASIDE_FOLDER / "etc").exists():
-            needed.add(folder)
+            needed[folder] = "files that were moved aside"
         if not any("kept" in (e["event"], e.get("outcome")) for e in Journal(folder).events()):
             continue
         last_kept, transaction = folder, files.read_json(folder / "transaction.json")
         if transaction.get("removes"):  # the host was as before kvmnet: the next transaction is a first one again
             seen = set()
-            needed.add(folder)
+            needed[folder] = "kvmnet remove"
             continue
         records = files.read_json(folder / "snapshot.json").get("files", [])
         paths = {r["path"] for r in records if "/applied/" not in r["path"]}
         if paths - seen or transaction.get("adopts"):
-            needed.add(folder)
+            needed[folder] = "kvmnet remove"
         seen |= paths
-    for folder in folders:
-        if folder not in needed and folder != last_kept:
-            shutil.rmtree(folder, ignore_errors=True)
+    if last_kept is not None:
+        needed.setdefault(last_kept, "kvmnet rollback")
+    return needed
 
 
 def accept_host_state(state_dir: Path, was_tried: bool) -> int:

@@ -104,7 +104,8 @@ def find_original(state_dir: Path) -> Original:
         if data.get("removes"):
             collection = _Collection(created_uuids=collection.created_uuids)
             continue
-        collection.add(transaction, data, files.read_json(folder / "snapshot.json"), state_dir / "applied")
+        if snapshot := files.read_json(folder / "snapshot.json"):  # `kvmnet purge` deletes those that nothing needs
+            collection.add(transaction, data, snapshot, state_dir / "applied")
         kept = next((event for event in Journal(folder).events() if event["event"] == "kept"), {})
         collection.add_traces(kept, transaction.at)
     if not collection.nics:

@@ -39,7 +39,7 @@ from kvmnet.host.libvirt import read_version
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
 from kvmnet.host.nmstate import Backend, NmstateError, find_backend
 from kvmnet.host.operator_connection import SshConnection, find_ssh_connection
-from kvmnet.host.probing import find_replying
+from kvmnet.host.probing import find_replies
 from kvmnet.host.read_guests import read_running
 from kvmnet.host.read_surroundings import read_surroundings
 from kvmnet.system import files
@@ -134,7 +134,10 @@ class Prepared:
             **assessment_to_json(self.assessment),
             "this_host": self.host_effects.to_json() if self.host_effects is not None else None,
             "allowed": [{"code": r.code, "reason": r.message} for r in self.allowed],
-            "probes": {key: [p.to_json() for p in targets] for key, targets in probes.items()},
+            "probes": {
+                **{key: [p.to_json() for p in targets] for key, targets in probes.items()},
+                "through_guests": [{**p.to_json(), "port": port} for p, port in self.probes.through_guests],
+            },
         }
 
 
@@ -310,14 +313,17 @@ def _read(
 def _probe(desired: State, live: Live, connection: Optional[SshConnection], own: Sequence[Probe] = ()) -> Probes:
     """Choose the targets. Any user can make a plan; only root can use raw sockets."""
     is_root = os.geteuid() == 0
-    chosen = choose_probes(
-        desired,
-        live.state,
-        lambda probes: find_replying(probes, _PROBE_TIMEOUT) if is_root else [],
-        _operators_host(connection),
-        own,
-    )
-    return dataclasses.replace(chosen, known=is_root)
+    through_guests: dict[Probe, str] = {}
+
+    def ask(probes: Sequence[Probe]) -> Sequence[Probe]:
+        if not is_root:
+            return []
+        replies = find_replies(probes, _PROBE_TIMEOUT)
+        through_guests.update(replies.through_guests)
+        return replies.replied
+
+    chosen = choose_probes(desired, live.state, ask, _operators_host(connection), own)
+    return dataclasses.replace(chosen.without_guests(through_guests), known=is_root)
 
 
 def _make_record(plan: Plan, live: Live, state_dir: Path) -> tuple[Mapping[str, str], tuple[str, ...]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Collection
+from pathlib import Path
 
 from kvmnet.core.base.probe import Probe
 from kvmnet.host.networkmanager_dbus import NetworkManager, NMError
-from kvmnet.host.probing import find_replying
+from kvmnet.host.probing import find_replies
+from kvmnet.host.tcp_sockets import read_tcp_sockets
 from kvmnet.rescue import comparison, restore, whole_host
 from kvmnet.system import bridge_ports, clock, files, links, programs
 from kvmnet.system.errors import HostError
@@ -21,6 +24,9 @@ from kvmnet.transaction.readback import (
     find_wrong_zones,
 )
 from kvmnet.transaction.step import Step
+
+#: The file beside the journal with the cookies of the TCP connections that exist when a confirmation can begin.
+CONNECTIONS_FILE = "connections.json"
 
 
 def read_back(context: Context, step: Step) -> str:
@@ -111,18 +117,30 @@ class _Activation:
 def probe_targets(context: Context, step: Step) -> str:
     """Probe the targets repeatedly until all have replied, for longer when a link went down."""
     probes = [Probe.from_json(row) for row in step["targets"]]
-    replied = find_replying(probes, step["patience"] if context.has_lost_link() else step["seconds"])
-    silent = [probe for probe in probes if probe not in replied]
+    replies = find_replies(probes, step["patience"] if context.has_lost_link() else step["seconds"])
+    silent = [probe for probe in probes if probe not in replies.replied]
     if silent:
         addresses = [address for probe in silent if not probe.device and (address := probe.address)]
-        raise StepFailed(f"no reply from {', '.join(probe.text for probe in silent)} after the change", addresses)
+        through = [f"{probe.text} through {port}" for probe, port in replies.through_guests.items()]
+        guests = f" (what came through a guest's port does not count: {', '.join(through)})" if through else ""
+        message = f"no reply from {', '.join(probe.text for probe in silent)} after the change{guests}"
+        raise StepFailed(message, addresses)
     return ", ".join(probe.text for probe in probes) + " replied"
 
 
 def wait_for_confirmation(context: Context, step: Step) -> str:
-    """Wait for the file that `kvmnet confirm` writes beside the journal; `kvmnet confirm` checks whether its caller
-    may confirm. Returns where the confirmation came from."""
+    """Wait for the file that `kvmnet confirm` writes beside the journal, with the ID of this transaction; `kvmnet
+    confirm` checks whether its caller may confirm. Returns where the confirmation came from."""
+    identity = files.read_json(context.folder / "transaction.json").get("id")
     file = context.folder / "confirmed.json"
-    if not clock.wait_until(file.exists, step["seconds"]):
+    if not clock.wait_until(lambda: files.read_json(file).get("id") == identity, step["seconds"]):
         raise StepFailed(f"no confirmation within {step['seconds']} s")
     return str(files.read_json(file).get("by", ""))
+
+
+def note_connections(folder: Path) -> None:
+    """Write down which TCP connections exist: the kernel does not show when one was opened, but the cookie of a later
+    one is another one. `kvmnet confirm` uses it besides the start of sshd."""
+    with contextlib.suppress(HostError):  # the start of sshd still counts
+        cookies = sorted(found.cookie for found in read_tcp_sockets())
+        files.write_file(str(folder / CONNECTIONS_FILE), json.dumps({"cookies": cookies}).encode(), 0o600)

@@ -29,6 +29,7 @@ from kvmnet.transaction import failure_reasons, safeguards
 from kvmnet.transaction.action_context import ERRORS, Context, read_carrier_changes
 from kvmnet.transaction.step import Step
 from kvmnet.transaction.step_actions import run_step
+from kvmnet.transaction.verification_actions import note_connections
 
 
 class Cancelled(BaseException):
@@ -83,6 +84,8 @@ def _run_steps(steps: list[Step], folder: Path, journal: Journal, backend: str) 
         context = Context(folder, find_backend(backend), manager, read_carrier_changes())
         for number, step in enumerate(steps):
             start = time.monotonic()
+            if step["op"] == operations.CONFIRM.name:  # before `kvmnet confirm` sees that this step has begun
+                note_connections(folder)
             now = clock.uptime()
             fields = {"up": now, "until": now + step["limit"], **_progress_fields(step, context)}
             journal.append("do", step=number, title=step["title"], op=step["op"], **fields)

@@ -342,7 +342,7 @@ def test_refusals_on_a_host_with_an_open_or_kept_change(host: Machine, fit: dict
     refused(host.run("kvmnet confirm", check=False), "KVN561", message)
     assert picture.whole(host) == waiting
     assert waiting["open"]
-    assert host.run("kvmnet confirm --at-the-console", check=False, timeout=90).code == 0
+    assert host.at_console("kvmnet confirm --at-the-console").code == 0
     assert job.wait(60).code == 0
     host.run("ip link add other type dummy && ip link set other master eth0")
     try:

@@ -51,7 +51,7 @@ def test_the_password_of_8021x(machines: tuple[Machine, Machine], definition: st
     said += [host.out(f"kvmnet status {options}") for options in ("", "--json")]
     said.append(host.out("systemctl status --full --lines=1000 'kvmnet-*'"))
     assert files_with_password(host) == ["/var/lib/kvmnet/open/" + UUID + ".rebound"]
-    assert host.run("kvmnet confirm --at-the-console", check=False, timeout=90).code == 0
+    assert host.at_console("kvmnet confirm --at-the-console").code == 0
     result = job.wait(60)
     assert result.code == 0, result
     said += [result.stdout, result.stderr, host.out("kvmnet status --json")]

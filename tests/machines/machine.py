@@ -179,7 +179,7 @@ class Machine:
         to_read, to_write = os.pipe(), os.pipe()
         nics = [f"{when}{nic.mac},{nic.wire.socket}" for nic in self.nics]
         kernel = [f"mem={self.memory}", f"umid={self.name}", f"ssl0=fd:{to_read[0]},fd:{to_write[1]}"]
-        kernel += [f"lab.name={self.name}", f"lab.desk={desk.name}"]
+        kernel += [f"lab.name={self.name}", f"lab.desk={desk.name}", "ssl1=null"]
         with self.console.open("ab") as console:
             console.write(f"==== boot {self._boots}\n".encode())
             console.flush()
@@ -193,6 +193,10 @@ class Machine:
         spawn.close(to_read[0], to_write[1])
         process = self._process
         self._desk = Desk(desk, to_write[0], to_read[1], lambda: process.poll() is None)
+
+    def at_console(self, command: str, *, timeout: float = 90) -> Result:
+        """Run a command on a serial line of the machine, like a person at its console; its output is returned."""
+        return self.run(f"setsid --ctty --wait {command} < /dev/ttyS1", check=False, timeout=timeout)
 
     def power_off(self, *, timeout: float = 90) -> None:
         """Shut it down. If it does not end in time, it is killed, and that is an error."""

@@ -21,7 +21,8 @@ outside, inside = tap(name), tap(name + "-in")
 ip("netns", "add", name)
 ip("link", "set", name + "-in", "netns", name, "up")
 ip("-n", name, "address", "add", address, "dev", name + "-in")
-ip("link", "set", name, "master", bridge, "up")
+ip("link", "set", name, "addrgenmode", "none")  # as libvirt, which turns IPv6 off on the host's end
+ip("link", "set", name, *(["master", bridge] if bridge else []), "up")
 print("on", flush=True)
 other = {outside: inside, inside: outside}
 while True:
@@ -34,8 +35,8 @@ while True:
 
 
 def start(machine: Machine, tap: str, bridge: str, address: str) -> Job:
-    """Start a guest with this address (and prefix length) on a bridge. It runs until its job is stopped, or the machine
-    ends."""
+    """Start a guest with this address (and prefix length) on a bridge, or on none. It runs until its job is stopped, or
+    the machine ends."""
     job = machine.start(["/usr/bin/python3", "-c", _WIRE, tap, bridge, address])
     machine.until(f"ip -n {tap} -o address show | grep -q {address}", timeout=20, every=0.2)
     return job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import ipaddress
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional, Union
 
@@ -30,6 +30,9 @@ class Probes:
     known: whether targets could be probed (only root can).
     commands: the definition's commands. They run only after the user agrees to the change; those that succeed then must
         succeed after it.
+    through_guests: targets that reply only through the port of a guest of this host, such as a gateway that is a
+        firewall in a guest, with the port. They are not probed after the change: it may interrupt the guest, and what a
+        guest replies shows nothing about the way to the outside.
     """
 
     must: tuple[Probe, ...] = ()
@@ -37,6 +40,20 @@ class Probes:
     watch: Optional[str] = None
     known: bool = True
     commands: tuple[Probe, ...] = ()
+    through_guests: tuple[tuple[Probe, str], ...] = ()
+
+    def without_guests(self, ports: Mapping[Probe, str]) -> Probes:
+        """Return the targets without those that reply only through guests' ports (port by probe)."""
+        found = {(probe.kind, probe.target): port for probe, port in ports.items()}
+        chosen = dict.fromkeys([*self.must, *self.silent])
+        through = tuple((p, found[p.kind, p.target]) for p in chosen if (p.kind, p.target) in found)
+        left_out = {probe for probe, _ in through}
+        return dataclasses.replace(
+            self,
+            must=tuple(p for p in self.must if p not in left_out),
+            silent=tuple(p for p in self.silent if p not in left_out),
+            through_guests=through,
+        )
 
 
 def choose_probes(

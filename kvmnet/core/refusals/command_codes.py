@@ -1,4 +1,4 @@
-"""Pages of refusals that single commands raise: confirm, remove, rollback, guest xml, and reading kvmnet's state."""
+"""Pages of refusals of single commands: confirm, remove, rollback, purge, guest xml, and reading kvmnet's state."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ register_page(
     machine that was opened after the change. The connection must use an address of an interface that the change
     affects, or of a bridge or VLAN on it. If no such interface has an address, kvmnet accepts any address. A local
     shell cannot confirm the change. An SSH connection that was opened before the change cannot confirm it either,
-    because firewalls and routers may treat existing connections differently from new ones.
+    because firewalls and routers may treat existing connections differently from new ones. A connection from a guest
+    or container of the host, or one whose replies leave through an interface that the change does not affect, shows
+    nothing about the way from outside.
 
     Open a new connection: `ssh HOST kvmnet confirm`, with `-S none` if your SSH client shares connections. At the
-    console of the host, use `kvmnet confirm --at-the-console`.
+    console of the host, use `kvmnet confirm --at-the-console`: it needs a virtual terminal or a serial line, and no
+    SSH session, tmux or web terminal. If you always come in through a guest or by an interface that does not change,
+    nobody can confirm this way: let the change be rolled back, and repeat it with `--no-confirm`.
     """,
 )
 register_page(
@@ -78,4 +82,14 @@ register_page(
     """,
     allow=True,
     commands="guest xml",
+)
+register_page(
+    "KVN566",
+    "the snapshots are still needed",
+    """
+    `kvmnet purge --all` deletes all snapshots of closed transactions, also those of the host before kvmnet. A bundle is
+    applied on this host, and `kvmnet remove` and `kvmnet rollback` need these snapshots to restore the host.
+
+    Without `--all`, `kvmnet purge` deletes only what nothing needs. To delete everything, run `kvmnet remove` first.
+    """,
 )

@@ -153,13 +153,19 @@ def _list_targets(probes: Probes) -> list[str]:
         return ["note: run as root to see which targets will be probed"]
     if probes.must:
         lines = [f"targets that must reply after the change: {', '.join(probe.text for probe in probes.must)}"]
-    elif probes.silent:
+    elif probes.silent or probes.through_guests:
         lines = ["note: no target replies now, so none will be probed after the change"]
     else:
         lines = ["note: no gateway and no name server is known for the host after the change, so none will be probed"]
     for probe in probes.silent:
         target = f"the gateway {probe.text}" if probe.kind == "gateway" else probe.text
         lines.append(f"note: {target} does not reply now, so it will not be probed after the change")
+    for probe, port in probes.through_guests:
+        target = f"the gateway {probe.text}" if probe.kind == "gateway" else probe.text
+        lines.append(
+            f"note: {target} is reached through {port}, the port of a guest of this host: it shows nothing about the "
+            "way to the outside, so it will not be probed after the change"
+        )
     return lines
 
 

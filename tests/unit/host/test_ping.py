@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from kvmnet.host import ping
+from kvmnet.host.frame_watch import Frame
 
 ADDRESS, OTHER = socket.inet_aton("10.1.255.254"), socket.inet_aton("10.2.0.1")
 
@@ -20,8 +21,10 @@ class Probe(ping.ArpProbe):
     sent a request."""
 
     def __init__(self) -> None:
-        self._source, self._target, self._last = ADDRESS, socket.inet_aton("10.1.1.1"), ""
+        self._source, self._target, self.device = ADDRESS, socket.inet_aton("10.1.1.1"), ""
         self._socket = Mock(sendto=self._sendto)
+        self._watch = Mock(read=lambda _: iter(self.frames))
+        self.frames: list[Frame] = []
         self.addresses: dict[str, bytes] = {}
         self.down: set[str] = set()
         self.used: list[str] = []
@@ -69,6 +72,45 @@ def test_of_two_interfaces_with_the_address_the_one_that_can_send_is_used(probe:
     probe.down = {"eth0"}
     assert probe.send(2)
     assert probe.used == ["eth0", "br-eth0"]
+
+
+@pytest.mark.guarantee("G96")
+def test_only_an_arp_reply_to_our_own_addresses_is_a_reply(probe: Probe) -> None:
+    probe.addresses = {"eth0": ADDRESS}
+    own, mac, target = bytes(6), bytes.fromhex("00144f80ee01"), socket.inet_aton("10.1.1.1")
+    head = bytes.fromhex("0001080006040002")
+    right = head + mac + target + own + ADDRESS
+    for wrong in (
+        bytes.fromhex("0001080006040001") + right[8:],  # a request
+        head + mac + OTHER + own + ADDRESS,
+        head + mac + target + b"\xff" * 6 + ADDRESS,
+        head + mac + target + own + OTHER,
+    ):
+        probe.send(1)
+        probe.frames = [Frame("eth0", mac.hex(":"), wrong)]
+        assert probe.replies(1) == [] and probe.arrivals == {}
+    probe.send(1)
+    probe.frames = [Frame("vnet3", mac.hex(":"), right)]
+    assert probe.replies(1) == [], "it did not reach the bridge"
+    probe.send(2)
+    probe.frames += [Frame("eth0", mac.hex(":"), right)]
+    assert probe.replies(1) == [2]
+    assert probe.arrivals == {mac.hex(":"): {"vnet3", "eth0"}}
+
+
+@pytest.mark.guarantee("G96")
+def test_an_echo_reply_must_have_the_token_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinger = object.__new__(ping.Pinger)
+    pinger.address, pinger.device, pinger.family = "10.1.1.1", "", socket.AF_INET
+    pinger._id, pinger._token, pinger.arrived_on, pinger._socket = 7, b"12345678", "", Mock()
+    assert pinger.send(1)
+    request = pinger._socket.sendto.call_args.args[0]
+    assert request[8:] == b"12345678" and ping._checksum(request) == 0
+    packets = [b"\x45" + bytes(19) + b"\0\0\0\0" + request[4:8] + token for token in (b"12345679", b"", b"12345678")]
+    for packet, replied in zip(packets, ([], [], [1])):
+        monkeypatch.setattr(ping, "receive_with_arrival", lambda *_, p=packet: iter([(p, ("10.1.1.1", 0), "eth0")]))
+        assert pinger.replies(1) == replied
+    assert pinger.arrived_on == "eth0"
 
 
 def test_the_checksum_of_rfc_1071() -> None:

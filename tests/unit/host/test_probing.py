@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from kvmnet.core.base.probe import Probe
-from kvmnet.host import probing
-from kvmnet.host.probing import find_replying
+from kvmnet.host import probing, reply_path
+from kvmnet.host.ping import Pinger
+from kvmnet.host.probing import GuestReply, find_replies, find_replying
+from kvmnet.host.reply_path import ReplyPath
+from kvmnet.system import links, programs
 
 HERE = "127.0.0.1"
 
@@ -153,7 +156,7 @@ def test_a_probe_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(probing.TRY, "command", 3.0)  # the longest try of these probes, which `ask` waits for
     over = threading.Event()
 
-    def look_up(*_: object) -> None:
+    def look_up(*_: object, **__: object) -> None:
         over.wait(60)
         raise OSError("no name server")
 
@@ -164,3 +167,89 @@ def test_a_probe_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
     ]
     assert time.monotonic() - begin < 30
     over.set()
+
+
+def set_paths(monkeypatch: pytest.MonkeyPatch, *paths: ReplyPath) -> None:
+    """Let the ways to any target be these, one after the other; the last one stays."""
+    remaining = list(paths)
+    monkeypatch.setattr(probing, "find_reply_path", lambda *_: remaining.pop(0) if len(remaining) > 1 else remaining[0])
+
+
+@pytest.mark.guarantee("G96")
+def test_a_connection_through_a_guests_port_is_no_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening() as port:
+        set_paths(monkeypatch, ReplyPath("eth0", HERE, "vnet3"))
+        replies = find_replies([tcp(port)], 0)
+        assert (replies.replied, replies.through_guests) == ([], {tcp(port): "vnet3"})
+        set_paths(monkeypatch, ReplyPath("eth0", HERE), ReplyPath("eth0", HERE, "vnet3"))
+        assert find_replies([tcp(port)], 0).through_guests == {tcp(port): "vnet3"}
+        set_paths(monkeypatch, ReplyPath("eth0", HERE, "vnet3"), ReplyPath("eth0", HERE))  # it was not learned before
+        replies = find_replies([tcp(port)], 0)
+        assert (replies.replied, replies.through_guests) == ([tcp(port)], {})
+
+
+@pytest.mark.guarantee("G96")
+def test_a_reply_while_the_route_changes_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening() as port:
+        for other in (ReplyPath("eth1", HERE), ReplyPath("eth0", "192.0.2.1")):
+            set_paths(monkeypatch, ReplyPath("eth0", HERE), other)
+            replies = find_replies([tcp(port)], 0)
+            assert (replies.replied, replies.through_guests) == ([], {})
+
+
+@pytest.mark.guarantee("G96")
+def test_an_http_server_behind_a_guests_port_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    with http.server.ThreadingHTTPServer((HERE, 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        probe = Probe("http", f"http://{HERE}:{server.server_port}/200")
+        assert find_replies([probe], 0).replied == [probe]
+        set_paths(monkeypatch, ReplyPath("eth0", HERE, "vnet3"))
+        assert find_replies([probe], 0).through_guests == {probe: "vnet3"}
+        server.shutdown()
+
+
+class Sender:
+    """A sender for ARP whose reply came in on these devices, by the sender's MAC address."""
+
+    device = "eth0"
+
+    def __init__(self, arrivals: dict[str, set[str]]) -> None:
+        self.arrivals = arrivals
+
+
+@pytest.mark.guarantee("G96")
+def test_an_arp_reply_through_a_guests_port_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"ifname": "eth0", "linkinfo": {"info_kind": "bridge"}},
+        {"ifname": "peth0", "master": "eth0"},
+        {"ifname": "vnet3", "master": "eth0", "linkinfo": {"info_kind": "tun", "info_data": {"type": "tap"}}},
+    ]
+    monkeypatch.setattr(links, "read_ip_links", lambda: rows)
+    mac = "00:14:4f:80:ee:01"
+    assert probing._require_outside(Sender({mac: {"peth0", "eth0"}}))  # type: ignore[arg-type]
+    with pytest.raises(GuestReply) as reply:
+        probing._require_outside(Sender({mac: {"vnet3", "eth0"}}))  # type: ignore[arg-type]
+    assert reply.value.port == "vnet3"
+
+
+@pytest.mark.guarantee("G96")
+@pytest.mark.parametrize(
+    ("device", "neighbour", "is_reply"),
+    [("eth0", "10.1.1.1", True), ("eth1", "10.1.1.1", False), ("eth1", "10.1.0.1", True)],
+    ids=["its device", "another device", "another device, from behind a router"],
+)
+def test_an_echo_reply_of_a_neighbour_must_arrive_on_the_device_of_its_route(
+    monkeypatch: pytest.MonkeyPatch, device: str, neighbour: str, is_reply: bool
+) -> None:
+    pinger = object.__new__(Pinger)
+    pinger.address, pinger.device, pinger.arrived_on = "10.1.1.1", "eth9", device
+    set_paths(monkeypatch, ReplyPath("eth0", neighbour))
+    assert probing._require_outside(pinger) is is_reply
+    set_paths(monkeypatch, ReplyPath("eth0", neighbour, "vnet3"))
+    with pytest.raises(GuestReply):
+        probing._require_outside(pinger)
+
+
+def test_the_way_to_the_loopback_interface_needs_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "run", lambda *_: pytest.fail("a program was run"))
+    assert reply_path.find_reply_path("127.0.0.53") == ReplyPath("lo", "127.0.0.53")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import time
 
-from kvmnet.host.raw_sockets import receive, source_address
+import pytest
+
+from kvmnet.host.raw_sockets import enable_arrival, receive, receive_with_arrival, source_address
 
 
 def test_the_source_address_is_that_of_the_route() -> None:
@@ -31,3 +33,15 @@ def test_without_a_packet_the_wait_ends_in_time() -> None:
         assert list(receive(receiver, 0.1, 100)) == []
         assert 0.05 < time.monotonic() - begin < 3
         assert list(receive(receiver, -1, 100)) == []
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_the_device_on_which_a_packet_arrives_is_received_with_it(family: int, address: str) -> None:
+    with socket.socket(family, socket.SOCK_DGRAM) as receiver, socket.socket(family, socket.SOCK_DGRAM) as sender:
+        try:
+            receiver.bind((address, 0))
+        except OSError:
+            pytest.skip("no IPv6 on this machine")
+        enable_arrival(receiver)
+        sender.sendto(b"one", receiver.getsockname())
+        assert [(data, device) for data, _, device in receive_with_arrival(receiver, 5, 100)] == [(b"one", "lo")]

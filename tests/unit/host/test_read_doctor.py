@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from kvmnet.core.base.probe import Probe
 from kvmnet.core.live.host_facts import Service
 from kvmnet.core.live.live_host import Link
 from kvmnet.host import read_doctor
 from kvmnet.host.networkmanager_dbus import NMError
+from kvmnet.host.probing import Replies
 from kvmnet.host.read_doctor import (
     UNITS,
     find_name_servers,
@@ -82,11 +84,17 @@ def test_a_host_without_any_program_is_read_as_far_as_possible(tmp_path: Path, m
 
     monkeypatch.setattr(programs, "run", fail)
     monkeypatch.setattr(read_doctor, "NetworkManager", NoManager)
-    monkeypatch.setattr(read_doctor, "find_replying", lambda probes, seconds: [])
+    monkeypatch.setattr(read_doctor, "find_replies", lambda probes, seconds: Replies())
     facts = read_host_facts(tmp_path, None, tmp_path)
     assert (facts.networkmanager, facts.networkmanager_problem) == ("", "cannot connect to the system bus")
     assert facts.libvirt == "" and facts.services == {} and facts.zones is None and not facts.open_transaction
     assert "systemctl: not found" in facts.problems
+
+
+def test_a_name_server_in_a_guest_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_guest, outside = Probe("dns", "10.1.0.53"), Probe("dns", "10.1.1.53")
+    monkeypatch.setattr(read_doctor, "find_replies", lambda *_: Replies([outside], {in_guest: "vnet3"}))
+    assert read_doctor._find_silent(("10.1.0.53", "10.1.1.53", "10.1.1.54")) == ["10.1.1.54"]
 
 
 def test_units_are_read_with_one_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

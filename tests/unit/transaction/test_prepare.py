@@ -19,6 +19,7 @@ from kvmnet.core.planning.plan import Plan
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.host.networkmanager_dbus import NMError
 from kvmnet.host.operator_connection import SshConnection
+from kvmnet.host.probing import Replies
 from kvmnet.system.errors import HostError
 from kvmnet.transaction import prepare
 from kvmnet.transaction.prepare import ChangeOptions, check_refusals
@@ -83,7 +84,7 @@ def texts(probes: Sequence[Probe]) -> list[str]:
 
 def test_the_operators_host_is_probed_by_root_unless_it_is_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other users cannot use raw sockets."""
-    monkeypatch.setattr(prepare, "find_replying", lambda probes, _: list(probes))
+    monkeypatch.setattr(prepare, "find_replies", lambda probes, _: Replies(list(probes)))
     monkeypatch.setattr("os.geteuid", lambda: 0)
     here = Live("h", with_gateway("10.1.1.1"), {}, {})
     outside, itself = SshConnection("10.9.0.9", "10.1.0.5", 0.0), SshConnection("10.1.0.5", "10.1.0.5", 0.0)
@@ -91,6 +92,22 @@ def test_the_operators_host_is_probed_by_root_unless_it_is_this_host(monkeypatch
         assert texts(prepare._probe(with_gateway("10.1.1.1"), here, connection).must) == asked
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert texts(prepare._probe(with_gateway("10.1.1.1"), here, outside).must) == []
+
+
+@pytest.mark.guarantee("G96")
+def test_a_gateway_that_is_a_guest_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a firewall in a guest: it replies only through the guest's port."""
+    gateway = Probe("gateway", "10.1.1.1")
+    monkeypatch.setattr(
+        prepare,
+        "find_replies",
+        lambda probes, _: Replies([p for p in probes if p != gateway], {p: "vnet3" for p in probes if p == gateway}),
+    )
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    here = Live("h", with_gateway("10.1.1.1"), {}, {})
+    probes = prepare._probe(with_gateway("10.1.1.1"), here, SshConnection("10.9.0.9", "10.1.0.5", 0.0))
+    assert (texts(probes.must), probes.silent, probes.watch) == (["10.9.0.9"], (), None)
+    assert probes.through_guests == ((gateway, "vnet3"),)
 
 
 BRIDGE: dict[str, Any] = {

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from kvmnet.core.base.probe import Probe
+from kvmnet.host.probing import Replies
+from kvmnet.host.tcp_sockets import TcpSocket
 from kvmnet.rescue import restore
 from kvmnet.system import clock, firewalld, programs
 from kvmnet.system.errors import HostError
@@ -149,3 +152,42 @@ def test_an_interface_in_a_wrong_zone_fails_the_step(tmp_path: Path, monkeypatch
     monkeypatch.setattr(firewalld, "read_zones", lambda: {"eth0": "drop"})
     with pytest.raises(StepFailed, match="eth0 is in zone drop, not trusted"):
         verification_actions.read_back(context, step)
+
+
+@pytest.mark.guarantee("G96")
+def test_a_target_that_replies_only_through_a_guests_port_fails_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = Probe("gateway", "10.1.1.1")
+    context: Any = SimpleNamespace(has_lost_link=lambda: False)
+    step = {"targets": [gateway.to_json()], "seconds": 1, "patience": 1}
+    monkeypatch.setattr(verification_actions, "find_replies", lambda *_: Replies([], {gateway: "vnet3"}))
+    with pytest.raises(StepFailed) as failed:
+        verification_actions.probe_targets(context, step)
+    assert str(failed.value) == (
+        "no reply from 10.1.1.1 after the change (what came through a guest's port does not count: "
+        "10.1.1.1 through vnet3)"
+    )
+    assert failed.value.targets == ("10.1.1.1",)
+
+
+@pytest.mark.guarantee("G97")
+def test_only_a_confirmation_of_this_transaction_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "wait_until", lambda is_done, _: is_done())
+    context: Any = SimpleNamespace(folder=tmp_path)
+    (tmp_path / "transaction.json").write_text('{"id": "T"}')
+    for wrong in (None, '{"id": "S", "by": "10.1.1.1"}', '{"by": "10.1.1.1"}', "{"):
+        if wrong is not None:
+            (tmp_path / "confirmed.json").write_text(wrong)
+        with pytest.raises(StepFailed, match="no confirmation within 5 s"):
+            verification_actions.wait_for_confirmation(context, {"seconds": 5})
+    (tmp_path / "confirmed.json").write_text('{"id": "T", "by": "10.1.1.1"}')
+    assert verification_actions.wait_for_confirmation(context, {"seconds": 5}) == "10.1.1.1"
+
+
+@pytest.mark.guarantee("G97")
+def test_the_connections_before_the_confirmation_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sockets = [TcpSocket(1, b"", 22, b"", 50000, 0, cookie, 1) for cookie in (9, 7)]
+    monkeypatch.setattr(verification_actions, "read_tcp_sockets", lambda: sockets)
+    verification_actions.note_connections(tmp_path)
+    assert json.loads((tmp_path / "connections.json").read_text()) == {"cookies": [7, 9]}
+    monkeypatch.setattr(verification_actions, "read_tcp_sockets", raising(HostError("no sock_diag")))
+    verification_actions.note_connections(tmp_path)

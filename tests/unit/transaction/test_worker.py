@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 from pathlib import Path
@@ -102,3 +103,23 @@ def test_the_journal_contains_in_advance_how_long_a_step_waits(
 ) -> None:
     context: Any = SimpleNamespace(has_lost_link=lambda: lost_link)
     assert worker._progress_fields({"op": op, "seconds": 15, "patience": 60}, context) == fields
+
+
+@pytest.mark.guarantee("G97")
+def test_the_connections_are_noted_before_a_confirmation_can_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`kvmnet confirm` begins when the journal has the start of the step."""
+    seen: list[list[str]] = []
+    events = Journal(tmp_path)
+    monkeypatch.setattr(worker, "note_connections", lambda _: seen.append([e["event"] for e in events.events()]))
+    monkeypatch.setattr(worker, "NetworkManager", contextlib.nullcontext)
+    monkeypatch.setattr(worker, "find_backend", lambda _: None)
+    monkeypatch.setattr(worker, "read_carrier_changes", dict)
+    monkeypatch.setattr(worker, "run_step", lambda *_: "")
+    monkeypatch.setattr(worker, "_return_fields", lambda *_: {})
+    steps: list[Any] = [
+        {"op": op, "title": op, "limit": 5, "seconds": 5} for op in ("read back", "confirm", "read back")
+    ]
+    worker._run_steps(steps, tmp_path, events, "nmstatectl")
+    assert seen == [["do", "done"]]

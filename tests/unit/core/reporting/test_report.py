@@ -92,6 +92,13 @@ def test_probe_lines_list_the_targets_that_must_reply() -> None:
     assert list_probes(Probes()) == [
         "note: no gateway and no name server is known for the host after the change, so none will be probed"
     ]
+    assert list_probes(Probes(must=(server,), through_guests=((gateway, "vnet3"),))) == [
+        "targets that must reply after the change: tcp 10.1.0.9:22",
+        (
+            "note: the gateway 10.1.1.1 is reached through vnet3, the port of a guest of this host: it shows nothing "
+            "about the way to the outside, so it will not be probed after the change"
+        ),
+    ]
     assert list_probes(Probes(known=False)) == ["note: run as root to see which targets will be probed"]
 
 
