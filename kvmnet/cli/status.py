@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -14,7 +14,9 @@ from kvmnet.cli.options import JsonOption
 from kvmnet.cli.this_host import require_root, state_path
 
 if TYPE_CHECKING:
+    from kvmnet.core.live.pull_settings import PullSettings
     from kvmnet.core.live.surroundings import HostConfiguration
+    from kvmnet.pull.record import PullRecord
     from kvmnet.transaction.history import OpenTransaction
 
 _EXIT_CODE_HELP = "Exit with code 6 if a transaction is open or drift is detected."
@@ -49,6 +51,9 @@ def status(
         configuration = read_host_configuration()
         report["configuration"] = asdict(configuration)
         lines += _configuration_lines(configuration)
+        pull_report, pull_lines = _describe_pull(configuration)
+        report["pull"] = pull_report
+        lines += pull_lines
         past = read_history(state_path())
         report["last"] = asdict(past[-1]) if past else None
         lines += [f"last change: {format_ended(past[-1])}"] if past else []
@@ -65,6 +70,33 @@ def _configuration_lines(configuration: "HostConfiguration") -> list[str]:
     if configuration.problem:
         return [f"this host's configuration cannot be used: {configuration.problem}"]
     return ["commands of definitions may run on this host (allow-commands)"] if configuration.allows_commands else []
+
+
+def _describe_pull(configuration: "HostConfiguration") -> tuple[Optional[dict[str, Any]], list[str]]:
+    """Return how far this host has followed its repository, for JSON and as lines; None and no lines when pull mode
+    has neither been configured nor run."""
+    from kvmnet.pull.record import PullRecord, read_record
+
+    settings, record = configuration.pull, read_record(state_path())
+    if not settings.repository and record == PullRecord():
+        return None, []
+    return {"repository": settings.repository, "branch": settings.branch, **record.to_json()}, format_pull(
+        settings, record
+    )
+
+
+def format_pull(settings: "PullSettings", record: "PullRecord") -> list[str]:
+    """Return the lines about pull mode: the repository, how the last run ended, and what this host is behind."""
+    source = f"branch {settings.branch} of {settings.repository}" if settings.repository else "not configured any more"
+    if record.result is None:
+        return [f"pull: {source}; not run yet"]
+    lines = [f"pull: {source}", f"  {format_time(record.at)}: {record.result}"]
+    if record.reason:
+        lines[-1] += f": {f'{record.code}: ' if record.code else ''}{record.reason}"
+    if record.is_behind:
+        fetched, applied = (value[:12] if value else "none" for value in (record.fetched, record.applied))
+        lines.append(f"  commit fetched: {fetched}; commit applied: {applied}")
+    return lines
 
 
 def format_open(transaction: "OpenTransaction") -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
+from kvmnet.core.live.pull_settings import PullSettings
 from kvmnet.core.live.running_guests import Running
 
 
@@ -82,11 +83,12 @@ class NameUse:
 
 @dataclass(frozen=True)
 class HostConfiguration:
-    """The settings of /etc/kvmnet/kvmnet.conf: whether commands of definitions may run on this host. `problem` is the
-    reason why the file cannot be used; every setting has its default then."""
+    """The settings of /etc/kvmnet/kvmnet.conf: whether commands of definitions may run on this host, and those of pull
+    mode. `problem` is the reason why the file cannot be used; every setting has its default then."""
 
     allows_commands: bool = False
     problem: str = ""
+    pull: PullSettings = field(default_factory=PullSettings)
 
 
 @dataclass(frozen=True)
