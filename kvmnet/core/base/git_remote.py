@@ -11,7 +11,7 @@ AUTHENTICATED, PLAIN = ("ssh", "https"), ("http", "git")
 _DEFAULT_PORTS = {"ssh": 22, "https": 443, "http": 80, "git": 9418}
 
 #: Written as scp does: [USER@]HOST:PATH.
-_SCP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?([A-Za-z0-9][A-Za-z0-9_.-]*):(?!//)[^\s]+\Z")
+_SCP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?([A-Za-z0-9][A-Za-z0-9_.-]*):(?!//|:)[^\s]+\Z")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\Z")
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*\Z")
 
