@@ -38,8 +38,8 @@ class FetchConfirmation:
 
 
 def choose_fetch(wanted: FetchConfirmation, plan: Plan, live: Live) -> FetchConfirmation:
-    """Return how a fetch confirms this plan. When the plan leaves the way to the repository alone, the fetch proves
-    nothing about the change but must still succeed. Raises Refused when no fetch can confirm it."""
+    """Return how a fetch confirms this plan. When the plan leaves the way to the repository alone, the fetch
+    cannot confirm the change but must still succeed. Raises Refused when no fetch can confirm it."""
     paths = find_paths(wanted.remote)
     state = live.state_with_virtual
     affected = [path for path in paths if affects_operator(plan, state, path.address, path.peer)]

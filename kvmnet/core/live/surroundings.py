@@ -91,6 +91,11 @@ class HostConfiguration:
     pull: PullSettings = field(default_factory=PullSettings)
 
 
+def _configuration_from_json(data: Mapping[str, Any]) -> HostConfiguration:
+    pull = {name: tuple(value) if isinstance(value, list) else value for name, value in data.get("pull", {}).items()}
+    return HostConfiguration(data.get("allows_commands", False), data.get("problem", ""), PullSettings(**pull))
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What else on the host matters for a change.
@@ -164,7 +169,7 @@ class Surroundings:
             ifupdown=dict(data.get("ifupdown", {})),
             read_only=tuple(data.get("read_only", ())),
             name_uses=tuple(NameUse(u["what"], u["text"], tuple(u["names"])) for u in data.get("name_uses", ())),
-            configuration=HostConfiguration(**data.get("configuration", {})),
+            configuration=_configuration_from_json(data.get("configuration", {})),
             zone_names=tuple(data["zone_names"]) if data.get("zone_names") is not None else None,
             libvirt=data.get("libvirt", ""),
         )

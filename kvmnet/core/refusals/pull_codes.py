@@ -72,7 +72,9 @@ codes.register(
 
     git runs as root, without the configuration of the system and of users, without a proxy, and never asks for a
     password. With ssh, the server's host key must be in /root/.ssh/known_hosts or /etc/ssh/ssh_known_hosts, and this
-    host's key in /root/.ssh. Jump hosts (ProxyJump) are not used. kvmnet exits with code 1.
+    host's key in /root/.ssh. Jump hosts (ProxyJump) are not used.
+
+    kvmnet exits with code 1 and changes nothing. This refusal cannot be overridden.
     """,
 )
 register_page(
