@@ -121,6 +121,21 @@ def test_the_timer_runs_it_and_the_journal_has_its_sentences(host: Machine) -> N
     assert host.run("systemctl is-active kvmnet-pull.timer", check=False).code != 0
 
 
+def test_metrics_show_the_drift_of_the_real_host(host: Machine) -> None:
+    file = "/root/kvmnet.prom"
+    host.run(f"kvmnet status --prometheus {file}")
+    digest = json.loads(host.out("kvmnet status --json"))["applied"]["digest"]
+    metrics = host.out(f"cat {file}")
+    assert "kvmnet_drift_changes 0\n" in metrics and "kvmnet_pull_behind 0\n" in metrics
+    assert f'kvmnet_applied_info{{host="vm-container-0-0",digest="{digest}"}} 1\n' in metrics
+    assert host.out(f"stat -c '%a %U' {file}").strip() == "644 root"
+    host.run("ip address add 10.1.9.9/16 dev eth0")
+    assert "kvmnet_drift_changes 1\n" in host.out("kvmnet status --prometheus -")
+    assert "up to date" in pull(host).stdout and "10.1.9.9/16" in addresses(host), "a change by hand is not reverted"
+    host.run("ip address delete 10.1.9.9/16 dev eth0")
+
+
+@pytest.mark.guarantee("G103")
 def test_a_bad_commit_is_rolled_back_and_not_tried_again(
     host: Machine, peer: Machine, definition: str, tmp_path: Path
 ) -> None:
@@ -140,6 +155,7 @@ def test_a_bad_commit_is_rolled_back_and_not_tried_again(
     assert record["applied"] not in (None, bad)
 
 
+@pytest.mark.guarantee("G102")
 def test_without_the_git_server_during_the_trial_it_is_rolled_back(
     host: Machine, peer: Machine, definition: str, tmp_path: Path
 ) -> None:
@@ -163,6 +179,7 @@ def test_without_the_git_server_during_the_trial_it_is_rolled_back(
     assert state_of_pull(host)["applied"] == wanted
 
 
+@pytest.mark.guarantee("G100")
 def test_a_forced_push_is_refused_until_it_is_accepted(
     host: Machine, peer: Machine, definition: str, tmp_path: Path
 ) -> None:
@@ -179,6 +196,7 @@ def test_a_forced_push_is_refused_until_it_is_accepted(
     assert addresses(host) == ["10.1.255.254/16", "10.1.255.252/16"] and reachable(peer)
 
 
+@pytest.mark.guarantee("G101")
 def test_only_a_commit_that_a_signer_has_signed_is_applied(
     host: Machine, peer: Machine, definition: str, tmp_path: Path
 ) -> None:

@@ -92,7 +92,9 @@ class HostConfiguration:
 
 
 def _configuration_from_json(data: Mapping[str, Any]) -> HostConfiguration:
-    pull = {name: tuple(value) if isinstance(value, list) else value for name, value in data.get("pull", {}).items()}
+    pull: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in data.get("pull", {}).items()
+    }
     return HostConfiguration(data.get("allows_commands", False), data.get("problem", ""), PullSettings(**pull))
 
 

@@ -75,6 +75,7 @@ def test_a_protocol_that_is_not_allowed_is_not_used(server: GitRemote) -> None:
         run_git("ls-remote", server.url, protocol="https")
 
 
+@pytest.mark.guarantee("G100")
 def test_neither_hooks_nor_the_configuration_of_users_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     marker = tmp_path / "ran"
     home = tmp_path / "home"

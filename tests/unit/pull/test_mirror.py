@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvmnet.core.base.errors import Refused
+from kvmnet.core.base.git_remote import GitRemote
 from kvmnet.pull import mirror as mirror_module
 from kvmnet.pull.mirror import NotReachable, require_continuation, require_signature
 from tests.unit.pull.repositories import DEFINITION, Origin, allow_signer, make_key, mirror_of
@@ -58,11 +59,12 @@ def test_a_branch_that_does_not_exist_is_not_reachable(origin: Origin, tmp_path:
 
 def test_another_protocol_than_that_of_the_setting_is_not_used(origin: Origin, tmp_path: Path) -> None:
     mirror = mirror_of(origin, tmp_path / "mirror.git")
-    other = mirror_module.Mirror(mirror.folder, mirror_module.GitRemote(mirror.remote.url, "ssh", "x", 22), "main")
+    other = mirror_module.Mirror(mirror.folder, GitRemote(mirror.remote.url, "ssh", "x", 22), "main")
     with pytest.raises(NotReachable, match="transport 'file' not allowed"):
         other.fetch()
 
 
+@pytest.mark.guarantee("G100")
 def test_a_commit_that_follows_is_accepted_and_a_forced_push_is_refused(origin: Origin, tmp_path: Path) -> None:
     mirror = mirror_of(origin, tmp_path / "mirror.git")
     first = mirror.fetch()
@@ -87,6 +89,7 @@ def test_a_commit_that_the_mirror_does_not_have_any_more_is_not_followed(origin:
         require_continuation(mirror, "1" * 40, mirror.fetch())
 
 
+@pytest.mark.guarantee("G101")
 def test_only_a_commit_that_a_signer_has_signed_counts(origin: Origin, tmp_path: Path, signers: Path) -> None:
     mirror = mirror_of(origin, tmp_path / "mirror.git")
 
@@ -130,6 +133,7 @@ def test_a_signature_of_another_kind_does_not_count(origin: Origin, tmp_path: Pa
     assert "its signature is not valid" in str(mirror.find_signature_problem(forged, signers))
 
 
+@pytest.mark.guarantee("G101")
 def test_signers_that_others_could_write_do_not_count(origin: Origin, tmp_path: Path) -> None:
     file = tmp_path / "allowed_signers"
     allow_signer(file, make_key(tmp_path, "admin"))

@@ -63,6 +63,7 @@ def test_a_bundle_that_was_rolled_back_is_remembered_until_it_is_kept() -> None:
     assert rolled_back(("d", ended(1, "nothing was begun"))) == []
 
 
+@pytest.mark.guarantee("G103")
 def test_a_bundle_from_which_the_operator_went_back_is_remembered() -> None:
     first, second = ("old", ended(1, "kept")), ("new", ended(2, "kept"))
     assert rolled_back(first, second, ("old", ended(3, "kept", "rollback"))) == ["new"]

@@ -89,6 +89,7 @@ def test_an_accepted_commit_must_be_signed_all_the_same(
     assert run_of(origin, state_dir, settings).fetch() == signed
 
 
+@pytest.mark.guarantee("G103")
 def test_a_digest_that_was_rolled_back_is_not_tried_until_it_changes(origin: Origin, state_dir: Path) -> None:
     run = run_of(origin, state_dir)
     commit = run.fetch()

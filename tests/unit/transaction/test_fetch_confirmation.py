@@ -64,6 +64,7 @@ def test_a_server_elsewhere_must_reply_but_proves_nothing(paths: list[ServerPath
     assert "the change does not affect the way there" in confirm_by_fetch(chosen, 90)["title"]
 
 
+@pytest.mark.guarantee("G102")
 def test_a_server_on_this_host_or_behind_a_guest_is_refused_before_the_trial(
     paths: list[ServerPath], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_fetch_by_a_changed_interface_confirms(paths: list[ServerPath], monkey
     assert fetch_again(None, a_step()) == "10.1.1.1 replied by eth0; main is cccccccccccc"  # type: ignore[arg-type]
 
 
+@pytest.mark.guarantee("G102")
 def test_a_fetch_by_another_interface_does_not_confirm(
     paths: list[ServerPath], monkeypatch: pytest.MonkeyPatch
 ) -> None:
