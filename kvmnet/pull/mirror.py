@@ -10,13 +10,15 @@ from typing import Optional
 
 from kvmnet.core.base.errors import KvmnetError, Refused
 from kvmnet.core.base.git_remote import GitRemote
-from kvmnet.host.git_client import GitFailed, is_object_id, run_git
+from kvmnet.host.git_client import GitFailed, ask_for_branch, is_object_id, run_git
 from kvmnet.host.trusted_files import find_other_writer
 
 #: The refs of the mirror: what was fetched last, and what was accepted last (so that git keeps its objects).
 FETCHED, ACCEPTED = "refs/kvmnet/fetched", "refs/kvmnet/accepted"
 #: Seconds that a fetch may take.
 FETCH_LIMIT = 300.0
+#: Seconds for the question whether the server replies at all.
+ASK_LIMIT = 30.0
 
 
 class NotReachable(KvmnetError):
@@ -36,23 +38,38 @@ class Mirror:
     branch: str
 
     def fetch(self) -> str:
-        """Fetch the branch and return its commit. Raises NotReachable."""
+        """Fetch the branch and return its commit. Raises NotReachable.
+
+        A power cut can leave a mirror that git does not read any more. When the server replies and the fetch fails all
+        the same, the mirror is created again; the accepted commit is recorded elsewhere."""
         try:
             if not (self.folder / "HEAD").exists():
                 self._create()
-            refspec = f"+refs/heads/{self.branch}:{FETCHED}"
-            options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
-            self._run(
-                *("fetch", *options, "--", self.remote.url, refspec),
-                protocol=self.remote.protocol,
-                seconds=FETCH_LIMIT,
-            )
-            return self._run("rev-parse", "--verify", f"{FETCHED}^{{commit}}").strip()
+            self._remove_stale_locks()
+            try:
+                return self._fetch()
+            except GitFailed:
+                ask_for_branch(self.remote, self.branch, ASK_LIMIT)
+            self._create()
+            return self._fetch()
         except GitFailed as error:
             raise NotReachable(self.remote.url, str(error)) from error
 
+    def _fetch(self) -> str:
+        refspec = f"+refs/heads/{self.branch}:{FETCHED}"
+        options = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+        command = ("fetch", *options, "--", self.remote.url, refspec)
+        self._run(*command, protocol=self.remote.protocol, seconds=FETCH_LIMIT)
+        return self._run("rev-parse", "--verify", f"{FETCHED}^{{commit}}").strip()
+
+    def _remove_stale_locks(self) -> None:
+        """Remove the lock files of a git that was killed. The caller holds the lock of pull mode, so none runs."""
+        for path in (self.folder, *self.folder.glob("refs/**/")):
+            for stale in path.glob("*.lock"):
+                stale.unlink()
+
     def _create(self) -> None:
-        """Create the mirror. A folder that is no repository is what an interrupted creation left."""
+        """Create the mirror, in place of an existing one or of what an interrupted creation left."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.folder)
         self.folder.mkdir(mode=0o700, parents=True)

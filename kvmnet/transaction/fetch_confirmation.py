@@ -72,15 +72,17 @@ def fetch_again(context: Context, step: Step) -> str:
     reached."""
     remote, end = parse_remote(step["repository"]), time.monotonic() + step["seconds"]
     while True:
+        silent = False
         try:
             commit = ask_for_branch(remote, step["branch"], min(TRY_SECONDS, max(1.0, end - time.monotonic())))
             paths = find_paths(remote)
             problem = find_flaw(paths, step["proving"]) if step["is_proof"] else None
         except GitFailed as error:
-            problem = str(error)
+            silent, problem = True, str(error)
         if problem is None:
             devices = ", ".join(dict.fromkeys(path.device for path in paths)) or "an unknown interface"
             return f"{remote.host} replied by {devices}; {step['branch']} is {commit[:12]}"
         if time.monotonic() + PAUSE > end:
-            raise StepFailed(f"no new fetch from {step['repository']} confirmed the change: {problem}")
+            peers = [path.peer for path in find_paths(remote)] if silent else []
+            raise StepFailed(f"no new fetch from {step['repository']} confirmed the change: {problem}", peers)
         time.sleep(PAUSE)

@@ -42,6 +42,29 @@ def test_an_interrupted_creation_is_repeated(origin: Origin, tmp_path: Path) -> 
     assert mirror_of(origin, tmp_path / "mirror.git").fetch() == origin.git("rev-parse", "HEAD")
 
 
+def test_a_mirror_that_a_power_cut_left_corrupt_is_created_again(origin: Origin, tmp_path: Path) -> None:
+    mirror = mirror_of(origin, tmp_path / "mirror.git")
+    accepted = mirror.fetch()
+    for file in (tmp_path / "mirror.git" / "objects").rglob("*"):
+        if file.is_file():
+            file.chmod(0o600)
+            file.write_bytes(b"")
+    newest = origin.commit(DEFINITION.replace("10.1.0.1", "10.1.0.9"))
+    assert mirror.fetch() == newest
+    require_continuation(mirror, accepted, newest)
+
+
+def test_a_lock_of_a_git_that_was_killed_is_removed(origin: Origin, tmp_path: Path) -> None:
+    mirror = mirror_of(origin, tmp_path / "mirror.git")
+    mirror.fetch()
+    for name in ("refs/kvmnet/fetched.lock", "packed-refs.lock", "config.lock"):
+        (tmp_path / "mirror.git" / name).touch()
+    created = (tmp_path / "mirror.git" / "HEAD").stat().st_ino
+    newest = origin.commit()
+    assert mirror.fetch() == newest
+    assert (tmp_path / "mirror.git" / "HEAD").stat().st_ino == created, "it was not created again"
+
+
 def test_a_server_that_is_gone_is_not_reachable(origin: Origin, tmp_path: Path) -> None:
     mirror = mirror_of(origin, tmp_path / "mirror.git")
     mirror.fetch()
@@ -53,7 +76,7 @@ def test_a_server_that_is_gone_is_not_reachable(origin: Origin, tmp_path: Path) 
 
 def test_a_branch_that_does_not_exist_is_not_reachable(origin: Origin, tmp_path: Path) -> None:
     origin.git("branch", "--move", "other")
-    with pytest.raises(NotReachable, match="couldn't find remote ref refs/heads/main"):
+    with pytest.raises(NotReachable, match="the repository has no branch main"):
         mirror_of(origin, tmp_path / "mirror.git").fetch()
 
 

@@ -111,8 +111,11 @@ def test_a_fetch_by_another_interface_does_not_confirm(
 
 def test_without_a_reply_the_step_fails(paths: list[ServerPath], monkeypatch: pytest.MonkeyPatch) -> None:
     fetched(monkeypatch, GitFailed("ssh: connect to host 10.1.1.1 port 22: Connection refused"))
-    with pytest.raises(StepFailed, match=f"no new fetch from {URL} confirmed the change: ssh: connect to host"):
+    with pytest.raises(
+        StepFailed, match=f"no new fetch from {URL} confirmed the change: ssh: connect to host"
+    ) as error:
         fetch_again(None, a_step(is_proof=False))  # type: ignore[arg-type]
+    assert error.value.targets == ("10.1.1.1",), "the likely reasons are searched for this address"
 
 
 def test_it_is_tried_again_until_the_server_replies(paths: list[ServerPath], monkeypatch: pytest.MonkeyPatch) -> None:
