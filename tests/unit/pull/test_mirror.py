@@ -9,6 +9,7 @@ import pytest
 
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.git_remote import GitRemote
+from kvmnet.host.git_client import run_git
 from kvmnet.pull import mirror as mirror_module
 from kvmnet.pull.mirror import NotReachable, require_continuation, require_signature
 from tests.unit.pull.repositories import DEFINITION, Origin, allow_signer, make_key, mirror_of
@@ -42,10 +43,13 @@ def test_an_interrupted_creation_is_repeated(origin: Origin, tmp_path: Path) -> 
     assert mirror_of(origin, tmp_path / "mirror.git").fetch() == origin.git("rev-parse", "HEAD")
 
 
-def test_a_mirror_that_a_power_cut_left_corrupt_is_created_again(origin: Origin, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["objects/**/*", "HEAD", "refs/kvmnet/*", "objects/pack/*.idx"])
+def test_a_mirror_that_a_power_cut_left_corrupt_is_created_again(origin: Origin, tmp_path: Path, pattern: str) -> None:
     mirror = mirror_of(origin, tmp_path / "mirror.git")
     accepted = mirror.fetch()
-    for file in (tmp_path / "mirror.git" / "objects").rglob("*"):
+    if "pack" in pattern:
+        run_git("repack", "-a", "-d", "-q", folder=mirror.folder)
+    for file in mirror.folder.glob(pattern):
         if file.is_file():
             file.chmod(0o600)
             file.write_bytes(b"")
