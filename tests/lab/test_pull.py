@@ -217,3 +217,19 @@ def test_only_a_commit_that_a_signer_has_signed_is_applied(
     assert result.code == 0, result
     assert addresses(host) == ["10.1.255.254/16", "10.1.255.251/16"] and reachable(peer)
     assert state_of_pull(host)["accepted"] == signed
+
+
+@pytest.mark.guarantee("G102")
+def test_a_change_elsewhere_needs_only_the_reply_of_the_server(
+    host: Machine, peer: Machine, definition: str, tmp_path: Path
+) -> None:
+    """The change does not affect the interface by which the server is reached, so a fetch cannot confirm it."""
+    line = "      eth0: {mac: 00:14:4f:80:de:00, addresses: [10.1.255.254, 10.1.255.251]}\n"
+    changed = with_address(definition, "10.1.255.251")
+    assert line in changed
+    changed = changed.replace(line, f"{line}      dummy0: {{addresses: [203.0.113.7/32]}}\n")
+    commit(peer, tmp_path, changed, git=SIGNED.replace("NAME", "admin"))
+    result = pull(host)
+    assert result.code == 0, result
+    assert "ok   fetch again (the change does not affect the way there)" in result.stdout
+    assert "203.0.113.7/32" in host.out("ip -br address show dev dummy0") and reachable(peer)
