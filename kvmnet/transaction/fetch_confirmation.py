@@ -45,7 +45,13 @@ def choose_fetch(wanted: FetchConfirmation, plan: Plan, live: Live) -> FetchConf
     affected = [path for path in paths if affects_operator(plan, state, path.address, path.peer)]
     if paths and not affected:
         return dataclasses.replace(wanted, is_proof=False)
-    if flaw := find_flaw(paths):
+    flaw = find_flaw(paths)
+    if flaw is None and len(affected) < len(paths):
+        kept = next(path for path in paths if path not in affected)
+        flaw = (
+            f"it has several addresses, and {kept.peer} is reached by {kept.device}, which the change does not affect"
+        )
+    if flaw is not None:
         message = f"a fetch from {wanted.remote.url} cannot confirm the change: {flaw}"
         raise Refused(message, "apply the bundle by hand: kvmnet apply --bundle DIR", "KVN576")
     names = {name for path in affected for name in find_confirming_interfaces(plan, state, path.address, path.peer)}

@@ -81,9 +81,10 @@ register_page(
     "KVN576",
     "a fetch cannot confirm the change",
     """
-    The change affects the way to the git server, so a new fetch after it must confirm it. This fetch would prove
-    nothing: the server is this host itself, or is reached through the port of a guest or container on this host. It
-    would succeed although nobody else can reach the host.
+    The change affects the way to the git server, so a new fetch after it must confirm it. This fetch would not show
+    that the host is reachable: the server is this host itself, or is reached through the port of a guest or container
+    on this host. Or the server has several addresses, and the change affects the way to some of them only: it is
+    unknown which of them a fetch uses. Use a URL with one of the addresses then.
 
     Apply this bundle by hand (`kvmnet apply --bundle DIR`, then `kvmnet confirm`), or use a server elsewhere.
     """,

@@ -8,6 +8,7 @@ import pytest
 
 from kvmnet.core.base.errors import Refused
 from kvmnet.core.base.git_remote import parse_remote
+from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.host.git_client import GitFailed
 from kvmnet.host.repository_path import ServerPath
@@ -44,13 +45,8 @@ def a_step(**changes: Any) -> dict[str, Any]:
     return {**confirm_by_fetch(fetch, 90), "seconds": 0, **changes}
 
 
-def test_a_change_of_the_way_to_the_server_is_confirmed_by_its_interfaces(paths: list[ServerPath]) -> None:
-    chosen = choose_fetch(WANTED, make_plan(BUNDLE, before()), before())
-    assert chosen.is_proof and {"eth0", "peth0"} <= set(chosen.proving)
-
-
-def test_a_server_elsewhere_must_reply_but_proves_nothing(paths: list[ServerPath]) -> None:
-    paths[:] = [ServerPath("10.9.0.7", "10.9.0.1", "eth7", "10.9.0.7")]
+def with_another_nic() -> Live:
+    """The host with eth7, which the change does not affect."""
     live = before()
     other = {
         "name": "eth7",
@@ -58,7 +54,17 @@ def test_a_server_elsewhere_must_reply_but_proves_nothing(paths: list[ServerPath
         "state": "up",
         "ipv4": {"address": [{"ip": "10.9.0.1", "prefix-length": 24}]},
     }
-    live = type(live)(**{**live.__dict__, "state": {**live.state, "interfaces": [*live.state["interfaces"], other]}})
+    return type(live)(**{**live.__dict__, "state": {**live.state, "interfaces": [*live.state["interfaces"], other]}})
+
+
+def test_a_change_of_the_way_to_the_server_is_confirmed_by_its_interfaces(paths: list[ServerPath]) -> None:
+    chosen = choose_fetch(WANTED, make_plan(BUNDLE, before()), before())
+    assert chosen.is_proof and {"eth0", "peth0"} <= set(chosen.proving)
+
+
+def test_a_server_elsewhere_must_reply_but_proves_nothing(paths: list[ServerPath]) -> None:
+    paths[:] = [ServerPath("10.9.0.7", "10.9.0.1", "eth7", "10.9.0.7")]
+    live = with_another_nic()
     chosen = choose_fetch(WANTED, make_plan(BUNDLE, live), live)
     assert (chosen.is_proof, chosen.proving) == (False, ())
     assert "the change does not affect the way there" in confirm_by_fetch(chosen, 90)["title"]
@@ -75,6 +81,14 @@ def test_a_server_on_this_host_or_behind_a_guest_is_refused_before_the_trial(
     paths.clear()
     with pytest.raises(Refused, match="no route leads to the git server"):
         choose_fetch(WANTED, make_plan(BUNDLE, before()), before())
+
+
+def test_a_server_with_a_second_address_that_is_reached_elsewhere_is_refused(paths: list[ServerPath]) -> None:
+    live = with_another_nic()
+    paths.append(ServerPath("10.9.0.7", "10.9.0.1", "eth7", "10.9.0.7"))
+    with pytest.raises(Refused, match=r"10\.9\.0\.7 is reached by eth7, which the change does not affect") as error:
+        choose_fetch(WANTED, make_plan(BUNDLE, live), live)
+    assert error.value.code == "KVN576"
 
 
 def test_the_fetch_takes_the_place_of_the_confirmation() -> None:
