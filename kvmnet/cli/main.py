@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "kvmnet.cli.export",
     "plan": "kvmnet.cli.plan",
     "apply": "kvmnet.cli.apply",
+    "pull": "kvmnet.cli.pull",
     "confirm": "kvmnet.cli.confirm",
     "rollback": "kvmnet.cli.rollback",
     "remove": "kvmnet.cli.remove",

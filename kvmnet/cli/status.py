@@ -2,33 +2,47 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from kvmnet.cli import exit_codes
-from kvmnet.cli.console import Console, print_json, print_text, report_failures
+from kvmnet.cli.console import Console, print_json, print_text, report_failures, write_stdout
 from kvmnet.cli.help import HOST, examples
 from kvmnet.cli.history import format_ended, format_time
 from kvmnet.cli.options import JsonOption
 from kvmnet.cli.this_host import require_root, state_path
+from kvmnet.core.base.errors import KvmnetError, Usage
 
 if TYPE_CHECKING:
+    from kvmnet.core.live.pull_settings import PullSettings
     from kvmnet.core.live.surroundings import HostConfiguration
+    from kvmnet.pull.record import PullRecord
     from kvmnet.transaction.history import OpenTransaction
 
+_PROMETHEUS_HELP = (
+    "Write metrics to this file, for the textfile collector of Prometheus' node_exporter, instead of text; "
+    "- for standard output."
+)
 _EXIT_CODE_HELP = "Exit with code 6 if a transaction is open or drift is detected."
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    end = examples("kvmnet status", "kvmnet status --exit-code > /dev/null || echo check this host")
+    end = examples(
+        "kvmnet status",
+        "kvmnet status --exit-code > /dev/null || echo check this host",
+        "kvmnet status --prometheus /var/lib/prometheus/node-exporter/kvmnet.prom",
+    )
     app.command("status", rich_help_panel=HOST, epilog=end)(status)
 
 
 def status(
     as_json: JsonOption = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help=_EXIT_CODE_HELP)] = False,
+    prometheus: Annotated[
+        Optional[str], typer.Option("--prometheus", metavar="FILE", help=_PROMETHEUS_HELP, show_default=False)
+    ] = None,
 ) -> None:
     """Show the open transaction or, if none is open, the drift of this host.
 
@@ -37,6 +51,8 @@ def status(
     from kvmnet.host.host_configuration import read_host_configuration
     from kvmnet.transaction.history import read_history, read_open_transaction
 
+    if as_json and prometheus is not None:
+        raise Usage("--json and --prometheus cannot be used together", "give one of them")
     console = Console(as_json)
     with report_failures(console):
         require_root("read kvmnet's state")
@@ -49,10 +65,15 @@ def status(
         configuration = read_host_configuration()
         report["configuration"] = asdict(configuration)
         lines += _configuration_lines(configuration)
+        pull_report, pull_lines = _describe_pull(configuration)
+        report["pull"] = pull_report
+        lines += pull_lines
         past = read_history(state_path())
         report["last"] = asdict(past[-1]) if past else None
         lines += [f"last change: {format_ended(past[-1])}"] if past else []
-    if as_json:
+    if prometheus is not None:
+        _write_metrics(prometheus, report)
+    elif as_json:
         print_json(report)
     else:
         print_text("\n".join(lines))
@@ -60,11 +81,57 @@ def status(
         raise typer.Exit(exit_codes.DIFFERENT)
 
 
+def _write_metrics(target: str, report: dict[str, Any]) -> None:
+    """Write the metrics to a file, which is replaced as a whole, or to stdout for `-`. Raises KvmnetError."""
+    from kvmnet import __version__
+    from kvmnet.core.reporting.prometheus_text import format_metrics
+    from kvmnet.system import files
+
+    text = format_metrics(__version__, report)
+    if target == "-":
+        write_stdout(text)
+        return
+    path = Path(target)
+    if not path.parent.is_dir():
+        raise KvmnetError(f"{path.parent} is not a folder", "give the folder of node_exporter's textfile collector")
+    try:
+        files.write_file(str(path), text.encode(), 0o644)
+    except OSError as error:
+        raise KvmnetError(f"{target} cannot be written: {error.strerror}") from error
+
+
 def _configuration_lines(configuration: "HostConfiguration") -> list[str]:
     """Return the lines about settings of this host that are not the defaults, and about a file that cannot be used."""
     if configuration.problem:
         return [f"this host's configuration cannot be used: {configuration.problem}"]
     return ["commands of definitions may run on this host (allow-commands)"] if configuration.allows_commands else []
+
+
+def _describe_pull(configuration: "HostConfiguration") -> tuple[Optional[dict[str, Any]], list[str]]:
+    """Return how far this host has followed its repository, for JSON and as lines; None and no lines when pull mode
+    has neither been configured nor run."""
+    from kvmnet.pull.record import PullRecord, read_record
+
+    settings, record = configuration.pull, read_record(state_path())
+    if not settings.repository and record == PullRecord():
+        return None, []
+    return {"repository": settings.repository, "branch": settings.branch, **record.to_json()}, format_pull(
+        settings, record
+    )
+
+
+def format_pull(settings: "PullSettings", record: "PullRecord") -> list[str]:
+    """Return the lines about pull mode: the repository, how the last run ended, and what this host is behind."""
+    source = f"branch {settings.branch} of {settings.repository}" if settings.repository else "not configured any more"
+    if record.result is None:
+        return [f"pull: {source}; not run yet"]
+    lines = [f"pull: {source}", f"  {format_time(record.at)}: {record.result}"]
+    if record.reason:
+        lines[-1] += f": {f'{record.code}: ' if record.code else ''}{record.reason}"
+    if record.is_behind:
+        fetched, applied = (value[:12] if value else "none" for value in (record.fetched, record.applied))
+        lines.append(f"  commit fetched: {fetched}; commit applied: {applied}")
+    return lines
 
 
 def format_open(transaction: "OpenTransaction") -> list[str]:

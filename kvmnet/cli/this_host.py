@@ -39,6 +39,16 @@ def bundle_of_this_host(
     return match_this_host(bundles, host)
 
 
+def read_bundle_folders(folders: Iterable[Path]) -> list[Bundle]:
+    """Return the bundles of these folders. Raises KvmnetError when one is not a bundle, Refused when others could have
+    written its files."""
+    bundles = []
+    for folder in folders:
+        _require_unwritable([folder], ())
+        bundles.append(_read_bundle_folder(str(folder)))
+    return bundles
+
+
 def match_this_host(bundles: list[Bundle], host: Optional[str]) -> Bundle:
     """Return the bundle of this host, by the permanent MAC addresses of its NICs; `host` is its name, where given.
 

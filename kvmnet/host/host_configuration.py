@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from kvmnet.core.live.pull_settings import PULL_KEYS, make_pull_settings
 from kvmnet.core.live.surroundings import HostConfiguration
 from kvmnet.host import trusted_files
 
@@ -51,14 +54,33 @@ def _owners() -> frozenset[int]:
 
 
 def _parse(text: str, path: Path) -> HostConfiguration:
-    values: dict[str, bool] = {}
+    values: dict[str, Any] = {}
     for number, line in enumerate(text.splitlines(), 1):
         key, separator, value = (part.strip() for part in line.partition("#")[0].partition("="))
         if not key and not separator:
             continue
-        if key != ALLOW_COMMANDS or value not in _VALUES:
-            return HostConfiguration(problem=f"{path}, line {number}: expected {ALLOW_COMMANDS} = yes (or no)")
+        place = f"{path}, line {number}"
+        if key not in _READERS:
+            return HostConfiguration(problem=f"{place}: expected one of {', '.join(_READERS)}, then = and a value")
         if key in values:
-            return HostConfiguration(problem=f"{path}, line {number}: {key} is set twice")
-        values[key] = _VALUES[value]
-    return HostConfiguration(allows_commands=values.get(ALLOW_COMMANDS, False))
+            return HostConfiguration(problem=f"{place}: {key} is set twice")
+        try:
+            values[key] = _READERS[key](value)
+        except ValueError as error:
+            return HostConfiguration(problem=f"{place}: {key}: {error}")
+    pull = make_pull_settings(values)
+    if conflict := pull.find_conflict():
+        return HostConfiguration(problem=f"{path}: {conflict}")
+    return HostConfiguration(allows_commands=values.get(ALLOW_COMMANDS, False), pull=pull)
+
+
+def _read_yes(text: str) -> bool:
+    if text not in _VALUES:
+        raise ValueError("expected yes or no")
+    return _VALUES[text]
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    ALLOW_COMMANDS: _read_yes,
+    **{key: read for key, (_, read) in PULL_KEYS.items()},
+}

@@ -99,6 +99,7 @@ BOND_OPTION = Operation("bond option", (UNDO_BOND_OPTION,), interrupts_traffic=T
 READ_BACK = Operation("read back", verifies=True)
 PROBE = Operation("probe", verifies=True, waits=True)
 CONFIRM = Operation("confirm", verifies=True, waits=True)
+FETCH = Operation("fetch", verifies=True, waits=True)
 
 # Keeping the change: on disk too
 COMMIT = Operation("commit")

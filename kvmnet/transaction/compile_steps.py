@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import dns_of, interfaces_of
 from kvmnet.core.base.probe import Probe
@@ -30,6 +30,7 @@ from kvmnet.transaction import (
     trial_steps,
     verification_steps,
 )
+from kvmnet.transaction.fetch_confirmation import FetchConfirmation, confirm_by_fetch
 from kvmnet.transaction.step import Step
 from kvmnet.transaction.trial_steps import KnownProfiles
 from kvmnet.transaction.zone_choice import choose_zone
@@ -38,15 +39,17 @@ from kvmnet.transaction.zone_choice import choose_zone
 @dataclass(frozen=True)
 class Terms:
     """What the caller decides. `timeout`: seconds that the trial may take before NetworkManager rolls it back by
-    itself. `confirm`: seconds to wait for `kvmnet confirm` then (0: no confirmation). `probes`: the targets that reply
-    now and must reply after the change. `record`: the files (path to text) that record what is applied; `stale`: those
-    of an earlier bundle."""
+    itself. `confirm`: seconds to wait for `kvmnet confirm` then (0: no confirmation). `fetch`: the repository of which
+    a new fetch confirms the change instead, within these seconds. `probes`: the targets that reply now and must reply
+    after the change. `record`: the files (path to text) that record what is applied; `stale`: those of an earlier
+    bundle."""
 
     timeout: int
     probes: tuple[Probe, ...] = ()
     record: Mapping[str, str] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
     confirm: int = 0
+    fetch: Optional[FetchConfirmation] = None
 
 
 def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) -> list[Step]:
@@ -71,7 +74,10 @@ def compile_steps(plan: Plan, live: Live, known: KnownProfiles, terms: Terms) ->
     ]
     read_back = _read_back(plan, live, known)
     steps += [read_back, *verification_steps.probe(terms.probes, terms.timeout)]
-    if terms.confirm:
+    if terms.fetch is not None:
+        steps.append(confirm_by_fetch(terms.fetch, terms.confirm))
+        steps.append(verification_steps.read_back_again(read_back))
+    elif terms.confirm:
         steps += verification_steps.wait_for_confirmation(terms.confirm)
         steps.append(verification_steps.read_back_again(read_back))
     return [

@@ -45,6 +45,7 @@ from kvmnet.host.read_surroundings import read_surroundings
 from kvmnet.system import files
 from kvmnet.system.errors import HostError
 from kvmnet.transaction.compile_steps import Terms, compile_steps
+from kvmnet.transaction.fetch_confirmation import FETCH_SECONDS, FetchConfirmation, choose_fetch
 from kvmnet.transaction.original_host import Original, find_original
 from kvmnet.transaction.removal_plan import find_restored_interfaces, plan_removal
 from kvmnet.transaction.removal_steps import compile_removal
@@ -67,6 +68,7 @@ class ChangeOptions:
     allow: codes of refusals that are overridden; lose: guests that may be disconnected.
     adopt: whether interfaces of other tools may be adopted, and their bridges replaced.
     macs: the MAC addresses to which bridges and bonds return (`kvmnet rollback`), unless the bundle states others.
+    fetch: pull mode's repository, of which a new fetch confirms the change in place of `kvmnet confirm`.
     """
 
     timeout: int = 120
@@ -75,6 +77,7 @@ class ChangeOptions:
     lose: Collection[str] = frozenset()
     adopt: bool = False
     macs: Mapping[str, str] = field(default_factory=dict)
+    fetch: Optional[FetchConfirmation] = None
 
 
 @dataclass(frozen=True)
@@ -164,9 +167,11 @@ def prepare(
             report("probing gateways, name servers and the definition's targets")
             connection = find_ssh_connection()
             probes = _probe(bundle.state, live, connection, _permitted_probes(bundle, live))
-            confirm = _seconds_to_confirm(wishes, plan, live, connection)
+            fetch = choose_fetch(wishes.fetch, plan, live) if wishes.fetch is not None else None
+            confirm = 0 if fetch else _seconds_to_confirm(wishes, plan, live, connection)
             record = _make_record(plan, live, state_dir)
-            terms = Terms(wishes.timeout, (*probes.must, *probes.commands), *record, confirm)
+            wait = FETCH_SECONDS if fetch else confirm
+            terms = Terms(wishes.timeout, (*probes.must, *probes.commands), *record, wait, fetch)
             return Prepared(
                 assessment=assessment,
                 backend=backend.name,

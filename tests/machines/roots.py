@@ -30,10 +30,11 @@ VARIANTS: dict[str, list[str]] = {
     ],
     "supplicant": ["wpasupplicant"],
     "keepalived": ["keepalived"],
+    "git": ["git"],
 }
 """A variant is the base and more packages, made the first time a test asks for it."""
 
-RARE = frozenset({"supplicant", "keepalived"})
+RARE = frozenset({"supplicant", "keepalived", "git"})
 """No test of `make test` asks for these, so a build does not make them beforehand."""
 
 RECIPE = """

@@ -126,16 +126,16 @@ def seed_peer(machine: Machine) -> Machine:
 
 @contextmanager
 def two_machines(
-    generation: str, nics: Sequence[Nic], doors: Sequence[Nic], **options: Any
+    generation: str, nics: Sequence[Nic], doors: Sequence[Nic], *, peer_variant: str = "plain", **options: Any
 ) -> Iterator[tuple[Machine, Machine]]:
     """Yield a host with these NICs, without a connection profile (see `seed_host`), and its gateway with the NICs
     `doors`, booted at the same time.
 
     Each NIC of the host answers ARP only for its own addresses, so several may be on one wire. `options` are the host's
-    (see Machine).
+    (see Machine); `peer_variant` is the root of the gateway.
     """
     host = Machine(generation, "host", nics, layers=layers.all_of(generation), **options)
-    peer = Machine(generation, "peer", doors, disk=False)
+    peer = Machine(generation, "peer", doors, disk=False, variant=peer_variant)
     try:
         with ThreadPoolExecutor() as pool:
             list(pool.map(Machine.boot, (host, peer)))

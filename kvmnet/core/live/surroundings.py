@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
+from kvmnet.core.live.pull_settings import PullSettings
 from kvmnet.core.live.running_guests import Running
 
 
@@ -82,11 +83,19 @@ class NameUse:
 
 @dataclass(frozen=True)
 class HostConfiguration:
-    """The settings of /etc/kvmnet/kvmnet.conf: whether commands of definitions may run on this host. `problem` is the
-    reason why the file cannot be used; every setting has its default then."""
+    """The settings of /etc/kvmnet/kvmnet.conf: whether commands of definitions may run on this host, and those of pull
+    mode. `problem` is the reason why the file cannot be used; every setting has its default then."""
 
     allows_commands: bool = False
     problem: str = ""
+    pull: PullSettings = field(default_factory=PullSettings)
+
+
+def _configuration_from_json(data: Mapping[str, Any]) -> HostConfiguration:
+    pull: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in data.get("pull", {}).items()
+    }
+    return HostConfiguration(data.get("allows_commands", False), data.get("problem", ""), PullSettings(**pull))
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,7 @@ class Surroundings:
             ifupdown=dict(data.get("ifupdown", {})),
             read_only=tuple(data.get("read_only", ())),
             name_uses=tuple(NameUse(u["what"], u["text"], tuple(u["names"])) for u in data.get("name_uses", ())),
-            configuration=HostConfiguration(**data.get("configuration", {})),
+            configuration=_configuration_from_json(data.get("configuration", {})),
             zone_names=tuple(data["zone_names"]) if data.get("zone_names") is not None else None,
             libvirt=data.get("libvirt", ""),
         )

@@ -27,7 +27,7 @@ from kvmnet.core.rendering.bundle import Bundle, Nic
 
 _MODULES = (
     *("program", "names", "adoption", "udev_naming", "nics", "managers", "others", "boot", "guests", "command_codes"),
-    *("firewall", "nmstate_versions"),
+    *("firewall", "nmstate_versions", "pull_codes"),
 )
 
 #: The refusals that apply to `kvmnet remove`: those that are about the host and not about the definition.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kvmnet.core.live.pull_settings import PullSettings
 from kvmnet.core.live.surroundings import HostConfiguration
 from kvmnet.host import host_configuration
 from kvmnet.host.host_configuration import read_host_configuration
@@ -32,6 +33,11 @@ def test_commands_are_permitted_only_when_the_file_says_so(file: Path, text: str
     assert read_host_configuration(file) == HostConfiguration(permits)
 
 
+def test_the_settings_of_pull_mode_are_read(file: Path) -> None:
+    file.write_text("allow-commands = yes\npull-repository = git@h:n.git # ours\npull-interval = 2h\n")
+    assert read_host_configuration(file) == HostConfiguration(True, pull=PullSettings("git@h:n.git", interval=120))
+
+
 def test_without_a_file_commands_are_not_permitted(file: Path) -> None:
     assert read_host_configuration(file) == HostConfiguration(False)
 
@@ -39,9 +45,12 @@ def test_without_a_file_commands_are_not_permitted(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("allow-command = yes", "line 1: expected allow-commands = yes (or no)"),
-        ("allow-commands = true", "line 1: expected"),
-        ("\nallow-commands", "line 2: expected"),
+        ("allow-command = yes", "line 1: expected one of allow-commands, pull-repository, "),
+        ("allow-commands = true", "line 1: allow-commands: expected yes or no"),
+        ("\nallow-commands", "line 2: allow-commands: expected yes or no"),
+        ("pull-branch = x..y", "line 1: pull-branch: not the name of a branch"),
+        ("pull-branch = live", "pull- settings need pull-repository"),
+        ("pull-repository = git://h/n", "this protocol does not authenticate the server"),
         ("= yes", "line 1: expected"),
         ("allow-commands = no\nallow-commands = yes", "line 2: allow-commands is set twice"),
         ("[x]", "line 1: expected"),

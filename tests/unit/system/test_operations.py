@@ -40,9 +40,9 @@ def test_the_operations_that_interrupt_verify_and_open_checkpoints() -> None:
         *("zone", "unbind zone", "rename", "clear", "bond option", "apply", "associations", "give back", "activate"),
         *("use copy", "set macs", "check settings", "keep settings"),
     }
-    assert {o.name for o in table if o.verifies} == {"read back", "as before", "probe", "confirm"}
+    assert {o.name for o in table if o.verifies} == {"read back", "as before", "probe", "confirm", "fetch"}
     assert {o.name for o in table if o.opens_checkpoint} == {"apply", "clear"}
-    assert {o.name for o in table if o.waits} == {"probe", "confirm"}
+    assert {o.name for o in table if o.waits} == {"probe", "confirm", "fetch"}
 
 
 def test_at_boot_only_what_is_on_disk_or_in_the_kernel_is_undone() -> None:

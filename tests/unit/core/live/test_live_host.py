@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 
 from kvmnet.core.live.live_host import Live
+from kvmnet.core.live.pull_settings import PullSettings
+from kvmnet.core.live.surroundings import HostConfiguration
 from kvmnet.core.rendering.bundle import Bundle
 from tests.unit.core.samples import before
 
@@ -20,4 +22,7 @@ def test_a_reading_is_the_same_after_json(bundle: Bundle) -> None:
         profiles={"eth0": profile},
         applied_settings={"br0": {"bridge.vlan-filtering": True}},
     )
+    pull = PullSettings("git@h:n.git", allow=("KVN520",))
+    surroundings = replace(live.surroundings, configuration=HostConfiguration(True, "", pull))
+    live = replace(live, surroundings=surroundings)
     assert Live.from_json(json.loads(json.dumps(live.to_json()))) == live

@@ -1,0 +1,1 @@
+"""Pull mode: this host follows a git repository of rendered states."""
