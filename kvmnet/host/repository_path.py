@@ -10,20 +10,19 @@ from typing import Optional
 
 from kvmnet.core.base.git_remote import GitRemote
 from kvmnet.host.git_client import find_ssh_host
-from kvmnet.host.operator_connection import find_reply_path
+from kvmnet.host.reply_path import find_reply_path
 from kvmnet.system import programs
 from kvmnet.system.errors import HostError
 
 
 @dataclass(frozen=True)
 class ServerPath:
-    """The path to one address of the server: the address, this host's own address and interface that it leaves by, and
-    the next hop (the server itself where it is on-link). `is_local`: the server is this host."""
+    """The path to one address of the server: the address, and this host's own address and interface that it leaves by.
+    `is_local`: the server is this host."""
 
     peer: str
     address: str
     device: str
-    next_hop: str
     is_local: bool = False
 
 
@@ -41,9 +40,8 @@ def find_paths(remote: GitRemote) -> list[ServerPath]:
 def _find_path(peer: str) -> Optional[ServerPath]:
     with contextlib.suppress(HostError, LookupError, TypeError):
         route = programs.run_json("ip", "-j", "route", "get", peer)[0]
-        gateway = str(route.get("gateway") or route.get("via", {}).get("host") or peer)
         is_local = route.get("type") == "local" or route["dev"] == "lo"
-        return ServerPath(peer, str(route.get("prefsrc", "")), str(route["dev"]), gateway, is_local)
+        return ServerPath(peer, str(route.get("prefsrc", "")), str(route["dev"]), is_local)
     return None
 
 
@@ -59,6 +57,10 @@ def find_flaw(paths: Sequence[ServerPath], proving: Collection[str] = ()) -> Opt
             return f"the git server {path.peer} is this host itself"
         if proving and path.device not in proving:
             return f"the git server {path.peer} is reached by {path.device}, which the change does not affect"
-        if path.address and (port := find_reply_path(path.next_hop, path.address)[1]):
+        try:
+            port = find_reply_path(path.peer, path.address).port
+        except HostError as error:
+            return f"the path to the git server {path.peer} cannot be read: {error}"
+        if port:
             return f"the git server {path.peer} is reached through a guest or container on this host (port {port})"
     return None

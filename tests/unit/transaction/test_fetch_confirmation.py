@@ -11,6 +11,7 @@ from kvmnet.core.base.git_remote import parse_remote
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.host.git_client import GitFailed
+from kvmnet.host.reply_path import ReplyPath
 from kvmnet.host.repository_path import ServerPath
 from kvmnet.system import operations
 from kvmnet.transaction import fetch_confirmation
@@ -22,7 +23,7 @@ from tests.unit.transaction.samples import BUNDLE, raising
 
 URL = "ssh://git@10.1.1.1/n.git"
 WANTED = FetchConfirmation(parse_remote(URL), "main")
-NOW = ServerPath("10.1.1.1", "10.1.255.254", "eth0", "10.1.1.1")
+NOW = ServerPath("10.1.1.1", "10.1.255.254", "eth0")
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def paths(monkeypatch: pytest.MonkeyPatch) -> list[ServerPath]:
     """The paths to the git server, which is not behind a guest's port."""
     known = [NOW]
     monkeypatch.setattr(fetch_confirmation, "find_paths", lambda remote: known)
-    monkeypatch.setattr("kvmnet.host.repository_path.find_reply_path", lambda peer, address: ("", ""))
+    monkeypatch.setattr("kvmnet.host.repository_path.find_reply_path", lambda peer, address: ReplyPath("br-eth0", peer))
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     return known
 
@@ -63,7 +64,7 @@ def test_a_change_of_the_way_to_the_server_is_confirmed_by_its_interfaces(paths:
 
 
 def test_a_server_elsewhere_must_reply_but_proves_nothing(paths: list[ServerPath]) -> None:
-    paths[:] = [ServerPath("10.9.0.7", "10.9.0.1", "eth7", "10.9.0.7")]
+    paths[:] = [ServerPath("10.9.0.7", "10.9.0.1", "eth7")]
     live = with_another_nic()
     chosen = choose_fetch(WANTED, make_plan(BUNDLE, live), live)
     assert (chosen.is_proof, chosen.proving) == (False, ())
@@ -74,7 +75,9 @@ def test_a_server_elsewhere_must_reply_but_proves_nothing(paths: list[ServerPath
 def test_a_server_on_this_host_or_behind_a_guest_is_refused_before_the_trial(
     paths: list[ServerPath], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kvmnet.host.repository_path.find_reply_path", lambda peer, address: ("eth0", "vnet3"))
+    monkeypatch.setattr(
+        "kvmnet.host.repository_path.find_reply_path", lambda peer, address: ReplyPath("eth0", peer, "vnet3")
+    )
     with pytest.raises(Refused, match=r"guest or container on this host \(port vnet3\)") as error:
         choose_fetch(WANTED, make_plan(BUNDLE, before()), before())
     assert error.value.code == "KVN576"
@@ -85,7 +88,7 @@ def test_a_server_on_this_host_or_behind_a_guest_is_refused_before_the_trial(
 
 def test_a_server_with_a_second_address_that_is_reached_elsewhere_is_refused(paths: list[ServerPath]) -> None:
     live = with_another_nic()
-    paths.append(ServerPath("10.9.0.7", "10.9.0.1", "eth7", "10.9.0.7"))
+    paths.append(ServerPath("10.9.0.7", "10.9.0.1", "eth7"))
     with pytest.raises(Refused, match=r"10\.9\.0\.7 is reached by eth7, which the change does not affect") as error:
         choose_fetch(WANTED, make_plan(BUNDLE, live), live)
     assert error.value.code == "KVN576"
@@ -117,7 +120,7 @@ def test_a_fetch_by_another_interface_does_not_confirm(
 ) -> None:
     """The changed interface is dead, and another one has a default route too."""
     fetched(monkeypatch)
-    paths[:] = [ServerPath("10.1.1.1", "10.9.0.1", "eth7", "10.9.0.254")]
+    paths[:] = [ServerPath("10.1.1.1", "10.9.0.1", "eth7")]
     with pytest.raises(StepFailed, match="reached by eth7, which the change does not affect"):
         fetch_again(None, a_step())  # type: ignore[arg-type]
     assert "replied by eth7" in fetch_again(None, a_step(is_proof=False))  # type: ignore[arg-type]
