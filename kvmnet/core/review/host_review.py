@@ -161,7 +161,8 @@ def find_effects(assessment: Assessment) -> Optional[HostEffects]:
     before 6.2 do: the interruption is the longer one."""
     plan, live = assessment.plan, assessment.live
     stated = {name: str(s[ZONE.name]) for name, s in plan.bundle.profile_settings.items() if ZONE.name in s}
-    return find_host_effects(plan, live, assessment.view_after_renames, Facts(renames_while_up=False, zones=stated))
+    facts = Facts(renames_while_up=False, zones=stated)
+    return find_host_effects(plan, live, assessment.view_after_renames, facts, assessment.topologies)
 
 
 def _guest_effect(impact: Impact, live: Live) -> GuestEffect:
