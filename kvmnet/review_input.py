@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -12,7 +12,7 @@ from kvmnet import definition_files, pipeline
 from kvmnet.core.base.errors import KvmnetError
 from kvmnet.core.base.problem import printable
 from kvmnet.core.definition.document import Source, decode
-from kvmnet.core.rendering import bundle_files
+from kvmnet.core.rendering import bundle_files, render
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.review.review import Review, Version, review_versions
 from kvmnet.git_files import Blob, Repository
@@ -132,11 +132,28 @@ def compare_sides(old: Side, new: Side, report: Callable[[str], None]) -> Review
 def _version_of(side: Side) -> Version:
     definition = side.definition
     if definition is not None:
-        bundles = {bundle.host: bundle for bundle in definition.bundles()}
+        nics = {host: render.list_nics(view) for host, view in definition.views.items()}
         ports = {host: view.guest_ports for host, view in definition.views.items() if view.guest_ports}
-        return Version(bundles, ports, definition.cluster.guests if definition.cluster is not None else {})
+        guests = definition.cluster.guests if definition.cluster is not None else {}
+        return Version(_RenderedOnDemand(definition), nics, ports, guests)
     states = [_read_bundle(side.label, folder, files) for folder, files in (side.states or {}).items()]
-    return Version({bundle.host: bundle for bundle in states})
+    return Version({bundle.host: bundle for bundle in states}, {bundle.host: bundle.nics for bundle in states})
+
+
+@dataclass(frozen=True)
+class _RenderedOnDemand(Mapping[str, Bundle]):
+    """The bundles of a definition, each rendered when it is asked for: 10,000 at once take a quarter of a gigabyte."""
+
+    definition: Definition
+
+    def __getitem__(self, host: str) -> Bundle:
+        return self.definition.bundle(host)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.definition.views)
+
+    def __len__(self) -> int:
+        return len(self.definition.views)
 
 
 def _read_bundle(label: str, folder: str, files: Folder) -> Bundle:

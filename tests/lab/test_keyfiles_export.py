@@ -7,6 +7,7 @@ The first machine gets the files as an image build copies them: over its root fo
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -92,12 +93,16 @@ def state_of(machine: Machine) -> dict[str, Any]:
     machine.until("! nmcli -g STATE device | grep -q 'connecting\\|deactivating'", timeout=60)
     machine.until("! ip -6 address show | grep -q tentative", timeout=30)
     seen = picture.whole(machine)
+    # NetworkManager chooses the metrics of the subnets' routes in the order in which it activates the devices
+    routes = sorted(re.sub(r"(proto kernel .*)metric \d+", r"\1", route) for route in seen["routes"])
     rules = [json.loads(machine.out(f"ip {family} -j rule show")) for family in ("-4", "-6")]
     tables = machine.run("ip -4 route show table 100", check=False).stdout.splitlines()  # fails without the table
     vlans = json.loads(machine.out("bridge -j vlan show"))
-    zones = {zone: names for zone, names in seen["zones"].items() if zone != "drop"}  # the default zone
+    ports = {name for name, link in seen["links"].items() if link["master"]}  # their zones have no effect
+    zones = {zone: sorted({*names} - ports) for zone, names in seen["zones"].items() if zone != "drop"}  # the default
     return {
         **seen,
+        "routes": routes,
         "rules": rules,
         "tables": tables,
         "vlans": {row["ifname"]: row["vlans"] for row in vlans},
@@ -108,7 +113,7 @@ def state_of(machine: Machine) -> dict[str, Any]:
 def exported_state(generation: str, wires: list[Wire], path: Path, host: str) -> dict[str, Any]:
     """Return the state of a machine without kvmnet that was booted from the exported files of a host."""
     files = EXPORTERS.find("keyfiles").export([load(str(path)).bundle(host)])
-    with Machine(generation, "imaged", nics_on(wires)) as machine:
+    with Machine(generation, "host", nics_on(wires)) as machine:
         assert machine.run("command -v kvmnet || command -v nmstatectl", check=False).code != 0
         seed_host(machine, zone="trusted", default_zone="drop")
         machine.run(f"rm -f $(find {FOLDERS} -type f)")
