@@ -109,7 +109,7 @@ def _replace(path: Path, file: File) -> None:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(file.text.encode())
-        os.chmod(temporary, file.mode)  # noqa: PTH101
+            os.fchmod(handle, file.mode)
         os.replace(temporary, path)  # noqa: PTH105
     except BaseException:
         os.unlink(temporary)  # noqa: PTH108

@@ -51,7 +51,7 @@ def render(
     for name in host or ():
         get_host(definition, name)
     names = [name for name in definition.hosts if not host or name in host]
-    files = bundle_folder.EXPORTER.export(definition.bundles(names))
+    files = bundle_folder.format_folders(map(definition.bundle, names))
     if output is None:
         write_stdout("".join(files[bundle_folder.state_path(name)].text for name in names))
         return
