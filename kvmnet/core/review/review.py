@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Callable, Optional
 
 from kvmnet.core.definition.model import Guest
 from kvmnet.core.effects.impact import DISCONNECTED, INTERRUPTED
@@ -88,11 +88,16 @@ class Review:
         return [h.host for h in self.hosts if any(g.guest is None for g in h.guests_of(how))]
 
 
-def review_versions(old: Version, new: Version) -> Review:
-    """Return what differs between two versions."""
+Follow = Callable[[Iterable[str], str, int], Iterable[str]]
+"""Passes the names of hosts on, one after the other: what is done and the number of hosts follow. A command shows the
+progress by it."""
+
+
+def review_versions(old: Version, new: Version, follow: Follow = lambda names, activity, total: names) -> Review:
+    """Return what differs between two versions. `follow` sees the progress."""
     pairs = match_hosts(old.nics, new.nics)
     hosts: list[HostReview] = []
-    for name in old.bundles:
+    for name in follow(old.bundles, "hosts compared", len(old.bundles)):
         if name not in pairs:
             hosts.append(review_removed_host(old.bundles[name]))
             continue

@@ -34,13 +34,16 @@ def build_host_views(cluster: Cluster, hosts: Optional[Iterable[str]] = None) ->
 
     A host whose naming policy is unknown has no view.
     """
+    return {view.host: view for view in build_each_host_view(cluster, hosts)}
+
+
+def build_each_host_view(cluster: Cluster, hosts: Optional[Iterable[str]] = None) -> Iterator[HostView]:
+    """Yield the views of `build_host_views`."""
     guests = cluster.guests_by_host()
     chosen = set(cluster.hosts if hosts is None else hosts)
-    return {
-        host.name: build_host_view(cluster, host, guests[host.name])
-        for host in cluster.hosts.values()
-        if host.name in chosen and host.policy_name in cluster.policies
-    }
+    for host in cluster.hosts.values():
+        if host.name in chosen and host.policy_name in cluster.policies:
+            yield build_host_view(cluster, host, guests[host.name])
 
 
 def build_host_view(cluster: Cluster, host: Host, guests: Sequence[Guest]) -> HostView:
