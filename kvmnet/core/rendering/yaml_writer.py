@@ -29,7 +29,9 @@ def _add_block(lines: list[str], value: Any, indent: str, first: str) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             name = _text(key)
-            if isinstance(item, dict) and item:
+            if isinstance(item, str):  # the most frequent type first
+                lines.append(f"{start}{name}: {_text(item)}")
+            elif isinstance(item, dict) and item:
                 lines.append(f"{start}{name}:")
                 _add_block(lines, item, f"{indent}  ", f"{indent}  ")
             elif isinstance(item, list) and item:
@@ -49,7 +51,7 @@ def _add_block(lines: list[str], value: Any, indent: str, first: str) -> None:
 
 def format_scalar(value: Any) -> str:
     """Return a scalar, or an empty list or mapping, as YAML. Raises TypeError for another type."""
-    if isinstance(value, str):  # the most frequent type first
+    if isinstance(value, str):
         return _text(value)
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -23,7 +23,7 @@ from kvmnet.core.views.host_view import GuestPortView
 
 @dataclass(frozen=True)
 class Version:
-    """A definition, or the states that were rendered from it. bundles: each is asked for once, so that they can be
+    """A definition, or the states that were rendered from it. bundles: each is needed once, so that they can be
     rendered on demand; nics: those of each host's bundle; ports: what the guests of each host are connected to; guests:
     those of the definition (None: rendered states, which do not name guests)."""
 
