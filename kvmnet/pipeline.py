@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from kvmnet import definition_files, resources
 from kvmnet.core import checks
@@ -58,6 +58,16 @@ class Definition:
         return [self.bundle(host) for host in (self.views if hosts is None else hosts)]
 
 
+Follow = Callable[[Iterable[Any], str, int], Iterable[Any]]
+"""Passes the parts of a long work on, one after the other: its name and the number of parts follow. A command shows
+the progress by it."""
+
+
+def follow_nothing(items: Iterable[Any], activity: str, total: int) -> Iterable[Any]:
+    """Return the items: nobody sees the progress."""
+    return items
+
+
 @cache
 def load_schema(name: str) -> schema.Schema:
     """Return a schema of schemas/ by its name, such as "cluster". It is read only once."""
@@ -85,16 +95,22 @@ def load_naming_policies() -> Mapping[str, NamingPolicy]:
     return policies
 
 
-def load(path: Optional[str]) -> Definition:
-    """Read and check the definition at a path, as `definition_files.read_definition` finds it.
+def load(path: Optional[str], follow: Follow = follow_nothing) -> Definition:
+    """Read and check the definition at a path, as `definition_files.read_definition` finds it. `follow` sees the
+    progress.
 
     Never raises for an invalid definition: every problem is in the result.
     """
     sources, problems = definition_files.read_definition(path)
-    return check(sources, problems, path)
+    return check(sources, problems, path, follow)
 
 
-def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Optional[str] = None) -> Definition:
+def check(
+    sources: Sequence[Source],
+    problems: Sequence[Problem] = (),
+    path: Optional[str] = None,
+    follow: Follow = follow_nothing,
+) -> Definition:
     """Check a definition whose files are already read. `problems` are those of reading them, `path` is for messages."""
     all_problems = list(problems)
     texts = {source.name: source.text for source in sources}
@@ -110,8 +126,10 @@ def check(sources: Sequence[Source], problems: Sequence[Problem] = (), path: Opt
     tree, schema_problems = load_schema("cluster").apply(tree)
     all_problems += schema_problems
     cluster = build.read_cluster(tree, load_naming_policies())
-    views = layout.build_host_views(cluster)
-    all_problems += checks.run(checks.Context(cluster, views))
+    each_view = follow(layout.build_each_host_view(cluster), "hosts", len(cluster.hosts))
+    views = {view.host: view for view in each_view}
+    for found in follow(checks.run_each(checks.Context(cluster, views)), "checks", checks.count_checks()):
+        all_problems += found
     all_problems, silenced = suppressions.sort_out(tree, all_problems)
     return Definition(cluster, in_order(all_problems), texts, views, tuple(silenced))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -12,9 +12,9 @@ from kvmnet import definition_files, pipeline
 from kvmnet.core.base.errors import KvmnetError
 from kvmnet.core.base.problem import printable
 from kvmnet.core.definition.document import Source, decode
-from kvmnet.core.rendering import bundle_files
+from kvmnet.core.rendering import bundle_files, render
 from kvmnet.core.rendering.bundle import Bundle
-from kvmnet.core.review.review import Review, Version, review_versions
+from kvmnet.core.review.review import Follow, Review, Version, review_versions
 from kvmnet.git_files import Blob, Repository
 from kvmnet.pipeline import Definition
 
@@ -33,13 +33,13 @@ class Side:
     states: Optional[Mapping[str, Folder]] = None
 
 
-def read_path(path: Optional[str]) -> Side:
+def read_path(path: Optional[str], follow: pipeline.Follow = pipeline.follow_nothing) -> Side:
     """Return the definition or the rendered states at a path; None: the definition in the current folder. Raises
     KvmnetError if rendered states cannot be read; problems of a definition are in it."""
     states = _read_states(Path(path)) if path is not None and Path(path).is_dir() else {}
     if states:
         return Side(str(path), states=states)
-    return Side(path or "the definition in the current folder", pipeline.load(path))
+    return Side(path or "the definition in the current folder", pipeline.load(path, follow))
 
 
 def _read_states(folder: Path) -> dict[str, Folder]:
@@ -111,8 +111,8 @@ def _is_definition_file(name: str) -> bool:
     return "/" not in name and name.endswith(definition_files.SUFFIXES) and not name.startswith(".")
 
 
-def compare_sides(old: Side, new: Side, report: Callable[[str], None]) -> Review:
-    """Return what differs between two sides. `report` shows progress. Raises KvmnetError if rendered states are
+def compare_sides(old: Side, new: Side, follow: Follow) -> Review:
+    """Return what differs between two sides. `follow` sees the progress. Raises KvmnetError if rendered states are
     corrupt."""
     unchanged = 0
     if old.states is not None and new.states is not None:
@@ -122,21 +122,35 @@ def compare_sides(old: Side, new: Side, report: Callable[[str], None]) -> Review
             Side(side.label, states={host: files for host, files in (side.states or {}).items() if host not in same})
             for side in (old, new)
         )
-    report("rendering")
-    versions = _version_of(old), _version_of(new)
-    report("comparing the hosts")
-    review = review_versions(*versions)
+    review = review_versions(_version_of(old), _version_of(new), follow)
     return Review(review.hosts, review.total + unchanged, review.guests)
 
 
 def _version_of(side: Side) -> Version:
     definition = side.definition
     if definition is not None:
-        bundles = {bundle.host: bundle for bundle in definition.bundles()}
+        nics = {host: render.list_nics(view) for host, view in definition.views.items()}
         ports = {host: view.guest_ports for host, view in definition.views.items() if view.guest_ports}
-        return Version(bundles, ports, definition.cluster.guests if definition.cluster is not None else {})
+        guests = definition.cluster.guests if definition.cluster is not None else {}
+        return Version(_RenderedOnDemand(definition), nics, ports, guests)
     states = [_read_bundle(side.label, folder, files) for folder, files in (side.states or {}).items()]
-    return Version({bundle.host: bundle for bundle in states})
+    return Version({bundle.host: bundle for bundle in states}, {bundle.host: bundle.nics for bundle in states})
+
+
+@dataclass(frozen=True)
+class _RenderedOnDemand(Mapping[str, Bundle]):
+    """The bundles of a definition, each rendered when it is needed: 10,000 at once take a quarter of a gigabyte."""
+
+    definition: Definition
+
+    def __getitem__(self, host: str) -> Bundle:
+        return self.definition.bundle(host)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.definition.views)
+
+    def __len__(self) -> int:
+        return len(self.definition.views)
 
 
 def _read_bundle(label: str, folder: str, files: Folder) -> Bundle:

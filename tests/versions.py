@@ -128,7 +128,8 @@ def _change_guests(data: Data, rng: Random) -> None:
 def compare(old: Definition, new: Definition) -> Iterator[tuple[Optional[HostReview], list[str]]]:
     """Yield the review of each host that both definitions have, with what a plan on the host says otherwise."""
     before, after = ({b.host: b for b in definition.bundles()} for definition in (old, new))
-    for name, successor in match_hosts(before, after).items():
+    nics_before, nics_after = ({name: bundle.nics for name, bundle in side.items()} for side in (before, after))
+    for name, successor in match_hosts(nics_before, nics_after).items():
         ports = old.views[name].guest_ports
         bundle, following = before[name], after[successor]
         yield review_changed_host(bundle, following, ports), differences(bundle, following, ports)

@@ -8,6 +8,7 @@ import typer
 
 from kvmnet.cli import exit_codes
 from kvmnet.cli.console import write_stderr
+from kvmnet.cli.progress import Progress
 
 if TYPE_CHECKING:
     from kvmnet.core.definition.model import Guest, Host
@@ -22,7 +23,8 @@ def load_definition(path: Optional[str]) -> Definition:
     from kvmnet import pipeline
     from kvmnet.core.base import problem
 
-    definition = pipeline.load(path)
+    with Progress() as progress:
+        definition = pipeline.load(path, progress.follow)
     if definition.problems:
         write_stderr(problem.as_text(problem.fold(definition.problems), definition.sources))
     if not definition.ok:

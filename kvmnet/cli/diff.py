@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from kvmnet.cli import exit_codes
-from kvmnet.cli.console import Console, count_text, print_json, write_stderr, write_stdout
+from kvmnet.cli.console import count_text, print_json, write_stderr, write_stdout
 from kvmnet.cli.help import DEFINITION, examples
+from kvmnet.cli.progress import Progress
 
 if TYPE_CHECKING:
     from kvmnet.review_input import Side
@@ -65,11 +66,11 @@ def diff(
 
     if limit is not None and limit and (format is Format.json or limit < _SMALLEST_LIMIT):
         raise Usage(f"--limit needs at least {_SMALLEST_LIMIT} characters, and is not for json")
-    sides = _read_sides(old, new, rev)
+    with Progress() as progress:
+        sides = _read_sides(old, new, rev, progress)
     _require_valid(*sides)
-    console = Console(format is not Format.text)
-    review = compare_sides(*sides, console.show_progress)
-    console.show_progress(None)
+    with Progress() as progress:
+        review = compare_sides(*sides, progress.follow)
     if format is Format.json:
         from kvmnet.core.reporting.review_json import review_to_json
 
@@ -88,7 +89,7 @@ def diff(
 _SMALLEST_LIMIT = 2000
 
 
-def _read_sides(old: Optional[str], new: Optional[str], rev: Optional[str]) -> "tuple[Side, Side]":
+def _read_sides(old: Optional[str], new: Optional[str], rev: Optional[str], progress: Progress) -> "tuple[Side, Side]":
     """Return both sides. Raises Usage or KvmnetError."""
     from kvmnet.core.base.errors import KvmnetError, Usage
     from kvmnet.git_files import GitError, NoSuchRevision, split_range
@@ -97,14 +98,14 @@ def _read_sides(old: Optional[str], new: Optional[str], rev: Optional[str]) -> "
     if rev is None and old is None:
         raise Usage("nothing to compare with", "give OLD: a path or a git revision, such as HEAD")
     if rev is None and old is not None and Path(old).exists():
-        return read_path(old), read_path(new)
+        return read_path(old, progress.follow), read_path(new, progress.follow)
     if rev is not None and new is not None:
         raise Usage("with --rev, only one path can be given", "kvmnet diff --rev main..HEAD cluster.yaml")
     path = old if rev is not None else new
     first, second, from_common = split_range(rev or old or "")
     if second is None:
         try:
-            return read_revision(first, path), read_path(path)
+            return read_revision(first, path), read_path(path, progress.follow)
         except (GitError, NoSuchRevision) as error:
             if rev is not None:
                 raise

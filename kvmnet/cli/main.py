@@ -93,7 +93,9 @@ def main(arguments: Optional[list[str]] = None) -> int:
 
     An error that the user can fix is one line, perhaps with a hint. A bug names a file that contains the traceback.
     """
-    gc.set_threshold(100_000)  # a run is short and frees little: collecting garbage took a tenth of its time
+    # A run is short and frees little: collecting garbage took a tenth of its time. What survives the first collection
+    # is part of the definition, and stays.
+    gc.set_threshold(100_000, 50, 100)
     try:
         register_commands(sys.argv[1:] if arguments is None else arguments)
         app(args=arguments)

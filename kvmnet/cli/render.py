@@ -11,6 +11,7 @@ from kvmnet.cli.console import count_text, write_stderr, write_stdout, write_tex
 from kvmnet.cli.definition import get_host, load_definition
 from kvmnet.cli.help import DEFINITION, examples
 from kvmnet.cli.options import PathArgument
+from kvmnet.cli.progress import Progress
 
 _HOST_HELP = "Render only this host of the definition. May be repeated."
 _OUTPUT_HELP = "Write a folder for each host into DIR. Default: print the nmstate states on stdout."
@@ -51,7 +52,8 @@ def render(
     for name in host or ():
         get_host(definition, name)
     names = [name for name in definition.hosts if not host or name in host]
-    files = bundle_folder.EXPORTER.export(definition.bundles(names))
+    with Progress() as progress:
+        files = bundle_folder.format_folders(progress.follow(map(definition.bundle, names), "rendered", len(names)))
     if output is None:
         write_stdout("".join(files[bundle_folder.state_path(name)].text for name in names))
         return

@@ -10,6 +10,7 @@ from kvmnet.cli import exit_codes
 from kvmnet.cli.console import count_text, write_stderr, write_stdout
 from kvmnet.cli.help import DEFINITION, examples
 from kvmnet.cli.options import PathArgument
+from kvmnet.cli.progress import Progress
 
 _FORMAT_HELP = (
     "text for reading (the default), json for programs, github for annotations in a pull request, sarif for code "
@@ -48,7 +49,8 @@ def validate(
     from kvmnet.core.base.problem import fold
     from kvmnet.core.reporting.problem_documents import REPORTERS
 
-    definition = pipeline.load(path)
+    with Progress() as progress:
+        definition = pipeline.load(path, progress.follow)
     is_folded = format is Format.text and not list_all
     problems = fold(definition.problems) if is_folded else definition.problems
     write_stdout(REPORTERS[format.value](problems, definition.sources, definition.silenced))

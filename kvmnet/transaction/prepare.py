@@ -113,7 +113,8 @@ class Prepared:
         """What the plan does to the host itself; None when it changes nothing but files."""
         if self.plan.empty:
             return None
-        return find_host_effects(self.plan, self.live, self.assessment.view_after_renames, self.facts)
+        view, topologies = self.assessment.view_after_renames, self.assessment.topologies
+        return find_host_effects(self.plan, self.live, view, self.facts, topologies)
 
     @property
     def plan(self) -> Plan:

@@ -45,7 +45,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def compare(old: Side, new: Side) -> Review:
-    return review_input.compare_sides(old, new, lambda activity: None)
+    return review_input.compare_sides(old, new, lambda names, activity, total: names)
 
 
 def names(review: Review) -> list[str]:

@@ -84,5 +84,9 @@ def dns_of(state: Mapping[str, Any]) -> Any:
 
 def port_names(interface: Mapping[str, Any]) -> list[str]:
     """The ports of a bridge (nmstate has an object for each) or bond (a name); none for other interfaces."""
-    ports = [p for kind in ("bridge", "link-aggregation") for p in interface.get(kind, {}).get("port", [])]
-    return [str(p["name"] if isinstance(p, Mapping) else p) for p in ports]
+    names: list[str] = []
+    for kind in ("bridge", "link-aggregation"):
+        if kind in interface:  # most interfaces have neither
+            ports = interface[kind].get("port", [])
+            names += [p if isinstance(p, str) else str(p["name"]) for p in ports]
+    return names

@@ -57,5 +57,17 @@ def load() -> None:
 
 def run(context: Context) -> list[Problem]:
     """Run every check, in the order of the codes, and return the problems, at most MAX_PROBLEMS of each check."""
+    return [problem for problems in run_each(context) for problem in problems]
+
+
+def count_checks() -> int:
+    """Return the number of all checks."""
     load()
-    return [p for code in sorted(_CHECKS) for p in itertools.islice(_CHECKS[code](context), MAX_PROBLEMS)]
+    return len(_CHECKS)
+
+
+def run_each(context: Context) -> Iterator[list[Problem]]:
+    """Yield the problems of each check (see `run`)."""
+    load()
+    for code in sorted(_CHECKS):
+        yield list(itertools.islice(_CHECKS[code](context), MAX_PROBLEMS))

@@ -124,8 +124,10 @@ def find_loops(context: Context) -> Iterator[Problem]:
     VLAN.
     """
     for host, vlan in _interfaces(context):
+        if not vlan.is_vlan:
+            continue
         policy, parent = context.cluster.policies.get(host.policy_name), host.interfaces.get(vlan.parent or "")
-        if not vlan.is_vlan or policy is None or (parent is not None and not parent.is_bridge):
+        if policy is None or (parent is not None and not parent.is_bridge):
             continue
         loop = _find_loop(host, policy, vlan)
         if loop and vlan.name == min(name for name in loop if host.interfaces[name].is_vlan):  # one problem for a loop

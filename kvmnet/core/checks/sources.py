@@ -24,16 +24,17 @@ def find_contradicting_sources(context: Context) -> Iterator[Problem]:
     """
     for host in context.cluster.hosts.values():
         for interface in host.interfaces.values():
-            name = f"{interface.name} on host {host.name}"
             for version in (4, 6):
                 source = interface.source(version)
                 addresses = [a for a in interface.addresses if a.ip.version == version]
-                mark = interface.place.at(f"ipv{version}")
+                if interface.uses_static(version) if addresses else source != "static":
+                    continue
+                name, mark = f"{interface.name} on host {host.name}", interface.place.at(f"ipv{version}")
                 is_reported_elsewhere = interface.place.has("addresses") and not interface.addresses  # by the schema
-                if addresses and not interface.uses_static(version):
+                if addresses:
                     message = f"{name} has both ipv{version}: {source} and the static address {addresses[0].ip}"
                     yield Problem("KVN180", message, mark)
-                elif not addresses and source == "static" and not is_reported_elsewhere:
+                elif not is_reported_elsewhere:
                     yield Problem("KVN180", f"{name} has ipv{version}: static but no IPv{version} address", mark)
 
 

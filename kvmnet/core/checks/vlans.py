@@ -130,12 +130,16 @@ def find_mismatched_ids(context: Context) -> Iterator[Problem]:
             network = context.cluster.networks.get(interface.network or "")
             if network is None:
                 continue
+            is_bridge, is_logical = interface.is_bridge, network.over is not None
+            has_same_id = network.vlan == interface.tag and (network.vlan is not None) == interface.is_vlan
+            if has_same_id and not is_bridge and not is_logical:
+                continue
             mark, name = interface.place.at("network"), f"{interface.name} on host {host.name}"
             definition = (Related(network.place.at("vlan"), f"network {network.name} is defined here"),)
-            if network.over is not None:
+            if is_logical:
                 message = f"{name}: network {network.name} is a logical VLAN, which is for guests only"
                 yield Problem("KVN133", message, mark, related=definition)
-            elif interface.is_bridge:
+            elif is_bridge:
                 yield from _find_mismatched_ports(host, interface, network, definition)
             elif network.vlan is None and interface.is_vlan:
                 message = f"{name} is a VLAN, but network {network.name} has no VLAN ID"

@@ -31,7 +31,10 @@ class Place:
 
     def has(self, *keys: str) -> bool:
         """Whether the file has one of the keys here, valid or not (invalid ones are removed from the tree)."""
-        return any(self.tree.has(key) for key in keys)
+        for key in keys:  # noqa: SIM110 - a loop takes half the time of any(), and the checks ask a million times
+            if self.tree.has(key):
+                return True
+        return False
 
     def at(self, *path: Union[str, int]) -> Mark:
         """Return the place of the value at a path of keys and indexes, or of its nearest parent that exists."""

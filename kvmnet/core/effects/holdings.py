@@ -60,6 +60,7 @@ class Inventory:
         nic_types = ("ethernet", "veth", "infiniband")
         self.view = {(str(i["name"]), i.get("type") in nic_types): i for i in interfaces_of(view)}
         self.sent = {self._sent_device(i): i for i in interfaces_of(plan.state)}
+        self.desired_names = {str(i["name"]) for i in interfaces_of(plan.desired)}
         self.routes = [r for kind in ("config", "running") for r in view.get("routes", {}).get(kind, [])]
 
     def read(self) -> tuple[dict[str, Holdings], dict[str, Holdings]]:
@@ -107,7 +108,7 @@ class Inventory:
         if interface is not None:
             addresses = tuple(_addresses_after(interface, before))
             mac = str(interface.get("mac-address") or before.mac or "").lower() or None
-        if name in {str(i["name"]) for i in interfaces_of(self.plan.desired)}:
+        if name in self.desired_names:
             routes = tuple(self._desired_routes(name)) if addresses else ()
         if self.live.zones is not None and name in self.facts.zones:
             zone = self.facts.zones[name] or None

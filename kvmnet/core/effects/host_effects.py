@@ -119,10 +119,13 @@ class HostEffects:
         }
 
 
-def find_host_effects(plan: Plan, live: Live, view: State, facts: Facts) -> Optional[HostEffects]:
+def find_host_effects(
+    plan: Plan, live: Live, view: State, facts: Facts, topologies: Optional[Topologies] = None
+) -> Optional[HostEffects]:
     """Return what a plan does to the host; None when it changes nothing but files. `view` is the live state after the
-    renames."""
-    topologies = compare_topologies(plan, live, view)
+    renames, `topologies` those of the plan, if they are known already."""
+    if topologies is None:
+        topologies = compare_topologies(plan, live, view)
     before, after = Inventory(plan, live, view, topologies, facts).read()
     names = {device: name for name, device in topologies.current.items()}
     effects = []

@@ -13,11 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from kvmnet.core.base.nmstate import State
-from kvmnet.core.effects.topology import Topologies, compare_topologies, plain
+from kvmnet.core.effects.topology import Topologies, plain
 from kvmnet.core.live.live_host import Live
 from kvmnet.core.live.running_guests import GuestNic
-from kvmnet.core.planning.plan import Plan
 
 UNTOUCHED, INTERRUPTED, DISCONNECTED = "untouched", "interrupted briefly", "disconnected"
 #: The refusal that reports disconnected guests, unless another one does (`Impact.refusal`).
@@ -72,10 +70,9 @@ class _Effect:
     refusal: str = GUEST_LOSS
 
 
-def find_impacts(plan: Plan, live: Live, view: State) -> list[Impact]:
+def find_impacts(live: Live, topologies: Topologies) -> list[Impact]:
     """Return what the change does to each NIC of each running guest, by guest and device; NICs that belong to no guest
-    come last. `view` is the live state after the renames."""
-    topologies = compare_topologies(plan, live, view)
+    come last."""
     impacts = []
     for end in _find_ends(live):
         effects = [_find_effect(topologies, end, over) for over in end.over]

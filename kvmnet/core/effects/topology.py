@@ -36,6 +36,8 @@ class Topology:
     base: dict[str, Optional[str]] = field(default_factory=dict)
     tag: dict[str, Any] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
+    _ports: Optional[dict[str, list[str]]] = None
+    """The ports of each controller, once the topology is complete (see `index_ports`)."""
 
     def copy(self) -> Topology:
         """Return an independent copy."""
@@ -52,10 +54,21 @@ class Topology:
     def below(self, name: str) -> list[str]:
         """Return the ports or the base interface of a device. Guests' devices are no uplink and are left out."""
         if self.kinds.get(name) in CONTROLLERS:
-            ports = [port for port, of in self.controller.items() if of == name]
-            return [port for port in ports if self.kinds.get(port) not in ("tun", "macvtap")]
+            if self._ports is not None:
+                return self._ports.get(name, [])
+            return [port for port, of in self.controller.items() if of == name and self._is_uplink(port)]
         base = self.base.get(name)
         return [base] if base else []
+
+    def index_ports(self) -> None:
+        """Prepare `below` for many calls. The topology must not change afterwards."""
+        self._ports = {}
+        for port, controller in self.controller.items():
+            if controller is not None and self._is_uplink(port):
+                self._ports.setdefault(controller, []).append(port)
+
+    def _is_uplink(self, port: str) -> bool:
+        return self.kinds.get(port) not in ("tun", "macvtap")
 
     def devices(self, start: str) -> list[str]:
         """Return all devices that frames go through, from `start` downwards."""
@@ -162,6 +175,8 @@ class _Comparison:
             and device in self.before.kinds
         }
         changed = self._find_changed()
+        self.before.index_ports()
+        self.after.index_ports()
         bridges = find_bridges_before(self.live, self.state)
         return Topologies(
             before=self.before,

@@ -199,6 +199,8 @@ def route_text(route: Mapping[str, Any]) -> str:
 def rename_interfaces(state: State, new_names: Mapping[str, str]) -> State:
     """Return a state as it reads after NICs got new names (old name to new). Only NICs are renamed, and references to
     them as a base interface, a port or a next-hop interface."""
+    if not new_names:
+        return {"interfaces": [], **state, "routes": state.get("routes", {})}
     result: State = dict(state)
     result["interfaces"] = [_rename_interface(i, new_names) for i in interfaces_of(state)]
     result["routes"] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from kvmnet.core.base.names import INTERFACE_NAME, KERNEL_NAME, MAC, UUID, require_form
@@ -24,9 +25,10 @@ _TYPES = (ETHERNET, INFINIBAND, "loopback", *KERNEL_KINDS)
 _NAMESPACE = uuid.UUID("6e1b7c4e-5f3b-4a43-9f43-6b766d6e6574")
 
 
+@lru_cache(maxsize=4096)
 def profile_uuid(host: str, interface: str) -> str:
     """Return the UUID of the connection profile that kvmnet creates for an interface. It is the same on every run, so
-    kvmnet recognizes its profiles by it."""
+    kvmnet recognizes its profiles by it. Cached: a plan asks for each several times."""
     return str(uuid.uuid5(_NAMESPACE, f"{host}/{interface}"))
 
 

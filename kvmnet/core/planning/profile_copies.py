@@ -11,12 +11,12 @@ this case the source is bound to its NIC instead, as a profile that is bound to 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from kvmnet.core.base.nmstate import ETHERNET, State, dns_of, interfaces_of, routes_of
 from kvmnet.core.boot.matching import matches_patterns
-from kvmnet.core.live.live_host import MULTIPLE, ConnectionProfile, Link, Live
+from kvmnet.core.live.live_host import MULTIPLE, ConnectionProfile, Link, Live, Owned
 from kvmnet.core.planning.dhcp_identity import Identity, find_present_identity
 from kvmnet.core.planning.ownership import find_owned_after
 from kvmnet.core.planning.rename_order import Rename
@@ -49,12 +49,13 @@ def find_profile_copies(
 ) -> dict[str, ProfileCopy]:
     """Return the copies that a change needs, by the NICs' names after the change. `state` is what nmstate is given: it
     changes the profiles of the interfaces in it, and those that get routes and name servers, which it chooses."""
-    owned = find_owned_after(bundle, live)
     copies = {}
+    owned: Mapping[str, Owned] = {}
     for name, link in _find_changed_nics(bundle, state, renames, live):
         profile = live.profiles.get(link.name)
         if profile is None or not is_shared(profile, live) or find_next_nic(profile, live) is not None:
             continue
+        owned = owned or find_owned_after(bundle, live)
         priority = min(profile.priority + 1, MAX_PRIORITY)
         identity = find_present_identity(link.name, live)
         copies[name] = ProfileCopy(link.name, str(link.mac), profile, owned[name].uuid, priority, identity)

@@ -20,6 +20,7 @@ from kvmnet.core.base.nmstate import State
 from kvmnet.core.effects.boot_rivals import Rival, find_rivals
 from kvmnet.core.effects.impact import Impact, find_impacts
 from kvmnet.core.effects.next_boot import NextBoot, foresee_next_boot
+from kvmnet.core.effects.topology import Topologies, compare_topologies
 from kvmnet.core.live.live_host import Link, Live
 from kvmnet.core.planning.difference import rename_interfaces
 from kvmnet.core.planning.plan import Plan
@@ -78,9 +79,14 @@ class Case:
         return rename_interfaces(self.live.state, self.plan.new_names)
 
     @cached_property
+    def topologies(self) -> Topologies:
+        """How the devices are connected before and after the plan."""
+        return compare_topologies(self.plan, self.live, self.view_after_renames)
+
+    @cached_property
     def impacts(self) -> Sequence[Impact]:
         """The effects of the plan on the NICs of running guests."""
-        return () if self.plan.empty else tuple(find_impacts(self.plan, self.live, self.view_after_renames))
+        return () if self.plan.empty else tuple(find_impacts(self.live, self.topologies))
 
     @cached_property
     def rivals(self) -> Sequence[Rival]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from kvmnet.core.base.nmstate import GUEST_KINDS, KERNEL_KINDS, NM_ETHERNET, interfaces_of, port_names
-from kvmnet.core.effects.topology import compare_topologies, plain
+from kvmnet.core.effects.topology import plain
 from kvmnet.core.planning.adoption import find_uplinks
 from kvmnet.core.refusals import ALWAYS, Case, Refusal, refusal
 
@@ -143,8 +143,7 @@ def in_use(case: Case) -> Iterator[Refusal]:
 def _find_users_of_recreated(case: Case, known: Collection[str]) -> Iterator[Refusal]:
     """Yield the interfaces that would be recreated below one that kvmnet does not know: it would be removed. KVN530
     reports the controllers of their own."""
-    topologies = compare_topologies(case.plan, case.live, case.view_after_renames)
-    for device, reason in topologies.recreated.items():
+    for device, reason in case.topologies.recreated.items():
         name = plain(device)
         users = [n.name for n in case.live.links.values() if n.base == name and n.kind not in GUEST_KINDS]
         if name not in case.plan.leaving and (unknown := sorted(set(users) - set(known))):

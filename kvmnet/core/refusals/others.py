@@ -7,7 +7,6 @@ from typing import Any
 
 from kvmnet.core.base.enumeration import join_names
 from kvmnet.core.base.nmstate import FAMILIES, KERNEL_KINDS, interfaces_of, port_names
-from kvmnet.core.effects.topology import compare_topologies
 from kvmnet.core.live.live_host import Link
 from kvmnet.core.live.running_guests import find_guests_on
 from kvmnet.core.planning.adoption import find_uplinks
@@ -61,7 +60,7 @@ def _find_ports(case: Case) -> Iterator[Link]:
     change takes away from their controller. An interface that is sent to nmstate without that stays a port."""
     yield from (link for _, link in case.nics)
     controllers = {port: i["name"] for i in interfaces_of(case.plan.desired) for port in port_names(i)}
-    recreated = compare_topologies(case.plan, case.live, case.view_after_renames).recreated
+    recreated = case.topologies.recreated
     for interface in interfaces_of(case.plan.state):
         name, link = interface["name"], case.live.links.get(interface["name"])
         kind = KERNEL_KINDS.get(interface["type"])

@@ -64,7 +64,7 @@ def render(view: HostView) -> Bundle:
         *(_vlan(layer) if isinstance(layer, VlanView) else _bridge(layer) for layer in view.layers()),
         *from_boot,
     ]
-    nics = tuple(_nic_of_bundle(nic) for nic in view.nics if not nic.infiniband or nic.infiniband.pkey is None)
+    nics = list_nics(view)
     bundle = Bundle(
         cluster=view.cluster,
         host=view.host,
@@ -82,6 +82,11 @@ def render(view: HostView) -> Bundle:
         tagged_guests=tuple(dict.fromkeys(port.guest for port in view.guest_ports if port.needs_vlans)),
     )
     return dataclasses.replace(bundle, digest=compute_digest(bundle))
+
+
+def list_nics(view: HostView) -> tuple[Nic, ...]:
+    """Return the NICs of a host's bundle."""
+    return tuple(_nic_of_bundle(nic) for nic in view.nics if not nic.infiniband or nic.infiniband.pkey is None)
 
 
 def _profile_settings(view: HostView) -> dict[str, dict[str, Any]]:

@@ -17,40 +17,46 @@ _PLAIN = re.compile(r"([A-Za-z][A-Za-z0-9._/-]*|[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-
 
 def to_yaml(value: Any) -> str:
     """Return plain dicts, lists and scalars as YAML. The order of keys is preserved."""
-    return "".join(line + "\n" for line in _block(value, ""))
-
-
-def _block(value: Any, indent: str) -> list[str]:
     lines: list[str] = []
+    _add_block(lines, value, "", "")
+    lines.append("")
+    return "\n".join(lines)
+
+
+def _add_block(lines: list[str], value: Any, indent: str, first: str) -> None:
+    """Add the lines of a mapping or list. `first` is what the first line begins with, the others with `indent`."""
+    start = first
     if isinstance(value, dict):
         for key, item in value.items():
-            lines += _item(f"{indent}{format_scalar(key)}:", item, indent + "  ")
-    else:
-        for item in value:
-            if isinstance(item, (dict, list)) and item:
-                inner = _block(item, indent + "  ")
-                lines += [f"{indent}- {inner[0].lstrip()}", *inner[1:]]
+            name = _text(key)
+            if isinstance(item, str):  # the most frequent type first
+                lines.append(f"{start}{name}: {_text(item)}")
+            elif isinstance(item, dict) and item:
+                lines.append(f"{start}{name}:")
+                _add_block(lines, item, f"{indent}  ", f"{indent}  ")
+            elif isinstance(item, list) and item:
+                lines.append(f"{start}{name}:")
+                _add_block(lines, item, indent, indent)
             else:
-                lines += _item(f"{indent}-", item, indent + "  ")
-    return lines
-
-
-def _item(head: str, item: Any, indent: str) -> list[str]:
-    if isinstance(item, dict) and item:
-        return [head, *_block(item, indent)]
-    if isinstance(item, list) and item:
-        return [head, *_block(item, indent[:-2])]
-    return [f"{head} {format_scalar(item)}"]
+                lines.append(f"{start}{name}: {format_scalar(item)}")
+            start = indent
+        return
+    for item in value:
+        if isinstance(item, (dict, list)) and item:
+            _add_block(lines, item, f"{indent}  ", f"{start}- ")
+        else:
+            lines.append(f"{start}- {format_scalar(item)}")
+        start = indent
 
 
 def format_scalar(value: Any) -> str:
     """Return a scalar, or an empty list or mapping, as YAML. Raises TypeError for another type."""
+    if isinstance(value, str):
+        return _text(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    if isinstance(value, str):
-        return _text(value)
     if value in ({}, []):
         return "{}" if isinstance(value, dict) else "[]"
     raise TypeError(f"a state cannot contain a {type(value).__name__}")

@@ -135,7 +135,7 @@ def _host_lines(review: HostReview) -> Iterator[str]:
         yield "  nothing changes on it: `kvmnet remove` on the host restores it"
         return
     for change in review.changes:
-        yield from format_change(change, review.bundle.descriptions)
+        yield from format_change(change, review.descriptions)
     if review.effects is not None:
         yield from (f"  {line}" for line in format_host_effects(review.effects))
     for refusal in review.refusals:
@@ -146,14 +146,13 @@ def _host_lines(review: HostReview) -> Iterator[str]:
 
 
 def _new_host_lines(review: HostReview) -> Iterator[str]:
-    state = review.bundle.state
-    for interface in interfaces_of(state):
+    for interface in interfaces_of(review.state):
         rows = [a for family in FAMILIES for a in interface.get(family, {}).get("address", [])]
         addresses = [f"{a['ip']}/{a['prefix-length']}" for a in rows]
         asks = any(interface.get(f, {}).get(key) for f in FAMILIES for key in ("dhcp", "autoconf"))
         addresses += ["by DHCP or from routers"] if asks else []
         yield f"  + {interface['type']} {interface['name']}{': ' if addresses else ''}{', '.join(addresses)}"
-    yield from (f"  + route {route_text(route)}" for route in routes_of(state))
+    yield from (f"  + route {route_text(route)}" for route in routes_of(review.state))
 
 
 def _guest_lines(hosts: Sequence[HostReview]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -53,12 +53,11 @@ class HostReview:
     recorded: what differs in the bundle and changes nothing on the host now, a line each.
     assumed: kernel names that kvmnet assumes for new NICs, by MAC address.
     invented_macs: MAC addresses that stand for those of NICs of which none is known.
-    bundle: the new bundle; of a removed host the old one.
+    descriptions: those of interfaces, for human readers; state: that of a new host.
     """
 
     host: str
     event: str
-    bundle: Bundle = field(repr=False)
     old_name: Optional[str] = None
     changes: tuple[Change, ...] = ()
     effects: Optional[HostEffects] = None
@@ -67,6 +66,8 @@ class HostReview:
     recorded: tuple[str, ...] = ()
     assumed: tuple[tuple[str, str], ...] = ()
     invented_macs: frozenset[str] = frozenset()
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    state: State = field(default_factory=dict, repr=False)
 
     @property
     def default_route_interfaces(self) -> list[str]:
@@ -130,11 +131,10 @@ def review_changed_host(old: Bundle, new: Bundle, ports: Sequence[GuestPortView]
     recorded = tuple(_find_recorded(old, new))
     if not assessment.plan.changes_host:
         recorded = recorded or ("other data of its bundle",)
-        return HostReview(new.host, CHANGED, new, renamed, recorded=recorded)
+        return HostReview(new.host, CHANGED, renamed, recorded=recorded)
     return HostReview(
         host=new.host,
         event=CHANGED,
-        bundle=new,
         old_name=renamed,
         changes=tuple(change for change in assessment.plan.changes if change.kind != "record"),
         effects=find_effects(assessment),
@@ -143,17 +143,18 @@ def review_changed_host(old: Bundle, new: Bundle, ports: Sequence[GuestPortView]
         recorded=recorded,
         assumed=tuple(find_assumed_names(old, new.nics).items()),
         invented_macs=frozenset(find_invented_macs(old, new.nics)),
+        descriptions=new.descriptions,
     )
 
 
 def review_new_host(new: Bundle) -> HostReview:
     """Return the review of a host that only the new definition has."""
-    return HostReview(new.host, NEW, new)
+    return HostReview(new.host, NEW, state=new.state)
 
 
 def review_removed_host(old: Bundle) -> HostReview:
     """Return the review of a host that only the old definition has."""
-    return HostReview(old.host, REMOVED, old)
+    return HostReview(old.host, REMOVED)
 
 
 def find_effects(assessment: Assessment) -> Optional[HostEffects]:
@@ -161,7 +162,8 @@ def find_effects(assessment: Assessment) -> Optional[HostEffects]:
     before 6.2 do: the interruption is the longer one."""
     plan, live = assessment.plan, assessment.live
     stated = {name: str(s[ZONE.name]) for name, s in plan.bundle.profile_settings.items() if ZONE.name in s}
-    return find_host_effects(plan, live, assessment.view_after_renames, Facts(renames_while_up=False, zones=stated))
+    facts = Facts(renames_while_up=False, zones=stated)
+    return find_host_effects(plan, live, assessment.view_after_renames, facts, assessment.topologies)
 
 
 def _guest_effect(impact: Impact, live: Live) -> GuestEffect:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Callable, Optional
 
 from kvmnet.core.definition.model import Guest
 from kvmnet.core.effects.impact import DISCONNECTED, INTERRUPTED
-from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.rendering.bundle import Bundle, Nic
 from kvmnet.core.review.host_review import (
     CHANGED,
     NEW,
@@ -23,10 +23,12 @@ from kvmnet.core.views.host_view import GuestPortView
 
 @dataclass(frozen=True)
 class Version:
-    """A definition, or the states that were rendered from it. ports: what the guests of each host are connected to;
-    guests: those of the definition (None: rendered states, which do not name guests)."""
+    """A definition, or the states that were rendered from it. bundles: each is needed once, so that they can be
+    rendered on demand; nics: those of each host's bundle; ports: what the guests of each host are connected to; guests:
+    those of the definition (None: rendered states, which do not name guests)."""
 
     bundles: Mapping[str, Bundle]
+    nics: Mapping[str, Sequence[Nic]]
     ports: Mapping[str, Sequence[GuestPortView]] = field(default_factory=dict)
     guests: Optional[Mapping[str, Guest]] = None
 
@@ -86,33 +88,41 @@ class Review:
         return [h.host for h in self.hosts if any(g.guest is None for g in h.guests_of(how))]
 
 
-def review_versions(old: Version, new: Version) -> Review:
-    """Return what differs between two versions."""
-    pairs = match_hosts(old.bundles, new.bundles)
+Follow = Callable[[Iterable[str], str, int], Iterable[str]]
+"""Passes the names of hosts on, one after the other: what is done and the number of hosts follow. A command shows the
+progress by it."""
+
+
+def review_versions(old: Version, new: Version, follow: Follow = lambda names, activity, total: names) -> Review:
+    """Return what differs between two versions. `follow` sees the progress."""
+    pairs = match_hosts(old.nics, new.nics)
     hosts: list[HostReview] = []
-    for name, bundle in old.bundles.items():
+    for name in follow(old.bundles, "hosts compared", len(old.bundles)):
         if name not in pairs:
-            hosts.append(review_removed_host(bundle))
+            hosts.append(review_removed_host(old.bundles[name]))
             continue
-        found = review_changed_host(bundle, new.bundles[pairs[name]], old.ports.get(name, ()))
+        found = review_changed_host(old.bundles[name], new.bundles[pairs[name]], old.ports.get(name, ()))
         if found is not None:
             hosts.append(found)
     matched = set(pairs.values())
-    hosts += [review_new_host(bundle) for name, bundle in new.bundles.items() if name not in matched]
+    hosts += [review_new_host(new.bundles[name]) for name in new.bundles if name not in matched]
     order = {CHANGED: 0, NEW: 1, REMOVED: 2}
     hosts.sort(key=lambda host: (order[host.event], [-part for part in host.weight]))
     total = len(old.bundles) + len(new.bundles) - len(pairs)
     return Review(tuple(hosts), total, tuple(_compare_guests(old.guests, new.guests)))
 
 
-def match_hosts(old: Mapping[str, Bundle], new: Mapping[str, Bundle]) -> dict[str, str]:
-    """Return the new name of each old host. As on the host itself (core/live/match_host), the permanent MAC addresses
-    of its NICs count first; the name counts where they fit no host or several."""
-    by_mac = {nic.mac: name for name, bundle in new.items() for nic in bundle.nics if nic.mac}
+def match_hosts(old: Mapping[str, Sequence[Nic]], new: Mapping[str, Sequence[Nic]]) -> dict[str, str]:
+    """Return the new name of each old host, from the NICs of all hosts.
+
+    As on the host itself (core/live/match_host), the permanent MAC addresses of its NICs count first; the name counts
+    where they fit no host or several.
+    """
+    by_mac = {nic.mac: name for name, nics in new.items() for nic in nics if nic.mac}
     pairs: dict[str, str] = {}
     by_name = []
-    for name, bundle in old.items():
-        fitting = {by_mac[nic.mac] for nic in bundle.nics if nic.mac in by_mac}
+    for name, nics in old.items():
+        fitting = {by_mac[nic.mac] for nic in nics if nic.mac in by_mac}
         only = fitting.pop() if len(fitting) == 1 else None
         if only is not None and only not in pairs:
             pairs[only] = name

@@ -22,13 +22,15 @@ class BridgeVlans:
     def __init__(self, stack: Stack, networks: Mapping[str, Network]) -> None:
         self.stack, self.networks = stack, networks
         self.bridges = [*stack.bridged, *stack.bridges]
+        self._filtering: dict[str, Optional[bool]] = {}
 
     def filtering(self, bridge: Interface) -> Optional[bool]:
-        """Return whether a bridge is VLAN-aware; None if the definition does not state it."""
-        stated = bridge.bridge_settings.vlan_filtering
-        if stated is None and any(port.vlans is not None for port in self._ports(bridge)):
-            return True
-        return stated
+        """Return whether a bridge is VLAN-aware; None if the definition does not state it. Cached by its key."""
+        if bridge.name not in self._filtering:
+            stated = bridge.bridge_settings.vlan_filtering
+            has_vlans = stated is None and any(port.vlans is not None for port in self._ports(bridge))
+            self._filtering[bridge.name] = True if has_vlans else stated
+        return self._filtering[bridge.name]
 
     def ports(self, bridge: Interface) -> tuple[tuple[str, PortVlans], ...]:
         """Return the VLANs of a bridge's ports by kernel name, without ports that have none but the default."""

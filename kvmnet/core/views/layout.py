@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Optional
 
 from kvmnet.core.base.probe import Probe
@@ -33,13 +34,16 @@ def build_host_views(cluster: Cluster, hosts: Optional[Iterable[str]] = None) ->
 
     A host whose naming policy is unknown has no view.
     """
+    return {view.host: view for view in build_each_host_view(cluster, hosts)}
+
+
+def build_each_host_view(cluster: Cluster, hosts: Optional[Iterable[str]] = None) -> Iterator[HostView]:
+    """Yield the views of `build_host_views`."""
     guests = cluster.guests_by_host()
     chosen = set(cluster.hosts if hosts is None else hosts)
-    return {
-        host.name: build_host_view(cluster, host, guests[host.name])
-        for host in cluster.hosts.values()
-        if host.name in chosen and host.policy_name in cluster.policies
-    }
+    for host in cluster.hosts.values():
+        if host.name in chosen and host.policy_name in cluster.policies:
+            yield build_host_view(cluster, host, guests[host.name])
 
 
 def build_host_view(cluster: Cluster, host: Host, guests: Sequence[Guest]) -> HostView:
@@ -64,7 +68,7 @@ class _Layout:
         guest_vlans = list(devices.vlans.values())
         self.mtus = Mtus(self.stack, self._network_mtu, guest_vlans)
         guest_vlans = [dataclasses.replace(v, mtu=self.mtus.of_guest_vlan(v)) for v in guest_vlans]
-        carriers = self._carriers()
+        carriers = self._carriers
         routing = build_routing(self.cluster, self.host, self.policy, carriers)
         servers, search = self._dns()
         nics = tuple(self._nic(i) for i in self.stack.nics)
@@ -101,7 +105,7 @@ class _Layout:
     def _zones(self, unmanaged: Collection[str]) -> Iterator[tuple[str, str]]:
         """Yield the zone of each device that can have addresses, if the definition states one: on the interface, or on
         its network. `unmanaged` are the NICs that are not configured, which can have none."""
-        for interface, device in self._carriers():
+        for interface, device in self._carriers:
             if interface.name in unmanaged:
                 continue
             network = self._network_of(interface)
@@ -119,6 +123,7 @@ class _Layout:
     def _network_of(self, interface: Interface) -> Optional[Network]:
         return self.cluster.networks.get(interface.network or "")
 
+    @cached_property
     def _carriers(self) -> list[tuple[Interface, str]]:
         """Return the interfaces that can have addresses, each with the name of the device that has them."""
         names = {i.name for i in self.stack.active if not self._is_port(i)}
@@ -285,7 +290,7 @@ class _Layout:
 
     def _dns(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the name servers and search domains of the networks in which the host has an address."""
-        addressed = [i for i, _ in self._carriers() if {i.ipv4, i.ipv6} - {"none", "link-local"}]
+        addressed = [i for i, _ in self._carriers if {i.ipv4, i.ipv6} - {"none", "link-local"}]
         networks = [self._network_of(i) for i in addressed]
         servers = dict.fromkeys(str(s.ip) for n in networks if n for s in n.dns_servers)
         search = dict.fromkeys(domain for n in networks if n for domain in n.dns_search)

@@ -57,7 +57,7 @@ def test_a_command_imports_only_its_own_module(name: str, monkeypatch: pytest.Mo
 def test_a_bug_is_one_message_and_a_log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: Any) -> None:
     from kvmnet import pipeline
 
-    def broken(_: Any) -> None:
+    def broken(*_: Any) -> None:
         raise RuntimeError("oh")
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -35,8 +35,9 @@ def version_of(text: str) -> Version:
     """Return a version of the definition in a text."""
     definition = define(text)
     assert definition.cluster is not None
+    bundles = {bundle.host: bundle for bundle in definition.bundles()}
     ports = {host: view.guest_ports for host, view in definition.views.items()}
-    return Version({b.host: b for b in definition.bundles()}, ports, definition.cluster.guests)
+    return Version(bundles, {host: bundle.nics for host, bundle in bundles.items()}, ports, definition.cluster.guests)
 
 
 def review_of(new: str, old: str = CLUSTER) -> Review:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kvmnet.core.effects.impact import DISCONNECTED, INTERRUPTED
+from kvmnet.core.rendering.bundle import Nic
 from kvmnet.core.review.host_review import CHANGED, NEW, REMOVED
 from kvmnet.core.review.review import GuestChange, match_hosts
 from tests.unit.core.review.samples import CLUSTER, define, review_of
@@ -27,13 +28,13 @@ def test_new_removed_and_renamed_hosts() -> None:
 
 
 def test_hosts_belong_together_by_their_macs_first_and_then_by_name() -> None:
-    def bundles(text: str) -> dict[str, object]:
-        return {bundle.host: bundle for bundle in define(text).bundles()}
+    def nics(text: str) -> dict[str, tuple[Nic, ...]]:
+        return {bundle.host: bundle.nics for bundle in define(text).bundles()}
 
     swapped = PLAIN.replace("00:0a", "00:0x").replace("00:0b", "00:0a").replace("00:0x", "00:0b")
-    assert match_hosts(bundles(PLAIN), bundles(swapped)) == {"a": "b", "b": "a"}  # type: ignore[arg-type]
+    assert match_hosts(nics(PLAIN), nics(swapped)) == {"a": "b", "b": "a"}
     repaired = PLAIN.replace("00:0a", "00:dd")
-    assert match_hosts(bundles(PLAIN), bundles(repaired)) == {"a": "a", "b": "b"}  # type: ignore[arg-type]
+    assert match_hosts(nics(PLAIN), nics(repaired)) == {"a": "a", "b": "b"}
 
 
 def test_the_weightiest_hosts_come_first() -> None:
