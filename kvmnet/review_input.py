@@ -123,13 +123,14 @@ def compare_sides(old: Side, new: Side, report: Callable[[str], None]) -> Review
             for side in (old, new)
         )
     report("rendering")
-    versions = _version_of(old), _version_of(new)
+    versions = version_of(old), version_of(new)
     report("comparing the hosts")
     review = review_versions(*versions)
     return Review(review.hosts, review.total + unchanged, review.guests)
 
 
-def _version_of(side: Side) -> Version:
+def version_of(side: Side) -> Version:
+    """Return what is rendered from a side. Raises KvmnetError if its rendered states are corrupt."""
     definition = side.definition
     if definition is not None:
         bundles = {bundle.host: bundle for bundle in definition.bundles()}

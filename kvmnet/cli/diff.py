@@ -65,8 +65,8 @@ def diff(
 
     if limit is not None and limit and (format is Format.json or limit < _SMALLEST_LIMIT):
         raise Usage(f"--limit needs at least {_SMALLEST_LIMIT} characters, and is not for json")
-    sides = _read_sides(old, new, rev)
-    _require_valid(*sides)
+    sides = read_sides(old, new, rev)
+    require_valid(*sides)
     console = Console(format is not Format.text)
     review = compare_sides(*sides, console.show_progress)
     console.show_progress(None)
@@ -88,7 +88,7 @@ def diff(
 _SMALLEST_LIMIT = 2000
 
 
-def _read_sides(old: Optional[str], new: Optional[str], rev: Optional[str]) -> "tuple[Side, Side]":
+def read_sides(old: Optional[str], new: Optional[str], rev: Optional[str]) -> "tuple[Side, Side]":
     """Return both sides. Raises Usage or KvmnetError."""
     from kvmnet.core.base.errors import KvmnetError, Usage
     from kvmnet.git_files import GitError, NoSuchRevision, split_range
@@ -112,7 +112,7 @@ def _read_sides(old: Optional[str], new: Optional[str], rev: Optional[str]) -> "
     return read_revision(first, path, second if from_common else None), read_revision(second, path)
 
 
-def _require_valid(old: "Side", new: "Side") -> None:
+def require_valid(old: "Optional[Side]", new: "Side") -> None:
     """Print the problems of the new definition, and end the program with exit code 1 if one side has errors."""
     from kvmnet.core.base import problem
 
@@ -120,7 +120,7 @@ def _require_valid(old: "Side", new: "Side") -> None:
         write_stderr(problem.as_text(problem.fold(new.definition.problems), new.definition.sources))
     if new.definition is not None and not new.definition.ok:
         raise typer.Exit(exit_codes.PROBLEMS)
-    if old.definition is not None and not old.definition.ok:
+    if old is not None and old.definition is not None and not old.definition.ok:
         errors = [p for p in old.definition.problems if p.is_error]
         write_stderr(problem.as_text(errors[:1], old.definition.sources))
         write_stderr(
