@@ -72,8 +72,10 @@ def large_cluster(hosts: int = 200, guests: int = 3, changed: bool = False) -> s
             all_hosts[name] = {"group": group, "interfaces": own}
         for guest in range(guests if group == "compute" and not (changed and number == 9) else 0):
             tag = 101 + (number + guest) % 7
-            nics = [{"network": n, "mac": f"52:54:00:{i:x}{number // 256:x}:{number % 256:02x}:{guest:02x}"}
-                    for i, n in enumerate(["servers", f"tenant-{tag}"])]
+            nics = [
+                {"network": n, "mac": f"52:54:00:{i:x}{number // 256:x}:{number % 256:02x}:{guest:02x}"}
+                for i, n in enumerate(["servers", f"tenant-{tag}"])
+            ]
             all_guests[f"vm-{number:03}-{guest}"] = {"host": name, "nics": nics}
     if changed:
         all_hosts["compute-900"] = {"group": "compute", "interfaces": {"bond0": {"addresses": ["10.1.200.1"]}}}
@@ -89,8 +91,10 @@ def changed_bonded(text: str) -> str:
         ("addresses: [10.5.0.11]", "addresses: [10.5.0.21]"),
         ("bond0.5: {network: storage}", "bond0.5: {network: storage, bridge: true}\n      bond0.7: {network: backup}"),
         ("  tenant-a: {vlan: 100", "  backup: {vlan: 7, subnets: [10.7.0.0/24]}\n  tenant-a: {vlan: 100"),
-        ("mac: 52:54:00:00:00:02}]}", "mac: 52:54:00:00:00:03}]}\n  db: {host: hv1, nics: "
-         "[{network: storage, mac: 52:54:00:00:00:09}]}"),
+        (
+            "mac: 52:54:00:00:00:02}]}",
+            "mac: 52:54:00:00:00:03}]}\n  db: {host: hv1, nics: [{network: storage, mac: 52:54:00:00:00:09}]}",
+        ),
         ("      eno1: {network: management, ipv4: dhcp, bridge: false}\n", ""),
     )
     for before, after in changes:

@@ -49,16 +49,12 @@ def register(app: typer.Typer) -> None:
 
 def graph(
     path: PathArgument = None,
-    host: Annotated[
-        Optional[str], typer.Option("--host", metavar="HOST", help=_HOST_HELP, show_default=False)
-    ] = None,
+    host: Annotated[Optional[str], typer.Option("--host", metavar="HOST", help=_HOST_HELP, show_default=False)] = None,
     old: Annotated[Optional[str], typer.Option("--diff", metavar="OLD", help=_DIFF_HELP, show_default=False)] = None,
     output: Annotated[
         Optional[str], typer.Option("--output", "-o", metavar="FILE", help=_OUTPUT_HELP, show_default=False)
     ] = None,
-    format: Annotated[
-        Optional[Format], typer.Option("--format", help=_FORMAT_HELP, show_default=False)
-    ] = None,
+    format: Annotated[Optional[Format], typer.Option("--format", help=_FORMAT_HELP, show_default=False)] = None,
 ) -> None:
     """Draw the hosts of a definition: NICs, bonds, bridges, VLANs, guests and networks.
 

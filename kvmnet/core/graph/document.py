@@ -8,7 +8,7 @@ from typing import Optional
 
 from kvmnet.core.definition.model import Cluster
 from kvmnet.core.graph.comparison import compare_host, mark_all
-from kvmnet.core.graph.folding import Shape, describe_shape, fold_hosts
+from kvmnet.core.graph.folding import Shape, fold_hosts
 from kvmnet.core.graph.host_graph import HostSource, draw_host, list_device_networks
 from kvmnet.core.graph.model import ADDED, CHANGED, REMOVED, Document, HostGraph, Picture
 from kvmnet.core.graph.overview import draw_overview
@@ -74,7 +74,7 @@ def _shape_picture(shape: Shape, link: str) -> Picture:
     hosts = f" ({len(shape.hosts):,} hosts)" if len(shape.hosts) > 1 else ""
     notes = "".join(f" {note}." for note in graph.notes)
     event = f" {graph.event.capitalize()}." if graph.event else ""
-    text = f"{describe_shape(shape)}{event}{notes}"
+    text = f"{shape.description}{event}{notes}"
     return Picture(link, f"{shape.title}{hosts}{group}", text, graph.boxes, graph.connections, graph.event)
 
 

@@ -1,31 +1,23 @@
 """Hosts of the same shape in one picture: they differ in nothing but their own addresses and MAC addresses.
 
-The guests that only some of the hosts have are counted, not drawn one by one.
+What only some of the hosts have because of their guests is counted: VLANs for guests, and the guests themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kvmnet.core.graph.model import (
-    DUMMY,
-    GUEST,
-    GUESTS,
-    INFINIBAND,
-    LOOPBACK,
-    SAME,
-    Box,
-    Connection,
-    HostGraph,
-    Line,
-)
+from kvmnet.core.graph.model import DUMMY, GUEST, GUESTS, INFINIBAND, LOOPBACK, Box, Connection, HostGraph, Line
 from kvmnet.core.reporting.review_lines import count
 
 #: How long the first and the last of the hosts' addresses may be together, in characters, to be both in a line.
 _RANGE_WIDTH = 36
 #: How many guests a box names.
 _NAMED = 3
+#: How many boxes of guests a picture of several hosts has at most.
+_MOST_GROUPS = 12
+_Ends = frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -48,44 +40,82 @@ class Shape:
         """The names of all guests that can run on the hosts."""
         return list(dict.fromkeys(box.title for host in self.hosts for box in host.guests))
 
+    @property
+    def description(self) -> str:
+        """What the picture shows, in a sentence for those who do not see it."""
+        kinds: dict[str, int] = {}
+        for box in self.graph.boxes:
+            kinds[box.kind] = kinds.get(box.kind, 0) + 1
+        parts = [_count_kind(kind, number) for kind, number in kinds.items()]
+        return f"{count(len(self.hosts), 'host')}: {', '.join(parts)}."
+
+
+def _count_kind(kind: str, number: int) -> str:
+    if kind == GUESTS:
+        return count(number, "group") + " of guests"
+    return count(number, f"{kind} interface" if kind in (DUMMY, LOOPBACK, INFINIBAND) else kind)
+
 
 def fold_hosts(graphs: Sequence[HostGraph]) -> list[Shape]:
-    """Return the shapes of hosts, in the order of their first hosts."""
-    groups: dict[object, list[HostGraph]] = {}
+    """Return the shapes of hosts: by group, and in the order of their first hosts."""
+    shapes: dict[object, list[HostGraph]] = {}
+    groups: dict[str, int] = {}
     for graph in graphs:
-        groups.setdefault(_signature(graph), []).append(graph)
-    return [_make_shape(hosts) for hosts in groups.values()]
+        shapes.setdefault(_signature(graph), []).append(graph)
+        groups.setdefault(graph.group, len(groups))
+    return [_make_shape(hosts) for hosts in sorted(shapes.values(), key=lambda hosts: groups[hosts[0].group])]
+
+
+def _is_own(box: Box) -> bool:
+    """Whether a box belongs to the shape of a host. Guests and the VLANs that exist for them alone do not."""
+    return box.kind != GUEST and not box.is_for_guests
 
 
 def _signature(graph: HostGraph) -> object:
-    """Return what is the same for all hosts of a shape. Of guests, only those that the change affects count."""
+    """Return what is the same for all hosts of a shape. Of guests and their VLANs, only what changes counts."""
+    own = {box.key for box in graph.boxes if _is_own(box)}
     boxes = tuple(
         (box.key, box.kind, box.title, box.event, tuple((line.pattern, line.event) for line in box.lines))
         for box in graph.boxes
-        if box.kind != GUEST
+        if box.key in own
     )
-    guests = {box.key: box.event for box in graph.guests}
-    devices = tuple(c for c in graph.connections if c.end not in guests)
-    affected = frozenset((c.start, c.event, guests[c.end]) for c in graph.connections if guests.get(c.end))
-    renamed = bool(graph.old_name)
-    return graph.group, graph.event, renamed, boxes, devices, affected, tuple(sorted(graph.networks))
+    connections = tuple(c for c in graph.connections if c.end in own)
+    events = {box.key: box.event for box in graph.boxes if box.key not in own and box.event}
+    affected = frozenset((c.start, c.event, events[c.end]) for c in graph.connections if c.end in events)
+    networks = tuple(sorted(name for name, is_own in graph.networks.items() if is_own))
+    return graph.group, graph.event, bool(graph.old_name), boxes, connections, affected, networks
 
 
 def _make_shape(hosts: Sequence[HostGraph]) -> Shape:
     first = hosts[0]
     if len(hosts) == 1:
         return Shape((first,), first)
-    devices = [box for box in first.boxes if box.kind != GUEST]
-    rows = [{box.key: box for box in host.boxes} for host in hosts]
-    boxes = [_fold_box([row[box.key] for row in rows]) for box in devices]
+    rows: dict[str, list[Box]] = {}
+    networks: dict[str, bool] = {}
+    for host in hosts:
+        for box in host.boxes:
+            if box.kind != GUEST:
+                rows.setdefault(box.key, []).append(box)
+        networks.update({name: is_own or networks.get(name, False) for name, is_own in host.networks.items()})
+    boxes = [_fold_box(same, len(hosts)) for same in rows.values()]
     guests, connections = _fold_guests(hosts)
-    known = {box.key for box in devices}
-    connections = [*(c for c in first.connections if c.end in known), *connections]
-    return Shape(tuple(hosts), replace(first, boxes=(*boxes, *guests), connections=tuple(connections)))
+    below = [c for host in hosts for c in host.connections if c.end in rows]
+    for_guests = sorted((box for box in boxes if box.is_for_guests), key=lambda box: (len(box.title), box.title))
+    graph = replace(
+        first,
+        boxes=(*(box for box in boxes if not box.is_for_guests), *for_guests, *guests),
+        connections=tuple(dict.fromkeys([*below, *connections])),
+        networks=networks,
+        notes=first.notes if all(host.notes == first.notes for host in hosts) else (),
+    )
+    return Shape(tuple(hosts), graph)
 
 
-def _fold_box(boxes: Sequence[Box]) -> Box:
+def _fold_box(boxes: Sequence[Box], number: int) -> Box:
+    """Return the box that stands for one on each of `number` hosts, or on some of them."""
     lines = [_fold_line(lines) for lines in zip(*(box.lines for box in boxes))]
+    if len(boxes) < number:
+        lines.append(Line(f"on {len(boxes):,} of {number:,} hosts"))
     notes = boxes[0].notes if all(box.notes == boxes[0].notes for box in boxes) else ()
     return replace(boxes[0], lines=tuple(lines), notes=notes)
 
@@ -103,45 +133,34 @@ def _fold_line(lines: Sequence[Line]) -> Line:
 
 def _fold_guests(hosts: Sequence[HostGraph]) -> tuple[list[Box], list[Connection]]:
     """Return the guests of hosts of one shape: each one if they are the same on all hosts, else a box for those that
-    are connected to the same interfaces."""
+    are connected to the same interfaces, or for all if these are many."""
     first = hosts[0]
     guest_keys = {box.key for box in first.guests}
     if all(host.guests == first.guests for host in hosts):
         return first.guests, [c for c in first.connections if c.end in guest_keys]
-    groups: dict[tuple[str, frozenset[tuple[str, str]]], list[Box]] = {}
+    boxes, connections = [], []
+    for number, ((event, starts), names) in enumerate(_group_guests(hosts).items()):
+        more = [f"and {len(names) - _NAMED:,} more"] if len(names) > _NAMED else []
+        lines = tuple(Line(text) for text in [*list(names)[:_NAMED], *more])
+        boxes.append(Box(f"guests:{number}", GUESTS, count(len(names), "guest"), lines, event))
+        connections += [Connection(start, f"guests:{number}", of_edge) for start, of_edge in sorted(starts)]
+    return boxes, connections
+
+
+def _group_guests(hosts: Sequence[HostGraph]) -> dict[tuple[str, _Ends], dict[str, None]]:
+    """Return the names of the guests of hosts by what happens to them and what they are connected to."""
+    groups: dict[tuple[str, _Ends], dict[str, None]] = {}
     for host in hosts:
         ends: dict[str, set[tuple[str, str]]] = {}
         for connection in host.connections:
             ends.setdefault(connection.end, set()).add((connection.start, connection.event))
         for box in host.guests:
-            groups.setdefault((box.event, frozenset(ends.get(box.key, ()))), []).append(box)
-    boxes, connections = [], []
-    for number, ((event, starts), members) in enumerate(_in_order(groups)):
-        names = list(dict.fromkeys(box.title for box in members))
-        more = [f"and {len(names) - _NAMED:,} more"] if len(names) > _NAMED else []
-        lines = tuple(Line(text) for text in [*names[:_NAMED], *more])
-        kind = GUESTS if len(names) > 1 else GUEST
-        boxes.append(Box(f"guests:{number}", kind, count(len(names), "guest"), lines, event))
-        connections += [Connection(start, f"guests:{number}", of_edge) for start, of_edge in sorted(starts)]
-    return boxes, connections
-
-
-def _in_order(
-    groups: dict[tuple[str, frozenset[tuple[str, str]]], list[Box]],
-) -> Iterator[tuple[tuple[str, frozenset[tuple[str, str]]], list[Box]]]:
-    yield from sorted(groups.items(), key=lambda row: (row[0][0] == SAME, row[0][0], sorted(row[0][1])))
-
-
-def describe_shape(shape: Shape) -> str:
-    """Return what a shape is, in a sentence for those who do not see its picture."""
-    graph = shape.graph
-    kinds: dict[str, int] = {}
-    for box in graph.boxes:
-        kinds[box.kind] = kinds.get(box.kind, 0) + 1
-    return f"{count(len(shape.hosts), 'host')}: {', '.join(_count_kind(*row) for row in kinds.items())}."
-
-
-def _count_kind(kind: str, number: int) -> str:
-    if kind == GUESTS:
-        return count(number, "group") + " of guests"
-    return count(number, f"{kind} interface" if kind in (DUMMY, LOOPBACK, INFINIBAND) else kind)
+            groups.setdefault((box.event, frozenset(ends.get(box.key, ()))), {})[box.title] = None
+    if len(groups) <= _MOST_GROUPS:
+        return groups
+    merged: dict[str, tuple[set[tuple[str, str]], dict[str, None]]] = {}
+    for (event, starts), names in groups.items():
+        of_event = merged.setdefault(event, (set(), {}))
+        of_event[0].update(starts)
+        of_event[1].update(names)
+    return {(event, frozenset(starts)): names for event, (starts, names) in merged.items()}

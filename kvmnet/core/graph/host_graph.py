@@ -95,7 +95,8 @@ def _virtual_box(source: HostSource, state: Mapping[str, Any], is_on_demand: boo
     lines = [*_kind_lines(state), *_common_lines(source, name, state)]
     if is_on_demand:
         lines.append(Line("only while a guest needs it"))
-    return Box(f"{kind}:{name}", kind, name, tuple(lines), is_on_demand=is_on_demand)
+    is_for_guests = name not in source.networks and any(p.device == name and p.macvtap for p in source.ports)
+    return Box(f"{kind}:{name}", kind, name, tuple(lines), is_on_demand=is_on_demand, is_for_guests=is_for_guests)
 
 
 def _kind_lines(state: Mapping[str, Any]) -> Iterator[Line]:

@@ -7,10 +7,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from kvmnet.core.graph.layout import lay_out
-from kvmnet.core.graph.model import Document, Picture, Row, Table
+from kvmnet.core.graph.model import EVENT_TEXTS, Document, Picture, Row, Table
 from kvmnet.core.graph.palette import DARK, LIGHT, Palette
 from kvmnet.core.graph.search_script import SEARCH_SCRIPT
-from kvmnet.core.graph.svg import EVENT_TEXTS, FONTS, picture_style, quote, svg_of_layout
+from kvmnet.core.graph.svg import FONTS, picture_style, quote, svg_of_layout
 
 _STYLE = f"""\
 * {{ box-sizing: border-box; }}

@@ -1,6 +1,7 @@
 """Which column each box is in, and in which order: what a box is on is to the left of it (after Sugiyama).
 
-A connection that passes a column goes through a place in it, which it shares with the others of the same start.
+The boxes of a column keep the order of the definition as far as that makes no connections cross. A connection that
+passes a column goes through a place in it, which it shares with others of the same start and event.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-_SWEEPS = 12
+_SWEEPS = 6
 
 
 @dataclass(frozen=True)
@@ -21,29 +22,37 @@ class Layers:
     routes: tuple[tuple[int, ...], ...]
 
 
-def find_layers(number: int, connections: Sequence[tuple[int, int]], last: frozenset[int] = frozenset()) -> Layers:
-    """Return the layers of `number` boxes with these connections. `last` are the boxes of the last column."""
-    forward = [pair if not is_back else pair[::-1] for pair, is_back in zip(connections, _find_back(number, connections))]
+def find_layers(
+    number: int,
+    connections: Sequence[tuple[int, int]],
+    events: Sequence[str],
+    last: frozenset[int] = frozenset(),
+) -> Layers:
+    """Return the layers of `number` boxes with these connections, which have these events. `last` are the boxes of the
+    last column."""
+    forward = [
+        pair if not is_back else pair[::-1] for pair, is_back in zip(connections, _find_back(number, connections))
+    ]
     depths = _find_depths(number, forward)
     if last:
         deepest = max((depths[node] for node in range(number) if node not in last), default=-1)
         column = max([deepest + 1, *(depths[node] for node in last)])
         depths.update(dict.fromkeys(last, column))
-    places: dict[tuple[int, int], int] = {}
+    places: dict[tuple[int, int, str], int] = {}
     columns: list[list[int]] = [[] for _ in range(max(depths.values(), default=-1) + 1)]
     for node in range(number):
         columns[depths[node]].append(node)
     routes = []
-    for start, end in forward:
+    for (start, end), event in zip(forward, events):
         route = [start]
         for depth in range(depths[start] + 1, depths[end]):
-            if (start, depth) not in places:
-                places[start, depth] = number + len(places)
-                columns[depth].append(places[start, depth])
-            route.append(places[start, depth])
+            if (start, depth, event) not in places:
+                places[start, depth, event] = number + len(places)
+                columns[depth].append(places[start, depth, event])
+            route.append(places[start, depth, event])
         routes.append((*route, end))
     links = tuple(dict.fromkeys((a, b) for route in routes for a, b in zip(route, route[1:])))
-    ordered = _order(columns, links)
+    ordered = _order(columns, links, has_fixed=not last)
     return Layers(tuple(tuple(column) for column in ordered), links, tuple(routes))
 
 
@@ -87,21 +96,22 @@ def _find_depths(number: int, connections: Sequence[tuple[int, int]]) -> dict[in
     return depths
 
 
-def _order(columns: Sequence[Sequence[int]], links: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Return the columns in the order with the fewest crossings that sweeps from both sides find."""
+def _order(columns: Sequence[Sequence[int]], links: Sequence[tuple[int, int]], has_fixed: bool) -> list[list[int]]:
+    """Return the columns in the order of the definition, or in one from sweeps if that has fewer crossings. The last
+    column always follows the others (unless `has_fixed`), so its crossings do not count."""
     left: dict[int, list[int]] = {}
     right: dict[int, list[int]] = {}
     for start, end in links:
         left.setdefault(end, []).append(start)
         right.setdefault(start, []).append(end)
-    current = _walk(columns, right)
-    best, fewest = current, _count_crossings(current, right)
-    for sweep in range(_SWEEPS):
+    end = len(columns) if has_fixed else len(columns) - 1
+    current = _sweep(_walk(columns, right), left, True)
+    best, fewest = current, _count_crossings(current[:end], right)
+    for _ in range(_SWEEPS):
         if not fewest:
             break
-        is_forward = sweep % 2 == 0
-        current = _sweep(current, left if is_forward else right, is_forward)
-        crossings = _count_crossings(current, right)
+        current = _sweep(_sweep(current, right, False), left, True)
+        crossings = _count_crossings(current[:end], right)
         if crossings < fewest:
             best, fewest = current, crossings
     return best
@@ -144,7 +154,9 @@ def _count_crossings(columns: Sequence[Sequence[int]], right: Mapping[int, Seque
     total = 0
     for column, beside in zip(columns, columns[1:]):
         rank = {node: place for place, node in enumerate(beside)}
-        ends = [place for node in column for place in sorted(rank[other] for other in right.get(node, ()))]
+        ends = [
+            place for node in column for place in sorted(rank[other] for other in right.get(node, ()) if other in rank)
+        ]
         tree = [0] * (len(beside) + 1)
         for seen, place in enumerate(ends):
             index, smaller = place + 1, 0

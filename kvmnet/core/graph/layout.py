@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from kvmnet.core.base.problem import printable
 from kvmnet.core.graph.layers import Layers, find_layers
-from kvmnet.core.graph.model import GUEST, GUESTS, NETWORK, REMOVED, SAME, Box, Connection, Picture
+from kvmnet.core.graph.model import EVENT_TEXTS, GUEST, GUESTS, NETWORK, Box, Connection, Picture
 from kvmnet.core.graph.text_width import measure, shorten
 
 TITLE_SIZE, KIND_SIZE, LINE_SIZE = 13.0, 11.0, 11.5
@@ -18,7 +19,6 @@ _MIN_WIDTH, _MAX_WIDTH = 130, 330
 _COLUMN_GAP, _MOST_GAP = 64, 150
 _SWEEPS = 10
 _LAST_COLUMN = (GUEST, GUESTS, NETWORK)
-_SIGNS = {"added": "+ ", "removed": "− ", "changed": "± "}
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ def lay_out(picture: Picture) -> Layout:
     connections = [c for c in picture.connections if c.start in index and c.end in index]
     pairs = [(index[c.start], index[c.end]) for c in connections]
     last = frozenset(number for number, box in enumerate(picture.boxes) if box.kind in _LAST_COLUMN)
-    layers = find_layers(len(picture.boxes), pairs, last if len(last) < len(index) else frozenset())
+    layers = find_layers(
+        len(index), pairs, [c.event for c in connections], last if len(last) < len(index) else frozenset()
+    )
     heights = [_box_height(box) for box in picture.boxes]
     tops = _find_tops(layers, heights)
     lefts, widths, total = _find_columns(layers, picture.boxes)
@@ -86,12 +88,12 @@ def _box_height(box: Box) -> int:
 
 
 def _kind_text(box: Box) -> str:
-    return f"{_SIGNS[box.event]}{box.event} · {box.kind}" if box.event else box.kind
+    return f"{EVENT_TEXTS[box.event]} · {box.kind}" if box.event else box.kind
 
 
 def line_text(text: str, event: str) -> str:
     """Return a line as it is shown: with a sign and a word if it is added or removed."""
-    return f"{_SIGNS[event]}{event}: {text}" if event else text
+    return f"{EVENT_TEXTS[event]}: {text}" if event else text
 
 
 def _box_width(box: Box) -> float:
@@ -113,7 +115,7 @@ def _find_columns(layers: Layers, boxes: Sequence[Box]) -> tuple[list[int], list
     lefts, widths, x = [], [], _MARGIN
     for column, nodes in enumerate(layers.columns):
         wanted = [_box_width(boxes[node]) for node in nodes if node < len(boxes)]
-        width = round(min(_MAX_WIDTH, max([_MIN_WIDTH, *wanted])))
+        width = ceil(min(_MAX_WIDTH, max([_MIN_WIDTH, *wanted])))
         lefts.append(x)
         widths.append(width)
         crossing = sum(start in nodes for start, _ in layers.links) if column + 1 < len(layers.columns) else 0
@@ -213,5 +215,3 @@ def _anchor_offset(box: Box, connection: Connection, is_end: bool) -> int:
     if is_end and connection.anchor and connection.anchor in anchors:
         return HEADER + LINE_HEIGHT * anchors.index(connection.anchor) + LINE_HEIGHT // 2
     return HEADER // 2
-
-

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from kvmnet.core.base.problem import printable
 from kvmnet.core.graph.layout import line_text
-from kvmnet.core.graph.model import ADDED, Box, Document, Picture
+from kvmnet.core.graph.model import ADDED, EVENT_TEXTS, Box, Document, Picture
 from kvmnet.core.graph.palette import LIGHT
-from kvmnet.core.graph.svg import EVENT_TEXTS
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:/-+()=")
 _SHAPES = {"guest": '(["{}"])', "guests": '(["{}"])', "network": '[["{}"]]'}

@@ -8,6 +8,8 @@ from typing import Optional
 
 SAME, ADDED, REMOVED, CHANGED = "", "added", "removed", "changed"
 """What a comparison says about a part of a picture. Without a comparison, everything is `SAME`."""
+EVENT_TEXTS = {ADDED: "+ added", REMOVED: "- removed", CHANGED: "± changed"}
+"""The mark of an event: a sign and a word, so that nobody needs to see colours."""
 
 NIC, BOND, VLAN, BRIDGE, MACVTAP, DUMMY, INFINIBAND = "NIC", "bond", "VLAN", "bridge", "macvtap", "dummy", "InfiniBand"
 LOOPBACK, GUEST, GUESTS, HOST, HOSTS, NETWORK = "loopback", "guest", "guests", "host", "hosts", "network"
@@ -39,6 +41,7 @@ class Box:
 
     key: unique in its picture. notes: what a plan says about it, too long for the picture. link: the ID of the part of
     the page that has more about it. is_on_demand: it exists only while a guest needs it.
+    is_for_guests: the host has it for guests alone.
     """
 
     key: str
@@ -49,6 +52,7 @@ class Box:
     notes: tuple[str, ...] = ()
     link: str = ""
     is_on_demand: bool = False
+    is_for_guests: bool = False
 
     @property
     def label(self) -> str:

@@ -25,8 +25,8 @@ def draw_overview(
         for name, is_own in shape.graph.networks.items()
     ]
     hosts = sum(len(shape.hosts) for shape in shapes)
-    text = f"{count(hosts, 'host')} of {count(len(shapes), 'shape')} on the left, {count(len(networks or used), 'network')}"
-    return Picture("overview", "Overview", f"{text} on the right.", tuple(boxes), tuple(connections))
+    text = f"{count(hosts, 'host')} of {count(len(shapes), 'shape')} on the left, {len({**networks, **used})}"
+    return Picture("overview", "Overview", f"{text} networks on the right.", tuple(boxes), tuple(connections))
 
 
 def merge_networks(new: Optional[Cluster], old: Optional[Cluster]) -> dict[str, tuple[Optional[Network], str]]:
@@ -75,7 +75,7 @@ def _network_box(name: str, network: Optional[Network], event: str, shapes: Sequ
 
 
 def _event_of(shape: Shape, networks: Mapping[str, tuple[Optional[Network], str]], name: str) -> str:
-    """Return what happens to the connection of hosts to a network: as far as the whole host or network goes or comes."""
+    """Return what happens to the connection of hosts to a network: whether one of the two comes or goes."""
     for event in (shape.graph.event, networks.get(name, (None, SAME))[1]):
         if event in (ADDED, REMOVED):
             return event

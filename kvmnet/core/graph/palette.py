@@ -1,5 +1,8 @@
-"""Colours, for light and dark pages. Every text has a contrast of at least 4.5 to what is below it (WCAG 2, AA), and every
-line that carries a meaning one of at least 3."""
+"""Colours, for light and dark pages.
+
+Every text has a contrast of at least 4.5 to what is below it, and every line that carries a meaning one of at least 3
+(WCAG 2, level AA).
+"""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ SEARCH_SCRIPT = r"""
         return words.some(function (word) { return text.toLowerCase().includes(word); });
       });
       link.href = "#" + item.element.id;
-      link.textContent = item.title + (line ? " – " + line : "") + (item.place ? ", " + item.place : "");
+      link.textContent = item.title + (line ? ": " + line : "") + (item.place ? ", " + item.place : "");
       link.addEventListener("click", function (event) { event.preventDefault(); go(item); });
       row.append(link);
       list.append(row);
@@ -75,7 +75,8 @@ SEARCH_SCRIPT = r"""
     status.textContent = item.title;
     document.querySelectorAll(".hit").forEach(function (row) { row.classList.remove("hit"); });
     var target = item.element;
-    if (target.classList.contains("box")) { target.setAttribute("tabindex", "-1"); } else { target.classList.add("hit"); }
+    if (target.classList.contains("box")) { target.setAttribute("tabindex", "-1"); }
+    else { target.classList.add("hit"); }
     target.focus({ preventScroll: true });
     target.scrollIntoView({ block: "center", inline: "center" });
     history.replaceState(null, "", "#" + target.id);
@@ -116,7 +117,8 @@ SEARCH_SCRIPT = r"""
       paths.forEach(function (path) {
         if (path.dataset[from] === id) {
           path.classList.add("near");
-          if (!seen[from + path.dataset[to]]) { seen[from + path.dataset[to]] = true; walk(path.dataset[to], from, to); }
+          var next = path.dataset[to];
+          if (!seen[from + next]) { seen[from + next] = true; walk(next, from, to); }
         }
       });
     }

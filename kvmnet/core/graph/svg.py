@@ -18,14 +18,13 @@ from kvmnet.core.graph.layout import (
     PlacedConnection,
     lay_out,
 )
-from kvmnet.core.graph.model import ADDED, CHANGED, REMOVED, Document
+from kvmnet.core.graph.model import ADDED, EVENT_TEXTS, Document
 from kvmnet.core.graph.palette import LIGHT, Palette
 from kvmnet.core.graph.text_width import measure, shorten
 
 FONTS = "'Liberation Sans', Arial, Helvetica, 'DejaVu Sans', sans-serif"
 _HEADING, _SUMMARY = 19.0, 13.0
 _MARGIN, _GAP = 24, 20
-EVENT_TEXTS = {ADDED: "+ added", REMOVED: "− removed", CHANGED: "± changed"}
 
 
 def quote(text: str) -> str:
@@ -46,7 +45,9 @@ def picture_style(palette: Palette) -> str:
         ".picture .on-demand .card, .picture .weak { stroke-dasharray: 3 3; }",
     ]
     for kind, colour in palette.kinds.items():
-        rules.append(f".picture .k-{_class_name(kind)} .bar, .picture .k-{_class_name(kind)} .kind {{ fill: {colour}; }}")
+        rules.append(
+            f".picture .k-{_class_name(kind)} .bar, .picture .k-{_class_name(kind)} .kind {{ fill: {colour}; }}"
+        )
     for event, colour in palette.events.items():
         rules += [
             f".picture .e-{event} .card {{ fill: {palette.tints[event]}; stroke: {colour}; stroke-width: 2; }}",
@@ -55,7 +56,7 @@ def picture_style(palette: Palette) -> str:
         ]
     rules += [
         ".picture .e-removed .card, .picture .connection.e-removed { stroke-dasharray: 7 4; }",
-        ".picture .e-removed .title, .picture .line.e-removed { text-decoration: line-through; }",
+        ".picture .e-removed .title { text-decoration: line-through; }",
     ]
     return "\n".join(rules) + "\n"
 
@@ -120,14 +121,9 @@ def svg_of_layout(layout: Layout) -> str:
     """Return a picture as an element of a page. Its title is that of the page's section."""
     identity = layout.picture.identity
     size = f'width="{layout.width}" height="{layout.height}" viewBox="0 0 {layout.width} {layout.height}"'
-    return "\n".join(
-        [
-            f'<svg class="picture" xmlns="http://www.w3.org/2000/svg" {size} role="group"'
-            f' aria-labelledby="{identity}-title" aria-describedby="{identity}-description">',
-            *picture_elements(layout),
-            "</svg>",
-        ]
-    )
+    names = f'role="group" aria-labelledby="{identity}-title" aria-describedby="{identity}-description"'
+    first = f'<svg class="picture" xmlns="http://www.w3.org/2000/svg" {size} {names}>'
+    return "\n".join([first, *picture_elements(layout), "</svg>"])
 
 
 def format_svg(document: Document) -> str:
@@ -155,7 +151,7 @@ def _picture_title(layout: Layout) -> str:
 
 
 def _legend() -> str:
-    return "Changes are marked: + added, − removed (dashed), ± changed."
+    return "Changes are marked: + added, - removed (dashed), ± changed."
 
 
 def _heading(title: str, summary: Sequence[str], y: int, width: int) -> tuple[list[str], int]:
@@ -176,11 +172,12 @@ def _wrap(document: Document, body: Sequence[str], width: int, height: int) -> s
     )
     title = quote(document.title)
     description = quote(" ".join([*document.summary, *(f"{p.title}: {p.description}" for p in document.pictures)]))
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+    names = 'role="group" aria-labelledby="title description" lang="en"'
     return "\n".join(
         [
             '<?xml version="1.0" encoding="UTF-8"?>',
-            f'<svg class="picture" xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
-            f' viewBox="0 0 {width} {height}" role="group" aria-labelledby="title description" lang="en">',
+            f'<svg class="picture" xmlns="http://www.w3.org/2000/svg" {size} {names}>',
             f'<title id="title">{title}</title>',
             f'<desc id="description">{description}</desc>',
             f"<style>\n{style}</style>",

@@ -1,7 +1,7 @@
 """How wide a text is at most, whatever sans-serif font the viewer has.
 
-The table has the advance widths of the widest common fonts (DejaVu Sans, Verdana), in thousandths of the font size. What
-is not in it counts as wide as a Chinese character or an emoji.
+The table has at least the advance widths of the widest common fonts (DejaVu Sans, Verdana), in thousandths of the font
+size. What is not in it counts as wider than a Chinese character or an emoji.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 _WIDTHS = {
     **dict.fromkeys("ijl'", 346),
     **dict.fromkeys(" .,:;|/\\!()[]fIt-·", 460),
-    **dict.fromkeys("rsJ*\"?`", 550),
+    **dict.fromkeys('rsJ*"?`', 550),
     **dict.fromkeys("abcdeghknopquvxyz0123456789LFT_$~{}“”", 640),
     **dict.fromkeys("ABCEKPRSVXYZ", 700),
     **dict.fromkeys("DGHNOQUw&", 820),
-    **dict.fromkeys("mMW#%@+<>=^…−±→", 1000),
+    **dict.fromkeys("mMW#%@+<>=^…±→—", 1000),
 }
 _OTHER = 1400
 _BOLD = 1.13
