@@ -73,8 +73,7 @@ def _shape_picture(shape: Shape, link: str) -> Picture:
     group = f", group {graph.group}" if graph.group else ""
     hosts = f" ({len(shape.hosts):,} hosts)" if len(shape.hosts) > 1 else ""
     notes = "".join(f" {note}." for note in graph.notes)
-    event = f" {graph.event.capitalize()}." if graph.event else ""
-    text = f"{shape.description}{event}{notes}"
+    text = f"{shape.description}{notes}"
     return Picture(link, f"{shape.title}{hosts}{group}", text, graph.boxes, graph.connections, graph.event)
 
 

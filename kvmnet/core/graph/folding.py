@@ -142,7 +142,8 @@ def _fold_guests(hosts: Sequence[HostGraph]) -> tuple[list[Box], list[Connection
     for number, ((event, starts), names) in enumerate(_group_guests(hosts).items()):
         more = [f"and {len(names) - _NAMED:,} more"] if len(names) > _NAMED else []
         lines = tuple(Line(text) for text in [*list(names)[:_NAMED], *more])
-        boxes.append(Box(f"guests:{number}", GUESTS, count(len(names), "guest"), lines, event))
+        kind, title = (GUESTS, count(len(names), "guest")) if len(names) > 1 else (GUEST, next(iter(names)))
+        boxes.append(Box(f"guests:{number}", kind, title, lines if len(names) > 1 else (), event))
         connections += [Connection(start, f"guests:{number}", of_edge) for start, of_edge in sorted(starts)]
     return boxes, connections
 

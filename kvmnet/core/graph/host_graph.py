@@ -69,6 +69,8 @@ def draw_host(source: HostSource) -> HostGraph:
         for port in source.ports
         if port.device in keys
     ]
+    above = {box.key for box in boxes if box.kind == model.BRIDGE}
+    connections.sort(key=lambda connection: connection.end not in above)
     networks = dict.fromkeys((port.network for port in source.ports), False)
     networks.update(dict.fromkeys(source.networks.values(), True))
     return HostGraph(bundle.host, source.group, (*boxes, *guests), tuple(dict.fromkeys(connections)), networks)

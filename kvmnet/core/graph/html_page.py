@@ -18,7 +18,7 @@ html {{ scroll-padding-top: 5rem; }}
 body {{ margin: 0; font: 15px/1.5 {FONTS}; }}
 header {{ position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: .4rem 1.5rem; align-items: center;
   padding: .6rem 1.5rem; }}
-main {{ padding: 0 1.5rem 3rem; }}
+main {{ padding: .8rem 1.5rem 3rem; }}
 h1 {{ font-size: 1.25rem; margin: 0; }}
 h2 {{ font-size: 1.1rem; margin: 2.2rem 0 .2rem; overflow-wrap: anywhere; }}
 p {{ margin: .2rem 0 .6rem; max-width: 75ch; overflow-wrap: anywhere; }}

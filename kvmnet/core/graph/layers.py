@@ -6,6 +6,7 @@ passes a column goes through a place in it, which it shares with others of the s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -133,7 +134,9 @@ def _walk(columns: Sequence[Sequence[int]], right: Mapping[int, Sequence[int]]) 
 
 
 def _sweep(columns: Sequence[Sequence[int]], beside: Mapping[int, Sequence[int]], is_forward: bool) -> list[list[int]]:
-    """Return the columns with each in the order of the middle of what its boxes are connected to on one side."""
+    """Return the columns with each in the order of the middle of what its boxes are connected to on one side. What many
+    are connected to counts less."""
+    links = Counter(other for others in beside.values() for other in others)
     ordered = [list(column) for column in columns]
     indexes = range(1, len(ordered)) if is_forward else range(len(ordered) - 2, -1, -1)
     for index in indexes:
@@ -142,8 +145,9 @@ def _sweep(columns: Sequence[Sequence[int]], beside: Mapping[int, Sequence[int]]
         own = {node: float(place) for place, node in enumerate(ordered[index])}
 
         def middle(node: int, rank: Mapping[int, float] = rank, own: Mapping[int, float] = own) -> tuple[float, float]:
-            values = [rank[other] for other in beside.get(node, ()) if other in rank]
-            return (sum(values) / len(values) if values else own[node], own[node])
+            values = [(rank[other], 1 / links[other]) for other in beside.get(node, ()) if other in rank]
+            weight = sum(of_value for _, of_value in values)
+            return (sum(v * of_value for v, of_value in values) / weight if values else own[node], own[node])
 
         ordered[index].sort(key=middle)
     return ordered

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Optional
 
 from kvmnet.core.base.problem import printable
 from kvmnet.core.graph.layers import Layers, find_layers
@@ -15,7 +16,7 @@ TITLE_SIZE, KIND_SIZE, LINE_SIZE = 13.0, 11.0, 11.5
 """Font sizes in pixels."""
 PADDING, HEADER, LINE_HEIGHT = 12, 30, 17
 _MARGIN, _ROW_GAP, _PASS_HEIGHT = 16, 14, 10
-_MIN_WIDTH, _MAX_WIDTH = 130, 330
+_MIN_WIDTH, _MAX_WIDTH = 130, 420
 _COLUMN_GAP, _MOST_GAP = 64, 150
 _SWEEPS = 10
 _LAST_COLUMN = (GUEST, GUESTS, NETWORK)
@@ -139,10 +140,9 @@ def _find_tops(layers: Layers, heights: Sequence[int]) -> dict[int, int]:
             tops[node] = y
             y += sizes[node] + _ROW_GAP
     for sweep in range(_SWEEPS):
-        side = sweep % 2
-        order = layers.columns if side == 0 else layers.columns[::-1]
-        for nodes in order:
-            _move_column(nodes, tops, sizes, middles, beside, side if sweep < _SWEEPS - 2 else -1)
+        side = (sweep + 1) % 2
+        for nodes in layers.columns if side == 0 else layers.columns[::-1]:
+            _move_column(nodes, tops, sizes, middles, beside, side)
     first = min(tops.values(), default=0)
     return {node: round(top - first) + _MARGIN for node, top in tops.items()}
 
@@ -155,21 +155,32 @@ def _move_column(
     beside: Mapping[int, tuple[list[int], list[int]]],
     side: int,
 ) -> None:
-    """Move the nodes of a column as close as possible to the middle of what they are connected to on one side (-1: on
-    both). Nodes without connections there stay; none passes another."""
-    wanted = []
+    """Move the nodes of a column as close as possible to the middle of what they are connected to on one side. Those
+    that have nothing there stay, those without any connection follow the one above them; none passes another."""
+    wanted: list[Optional[float]] = []
+    offset = 0.0
+    offsets = []
     for node in nodes:
-        others = [*beside[node][0], *beside[node][1]] if side < 0 else beside[node][side]
-        values = sorted(tops[other] + middles[other] for other in others)
+        values = sorted(tops[other] + middles[other] for other in beside[node][side])
         half = len(values) // 2
-        middle = (values[half] + values[-half - 1]) / 2 if values else tops[node] + middles[node]
-        wanted.append(middle - middles[node])
-    offsets, y = [], 0.0
-    for node in nodes:
-        offsets.append(y)
-        y += sizes[node] + _ROW_GAP + 1  # one more than needed: rounding takes at most that
-    for node, value, offset in zip(nodes, _fit([w - o for w, o in zip(wanted, offsets)]), offsets):
-        tops[node] = value + offset
+        if values:
+            wanted.append((values[half] + values[-half - 1]) / 2 - middles[node] - offset)
+        else:
+            wanted.append(tops[node] - offset if any(beside[node]) else None)
+        offsets.append(offset)
+        offset += sizes[node] + _ROW_GAP + 1  # one more than needed: rounding takes at most that
+    for node, value, of_node in zip(nodes, _fit_all(wanted), offsets):
+        tops[node] = value + of_node
+
+
+def _fit_all(wanted: Sequence[Optional[float]]) -> list[float]:
+    """Return the closest values to those that are wanted; where any will do, the one before, or else the next."""
+    fitted = _fit([value for value in wanted if value is not None])
+    values, current, rest = [], fitted[0] if fitted else 0.0, iter(fitted)
+    for value in wanted:
+        current = next(rest) if value is not None else current
+        values.append(current)
+    return values
 
 
 def _fit(values: Sequence[float]) -> list[float]:
@@ -179,10 +190,8 @@ def _fit(values: Sequence[float]) -> list[float]:
         blocks.append([value, 1])
         while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
             mean, weight = blocks.pop()
-            blocks[-1] = [
-                (blocks[-1][0] * blocks[-1][1] + mean * weight) / (blocks[-1][1] + weight),
-                blocks[-1][1] + weight,
-            ]
+            total = blocks[-1][1] + weight
+            blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + mean * weight) / total, total]
     return [mean for mean, weight in blocks for _ in range(int(weight))]
 
 

@@ -18,14 +18,16 @@ def draw_overview(
     boxes = [_shape_box(shape, link) for shape, link in zip(shapes, links)]
     used = dict.fromkeys(name for shape in shapes for name in shape.graph.networks)
     networks = merge_networks(new, old)
-    boxes += [_network_box(name, *networks.get(name, (None, SAME)), shapes) for name in {**networks, **used}]
+    names = list({**networks, **used})
+    boxes += [_network_box(name, *networks.get(name, (None, SAME)), shapes) for name in names]
     connections = [
         Connection(f"hosts:{link}", f"network:{name}", is_weak=not is_own, event=_event_of(shape, networks, name))
         for shape, link in zip(shapes, links)
-        for name, is_own in shape.graph.networks.items()
+        for name in names
+        if (is_own := shape.graph.networks.get(name)) is not None
     ]
     hosts = sum(len(shape.hosts) for shape in shapes)
-    text = f"{count(hosts, 'host')} of {count(len(shapes), 'shape')} on the left, {len({**networks, **used})}"
+    text = f"{count(hosts, 'host')} of {count(len(shapes), 'shape')} on the left, {len(names)}"
     return Picture("overview", "Overview", f"{text} networks on the right.", tuple(boxes), tuple(connections))
 
 
