@@ -38,7 +38,7 @@ def make_document(new: Side, old: Optional[Side] = None, host: Optional[str] = N
     if old is None or review is None:
         graphs = [new.draw(name) for name in new.version.bundles if host in (None, name)]
     else:
-        graphs = list(_compare(old, new, review, host))
+        graphs = compare_sides(old, new, review, host)
     shapes = fold_hosts(graphs)
     links = [f"shape-{number}" for number in range(1, len(shapes) + 1)]
     pictures = [_shape_picture(shape, link) for shape, link in zip(shapes, links)]
@@ -52,8 +52,8 @@ def make_document(new: Side, old: Optional[Side] = None, host: Optional[str] = N
     return Document(title, summary, tuple(pictures), tuple(t for t in tables if t.rows), old is not None)
 
 
-def _compare(old: Side, new: Side, review: Review, host: Optional[str]) -> Sequence[HostGraph]:
-    """Return the graphs of all hosts of both sides, those of the new one first."""
+def compare_sides(old: Side, new: Side, review: Review, host: Optional[str] = None) -> list[HostGraph]:
+    """Return the graphs of all hosts of both sides, or of one host, those of the new side first."""
     reviews = {of_host.host: of_host for of_host in review.hosts}
     before = {after: name for name, after in match_hosts(old.version.bundles, new.version.bundles).items()}
     graphs = []

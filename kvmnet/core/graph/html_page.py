@@ -27,7 +27,7 @@ nav ul {{ columns: 20rem; padding-left: 1.2rem; margin: .5rem 0; }}
 .scroll svg {{ display: block; }}
 table {{ border-collapse: collapse; width: 100%; font-size: 14px; }}
 th, td {{ text-align: left; vertical-align: top; padding: .4rem .8rem; border-bottom: 1px solid;
-  overflow-wrap: anywhere; min-width: 7rem; }}
+  overflow-wrap: break-word; min-width: 7rem; }}
 td > div {{ padding-left: 1rem; text-indent: -1rem; }}
 tbody th {{ white-space: nowrap; }}
 .event {{ font-weight: bold; }}

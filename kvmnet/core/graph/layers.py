@@ -71,8 +71,8 @@ def _find_back(number: int, connections: Sequence[tuple[int, int]]) -> list[bool
         stack = [(root, iter(above[root]))]
         while stack:
             node, rest = stack[-1]
-            index = next(rest, None)
-            if index is None:
+            index = next(rest, -1)
+            if index < 0:
                 state[node] = 2
                 stack.pop()
                 continue

@@ -37,7 +37,7 @@ def _plain(text: str) -> str:
 
 
 def _format_picture(picture: Picture, prefix: str) -> Iterator[str]:
-    event = f" - {EVENT_TEXTS[picture.event]}" if picture.event else ""
+    event = f" ({picture.event})" if picture.event else ""
     yield f'subgraph {prefix} ["{quote(picture.title + event)}"]'
     yield "  direction LR"
     names = {box.key: f"{prefix}n{number}" for number, box in enumerate(picture.boxes, 1)}

@@ -72,7 +72,9 @@ def _network_box(name: str, network: Optional[Network], event: str, shapes: Sequ
     lines = [Line(text) for text in network_lines(network)] if network is not None else []
     own = sum(len(shape.hosts) for shape in shapes if shape.graph.networks.get(name) is True)
     weak = sum(len(shape.hosts) for shape in shapes if shape.graph.networks.get(name) is False)
-    lines.append(Line(count(own, "host") if own or not weak else f"guests on {count(weak, 'host')}"))
+    users = [count(own, "host")] if own else []
+    users += [f"guests on {count(weak, 'host')}"] if weak else []
+    lines += [Line(text) for text in users or ["on no host"]]
     return Box(f"network:{name}", NETWORK, name, tuple(lines), event)
 
 

@@ -147,7 +147,7 @@ def format_svg(document: Document) -> str:
 
 def _picture_title(layout: Layout) -> str:
     event = layout.picture.event
-    return layout.picture.title + (f" — {EVENT_TEXTS[event]}" if event else "")
+    return layout.picture.title + (f" ({event})" if event else "")
 
 
 def _legend() -> str:

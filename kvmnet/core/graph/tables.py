@@ -14,7 +14,7 @@ from kvmnet.core.reporting.review_lines import count
 
 def host_table(shapes: Sequence[Shape], links: Sequence[str]) -> Table:
     """Return the table of hosts, each with its interfaces and their values."""
-    rows = []
+    rows: list[Row] = []
     for shape, link in zip(shapes, links):
         for host in shape.hosts:
             name = f"{host.old_name} -> {host.host}" if host.old_name else host.host

@@ -1,0 +1,98 @@
+"""Tests of `kvmnet graph`."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.samples import BAD, ROOT, run
+from tests.unit.core.review.samples import CLUSTER
+from tests.unit.test_git_files import git
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with a definition, and a change of it that is not committed."""
+    git(tmp_path, "init", "-q", "-b", "main")
+    (tmp_path / "cluster.yaml").write_text(CLUSTER)
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-q", "-m", "one")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("a.svg", "<?xml"),
+        ("a.SVG", "<?xml"),
+        ("a.html", "<!DOCTYPE html>"),
+        ("a.htm", "<!DOCTYPE html>"),
+        ("a.mmd", "flowchart LR"),
+        ("a.mermaid", "flowchart LR"),
+    ],
+)
+def test_the_ending_selects_the_format(site: Path, capfd: Any, name: str, start: str) -> None:
+    assert run("graph", "-o", name) == 0
+    assert (site / name).read_text(encoding="utf-8").startswith(start)
+    assert capfd.readouterr().out == (f"{name} written: 2 hosts, 1 guest.\n")
+
+
+def test_stdout_is_svg_or_the_format_that_is_given(site: Path, capfdbinary: Any) -> None:
+    assert run("graph", "-o", "-") == 0
+    root = ET.fromstring(capfdbinary.readouterr()[0])
+    assert root.tag.endswith("svg")
+    assert run("graph", "-o", "-", "--format", "mermaid") == 0
+    assert capfdbinary.readouterr()[0].startswith(b"flowchart LR\n")
+    assert run("graph", "--format", "html", "-o", "picture.txt") == 0
+    assert (site / "picture.txt").read_bytes().startswith(b"<!DOCTYPE html>")
+
+
+def test_one_host(site: Path, capfdbinary: Any) -> None:
+    assert run("graph", "--host", "b", "-o", "-", "--format", "mermaid") == 0
+    output = capfdbinary.readouterr()[0].decode()
+    assert "10.1.0.11/16" in output and "10.1.0.10/16" not in output
+    assert run("graph", "--host", "bb", "-o", "-") == 2
+    assert "the definition has no host 'bb'" in capfdbinary.readouterr()[1].decode()
+
+
+def test_a_change(site: Path, capfdbinary: Any) -> None:
+    assert run("graph", "--diff", "HEAD", "-o", "-", "--format", "mermaid") == 0
+    assert "No host changes." in capfdbinary.readouterr()[0].decode()
+    (site / "cluster.yaml").write_text(
+        CLUSTER.replace("storage: {", "storage: {mtu: 9000, ").replace("vlan: 100", "vlan: 101")
+    )
+    (site / "old.yaml").write_text(CLUSTER)
+    outputs = []
+    for arguments in (("--diff", "HEAD"), ("--diff", "old.yaml"), ("cluster.yaml", "--diff", "HEAD")):
+        assert run("graph", *arguments, "-o", "-", "--format", "mermaid") == 0
+        outputs.append(capfdbinary.readouterr()[0].decode())
+    assert len(set(outputs)) == 1 and "peth0.101<br/>VLAN (added)" in outputs[0]
+
+
+def test_rendered_states_are_drawn_too(site: Path, capfdbinary: Any) -> None:
+    assert run("render", "-o", "states") == 0
+    assert run("graph", "states", "-o", "-", "--format", "mermaid") == 0
+    assert "10.1.0.11/16" in capfdbinary.readouterr()[0].decode()
+    assert run("graph", "--diff", "states", "-o", "states.svg") == 0
+    assert "No host changes." in capfdbinary.readouterr()[0].decode()
+
+
+def test_mistakes(site: Path, capfd: Any) -> None:
+    assert run("graph") == 2
+    assert "-o cluster.html" in capfd.readouterr().err
+    assert run("graph", "-o", "picture.png") == 2
+    assert "use .svg, .html or .mmd" in capfd.readouterr().err
+    assert run("graph", "-o", "absent/picture.svg") == 1
+    assert "absent/picture.svg cannot be written: No such file or directory" in capfd.readouterr().err
+    assert run("graph", BAD, "-o", "bad.svg") == 1 and not (site / "bad.svg").exists()
+    assert run("graph", "--diff", "nowhere", "-o", "a.svg") == 1
+    assert "nowhere is no file or folder" in capfd.readouterr().err
+
+
+def test_the_examples(tmp_path: Path) -> None:
+    for path in ROOT.glob("examples/*/cluster.yaml"):
+        assert run("graph", str(path), "-o", str(tmp_path / "one.html")) == 0
