@@ -24,6 +24,11 @@ class Side:
     version: Version
     cluster: Optional[Cluster] = field(default=None, repr=False)
 
+    @property
+    def without_definition(self) -> Side:
+        """The side with what its rendered states contain alone: they name neither networks nor guests."""
+        return Side(Version(self.version.bundles))
+
     def draw(self, host: str) -> HostGraph:
         """Return the graph of a host."""
         group, networks = "", {}
@@ -34,6 +39,8 @@ class Side:
 
 def make_document(new: Side, old: Optional[Side] = None, host: Optional[str] = None) -> Document:
     """Return the document of a definition, or of one host; with `old` of the change from there."""
+    if old is not None and (old.cluster is None or new.cluster is None):
+        old, new = old.without_definition, new.without_definition
     review = review_versions(old.version, new.version) if old is not None else None
     if old is None or review is None:
         graphs = [new.draw(name) for name in new.version.bundles if host in (None, name)]
@@ -49,6 +56,8 @@ def make_document(new: Side, old: Optional[Side] = None, host: Optional[str] = N
     tables = host_table(shapes, links), guest_table(shapes), network_table(*clusters, graphs)
     title = f"{host} of cluster {names[0]}" if host is not None else f"Cluster {names[0]}"
     summary = _summarize(graphs, shapes, old is not None)
+    if new.cluster is None:
+        summary = (*summary, "Rendered states do not name networks and guests.")
     return Document(title, summary, tuple(pictures), tuple(t for t in tables if t.rows), old is not None)
 
 
@@ -79,9 +88,10 @@ def _shape_picture(shape: Shape, link: str) -> Picture:
 
 def _summarize(graphs: Sequence[HostGraph], shapes: Sequence[Shape], is_comparison: bool) -> tuple[str, ...]:
     guests = {box.title for graph in graphs for box in graph.guests}
-    first = f"{count(len(graphs), 'host')}, {count(len(guests), 'guest')}."
+    counts = [count(len(graphs), "host"), *([count(len(guests), "guest")] if guests else [])]
+    first = f"{', '.join(counts)}."
     if len(shapes) < len(graphs):
-        first = f"{first} Hosts of the same shape share a picture: they differ only in addresses and MAC addresses."
+        first = f"{first} Hosts of the same shape share a picture: only addresses and guests differ."
     if not is_comparison:
         return (first,)
     events: Mapping[str, int] = {event: sum(g.event == event for g in graphs) for event in (CHANGED, ADDED, REMOVED)}

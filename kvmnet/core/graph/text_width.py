@@ -10,10 +10,10 @@ _WIDTHS = {
     **dict.fromkeys("ijl'", 346),
     **dict.fromkeys(" .,:;|/\\!()[]fIt-·", 460),
     **dict.fromkeys('rsJ*"?`', 550),
-    **dict.fromkeys("abcdeghknopquvxyz0123456789LFT_$~{}“”", 640),
+    **dict.fromkeys("abcdeghknopquvxyz0123456789LFT_${}“”", 640),
     **dict.fromkeys("ABCEKPRSVXYZ", 700),
     **dict.fromkeys("DGHNOQUw&", 820),
-    **dict.fromkeys("mMW#%@+<>=^…±→—", 1000),
+    **dict.fromkeys("mMW#%@+<>=^~…±→—", 1000),
 }
 _OTHER = 1400
 _BOLD = 1.13

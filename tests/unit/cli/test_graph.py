@@ -38,7 +38,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_ending_selects_the_format(site: Path, capfd: Any, name: str, start: str) -> None:
     assert run("graph", "-o", name) == 0
     assert (site / name).read_text(encoding="utf-8").startswith(start)
-    assert capfd.readouterr().out == (f"{name} written: 2 hosts, 1 guest.\n")
+    assert capfd.readouterr().out == (
+        f"{name} written: 2 hosts, 1 guest. "
+        "Hosts of the same shape share a picture: only addresses and guests differ.\n"
+    )
 
 
 def test_stdout_is_svg_or_the_format_that_is_given(site: Path, capfdbinary: Any) -> None:
@@ -78,7 +81,8 @@ def test_rendered_states_are_drawn_too(site: Path, capfdbinary: Any) -> None:
     assert run("graph", "states", "-o", "-", "--format", "mermaid") == 0
     assert "10.1.0.11/16" in capfdbinary.readouterr()[0].decode()
     assert run("graph", "--diff", "states", "-o", "states.svg") == 0
-    assert "No host changes." in capfdbinary.readouterr()[0].decode()
+    output = capfdbinary.readouterr()[0].decode()
+    assert "No host changes. Rendered states do not name networks and guests." in output
 
 
 def test_mistakes(site: Path, capfd: Any) -> None:

@@ -36,7 +36,7 @@ def overlap(one: Area, other: Area) -> bool:
 
 
 def assert_is_clear(layout: Layout) -> None:
-    areas = [(box.x, box.y, box.x + box.width, box.y + box.height) for box in layout.boxes]
+    areas: list[Area] = [(box.x, box.y, box.x + box.width, box.y + box.height) for box in layout.boxes]
     for one, other in itertools.combinations(areas, 2):
         assert not overlap(one, other), (one, other)
     for left, top, right, bottom in areas:
