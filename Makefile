@@ -20,8 +20,8 @@ MINUTES ?= 4
 COUNT ?= 40
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man fuzz fuzz-importers faults states graph-test \
-	bench bench-outage bench-lab contract-versions soak-guests release clean
+.PHONY: help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man fuzz fuzz-importers faults states \
+	graph-test bench bench-outage bench-lab contract-versions soak-guests release clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \

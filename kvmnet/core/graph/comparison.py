@@ -21,7 +21,7 @@ def mark_all(graph: HostGraph, event: str) -> HostGraph:
 
 
 def compare_host(old: HostGraph, new: HostGraph, review: Optional[HostReview]) -> HostGraph:
-    """Return the graph of a host before and after a change. `review`: what `kvmnet diff` says about it (None: nothing
+    """Return the graph of a host before and after a change. `review`: what `kvmnet diff` lists for it (None: nothing
     changes)."""
     changes: dict[str, list[Change]] = {}
     for change in review.changes if review is not None else ():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 SAME, ADDED, REMOVED, CHANGED = "", "added", "removed", "changed"
-"""What a comparison says about a part of a picture. Without a comparison, everything is `SAME`."""
+"""What a comparison shows about a part of a picture. Without a comparison, everything is `SAME`."""
 EVENT_TEXTS = {ADDED: "+ added", REMOVED: "- removed", CHANGED: "± changed"}
 """The mark of an event: a sign and a word, so that nobody needs to see colours."""
 
@@ -39,7 +39,7 @@ class Line:
 class Box:
     """An interface, a guest, a network, or hosts of one shape.
 
-    key: unique in its picture. notes: what a plan says about it, too long for the picture. link: the ID of the part of
+    key: unique in its picture. notes: what a plan lists for it, too long for the picture. link: the ID of the part of
     the page that has more about it. is_on_demand: it exists only while a guest needs it.
     is_for_guests: the host has it for guests alone.
     """
@@ -89,7 +89,7 @@ class Picture:
 @dataclass(frozen=True)
 class HostGraph:
     """One host. networks: those that it has, with whether the host itself is in them (False: its guests alone).
-    notes: what a plan says about the host and not about one of its interfaces. old_name: its name before."""
+    notes: what a plan lists for the host and not about one of its interfaces. old_name: its name before."""
 
     host: str
     group: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -100,3 +102,21 @@ def test_mistakes(site: Path, capfd: Any) -> None:
 def test_the_examples(tmp_path: Path) -> None:
     for path in ROOT.glob("examples/*/cluster.yaml"):
         assert run("graph", str(path), "-o", str(tmp_path / "one.html")) == 0
+
+
+def test_the_commands_of_the_howto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call of kvmnet in docs/howto/graph.md, in a repository made by `kvmnet init`."""
+    assert run("init", str(tmp_path)) == 0
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "-q", "-b", "main")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-q", "-m", "one")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "cluster.yaml").write_text((tmp_path / "cluster.yaml").read_text())
+    page = (ROOT / "docs/howto/graph.md").read_text(encoding="utf-8")
+    lines = [line for block in re.findall("^```sh\n(.*?)^```", page, re.M | re.S) for line in block.splitlines()]
+    calls = [shlex.split(line)[1:] for line in lines if line.startswith("kvmnet ")]
+    assert len(calls) == 5
+    for call in calls:
+        assert run(*call) == 0, call
+        assert (tmp_path / call[-1]).stat().st_size > 500
