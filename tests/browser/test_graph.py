@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +70,9 @@ def overlaps(texts: list[dict[str, Any]]) -> list[tuple[str, str]]:
     found = []
     ordered = sorted((t for t in texts if t["text"].strip()), key=lambda text: text["area"][1])
     for index, one in enumerate(ordered):
-        for other in itertools.takewhile(lambda t, one=one: t["area"][1] < one["area"][3], ordered[index + 1 :]):
+        for other in ordered[index + 1 :]:
+            if other["area"][1] >= one["area"][3]:
+                break
             if overlap(one["area"], other["area"]):
                 found.append((one["text"], other["text"]))
     return found

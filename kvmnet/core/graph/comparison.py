@@ -41,6 +41,9 @@ def compare_host(old: HostGraph, new: HostGraph, review: Optional[HostReview]) -
     notes = [text for name, of_name in changes.items() if name not in known for text in _titled_notes(of_name)]
     notes += [f"apply will refuse this: {r.code}: {r.message}" for r in review.refusals] if review else []
     notes += [f"recorded: {text}" for text in review.recorded] if review else []
+    if review is not None:
+        notes = [review.hide_invented_macs(note) for note in notes]
+        boxes = [replace(b, notes=tuple(review.hide_invented_macs(note) for note in b.notes)) for b in boxes]
     order = {key: index for index, key in enumerate([*after, *before])}
     boxes.sort(key=lambda box: (box.kind == GUEST, box.kind != NIC, order[box.key]))
     return replace(

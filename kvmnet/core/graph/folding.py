@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kvmnet.core.graph.model import DUMMY, GUEST, GUESTS, INFINIBAND, LOOPBACK, Box, Connection, HostGraph, Line
+from kvmnet.core.graph.model import BRIDGE, DUMMY, GUEST, GUESTS, INFINIBAND, LOOPBACK, Box, Connection, HostGraph, Line
 from kvmnet.core.reporting.review_lines import count
 
 #: How long the first and the last of the hosts' addresses may be together, in characters, to be both in a line.
@@ -101,10 +101,14 @@ def _make_shape(hosts: Sequence[HostGraph]) -> Shape:
     guests, connections = _fold_guests(hosts)
     below = [c for host in hosts for c in host.connections if c.end in rows]
     for_guests = sorted((box for box in boxes if box.is_for_guests), key=lambda box: (len(box.title), box.title))
+    boxes = [*(box for box in boxes if not box.is_for_guests), *for_guests]
+    index = {box.key: number for number, box in enumerate(boxes)}
+    bridges = {box.key for box in boxes if box.kind == BRIDGE}
+    below = sorted(dict.fromkeys(below), key=lambda c: (c.end not in bridges, index[c.end]))
     graph = replace(
         first,
-        boxes=(*(box for box in boxes if not box.is_for_guests), *for_guests, *guests),
-        connections=tuple(dict.fromkeys([*below, *connections])),
+        boxes=(*boxes, *guests),
+        connections=(*below, *connections),
         networks=networks,
         notes=first.notes if all(host.notes == first.notes for host in hosts) else (),
     )

@@ -28,7 +28,8 @@ def draw_overview(
     ]
     hosts = sum(len(shape.hosts) for shape in shapes)
     text = f"{count(hosts, 'host')} of {count(len(shapes), 'shape')} on the left, {len(names)}"
-    return Picture("overview", "Overview", f"{text} networks on the right.", tuple(boxes), tuple(connections))
+    text += " networks on the right." + (" Dashed: for guests alone." if any(c.is_weak for c in connections) else "")
+    return Picture("overview", "Overview", text, tuple(boxes), tuple(connections))
 
 
 def merge_networks(new: Optional[Cluster], old: Optional[Cluster]) -> dict[str, tuple[Optional[Network], str]]:

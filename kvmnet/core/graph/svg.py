@@ -132,10 +132,11 @@ def format_svg(document: Document) -> str:
     summary = [*document.summary, *([_legend()] if document.is_comparison else [])]
     texts = [measure(document.title, _HEADING, True), *(measure(text, _SUMMARY) for text in summary)]
     texts += [min(900.0, measure(layout.picture.title, _HEADING, True)) for layout in layouts]
+    texts += [measure(text, _SUMMARY) for layout in layouts for text in _visible_texts(layout)]
     width = round(max([400, *texts, *(float(layout.width) for layout in layouts)])) + 2 * _MARGIN
     body, y = _heading(document.title, summary, _MARGIN, width)
     for layout in layouts:
-        lines, y = _heading(_picture_title(layout), (), y + _GAP, width)
+        lines, y = _heading(_picture_title(layout), _visible_texts(layout), y + _GAP, width)
         inner = "\n".join(picture_elements(layout))
         identity = layout.picture.identity
         attributes = f'id="{identity}" role="group" aria-label="{quote(_picture_title(layout))}"'
@@ -143,6 +144,11 @@ def format_svg(document: Document) -> str:
         body += [*lines, f'<g {attributes} transform="translate({_MARGIN - 16} {y})">', description, inner, "</g>"]
         y += layout.height
     return _wrap(document, body, width, y + _MARGIN)
+
+
+def _visible_texts(layout: Layout) -> list[str]:
+    """Return the texts below the title of a picture: what the overview shows. Those of hosts may be long."""
+    return [layout.picture.description] if layout.picture.identity == "overview" else []
 
 
 def _picture_title(layout: Layout) -> str:

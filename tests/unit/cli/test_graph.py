@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.graph_samples import large_cluster
 from tests.unit.cli.samples import BAD, ROOT, run
 from tests.unit.core.review.samples import CLUSTER
 from tests.unit.test_git_files import git
@@ -102,6 +105,29 @@ def test_mistakes(site: Path, capfd: Any) -> None:
 def test_the_examples(tmp_path: Path) -> None:
     for path in ROOT.glob("examples/*/cluster.yaml"):
         assert run("graph", str(path), "-o", str(tmp_path / "one.html")) == 0
+
+
+def test_the_bytes_do_not_depend_on_the_process(tmp_path: Path) -> None:
+    for name, is_changed in (("old.yaml", False), ("new.yaml", True)):
+        (tmp_path / name).write_text(large_cluster(60, changed=is_changed))
+    outputs = set()
+    for seed in ("1", "2"):
+        command = [
+            sys.executable,
+            "-m",
+            "kvmnet",
+            "graph",
+            "--diff",
+            "old.yaml",
+            "new.yaml",
+            "--format",
+            "html",
+            "-o",
+            "-",
+        ]
+        environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        outputs.add(subprocess.run(command, cwd=tmp_path, env=environment, stdout=-1, check=True).stdout)
+    assert len(outputs) == 1
 
 
 def test_the_commands_of_the_howto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
