@@ -10,7 +10,7 @@ from kvmnet.core.graph.model import ADDED, EVENT_TEXTS, Box, Document, Picture
 from kvmnet.core.graph.palette import LIGHT
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:/-+()=")
-_SHAPES = {"guest": '(["{}"])', "guests": '(["{}"])', "network": '[["{}"]]'}
+_SHAPES = {"guest": '("{}")', "guests": '("{}")', "network": '[["{}"]]'}
 
 
 def quote(text: str) -> str:

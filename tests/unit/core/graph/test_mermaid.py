@@ -15,7 +15,7 @@ LABEL = r'"(?:[A-Za-z0-9 .,:/\-+()=]|#[0-9]+;|<br/>)*"'
 LINES = re.compile(
     r"flowchart LR|acc(?:Title|Descr): [A-Za-z0-9 .,:/\-+()=]*"
     rf"|subgraph p\d+ \[{LABEL}\]|  direction LR|end"
-    rf"|  p\d+n\d+(?:\[{LABEL}\]|\(\[{LABEL}\]\)|\[\[{LABEL}\]\])(?::::(?:added|removed|changed))?"
+    rf"|  p\d+n\d+(?:\[{LABEL}\]|\({LABEL}\)|\[\[{LABEL}\]\])(?::::(?:added|removed|changed))?"
     rf"|  p\d+n\d+ (?:---|-\.-|===)(?:\|{LABEL}\|)? p\d+n\d+"
     r"|classDef [a-z]+ [#a-z0-9:,\- ]+"
 )
