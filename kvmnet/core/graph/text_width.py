@@ -30,8 +30,7 @@ def shorten(text: str, size: float, width: float, is_bold: bool = False) -> str:
     if measure(text, size, is_bold) <= width:
         return text
     room = width - measure("…", size, is_bold)
-    for end, character in enumerate(text):
-        room -= measure(character, size, is_bold)
-        if room < 0:
-            return text[:end].rstrip() + "…"
-    return text
+    end = 0
+    while end < len(text) and (room := room - measure(text[end], size, is_bold)) >= 0:
+        end += 1
+    return text[:end].rstrip() + "…"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.graph_samples import large_cluster
-from tests.unit.core.graph.samples import document_of, example, picture_of, summary_of
+from tests.unit.core.graph.samples import document_of, example, lines_of, picture_of, summary_of
 
 
 def test_hosts_that_differ_in_addresses_alone_are_one_shape() -> None:
@@ -39,10 +41,19 @@ def test_a_cluster_of_200_hosts() -> None:
 
 
 def test_many_different_guests_share_one_box() -> None:
-    text = large_cluster(40, guests=5)
-    document = document_of(text)
-    kinds = [box.kind for box in picture_of(document, "compute").boxes]
-    assert kinds.count("guests") <= 12
+    networks = {f"vlan{n}": {"vlan": 10 + n, "over": "lan"} for n in range(20)}
+    hosts = {f"h{n}": {"kvm": True, "interfaces": {"eth0": {"network": "lan", "ipv4": "dhcp"}}} for n in range(20)}
+    guests = {
+        f"g{n}": {"host": f"h{n}", "nics": [{"network": f"vlan{n}", "mac": f"52:54:00:00:00:{n:02x}"}]}
+        for n in range(20)
+    }
+    data = {"kvmnet": 1, "cluster": "c", "profile": "plain", "hosts": hosts, "guests": guests}
+    text = json.dumps({**data, "networks": {"lan": {"subnets": ["10.1.0.0/16"]}, **networks}})
+    picture = picture_of(document_of(text), "h0 … h19 (20 hosts)")
+    assert summary_of(picture)["20 guests"] == ("guests", "g0", "g1", "g2", "and 17 more")
+    assert {line for line in lines_of(picture) if line.endswith("20 guests")} == {
+        f"eth0.{10 + n} > 20 guests" for n in range(20)
+    }
 
 
 def test_a_host_whose_guests_change_is_not_folded_with_the_others() -> None:

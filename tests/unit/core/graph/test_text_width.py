@@ -17,3 +17,7 @@ def test_a_text_is_shortened_to_what_fits() -> None:
     assert shorten("bond0", 12, 1000) == "bond0"
     short = shorten("a long description of an interface", 12, 90)
     assert short.endswith("…") and short != "…" and measure(short, 12) <= 90
+
+
+def test_without_room_only_the_mark_is_left() -> None:
+    assert shorten("bond0", 12, 1) == "…"
