@@ -23,6 +23,7 @@ def mark_all(graph: HostGraph, event: str) -> HostGraph:
 def compare_host(old: HostGraph, new: HostGraph, review: Optional[HostReview]) -> HostGraph:
     """Return the graph of a host before and after a change. `review`: what `kvmnet diff` lists for it (None: nothing
     changes)."""
+    old = _with_keys_of(old, new)
     changes: dict[str, list[Change]] = {}
     for change in review.changes if review is not None else ():
         changes.setdefault(change.name, []).append(change)
@@ -57,6 +58,21 @@ def compare_host(old: HostGraph, new: HostGraph, review: Optional[HostReview]) -
     )
 
 
+def _with_keys_of(old: HostGraph, new: HostGraph) -> HostGraph:
+    """Return the old graph in which each NIC that has another key in the new one, but the same MAC address, has that
+    key."""
+    before, after = {box.key for box in old.boxes}, {box.key for box in new.boxes}
+    by_mac = {_mac_of(box): box.key for box in new.boxes if _mac_of(box) and box.key not in before}
+    keys = {b.key: by_mac[_mac_of(b)] for b in old.boxes if b.key not in after and _mac_of(b) in by_mac}
+    boxes = tuple(replace(box, key=keys.get(box.key, box.key)) for box in old.boxes)
+    connections = (replace(c, start=keys.get(c.start, c.start), end=keys.get(c.end, c.end)) for c in old.connections)
+    return replace(old, boxes=boxes, connections=tuple(connections))
+
+
+def _mac_of(box: Box) -> str:
+    return next((line.text for line in box.lines if line.shared == "MAC"), "")
+
+
 def _list_effects(review: Optional[HostReview]) -> dict[str, tuple[str, ...]]:
     """Return what happens to the running guests of a host, by guest."""
     effects: dict[str, tuple[str, ...]] = {}
@@ -76,7 +92,7 @@ def _compare_box(
         lines += [Line(text, event=CHANGED) for text in effects[new.title]]
     if old.title != new.title:
         lines.insert(0, Line(f"renamed from {old.title}", event=CHANGED))
-        notes += _notes(changes.get(old.title, ()))
+        notes += _notes(changes.get(old.title, ()), of_renames=True)
     is_changed = bool(notes) or any(line.event for line in lines)
     return replace(new, lines=tuple(lines), event=CHANGED if is_changed else SAME, notes=notes)
 
@@ -95,8 +111,10 @@ def _compare_connections(old: Sequence[Connection], new: Sequence[Connection]) -
     return connections + [replace(c, event=REMOVED) for c in old if c not in new]
 
 
-def _notes(changes: Sequence[Change]) -> tuple[str, ...]:
-    return tuple(text for change in changes for text in detail_texts(change))
+def _notes(changes: Sequence[Change], of_renames: bool = False) -> tuple[str, ...]:
+    """Return the details of changes. A renamed NIC and what takes its name are listed under the same name, so renames
+    are apart."""
+    return tuple(text for change in changes if (change.kind == "rename") is of_renames for text in detail_texts(change))
 
 
 def _titled_notes(changes: Sequence[Change]) -> list[str]:

@@ -44,6 +44,18 @@ def test_a_renamed_nic_stays_one_box() -> None:
     summary = summary_of(picture_of(document_of(CLUSTER, plain, "a"), "a"))
     assert summary["peth0"][:2] == ("NIC changed", "changed renamed from eth0")
     assert summary["eth0"][0] == "bridge added" and summary["br-eth0"][0] == "bridge removed"
+    notes = {box.title: box.notes for box in picture_of(document_of(CLUSTER, plain, "a"), "a").boxes}
+    assert any("to peth0" in note for note in notes["peth0"]) and not any("peth0, the NIC" in n for n in notes["eth0"])
+
+
+def test_a_nic_with_another_key_and_the_same_mac_address_stays_one_box() -> None:
+    old = CLUSTER.replace("profile: rocks", "profile: plain").replace("eth0: {network: lan}", "en1: {network: lan}")
+    old = old.replace("interfaces: {eth0: {mac", "interfaces: {en1: {mac")
+    new = old.replace("en1", "lan0")
+    graph = picture_of(document_of(new, old, "a"), "a")
+    nics = [box for box in graph.boxes if box.kind == "NIC"]
+    assert [(box.title, box.event, box.lines[0].text) for box in nics] == [("lan0", CHANGED, "renamed from en1")]
+    assert "lan0 > br-en1 removed" in lines_of(graph) and "lan0 > br-lan0 added" in lines_of(graph)
 
 
 def test_new_removed_and_renamed_hosts() -> None:
