@@ -52,8 +52,8 @@ man: $(VENV)/.ready  ## write the manual pages into build/man
 
 # ---- More tests
 
-graph-test: $(VENV)/.ready  ## pictures of `kvmnet graph` in a headless Chromium, if the machine has one (1 min)
-	@echo "graph-test: pages of kvmnet graph in a real browser; nothing is installed (about 1 min)"
+graph-test: $(VENV)/.ready  ## pictures of `kvmnet graph` in a headless Chromium, if the machine has one (2 min)
+	@echo "graph-test: pages of kvmnet graph in a real browser, skipped without one: none is installed (about 2 min)"
 	@$(BIN)/python -m pytest tests/browser
 
 coverage: $(VENV)/.ready  ## lines that the unit and golden tests run; fails if kvmnet/core is below 95 % (3 min)
