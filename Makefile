@@ -21,7 +21,7 @@ COUNT ?= 40
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man fuzz fuzz-importers faults states \
-	bench bench-outage bench-lab contract-versions soak-guests release clean
+	graph-test bench bench-outage bench-lab contract-versions soak-guests release clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
@@ -51,6 +51,10 @@ man: $(VENV)/.ready  ## write the manual pages into build/man
 	@$(BIN)/python -m tools.manual build/man
 
 # ---- More tests
+
+graph-test: $(VENV)/.ready  ## pictures of `kvmnet graph` in a headless Chromium, if the machine has one (2 min)
+	@echo "graph-test: pages of kvmnet graph in a real browser, skipped without one: none is installed (about 2 min)"
+	@$(BIN)/python -m pytest tests/browser
 
 coverage: $(VENV)/.ready  ## lines that the unit and golden tests run; fails if kvmnet/core is below 95 % (3 min)
 	@echo "coverage: unit and golden tests with every line counted (about 3 min)"

@@ -122,11 +122,12 @@ def compare_sides(old: Side, new: Side, follow: Follow) -> Review:
             Side(side.label, states={host: files for host, files in (side.states or {}).items() if host not in same})
             for side in (old, new)
         )
-    review = review_versions(_version_of(old), _version_of(new), follow)
+    review = review_versions(version_of(old), version_of(new), follow)
     return Review(review.hosts, review.total + unchanged, review.guests)
 
 
-def _version_of(side: Side) -> Version:
+def version_of(side: Side) -> Version:
+    """Return what is rendered from a side. Raises KvmnetError if its rendered states are corrupt."""
     definition = side.definition
     if definition is not None:
         nics = {host: render.list_nics(view) for host, view in definition.views.items()}

@@ -67,8 +67,8 @@ def diff(
     if limit is not None and limit and (format is Format.json or limit < _SMALLEST_LIMIT):
         raise Usage(f"--limit needs at least {_SMALLEST_LIMIT} characters, and is not for json")
     with Progress() as progress:
-        sides = _read_sides(old, new, rev, progress)
-    _require_valid(*sides)
+        sides = read_sides(old, new, rev, progress)
+    require_valid(*sides)
     with Progress() as progress:
         review = compare_sides(*sides, progress.follow)
     if format is Format.json:
@@ -89,7 +89,7 @@ def diff(
 _SMALLEST_LIMIT = 2000
 
 
-def _read_sides(old: Optional[str], new: Optional[str], rev: Optional[str], progress: Progress) -> "tuple[Side, Side]":
+def read_sides(old: Optional[str], new: Optional[str], rev: Optional[str], progress: Progress) -> "tuple[Side, Side]":
     """Return both sides. Raises Usage or KvmnetError."""
     from kvmnet.core.base.errors import KvmnetError, Usage
     from kvmnet.git_files import GitError, NoSuchRevision, split_range
@@ -113,7 +113,7 @@ def _read_sides(old: Optional[str], new: Optional[str], rev: Optional[str], prog
     return read_revision(first, path, second if from_common else None), read_revision(second, path)
 
 
-def _require_valid(old: "Side", new: "Side") -> None:
+def require_valid(old: "Optional[Side]", new: "Side") -> None:
     """Print the problems of the new definition, and end the program with exit code 1 if one side has errors."""
     from kvmnet.core.base import problem
 
@@ -121,7 +121,7 @@ def _require_valid(old: "Side", new: "Side") -> None:
         write_stderr(problem.as_text(problem.fold(new.definition.problems), new.definition.sources))
     if new.definition is not None and not new.definition.ok:
         raise typer.Exit(exit_codes.PROBLEMS)
-    if old.definition is not None and not old.definition.ok:
+    if old is not None and old.definition is not None and not old.definition.ok:
         errors = [p for p in old.definition.problems if p.is_error]
         write_stderr(problem.as_text(errors[:1], old.definition.sources))
         write_stderr(

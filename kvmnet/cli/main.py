@@ -23,6 +23,7 @@ COMMANDS = {
     "schema": "kvmnet.cli.schema",
     "render": "kvmnet.cli.render",
     "diff": "kvmnet.cli.diff",
+    "graph": "kvmnet.cli.graph",
     "export": "kvmnet.cli.export",
     "plan": "kvmnet.cli.plan",
     "apply": "kvmnet.cli.apply",
