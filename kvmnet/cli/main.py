@@ -32,6 +32,7 @@ COMMANDS = {
     "doctor": "kvmnet.cli.doctor",
     "status": "kvmnet.cli.status",
     "history": "kvmnet.cli.history",
+    "remote": "kvmnet.cli.remote",
     "import": "kvmnet.cli.import_",
     "allocate": "kvmnet.cli.allocate",
     "guest": "kvmnet.cli.guest",

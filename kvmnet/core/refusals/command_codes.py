@@ -1,4 +1,4 @@
-"""Pages of refusals that single commands raise: confirm, remove, rollback, guest xml, and reading kvmnet's state."""
+"""Pages of refusals that single commands raise: confirm, remove, rollback, guest xml, remote, and reading the state."""
 
 from __future__ import annotations
 
@@ -78,4 +78,26 @@ register_page(
     """,
     allow=True,
     commands="guest xml",
+)
+register_page(
+    "KVN580",
+    "the host cannot be reached, or has no kvmnet",
+    """
+    `kvmnet remote` could not open an SSH connection to the host, or found no program kvmnet there. Nothing was changed.
+    ssh's own message is above this one. Try `ssh HOST true` with the same options. kvmnet never shares connections, so
+    a connection that works only because ssh shares an open one (ControlMaster) fails here.
+
+    If kvmnet is not in the PATH of a shell that is not interactive, name it with `--program`. With `--become sudo` it
+    must be in the secure_path of sudo. `--bring` carries it to the host for the time of the change.
+    """,
+)
+register_page(
+    "KVN581",
+    "it is not known how the change of another host ended",
+    """
+    A change was started on the host, and no new connection has shown how it ended. The host decides by itself: a change
+    that waits for a confirmation and does not get it in time is rolled back, also after a reboot. Run
+    `kvmnet remote HOST status` later, or `kvmnet history` at the host's console. If the host answers at an address that
+    the definition does not give it, name it with `--new-address`.
+    """,
 )
