@@ -37,6 +37,7 @@ COMMANDS = {
     "allocate": "kvmnet.cli.allocate",
     "guest": "kvmnet.cli.guest",
     "hook": "kvmnet.cli.hook",
+    "fleet": "kvmnet.cli.fleet",
 }
 
 _HELP = """Configure the network of KVM hosts from one definition of the cluster.

@@ -101,3 +101,13 @@ register_page(
     the definition does not give it, name it with `--new-address`.
     """,
 )
+register_page(
+    "KVN582",
+    "file of the fleet cannot be read",
+    """
+    `kvmnet fleet` reads files with one JSON object for each host, one a line. The playbook kvmnet.kvmnet.gather of the
+    Ansible collection writes them. An object has the keys host, reachable, error, status (the output of
+    `kvmnet status --json`), wanted (the digest of the bundle of the definition) and changes (those of
+    `kvmnet plan --json`); host and status are required. The message shows the file and the line.
+    """,
+)

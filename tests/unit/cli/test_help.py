@@ -37,7 +37,7 @@ def test_help_lists_commands_in_the_order_of_the_table_with_their_headings() -> 
     names = list(group.commands)  # type: ignore[attr-defined]
     assert names == list(program.COMMANDS)
     headings = [group.commands[name].rich_help_panel for name in names]  # type: ignore[attr-defined]
-    assert headings == [DEFINITION] * 7 + [HOST] * 8 + [FLEET] + [DEFINITION] * 2 + [GUESTS] * 2
+    assert headings == [DEFINITION] * 7 + [HOST] * 8 + [FLEET] + [DEFINITION] * 2 + [GUESTS] * 2 + [FLEET]
 
 
 @pytest.mark.parametrize(
