@@ -14,13 +14,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Optional
 
 from tools.pythons import Version, interpreters
 
 ROOT = Path(__file__).parents[1]
 #: ansible-core and the Python of its control node. 2.14 is the oldest that the collection supports.
-VERSIONS: dict[str, Version] = {"2.14": (3, 9), "2.16": (3, 10), "2.20": (3, 12)}
+VERSIONS: dict[str, Version] = {"2.14": (3, 9), "2.16": (3, 10), "2.21": (3, 12)}
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvmnet-ansible"
 
 
@@ -37,12 +36,6 @@ def environment(version: str, python: Path) -> Path:
     return folder / "bin"
 
 
-def find_environments() -> dict[str, Optional[Path]]:
-    """Return the programs of each version; None where this machine lacks its Python."""
-    pythons = interpreters()
-    return {v: environment(v, pythons[python]) if python in pythons else None for v, python in VERSIONS.items()}
-
-
 def build(programs: Path, output: Path) -> Path:
     """Build the collection and return its archive."""
     command = [programs / "ansible-galaxy", "collection", "build", "--force", "--output-path", output, ROOT / "ansible"]
@@ -53,18 +46,21 @@ def build(programs: Path, output: Path) -> Path:
 
 def main(arguments: list[str]) -> int:
     """Run one of the two commands and return its exit code."""
-    environments = find_environments()
-    usable = {version: programs for version, programs in environments.items() if programs is not None}
-    for version in sorted(set(environments) - set(usable)):
-        print(f"collection: NOT RUN with ansible-core {version}: this machine lacks Python {VERSIONS[version]}")
+    pythons = interpreters()
+    usable = {version: python for version, python in VERSIONS.items() if python in pythons}
+    for version in sorted(set(VERSIONS) - set(usable)):
+        major, minor = VERSIONS[version]
+        print(f"collection: NOT RUN with ansible-core {version}: this machine has no Python {major}.{minor}")
     if not usable:
         return 1
     if arguments[:1] == ["build"]:
         (ROOT / "dist").mkdir(exist_ok=True)
-        print(build(next(iter(usable.values())), ROOT / "dist"))
+        version, python = next(iter(usable.items()))
+        print(build(environment(version, pythons[python]), ROOT / "dist"))
         return 0
     codes = []
-    for version, programs in usable.items():
+    for version, python in usable.items():
+        programs = environment(version, pythons[python])
         print(f"collection: tests with ansible-core {version}", flush=True)
         command = [sys.executable, "-m", "pytest", "tests/collection", *arguments[1:]]
         variables = {**os.environ, "KVMNET_ANSIBLE": str(programs)}

@@ -85,14 +85,27 @@ class Control:
 
     def run(self, *words: str, **variables: Any) -> Run:
         """Run ansible-playbook with these words."""
-        programs = os.environ["KVMNET_ANSIBLE"]
-        extra = {
+        return self._run(
+            ["ansible-playbook", "-i", "hosts.kvmnet.yml", "-e", json.dumps(self._extra(variables)), *words]
+        )
+
+    def shell(self, commands: str) -> Run:
+        """Run lines of shell; what the hosts of the tests need is in the variables of all hosts."""
+        (self.folder / "group_vars").mkdir(exist_ok=True)
+        (self.folder / "group_vars/all.yml").write_text(json.dumps(self._extra({})))
+        return self._run(["bash", "-e", "-c", commands])
+
+    def _extra(self, variables: dict[str, Any]) -> dict[str, Any]:
+        return {
             "ansible_ssh_common_args": f"-F {self.folder}/ssh_config",
             "ansible_python_interpreter": sys.executable,
-            "rollout_become": False,
             "ansible_remote_tmp": str(self.folder / "remote-tmp"),
+            "rollout_become": False,
             **variables,
         }
+
+    def _run(self, command: list[str]) -> Run:
+        programs = os.environ["KVMNET_ANSIBLE"]
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
             "PATH": f"{self.folder}:{programs}:{os.environ['PATH']}",
@@ -106,9 +119,8 @@ class Control:
             "LC_ALL": "C.UTF-8",
         }
         done = subprocess.run(
-            ["ansible-playbook", "-i", "hosts.kvmnet.yml", "-e", json.dumps(extra), *words],
-            cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-            timeout=400,
+            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            check=False, timeout=400,
         )  # fmt: skip
         return Run(done.returncode, done.stdout)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.collection.conftest import Control, running_control
+from tests.collection.conftest import ROOT, Control, running_control
 
 APPLY = """
 - kvmnet.kvmnet.apply: {definition: cluster.yaml}
@@ -152,3 +153,17 @@ def test_the_documentation_of_each_module(name: str, collections: Path) -> None:
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0 and "EXAMPLES" in done.stdout, done.stderr
+
+
+def test_the_commands_of_the_page(tmp_path: Path, collections: Path) -> None:
+    """docs/howto/fleet.md: the commands with Ansible, as they are written."""
+    blocks = re.findall(r"```sh ansible\n(.*?)```", (ROOT / "docs/howto/fleet.md").read_text(), re.S)
+    assert len(blocks) == 3
+    with running_control(tmp_path, collections, FOUR[:2]) as control:
+        for number, block in enumerate(blocks):
+            run = control.shell(block)
+            # the stand-in has other digests than the definition, so `kvmnet fleet` shows a difference
+            assert run.code == (6 if number == 2 else 0), run.text
+            assert "failed=1" not in run.text and "unreachable=1" not in run.text
+        assert [host.outcomes for host in control.hosts.values()] == [["kept"], ["kept"]]
+        assert "| hv1 | " in run.text
