@@ -38,7 +38,8 @@ def environment(version: str, python: Path) -> Path:
 
 def build(programs: Path, output: Path) -> Path:
     """Build the collection and return its archive."""
-    command = [programs / "ansible-galaxy", "collection", "build", "--force", "--output-path", output, ROOT / "ansible"]
+    command = [f"{programs}/ansible-galaxy", "collection", "build", "--force"]
+    command += ["--output-path", str(output), str(ROOT / "ansible")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (archive,) = output.glob("kvmnet-kvmnet-*.tar.gz")
     return archive

@@ -39,7 +39,7 @@ def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the built collection is installed."""
     programs, folder = Path(os.environ["KVMNET_ANSIBLE"]), tmp_path_factory.mktemp("collections")
     archive = collection.build(programs, tmp_path_factory.mktemp("build"))
-    command = [programs / "ansible-galaxy", "collection", "install", "--offline", "-p", folder, archive]
+    command = [f"{programs}/ansible-galaxy", "collection", "install", "--offline", "-p", str(folder), str(archive)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder
 
@@ -85,9 +85,8 @@ class Control:
 
     def run(self, *words: str, **variables: Any) -> Run:
         """Run ansible-playbook with these words."""
-        return self._run(
-            ["ansible-playbook", "-i", "hosts.kvmnet.yml", "-e", json.dumps(self._extra(variables)), *words]
-        )
+        extra = json.dumps(self._extra(variables))
+        return self._run(["ansible-playbook", "-i", "hosts.kvmnet.yml", "-e", extra, *words])
 
     def shell(self, commands: str) -> Run:
         """Run lines of shell; what the hosts of the tests need is in the variables of all hosts."""

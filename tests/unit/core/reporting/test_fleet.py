@@ -15,7 +15,12 @@ WANTED = APPLIED["digest"]
 
 
 def row(host: str = "hv1", **fields: Any) -> dict[str, Any]:
-    status = {"open": None, "applied": APPLIED, "drift": [], "last": {"at": 1_772_000_000.0, "outcome": "kept"}}
+    status: dict[str, Any] = {
+        "open": None,
+        "applied": APPLIED,
+        "drift": [],
+        "last": {"at": 1_772_000_000.0, "outcome": "kept"},
+    }
     given = {"host": host, "reachable": True, "error": "", "wanted": WANTED, "changes": [], "status": status, **fields}
     return {**given, "status": {**status, **given["status"]}}
 
