@@ -273,16 +273,11 @@ def _report(console: Console, target: "Target", outcome: "Outcome") -> int:
     where = f" at {outcome.address}" if outcome.address else ""
     if outcome.transaction is None:
         _require_reached(target, outcome.exit)
-    console.print_event(
-        "result",
-        exit=outcome.exit,
-        host=target.destination,
-        transaction=outcome.transaction,
-        address=outcome.address,
-    )
+    facts = {"host": target.destination, "transaction": outcome.transaction, "address": outcome.address}
     if outcome.message:
-        hint = "without a confirmation in time the host is rolled back: run `kvmnet remote HOST status` later"
+        hint = f"a change that is not confirmed in time is rolled back: run `kvmnet remote {target.destination} status`"
         raise _Ended(outcome.message, hint, outcome.exit)
+    console.print_event("result", exit=outcome.exit, **facts)
     if outcome.exit == exit_codes.DONE and outcome.transaction:
         console.print_line(f"{target.destination} answers new connections{where}; transaction {outcome.transaction}")
     return outcome.exit
