@@ -18,6 +18,8 @@ _PREFIX = "kvmnet-remote."
 #: ssh takes the first value of an option that it finds.
 #: A connection that ssh shares (ControlMaster, ControlPersist) may have been opened before the change.
 _OWN_CONNECTION = ("-S", "none", "-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ControlPersist=no")
+#: What an ssh_config for interactive use may have: a forwarded port would be taken already, and a command replaced.
+_NO_EXTRAS = ("-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none")
 #: Unless the user sets them: a host that has vanished is noticed after 15 seconds.
 _DEFAULTS = ("-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
 _RESERVED = ("controlmaster", "controlpath", "controlpersist", "hostname", "hostkeyalias")
@@ -80,7 +82,7 @@ def ssh_command(target: Target, remote: Sequence[str], address: Optional[str] = 
     if place and not target.alias:
         other = ["-o", f"HostName={place}"]
     chosen = [word for option in target.options for word in ("-o", option)]
-    options = ["-T", *_OWN_CONNECTION, *other, *chosen, *_DEFAULTS]
+    options = ["-T", *_OWN_CONNECTION, *_NO_EXTRAS, *other, *chosen, *_DEFAULTS]
     return ["ssh", *options, "--", target.destination, shlex.join([*target.become, *remote])]
 
 

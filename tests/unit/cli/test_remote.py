@@ -11,7 +11,7 @@ from tests.unit.cli.samples import EXAMPLE, run
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["hv1", "aply"], "'aply' is no action"),
+        (["hv1", "frob"], "'frob' is no action"),
         (["hv1", "a.yaml", "b.yaml", "apply"], "more than one definition"),
         (["hv1", EXAMPLE, "status"], "status needs no definition"),
         (["hv1", EXAMPLE, "apply"], "the definition has no host 'hv1'"),

@@ -111,7 +111,7 @@ def test_a_host_that_answers_no_new_connection_is_not_confirmed(host: Host) -> N
 
 @pytest.mark.parametrize("path", ["%C", "master-%r@%h"])
 def test_shared_connections_of_the_user_are_not_used(tmp_path: Path, path: str) -> None:
-    settings = f"ControlMaster auto\nControlPersist 60\nControlPath /tmp/k{os.getpid()}-{path}"
+    settings = f"ControlMaster auto\nControlPersist 60\nControlPath /tmp/k{os.getpid()}-{path}\nRemoteCommand none"
     with running_host(tmp_path / "hv1", settings=settings) as host:
         ssh = ["ssh", "-F", str(host.sshd.config), "hv1"]
         subprocess.run([*ssh, "true"], check=True, capture_output=True)  # an old connection, for everybody to use
