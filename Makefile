@@ -20,7 +20,7 @@ MINUTES ?= 4
 COUNT ?= 40
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man fuzz fuzz-importers faults states \
+.PHONY: collection collection-test help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man fuzz fuzz-importers faults states \
 	graph-test bench bench-outage bench-lab contract-versions soak-guests release clean
 
 help:
@@ -125,6 +125,14 @@ bench-lab:  ## many VLAN bridges, compared with nmstatectl alone; then bench-out
 bench-outage:  ## how long the address is unreachable, compared with the same change by hand (15 min)
 	@tools/prepare.sh --python
 	@$(PYTHON) -m benchmarks.outage
+
+# ---- The Ansible collection
+
+collection:  ## build the Ansible collection in dist/ (5 s; the first time installs Ansible, 1 min)
+	@$(PYTHON) -m tools.collection build
+
+collection-test: $(VENV)/.ready  ## the collection with real Ansible (three versions) and ssh servers on loopback (10 min)
+	@$(BIN)/python -m tools.collection test
 
 # ---- Release
 

@@ -41,3 +41,15 @@ def read_starter() -> dict[str, str]:
 def read_naming_policies() -> dict[str, str]:
     """Return the text of each naming policy of kvmnet by its file name."""
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(_folder("profiles").glob("*.yaml"))}
+
+
+def read_data_files() -> dict[str, bytes]:
+    """Return the data files of the wheel by their paths in the package: of a checkout, from where they are there."""
+    starter = _HERE / "start" if (_HERE / "start").is_dir() else _HERE.parent / "examples" / "start"
+    folders = {"schemas": _folder("schemas"), "profiles": _folder("profiles"), "start": starter}
+    return {
+        f"{name}/{path.name}": path.read_bytes()
+        for name, folder in folders.items()
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+    }

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NOT_WAITING, CANNOT_CONFIRM = "KVN560", "KVN561"
 
 _CONSOLE_HELP = "Confirm from the host's console instead of over SSH."
+_TRANSACTION_HELP = "Confirm only the transaction with this ID, as `kvmnet apply --json` prints it."
 _NEW_CONNECTION = "confirm over a new SSH connection: ssh -S none HOST kvmnet confirm"
 """`-S none` opens a connection of its own where ssh shares one (ControlMaster)."""
 _NOT_AFFECTED = "which the change does not affect, so it cannot confirm the change"
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def confirm(
     at_the_console: Annotated[bool, typer.Option("--at-the-console", help=_CONSOLE_HELP)] = False,
+    transaction: Annotated[Optional[str], typer.Option("--transaction", metavar="ID", help=_TRANSACTION_HELP)] = None,
     as_json: JsonEventsOption = False,
 ) -> None:
     """Confirm the open change over a new SSH connection.
@@ -49,6 +51,9 @@ def confirm(
         folder = state_dir / "open"
         # first: this process may be suspended until another change waits, which it must not confirm
         identity = str(files.read_json(folder / "transaction.json").get("id", ""))
+        if transaction not in (None, identity):
+            message = f"the change that is waiting for confirmation is {identity}, not {transaction}"
+            raise Refused(message, "`kvmnet history` shows how changes ended", NOT_WAITING)
         confirmation = {"id": identity, "by": _find_confirmer(state_dir, at_the_console)}
         try:
             (folder / ".confirmed").write_text(json.dumps(confirmation), encoding="utf-8")

@@ -41,7 +41,7 @@ def follow_to_end(
     """
     from kvmnet.transaction import launch
 
-    printer = _EventPrinter(console)
+    printer = EventPrinter(console)
     with _open_journal(state_dir, identity) as journal:
 
         def follow() -> Optional[int]:
@@ -72,7 +72,7 @@ def follow_to_end(
     return _report_end(console, state_dir, identity, code, printer.seconds_away)
 
 
-def _skip_past_events(journal: TextIO, printer: "_EventPrinter") -> None:
+def _skip_past_events(journal: TextIO, printer: "EventPrinter") -> None:
     """Read the events so far without printing them. The end of the transaction is left to be read."""
     while True:
         position = journal.tell()
@@ -94,7 +94,7 @@ def _receive_interrupts() -> None:
         raise KeyboardInterrupt
 
 
-class _EventPrinter:
+class EventPrinter:
     """Prints the events of one transaction. The reader of the output may have ended: that is no error."""
 
     def __init__(self, console: Console) -> None:

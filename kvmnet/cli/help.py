@@ -8,7 +8,7 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-DEFINITION, HOST, GUESTS = "Definition", "This host", "Guests"
+DEFINITION, HOST, GUESTS, FLEET = "Definition", "This host", "Guests", "Other hosts"
 """The headings of the program's commands; typer calls them panels."""
 
 

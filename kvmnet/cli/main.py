@@ -35,10 +35,12 @@ COMMANDS = {
     "status": "kvmnet.cli.status",
     "history": "kvmnet.cli.history",
     "purge": "kvmnet.cli.purge",
+    "remote": "kvmnet.cli.remote",
     "import": "kvmnet.cli.import_",
     "allocate": "kvmnet.cli.allocate",
     "guest": "kvmnet.cli.guest",
     "hook": "kvmnet.cli.hook",
+    "fleet": "kvmnet.cli.fleet",
 }
 
 _HELP = """Configure the network of KVM hosts from one definition of the cluster.

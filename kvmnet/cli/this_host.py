@@ -97,6 +97,11 @@ def _require_unwritable(paths: Iterable[Path], allow: Collection[str]) -> None:
                 raise Refused(message, hint, "KVN517", allow=True)
 
 
+def read_bundle_of(folder: str) -> Bundle:
+    """Return the bundle that `kvmnet render` wrote to a folder, for another host than this one. Raises KvmnetError."""
+    return _read_bundle_folder(folder)
+
+
 def _read_bundle_folder(folder: str) -> Bundle:
     from kvmnet.core.rendering.bundle_files import BundleError
     from kvmnet.definition_files import CannotRead

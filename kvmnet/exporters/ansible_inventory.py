@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from collections.abc import Sequence
+from typing import Any
 
-from kvmnet.core.base.nmstate import FAMILIES, interfaces_of, routes_of
 from kvmnet.core.rendering.bundle import Bundle
+from kvmnet.core.rendering.bundle_addresses import find_management_address, list_addresses
 from kvmnet.core.rendering.yaml_writer import to_yaml
 from kvmnet.exporters import Exporter, File, Files, Group, Options
 
@@ -28,8 +28,8 @@ def export_inventory(bundles: Sequence[Bundle], options: Options, groups: Sequen
 
 
 def _describe_host(bundle: Bundle) -> dict[str, Any]:
-    addresses = _list_addresses(bundle)
-    management = _find_management_address(bundle, addresses)
+    addresses = list_addresses(bundle)
+    management = find_management_address(bundle)
     variables: dict[str, Any] = {"ansible_host": management} if management is not None else {}
     return {
         **variables,
@@ -38,26 +38,6 @@ def _describe_host(bundle: Bundle) -> dict[str, Any]:
         "kvmnet_digest": bundle.digest,
         "kvmnet_addresses": addresses,
     }
-
-
-def _list_addresses(bundle: Bundle) -> dict[str, list[str]]:
-    """Return the static addresses with their prefix lengths, by interface."""
-    addresses = {
-        str(interface["name"]): [
-            f"{address['ip']}/{address['prefix-length']}"
-            for family in FAMILIES
-            for address in interface.get(family, {}).get("address", [])
-        ]
-        for interface in interfaces_of(bundle.state)
-    }
-    return {name: values for name, values in addresses.items() if values}
-
-
-def _find_management_address(bundle: Bundle, addresses: Mapping[str, Sequence[str]]) -> Optional[str]:
-    """Return the address on the interface of the default route, or else the first one; None with DHCP alone."""
-    defaults = [r["next-hop-interface"] for r in routes_of(bundle.state) if r["destination"] in ("0.0.0.0/0", "::/0")]
-    interfaces = [name for name in [*defaults, *addresses] if name in addresses]
-    return addresses[interfaces[0]][0].partition("/")[0] if interfaces else None
 
 
 def _describe_group(group: Group, groups: Sequence[Group], hosts: set[str]) -> dict[str, Any]:

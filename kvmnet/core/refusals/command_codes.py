@@ -1,4 +1,5 @@
-"""Pages of refusals of single commands: confirm, remove, rollback, purge, guest xml, and reading kvmnet's state."""
+"""Pages of refusals of single commands: confirm, remove, rollback, purge, guest xml, remote, and reading
+kvmnet's state."""
 
 from __future__ import annotations
 
@@ -91,5 +92,37 @@ register_page(
     applied on this host, and `kvmnet remove` and `kvmnet rollback` need these snapshots to restore the host.
 
     Without `--all`, `kvmnet purge` deletes only what nothing needs. To delete everything, run `kvmnet remove` first.
+    """,
+)
+register_page(
+    "KVN580",
+    "the host cannot be reached, or has no kvmnet",
+    """
+    `kvmnet remote` could not open an SSH connection to the host, or found no program kvmnet there. Nothing was changed.
+    ssh's own message is above this one. Try `ssh HOST true` with the same options. kvmnet never shares connections, so
+    a connection that works only because ssh shares an open one (ControlMaster) fails here.
+
+    If kvmnet is not in the PATH of a shell that is not interactive, name it with `--program`. With `--become sudo` it
+    must be in the secure_path of sudo. `--bring` carries it to the host for the time of the change.
+    """,
+)
+register_page(
+    "KVN581",
+    "it is not known how the change of another host ended",
+    """
+    A change was started on the host, and no new connection has shown how it ended. The host decides by itself: a change
+    that waits for a confirmation and does not get it in time is rolled back, also after a reboot. Run
+    `kvmnet remote HOST status` later, or `kvmnet history` at the host's console. If the host answers at an address that
+    the definition does not give it, name it with `--new-address`.
+    """,
+)
+register_page(
+    "KVN582",
+    "file of the fleet cannot be read",
+    """
+    `kvmnet fleet` reads files with one JSON object for each host, one a line. The playbook kvmnet.kvmnet.gather of the
+    Ansible collection writes them. An object has the keys host, reachable, error, status (the output of
+    `kvmnet status --json`), wanted (the digest of the bundle of the definition) and changes (those of
+    `kvmnet plan --json`); host and status are required. The message shows the file and the line.
     """,
 )

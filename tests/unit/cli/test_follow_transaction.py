@@ -61,7 +61,7 @@ def test_the_end_of_a_transaction_is_not_skipped(tmp_path: Path) -> None:
     """It ended just before the command was run."""
     (tmp_path / "journal.jsonl").write_text('{"event": "undo", "why": "x"}\n{"event": "end"}\n')
     with (tmp_path / "journal.jsonl").open() as journal:
-        follow_transaction._skip_past_events(journal, follow_transaction._EventPrinter(Console(False)))
+        follow_transaction._skip_past_events(journal, follow_transaction.EventPrinter(Console(False)))
         assert journal.readline() == '{"event": "end"}\n'
 
 

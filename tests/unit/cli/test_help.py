@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from kvmnet.cli import main as program
-from kvmnet.cli.help import DEFINITION, GUESTS, HOST, CommandGroup, examples, first_sentence
+from kvmnet.cli.help import DEFINITION, FLEET, GUESTS, HOST, CommandGroup, examples, first_sentence
 from tests.unit.cli.samples import run
 from tools.reference import commands
 
@@ -37,7 +37,8 @@ def test_help_lists_commands_in_the_order_of_the_table_with_their_headings() -> 
     names = list(group.commands)  # type: ignore[attr-defined]
     assert names == list(program.COMMANDS)
     headings = [group.commands[name].rich_help_panel for name in names]  # type: ignore[attr-defined]
-    assert headings == [DEFINITION] * 8 + [HOST] * 10 + [DEFINITION] * 2 + [GUESTS] * 2
+    hosts = [HOST] * 10 + [FLEET]
+    assert headings == [DEFINITION] * 8 + hosts + [DEFINITION] * 2 + [GUESTS] * 2 + [FLEET]
 
 
 @pytest.mark.parametrize(

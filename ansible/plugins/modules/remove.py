@@ -1,0 +1,103 @@
+#!/usr/bin/python
+# Apache License 2.0 (see LICENSE or https://www.apache.org/licenses/LICENSE-2.0)
+"""Documentation of the action remove."""
+
+DOCUMENTATION = r"""
+---
+module: remove
+short_description: Restore the host as it was before kvmnet
+version_added: "0.1.0"
+description:
+  - Restores the network of the host to its state before kvmnet, as one transaction.
+  - A host on which nothing is applied is not changed.
+author:
+  - The kvmnet developers (@kvmnet)
+options:
+  confirm_within:
+    description:
+      - Seconds to wait for the confirmation over a new connection. By default, kvmnet decides whether one is needed.
+    type: int
+  no_confirm:
+    description:
+      - Do not wait for a confirmation.
+    type: bool
+    default: false
+  allow:
+    description:
+      - Codes of refusals to override.
+    type: list
+    elements: str
+  allow_guest_loss:
+    description:
+      - Running guests that the change may disconnect permanently.
+    type: list
+    elements: str
+  new_addresses:
+    description:
+      - Addresses at which the host may answer after the change, beside those that the inventory plugin gives it.
+    type: list
+    elements: str
+  program:
+    description:
+      - The program kvmnet on the host.
+    type: str
+    default: kvmnet
+  folder:
+    description:
+      - Folder of the host for the bundle during the change. Only root may be able to write there.
+    type: path
+    default: /run
+attributes:
+  check_mode:
+    description: In check mode, nothing is changed.
+    support: full
+  diff_mode:
+    description: Is not shown.
+    support: none
+notes:
+  - A connection that is lost makes the task fail instead of making the host unreachable, so that a rollout stops.
+  - kvmnet must be installed on the host, and the user must be root or use I(become) without a terminal.
+"""
+
+EXAMPLES = r"""
+- name: Restore the host
+  kvmnet.kvmnet.remove:
+  become: true
+"""
+
+RETURN = r"""
+transaction:
+  description: The ID of the transaction on the host.
+  returned: when a change was begun
+  type: str
+exit:
+  description: kvmnet's exit code. 3 means rolled back and verified, 4 not verified or unknown, 5 refused.
+  returned: when a change was begun or failed
+  type: int
+address:
+  description: The address at which the host answered after the change, if not the one of the inventory.
+  returned: when a change was begun
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def main():
+    """Fail: the action plugin of the same name does the work on the control node."""
+    module = AnsibleModule(
+        argument_spec={
+            "confirm_within": dict(type="int"),
+            "no_confirm": dict(type="bool", default=False),
+            "allow": dict(type="list", elements="str"),
+            "allow_guest_loss": dict(type="list", elements="str"),
+            "new_addresses": dict(type="list", elements="str"),
+            "program": dict(type="str", default="kvmnet"),
+            "folder": dict(type="path", default="/run"),
+        }
+    )
+    module.fail_json(msg="this module runs as an action plugin; call it as kvmnet.kvmnet.remove")
+
+
+if __name__ == "__main__":
+    main()
