@@ -7,7 +7,12 @@ import copy
 from random import Random
 from typing import Any
 
+from kvmnet import resources
+
 Data = dict[str, Any]
+SCHEMA: Data = resources.read_schema("cluster")
+#: The sections of the types of nmstate's interfaces.
+OF_TYPE = ("vxlan", "vrf", "mac-vlan", "vlan", "type")
 
 #: Bond modes with the options that are for them alone; see Documentation/networking/bonding.rst.
 MODES: dict[str, dict[str, list[Any]]] = {
@@ -224,7 +229,82 @@ class _Cluster:
         if self.now(0.5):
             self.explicit_bridge(interfaces, number)
         self.others(interfaces, number)
+        self.pass_through(host)
         return host
+
+    def pass_through(self, host: Data) -> None:
+        """Settings of nmstate on the host's NICs and VLANs, and interfaces that only nmstate has a type for."""
+        interfaces = host["interfaces"]
+        for key, interface in interfaces.items():
+            is_free = interface.get("state") != "down" and interface.get("manage") is not False
+            if key in ("eth0", "eth1", "p0", "q0") and is_free and self.now(0.3):
+                interface["nmstate"] = self.sample("nmstate-interface", without=("vlan", "bridge"))
+            elif key.startswith("vl1") and is_free and self.now(0.4):
+                interface["nmstate"] = self.sample("nmstate-interface", without=("ethernet", "bridge"))
+            elif key == "island" and self.now(0.8):
+                interface["nmstate"] = self.sample("nmstate-interface", without=("ethernet", "vlan"))
+        others: Data = {}
+        if self.now(0.3):
+            others["vx0"] = {**self.sample("nmstate-other", without=OF_TYPE), "type": "vxlan", "mtu": 1400}
+            others["vx0"]["vxlan"] = {**self.part("nmstate-other", "vxlan"), "id": 7}
+            others["vx0"]["vxlan"].pop("base-iface", None)
+        if self.now(0.3):
+            others["mv0"] = {**self.sample("nmstate-other", without=OF_TYPE), "type": "mac-vlan"}
+            others["mv0"]["mac-vlan"] = {**self.part("nmstate-other", "mac-vlan"), "base-iface": "qq0"}
+            others["qq0"] = {
+                "type": "vlan",
+                "vlan": {**self.part("nmstate-other", "vlan"), "base-iface": "dm0", "id": 9},
+            }
+            others["vrf0"] = {"type": "vrf", "vrf": {"port": ["mv0"], "route-table-id": 77}}
+            interfaces["dm0"] = {"type": "dummy"}
+            others["mv0"].pop("mtu", None)
+        for other in others.values():
+            for key in ("ipv4", "ipv6", "mac-address"):
+                other.pop(key, None)
+        if "mv0" in others and self.now(0.5):
+            address = {"ip": f"203.0.113.{self.macs % 250 + 1}", "prefix-length": 32}
+            others["mv0"].update({"ipv4": {"enabled": True, "address": [address]}, "ipv6": {"enabled": True}})
+            others["mv0"]["mac-address"] = self.mac(local=True)
+        if others:
+            host["nmstate"] = others
+
+    def part(self, definition: str, key: str) -> Data:
+        """Return random settings of one section of nmstate."""
+        settings: Data = self.value(SCHEMA["$defs"][definition]["properties"][key])
+        return settings
+
+    def sample(self, definition: str, without: tuple[str, ...]) -> Data:
+        """Return random settings of nmstate, by the schema."""
+        schema = SCHEMA["$defs"][definition]
+        keys = [key for key, part in schema["properties"].items() if key not in without and "x-refusal" not in part]
+        return {key: self.part(definition, key) for key in keys if self.now(0.5)}
+
+    def value(self, schema: Data) -> Any:
+        """Return a random value that a part of the schema allows."""
+        if "$ref" in schema:
+            references = {
+                "mac": "02:00:00:00:00:01",
+                "ip": "192.0.2.9",
+                "interface-name": "eth0",
+                "mtu": 1400,
+                "tag": 9,
+            }
+            return references[schema["$ref"].rsplit("/", 1)[1]]
+        if "propertyNames" in schema:
+            return {"rx-gro": self.now(0.5), "tx-checksum-ipv4": self.now(0.5)}
+        if "properties" in schema:
+            required = schema.get("required", ())
+            parts = {k: p for k, p in schema["properties"].items() if "x-refusal" not in p}
+            return {key: self.value(part) for key, part in parts.items() if key in required or self.now(0.5)}
+        if schema["type"] == "array":
+            return [self.value(schema["items"])]
+        if "enum" in schema:
+            return self.rng.choice(schema["enum"])
+        if schema["type"] == "boolean":
+            return self.now(0.5)
+        if schema["type"] == "integer":
+            return self.rng.choice([schema["minimum"], schema["minimum"] + 1])
+        return "52:54:00:00:00:01"
 
     def default_routes(self, level: Data) -> None:
         """Settings of the default routes of a host or group; with several networks, each must have its own metric."""

@@ -30,6 +30,9 @@ KERNEL_KINDS = {
     "bond": "bond",
     "mac-vtap": "macvtap",
     "dummy": "dummy",
+    "vxlan": "vxlan",
+    "vrf": "vrf",
+    "mac-vlan": "macvlan",
 }
 #: nmstate's types, and NetworkManager's type of their connection profiles.
 NM_TYPES = {
@@ -41,6 +44,9 @@ NM_TYPES = {
     "mac-vtap": "macvlan",
     "dummy": "dummy",
     "loopback": "loopback",
+    "vxlan": "vxlan",
+    "vrf": "vrf",
+    "mac-vlan": "macvlan",
 }
 #: The kernel's kinds of the devices that libvirt makes for guests.
 GUEST_KINDS = ("tun", "macvtap")
@@ -83,6 +89,6 @@ def dns_of(state: Mapping[str, Any]) -> Any:
 
 
 def port_names(interface: Mapping[str, Any]) -> list[str]:
-    """The ports of a bridge (nmstate has an object for each) or bond (a name); none for other interfaces."""
-    ports = [p for kind in ("bridge", "link-aggregation") for p in interface.get(kind, {}).get("port", [])]
+    """The ports of a bridge (nmstate has an object for each), bond or VRF (a name); none for other interfaces."""
+    ports = [p for kind in ("bridge", "link-aggregation", "vrf") for p in interface.get(kind, {}).get("port", [])]
     return [str(p["name"] if isinstance(p, Mapping) else p) for p in ports]
