@@ -233,40 +233,43 @@ class _Cluster:
         return host
 
     def pass_through(self, host: Data) -> None:
-        """Settings of nmstate on the host's NICs and VLANs, and interfaces that only nmstate has a type for."""
-        interfaces = host["interfaces"]
-        for key, interface in interfaces.items():
+        """Settings of nmstate on the host's interfaces, and interfaces that only nmstate has a type for. They are
+        chosen by the host alone, so that the rest of the definition does not depend on them."""
+        rng, self.rng = self.rng, Random(repr(host))
+        for key, interface in host["interfaces"].items():
             is_free = interface.get("state") != "down" and interface.get("manage") is not False
-            if key in ("eth0", "eth1", "p0", "q0") and is_free and self.now(0.3):
+            if key in ("eth0", "eth1", "p0", "q0") and is_free and self.now(0.5):
                 interface["nmstate"] = self.sample("nmstate-interface", without=("vlan", "bridge"))
-            elif key.startswith("vl1") and is_free and self.now(0.4):
+            elif "type" not in interface and ("over" in interface or key.startswith("eth0.1")) and self.now(0.9):
                 interface["nmstate"] = self.sample("nmstate-interface", without=("ethernet", "bridge"))
-            elif key == "island" and self.now(0.8):
+            elif interface.get("type") == "bridge" and self.now(0.9):
                 interface["nmstate"] = self.sample("nmstate-interface", without=("ethernet", "vlan"))
         others: Data = {}
-        if self.now(0.3):
-            others["vx0"] = {**self.sample("nmstate-other", without=OF_TYPE), "type": "vxlan", "mtu": 1400}
-            others["vx0"]["vxlan"] = {**self.part("nmstate-other", "vxlan"), "id": 7}
-            others["vx0"]["vxlan"].pop("base-iface", None)
-        if self.now(0.3):
+        if self.now(0.4):
+            others["vx0"] = {**self.sample("nmstate-other", without=OF_TYPE), "type": "vxlan"}
+            others["vx0"]["vxlan"] = self.part("nmstate-other", "vxlan")
+        if self.now(0.4):
             others["mv0"] = {**self.sample("nmstate-other", without=OF_TYPE), "type": "mac-vlan"}
             others["mv0"]["mac-vlan"] = {**self.part("nmstate-other", "mac-vlan"), "base-iface": "qq0"}
-            others["qq0"] = {
-                "type": "vlan",
-                "vlan": {**self.part("nmstate-other", "vlan"), "base-iface": "dm0", "id": 9},
-            }
+            others["qq0"] = {"type": "vlan", "vlan": {**self.part("nmstate-other", "vlan"), "base-iface": "dm0"}}
             others["vrf0"] = {"type": "vrf", "vrf": {"port": ["mv0"], "route-table-id": 77}}
-            interfaces["dm0"] = {"type": "dummy"}
-            others["mv0"].pop("mtu", None)
+            host["interfaces"]["dm0"] = {"type": "dummy"}
         for other in others.values():
             for key in ("ipv4", "ipv6", "mac-address"):
                 other.pop(key, None)
-        if "mv0" in others and self.now(0.5):
-            address = {"ip": f"203.0.113.{self.macs % 250 + 1}", "prefix-length": 32}
-            others["mv0"].update({"ipv4": {"enabled": True, "address": [address]}, "ipv6": {"enabled": True}})
+        if "mv0" in others and self.now(0.7):
+            self.macs += 1
+            four, six = f"203.0.113.{self.macs % 256}", f"2001:db8:203::{self.macs:x}"
+            others["mv0"]["ipv4"] = {"enabled": True, "address": [{"ip": four, "prefix-length": 32}]}
+            others["mv0"]["ipv6"] = {"enabled": True, "address": [{"ip": six, "prefix-length": 128}]}
             others["mv0"]["mac-address"] = self.mac(local=True)
+        if "vx0" in others and "dm0" in host["interfaces"]:
+            others["vx0"]["vxlan"]["base-iface"] = "dm0"
+        else:
+            others.get("vx0", {}).get("vxlan", {}).pop("base-iface", None)
         if others:
             host["nmstate"] = others
+        self.rng = rng
 
     def part(self, definition: str, key: str) -> Data:
         """Return random settings of one section of nmstate."""
@@ -277,7 +280,13 @@ class _Cluster:
         """Return random settings of nmstate, by the schema."""
         schema = SCHEMA["$defs"][definition]
         keys = [key for key, part in schema["properties"].items() if key not in without and "x-refusal" not in part]
-        return {key: self.part(definition, key) for key in keys if self.now(0.5)}
+        settings = {key: self.part(definition, key) for key in keys if self.now(0.8)}
+        virtual: Data = settings.get("ethernet", {}).get("sr-iov", {})
+        if "vfs" in virtual:
+            virtual["total-vfs"] = 2
+            if not virtual["vfs"][0].get("vlan-id"):
+                virtual["vfs"][0].pop("vlan-proto", None)
+        return settings
 
     def value(self, schema: Data) -> Any:
         """Return a random value that a part of the schema allows."""
@@ -295,7 +304,7 @@ class _Cluster:
         if "properties" in schema:
             required = schema.get("required", ())
             parts = {k: p for k, p in schema["properties"].items() if "x-refusal" not in p}
-            return {key: self.value(part) for key, part in parts.items() if key in required or self.now(0.5)}
+            return {key: self.value(part) for key, part in parts.items() if key in required or self.now(0.8)}
         if schema["type"] == "array":
             return [self.value(schema["items"])]
         if "enum" in schema:

@@ -115,7 +115,8 @@ def find_unfit_sections(context: Context) -> Iterator[Problem]:
     """
     A section under `nmstate` has no effect on this interface. `ethernet` is for NICs, `vlan` for VLANs, and `bridge`
     for bridges and interfaces with a bridge. An interface that is down, not managed by kvmnet, or the loopback
-    interface passes nothing through. An interface under `nmstate` of a host has the section of its own type (`vxlan`
+    interface passes nothing through. A VF of `sr-iov` has a number below `total-vfs`, is listed once, and has
+    `vlan-proto` only with `vlan-id`. An interface under `nmstate` of a host has the section of its own type (`vxlan`
     for `type: vxlan`), and no section of another type.
     """
     for host, interface, tree in _places(context):
@@ -127,6 +128,26 @@ def find_unfit_sections(context: Context) -> Iterator[Problem]:
             if reason is not None:
                 message = f"{interface.name} on host {host.name} cannot have {key} of nmstate: {reason}"
                 yield Problem("KVN225", message, entry.mark, hint=f"remove {key}")
+        yield from _find_unfit_vfs(host, interface)
+
+
+def _find_unfit_vfs(host: Host, interface: Interface) -> Iterator[Problem]:
+    """Yield the problems of VFs that nmstate (2.2) would report only when it applies them."""
+    settings = interface.nmstate.get("ethernet", {}).get("sr-iov", {})
+    path = ("nmstate", "ethernet", "sr-iov", "vfs")
+    numbers: set[int] = set()
+    for number, vf in enumerate(settings.get("vfs", ())):
+        name, vf_id = f"VF {vf.get('id')} of {interface.name} on host {host.name}", vf.get("id")
+        if vf_id is not None and vf_id >= settings.get("total-vfs", vf_id + 1):
+            message = f"{name} does not exist: total-vfs is {settings['total-vfs']}, and the first VF is 0"
+            yield Problem("KVN225", message, interface.place.at(*path, number, "id"))
+        elif vf_id in numbers:
+            yield Problem("KVN225", f"{name} is listed twice", interface.place.at(*path, number, "id"))
+        numbers.add(vf_id)
+        if vf.get("vlan-proto") == "802.1ad" and not vf.get("vlan-id") and not vf.get("qos"):
+            message = f"{name} has vlan-proto without vlan-id"
+            hint = "add vlan-id, or remove vlan-proto"
+            yield Problem("KVN225", message, interface.place.at(*path, number, "vlan-proto"), hint=hint)
 
 
 def _find_misfit(host: Host, interface: Interface, key: str) -> Optional[str]:

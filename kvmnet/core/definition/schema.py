@@ -197,9 +197,8 @@ class Schema:
             yield Problem("KVN013", f"{quoted(error.instance)} must be {_expected(error.schema)}", place)
         elif "x-refusal" in error.schema:
             rejected.add(path)
-            place = _key_place(tree, path)
             message = f"{name} cannot be set by nmstate: {error.schema['x-refusal']}"
-            yield Problem(error.schema["x-code"], message, place)
+            yield Problem(error.schema["x-code"], message, mark)
         else:
             rejected.add(path)
             code = error.schema.get("x-code", "KVN012" if error.validator == "type" else "KVN013")
