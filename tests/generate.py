@@ -45,16 +45,17 @@ ANY_MODE: dict[str, list[Any]] = {
 }
 
 
-def cluster(rng: Random) -> Data:
-    """Return a definition that has no problem, not even a warning."""
-    return _Cluster(rng).data
+def cluster(rng: Random, with_nmstate: bool = True) -> Data:
+    """Return a definition that has no problem, not even a warning. `with_nmstate`: it may pass settings through to
+    nmstate, which importers do not write into a definition."""
+    return _Cluster(rng, with_nmstate).data
 
 
 class _Cluster:
     """A definition, made part by part: each part uses those before it."""
 
-    def __init__(self, rng: Random) -> None:
-        self.rng = rng
+    def __init__(self, rng: Random, with_nmstate: bool) -> None:
+        self.rng, self.with_nmstate = rng, with_nmstate
         self.macs = 0
         self.table = 254
         self.data: Data = {"kvmnet": 1, "cluster": "c", "profile": rng.choice(["rocks", "plain"])}
@@ -229,7 +230,8 @@ class _Cluster:
         if self.now(0.5):
             self.explicit_bridge(interfaces, number)
         self.others(interfaces, number)
-        self.pass_through(host)
+        if self.with_nmstate:
+            self.pass_through(host)
         return host
 
     def pass_through(self, host: Data) -> None:
