@@ -64,9 +64,9 @@ def _addresses(family: Map) -> Iterator[Leaf]:
     """Yield the addresses of a family in the definition's notation, at the places of their IP addresses."""
     rows = family.get("address")
     for row in rows.items if isinstance(rows, Seq) else ():
-        if isinstance(row, Map) and isinstance(row.get("ip"), Leaf):
-            mark = row.entries["ip"].node.mark
-            yield Leaf(f"{text_at(row, 'ip')}/{number_at(row, 'prefix-length')}", True, mark)
+        ip, prefix = (text_at(row, "ip"), number_at(row, "prefix-length")) if isinstance(row, Map) else (None, None)
+        if isinstance(row, Map) and ip is not None and prefix is not None:  # not rejected by the schema
+            yield Leaf(f"{ip}/{prefix}", True, row.entries["ip"].node.mark)
 
 
 def _to_plain(node: Node) -> Any:
