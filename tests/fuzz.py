@@ -54,7 +54,7 @@ def all_keys(schema: dict[str, Any] = SCHEMA, name: str = "cluster") -> set[str]
         while "$ref" in schema:
             name, schema = schema["$ref"].rsplit("/", 1)[1], resolve(schema["$ref"], SCHEMA)
         for key, part in schema.get("properties", {}).items():
-            if f"{name} {key}" not in found:
+            if f"{name} {key}" not in found and "x-refusal" not in part:
                 found.add(f"{name} {key}")
                 waiting.append((f"{name} {key}", part))
         for word in ("items", "additionalProperties"):

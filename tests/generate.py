@@ -7,7 +7,12 @@ import copy
 from random import Random
 from typing import Any
 
+from kvmnet import resources
+
 Data = dict[str, Any]
+SCHEMA: Data = resources.read_schema("cluster")
+#: The sections of the types of nmstate's interfaces.
+OF_TYPE = ("vxlan", "vrf", "mac-vlan", "vlan", "type")
 
 #: Bond modes with the options that are for them alone; see Documentation/networking/bonding.rst.
 MODES: dict[str, dict[str, list[Any]]] = {
@@ -40,16 +45,17 @@ ANY_MODE: dict[str, list[Any]] = {
 }
 
 
-def cluster(rng: Random) -> Data:
-    """Return a definition that has no problem, not even a warning."""
-    return _Cluster(rng).data
+def cluster(rng: Random, with_nmstate: bool = True) -> Data:
+    """Return a definition that has no problem, not even a warning. `with_nmstate`: it may pass settings through to
+    nmstate, which importers do not write into a definition."""
+    return _Cluster(rng, with_nmstate).data
 
 
 class _Cluster:
     """A definition, made part by part: each part uses those before it."""
 
-    def __init__(self, rng: Random) -> None:
-        self.rng = rng
+    def __init__(self, rng: Random, with_nmstate: bool) -> None:
+        self.rng, self.with_nmstate = rng, with_nmstate
         self.macs = 0
         self.table = 254
         self.data: Data = {"kvmnet": 1, "cluster": "c", "profile": rng.choice(["rocks", "plain"])}
@@ -224,7 +230,92 @@ class _Cluster:
         if self.now(0.5):
             self.explicit_bridge(interfaces, number)
         self.others(interfaces, number)
+        if self.with_nmstate:
+            self.pass_through(host)
         return host
+
+    def pass_through(self, host: Data) -> None:
+        """Settings of nmstate on the host's interfaces, and interfaces that only nmstate has a type for. They are
+        chosen by the host alone, so that the rest of the definition does not depend on them."""
+        rng, self.rng = self.rng, Random(repr(host))
+        for key, interface in host["interfaces"].items():
+            is_free = interface.get("state") != "down" and interface.get("manage") is not False
+            if key in ("eth0", "eth1", "p0", "q0") and is_free and self.now(0.5):
+                interface["nmstate"] = self.sample("nmstate-interface", without=("vlan", "bridge"))
+            elif "type" not in interface and ("over" in interface or key.startswith("eth0.1")) and self.now(0.9):
+                interface["nmstate"] = self.sample("nmstate-interface", without=("ethernet", "bridge"))
+            elif interface.get("type") == "bridge" and self.now(0.9):
+                interface["nmstate"] = self.sample("nmstate-interface", without=("ethernet", "vlan"))
+        others: Data = {}
+        if self.now(0.4):
+            others["vx0"] = {**self.sample("nmstate-other", without=OF_TYPE), "type": "vxlan"}
+            others["vx0"]["vxlan"] = self.part("nmstate-other", "vxlan")
+        if self.now(0.4):
+            others["mv0"] = {**self.sample("nmstate-other", without=OF_TYPE), "type": "mac-vlan"}
+            others["mv0"]["mac-vlan"] = {**self.part("nmstate-other", "mac-vlan"), "base-iface": "qq0"}
+            others["qq0"] = {"type": "vlan", "vlan": {**self.part("nmstate-other", "vlan"), "base-iface": "dm0"}}
+            others["vrf0"] = {"type": "vrf", "vrf": {"port": ["mv0"], "route-table-id": 77}}
+            host["interfaces"]["dm0"] = {"type": "dummy"}
+        for other in others.values():
+            for key in ("ipv4", "ipv6", "mac-address"):
+                other.pop(key, None)
+        if "mv0" in others and self.now(0.7):
+            self.macs += 1
+            four, six = f"203.0.113.{self.macs % 256}", f"2001:db8:203::{self.macs:x}"
+            others["mv0"]["ipv4"] = {"enabled": True, "address": [{"ip": four, "prefix-length": 32}]}
+            others["mv0"]["ipv6"] = {"enabled": True, "address": [{"ip": six, "prefix-length": 128}]}
+            others["mv0"]["mac-address"] = self.mac(local=True)
+        if "vx0" in others and "dm0" in host["interfaces"]:
+            others["vx0"]["vxlan"]["base-iface"] = "dm0"
+        else:
+            others.get("vx0", {}).get("vxlan", {}).pop("base-iface", None)
+        if others:
+            host["nmstate"] = others
+        self.rng = rng
+
+    def part(self, definition: str, key: str) -> Data:
+        """Return random settings of one section of nmstate."""
+        settings: Data = self.value(SCHEMA["$defs"][definition]["properties"][key])
+        return settings
+
+    def sample(self, definition: str, without: tuple[str, ...]) -> Data:
+        """Return random settings of nmstate, by the schema."""
+        schema = SCHEMA["$defs"][definition]
+        keys = [key for key, part in schema["properties"].items() if key not in without and "x-refusal" not in part]
+        settings = {key: self.part(definition, key) for key in keys if self.now(0.8)}
+        virtual: Data = settings.get("ethernet", {}).get("sr-iov", {})
+        if "vfs" in virtual:
+            virtual["total-vfs"] = 2
+            if not virtual["vfs"][0].get("vlan-id"):
+                virtual["vfs"][0].pop("vlan-proto", None)
+        return settings
+
+    def value(self, schema: Data) -> Any:
+        """Return a random value that a part of the schema allows."""
+        if "$ref" in schema:
+            references = {
+                "mac": "02:00:00:00:00:01",
+                "ip": "192.0.2.9",
+                "interface-name": "eth0",
+                "mtu": 1400,
+                "tag": 9,
+            }
+            return references[schema["$ref"].rsplit("/", 1)[1]]
+        if "propertyNames" in schema:
+            return {"rx-gro": self.now(0.5), "tx-checksum-ipv4": self.now(0.5)}
+        if "properties" in schema:
+            required = schema.get("required", ())
+            parts = {k: p for k, p in schema["properties"].items() if "x-refusal" not in p}
+            return {key: self.value(part) for key, part in parts.items() if key in required or self.now(0.8)}
+        if schema["type"] == "array":
+            return [self.value(schema["items"])]
+        if "enum" in schema:
+            return self.rng.choice(schema["enum"])
+        if schema["type"] == "boolean":
+            return self.now(0.5)
+        if schema["type"] == "integer":
+            return self.rng.choice([schema["minimum"], schema["minimum"] + 1])
+        return "52:54:00:00:00:01"
 
     def default_routes(self, level: Data) -> None:
         """Settings of the default routes of a host or group; with several networks, each must have its own metric."""

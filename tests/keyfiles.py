@@ -30,6 +30,7 @@ class Whole(NamedTuple):
 
 TYPES = {
     **{"ethernet": "ethernet", "802-3-ethernet": "ethernet", "bridge": "linux-bridge", "bond": "bond"},
+    **{"vxlan": "vxlan", "vrf": "vrf"},
     **{"vlan": "vlan", "macvlan": "mac-vtap", "dummy": "dummy", "loopback": "loopback", "infiniband": "infiniband"},
 }
 #: NM_SETTING_MACVLAN_MODE_* of libnm.
@@ -51,6 +52,26 @@ BESIDE = {
     "ipv6": {"dhcp-timeout", "dhcp-send-hostname", "dns-priority", "ra-timeout", "addr-gen-mode", "dhcp-duid"},
 }
 BESIDE["ipv6"] |= {"dhcp-iaid"}
+
+#: nmstate's names of features that ethtool and NetworkManager have short names for.
+FEATURES = {
+    **{"rx-checksum": "rx", "tx-scatter-gather": "sg", "tx-tcp-segmentation": "tso", "rx-gro": "gro"},
+    **{"tx-generic-segmentation": "gso", "rx-hashing": "rxhash", "rx-lro": "lro", "rx-ntuple-filter": "ntuple"},
+    **{"rx-vlan-hw-parse": "rxvlan", "tx-vlan-hw-insert": "txvlan"},
+}
+#: Settings that are passed through to nmstate and that this module reads: by nmstate's section, its keys and those of
+#: keyfiles. tests.reading checks all of them in the state.
+PASSED = {
+    "vxlan": {"base-iface": "vxlan.parent", "id": "vxlan.id", "remote": "vxlan.remote", "local": "vxlan.local"},
+    "vrf": {"route-table-id": "vrf.table"},
+}
+UNREAD = {
+    "ethernet": {"auto-negotiate", "speed", "duplex"},
+    "connection": {"lldp", "mptcp-flags"},
+    "vlan": {"protocol"},
+    "vxlan": {"destination-port", "learning", "source-port-min", "source-port-max"},
+    "bridge": {"forward-delay", "hello-time", "max-age"},
+}
 
 
 def wanted(view: HostView, with_guests: bool) -> Whole:
@@ -92,10 +113,43 @@ def wanted(view: HostView, with_guests: bool) -> Whole:
         found[macvtap.name]["over"] = (macvtap.base, macvtap.mode)
     for port, texts in later.items():
         found[port]["vlans"] = texts
+    for other in view.others:
+        found[other.name] = _facts(other.type, other.ip, other.mtu, mac=other.mac, controller=other.controller)
+    for port, vrf in ((port, other.name) for other in view.others for port in other.ports):
+        found[port]["controller"] = vrf
+    for device, settings in view.pass_through:
+        if device in found:
+            _pass_through(found[device], settings)
     for route in view.routes:
         row = (route.destination, route.via, str(route.metric), str(route.table))
         found[route.device]["routes"] = sorted([*found[route.device]["routes"], row])
     return Whole(found, sorted(view.dns_servers), sorted(view.dns_search), sorted(map(_rule, view.rules)))
+
+
+def _pass_through(facts: Facts, settings: Any) -> None:
+    """Add what is passed through to nmstate to the facts of an interface, under the keys of its keyfile."""
+    for section, options in settings.get("ethtool", {}).items():
+        for key, value in options.items():
+            if section == "feature":
+                facts["passed"][f"ethtool.feature-{FEATURES.get(key, key)}"] = _text(value)
+            elif section != "pause" or key == "autoneg" or options.get("autoneg") is False:
+                facts["passed"][f"ethtool.{section}-{key}"] = _number(value) if section == "coalesce" else _text(value)
+    for kind in ("vlan", "mac-vlan"):
+        part = settings.get(kind, {})
+        if "base-iface" in part:
+            facts["over"] = (part["base-iface"], str(part["id"] if kind == "vlan" else part["mode"]))
+    for kind, keys in PASSED.items():
+        part = settings.get(kind, {})
+        facts["passed"].update({name: _text(part[key]) for key, name in keys.items() if key in part})
+
+
+def _text(value: Any) -> str:
+    return str(value).lower()
+
+
+def _number(value: Any) -> str:
+    """NetworkManager has numbers for the switches of interrupt coalescing."""
+    return str(int(value))
 
 
 def _with_own(ip: IpView) -> IpView:
@@ -137,6 +191,7 @@ def _facts(
         "bond": None,
         "bridge": None,
         "vlans": [],
+        "passed": {},
         "ipv4": _family(ip, 4),
         "ipv6": _family(ip, 6),
         "routes": [],
@@ -262,12 +317,24 @@ def _read(keyfile: Keyfile, names: dict[str, str]) -> Facts:
         parent = macvlan.pop("parent")
         facts["over"] = (names.get(parent, parent), MACVLAN_MODES[macvlan.pop("mode")])
         facts["type"] = "mac-vtap" if macvlan.pop("tap", "false") == "true" else "mac-vlan"
+    for section, keys in (("ethtool", None), ("vxlan", PASSED["vxlan"]), ("vrf", PASSED["vrf"])):
+        part = keyfile.get(section, {})
+        for key in [key for key in part if keys is None or f"{section}.{key}" in keys.values()]:
+            value = part.pop(key).lower()
+            facts["passed"][f"{section}.{key}"] = names.get(value, value)
     facts["vlans"] = sorted(_listed(keyfile.get("bridge-port", {}).pop("vlans", "")))
     for family in ("ipv4", "ipv6"):
         part = keyfile.get(family, {})
         facts["routes"] += _routes(part)
         facts[family] = _read_family(part, family)
-    left = {section: set(keys) - BESIDE.get(section, set()) for section, keys in keyfile.items()}
+    for section in ("sriov", "mptcp"):
+        keyfile.pop(section, None)
+    left = {
+        section: {
+            k for k in set(keys) - BESIDE.get(section, set()) - UNREAD.get(section, set()) if "multicast" not in k
+        }
+        for section, keys in keyfile.items()
+    }
     facts["routes"].sort()
     facts["besides"] = sorted(f"{section}.{key}" for section, keys in left.items() for key in keys)
     return facts

@@ -820,6 +820,69 @@ def dummy_with_a_mac(rng: Random, data: Data) -> Optional[Path]:
     return "hosts", "new", "interfaces", "dummy7", "mac"
 
 
+@mistake("KVN220")
+def own_key_to_nmstate(rng: Random, data: Data) -> Optional[Path]:
+    host = _guest_host(data)
+    key, value = rng.choice([("mtu", 1500), ("ipv4", {"enabled": False}), ("state", "up")])
+    host["interfaces"]["eth0"]["nmstate"] = {key: value}
+    return "hosts", "new", "interfaces", "eth0", "nmstate", key
+
+
+@mistake("KVN221")
+def secret_to_nmstate(rng: Random, data: Data) -> Optional[Path]:
+    host = _guest_host(data)
+    key = rng.choice(["802.1x", "ovs-db", "macsec"])
+    host["interfaces"]["eth0"]["nmstate"] = {key: {"identity": "me"}}
+    return "hosts", "new", "interfaces", "eth0", "nmstate", key
+
+
+@mistake("KVN222")
+def script_to_nmstate(rng: Random, data: Data) -> Optional[Path]:
+    host = _guest_host(data)
+    host["interfaces"]["eth0"]["nmstate"] = {"dispatch": {"post-activation": "true"}}
+    return "hosts", "new", "interfaces", "eth0", "nmstate", "dispatch"
+
+
+@mistake("KVN223")
+def same_key_under_nmstate(rng: Random, data: Data) -> Optional[Path]:
+    host = _guest_host(data)
+    host["nmstate"] = {"eth0": {"type": "vxlan", "vxlan": {"id": 5}}}
+    return "hosts", "new", "nmstate", "eth0"
+
+
+@mistake("KVN224")
+def base_interface_of_nobody(rng: Random, data: Data) -> Optional[Path]:
+    host = _guest_host(data)
+    host["nmstate"] = {"vx9": {"type": "vxlan", "vxlan": {"id": 5, "base-iface": "nobody0"}}}
+    return "hosts", "new", "nmstate", "vx9", "vxlan", "base-iface"
+
+
+@mistake("KVN225")
+def vlan_settings_of_a_nic(rng: Random, data: Data) -> Optional[Path]:
+    host = _guest_host(data)
+    host["interfaces"]["eth0"]["nmstate"] = {"vlan": {"protocol": "802.1ad"}}
+    return "hosts", "new", "interfaces", "eth0", "nmstate", "vlan"
+
+
+@mistake("KVN226")
+def port_of_two_vrfs(rng: Random, data: Data) -> Optional[Path]:
+    host = _guest_host(data)
+    host["interfaces"]["dm9"] = {"type": "dummy"}
+    host["nmstate"] = {
+        name: {"type": "vrf", "vrf": {"port": ["dm9"], "route-table-id": table}}
+        for name, table in (("vrf8", 8), ("vrf9", 9))
+    }
+    return "hosts", "new", "nmstate", "vrf9", "vrf", "port", 0
+
+
+@mistake("KVN227")
+def vxlan_as_large_as_its_base(rng: Random, data: Data) -> Optional[Path]:
+    host = _guest_host(data)
+    host["interfaces"]["dm9"] = {"type": "dummy"}
+    host["nmstate"] = {"vx9": {"type": "vxlan", "vxlan": {"id": 5, "base-iface": "dm9"}, "mtu": 1500}}
+    return "hosts", "new", "nmstate", "vx9", "mtu"
+
+
 @mistake("KVN192")
 def zone_of_a_port(rng: Random, data: Data) -> Optional[Path]:
     found = _some(rng, ((p, i) for p, i in _interfaces(data) if p[3] in ("p0", "p1", "off", "mine")))

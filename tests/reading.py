@@ -6,6 +6,7 @@ unexpected in the state. The real nmstate accepts dangling ports, duplicates and
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
@@ -41,12 +42,19 @@ def _vlans(vlan: dict[str, Any]) -> Any:
     return (sorted(tags), tag) if is_right and len(set(tags)) == len(tags) else vlan
 
 
+def _leaves(settings: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    """Return the places of the values in nested mappings, with the values; a list is one value."""
+    if not isinstance(settings, dict):
+        return [(path, settings)]
+    return [leaf for key, value in settings.items() for leaf in _leaves(value, (*path, key))]
+
+
 class _Reading:
     def __init__(self, view: HostView, bundle: Bundle) -> None:
         self.view, self.bundle = view, bundle
         self.wrong: list[str] = []
-        self.rest = list(bundle.state.get("interfaces", []))
-        self.extra = list((bundle.guests or {}).get("interfaces", []))
+        self.rest = copy.deepcopy(list(bundle.state.get("interfaces", [])))
+        self.extra = copy.deepcopy(list((bundle.guests or {}).get("interfaces", [])))
         self.by_name: dict[str, dict[str, Any]] = {}
         for entry in self.rest + self.extra:
             if entry["name"] in self.by_name:
@@ -89,17 +97,47 @@ class _Reading:
         wanted = {n.name for n in view.nics if n.managed}
         for group in (view.bonds, view.vlans, view.bridges, view.guest_vlans, view.macvtaps):
             wanted |= {item.name for item in group}
-        wanted |= {dummy.name for dummy in view.dummies}
+        wanted |= {dummy.name for dummy in view.dummies} | {other.name for other in view.others}
+        self._check_passed()
         self.expect("interfaces", set(self.by_name), wanted)
         self._nics()
         self._bonds()
         self._dummies()
+        self._others()
         self._bridges()
         self._vlans()
         self._macvtaps()
         self._whole()
         self._links()
         return self.wrong
+
+    def _check_passed(self) -> None:
+        """Check what is passed through to nmstate, and take it out of the entries: what is left is expected later."""
+        for name, settings in self.view.pass_through:
+            entry = self.by_name.get(name, {})
+            for path, value in _leaves(settings):
+                holder: Any = entry
+                for key in path[:-1]:
+                    holder = holder.get(key, {})
+                self.expect(f"{name} {'.'.join(path)}", holder.pop(path[-1], None), value)
+            for key in settings:
+                if not _leaves(entry.get(key, {})):
+                    entry.pop(key, None)
+        passed = ("ethtool", "lldp", "mptcp", "ethernet", "vxlan", "vrf", "mac-vlan")
+        for entry in self.by_name.values():
+            self.wrong += [f"{entry['name']} has {key}, which nothing passes through" for key in passed if key in entry]
+
+    def _others(self) -> None:
+        for other in self.view.others:
+            entry = self.entry(other.name, other.type)
+            self.expect(f"{other.name} mtu", entry.get("mtu"), other.mtu)
+            self.expect(f"{other.name} mac", entry.get("mac-address"), other.mac.upper() if other.mac else None)
+            self.addresses(entry, other.name, other.ip)
+            keys = {"name", "type", "state", "ipv4", "ipv6", "mtu", "mac-address"}
+            self.expect(f"{other.name} other keys", set(entry) - keys, set())
+            for name in (*other.bases, *other.ports):
+                if name not in self.by_name:
+                    self.wrong.append(f"{other.name} needs {name}, which is not there")
 
     def _nics(self) -> None:
         for nic in self.view.nics:

@@ -99,6 +99,9 @@ COMPARED_OPTIONS = {
         *("vlan_filtering", "vlan_protocol", "vlan_default_pvid", "mcast_snooping", "mcast_querier"),
     ),
     "macvtap": ("mode",),
+    "macvlan": ("mode",),
+    "vxlan": ("id", "group", "group6", "remote", "remote6", "local", "local6", "link", "port", "learning"),
+    "vrf": ("table",),
 }
 
 BOND_STATE_KEYS = ("active_slave", "ad_info")

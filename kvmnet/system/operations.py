@@ -90,6 +90,7 @@ APPLY = Operation(
 )
 SET_MACS = Operation("set macs", undone_with="apply", interrupts_traffic=True)
 CHECK_SETTINGS = Operation("check settings", undone_with="apply", interrupts_traffic=True)
+CHECK_ETHTOOL = Operation("check ethtool", undone_with="apply", interrupts_traffic=True)
 ASSOCIATIONS = Operation("associations", undone_with="apply", interrupts_traffic=True)
 HAND_OVER = Operation("hand over", (UNDO_PORTS,))
 KEEP_SETTINGS = Operation("keep settings", undone_with="apply", interrupts_traffic=True)

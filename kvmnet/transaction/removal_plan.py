@@ -27,7 +27,7 @@ from kvmnet.transaction.naming_steps import ETC_DIR
 from kvmnet.transaction.original_host import HOSTNAME_FILE, Original
 
 #: nmstate's types of interfaces in the order in which they are removed: an interface before what it is based on.
-_REMOVAL_ORDER = ("mac-vtap", "linux-bridge", "vlan", "bond", "dummy")
+_REMOVAL_ORDER = ("mac-vtap", "linux-bridge", "vrf", "vxlan", "mac-vlan", "vlan", "bond", "dummy")
 
 
 def plan_removal(bundle: Bundle, original: Original, live: Live, records: Optional[Mapping[str, Json]] = None) -> Plan:

@@ -72,7 +72,13 @@ def _profile_settings(row: Step) -> Settings:
     if row["type"] == "macvlan":
         mode = MACVLAN_MODES[row["over"]["mode"]]
         parent = row["over"]["base-iface"]
-        settings["macvlan"] = {"parent": ("s", parent), "mode": ("u", mode), "tap": ("b", True)}
+        settings["macvlan"] = {"parent": ("s", parent), "mode": ("u", mode), "tap": ("b", row["over"].get("tap", True))}
+    if row["type"] == "vxlan":
+        settings["vxlan"] = {"id": ("u", row["over"]["id"])}
+        if "base-iface" in row["over"]:
+            settings["vxlan"]["parent"] = ("s", row["over"]["base-iface"])
+    if row["type"] == "vrf":
+        settings["vrf"] = {"table": ("u", row["over"]["route-table-id"])}
     if row["type"] == INFINIBAND:
         settings[INFINIBAND] = {"transport-mode": ("s", "datagram")}
     if row["type"] in (NM_ETHERNET, "bond", "dummy"):

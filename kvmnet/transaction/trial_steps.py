@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import ETHERNET, LOOPBACK, NM_TYPES, interfaces_of
 from kvmnet.core.base.profile_settings import CLONED_MAC
@@ -104,7 +104,7 @@ def prepare_profiles(plan: Plan, live: Live, known: KnownProfiles) -> list[Step]
                 "interface": name,
                 "type": kind,
                 "zone": choose_zone(name, plan, live),
-                "over": interface.get(interface["type"]) if interface["type"] in ("vlan", "mac-vtap") else None,
+                "over": _section_of(interface),
                 "carried": carried_settings(name, plan, live),
                 "settings": dict(plan.profile_settings.get(name, {})),
             }
@@ -121,6 +121,14 @@ def prepare_profiles(plan: Plan, live: Live, known: KnownProfiles) -> list[Step]
             profiles=rows,
         )
     ]
+
+
+def _section_of(interface: Mapping[str, Any]) -> Optional[dict[str, Any]]:
+    """Return the settings without which NetworkManager refuses a profile of this type; None if there are none."""
+    kind = interface["type"]
+    if kind == "mac-vlan":
+        return {**interface[kind], "tap": False}
+    return dict(interface[kind]) if kind in ("vlan", "mac-vtap", "vxlan", "vrf") else None
 
 
 def set_profile_settings(plan: Plan, live: Live, known: KnownProfiles) -> list[Step]:

@@ -12,6 +12,8 @@ from typing import Optional
 
 import pytest
 
+from kvmnet import pipeline
+from kvmnet.core.definition.document import Source
 from tests import plain_words
 from tools import reference
 
@@ -108,6 +110,24 @@ def test_documents_are_in_plain_words(path: Path) -> None:
         for finding in plain_words.find(line)
     ]
     assert findings == []
+
+
+def definitions() -> Iterator[tuple[str, str]]:
+    """Each whole definition on a page: the page, and its text."""
+    for path in PAGES:
+        for info, lines in blocks(text_of(path)):
+            if info == "yaml" and lines[:1] == ["kvmnet: 1"]:
+                yield name(path), "\n".join(lines) + "\n"
+
+
+def test_every_whole_definition_on_a_page_is_valid() -> None:
+    pages = set()
+    for page, text in definitions():
+        definition = pipeline.check([Source(page, text)])
+        assert [(page, problem.code, problem.message) for problem in definition.problems] == []
+        assert all(bundle.state["interfaces"] for bundle in definition.bundles())
+        pages.add(page)
+    assert {"docs/howto/pass-through.md", "docs/howto/policy-routing.md"} <= pages
 
 
 def shell_commands() -> Iterator[tuple[str, list[str]]]:

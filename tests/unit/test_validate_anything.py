@@ -74,7 +74,11 @@ def nearly_valid(schema: dict[str, Any], depth: int = 0, key: str = "") -> st.Se
     if key == "profile":
         return st.sampled_from(["rocks", "plain"])
     if kind == "object" and "properties" in schema:
-        parts = {word: nearly_valid(part, depth + 1, word) for word, part in schema["properties"].items()}
+        parts = {
+            word: nearly_valid(part, depth + 1, word)
+            for word, part in schema["properties"].items()
+            if "x-refusal" not in part
+        }
         needed = {word: parts.pop(word) for word in schema.get("required", [])}
         return st.fixed_dictionaries(needed, optional=parts)
     if kind == "object":

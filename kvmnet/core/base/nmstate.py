@@ -30,6 +30,9 @@ KERNEL_KINDS = {
     "bond": "bond",
     "mac-vtap": "macvtap",
     "dummy": "dummy",
+    "vxlan": "vxlan",
+    "vrf": "vrf",
+    "mac-vlan": "macvlan",
 }
 #: nmstate's types, and NetworkManager's type of their connection profiles.
 NM_TYPES = {
@@ -41,6 +44,9 @@ NM_TYPES = {
     "mac-vtap": "macvlan",
     "dummy": "dummy",
     "loopback": "loopback",
+    "vxlan": "vxlan",
+    "vrf": "vrf",
+    "mac-vlan": "macvlan",
 }
 #: The kernel's kinds of the devices that libvirt makes for guests.
 GUEST_KINDS = ("tun", "macvtap")
@@ -83,10 +89,10 @@ def dns_of(state: Mapping[str, Any]) -> Any:
 
 
 def port_names(interface: Mapping[str, Any]) -> list[str]:
-    """The ports of a bridge (nmstate has an object for each) or bond (a name); none for other interfaces."""
+    """The ports of a bridge (nmstate has an object for each) bond or VRF (a name); none for other interfaces."""
     names: list[str] = []
-    for kind in ("bridge", "link-aggregation"):
-        if kind in interface:  # most interfaces have neither
+    for kind in ("bridge", "link-aggregation", "vrf"):
+        if kind in interface:  # most interfaces have none
             ports = interface[kind].get("port", [])
             names += [p if isinstance(p, str) else str(p["name"]) for p in ports]
     return names

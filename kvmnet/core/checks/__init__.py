@@ -19,7 +19,7 @@ from kvmnet.core.views.host_view import HostView
 
 _MODULES = (
     *("references", "addresses", "macs", "vlans", "names", "guests", "bonds", "bridges", "sources", "routes"),
-    *("bridge_vlans", "infiniband", "probes", "zones", "policy_routing", "dummies"),
+    *("bridge_vlans", "infiniband", "probes", "zones", "policy_routing", "dummies", "pass_through"),
 )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple, Optional
 
 from kvmnet.core.base.problem import WARNING, Mark, Problem, Related
 from kvmnet.core.checks import Context, check
+from kvmnet.core.definition.pass_through import OTHER
 
 
 class _Mac(NamedTuple):
@@ -26,7 +27,9 @@ def _macs(context: Context) -> Iterator[_Mac]:
             owner, place = f"{interface.name} on host {host.name}", interface.place
             if interface.mac is not None:
                 path = ("mac",) if "mac" in place.tree.entries else ("match", "mac")
-                yield _Mac(interface.mac, owner, place.at(*path), host.name, interface.is_bridge)
+                yield _Mac(
+                    interface.mac, owner, place.at(*path), host.name, interface.is_bridge or interface.kind == OTHER
+                )
             if interface.bridge_settings.mac is not None:
                 bridge_mac = interface.bridge_settings.mac
                 yield _Mac(bridge_mac, f"the bridge of {owner}", place.at("bridge", "mac"), host.name, True)

@@ -37,7 +37,7 @@ def _fix_of(interface: str) -> Optional[str]:
     return next((fix for start, fix in fixes.items() if interface.startswith(start)), None)
 
 
-def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
+def find_names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
     """The kernel name of every interface of a host, a description of the interface, and its place."""
     for nic in view.nics:
         yield nic.name, f"NIC {nic.interface}", nic.mark
@@ -46,6 +46,8 @@ def _names(view: HostView) -> Iterator[tuple[str, str, Mark]]:
     for dummy in view.dummies:
         if not dummy.is_loopback:
             yield dummy.name, "the dummy", dummy.mark
+    for other in view.others:
+        yield other.name, f"the {other.type} of nmstate", other.mark
     for vlan in view.vlans:
         yield vlan.name, f"the VLAN {vlan.tag} on {vlan.base}", vlan.mark
     for bridge in view.bridges:
@@ -75,7 +77,7 @@ def find_invalid_names(context: Context) -> Iterator[Problem]:
     reported: set[tuple[str, Mark]] = set()
     for view in context.views.values():
         may_run_guests = bool(view.bridges or view.macvtaps)
-        for name, interface, mark in _names(view):
+        for name, interface, mark in find_names(view):
             if (name, mark) in reported:  # one problem for a name in a template of 200 hosts
                 continue
             reported.add((name, mark))
@@ -105,7 +107,7 @@ def find_duplicate_names(context: Context) -> Iterator[Problem]:
     for view in context.views.values():
         owners = _find_owners_of_named_bridges(context.cluster.hosts[view.host], view)
         first: dict[str, tuple[str, Mark]] = {}
-        for name, interface, mark in _names(view):
+        for name, interface, mark in find_names(view):
             if name in first:
                 other, place = first[name]
                 yield Problem(

@@ -96,6 +96,8 @@ def _addressable_devices(view: HostView) -> Iterator[tuple[str, IpView, Mark]]:
         yield bond.name, bond.ip, bond.mark
     for dummy in view.dummies:
         yield dummy.name, dummy.ip, dummy.mark
+    for other in view.others:
+        yield other.name, other.ip, other.mark
     for vlan in view.vlans:
         yield vlan.name, vlan.ip, vlan.mark
     for bridge in view.bridges:

@@ -29,6 +29,7 @@ from kvmnet.core.definition.model import (
     PlacedProbe,
 )
 from kvmnet.core.definition.naming_policy import NamingPolicy, extend_naming_policy
+from kvmnet.core.definition.pass_through import read_nmstate, read_others
 from kvmnet.core.definition.port_vlans import PortVlans, make_port_vlans
 from kvmnet.core.definition.routing import read_routes, read_rules
 from kvmnet.core.definition.tree_values import boolean_at, leaves_at, number_at, read_subnet, text_at
@@ -158,6 +159,8 @@ def _host(name: str, place: Place, tree: Map, groups: Mapping[str, Group], reade
         for key, entry in (merged.entries.items() if merged else ())
         if (interface := reader.read(key, entry)) is not None
     }
+    for key, other in read_others(place.tree):
+        interfaces.setdefault(key, _interface(key, other, reader.networks))
     return Host(
         name=name,
         group=group_name,
@@ -313,6 +316,7 @@ def _interface(name: str, place: Place, networks: Mapping[str, Network]) -> Inte
         description=text_at(tree, "description"),
         default_route=boolean_at(tree, "default_route"),
         metric=number_at(tree, "metric"),
+        nmstate=read_nmstate(tree, kind),
         place=place,
     )
 

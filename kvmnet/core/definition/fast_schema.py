@@ -15,7 +15,7 @@ from typing import Any, Callable, Optional
 Test = Callable[[Any], bool]
 Formats = Mapping[str, Callable[[object], bool]]
 
-_ANNOTATIONS = ("$schema", "$id", "$defs", "title", "description", "x-code", "default", "examples")
+_ANNOTATIONS = ("$schema", "$id", "$defs", "title", "description", "x-code", "x-refusal", "default", "examples")
 _SUPPORTED = {
     *_ANNOTATIONS,
     *("$ref", "type", "enum", "const", "pattern", "format", "minimum", "maximum", "multipleOf"),

@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.base.problem import Mark
@@ -130,15 +130,15 @@ class BridgeSettings:
 class Interface:
     """An interface of a host, with the settings of the host's groups merged in.
 
-    `kind` is nic, bond, vlan, bridge, dummy or loopback. `parent` is the base interface of a VLAN, `tag` its VLAN ID,
-    `own_name` its kernel name if the definition states it, and `ports` the ports of a bond or bridge. `mac` is the
-    permanent MAC address of a NIC, or the MAC address of a bridge. `bridge` is whether a NIC, bond or VLAN gets a
-    bridge (None: by default), `bridge_settings` are those of this bridge, or of the interface itself if it is a bridge.
+    `kind` is nic, bond, vlan, bridge, dummy, loopback or other (pass_through). `parent` is the base interface of a
+    VLAN, `tag` its VLAN ID, `own_name` its kernel name if the definition states it, and `ports` the ports of a bond or
+    bridge. `mac` is the permanent MAC address of a NIC, or the MAC address of a bridge. `bridge` is whether a NIC, bond
+    or VLAN gets a bridge (None: by default), `bridge_settings` are those of it, or of the interface if it is a bridge.
     `ipv4` and `ipv6` are the sources of addresses (see the schema). `zone` is the firewalld zone that the interface
     states itself. `default_route` and `metric` are those of default routes through the interface (None: not stated).
     `left_alone`: never managed by kvmnet (BMC). `vlans` are the VLANs of a port of a VLAN-aware bridge, or None. A NIC
     can be an IPoIB interface (`is_infiniband`) with `transport_mode` (datagram, connected; None: not stated), or a
-    partition of one: `parent` and `pkey`.
+    partition of one: `parent` and `pkey`. `nmstate` is what is passed through to nmstate.
     """
 
     name: str
@@ -169,6 +169,7 @@ class Interface:
     is_infiniband: bool
     transport_mode: Optional[str]
     pkey: Optional[int]
+    nmstate: Mapping[str, Any]
     place: Place = field(compare=False, repr=False)
 
     @property

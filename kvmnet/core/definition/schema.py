@@ -195,6 +195,10 @@ class Schema:
             rejected.add((*path, error.instance))
             place = _key_place(tree, (*path, error.instance))
             yield Problem("KVN013", f"{quoted(error.instance)} must be {_expected(error.schema)}", place)
+        elif "x-refusal" in error.schema:
+            rejected.add(path)
+            message = f"{name} cannot be set by nmstate: {error.schema['x-refusal']}"
+            yield Problem(error.schema["x-code"], message, mark)
         else:
             rejected.add(path)
             code = error.schema.get("x-code", "KVN012" if error.validator == "type" else "KVN013")

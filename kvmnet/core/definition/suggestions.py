@@ -20,6 +20,19 @@ _TYPES = {
     **dict.fromkeys(("bonds", "bonding", "team"), "did you mean bond?"),
     **dict.fromkeys(("ethernet", "nic", "physical", "vlan"), "remove type: only bridges, bonds and dummies have one"),
 }
+_SECRET = "it needs secrets, which a definition must not contain: configure it with NetworkManager on the host"
+_OVS = "kvmnet cannot roll back Open vSwitch, whose ports are not in the kernel: configure it with ovs-vsctl"
+#: Types of nmstate that cannot be passed through, and why or what to write.
+_TYPES_OF_NMSTATE = {
+    **dict.fromkeys(
+        ("ethernet", "bond", "linux-bridge", "dummy", "infiniband"), "write the interface under interfaces"
+    ),
+    **dict.fromkeys(("macsec", "wireguard", "ipsec"), _SECRET),
+    **dict.fromkeys(("ovs-bridge", "ovs-interface", "ovs-port"), _OVS),
+    "veth": "kvmnet cannot remove the ends of a veth pair one by one: create it with NetworkManager on the host",
+    "mac-vtap": "macvtaps are made for guests: write attach on the network",
+    "macvlan": "did you mean mac-vlan?",
+}
 _ON_LINK = "write interface: KEY instead: then via may be an address outside the networks"
 _FOREIGN_KEYS = {
     ("interfaces", "ports"): "write ports: […] with type: bridge or type: bond",
@@ -102,20 +115,26 @@ def for_value(schema: Mapping[str, Any], value: Any) -> Optional[str]:
         return f"write {int(value, 16)}"
     if "array" in types and _SHORT.match(value):
         return f"write [{value}]"
-    if {"bridge", "bond"} <= set(schema.get("enum", ())) and value.lower() in _TYPES:
-        return _TYPES[value.lower()]
-    if "802.3ad" in schema.get("enum", ()) and value in _MODE_NUMBERS:
-        return f"write {_MODE_NUMBERS[value]}"
     if "enum" in schema:
-        allowed = [str(item) for item in schema["enum"]]
-        lower = value.lower()
-        return f"did you mean {lower}?" if lower in allowed else _nearest(lower, allowed)
+        return _for_choice([str(item) for item in schema["enum"]], value)
     if "MAC" in schema.get("title", ""):
         digits = re.sub("[-.:]", "", value)
         return f"write {':'.join(re.findall('..', digits.lower()))}" if _MAC.match(digits) else None
     if str(schema.get("format", "")).startswith("ip-"):
         return _for_address(str(schema["format"]), value)
     return None
+
+
+def _for_choice(allowed: list[str], value: str) -> Optional[str]:
+    """Return a hint for a value that is none of those allowed."""
+    lower = value.lower()
+    if "bridge" in allowed and "bond" in allowed and lower in _TYPES:
+        return _TYPES[lower]
+    if "vxlan" in allowed and value in _TYPES_OF_NMSTATE:
+        return _TYPES_OF_NMSTATE[value]
+    if "802.3ad" in allowed and value in _MODE_NUMBERS:
+        return f"write {_MODE_NUMBERS[value]}"
+    return f"did you mean {lower}?" if lower in allowed else _nearest(lower, allowed)
 
 
 def _for_address(form: str, value: str) -> Optional[str]:

@@ -25,6 +25,9 @@ def find_device_mtus(view: HostView) -> dict[str, int]:
     mtus = {nic.name: nic.mtu or ETHERNET_MTU for nic in view.nics}
     mtus.update({bond.name: bond.mtu or ETHERNET_MTU for bond in view.bonds})
     mtus.update({dummy.name: dummy.mtu or ETHERNET_MTU for dummy in view.dummies})
+    for other in view.others:
+        base_mtu = min((mtus.get(base, ETHERNET_MTU) for base in other.bases), default=None)
+        mtus[other.name] = other.mtu or (ETHERNET_MTU if base_mtu is None else base_mtu - other.overhead)
     for layer in [*view.layers(), *view.guest_vlans]:
         below = layer.ports if isinstance(layer, BridgeView) else (layer.base,)
         below_mtu = min((mtus.get(name, ETHERNET_MTU) for name in below), default=layer.mtu or ETHERNET_MTU)

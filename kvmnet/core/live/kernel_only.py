@@ -51,6 +51,8 @@ def needs_only_kernel(wanted: State) -> bool:
             settings = interface.get(family, {})
             if set(settings) - _STATIC_KEYS or settings.get("dhcp") or settings.get("autoconf"):
                 return False
+        if "lldp" in interface:
+            return False
         if "balance_slb" in interface.get("link-aggregation", {}).get("options", {}):
             return False
     return True

@@ -33,6 +33,7 @@ class Reason(Enum):
     PROFILE_COMPLETED = auto()
     KEEPS_VIRTUAL_OUT = auto()
     PORT_VLANS = auto()
+    ETHTOOL_LEFT = auto()
 
 
 @dataclass(frozen=True)

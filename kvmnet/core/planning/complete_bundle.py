@@ -26,6 +26,8 @@ from kvmnet.core.planning.ownership import find_created
 from kvmnet.core.rendering.bundle import Bundle
 
 _WITH_OWN_MAC = ("linux-bridge", "bond")
+#: Types of which the kernel chooses the MAC address, unless it is stated.
+_WITH_RANDOM_MAC = ("vxlan", "vrf", "mac-vlan")
 
 
 class MacSource(Enum):
@@ -135,12 +137,17 @@ class _Choice:
             return self._find_port_mac(interface, above)
         if found is None and (mac := self._find_port_mac(interface, above)):
             found = ChosenMac(mac, MacSource.PORT)
-        if found is None and not port_names(interface):
+        if found is None and not any(self._lends_mac(port) for port in port_names(interface)):
             found = ChosenMac(generate_mac(self.bundle.cluster, self.bundle.host, name), MacSource.GENERATED)
         if found is not None:
             self.chosen[name] = found
             return found.mac
         return None
+
+    def _lends_mac(self, port: str) -> bool:
+        """Whether a bridge can have the MAC address of a port: the kernel chooses that of some interfaces at random,
+        each time that they are created."""
+        return self.interfaces.get(port, {}).get("type") not in _WITH_RANDOM_MAC
 
     def _find_own(self, interface: Mapping[str, Any]) -> Optional[ChosenMac]:
         """Return the MAC address that is stated, or that the interface has had."""

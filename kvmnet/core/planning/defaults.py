@@ -8,7 +8,7 @@ desired state, with their default values.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 from kvmnet.core.base.bridge_vlans import DEFAULT_VLAN
 from kvmnet.core.base.nmstate import FAMILIES, State, dns_of, interfaces_of
@@ -21,6 +21,30 @@ _BRIDGE_DEFAULTS = {
     "group-forward-mask": 0,
     "multicast-snooping": True,
     "vlan-default-pvid": DEFAULT_VLAN,
+    "multicast-last-member-count": 2,
+    "multicast-last-member-interval": 100,
+    "multicast-membership-interval": 26000,
+    "multicast-querier": False,
+    "multicast-querier-interval": 25500,
+    "multicast-query-interval": 12500,
+    "multicast-query-response-interval": 1000,
+    "multicast-query-use-ifaddr": False,
+    "multicast-router": "auto",
+    "multicast-startup-query-count": 2,
+    "multicast-startup-query-interval": 3125,
+}
+_STP_TIMERS = {"forward-delay": 15, "hello-time": 2, "max-age": 20}
+#: The kernel's and NetworkManager's defaults of what only nmstate has keys for, by the section.
+_PASSED_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "lldp": {"enabled": False},
+    "mptcp": {"address-flags": []},
+    "ethernet": {"auto-negotiation": True, "sr-iov": {"total-vfs": 0}},
+    "vlan": {
+        "protocol": "802.1q",
+        "registration-protocol": "none",
+        "reorder-headers": True,
+        "loose-binding": False,
+    },
 }
 #: A port that is a member of the bridge's default VLAN only. With an empty mapping instead, nmstate would turn VLAN
 #: filtering of the bridge off.
@@ -60,6 +84,7 @@ def _complete_interface(desired: Interface, applied: Interface, mtus: Mapping[st
         settings = desired.get(family, {})
         if settings.get("enabled") and "address" in applied.get(family, {}) and "address" not in settings:
             result[family] = {**settings, "address": []}
+    result.update(_find_passed_defaults(desired, applied))
     if desired["type"] == "linux-bridge":
         result["bridge"] = _complete_bridge(desired["bridge"], applied.get("bridge", {}))
     bond, old_bond = desired.get("link-aggregation"), applied.get("link-aggregation", {})
@@ -73,6 +98,27 @@ def _complete_interface(desired: Interface, applied: Interface, mtus: Mapping[st
     return result
 
 
+def _find_passed_defaults(desired: Interface, applied: Interface) -> Interface:
+    """Return the sections of an interface with a default for each key that was passed through to nmstate and left the
+    definition. An empty section of ethtool removes its settings from the connection profile (nmstate replaces each
+    section), and the driver's own values return."""
+    sections: Interface = {}
+    for key, defaults in _PASSED_DEFAULTS.items():
+        wanted, old = desired.get(key, {}), applied.get(key, {})
+        if missing := {name: value for name, value in defaults.items() if name in old and name not in wanted}:
+            sections[key] = {**wanted, **missing}
+    if find_left_ethtool(desired, applied):
+        empty: Interface = {section: {} for section in applied["ethtool"]}
+        sections["ethtool"] = {**empty, **desired.get("ethtool", {})}
+    return sections
+
+
+def find_left_ethtool(desired: Interface, applied: Optional[Interface]) -> list[str]:
+    """Return the settings of ethtool, as `ring.rx`, that left an interface."""
+    old, wanted = (applied or {}).get("ethtool", {}), desired.get("ethtool", {})
+    return [f"{section}.{key}" for section in old for key in old[section] if key not in wanted.get(section, {})]
+
+
 def _complete_bridge(desired: Interface, applied: Interface) -> Interface:
     """Return the settings of a bridge with a default for each option that left the definition."""
     options, old_options = desired["options"], applied.get("options", {})
@@ -80,8 +126,11 @@ def _complete_bridge(desired: Interface, applied: Interface) -> Interface:
         key: value for key, value in _BRIDGE_DEFAULTS.items() if key in old_options and key not in options
     }
     stp, old_stp = options["stp"], old_options.get("stp", {})
+    timers = {key: value for key, value in _STP_TIMERS.items() if key in old_stp and key not in stp}
+    if timers:
+        defaults["stp"] = {**stp, **timers}
     if "priority" in old_stp and "priority" not in stp and stp["enabled"]:
-        defaults["stp"] = {**stp, "priority": DEFAULT_STP_PRIORITY}
+        defaults["stp"] = {**stp, **timers, "priority": DEFAULT_STP_PRIORITY}
     old_vlans = {port["name"] for port in applied.get("port", []) if "vlan" in port}
     ports = [
         {**port, "vlan": _NO_VLANS} if port["name"] in old_vlans and "vlan" not in port else port

@@ -16,7 +16,9 @@ from kvmnet.core.base.bridge_vlans import format_tags, read_membership, read_tru
 from kvmnet.core.base.nmstate import MAIN_TABLE, State, interfaces_of
 
 #: Lists whose entries are matched by one of their keys, in any order.
-_KEYED = {"port": "name", "address": "ip"}
+_KEYED = {"port": "name", "address": "ip", "vfs": "id"}
+#: Lists of plain values that have no order.
+_UNORDERED = ("port", "address-flags")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _compare_lists(desired: list[Any], live: list[Any], path: str) -> list[Diffe
     if last == "trunk-tags":  # nmstate prints other ranges than it was given
         is_same = read_trunk_tags(desired) == read_trunk_tags(live)
         return [] if is_same else [Difference(path, live, desired)]
-    if last == "port" and all(isinstance(x, str) for x in [*desired, *live]):  # a bond's ports have no order
+    if last in _UNORDERED and all(isinstance(x, str) for x in [*desired, *live]):
         return [Difference(path, sorted(live), desired)] if set(desired) != set(live) else []
     key = _KEYED.get(last)
     if key is None or not all(isinstance(x, Mapping) for x in [*desired, *live]):
@@ -99,7 +101,7 @@ def projection(desired: Any, live: Any, path: str = "") -> Any:
     last, rows = path.rpartition(".")[2], live if isinstance(live, list) else []
     if last == "trunk-tags":
         return sorted(read_trunk_tags(rows))
-    if last == "port" and all(isinstance(x, str) for x in [*desired, *rows]):
+    if last in _UNORDERED and all(isinstance(x, str) for x in [*desired, *rows]):
         return sorted(rows)
     key = _KEYED.get(last)
     if key is None or not all(isinstance(x, Mapping) for x in [*desired, *rows]):
@@ -219,11 +221,11 @@ def _rename_interface(interface: Mapping[str, Any], new_names: Mapping[str, str]
     result = dict(interface)
     if interface.get("type") in ("ethernet", "veth", "infiniband"):
         result["name"] = new_names.get(interface["name"], interface["name"])
-    for kind in ("vlan", "mac-vtap", "mac-vlan"):
-        if kind in interface:
+    for kind in ("vlan", "mac-vtap", "mac-vlan", "vxlan"):
+        if "base-iface" in interface.get(kind, {}):
             base = interface[kind].get("base-iface")
             result[kind] = {**interface[kind], "base-iface": new_names.get(base, base)}
-    for kind in ("bridge", "link-aggregation"):
+    for kind in ("bridge", "link-aggregation", "vrf"):
         if isinstance(interface.get(kind), Mapping) and "port" in interface[kind]:
             ports = [_rename_port(port, new_names) for port in interface[kind]["port"]]
             result[kind] = {**interface[kind], "port": ports}

@@ -36,6 +36,7 @@ def make_expectations(
         elif interface.get("state") == "up":
             entry = _expected_up(interface, controllers.get(interface["name"]), state)
             options = _expected_options((settings or {}).get(interface["name"], {}))
+            options = {**entry.get("options", {}), **options}
             entries.append({**entry, "options": options} if options else entry)
     return [{**entry, "virtual": list(virtual)} for entry in entries] if virtual else entries
 
@@ -107,8 +108,10 @@ def _expected_of_type(interface: Mapping[str, Any]) -> dict[str, Any]:
     section = interface.get(interface["type"], {})
     if interface["type"] == "vlan":
         expected.update(base=section["base-iface"], tag=section["id"])
-    if interface["type"] == "mac-vtap":
+    if interface["type"] in ("mac-vtap", "mac-vlan"):
         expected.update(base=section["base-iface"], mode=section["mode"])
+    if passed := _expected_passed(interface["type"], section):
+        expected["options"] = passed
     if "bridge" in interface:
         expected.update(_expected_bridge_options(interface["bridge"].get("options", {})))
         if vlans := _expected_port_vlans(interface["bridge"]):
@@ -117,6 +120,18 @@ def _expected_of_type(interface: Mapping[str, Any]) -> dict[str, Any]:
         bond = interface["link-aggregation"]
         expected["bond"] = {"mode": bond["mode"], **bond.get("options", {})}
     return expected
+
+
+def _expected_passed(kind: str, section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `ip -d -j link` shows for settings that are passed through to nmstate, as far as it shows them."""
+    if kind == "vlan" and "protocol" in section:
+        return {"protocol": "802.1ad" if section["protocol"] == "802.1ad" else "802.1Q"}
+    if kind == "vrf":
+        return {"table": section["route-table-id"]}
+    if kind != "vxlan":
+        return {}
+    shown = {"id": "id", "base-iface": "link", "destination-port": "port", "learning": "learning"}
+    return {shown[key]: value for key, value in section.items() if key in shown}
 
 
 def _expected_port_vlans(bridge: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from kvmnet.core.planning.changes import (
     Replaced,
     RouteDetail,
 )
-from kvmnet.core.planning.defaults import complete_with_defaults, find_dropped_options
+from kvmnet.core.planning.defaults import complete_with_defaults, find_dropped_options, find_left_ethtool
 from kvmnet.core.planning.dhcp_identity import Identity, find_identities, find_moves, with_identity
 from kvmnet.core.planning.difference import Difference, interface_differences, rename_interfaces, route_key
 from kvmnet.core.planning.ownership import find_leaving
@@ -83,6 +83,7 @@ def compare_state(
     dns, dns_changes = _compare_dns(desired, view)
     always_sent: dict[str, Detail] = {
         **dict.fromkeys(_find_ports_with_new_vlans(desired, live_interfaces, differences), Reason.PORT_VLANS),
+        **dict.fromkeys(_find_interfaces_with_left_ethtool(bundle.state, live.applied_state), Reason.ETHTOOL_LEFT),
         **_find_always_sent(desired, differences, first, going, new_names, live),
     }
     completed = find_completed(bundle, adopted, live_interfaces)
@@ -262,6 +263,12 @@ def _find_ports_with_new_vlans(
         for port in interface["bridge"]["port"]:
             if "vlan" in port and interface_differences(port, live.get(port["name"])):
                 yield port["name"]
+
+
+def _find_interfaces_with_left_ethtool(desired: State, applied: State) -> list[str]:
+    """Return the interfaces of which settings of ethtool left the definition: these have no default to compare with."""
+    before = {i["name"]: i for i in interfaces_of(applied)}
+    return [i["name"] for i in interfaces_of(desired) if find_left_ethtool(i, before.get(i["name"]))]
 
 
 def _find_virtual_holders(

@@ -145,7 +145,10 @@ class _Comparison:
         if "base-iface" in base:
             yield from self._compare("parent", self._name_of(self.stored.parent), base["base-iface"])
         if "id" in base:
-            yield from self._compare("vlan.id", self.stored.value("vlan", "id"), str(base["id"]))
+            kind = self.interface["type"]
+            yield from self._compare(f"{kind}.id", self.stored.value(kind, "id"), str(base["id"]))
+        if "route-table-id" in base:
+            yield from self._compare("vrf.table", self.stored.value("vrf", "table"), str(base["route-table-id"]))
 
     def _compare_port_vlans(self) -> Iterator[StoredDifference]:
         """The VLANs of a port that the definition states: `vlans=20,100-199,40 pvid untagged` in a keyfile."""

@@ -1,9 +1,9 @@
 """Renders a host's view as its bundle. A small function builds each kind of interface.
 
-The order is fixed: NICs, bonds, dummies, VLANs, bridges, macvtaps, each in the order of the definition. VLANs over a
-bridge come after the bridges, then the bridges over these VLANs, and so on. The state contains everything for which
-nmstate would otherwise choose a value: the type, both IP families, STP, the MAC address of a bridge, the metric of a
-route, the priority of a rule.
+The order is fixed: NICs, bonds, dummies, VLANs, bridges, interfaces that only nmstate has a type for, macvtaps, each in
+the order of the definition. VLANs over a bridge come after the bridges, then the bridges over these VLANs, and so on.
+The state contains everything for which nmstate would otherwise choose a value: the type, both IP families, STP, the MAC
+address of a bridge, the metric of a route, the priority of a rule. What the definition passes through is added last.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from kvmnet.core.base.nmstate import INFINIBAND, MAIN_TABLE, State
@@ -28,6 +29,7 @@ from kvmnet.core.views.host_view import (
     IpView,
     MacvtapView,
     NicView,
+    OtherView,
     RouteView,
     RuleView,
     VlanView,
@@ -62,8 +64,10 @@ def render(view: HostView) -> Bundle:
         *(_bond(bond) for bond in view.bonds),
         *(_dummy(dummy) for dummy in view.dummies),
         *(_vlan(layer) if isinstance(layer, VlanView) else _bridge(layer) for layer in view.layers()),
+        *(_other(other) for other in view.others),
         *from_boot,
     ]
+    _pass_through(state["interfaces"], dict(view.pass_through))
     nics = list_nics(view)
     bundle = Bundle(
         cluster=view.cluster,
@@ -204,6 +208,26 @@ def _dummy(dummy: DummyView) -> dict[str, Any]:
         others = [{"ip": a.ip, "prefix-length": a.prefix} for a in dummy.ip.addresses if a.version == version]
         entry[f"ipv{version}"] = {"enabled": True, "address": [own, *others]}
     return entry
+
+
+def _other(other: OtherView) -> dict[str, Any]:
+    """Return an interface that only nmstate has a type for, without what is passed through."""
+    return _with_ip(_base(other.name, other.type, other.mtu, other.mac), other.ip)
+
+
+def _pass_through(interfaces: list[dict[str, Any]], settings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add to each interface what the definition passes through to nmstate."""
+    for entry in interfaces:
+        entry.update(_merge(entry, settings.get(entry["name"], {})))
+
+
+def _merge(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry with these settings added, also inside of mappings that both have."""
+    merged = dict(entry)
+    for key, value in settings.items():
+        is_in_both = isinstance(value, Mapping) and isinstance(entry.get(key), Mapping)
+        merged[key] = _merge(entry[key], value) if is_in_both else value
+    return merged
 
 
 def _route(route: RouteView) -> dict[str, Any]:

@@ -43,6 +43,7 @@ _REASONS = {
     Reason.HOLDS_RULES: "its connection profile gets routing rules",
     Reason.LOOPBACK_RELEASED: "no longer in the definition: its own addresses only",
     Reason.PORT_VLANS: "its VLANs on the bridge change",
+    Reason.ETHTOOL_LEFT: "settings of ethtool left the definition: the driver's own values return",
     Reason.KEEPS_VIRTUAL_OUT: "applied again, so that no virtual address gets into its connection profile",
 }
 

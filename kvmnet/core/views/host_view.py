@@ -6,9 +6,9 @@ checks report those.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from kvmnet.core.base.probe import Probe
 from kvmnet.core.base.problem import Mark
@@ -106,6 +106,23 @@ class DummyView:
     mtu: Optional[int]
     controller: Optional[str]
     ip: IpView
+    mark: Mark = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class OtherView:
+    """An interface that only nmstate has a type for; its settings are in `HostView.pass_through`. `bases` are the
+    interfaces that it is on, `ports` its ports; `overhead` is how many bytes smaller its MTU is than theirs."""
+
+    name: str
+    type: str
+    mac: Optional[str]
+    mtu: Optional[int]
+    controller: Optional[str]
+    ip: IpView
+    bases: tuple[str, ...]
+    ports: tuple[str, ...]
+    overhead: int
     mark: Mark = field(compare=False, repr=False)
 
 
@@ -249,6 +266,7 @@ class HostView:
     nics: tuple[NicView, ...]
     bonds: tuple[BondView, ...]
     dummies: tuple[DummyView, ...]
+    others: tuple[OtherView, ...]
     vlans: tuple[VlanView, ...]
     bridges: tuple[BridgeView, ...]
     guest_vlans: tuple[VlanView, ...]
@@ -265,6 +283,8 @@ class HostView:
     """The firewalld zones that the definition states, by the device that has the addresses."""
     descriptions: tuple[tuple[str, str], ...]
     """The descriptions of interfaces, by the devices: the interface itself, and its bridge."""
+    pass_through: tuple[tuple[str, Mapping[str, Any]], ...]
+    """What is passed through to nmstate, by the device."""
     unattached: tuple[tuple[Guest, GuestNic], ...] = field(compare=False, repr=False)
     """The guest NICs that this host cannot connect: it has neither a bridge nor a VLAN for their network."""
     unrouted: tuple[Unrouted, ...] = field(compare=False, repr=False)

@@ -24,6 +24,7 @@ from kvmnet.core.views.host_view import (
     VlanView,
 )
 from kvmnet.core.views.mtu import MAX_DATAGRAM_MTU, Mtus
+from kvmnet.core.views.pass_through import other_view, pass_through
 from kvmnet.core.views.routing import build_routing
 from kvmnet.core.views.rules import build_rules
 from kvmnet.core.views.stack import Stack
@@ -80,6 +81,7 @@ class _Layout:
             nics=nics,
             bonds=tuple(self._bond(i) for i in self.stack.bonds),
             dummies=tuple(self._dummy(i) for i in self.stack.dummies),
+            others=tuple(other_view(i, self.stack, self.mtus, self._device_ip(i)) for i in self.stack.others),
             vlans=tuple(self._vlan(i) for i in self.stack.vlans),
             bridges=tuple(self._bridge(i) for i in [*self.stack.bridged, *self.stack.bridges]),
             guest_vlans=tuple(guest_vlans),
@@ -92,6 +94,7 @@ class _Layout:
             probes=self._probes(),
             zones=tuple(self._zones({nic.interface for nic in nics if not nic.managed})),
             descriptions=tuple(self._descriptions()),
+            pass_through=tuple(pass_through(self.stack)),
             unattached=tuple(devices.unattached),
             unrouted=tuple(routing.unrouted),
             ambiguous=tuple(routing.ambiguous),
@@ -180,7 +183,7 @@ class _Layout:
             controller=controller,
             bond=bond.name if bond else None,
             ip=self._device_ip(interface) if interface.up else NO_IP,
-            managed=interface.managed and (is_used or has_ip or not interface.up),
+            managed=interface.managed and (is_used or has_ip or not interface.up or bool(interface.nmstate)),
             up=interface.up,
             is_renamed=stack.is_renamed(interface),
             has_link_file=stack.has_link_file(interface),

@@ -33,11 +33,12 @@ class Mtus:
         self._guest_mtus: dict[str, list[Optional[int]]] = {}
         for guest_vlan in guest_vlans:
             self._guest_mtus.setdefault(guest_vlan.base, []).append(guest_vlan.mtu)
-        self._nics_and_bonds = {i.name: self._of_nic_or_bond(i) for i in [*stack.nics, *stack.bonds, *stack.dummies]}
+        lowest = [*stack.nics, *stack.bonds, *stack.dummies, *stack.others]
+        self._nics_and_bonds = {i.name: self._of_nic_or_bond(i) for i in lowest}
 
     def of_nic_or_bond(self, interface: Interface) -> Optional[int]:
-        """Return the MTU of a NIC, bond or dummy: the one set on it, else that of its bond, else the largest that it
-        needs."""
+        """Return the MTU of a NIC, bond, dummy or interface of nmstate alone: the one set on it, else that of its bond,
+        else the largest that it needs."""
         return self._nics_and_bonds[interface.name]
 
     def _of_nic_or_bond(self, interface: Interface) -> Optional[int]:

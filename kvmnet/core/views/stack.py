@@ -7,6 +7,7 @@ from typing import NamedTuple, Optional
 
 from kvmnet.core.definition.model import Host, Interface
 from kvmnet.core.definition.naming_policy import NamingPolicy
+from kvmnet.core.definition.pass_through import OTHER
 
 
 class Base(NamedTuple):
@@ -51,7 +52,8 @@ class Stack:
         self.vlans = [i for i in active if i.is_vlan and i.name in self._placed]
         self.bridges = [i for i in active if i.is_bridge and i.name in self._placed]
         self.dummies = [i for i in active if i.is_dummy]
-        candidates = [*self.nics, *self.bonds, *self.dummies, *self.vlans, *self.bridges]
+        self.others = [i for i in active if i.kind == OTHER]
+        candidates = [*self.nics, *self.bonds, *self.dummies, *self.others, *self.vlans, *self.bridges]
         self.active = [i for i in candidates if i.name in self._placed]
         self.bridged = [i for i in self.active if self.is_bridged(i)]
 

@@ -47,7 +47,7 @@ def definition_of(result: ImportResult) -> pipeline.Definition:
 
 
 def states(seed: int) -> Iterator[Any]:
-    for bundle in load(cluster(Random(seed))).bundles():
+    for bundle in load(cluster(Random(seed), with_nmstate=False)).bundles():
         if bundle.state.get("interfaces"):
             yield bundle.state
 

@@ -38,7 +38,7 @@ def test_the_operations_that_interrupt_verify_and_open_checkpoints() -> None:
     table = operations.OPERATIONS.values()
     assert {o.name for o in table if o.interrupts_traffic} == {
         *("zone", "unbind zone", "rename", "clear", "bond option", "apply", "associations", "give back", "activate"),
-        *("use copy", "set macs", "check settings", "keep settings"),
+        *("use copy", "set macs", "check settings", "check ethtool", "keep settings"),
     }
     assert {o.name for o in table if o.verifies} == {"read back", "as before", "probe", "confirm", "fetch"}
     assert {o.name for o in table if o.opens_checkpoint} == {"apply", "clear"}

@@ -117,6 +117,29 @@ def test_a_prepared_profile_has_the_settings_that_nmstate_keeps() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "section", "settings"),
+    [
+        ("vxlan", {"id": 7, "base-iface": "eth0"}, {"vxlan": {"id": ("u", 7), "parent": ("s", "eth0")}}),
+        ("vxlan", {"id": 7}, {"vxlan": {"id": ("u", 7)}}),
+        ("vrf", {"port": ["eth1"], "route-table-id": 107}, {"vrf": {"table": ("u", 107)}}),
+        (
+            "macvlan",
+            {"base-iface": "eth0", "mode": "private", "tap": False},
+            {"macvlan": {"parent": ("s", "eth0"), "mode": ("u", 3), "tap": ("b", False)}},
+        ),
+    ],
+)
+def test_a_prepared_profile_has_what_networkmanager_requires(
+    kind: str, section: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    added: list[Any] = []
+    context: Any = SimpleNamespace(manager=SimpleNamespace(add_in_memory=added.extend))
+    row = {"uuid": "u", "interface": "x0", "type": kind, "zone": "", "over": section}
+    trial_actions.create_profiles(context, {"profiles": [row]})
+    assert {key: value for key, value in added[0].items() if key not in ("connection", "ipv4", "ipv6")} == settings
+
+
 def test_only_settings_that_differ_are_changed_in_profiles() -> None:
     manager = Profiles({"u-1": {}, "u-2": {("bridge", "vlan-filtering"): True}}, {})
     step = {"profiles": {"u-1": {FILTERING: True}, "u-2": {FILTERING: True}}, "as_applied": {}}

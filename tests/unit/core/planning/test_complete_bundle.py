@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
@@ -22,7 +23,7 @@ from kvmnet.core.planning.ownership import make_ownership_record
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.rendering.bundle import Bundle, Nic
 from kvmnet.core.reporting.change_text import detail_texts
-from tests.unit.core.samples import MACS, bare, notes_of
+from tests.unit.core.samples import MACS, PLAIN, applied, bare, bundle_of, notes_of
 
 LIVE_MAC, STATED_MAC, OLD_MAC = "52:54:00:00:00:0a", "02:00:00:00:00:0b", "52:54:00:00:00:0c"
 
@@ -223,3 +224,14 @@ def test_a_plan_says_which_mac_is_generated_or_kept() -> None:
     live = existing("br0", LIVE_MAC)
     plan = make_plan(bundle_with(bridge("br0", "eth0", mac=MACS[0])), live)
     assert notes_of(plan, live) == [f"br0 keeps its MAC address {LIVE_MAC}: a new one would get {MACS[0]}"]
+
+
+def test_a_bridge_whose_only_port_is_a_new_vxlan_gets_a_generated_mac_that_stays(tmp_path: Path) -> None:
+    text = PLAIN.replace("    interfaces:\n", "    nmstate: {vx0: {type: vxlan, vxlan: {id: 7}}}\n    interfaces:\n", 1)
+    text += "      br-vx: {type: bridge, ports: [vx0]}\n"
+    bundle = bundle_of(tmp_path, text)
+    before = choose_macs(bundle, bare())["br-vx"]
+    assert before.source is MacSource.GENERATED
+    after = choose_macs(bundle, applied(bundle, bare()))["br-vx"]
+    assert after.mac == before.mac
+    assert make_plan(bundle, applied(bundle, bare())).empty

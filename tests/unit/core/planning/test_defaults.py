@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kvmnet.core.planning.defaults import complete_with_defaults, find_dropped_options
+from kvmnet.core.planning.defaults import complete_with_defaults, find_dropped_options, find_left_ethtool
 from kvmnet.core.planning.expected_readback import make_expectations
 from kvmnet.core.planning.plan import make_plan
 from kvmnet.core.reporting.change_text import detail_texts
@@ -121,3 +121,68 @@ def test_vlans_that_left_a_bridge_port_are_removed() -> None:
     assert found["bridge"]["options"]["vlan-default-pvid"] == 1
     assert complete_with_defaults(said, said) == said
     assert complete_with_defaults(state({}), state({})) == state({})
+
+
+#: An interface of each type, what was passed through before, and what must be sent when it left the definition.
+LEFT: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("ethernet", {"lldp": {"enabled": True}}, {"lldp": {"enabled": False}}),
+    ("ethernet", {"mptcp": {"address-flags": ["signal"]}}, {"mptcp": {"address-flags": []}}),
+    ("ethernet", {"ethernet": {"sr-iov": {"total-vfs": 4}}}, {"ethernet": {"sr-iov": {"total-vfs": 0}}}),
+    ("ethernet", {"ethtool": {"ring": {"rx": 512}}}, {"ethtool": {"ring": {}}}),
+    ("dummy", {}, {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "passed", "expected"), LEFT)
+def test_what_was_passed_through_returns_to_its_default(
+    kind: str, passed: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    entry = {"name": "eth0", "type": kind, "state": "up"}
+    completed = complete_with_defaults({"interfaces": [entry]}, {"interfaces": [{**entry, **passed}]})
+    assert completed["interfaces"] == [{**entry, **expected}]
+    assert complete_with_defaults({"interfaces": [{**entry, **passed}]}, {"interfaces": [entry]})["interfaces"] == [
+        {**entry, **passed}
+    ]
+
+
+def test_flags_of_a_vlan_and_timers_of_a_bridge_return_to_their_defaults() -> None:
+    vlan = {"name": "v", "type": "vlan", "state": "up", "vlan": {"base-iface": "eth0", "id": 5}}
+    flagged = {**vlan, "vlan": {**vlan["vlan"], "protocol": "802.1ad", "loose-binding": True}}  # type: ignore[dict-item]
+    (completed,) = complete_with_defaults({"interfaces": [vlan]}, {"interfaces": [flagged]})["interfaces"]
+    assert completed["vlan"] == {"base-iface": "eth0", "id": 5, "protocol": "802.1q", "loose-binding": False}
+    options = {"stp": {"enabled": False}}
+    bridge = {"name": "b", "type": "linux-bridge", "state": "up", "bridge": {"options": options, "port": []}}
+    timed = {"stp": {"enabled": False, "forward-delay": 4}, "multicast-querier": True}
+    before = {**bridge, "bridge": {"options": timed, "port": []}}
+    (completed,) = complete_with_defaults({"interfaces": [bridge]}, {"interfaces": [before]})["interfaces"]
+    assert completed["bridge"]["options"] == {
+        "stp": {"enabled": False, "forward-delay": 15},
+        "multicast-querier": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("now", "names"),
+    [
+        ({}, ["ring.rx", "feature.rx-gro"]),
+        ({"ring": {"rx": 1}}, ["feature.rx-gro"]),
+        ({"ring": {"rx": 1}, "feature": {"rx-gro": True}}, []),
+    ],
+)
+def test_settings_of_ethtool_that_left_are_named(now: dict[str, Any], names: list[str]) -> None:
+    before = {"ethtool": {"ring": {"rx": 512}, "feature": {"rx-gro": False}}}
+    assert find_left_ethtool({"ethtool": now}, before) == names
+    assert find_left_ethtool({"ethtool": now}, None) == []
+
+
+def test_an_interface_whose_ethtool_settings_left_is_sent_although_the_kernel_shows_no_difference(
+    tmp_path: Path,
+) -> None:
+    tuned = PLAIN.replace("bridge: false", "bridge: false, nmstate: {ethtool: {feature: {rx-gro: false}}}")
+    before, after = bundle_of(tmp_path, tuned), bundle_of(tmp_path, PLAIN)
+    plan = make_plan(after, applied(before, bare()))
+    sent = {i["name"]: i for i in plan.state["interfaces"]}
+    assert sent["eth0"]["ethtool"] == {"feature": {}}
+    (change,) = [change for change in plan.changes if change.name == "eth0"]
+    assert "left the definition" in " ".join(detail_texts(change))
+    assert make_plan(after, applied(after, bare())).state == {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from kvmnet.core.planning.expected_readback import expected_rules, list_own_rules, make_expectations
 from kvmnet.core.rendering.bundle import Bundle
 from tests.unit.core.samples import MAC
@@ -85,3 +87,30 @@ def test_the_vlans_of_ports_are_read_back() -> None:
     access = {"tagged": [], "untagged": 40}
     assert expected() == {"eth0": {"tagged": [20, 21, 22], "untagged": 1}, "eth2": access}
     assert expected(**{"vlan-default-pvid": 0}) == {"eth0": {"tagged": [20, 21, 22], "untagged": 0}, "eth2": access}
+
+
+@pytest.mark.parametrize(
+    ("kind", "section", "expected"),
+    [
+        (
+            "vxlan",
+            {"id": 7, "base-iface": "eth0", "remote": "192.0.2.9", "destination-port": 4789},
+            {"kind": "vxlan", "options": {"id": 7, "link": "eth0", "port": 4789}},
+        ),
+        ("vrf", {"port": ["eth1"], "route-table-id": 107}, {"kind": "vrf", "options": {"table": 107}}),
+        ("mac-vlan", {"base-iface": "eth0", "mode": "private"}, {"kind": "macvlan", "base": "eth0", "mode": "private"}),
+        (
+            "vlan",
+            {"base-iface": "eth0", "id": 5, "protocol": "802.1ad"},
+            {"kind": "vlan", "base": "eth0", "tag": 5, "options": {"protocol": "802.1ad"}},
+        ),
+    ],
+)
+def test_interfaces_of_nmstate_alone_are_read_back(
+    kind: str, section: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    entry = {"name": "x0", "type": kind, "state": "up", kind: section}
+    port = {"name": "eth1", "type": "ethernet", "state": "up"}
+    first, second = make_expectations({"interfaces": [entry, port]})
+    assert first == {"name": "x0", **expected, "addresses": [], "routes": []}
+    assert second.get("master") == ("x0" if kind == "vrf" else None)
