@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import typer
+
 from kvmnet.cli.help import first_sentence
 from kvmnet.core import catalogue
 from tools import reference
@@ -74,7 +76,7 @@ def _tree() -> dict[str, str]:
     from kvmnet.cli import main
 
     reference.commands()  # registers them
-    program: Any = reference.typer.main.get_command(main.app)
+    program: Any = typer.main.get_command(main.app)
     return {name: first_sentence(inspect.cleandoc(entry.help or "")) for name, entry in program.commands.items()}
 
 
