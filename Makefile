@@ -20,7 +20,7 @@ MINUTES ?= 4
 COUNT ?= 40
 
 .DEFAULT_GOAL := help
-.PHONY: collection collection-test help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man fuzz fuzz-importers faults states \
+.PHONY: collection collection-test help demo test check lint unit coverage pythons lab lab-tests lab-tests-all docs man completion fuzz fuzz-importers faults states \
 	graph-test bench bench-outage bench-lab contract-versions soak-guests release clean
 
 help:
@@ -49,6 +49,9 @@ docs: $(VENV)/.ready  ## rewrite the generated pages of docs/reference
 
 man: $(VENV)/.ready  ## write the manual pages into build/man
 	@$(BIN)/python -m tools.manual build/man
+
+completion: $(VENV)/.ready  ## write the completion files for bash, zsh and fish into build/completion
+	@$(BIN)/python -m tools.completion build/completion
 
 # ---- More tests
 

@@ -1,5 +1,5 @@
 """Run the program: `python -m kvmnet`."""
 
-from kvmnet.cli.main import run
+from kvmnet.program import run
 
 run()

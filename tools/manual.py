@@ -145,7 +145,9 @@ def _document_page(name: str, section: int, purpose: str, path: Path) -> str:
 
 
 def _text(lines: list[str]) -> str:
-    return "".join(f"{text}\n" for text in lines)
+    starts = (".SH", ".SS")  # a paragraph begins there anyway; mandoc warns of a .PP
+    kept = (text for before, text in zip(["", *lines], lines) if text != ".PP" or not before.startswith(starts))
+    return "".join(f"{text}\n" for text in kept)
 
 
 def main(arguments: list[str]) -> int:

@@ -4,7 +4,8 @@ Checks that the version of kvmnet/__init__.py has an entry in CHANGELOG.md and t
 sdist and, from the sdist, the wheel, installs the wheel in an empty virtual environment, runs the installed kvmnet,
 moves both files to dist/ and prints their checksums. Tags and uploads nothing.
 
-Of two builds of one commit the files have the same bytes: their time stamps are the commit's.
+It builds twice and compares: of two builds of one commit the files have the same bytes, because their time stamps are
+the commit's.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ def release(trial: bool) -> None:
         check_committed(git("status", "--porcelain"))
     with tempfile.TemporaryDirectory(prefix="kvmnet-release-") as folder:
         built = build(version, Path(folder) / "dist")
+        check_same_bytes(built, build(version, Path(folder) / "again"))
         try_wheel(version, built[-1], Path(folder))
         if not trial:
             DIST.mkdir(exist_ok=True)
@@ -126,6 +128,16 @@ def build(version: str, folder: Path) -> list[Path]:
     if missing:
         raise ReleaseError(f"the build did not write {' and '.join(missing)}; see the output of `python -m build`")
     return built
+
+
+def check_same_bytes(first: Iterable[Path], second: Iterable[Path]) -> None:
+    """Raise ReleaseError unless each file of the first build has the same bytes in the second."""
+    different = [a.name for a, b in zip(first, second) if a.read_bytes() != b.read_bytes()]
+    if different:
+        raise ReleaseError(
+            f"two builds of one commit differ: {' and '.join(different)}; compare their members with "
+            "`python -m zipfile -l` and `tar tvf`, and remove what depends on the time or the machine"
+        )
 
 
 def try_wheel(version: str, wheel: Path, folder: Path) -> None:

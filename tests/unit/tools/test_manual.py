@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kvmnet.cli import main as program
 from tools import manual, reference, roff
 
 PAGES = manual.pages()
@@ -59,6 +60,33 @@ def test_groff_reads_each_page_without_a_warning(name: str) -> None:
     command = ["groff", "-man", "-Tutf8", "-Kutf8", "-wall", "-P-c"]
     result = subprocess.run(command, input=PAGES[name], capture_output=True, text=True, check=True)
     assert result.stderr == "" and "KVMNET" in result.stdout
+
+
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
+@pytest.mark.parametrize("name", PAGES)
+def test_mandoc_reads_each_page_without_a_warning(name: str) -> None:
+    command = ["mandoc", "-Tlint", "-Wwarning"]
+    result = subprocess.run(command, input=PAGES[name], capture_output=True, text=True, check=False)
+    assert (result.stdout + result.stderr, result.returncode) == ("", 0)
+
+
+@pytest.mark.skipif(shutil.which("mandoc") is None, reason="mandoc is not installed")
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_the_page_as_it_is_shown_has_the_options_of_help_and_no_others(verb: str, capsys: Any) -> None:
+    page = PAGES[f"{manual.page_name(verb)}.1"]
+    shown = subprocess.run(["mandoc", "-Tutf8"], input=page, capture_output=True, text=True, check=True).stdout
+    shown = re.sub(".\b", "", shown)  # bold and underlined letters
+    assert program.main([*verb.split(), "--help"]) == 0
+    help_text = capsys.readouterr().out
+    in_page = options_of(shown.partition("\nOPTIONS\n")[2].partition("\nEXIT STATUS\n")[0])
+    assert in_page == options_of(help_text.partition("Options:")[2].partition("Examples:")[0])
+    assert "--help" in in_page
+
+
+def options_of(text: str) -> set[str]:
+    """Return the options of a page or of --help; their descriptions are indented more."""
+    terms = re.findall(r"(?m)^ {1,8}(--?[a-z][a-z-]*(?:(?:, | / )--?[a-z][a-z-]*)*)", text)
+    return {name for term in terms for name in re.split(", | / ", term)}
 
 
 def test_the_pages_are_the_same_for_the_same_date(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,6 +104,17 @@ def test_a_build_with_unexpected_files_is_refused(monkeypatch: pytest.MonkeyPatc
         release.build("0.1.0", tmp_path)
 
 
+def test_two_builds_that_differ_are_refused(tmp_path: Path) -> None:
+    first, second = ([tmp_path / folder / name for name in ("a.whl", "b.tar.gz")] for folder in ("1", "2"))
+    for path in (*first, *second):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"the same")
+    release.check_same_bytes(first, second)
+    second[1].write_bytes(b"another")
+    with pytest.raises(release.ReleaseError, match=r"differ: b\.tar\.gz;"):
+        release.check_same_bytes(first, second)
+
+
 def test_a_wheel_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("venv.create", lambda *_, **__: None)
     monkeypatch.setattr(release, "call", lambda *_, **__: "kvmnet 0.0.9\n")
