@@ -19,6 +19,7 @@ from kvmnet.core.rendering.guest_settings import guest_settings
 from kvmnet.exporters import Exporter, File, Files, Group, Options
 from kvmnet.exporters._keyfiles.addresses import Placed, place_name_servers, place_routes, place_rules
 from kvmnet.exporters._keyfiles.profile import Identity, Sections, find_ports, make_profile
+from kvmnet.exporters._keyfiles.unknown import find_unknown
 from kvmnet.exporters._plain_nmstate import CannotExport
 
 KEYFILE_FOLDER, LINK_FOLDER = "etc/NetworkManager/system-connections", "etc/systemd/network"
@@ -27,11 +28,14 @@ KEYFILE_MODE = 0o600
 
 
 def export_keyfiles(bundles: Sequence[Bundle], options: Options, groups: Sequence[Group]) -> Files:
-    """Return the files below HOST/etc for each host. Raises CannotExport for a host with a name server, route or rule
-    that no connection profile can have."""
+    """Return the files below HOST/etc for each host. Raises CannotExport for a host with settings that the exporter
+    does not know, or with a name server, route or rule that no connection profile can have."""
     files: dict[str, File] = {}
     reasons: list[str] = []
     for bundle in bundles:
+        if unknown := _find_unknown(bundle):
+            reasons += unknown
+            continue
         completed = _complete(bundle)
         placed, homeless = _place(completed)
         reasons += [f"host {bundle.host}: {text}" for text in homeless]
@@ -39,9 +43,19 @@ def export_keyfiles(bundles: Sequence[Bundle], options: Options, groups: Sequenc
     if reasons:
         raise CannotExport(
             "keyfiles cannot express everything: " + "; ".join(reasons),
-            "give an interface an address of this family, or export the other hosts with --host",
+            "apply these hosts with `kvmnet apply`, and export the others with --host",
         )
     return files
+
+
+def _find_unknown(bundle: Bundle) -> list[str]:
+    """Return which settings of a host the exporter does not know, a line for each interface."""
+    unknown = {str(i["name"]): list(find_unknown(i)) for i in interfaces_of(bundle.state)}
+    return [
+        f"host {bundle.host}: {name} has settings that only nmstate can apply ({', '.join(keys)})"
+        for name, keys in unknown.items()
+        if keys
+    ]
 
 
 def _complete(bundle: Bundle) -> Bundle:

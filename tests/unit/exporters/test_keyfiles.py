@@ -22,6 +22,7 @@ from kvmnet.core.planning.ownership import profile_uuid
 from kvmnet.core.planning.stored_profiles import find_stored_differences
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.exporters import EXPORTERS, Files
+from kvmnet.exporters._keyfiles.unknown import find_unknown
 from kvmnet.exporters._plain_nmstate import CannotExport
 from tests.generate import cluster
 from tests.mutate import written
@@ -45,11 +46,39 @@ def section(text: str, name: str) -> list[str]:
     return text.split(f"[{name}]\n")[1].split("\n\n", maxsplit=1)[0].splitlines()
 
 
+#: The golden pairs of which hosts pass settings through to nmstate, and what no keyfile would have of the first one.
+PASSED_THROUGH = {
+    "06-two-nics-one-subnet": "pv2: eth2 has settings that only nmstate can apply (ethtool)",
+    "19-sriov": "ethernet",
+    "20-qinq": "vlan.protocol",
+    "22-ethtool-mcast": "bridge.options.multicast-querier",
+    "pass-through": "type vxlan",
+}
+
+
 def all_bundles() -> Iterator[Bundle]:
+    """Yield what keyfiles can express of golden and generated definitions."""
+    for bundle in golden_and_generated():
+        if not any(list(find_unknown(interface)) for interface in interfaces_of(bundle.state)):
+            yield bundle
+
+
+def golden_and_generated() -> Iterator[Bundle]:
     for folder in sorted(GOLDEN.iterdir()):
         yield from pipeline.load(str(next(folder.glob("cluster.*")))).bundles()
     for number in range(20):
-        yield from pipeline.check([Source("f", written(cluster(random.Random(number)))[0])]).bundles()
+        yield from pipeline.check(
+            [Source("f", written(cluster(random.Random(number), with_nmstate=False))[0])]
+        ).bundles()
+
+
+@pytest.mark.parametrize("folder", PASSED_THROUGH)
+def test_what_only_nmstate_can_apply_is_refused(folder: str) -> None:
+    """An interface without it would be silently different."""
+    bundles = pipeline.load(str(GOLDEN / folder / "cluster.yaml")).bundles()
+    with pytest.raises(CannotExport) as refused:
+        EXPORTERS.find("keyfiles").export(bundles)
+    assert PASSED_THROUGH[folder] in refused.value.message
 
 
 def stored_profiles(bundle: Bundle) -> list[StoredProfile]:

@@ -28,7 +28,7 @@ CASES = [
     ("allocate ip ", {"private", "tenant-a"}),
     ("plan --format ", {"text", "json", "markdown"}),
     ("guest ", {"xml", "list", "can-move"}),
-    ("re", {"render", "remove"}),
+    ("re", {"render", "remote", "remove"}),
     ("status --e", {"--exit-code"}),
 ]
 
