@@ -46,12 +46,12 @@ def section(text: str, name: str) -> list[str]:
     return text.split(f"[{name}]\n")[1].split("\n\n", maxsplit=1)[0].splitlines()
 
 
-#: The golden pairs of which hosts pass settings through to nmstate, and what no keyfile would have of the first one.
+#: The golden pairs of which hosts pass settings through to nmstate, with what no keyfile would have.
 PASSED_THROUGH = {
-    "06-two-nics-one-subnet": "pv2: eth2 has settings that only nmstate can apply (ethtool)",
+    "06-two-nics-one-subnet": "host pv2: vxlan0 has settings that only nmstate can apply (type vxlan)",
     "19-sriov": "ethernet",
     "20-qinq": "vlan.protocol",
-    "22-ethtool-mcast": "bridge.options.multicast-querier",
+    "22-ethtool-mcast": "br-eth0 has settings that only nmstate can apply (bridge.options.stp.forward-delay)",
     "pass-through": "type vxlan",
 }
 
