@@ -9,9 +9,9 @@ from typing import Optional
 
 from kvmnet.core.base.nmstate import State, interfaces_of
 from kvmnet.core.base.profile_settings import CLONED_MAC
-from kvmnet.core.live.live_host import UNREADABLE, Live
+from kvmnet.core.live.live_host import UNREADABLE, ConnectionProfile, Live
 from kvmnet.core.planning.adoption import find_replaced_macs
-from kvmnet.core.planning.changes import Change, InactiveProfile, NewName, Reason, hostname_change
+from kvmnet.core.planning.changes import Change, Detail, InactiveProfile, NewName, Reason, hostname_change
 from kvmnet.core.planning.complete_bundle import ChosenMac, choose_macs, complete_bundle, keep_spanning_tree
 from kvmnet.core.planning.dhcp_identity import Identity
 from kvmnet.core.planning.file_changes import compare_link_files, compare_settings
@@ -20,7 +20,7 @@ from kvmnet.core.planning.ownership import find_inactive_leaving
 from kvmnet.core.planning.profile_changes import ProfileComparison, Settings, compare_profiles
 from kvmnet.core.planning.profile_copies import ProfileCopy, find_profile_copies
 from kvmnet.core.planning.rename_order import Rename, find_renames, new_names_of
-from kvmnet.core.planning.state_changes import compare_state
+from kvmnet.core.planning.state_changes import StateComparison, compare_state
 from kvmnet.core.rendering.bundle import Bundle
 from kvmnet.core.rendering.hook_record import format_hook_record
 
@@ -137,11 +137,7 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
     hostname, hostname_changes = _compare_hostname(bundle.state, live.state)
 
     changes = [Change("rename", r.old, (NewName(r.new, r.mac),)) for r in renames]
-    changes += [*link_file_changes, *compared.interface_changes]
-    named = {change.name for change in compared.interface_changes}
-    changes += [Change("change", name, details) for name, details in stored.items() if name not in named]
-    changes += [Change("remove", p.file, (InactiveProfile(name, True),)) for name, p in inactive.items()]
-    changes += [*compared.routing_changes]
+    changes += [*link_file_changes, *_list_interface_changes(compared, stored, inactive)]
     changes += [Change("save", name, (Reason.ONLY_IN_MEMORY,)) for name in unsaved]
     changes += [*hostname_changes, *setting_changes]
     filtered = find_filtered_macvtaps(bundle, live)
@@ -177,6 +173,19 @@ def make_plan(bundle: Bundle, live: Live) -> Plan:
         as_rendered=rendered,
         copies=copies,
     )
+
+
+def _list_interface_changes(
+    compared: StateComparison, stored: Mapping[str, tuple[Detail, ...]], inactive: Mapping[str, ConnectionProfile]
+) -> list[Change]:
+    """Return the changes of interfaces, routes and name servers, and of profiles that only the disk has."""
+    named = {change.name for change in compared.interface_changes}
+    return [
+        *compared.interface_changes,
+        *(Change("change", name, details) for name, details in stored.items() if name not in named),
+        *(Change("remove", p.file, (InactiveProfile(name, True),)) for name, p in inactive.items()),
+        *compared.routing_changes,
+    ]
 
 
 def _find_set_settings(profiles: ProfileComparison, sent: set[str]) -> dict[str, Settings]:
