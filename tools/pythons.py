@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Optional
 
 OLDEST = (3, 9)
+#: What unit and golden tests import besides kvmnet's dependencies.
+TEST_DEPENDENCIES = ("pytest>=8", "hypothesis>=6.100", "prometheus_client>=0.20")
 ROOT = Path(__file__).parents[1]
 Version = tuple[int, int]
 
@@ -50,7 +52,7 @@ def environment(python: Path) -> Path:
 
     kvmnet itself is imported from the working tree.
     """
-    wanted = [*dependencies(), "pytest>=8", "hypothesis>=6.100"]
+    wanted = [*dependencies(), *TEST_DEPENDENCIES]
     key = hashlib.sha256(repr([version_of(python), str(python), wanted]).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kvmnet-pythons"
     folder = cache / key
