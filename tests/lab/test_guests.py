@@ -47,7 +47,7 @@ HOOK = "/etc/libvirt/hooks/qemu.d/kvmnet"
 
 #: Measures a call of the hook for each operation, and the start of its Python, in turns.
 TIMES = f"""
-import json, subprocess, time
+import json, os, subprocess, time
 calls = {{"bare": ["/usr/bin/python3", "-I", "-c", "import json, xml.etree.ElementTree"],
          "prepare": ["{HOOK}", "g", "prepare", "begin", "-"], "release": ["{HOOK}", "g", "release", "end", "-"],
          "started": ["{HOOK}", "g", "started", "begin", "-"]}}
@@ -55,9 +55,10 @@ xml = open("/root/{TAGGED}.live.xml").read()
 took = {{name: [] for name in calls}}
 for _ in range(9):
     for name, argv in calls.items():
-        began = time.monotonic()
+        began = os.times()
         subprocess.run(argv, input=xml, text=True, check=True)
-        took[name].append(time.monotonic() - began)
+        ended = os.times()
+        took[name].append(ended.children_user + ended.children_system - began.children_user - began.children_system)
         if name == "release":
             time.sleep(0.5)    # it ends before the device has gone
 print(json.dumps({{name: min(all) for name, all in took.items()}}))
@@ -273,7 +274,8 @@ def test_libvirt_killed(machine: Machine) -> None:
         until_vlans(machine, "peth0.3")
 
 
-def test_the_hook_takes_at_most_three_times_as_long_as_python_to_start(machine: Machine) -> None:
+@pytest.mark.make_test()
+def test_the_hook_takes_at_most_three_times_the_processor_time_of_python(machine: Machine) -> None:
     machine.put("/root/times.py", TIMES)
     took: dict[str, float] = json.loads(machine.out("python3 /root/times.py", timeout=180))
     until_vlans(machine, "peth0.3")
