@@ -286,6 +286,9 @@ class _Cluster:
         virtual: Data = settings.get("ethernet", {}).get("sr-iov", {})
         if "vfs" in virtual:
             virtual["total-vfs"] = 2
+            for vf in virtual["vfs"]:
+                if vf.get("max-tx-rate", 0) < vf.get("min-tx-rate", 0):
+                    del vf["min-tx-rate"]
             if not virtual["vfs"][0].get("vlan-id"):
                 virtual["vfs"][0].pop("vlan-proto", None)
         return settings

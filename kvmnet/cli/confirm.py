@@ -85,15 +85,15 @@ def _find_confirmer(state_dir: Path, at_the_console: bool) -> str:
         hint = f"{_NEW_CONNECTION}; or, at the host's console, add --at-the-console"
         raise Refused("this is not an SSH connection and cannot confirm the change", hint, CANNOT_CONFIRM)
     folder = state_dir / "open"
-    _require_new(connection, since, files.read_json(folder / "connections.json").get("cookies", []))
+    _require_new(connection, since, files.read_json(folder / "connections.json").get("cookies"))
     _require_affected_path(connection, files.read_json(folder / "transaction.json").get("proving", []))
     return connection.peer
 
 
-def _require_new(connection: "SshConnection", since: float, older: list[int]) -> None:
+def _require_new(connection: "SshConnection", since: float, older: Optional[list[int]]) -> None:
     """Raise Refused unless the connection was opened after the change, which waits since `since` (seconds of uptime).
 
-    `older` are the cookies of the connections that existed when it began to wait.
+    `older` are the cookies of the connections that existed when it began to wait; None if the kernel did not list them.
     """
     if not connection.peer:
         message = "this session does not come over SSH from another machine and cannot confirm the change"
@@ -103,7 +103,7 @@ def _require_new(connection: "SshConnection", since: float, older: list[int]) ->
             f"this connection was opened {since - connection.opened:.0f} s before the change and cannot confirm it"
         )
         raise Refused(message, _NEW_CONNECTION, CANNOT_CONFIRM)
-    if connection.cookie is None:
+    if connection.cookie is None or older is None:
         message = "no socket of sshd was found for this session, so it cannot confirm the change"
         raise Refused(message, f"{_NEW_CONNECTION}; `modprobe tcp_diag` if that does not help", CANNOT_CONFIRM)
     if connection.cookie in older:
@@ -155,7 +155,7 @@ def _require_reply_path(connection: "SshConnection", proving: list[str]) -> None
 
     try:
         source = "" if connection.device else connection.address
-        path = find_reply_path(connection.peer, source, connection.device)
+        path = find_reply_path(connection.peer, source, connection.bound or connection.device)
     except HostError as error:
         message = f"the route back to {connection.peer} could not be read, so this connection cannot confirm the change"
         raise Refused(f"{message}: {error}", _NEW_CONNECTION, CANNOT_CONFIRM) from error

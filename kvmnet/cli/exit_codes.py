@@ -17,5 +17,5 @@ MEANINGS = {
     ROLLED_BACK: "rolled back and verified: the host is as before",
     NOT_VERIFIED: "rolled back, but verification failed: manual action required",
     REFUSED: "refused; nothing was changed",
-    DIFFERENT: "differences found (only with --exit-code or --check)",
+    DIFFERENT: "differences found (with --exit-code or --check, and with kvmnet fleet)",
 }

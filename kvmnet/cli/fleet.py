@@ -13,7 +13,7 @@ from kvmnet.cli.help import FLEET, CommandGroup, examples
 if TYPE_CHECKING:
     from kvmnet.core.reporting.fleet import FleetHost
 
-_FILES_HELP = "What the playbook kvmnet.kvmnet.gather wrote: one JSON object for each host, one a line."
+_FILES_HELP = "Files that the playbook kvmnet.kvmnet.gather wrote: one line of JSON for each host."
 _FORMAT_HELP = "text for reading (the default), json for programs, markdown for a ticket or pull request."
 
 
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         name="fleet",
         cls=CommandGroup,
-        help="Show what was gathered from many hosts as one table. No host is read.",
+        help="Show the gathered status of many hosts as one table. No host is contacted.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
@@ -76,7 +76,7 @@ def _read_fleet(files: list[Path]) -> "list[FleetHost]":
             rows += read_rows(str(file), file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise KvmnetError(f"{file}: {reason}", "give the file that the gathering wrote", UNREADABLE) from None
+            raise KvmnetError(f"{file}: {reason}", "give a file that kvmnet.kvmnet.gather wrote", UNREADABLE) from None
     return make_fleet(rows)
 
 

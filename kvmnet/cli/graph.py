@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kvmnet.review_input import Side as ReviewSide
 
 _OUTPUT_HELP = "The file to write; `-` for stdout. Its ending selects the format: .svg, .html, or .mmd for Mermaid."
-_FORMAT_HELP = "The format, whatever the file is called. Default: by the ending of the file; svg for stdout."
+_FORMAT_HELP = "The format. Default: selected by the ending of the file; svg for stdout."
 _HOST_HELP = "Draw only this host of the definition."
 _DIFF_HELP = "Show what changes from OLD, a definition, a folder of rendered states, or a git revision (`kvmnet diff`)."
 
@@ -62,7 +62,7 @@ def graph(
 ) -> None:
     """Draw the hosts of a definition: NICs, bonds, bridges, VLANs, guests and networks.
 
-    Hosts that differ only in their addresses share a picture. With --diff, what is added, removed or changed is marked.
+    Hosts of a group that differ only in addresses and guests share a picture. With --diff, changes are marked.
     """
     from kvmnet.core.base.errors import Usage
     from kvmnet.core.graph.document import make_document

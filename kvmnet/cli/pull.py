@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from kvmnet.core.rendering.bundle import Bundle
     from kvmnet.pull.update import PullRun
 
-_ACCEPT_HELP = "Accept this commit, although the branch was rewritten and it does not follow the one before."
-_RETRY_HELP = "Try the bundle again that was rolled back on this host."
+_ACCEPT_HELP = "Accept this commit although the branch was rewritten. COMMIT is its whole ID."
+_RETRY_HELP = "Try a bundle again that was rolled back on this host."
 _ENABLE_HELP = "Install and start the systemd timer that runs this command, with the interval of the configuration."
 _DISABLE_HELP = "Stop the timer and remove its units."
 
@@ -40,11 +40,11 @@ def pull(
 ) -> None:
     """Fetch the git repository of rendered states, and make this host match its bundle.
 
-    The repository and what is permitted are set in /etc/kvmnet/kvmnet.conf. A new fetch confirms the change. If it
-    fails, the host is rolled back, and the same bundle is not tried again.
+    The repository and the permissions are set in /etc/kvmnet/kvmnet.conf. A new fetch confirms the change. If it fails,
+    the host is rolled back, and the same bundle is not tried again.
     """
     if sum((enable, disable, dry_run or retry or accept is not None)) > 1:
-        raise Usage("--enable and --disable cannot be used together with each other or other options", "give one")
+        raise Usage("--enable and --disable cannot be combined with other options", "give only one of them")
     console = Console(as_json)
     with report_failures(console):
         require_root("change this host's network")
@@ -96,7 +96,7 @@ def _pull(console: Console, settings: "PullSettings", dry_run: bool, accept: Opt
     with open_run(state_path(), settings, lambda folder: Mirror(folder, remote, settings.branch)) as run:
         with run.recording_failures():
             console.show_progress(f"fetching {remote.url}")
-            commit = run.fetch(accept)
+            commit = run.fetch(accept, dry_run)
             console.show_progress(None)
             console.print_event("fetched", repository=remote.url, branch=settings.branch, commit=commit)
             console.print_line(f"fetched {settings.branch} of {remote.url}: commit {commit[:12]}")
@@ -163,8 +163,15 @@ def _record_outcome(console: Console, run: "PullRun", commit: str, exit_code: in
         return
     history = read_history(state_path())
     still_open = read_open_transaction(state_path())
-    reason = (still_open.why if still_open else history[-1].why if history else None) or "see `kvmnet history`"
-    run.finish("rolled back", reason=reason)
-    console.print_line(
-        f"commit {commit[:12]} was rolled back and is not tried again until its bundle changes: {reason}"
-    )
+    last = history[-1] if history and not still_open else None
+    reason = (still_open.why if still_open else last.why if last else None) or "see `kvmnet history`"
+    if last is not None and last.outcome == "rolled back":
+        run.finish("rolled back", reason=reason)
+        text = "was rolled back and is not tried again until its bundle changes"
+    elif exit_code == exit_codes.NOT_VERIFIED:
+        run.finish("rolled back", reason=reason)
+        text = "was rolled back, but the host was not verified (see `kvmnet status`)"
+    else:
+        run.finish("failed", reason=reason)
+        text = "was not applied"
+    console.print_line(f"commit {commit[:12]} {text}: {reason}")

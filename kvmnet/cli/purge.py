@@ -35,8 +35,8 @@ def purge(
 ) -> None:
     """Delete the snapshots of closed transactions, which contain connection profiles and may contain passwords.
 
-    The history itself remains. So do the snapshots of the host before kvmnet, which `kvmnet remove` uses, and that of
-    the last kept change, which `kvmnet rollback` uses. Deleted files are not overwritten on the disk.
+    The history itself is kept. The snapshots that `kvmnet remove` and `kvmnet rollback` need are kept too: those of the
+    host before kvmnet, and that of the last kept change. Deleted files are not overwritten on the disk.
     """
     from kvmnet.transaction.launch import lock_state_folder
     from kvmnet.transaction.purge import carry_out, find_purge

@@ -33,20 +33,17 @@ if TYPE_CHECKING:
 ACTIONS = ("plan", "apply", "status", "rollback", "remove")
 NOT_REACHED, UNKNOWN_END = "KVN580", "KVN581"
 
-_HOST_HELP = "The host as ssh knows it, perhaps with USER@."
-_WORDS_HELP = f"The definition, if not cluster.yaml or cluster.d in this folder; then one of: {', '.join(ACTIONS)}."
-_NAME_HELP = "Name of the host in the definition, if it is not HOST."
-_ADDRESS_HELP = "The address at which the host answers now, if ssh does not find the right one by its name."
-_NEW_ADDRESS_HELP = (
-    "An address at which the host may answer after the change, beside those that the definition gives it. "
-    "May be repeated."
-)
+_HOST_HELP = "The host as for ssh, optionally with USER@."
+_WORDS_HELP = f"The definition (default: cluster.yaml or cluster.d in this folder), then one of: {', '.join(ACTIONS)}."
+_NAME_HELP = "Name of the host in the definition. Default: HOST."
+_ADDRESS_HELP = "The current address of the host, if ssh does not find it by the name."
+_NEW_ADDRESS_HELP = "Another address to try after the change, in addition to those of the definition. May be repeated."
 _SSH_HELP = "An option of ssh(1), NAME=VALUE. May be repeated. Connections are never shared (ControlMaster)."
 _BECOME_HELP = "The command by which the user becomes root on the host, such as sudo. It must not ask for a password."
 _PROGRAM_HELP = "The program kvmnet on the host."
-_BRING_HELP = "Carry this kvmnet to the host for the time of the change, instead of using one that is installed there."
+_BRING_HELP = "Copy this kvmnet to the host for the duration of the change, instead of using an installed one."
 _FOLDER_HELP = "Folder of the host for the bundle during the change. Only root may be able to write there."
-_EXIT_HELP = "With plan and status: exit with code 6 if something would change, or has drifted."
+_EXIT_HELP = "With plan and status: exit with code 6 if there are changes or drift."
 
 
 def register(app: typer.Typer) -> None:
@@ -97,7 +94,7 @@ def remote(
     exit_code: Annotated[bool, typer.Option("--exit-code", help=_EXIT_HELP)] = False,
     as_json: JsonEventsOption = False,
 ) -> None:
-    """Plan, apply, show or undo the network of another host over ssh.
+    """Plan, apply or roll back a change of another host over ssh, or show its status.
 
     The definition is rendered here; the host gets its bundle. A change runs on the host as with `kvmnet apply`, and is
     confirmed over a new connection that is opened after it, at the new address if the address changes.
@@ -229,7 +226,7 @@ def _show(console: Console, target: "Target", wish: _Wish, packed: bytes) -> int
     words = ["plan" if is_apply else wish.action, *(["--json"] if console.as_json else []), *_plan_options(wish)]
     if wish.action == "status":
         if wish.brought:
-            raise Usage("status cannot bring kvmnet along", "use the kvmnet of the host, or `plan --bring`")
+            raise Usage("status cannot be used with --bring", "use the kvmnet of the host, or `plan --bring`")
         answer = connection.run(target, [*target.program, *words])
     else:
         command = command_lines.with_bundle(target, words, keep=False, brought=wish.brought)
@@ -279,7 +276,7 @@ def _report(console: Console, target: "Target", outcome: "Outcome") -> int:
         raise _Ended(outcome.message, hint, outcome.exit)
     console.print_event("result", exit=outcome.exit, **facts)
     if outcome.exit == exit_codes.DONE and outcome.transaction:
-        console.print_line(f"{target.destination} answers new connections{where}; transaction {outcome.transaction}")
+        console.print_line(f"{target.destination} accepts new connections{where}; transaction {outcome.transaction}")
     return outcome.exit
 
 

@@ -35,6 +35,7 @@ class SshConnection:
     cookie: the kernel's number of sshd's socket; None where no such socket was found (tmux, other users than root).
         Only a connection that has one can prove anything.
     device: the interface of a link-local connection.
+    bound: the interface that the socket is bound to: the VRF of a connection through one, otherwise mostly empty.
 
     The addresses are empty for a session that is remote in another way: a web terminal, run0, machinectl.
     """
@@ -44,6 +45,7 @@ class SshConnection:
     opened: float
     cookie: Optional[int] = None
     device: str = ""
+    bound: str = ""
 
 
 def find_ssh_connection(
@@ -125,8 +127,9 @@ def _has_ends(found: TcpSocket, claim: Sequence[str]) -> bool:
 
 def _as_connection(found: TcpSocket, opened: float) -> SshConnection:
     peer = _as_text(found.peer)
-    device = device_name(found.device) if ":" in peer and ipaddress.ip_address(peer).is_link_local else ""
-    return SshConnection(peer, _as_text(found.address), opened, found.cookie, device)
+    bound = device_name(found.device)
+    device = bound if ":" in peer and ipaddress.ip_address(peer).is_link_local else ""
+    return SshConnection(peer, _as_text(found.address), opened, found.cookie, device, bound)
 
 
 def _as_text(address: bytes) -> str:

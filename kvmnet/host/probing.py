@@ -201,11 +201,17 @@ def _probe_dns(probe: Probe, port: int = 53) -> bool:
 
 def _probe_tcp(probe: Probe) -> bool:
     host, port = split_target(probe)
-    for address in _resolve(host, port):
-        with contextlib.suppress(OSError), _along_route(address):
-            with socket.create_connection((address, port), timeout=TRY["tcp"]):
-                pass
-            return True
+    through_guest = None
+    for address in _resolve(host, port):  # each for itself: only one of them may lead to a guest
+        try:
+            with contextlib.suppress(OSError, HostError), _along_route(address):
+                with socket.create_connection((address, port), timeout=TRY["tcp"]):
+                    pass
+                return True
+        except GuestReply as error:
+            through_guest = error
+    if through_guest is not None:
+        raise through_guest
     return False
 
 

@@ -6,11 +6,14 @@ import contextlib
 import select
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from typing import Any
 
 #: The discard port: a datagram socket that is connected to it sends nothing.
 _DISCARD = 9
+#: Seconds in which packets are read that wait already.
+_DRAIN = 0.05
 #: Options and messages of ip(7) and ipv6(7): IPv4 has one number for both, and Python 3.9 has none for IPv4.
 _IP_PKTINFO, _IPV6_RECVPKTINFO, _IPV6_PKTINFO = 8, 49, 50
 
@@ -24,10 +27,18 @@ def source_address(family: int, address: str) -> bytes:
 
 def receive(receiver: socket.socket, seconds: float, size: int) -> Iterator[tuple[bytes, Any]]:
     """Yield the packets that arrive, with their senders: waits at most `seconds` for the first one, and ends when no
-    other one is waiting."""
+    other one is waiting, or after that time: a guest may send without end."""
+    for _ in _wait_for_packets(receiver, seconds):
+        yield receiver.recvfrom(size)
+
+
+def _wait_for_packets(receiver: socket.socket, seconds: float) -> Iterator[None]:
+    end = time.monotonic() + max(0.0, seconds) + _DRAIN
     ready, _, _ = select.select([receiver], [], [], max(0.0, seconds))
     while ready:
-        yield receiver.recvfrom(size)
+        yield
+        if time.monotonic() > end:
+            return
         ready, _, _ = select.select([receiver], [], [], 0)
 
 
@@ -41,11 +52,9 @@ def enable_arrival(receiver: socket.socket) -> None:
 
 def receive_with_arrival(receiver: socket.socket, seconds: float, size: int) -> Iterator[tuple[bytes, Any, str]]:
     """Yield packets like `receive`, each with the device on which it arrived, after `enable_arrival`."""
-    ready, _, _ = select.select([receiver], [], [], max(0.0, seconds))
-    while ready:
+    for _ in _wait_for_packets(receiver, seconds):
         data, messages, _, sender = receiver.recvmsg(size, 128)
         yield data, sender, _find_arrival(messages)
-        ready, _, _ = select.select([receiver], [], [], 0)
 
 
 def _find_arrival(messages: list[tuple[int, int, bytes]]) -> str:

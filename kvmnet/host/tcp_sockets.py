@@ -60,6 +60,8 @@ def _read_answers(kernel: socket.socket) -> Iterator[TcpSocket]:
         data = kernel.recv(1 << 16)
         while len(data) >= 16:
             length, kind = struct.unpack_from("=IH", data)
+            if kind == _DONE and length >= 20 and (code := struct.unpack_from("=i", data, 16)[0]) < 0:
+                raise OSError(-code, "sock_diag")  # without tcp_diag the kernel has no handler: ENOENT
             if kind == _DONE or length < 16:
                 return
             if kind == _ERROR:

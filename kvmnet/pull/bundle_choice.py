@@ -62,7 +62,7 @@ def _may_be_own(name: str, text: bytes, macs: Mapping[str, str], hostname: str) 
         if any(str(nic["mac"]).lower() in macs for nic in nics):
             return True
         host = str(index["host"]).lower()
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return False
     return host in (hostname.lower(), hostname.lower().split(".")[0])
 

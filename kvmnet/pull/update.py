@@ -38,9 +38,10 @@ class PullRun:
         self.state_dir, self.settings, self.mirror = state_dir, settings, mirror
         self.record = read_record(state_dir)
 
-    def fetch(self, accept: Optional[str] = None) -> str:
+    def fetch(self, accept: Optional[str] = None, is_dry: bool = False) -> str:
         """Fetch the branch and return its commit, if it may be applied. `accept` is the commit that the operator
-        accepts although it does not follow the one before. Raises NotReachable and Refused."""
+        accepts although it does not follow the one before; a run that `is_dry` does not record that. Raises
+        NotReachable and Refused."""
         commit = self.mirror.fetch()
         self._remember(fetched=commit)
         if accept is None:
@@ -50,8 +51,9 @@ class PullRun:
             raise Refused(message, "review the states of that commit, and accept it by its whole ID", "KVN577")
         if self.settings.signers:
             require_signature(self.mirror, commit, self.settings.signers)
-        self._remember(accepted=commit)
-        self.mirror.keep(commit)
+        if not is_dry:
+            self._remember(accepted=commit)
+            self.mirror.keep(commit)
         return commit
 
     def write_bundles(self, commit: str, identity: Identity) -> list[Path]:
@@ -92,6 +94,9 @@ class PullRun:
         except KvmnetError as error:
             result = pull_record.REFUSED if isinstance(error, Refused) else pull_record.FAILED
             self.finish(result, reason=error.message, code=error.code)
+            raise
+        except Exception as error:
+            self.finish(pull_record.FAILED, reason=str(error) or repr(error))
             raise
 
     def _remember(self, **changes: object) -> None:

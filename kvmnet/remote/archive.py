@@ -33,6 +33,11 @@ def bundle_files(texts: Mapping[str, str]) -> dict[str, bytes]:
     return {f"bundle/{name.rpartition('/')[2]}": text.encode() for name, text in texts.items()}
 
 
+#: The distributions that kvmnet needs, as pyproject.toml lists them: kvmnet has no metadata when it runs from a source
+#: tree.
+DEPENDENCIES = ("pyyaml", "jsonschema", "typer", "jeepney")
+
+
 def program_files() -> dict[str, bytes]:
     """Return the files of kvmnet and of what it needs, as they are installed here, by their names in the archive."""
     package = Path(kvmnet.__file__).parent
@@ -54,7 +59,7 @@ def _sources(package: Path) -> Iterator[Path]:
 
 def _needed_distributions() -> Iterator[importlib.metadata.Distribution]:
     """Yield the installed distributions that kvmnet needs, directly or not."""
-    seen, waiting = {"kvmnet"}, list(importlib.metadata.requires("kvmnet") or ())
+    seen, waiting = {"kvmnet"}, list(DEPENDENCIES)
     while waiting:
         requirement = waiting.pop()
         name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kvmnet.system import files, state_folder, units
+from kvmnet.system import files, links, state_folder, units
 from kvmnet.system.journal import Journal
 
 
@@ -62,8 +62,9 @@ def find_needed(history: Path) -> dict[Path, str]:
             seen = set()
             needed[folder] = "kvmnet remove"
             continue
-        records = files.read_json(folder / "snapshot.json").get("files", [])
-        paths = {r["path"] for r in records if "/applied/" not in r["path"]}
+        snapshot = files.read_json(folder / "snapshot.json")
+        paths = {r["path"] for r in snapshot.get("files", []) if "/applied/" not in r["path"]}
+        paths |= {links.LOOPBACK} & set(snapshot.get("links", {}))  # the first snapshot that has it counts
         if paths - seen or transaction.get("adopts"):
             needed[folder] = "kvmnet remove"
         seen |= paths

@@ -11,6 +11,7 @@ import contextlib
 from pathlib import Path
 
 from kvmnet.system import networkmanager
+from kvmnet.system.errors import EXPECTED_ERRORS
 from kvmnet.system.types import Json
 
 
@@ -18,12 +19,14 @@ def keep_guest_profiles_in_memory(before: Json) -> list[str]:
     """Move the profiles of guests' taps that were stored since the snapshot back into memory; return their paths.
 
     Deleting the files would not do: when NetworkManager reads its files again, a profile without a file is removed, and
-    its tap loses the bridge. Raises HostError.
+    its tap loses the bridge.
     """
-    paths = _find_stored_profiles(before)
-    for path in paths:
-        networkmanager.move_to_memory(networkmanager.find_uuid(Path(path).read_bytes()))
-    return paths
+    moved = []
+    for path in _find_stored_profiles(before):
+        with contextlib.suppress(*EXPECTED_ERRORS):  # its guest has just ended; the others must be moved
+            networkmanager.move_to_memory(networkmanager.find_uuid(Path(path).read_bytes()))
+            moved.append(path)
+    return moved
 
 
 def _find_stored_profiles(before: Json) -> list[str]:

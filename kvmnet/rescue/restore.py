@@ -115,6 +115,8 @@ def restore_rules(before: Json) -> list[str]:
 
 #: What the kernel delivers locally, with a route in the table local.
 _LOOPBACK_NETWORK = "127.0.0.0/8"
+#: Routes that NetworkManager adds with a profile of the loopback interface. Others belong to other tools.
+_OWN_ROUTES = frozenset((_LOOPBACK_NETWORK, "::1"))
 
 
 def restore_loopback(before: Json, removable: Optional[Collection[str]] = None) -> list[str]:
@@ -135,7 +137,13 @@ def restore_loopback(before: Json, removable: Optional[Collection[str]] = None) 
     for verb, addresses in (("add", missing), ("del", new)):
         for address in addresses:
             programs.run("ip", "address", verb, address, "dev", name)
-    routes = [r for r in kernel.routes if r["dev"] == name and not r["via"] and r not in before.get("routes", ())]
+    had = {(r["family"], r["table"], r["to"]) for r in before.get("routes", ()) if r["dev"] == name}
+    ours = {address.partition("/")[0] for address in new} | _OWN_ROUTES
+    routes = [
+        r
+        for r in kernel.routes
+        if r["dev"] == name and r["to"] in ours and not r["via"] and (r["family"], r["table"], r["to"]) not in had
+    ]
     for route in routes:
         with contextlib.suppress(HostError):  # it went with its address
             programs.run("ip", f"-{route['family']}", "route", "del", route["to"], "dev", name, "table", route["table"])

@@ -43,7 +43,7 @@ def choose_fetch(wanted: FetchConfirmation, plan: Plan, live: Live) -> FetchConf
     paths = find_paths(wanted.remote)
     state = live.state_with_virtual
     affected = [path for path in paths if affects_operator(plan, state, path.address, path.peer)]
-    if paths and not affected:
+    if paths and not affected and find_flaw(paths) is None:
         return dataclasses.replace(wanted, is_proof=False)
     flaw = find_flaw(paths)
     if flaw is None and len(affected) < len(paths):

@@ -165,6 +165,6 @@ def test_the_commands_of_the_page(tmp_path: Path, collections: Path) -> None:
             assert run.code == 0, run.text
             assert "failed=1" not in run.text and "unreachable=1" not in run.text
         assert [host.outcomes for host in control.hosts.values()] == [["kept"], ["kept"]]
-        assert "2 hosts: all are as defined" in run.text and re.search(
+        assert "2 hosts: all in the desired state" in run.text and re.search(
             r"\| hv1 \| [0-9a-f]{12} \| nothing \|", run.text
         )

@@ -62,8 +62,10 @@ def golden() -> Iterator[Case]:
 
 
 def generated() -> Iterator[Case]:
+    """Yield generated hosts, without what is passed through to nmstate: older versions write random values of it in
+    other notations. The golden pairs have it."""
     for number in range(EXAMPLES):
-        definition = pipeline.check([Source("f", written(cluster(random.Random(number)))[0])])
+        definition = pipeline.check([Source("f", written(cluster(random.Random(number), with_nmstate=False))[0])])
         assert definition.ok
         for bundle in definition.bundles():
             view = definition.views[bundle.host]

@@ -9,8 +9,8 @@ short_description: Make the network of a KVM host match the definition
 version_added: "0.1.0"
 description:
   - Renders the definition on the control node, copies the bundle of the host and applies it there as one transaction.
-  - The change is confirmed over a connection that is opened after it, also where connections are shared (ControlPersist). A change that is not confirmed in time is rolled back.
-  - If the address of the host changes, it is followed. The host key must stay the same.
+  - The change is confirmed over a connection that is opened after it, even if Ansible shares connections (ControlPersist). A change that is not confirmed in time is rolled back.
+  - If the address of the host changes, the new address is used. The host key must stay the same.
   - A host that matches already is not changed.
 author:
   - The kvmnet developers (@kvmnet)
@@ -62,7 +62,7 @@ options:
     elements: str
   new_addresses:
     description:
-      - Addresses at which the host may answer after the change, beside those that the inventory plugin gives it.
+      - Further addresses to try after the change, in addition to those that the inventory plugin gives the host.
     type: list
     elements: str
   program:
@@ -83,8 +83,8 @@ attributes:
     description: The changes of the plan are shown.
     support: full
 notes:
-  - A connection that is lost makes the task fail instead of making the host unreachable, so that a rollout stops.
-  - kvmnet must be installed on the host, and the user must be root or use I(become) without a terminal.
+  - If the connection is lost for good, the task fails, and the host is not unreachable, so that a rollout stops.
+  - kvmnet must be installed on the host. The user must be root, or use I(become) with a method that needs no terminal.
 """
 
 EXAMPLES = r"""
@@ -100,7 +100,7 @@ transaction:
   returned: when a change was begun
   type: str
 exit:
-  description: kvmnet's exit code. 3 means rolled back and verified, 4 not verified or unknown, 5 refused.
+  description: kvmnet's exit code. 3 means rolled back and verified, 4 rollback not verified or end unknown, 5 refused.
   returned: when a change was begun or failed
   type: int
 address:
@@ -109,7 +109,7 @@ address:
   type: str
 changes:
   description: What the plan changes.
-  returned: always
+  returned: when the plan was made
   type: list
   elements: dict
 digest:

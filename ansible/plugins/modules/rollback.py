@@ -38,7 +38,7 @@ options:
     elements: str
   new_addresses:
     description:
-      - Addresses at which the host may answer after the change, beside those that the inventory plugin gives it.
+      - Further addresses to try after the change.
     type: list
     elements: str
   program:
@@ -48,7 +48,7 @@ options:
     default: kvmnet
   folder:
     description:
-      - Folder of the host for the bundle during the change. Only root may be able to write there.
+      - Folder of the host for the files of the change. Only root may be able to write there.
     type: path
     default: /run
 attributes:
@@ -59,8 +59,8 @@ attributes:
     description: Is not shown.
     support: none
 notes:
-  - A connection that is lost makes the task fail instead of making the host unreachable, so that a rollout stops.
-  - kvmnet must be installed on the host, and the user must be root or use I(become) without a terminal.
+  - If the connection is lost for good, the task fails, and the host is not unreachable, so that a rollout stops.
+  - kvmnet must be installed on the host. The user must be root, or use I(become) with a method that needs no terminal.
 """
 
 EXAMPLES = r"""
@@ -75,7 +75,7 @@ transaction:
   returned: when a change was begun
   type: str
 exit:
-  description: kvmnet's exit code. 3 means rolled back and verified, 4 not verified or unknown, 5 refused.
+  description: kvmnet's exit code. 3 means rolled back and verified, 4 rollback not verified or end unknown, 5 refused.
   returned: when a change was begun or failed
   type: int
 address:

@@ -8,7 +8,7 @@ module: status
 short_description: Read the open transaction, or the drift of a host
 version_added: "0.1.0"
 description:
-  - Reads C(kvmnet status). A host that cannot be reached is no failure, but has I(reachable) false.
+  - Reads C(kvmnet status). If the host cannot be reached, the task does not fail: I(reachable) is false.
 author:
   - The kvmnet developers (@kvmnet)
 options:

@@ -149,8 +149,9 @@ class ChangeBase(ActionBase):
         it answered (None: the one of the inventory), and why it was not reached before."""
         seconds = int(self.option("confirm_within", 120)) + int(self.option("timeout", 120)) + GRACE
         until, reason = time.time() + seconds, ""
+        addresses = [None] + [place for place in places if place != self._host()]
         while True:
-            for address in [None] + [place for place in places if place != self._host()]:
+            for address in addresses:
                 self._open_new_connection(address)
                 try:
                     code = self._try(transaction)

@@ -22,8 +22,8 @@ register(
     "KVN220",
     "setting of nmstate that the definition has a key for",
     """
-    `nmstate:` passes through what the definition has no key for. A setting that has a key of its own is written with
-    this key, so that it is in one place only and all checks apply to it. The message names the key.
+    `nmstate:` is for settings that the definition has no key for. This setting has one, which the message names. Use
+    that key, so that the setting is in one place only and all checks apply to it.
     """,
 )
 register(
@@ -60,8 +60,8 @@ def _places(context: Context) -> Iterator[tuple[Host, Interface, Map]]:
 def find_clashes(context: Context) -> Iterator[Problem]:
     """
     A host has an interface under `interfaces`, and another one of the same name under `nmstate`. Write the settings of
-    one interface in one place: under `interfaces` if the definition has a type for it, with `nmstate:` for what is
-    left, else under `nmstate` of the host.
+    one interface in one place: under `interfaces` if the definition has a type for it, with `nmstate:` for
+    further settings; otherwise under `nmstate` of the host.
     """
     for host in context.cluster.hosts.values():
         others = host.place.tree.get("nmstate")
@@ -87,7 +87,7 @@ def find_unknown_references(context: Context) -> Iterator[Problem]:
         for other in view.others:
             for name in (*other.bases, *other.ports):
                 if name not in names:
-                    message = f"{other.name} on host {host.name} uses {name}, which is no interface of this host"
+                    message = f"{other.name} on host {host.name} uses {name}, which is not an interface of this host"
                     yield Problem("KVN224", message, _place_of(host, other, name), hint=did_you_mean(name, names))
             if _is_on_itself(other.name, bases):
                 message = f"{other.name} on host {host.name} is its own base interface"
@@ -113,11 +113,12 @@ def _place_of(host: Host, other: OtherView, *names: str) -> Mark:
 @check("KVN225", "nmstate setting that does not fit the interface")
 def find_unfit_sections(context: Context) -> Iterator[Problem]:
     """
-    A section under `nmstate` has no effect on this interface. `ethernet` is for NICs, `vlan` for VLANs, and `bridge`
-    for bridges and interfaces with a bridge. An interface that is down, not managed by kvmnet, or the loopback
-    interface passes nothing through. A VF of `sr-iov` has a number below `total-vfs`, is listed once, and has
-    `vlan-proto` only with `vlan-id`. An interface under `nmstate` of a host has the section of its own type (`vxlan`
-    for `type: vxlan`), and no section of another type.
+    A section under `nmstate` has no effect on this interface. `ethernet` is for NICs, `vlan` for VLANs, and
+    `bridge` for bridges and interfaces with a bridge. An interface that is down, not managed by kvmnet, or the
+    loopback interface passes nothing through. A VF of `sr-iov` has a number below `total-vfs`, is listed once, and
+    has `vlan-proto` only with `vlan-id`, and a `min-tx-rate` up to its `max-tx-rate` (0: no limit). An interface
+    under `nmstate` of a host has the section of its own type (`vxlan` for `type: vxlan`), and no section of another
+    type.
     """
     for host, interface, tree in _places(context):
         if interface.kind == OTHER:
@@ -144,6 +145,9 @@ def _find_unfit_vfs(host: Host, interface: Interface) -> Iterator[Problem]:
         elif vf_id in numbers:
             yield Problem("KVN225", f"{name} is listed twice", interface.place.at(*path, number, "id"))
         numbers.add(vf_id)
+        if 0 < vf.get("max-tx-rate", 0) < vf.get("min-tx-rate", 0):
+            message = f"{name} has a min-tx-rate above its max-tx-rate"
+            yield Problem("KVN225", message, interface.place.at(*path, number, "min-tx-rate"))
         if vf.get("vlan-proto") == "802.1ad" and not vf.get("vlan-id") and not vf.get("qos"):
             message = f"{name} has vlan-proto without vlan-id"
             hint = "add vlan-id, or remove vlan-proto"

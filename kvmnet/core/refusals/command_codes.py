@@ -3,6 +3,7 @@ kvmnet's state."""
 
 from __future__ import annotations
 
+from kvmnet.core.base import codes
 from kvmnet.core.refusals import register_page
 
 register_page(
@@ -23,13 +24,13 @@ register_page(
     affects, or of a bridge or VLAN on it. If no such interface has an address, kvmnet accepts any address. A local
     shell cannot confirm the change. An SSH connection that was opened before the change cannot confirm it either,
     because firewalls and routers may treat existing connections differently from new ones. A connection from a guest
-    or container of the host, or one whose replies leave through an interface that the change does not affect, shows
-    nothing about the way from outside.
+    or container of the host, or one whose replies leave through an interface that the change does not affect, does
+    not show that the host can be reached from outside.
 
     Open a new connection: `ssh HOST kvmnet confirm`, with `-S none` if your SSH client shares connections. At the
     console of the host, use `kvmnet confirm --at-the-console`: it needs a virtual terminal or a serial line, and no
-    SSH session, tmux or web terminal. If you always come in through a guest or by an interface that does not change,
-    nobody can confirm this way: let the change be rolled back, and repeat it with `--no-confirm`.
+    SSH session, tmux or web terminal. If all your connections come through a guest or an interface that does not
+    change, you cannot confirm: let the change be rolled back, and repeat it with `--no-confirm`.
     """,
 )
 register_page(
@@ -94,7 +95,7 @@ register_page(
     Without `--all`, `kvmnet purge` deletes only what nothing needs. To delete everything, run `kvmnet remove` first.
     """,
 )
-register_page(
+codes.register(
     "KVN580",
     "the host cannot be reached, or has no kvmnet",
     """
@@ -103,26 +104,32 @@ register_page(
     a connection that works only because ssh shares an open one (ControlMaster) fails here.
 
     If kvmnet is not in the PATH of a shell that is not interactive, name it with `--program`. With `--become sudo` it
-    must be in the secure_path of sudo. `--bring` carries it to the host for the time of the change.
+    must be in the secure_path of sudo. `--bring` copies it to the host for the duration of the change.
+
+    kvmnet exits with code 1 and changes nothing. This refusal cannot be overridden.
     """,
 )
-register_page(
+codes.register(
     "KVN581",
-    "it is not known how the change of another host ended",
+    "the outcome of the change of another host is not known",
     """
     A change was started on the host, and no new connection has shown how it ended. The host decides by itself: a change
     that waits for a confirmation and does not get it in time is rolled back, also after a reboot. Run
-    `kvmnet remote HOST status` later, or `kvmnet history` at the host's console. If the host answers at an address that
-    the definition does not give it, name it with `--new-address`.
+    `kvmnet remote HOST status` later, or `kvmnet history` at the host's console. If the host is reachable at an address
+    that the definition does not give it, name it with `--new-address`.
+
+    kvmnet exits with code 4, or with 130 after Ctrl-C. This refusal cannot be overridden.
     """,
 )
-register_page(
+codes.register(
     "KVN582",
-    "file of the fleet cannot be read",
+    "a file with the status of hosts cannot be read",
     """
-    `kvmnet fleet` reads files with one JSON object for each host, one a line. The playbook kvmnet.kvmnet.gather of the
+    `kvmnet fleet` reads files with one JSON object a line for each host. The playbook kvmnet.kvmnet.gather of the
     Ansible collection writes them. An object has the keys host, reachable, error, status (the output of
     `kvmnet status --json`), wanted (the digest of the bundle of the definition) and changes (those of
     `kvmnet plan --json`); host and status are required. The message shows the file and the line.
+
+    kvmnet exits with code 1 and changes nothing. This refusal cannot be overridden.
     """,
 )

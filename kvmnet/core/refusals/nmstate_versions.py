@@ -48,7 +48,7 @@ BROUGHT_BY: Mapping[tuple[str, ...], tuple[int, ...]] = {
 def too_old_for_setting(case: Case) -> Iterator[Refusal]:
     """
     The definition passes a setting through to nmstate that this host's version does not have. nmstate would refuse the
-    whole state. The message names the version that brought it. Update nmstate, or remove the setting for this host.
+    whole state. The hint names the version that added it. Update nmstate, or remove the setting for this host.
     """
     version = version_of(case.live.nmstate)
     for interface in interfaces_of(case.bundle.state) if version else ():

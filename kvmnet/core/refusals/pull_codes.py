@@ -10,8 +10,8 @@ register_page(
     "the branch was rewritten",
     """
     `kvmnet pull` accepts only commits that follow the commit that this host accepted last (fast-forwards). The branch
-    on the server is at another commit: someone has forced a push, the repository was replaced, or `pull-repository` or
-    `pull-branch` was changed. An attacker who can push could return to an old state in this way.
+    on the server does not follow it: someone has forced a push, the repository was replaced, or `pull-repository` or
+    `pull-branch` was changed. An attacker who can push could restore an old state in this way.
 
     Find out who rewrote the branch and why. If it was intended, review the states of the commit, then accept it on each
     host: `kvmnet pull --accept COMMIT`, with the whole ID that the message contains. Otherwise restore the branch; the
@@ -51,16 +51,16 @@ register_page(
     remove`. `kvmnet pull` does not try it again until the bundle of this host changes, because a change that fails
     interrupts the network each time. `kvmnet history` shows how it failed.
 
-    Commit a correction. When the reason was elsewhere (a switch, the git server) and is gone, try the same bundle
-    again: `kvmnet pull --retry`. A `kvmnet apply --bundle` that is kept ends this refusal too.
+    Commit a correction. If the cause was elsewhere (a switch, the git server) and is fixed, try the same bundle again:
+    `kvmnet pull --retry`. After a `kvmnet apply --bundle` that is kept, the bundle is not refused any more either.
     """,
 )
 register_page(
     "KVN574",
     "pull mode is not configured",
     """
-    `kvmnet pull` needs the line `pull-repository = URL` in /etc/kvmnet/kvmnet.conf, and a file in which every line can
-    be used. The reference of files lists the settings.
+    `kvmnet pull` needs the line `pull-repository = URL` in /etc/kvmnet/kvmnet.conf, and every line of this file must be
+    valid. The reference of files lists the settings.
     """,
 )
 codes.register(
@@ -81,10 +81,10 @@ register_page(
     "KVN576",
     "a fetch cannot confirm the change",
     """
-    The change affects the way to the git server, so a new fetch after it must confirm it. This fetch would not show
+    The change affects the path to the git server, so a new fetch after it must confirm it. This fetch would not show
     that the host is reachable: the server is this host itself, or is reached through the port of a guest or container
-    on this host. Or the server has several addresses, and the change affects the way to some of them only: it is
-    unknown which of them a fetch uses. Use a URL with one of the addresses then.
+    on this host. Or the server has several addresses, and the change affects the path to only some of them: it is
+    unknown which of them a fetch uses. In this case, use a URL with one of the addresses.
 
     Apply this bundle by hand (`kvmnet apply --bundle DIR`, then `kvmnet confirm`), or use a server elsewhere.
     """,

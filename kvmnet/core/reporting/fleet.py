@@ -155,7 +155,9 @@ def summarize(fleet: Sequence[FleetHost]) -> str:
     """Return one line: how many hosts there are, and how many differ."""
     differing = sum(host.differs for host in fleet)
     hosts = f"{len(fleet)} host{'' if len(fleet) == 1 else 's'}"
-    return f"{hosts}: all are as defined" if not differing else f"{hosts}: {differing} differ{'s' * (differing == 1)}"
+    if not differing:
+        return f"{hosts}: all in the desired state"
+    return f"{hosts}: {differing} differ{'s' * (differing == 1)}"
 
 
 def fleet_to_json(fleet: Sequence[FleetHost]) -> dict[str, Any]:

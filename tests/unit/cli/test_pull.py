@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -88,11 +88,29 @@ def test_an_applied_bundle_is_up_to_date_without_reading_the_host(
     assert "up to date: the bundle of a in this commit is applied already" in capsys.readouterr().out
 
 
-def test_a_change_that_was_rolled_back_is_reported(host: Host, capsys: Any) -> None:
-    host.exit_code = 3
-    assert run("pull") == 3
-    assert (host.record["result"], host.record["applied"]) == ("rolled back", None)
-    assert "was rolled back and is not tried again until its bundle changes" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("exit_code", "outcome", "result", "text"),
+    [
+        (3, "rolled back", "rolled back", "was rolled back and is not tried again until its bundle changes: no reply"),
+        (4, None, "rolled back", "was rolled back, but the host was not verified (see `kvmnet status`): see"),
+        (3, "nothing was begun", "failed", "was not applied: no reply"),
+    ],
+)
+def test_a_change_that_was_not_kept_is_reported(
+    host: Host,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    exit_code: int,
+    outcome: Optional[str],
+    result: str,
+    text: str,
+) -> None:
+    ended = [SimpleNamespace(outcome=outcome, why="no reply")] if outcome else []
+    monkeypatch.setattr("kvmnet.transaction.history.read_history", lambda _: ended)
+    host.exit_code = exit_code
+    assert run("pull", "--retry") == exit_code
+    assert (host.record["result"], host.record["applied"]) == (result, None)
+    assert f"commit {host.origin.git('rev-parse', 'HEAD')[:12]} {text}" in capsys.readouterr().out
 
 
 def test_a_digest_that_was_rolled_back_is_refused_unless_it_is_tried_again(host: Host, capsys: Any) -> None:
@@ -131,7 +149,7 @@ def test_pull_mode_must_be_configured(host: Host, capsys: Any) -> None:
 
 def test_a_dry_run_does_not_record_a_change(host: Host) -> None:
     assert run("pull", "--dry-run") == 0
-    assert host.record["result"] is None and host.record["accepted"] is not None
+    assert host.record["result"] is None and host.record["accepted"] is None
 
 
 def test_the_timer_is_installed_with_the_interval_and_removed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

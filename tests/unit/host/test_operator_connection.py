@@ -151,7 +151,7 @@ def test_a_link_local_connection_has_its_interface(tmp_path: Path, monkeypatch: 
     session(tmp_path)
     hold(tmp_path, 20, 5001)
     found = find_ssh_connection(tmp_path, 50, lambda: [tcp(5001, "fe80::1", "fe80::2", device=7)])
-    assert found == SshConnection("fe80::1", "fe80::2", 100.5, 77, "eth0")
+    assert found == SshConnection("fe80::1", "fe80::2", 100.5, 77, "eth0", "eth0")
 
 
 @pytest.mark.guarantee("G97")

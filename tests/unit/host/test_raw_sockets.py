@@ -45,3 +45,16 @@ def test_the_device_on_which_a_packet_arrives_is_received_with_it(family: int, a
         enable_arrival(receiver)
         sender.sendto(b"one", receiver.getsockname())
         assert [(data, device) for data, _, device in receive_with_arrival(receiver, 5, 100)] == [(b"one", "lo")]
+
+
+def test_a_sender_that_never_stops_does_not_make_the_wait_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        monkeypatch.setattr("kvmnet.host.raw_sockets.select.select", lambda *_: ([receiver], [], []))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            begin, count = time.monotonic(), 0
+            sender.sendto(b"x", receiver.getsockname())
+            for _ in receive(receiver, 0.1, 100):
+                count += 1
+                sender.sendto(b"x", receiver.getsockname())
+        assert count > 1 and time.monotonic() - begin < 3

@@ -8,6 +8,7 @@ import struct
 
 import pytest
 
+from kvmnet.host import tcp_sockets
 from kvmnet.host.tcp_sockets import ESTABLISHED, TcpSocket, device_name, parse_message, read_tcp_sockets
 from kvmnet.system.errors import HostError
 
@@ -45,3 +46,12 @@ def test_the_interface_of_a_link_local_connection_is_in_the_message() -> None:
     found = parse_message(data + struct.pack("=IIIII", 0, 0, 0, 0, 5001))
     assert found == TcpSocket(1, address, 22, address, 50000, 7, 0x1FFFFFFFF, 5001)
     assert (device_name(1), device_name(1 << 30)) == ("lo", "")
+
+
+def test_a_kernel_without_tcp_diag_reports_so_at_the_end_of_its_answer() -> None:
+    class Kernel:
+        def recv(self, size: int) -> bytes:
+            return struct.pack("=IHHIIi", 20, 3, 2, 0, 0, -2)
+
+    with pytest.raises(OSError, match="sock_diag"):
+        list(tcp_sockets._read_answers(Kernel()))  # type: ignore[arg-type]

@@ -287,3 +287,15 @@ def test_the_profile_that_networkmanager_makes_of_the_loopback_interface_is_not_
     assert (before["files"], before["profiles"]) == ([], [])
     host.write_keyfile("lo", "[connection]\nuuid=u-1\ninterface-name=lo\nautoconnect=false\n")
     assert comparison.find_differences(before) == []
+
+
+def test_routes_of_other_tools_on_the_loopback_interface_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """iproute2 shows unreachable and blackhole routes of IPv6 with the loopback interface."""
+    host = simulate_host(tmp_path, monkeypatch)
+    host.add("lo", 1, "")
+    host.addresses["lo"] = ["127.0.0.1"]
+    before = snapshot.take_snapshot(["lo"], [], [], [])
+    others = [{"dst": "2001:db8::/32", "dev": "lo"}, {"dst": "default", "dev": "lo"}]
+    host.routes += [*others, {"dst": "127.0.0.0/8", "dev": "lo"}]
+    assert restore.restore_loopback(before) == ["127.0.0.0/8"]
+    assert [route for route in host.routes if route["dev"] == "lo"] == others

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kvmnet.core.base.errors import Refused
+from kvmnet.rescue.closing import find_needed
 from kvmnet.system.journal import Journal
 from kvmnet.transaction import purge
 from kvmnet.transaction.history import read_history
@@ -99,3 +100,13 @@ def test_everything_can_be_deleted_only_if_nothing_is_applied(state: Path, monke
 
 def test_without_a_history_there_is_nothing_to_delete(tmp_path: Path) -> None:
     assert find_purge(tmp_path).to_json() == {"deleted": [], "bytes": 0, "kept": []}
+
+
+def test_the_first_snapshot_of_the_loopback_interface_is_needed(state: Path) -> None:
+    """It has the addresses that a removal restores."""
+    path = state / "history" / "20260102-000000-1" / "snapshot.json"
+    snapshot = json.loads(path.read_text())
+    snapshot["links"]["lo"] = {"name": "lo", "mac": None, "altnames": []}
+    path.write_text(json.dumps(snapshot))
+    needed = find_needed(state / "history")
+    assert needed[path.parent] == "kvmnet remove"

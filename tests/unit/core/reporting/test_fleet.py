@@ -51,7 +51,7 @@ def test_what_differs(fields: dict[str, Any], state: str) -> None:
 def test_the_last_row_of_a_host_counts_and_hosts_are_sorted() -> None:
     hosts = fleet.make_fleet([row("hv2"), row("hv1", wanted="sha256:b"), row("hv1")])
     assert [(host.host, host.state) for host in hosts] == [("hv1", "ok"), ("hv2", "ok")]
-    assert fleet.summarize(hosts) == "2 hosts: all are as defined"
+    assert fleet.summarize(hosts) == "2 hosts: all in the desired state"
 
 
 def test_the_tables() -> None:
