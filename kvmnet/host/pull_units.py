@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import kvmnet
 from kvmnet.host.nmstate import find_nmstatectl
+from kvmnet.host.trusted_files import find_other_writer
 from kvmnet.system import files, programs
 from kvmnet.system.errors import HostError
 
@@ -57,7 +59,11 @@ def unit_files(interval: int) -> dict[str, str]:
 
 
 def enable(interval: int, print_line: Callable[[str], None]) -> None:
-    """Install the units and start the timer, and print each change with `print_line`. Raises HostError, OSError."""
+    """Install the units and start the timer, and print each change with `print_line`. Raises HostError, also if another
+    user could replace the program that the service runs as root, and OSError."""
+    for program in (Path(sys.executable), Path(kvmnet.__file__).parent):
+        if writer := find_other_writer(program, {0}):
+            raise HostError(f"the service would run {program} as root, and {writer}: install kvmnet for the system")
     for path, text in unit_files(interval).items():
         target = Path(path)
         if not target.is_file() or target.read_bytes() != text.encode():

@@ -14,12 +14,16 @@ from ansible.plugins.action import ActionBase
 OWN_CONNECTION = "-o ControlMaster=no -o ControlPath=none -o ControlPersist=no"
 PREFIX = "kvmnet-remote."
 #: Starts kvmnet in a session of its own and waits until its transaction has begun, or it has ended. Until then this
-#: shell is its parent, so that kvmnet finds the SSH connection by which it was started.
+#: shell is its parent, so that kvmnet finds the SSH connection by which it was started. A kvmnet that has begun nothing
+#: in two minutes is ended, so that no change begins after it was reported as failed.
 START = (
     'd=$1; shift; setsid sh -c \'d=$1; shift; "$@" > "$d/events" 2> "$d/errors" < /dev/null; echo $? > "$d/code.new"; '
-    'mv "$d/code.new" "$d/code"\' sh "$d" "$@" > /dev/null 2>&1 < /dev/null & n=0; '
-    'while [ $n -lt 600 ] && [ ! -e "$d/code" ] && ! grep -q \'"event": "begin"\' "$d/events" 2> /dev/null; '
-    'do sleep 0.2; n=$((n + 1)); done; cat "$d/events"; cat "$d/errors" >&2; '
+    'mv "$d/code.new" "$d/code"\' sh "$d" "$@" > /dev/null 2>&1 < /dev/null & p=$!; n=0; '
+    'began() { [ -e "$d/code" ] || grep -q \'"event": "begin"\' "$d/events" 2> /dev/null; }; '
+    "while [ $n -lt 600 ] && ! began; do sleep 0.2; n=$((n + 1)); done; "
+    'if ! began; then env kill -s TERM -- "-$p"; n=0; '
+    'while [ $n -lt 50 ] && env kill -s 0 -- "-$p" 2> /dev/null; do sleep 0.2; n=$((n + 1)); done; fi; '
+    'cat "$d/events"; cat "$d/errors" >&2; '
     'if [ -e "$d/code" ]; then exit "$(cat "$d/code")"; fi'
 )
 FOLDER = 'umask 077; d=$(mktemp -d "$1/%sXXXXXXXXXX") && printf \'{"event": "folder", "path": "%%s"}\\n\' "$d"' % PREFIX

@@ -15,6 +15,7 @@ from kvmnet.system.errors import HostError
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     ran: list[tuple[str, ...]] = []
     monkeypatch.setattr(pull_units, "UNIT_FOLDER", str(tmp_path))
+    monkeypatch.setattr(pull_units, "find_other_writer", lambda path, owners: None)
     monkeypatch.setattr(pull_units, "find_nmstatectl", lambda: "/root/.cargo/bin/nmstatectl")
     monkeypatch.setattr("kvmnet.system.programs.run", lambda *argv, **_: ran.append(argv) or "")
     return ran
@@ -52,3 +53,13 @@ def test_whether_the_timer_is_enabled(commands: list[tuple[str, ...]], monkeypat
 
     monkeypatch.setattr("kvmnet.system.programs.run", fail)
     assert not pull_units.is_enabled()
+
+
+def test_a_program_that_another_user_can_replace_does_not_become_a_service(
+    commands: list[tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sudo ~/venv/bin/kvmnet pull --enable` would give this user root for ever."""
+    monkeypatch.setattr(pull_units, "find_other_writer", lambda path, owners: f"{path} belongs to user eve")
+    with pytest.raises(HostError, match="belongs to user eve: install kvmnet for the system"):
+        pull_units.enable(30, lambda _: None)
+    assert commands == [] and not (tmp_path / pull_units.SERVICE).exists()

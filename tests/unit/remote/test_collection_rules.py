@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import subprocess
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -79,3 +81,24 @@ def test_the_collection_has_the_version_of_kvmnet() -> None:
     assert yaml.safe_load((FOLDER / "galaxy.yml").read_text())["version"] == kvmnet.__version__
     for path in FOLDER.rglob("*.yml"):
         assert yaml.safe_load(path.read_text()), path
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "output"),
+    [
+        ('echo \'{"event": "begin"}\'; sleep 5', 0, '{"event": "begin"}\n'),
+        ("echo nothing to do; exit 5", 5, "nothing to do\n"),
+        ('sleep 3; echo \'{"event": "begin"}\'; touch begun', 0, ""),
+    ],
+)
+def test_a_change_begins_at_once_or_never(tmp_path: Path, command: str, code: int, output: str) -> None:
+    """The script that starts it waits for two minutes; here for less than a second."""
+    tree = ast.parse((FOLDER / "plugins/plugin_utils/change.py").read_text(encoding="utf-8"))
+    [text] = [n.value for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "START"]
+    script = ast.literal_eval(text).replace("-lt 600", "-lt 4")
+    words = ["sh", "-c", script, "sh", str(tmp_path), "sh", "-c", command]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, output, "")
+    if not output:
+        time.sleep(3)
+        assert not (tmp_path / "begun").exists(), "it was ended"
