@@ -68,7 +68,7 @@ coverage: $(VENV)/.ready  ## lines that the unit and golden tests run; fails if 
 	@echo "coverage: kvmnet/core, files with lines that no test runs (minimum: $(CORE_COVERAGE) %)"
 	@$(BIN)/coverage report --include='kvmnet/core/*' --skip-covered --show-missing --fail-under=$(CORE_COVERAGE)
 
-pythons: $(VENV)/.ready  ## unit and golden tests on this, the oldest and the newest Python of the machine (5 min)
+pythons: $(VENV)/.ready  ## unit and golden tests on this, the oldest and the newest Python of the machine (6 min)
 	@$(BIN)/python -m tools.pythons
 
 fuzz: $(VENV)/.ready  ## generated definitions, valid and invalid (N=10000: 3 min)
@@ -79,7 +79,7 @@ fuzz-importers: $(VENV)/.ready  ## mutated files through all importers (N=100000
 	@echo "fuzz-importers: $(N) mutated inputs (10,000 take about 2 min)"
 	@$(BIN)/python -m tests.fuzz_importers --examples $(N)
 
-test: lint pythons lab-tests  ## lint, pythons, contract and lab tests (25 min once the lab is built)
+test: lint pythons lab-tests  ## lint, pythons, contract and lab tests (40 min once the lab is built)
 
 # ---- The lab: virtual machines (tests/lab/README.md)
 
@@ -90,8 +90,8 @@ lab:  ## build the lab's virtual machines
 	@tools/prepare.sh --python
 	@$(PYTHON) -m tests.machines.build
 
-lab-tests: $(VENV)/.ready  ## contract and lab tests, most of them in one generation (20 min)
-	@echo "lab-tests: contract and lab tests, both generations side by side (about 20 min once the lab is built)"
+lab-tests: $(VENV)/.ready  ## contract and lab tests, most of them in one generation (30 min)
+	@echo "lab-tests: contract and lab tests, both generations side by side (about 30 min once the lab is built)"
 	@$(BIN)/python -m tests.machines.build || [ "$$KVMNET_LAB" != required ]
 	@$(BIN)/python -m tests.machines.side_by_side --take-turns --durations=15 $(LAB_TESTS)
 
